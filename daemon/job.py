@@ -1,0 +1,215 @@
+"""Jobs and what becomes of them.
+
+Comes in: recipes and photographs. Goes out: the frozen types that travel between the service, the
+executors and the engine; all of them can be pickled to a worker of our own.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.photo import Limits, Photo
+from daemon.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photograph (or pair) to be put through one recipe.
+
+    Attributes:
+        id: What is done to what: equal ids give equal results.
+        recipe: The recipe.
+        photos: One photograph, or two for a pair, in order.
+        stem: What the result's file name starts with.
+        seed: Seed of all noise, [0, 2**63), made from the id.
+    """
+
+    id: str
+    recipe: Recipe
+    photos: tuple[Photo, ...]
+    stem: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Order:
+    """A job handed to an executor.
+
+    Attributes:
+        job: What to do.
+        fence: Number of the lease; an outcome with any other number is stale.
+        staging: An own, existing, empty folder to write the results into.
+        alone: Nothing else may be in flight beside it (it may have killed a worker).
+    """
+
+    job: Job
+    fence: int
+    staging: Path
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number worth keeping in the record, such as the residual ||Ax - y||.
+
+    Attributes:
+        step: Index of the recipe's step, from 0.
+        name: What was measured, such as "sigma" or "residual".
+        value: The number.
+    """
+
+    step: int
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """One file of a result, complete and synced to disk, in the staging folder.
+
+    Attributes:
+        path: Where it is.
+        name: The name it shall have, relative to the outbox folder, "/" between parts; the text
+            "{stem}" in it stands for the job's stem, so that a taken name can be replaced.
+        digest: sha256, hex.
+        width, height: Size in pixels.
+    """
+
+    path: Path
+    name: str
+    digest: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where a job's time went, in seconds.
+
+    Attributes:
+        decode_s: Reading the photographs.
+        restore_s: From decoded to restored, other jobs' turns included.
+        device_s: Its share of the forward passes it took part in.
+        encode_s: Writing and verifying the results.
+        calls: Denoiser evaluations of tiles.
+        passes: Forward passes it took part in.
+    """
+
+    decode_s: float
+    restore_s: float
+    device_s: float
+    encode_s: float
+    calls: int
+    passes: int
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The job is done and its files are staged; the first is the main result."""
+
+    fence: int
+    files: tuple[StagedFile, ...]
+    measures: tuple[Measure, ...]
+    notes: tuple[str, ...]
+    timing: Timing
+    device: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """The photograph is at fault; it is never retried unless a person says so.
+
+    Attributes:
+        fence: Number of the lease.
+        reason: What is wrong, with file, value and what was expected.
+        truncated: The file ends early: it may still be arriving.
+    """
+
+    fence: int
+    reason: str
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Something else went wrong.
+
+    Attributes:
+        fence: Number of the lease.
+        reason: What went wrong.
+        passing: It may pass by itself, so it is retried with back-off.
+        no_space: The disk is full: the whole intake waits.
+        trace: A traceback where it is a bug, else "".
+    """
+
+    fence: int
+    reason: str
+    passing: bool = False
+    no_space: bool = False
+    trace: str = ""
+
+
+Outcome = Restored | Rejected | Failed
+
+
+@dataclass(frozen=True)
+class HandedBack:
+    """Orders that were not finished because the executor was asked to stop; nobody is at fault."""
+
+    fences: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """The worker process ended while these orders were in flight; one of them may be the cause."""
+
+    fences: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class WorkerReady:
+    """The worker has loaded what it needs and takes orders."""
+
+    device: str
+
+
+Report = Outcome | HandedBack | WorkerDied | WorkerReady
+"""What an executor reports to whoever gave it orders."""
+
+
+def job_id(recipe: Recipe, model_digests: tuple[str, ...], place: bytes, *digests: str) -> str:
+    """What is done to what, as sha256 hex.
+
+    Args:
+        recipe: What is done.
+        model_digests: Digests of the weights of the recipe's models, in order.
+        place: Inbox-relative path of the first photograph.
+        digests: Of photographs and side files, in order.
+    """
+    whole = hashlib.sha256()
+    for part in (recipe.digest.encode(), place, *(d.encode() for d in (*model_digests, *digests))):
+        whole.update(len(part).to_bytes(8, "big") + part)
+    return whole.hexdigest()
+
+
+def seed_of(job_id: str) -> int:
+    """The seed of a job's noise, [0, 2**63)."""
+    return int(job_id[:16], 16) >> 1
+
+
+@dataclass(frozen=True)
+class Compute:
+    """How an executor may use this machine.
+
+    Attributes:
+        device: "auto", "cpu", "mps", "cuda" or "cuda:N".
+        threads: CPU threads of the network; None takes all cores this process may use.
+        memory_bytes: For photographs in flight; None takes a share of what is free.
+        limits: What is refused.
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    memory_bytes: int | None = None
+    limits: Limits = Limits()

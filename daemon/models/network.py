@@ -1,0 +1,122 @@
+"""The photo prior's network: a small U-Net that is told the time, a condition and the task.
+
+Comes in: noisy pictures, times, conditions. Goes out: a prediction of v. Convolutions only, no
+normalisation over space, so that any size and any tiling gives the same answer up to its reach.
+"""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+STRIDE = 16
+"""Heights and widths must be multiples of this, and tiles start at multiples of it."""
+
+_FREQUENCIES = 32
+_TASK_NUMBERS = 4
+
+
+class ModulatedBlock(nn.Module):
+    """Two 3x3 convolutions with a residual; the embedding scales and shifts what lies between."""
+
+    def __init__(self, channels: int, embedding: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.film = nn.Linear(embedding, 2 * channels)
+
+    def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
+        """Features (B, C, H, W), embedding (B, E) -> features of the same shape."""
+        modulation = self.film(embedding).unflatten(1, (2, -1, 1, 1))
+        between = torch.addcmul(modulation[:, 1], self.conv1(features), 1 + modulation[:, 0])
+        return features + self.conv2(F.silu(between))
+
+
+class PhotoPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is untyped
+    """Predicts v = cos(t) eps - sin(t) x0 of noisy photographs, with or without a condition.
+
+    Args:
+        channels: Features at each resolution, finest first.
+        blocks: Blocks at each resolution, on the way down and again on the way up.
+        patch: Side of the pixel blocks that the finest resolution folds into channels.
+        embedding: Width of the time embedding.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        channels: tuple[int, ...] = (32, 64, 128, 192),
+        blocks: tuple[int, ...] = (2, 2, 2, 2),
+        patch: int = 2,
+        embedding: int = 128,
+    ) -> None:
+        super().__init__()
+
+        def stack(width: int, count: int) -> nn.ModuleList:
+            return nn.ModuleList(ModulatedBlock(width, embedding) for _ in range(count))
+
+        *sides, middle = zip(channels, blocks, strict=True)
+        steps = list(zip(channels[:-1], channels[1:], strict=True))
+        self.time_embedding = nn.Sequential(
+            nn.Linear(2 * _FREQUENCIES, embedding),
+            nn.SiLU(),
+            nn.Linear(embedding, embedding),
+            nn.SiLU(),
+        )
+        spread = torch.linspace(math.log(0.3), math.log(12), _FREQUENCIES).exp()
+        self.register_buffer("frequencies", spread)
+        self.stem = nn.Conv2d(6 * patch**2 + _TASK_NUMBERS, channels[0], 3, padding=1)
+        self.encoder = nn.ModuleList(stack(*side) for side in sides)
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
+        self.middle = stack(*middle)
+        self.up = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in steps)
+        self.decoder = nn.ModuleList(stack(*side) for side in sides)
+        self.head = nn.Conv2d(channels[0], 3 * patch**2, 3, padding=1)
+
+    def forward(self, x_t: Tensor, t: Tensor, condition: Tensor, task: Tensor) -> Tensor:
+        """Predict v, less the condition's share (see `posterior_mean`).
+
+        Args:
+            x_t: Noisy pictures, (B, 3, H, W), H and W multiples of 16; zeros where t = pi/2.
+            t: Diffusion angles in radians, [0, pi/2], (B,).
+            condition: What is known, (B, 3, H, W) in [-1, 1]; zeros without one.
+            task: (grey, log2(scale) / 2, sigma, blind), (B, 4).
+
+        Returns:
+            Same shape as x_t.
+        """
+        patch: int = self.config.patch
+        angle = 4 * t[:, None] * self.frequencies
+        embedding = self.time_embedding(torch.cat((angle.cos(), angle.sin()), dim=1))
+        folded = F.pixel_unshuffle(torch.cat((x_t, condition), dim=1), patch)
+        told = task[:, :, None, None].expand(-1, -1, *folded.shape[2:])
+        features = self.stem(torch.cat((folded, told.to(folded.dtype)), dim=1))
+        skips: list[Tensor] = []
+        for blocks, down in zip(self.encoder, self.down, strict=True):
+            features = _through(blocks, features, embedding)
+            skips.append(features)
+            features = down(features)
+        features = _through(self.middle, features, embedding)
+        for blocks, up in zip(reversed(self.decoder), reversed(self.up), strict=True):
+            features = skips.pop() + F.pixel_shuffle(up(features), 2)
+            features = _through(blocks, features, embedding)
+        return F.pixel_shuffle(self.head(features), patch)
+
+    def posterior_mean(self, x_t: Tensor, t: Tensor, condition: Tensor, task: Tensor) -> Tensor:
+        """The mean of the clean pictures that x_t may have come from; arguments as `forward`.
+
+        x0 = cos(t) x_t - sin(t) (network - sin(t) condition): with a condition the network
+        predicts only what is missing from it.
+        """
+        cos, sin = t.cos()[:, None, None, None], t.sin()[:, None, None, None]
+        return cos * x_t - sin * (self(x_t, t, condition, task) - sin * condition)
+
+
+def _through(blocks: Any, features: Tensor, embedding: Tensor) -> Tensor:  # noqa: ANN401
+    for block in blocks:
+        features = block(features, embedding)
+    return features

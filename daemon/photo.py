@@ -1,0 +1,112 @@
+"""Photographs on disk and in memory: the only module that knows file formats.
+
+Comes in: paths. Goes out: `Header` (cheap, no pixels), `Picture` (pixels and everything that must
+survive to the result), written files. Never imports torch and never changes the file it reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is refused, and by which setting.
+
+    Attributes:
+        max_file_mb: Largest file, in MB of 10**6 bytes.
+        max_input_megapixels: Largest photograph read.
+        max_output_megapixels: Largest result written.
+    """
+
+    max_file_mb: float = 2000
+    max_input_megapixels: float = 250
+    max_output_megapixels: float = 500
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself before its pixels are decoded; sizes as stored, in pixels."""
+
+    format: str
+    width: int
+    height: int
+    mode: str
+
+    @property
+    def megapixels(self) -> float:
+        """Size in millions of pixels."""
+        return self.width * self.height / 1e6
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One claimed photograph and its side files.
+
+    Attributes:
+        path: Where it lies now (in the station's work folder, or the original in `apply`).
+        name: The file name it came with, which the result's name is made of.
+        digest: sha256 of the file, hex.
+        header: What the file says of itself.
+        mask: NAME.mask.png, white where a restyle may change the picture.
+        hints: NAME.hints.png, transparent but for dabs of colour.
+        companions_digest: sha256 over the side files, "" without any.
+    """
+
+    path: Path
+    name: str
+    digest: str
+    header: Header
+    mask: Path | None = None
+    hints: Path | None = None
+    companions_digest: str = ""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What travels from the input file to the result unseen by any network.
+
+    Attributes:
+        format: Pillow's name of the input's format, such as "JPEG".
+        mode: Pillow's mode of the input, such as "L" or "CMYK".
+        icc: The profile to embed, or None; pixels in memory are sRGB all the same.
+        exif: EXIF block with the orientation already applied and reset, or None.
+        xmp: XMP packet, or None.
+        dpi: Resolution, or None.
+    """
+
+    format: str
+    mode: str
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded photograph.
+
+    Attributes:
+        pixels: sRGB, uint8 or uint16, (H, W, 3); a grey photograph has three equal channels.
+        grey: Whether it is grey, and so should the result be unless it is colorized.
+        alpha: Opacity, same dtype, (H, W), or None.
+        metadata: What travels along.
+        mask: uint8 (h, w), or None. Any size: who uses it fits it.
+        hints: uint8 RGBA (h, w, 4), or None. Any size.
+        notes: What a person should know of the reading, such as "16-bit RGB read as 8-bit".
+    """
+
+    pixels: NDArray[np.generic]
+    grey: bool
+    metadata: Metadata
+    alpha: NDArray[np.generic] | None = None
+    mask: NDArray[np.uint8] | None = None
+    hints: NDArray[np.uint8] | None = None
+    notes: tuple[str, ...] = ()

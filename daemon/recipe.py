@@ -1,0 +1,179 @@
+"""Recipes: one TOML file each, validated whole, first match wins.
+
+Comes in: folders of TOML files. Goes out: frozen recipes, or a `ConfigError` that names file, key,
+value and what is allowed. Never guesses and never skips a bad file without a word.
+"""
+
+import fnmatch
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from daemon.errors import ConfigError
+from daemon.steps import Step
+from daemon.validation import explain
+
+SHIPPED = Path(__file__).parent / "shipped_recipes"
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+class Match(BaseModel):
+    """Which photographs a recipe takes; whatever is not said matches."""
+
+    model_config = _FROZEN
+
+    suffixes: tuple[str, ...] = Field(SUFFIXES, description="File name endings, any case.")
+    names: tuple[str, ...] = Field(
+        (), description="Patterns such as `scan-*`, any of which the file name must fit."
+    )
+    min_megapixels: float = Field(0, ge=0)
+    max_megapixels: float | None = Field(None, gt=0)
+
+    @field_validator("suffixes")
+    @classmethod
+    def _dotted(cls, suffixes: tuple[str, ...]) -> tuple[str, ...]:
+        for suffix in suffixes:
+            if not suffix.startswith("."):
+                raise ValueError(f"{suffix!r} must start with a dot")
+        return tuple(suffix.lower() for suffix in suffixes)
+
+
+class Output(BaseModel):
+    """How the result is written."""
+
+    model_config = _FROZEN
+
+    format: Literal["png", "jpeg", "webp", "tiff", "same"] = Field(
+        "png", description="`same` keeps the input's format (GIF and BMP become PNG)."
+    )
+    quality: int = Field(
+        95, ge=1, le=100, description="For JPEG and WebP; WebP at 100 is lossless."
+    )
+
+
+class Recipe(BaseModel):
+    """What is done to which photographs."""
+
+    model_config = _FROZEN
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    about: str = ""
+    match: Match = Match()
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=16)
+    output: Output = Output()
+
+    @model_validator(mode="after")
+    def _chain_makes_sense(self) -> "Recipe":
+        if sum(step.photos > 1 for step in self.steps) > 1:
+            raise ValueError("steps: only one step of a recipe may take two photographs")
+        for step in self.steps[:-1]:
+            if step.kind == "restyle" and step.sweep:
+                raise ValueError("steps: a restyle step with a sweep must be the last step")
+        return self
+
+    @property
+    def photos(self) -> int:
+        """How many photographs one job takes: 1, or 2 for pairs."""
+        return max(step.photos for step in self.steps)
+
+    @property
+    def companions(self) -> tuple[str, ...]:
+        """The side files its steps read: "hints" and "mask", as in NAME.hints.png."""
+        hints = any(step.kind == "colorize" and step.hints for step in self.steps)
+        mask = any(step.kind == "restyle" and step.mask for step in self.steps)
+        return ("hints",) * hints + ("mask",) * mask
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """References of the models its steps use, each once, in order."""
+        return tuple(dict.fromkeys(step.model for step in self.steps))
+
+    @property
+    def digest(self) -> str:
+        """Identifies what the recipe does to pixels: comments, `about` and `match` do not count."""
+        meaning = self.model_dump(mode="json", include={"name", "steps", "output"})
+        return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+
+    def takes(self, name: str, megapixels: float) -> str | None:
+        """Says why a photograph of this file name and size does not match, or None if it does."""
+        match = self.match
+        low = name.lower()
+        if not low.endswith(match.suffixes):
+            return f"its name ends with none of {', '.join(match.suffixes)}"
+        if match.names and not any(fnmatch.fnmatch(low, p.lower()) for p in match.names):
+            return f"its name fits none of {', '.join(match.names)}"
+        if megapixels < match.min_megapixels:
+            return f"it has {megapixels:.2f} megapixels, fewer than {match.min_megapixels}"
+        if match.max_megapixels is not None and megapixels > match.max_megapixels:
+            return f"it has {megapixels:.2f} megapixels, more than {match.max_megapixels}"
+        return None
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read one recipe.
+
+    Raises:
+        ConfigError: The file cannot be read, is no TOML, or says what no recipe may say.
+    """
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
+    values.setdefault("name", path.stem)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(explain(path, error)) from error
+
+
+def load_recipes(folders: Iterable[Path]) -> tuple[Recipe, ...]:
+    """Read every `*.toml` of the folders; a later folder's recipe replaces an earlier namesake.
+
+    Raises:
+        ConfigError: Any of them is wrong (all that are wrong are named), or two files of one
+            folder give the same name.
+    """
+    found: dict[str, Recipe] = {}
+    wrong: list[str] = []
+    for folder in folders:
+        here: dict[str, Path] = {}
+        for path in sorted(folder.glob("*.toml")):
+            try:
+                recipe = read_recipe(path)
+            except ConfigError as error:
+                wrong.append(str(error))
+                continue
+            if recipe.name in here:
+                wrong.append(f"{path}: name {recipe.name!r} is also that of {here[recipe.name]}")
+            here[recipe.name] = path
+            found[recipe.name] = recipe
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return tuple(found[name] for name in sorted(found))
+
+
+def recipe_named(name: str, recipes: Sequence[Recipe]) -> Recipe:
+    """Find a recipe by name.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    for recipe in recipes:
+        if recipe.name == name:
+            return recipe
+    known = ", ".join(recipe.name for recipe in recipes)
+    raise ConfigError(f"no recipe is named {name!r}; there are {known}")
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of a recipe file, for completion and checks in editors."""
+    return Recipe.model_json_schema() | {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "restored recipe",
+    }

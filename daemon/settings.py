@@ -1,0 +1,93 @@
+"""Settings: `restored.toml` of the station, overridden by RESTORED_* in the environment.
+
+Comes in: a station's folder and the environment, read once. Goes out: one frozen `Settings`, or a
+`ConfigError` that names the file, the key and the value.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from daemon.errors import ConfigError
+
+Originals = Literal["archive", "delete", "leave"]
+
+
+class Watch(BaseModel):
+    """A folder outside the station that is an inbox too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path = Field(description="Folder to watch, with all below it.")
+    recipe: str = Field(description="Recipe for what lies in it.")
+    outbox: Path = Field(description="Folder for its results.")
+    originals: Originals = Field("archive", description="What becomes of the originals.")
+    polled: bool | Literal["auto"] = Field(
+        "auto", description="Scan instead of events; `auto` polls network file systems."
+    )
+
+
+class Settings(BaseSettings):
+    """Every setting of a station, with its default."""
+
+    model_config = SettingsConfigDict(env_prefix="RESTORED_", frozen=True, extra="forbid")
+
+    # Intake
+    settle_s: float = Field(2, ge=0, description="Unchanged for so long = complete.")
+    settle_polled_s: float = Field(10, ge=0, description="The same for polled folders.")
+    rescan_s: float = Field(60, gt=0, description="Between scans that find what events missed.")
+    pair_wait_s: float = Field(3600, ge=0, description="A half alone so long is reported.")
+    arriving_s: float = Field(
+        30, ge=0, description="A file that ends early and changed within this is still arriving."
+    )
+    watch: tuple[Watch, ...] = ()
+    originals: Originals = Field("archive", description="What becomes of finished originals.")
+    state_dir: Path | None = Field(
+        None, description="Where .restored lies; must be local if the station is on a network."
+    )
+
+    # Photographs
+    max_file_mb: float = Field(2000, gt=0)
+    max_input_megapixels: float = Field(250, gt=0)
+    max_output_megapixels: float = Field(500, gt=0)
+
+    # Output
+    file_mode: str = Field("0644", pattern=r"^0?[0-7]{3}$", description="Mode of results, octal.")
+    group: str | None = Field(None, description="Group of results and of the station's state.")
+    umask: str = Field("0022", pattern=r"^0?[0-7]{3}$", description="For folders, octal.")
+
+    # Work
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    threads: int | None = Field(None, ge=1, description="CPU threads of the network.")
+    memory_mb: int | None = Field(None, ge=256, description="For photographs in flight.")
+    attempts: int = Field(3, ge=1, description="Before a passing fault counts as failed.")
+    retry_s: float = Field(10, ge=0, description="First wait after a passing fault; it doubles.")
+    min_free_mb: float = Field(200, ge=0, description="Intake waits while less is free.")
+    drain_s: float = Field(20, ge=0, description="For work in flight when the daemon stops.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file."""
+        return env_settings, init_settings
+
+
+def load_settings(path: Path) -> Settings:
+    """Read a settings file (it may be absent) and the environment.
+
+    Raises:
+        ConfigError: A key or value is wrong, in the file or in the environment.
+    """
+    raise ConfigError(f"{path}")

@@ -1,0 +1,108 @@
+"""What a recipe's steps may say: one frozen class per kind, with defaults, ranges and meaning.
+
+Comes in: plain values from TOML. Goes out: validated steps. Imports no torch, so that commands
+which only look at recipes answer at once.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Unit = Annotated[float, Field(ge=0, le=1)]
+
+
+class BaseStep(BaseModel):
+    """What every step may say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    photos: ClassVar[int] = 1
+    """How many photographs the step takes at once."""
+
+    model: str = Field("prior", description="The network: `prior` is the one inside the package.")
+    steps: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Evaluations of a sampling run; the recipe's own if absent.",
+    )
+    seed: int | None = Field(
+        None, ge=0, lt=2**63, description="Fixes the noise; drawn from the job if absent."
+    )
+
+
+class Denoise(BaseStep):
+    """Remove noise, JPEG blocks and the dirt of a scan."""
+
+    kind: Literal["denoise"] = "denoise"
+    mode: Literal["blind", "gaussian"] = Field(
+        "blind", description="`blind` finds out what is wrong; `gaussian` removes noise of a level."
+    )
+    sigma: Annotated[float, Field(ge=0, le=255)] | Literal["auto"] = Field(
+        "auto",
+        description="Noise level for `gaussian`, in levels of 0 to 255; `auto` estimates it.",
+    )
+    realism: Unit = Field(
+        0.0, description="0 gives the posterior mean (safest), 1 a posterior sample (sharpest)."
+    )
+
+
+class SuperResolve(BaseStep):
+    """Enlarge, so that reducing the result gives the photograph back."""
+
+    kind: Literal["super-resolve"] = "super-resolve"
+    scale: Literal[2, 3, 4] = Field(2, description="How many times wider and higher.")
+    realism: Unit = Field(
+        0.5, description="0 gives the posterior mean (safest), 1 a posterior sample (sharpest)."
+    )
+    sigma: Annotated[float, Field(ge=0, le=255)] = Field(
+        0.0,
+        description="Noise of the input in levels of 0 to 255; above 0 the measurement binds softly.",
+    )
+
+
+class Colorize(BaseStep):
+    """Give a grey photograph colours and leave its luminance as it is."""
+
+    kind: Literal["colorize"] = "colorize"
+    saturation: Annotated[float, Field(ge=0, le=3)] = Field(
+        1.0, description="Multiplies the chroma; 0 is grey."
+    )
+    realism: Unit = Field(
+        0.7, description="0 gives the mean of plausible colours (muted), 1 one plausible choice."
+    )
+    hints: bool = Field(
+        True, description="Use NAME.hints.png: transparent but for dabs of the wanted colour."
+    )
+
+
+class Restyle(BaseStep):
+    """SDEdit: forward to `strength`, back again; strokes become a photograph."""
+
+    kind: Literal["restyle"] = "restyle"
+    strength: Unit = Field(
+        0.4, description="How far forward: 0 keeps everything, 1 keeps nothing; t = strength pi/2."
+    )
+    sweep: tuple[Unit, ...] = Field(
+        (), max_length=16, description="Strengths to try: the result is one labelled sheet of them."
+    )
+    mask: bool = Field(
+        True, description="Use NAME.mask.png: white is restyled, black is kept as it is."
+    )
+
+
+class Interpolate(BaseStep):
+    """Morph one photograph into another through the latents of both."""
+
+    photos: ClassVar[int] = 2
+
+    kind: Literal["interpolate"] = "interpolate"
+    frames: int = Field(9, ge=2, le=240, description="Frames written, both ends included.")
+    strength: Unit = Field(
+        0.5, description="How deep both photographs are encoded; t = strength pi/2."
+    )
+
+
+Step = Annotated[
+    Denoise | SuperResolve | Colorize | Restyle | Interpolate, Field(discriminator="kind")
+]
