@@ -1,0 +1,188 @@
+"""Moving and writing files so that a crash leaves the old state or the new one, never neither.
+
+Comes in: paths. Goes out: files in their place. Nothing here overwrites a file that it did not
+make, and a file that crosses file systems is copied, compared and only then removed.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+NAME_MAX = 255
+"""Bytes a file name may have on every file system in common use."""
+
+_RECORD_ROOM = len(".error.json")
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
+
+
+def fit_name(name: str, room: int = _RECORD_ROOM) -> str:
+    """Shorten a name that leaves fewer than `room` of 255 bytes; a hash keeps it distinct."""
+    raw = os.fsencode(name)
+    if len(raw) + room <= NAME_MAX:
+        return name
+    stem, suffix = os.path.splitext(raw)  # noqa: PTH122  # names are bytes here
+    if len(suffix) > 16:
+        stem, suffix = raw, b""
+    mark = b"~" + hashlib.sha256(raw).hexdigest()[:8].encode()
+    kept = stem[: NAME_MAX - room - len(suffix) - len(mark)]
+    # A character cut in half would be no text any more where the whole name was text.
+    with contextlib.suppress(UnicodeDecodeError):
+        raw.decode()
+        kept = kept.decode(errors="ignore").encode()
+    return os.fsdecode(kept + mark + suffix)
+
+
+def alternative(name: str, key: str) -> str:
+    """The name a file takes when `name` is taken: NAME~key.ext."""
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122
+    return fit_name(f"{stem}~{key}{suffix}")
+
+
+def shown(path: Path | str) -> str:
+    """A path as printable text: bytes that are no UTF-8 appear as their hexadecimal codes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Make the entries of these folders durable, each folder once."""
+    for folder in set(folders):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def make_folder(folder: Path, group: int | None = None) -> None:
+    """Make a folder and its parents; those newly made get the group and are made durable."""
+    missing = [folder]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    for new in reversed(missing):
+        try:
+            new.mkdir()
+        except FileExistsError:
+            continue
+        if group is not None:
+            os.chown(new, -1, group)
+        sync_folders([new.parent])
+
+
+def same_content(one: Path, other: Path) -> bool:
+    """Whether two files hold the same bytes."""
+    first, second = one.stat(), other.stat()
+    if (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino):
+        return True
+    return first.st_size == second.st_size and _digest(one) == _digest(other)
+
+
+def place(source: Path, target: Path) -> bool:
+    """Give a file a second name that must be free, or already have this content.
+
+    Where the file system knows no links, or the target lies on another one, the target is a
+    copy, which appears complete or not at all. The source stays.
+
+    Returns:
+        False if the target is taken by other content.
+    """
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return same_content(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS | {errno.EXDEV}:
+            raise
+        return _place_copy(source, target)
+    return True
+
+
+def move_to_free(source: Path, folder: Path, name: str, key: str, group: int | None = None) -> Path:
+    """Move a file into a folder under its name, or under another where that is taken.
+
+    Safe to repeat after a crash: what was placed and not yet removed is found and finished.
+
+    Returns:
+        Where it is now.
+    """
+    make_folder(folder, group)
+    fitted = fit_name(name)
+    candidates = [fitted, alternative(name, key)]
+    while True:
+        target = folder / candidates.pop(0)
+        if place(source, target):
+            source.unlink()
+            return target
+        if not candidates:
+            candidates.append(alternative(name, f"{key}-{secrets.token_hex(2)}"))
+
+
+def claim(source: Path, target: Path) -> None:
+    """Take a file away from where others see it, to a name that nobody else uses.
+
+    Raises:
+        FileNotFoundError: It vanished.
+        BlockingIOError: It was written to while it was copied between file systems.
+    """
+    try:
+        source.rename(target)
+        return
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    before = source.stat()
+    part = target.with_name(f"{target.name[:200]}.part")
+    _copy(source, part)
+    after = source.stat()
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
+        not same_content(source, part)
+    ):
+        part.unlink()
+        raise BlockingIOError(errno.EAGAIN, "it changed while it was copied", str(source))
+    part.rename(target)
+    sync_folders([target.parent])
+    source.unlink()
+
+
+def write_json(path: Path, content: Mapping[str, object], mode: int, group: int | None) -> None:
+    """Write a JSON file under a name that is free in a folder of our own, durably."""
+    with path.open("x", encoding="utf-8") as file:
+        json.dump(content, file, indent=2, ensure_ascii=True)
+        file.write("\n")
+        file.flush()
+        os.fchmod(file.fileno(), mode)
+        if group is not None:
+            os.fchown(file.fileno(), -1, group)
+        os.fsync(file.fileno())
+
+
+def _place_copy(source: Path, target: Path) -> bool:
+    """Reserve the name, then rename a whole copy over the reservation."""
+    part = target.with_name(f".{secrets.token_hex(8)}.part")
+    if target.exists() and target.stat().st_size:
+        return same_content(source, target)
+    _copy(source, part)
+    try:
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        if target.stat().st_size:  # an empty one is a reservation that a crash left behind
+            part.unlink()
+            return same_content(source, target)
+    part.rename(target)
+    return True
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copy2(source, target)
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
