@@ -129,7 +129,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(explain(path, error)) from error
+        raise ConfigError(explain(path, error, Recipe)) from error
 
 
 def load_recipes(folders: Iterable[Path]) -> tuple[Recipe, ...]:

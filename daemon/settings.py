@@ -4,17 +4,26 @@ Comes in: a station's folder and the environment, read once. Goes out: one froze
 `ConfigError` that names the file, the key and the value.
 """
 
+import os
+import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from daemon.errors import ConfigError
+from daemon.validation import close_match, explain
+
+STATION_VARIABLE = "RESTORED_STATION"
+"""Names the station's folder for the commands; it is no setting."""
+
+_PREFIX = "RESTORED_"
 
 Originals = Literal["archive", "delete", "leave"]
 
@@ -36,7 +45,7 @@ class Watch(BaseModel):
 class Settings(BaseSettings):
     """Every setting of a station, with its default."""
 
-    model_config = SettingsConfigDict(env_prefix="RESTORED_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
     # Intake
     settle_s: float = Field(2, ge=0, description="Unchanged for so long = complete.")
@@ -85,9 +94,48 @@ class Settings(BaseSettings):
 
 
 def load_settings(path: Path) -> Settings:
-    """Read a settings file (it may be absent) and the environment.
+    """Read a settings file (it may be absent) and the environment, which wins.
 
     Raises:
         ConfigError: A key or value is wrong, in the file or in the environment.
     """
-    raise ConfigError(f"{path}")
+    origins = _environment()
+    values = _read(path)
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise ConfigError(explain(path, error, Settings, origins)) from error
+    except SettingsError as error:
+        raise ConfigError(f"environment: {error}; lists and tables are written as JSON") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
+
+
+def _environment() -> dict[str, str]:
+    """Settings that the environment gives: the key and the variable it comes from.
+
+    Raises:
+        ConfigError: A RESTORED_ variable is no setting: misspelt, it would change nothing unseen.
+    """
+    keys = list(Settings.model_fields)
+    origins: dict[str, str] = {}
+    wrong: list[str] = []
+    for variable in sorted(os.environ):
+        if not variable.startswith(_PREFIX) or variable == STATION_VARIABLE:
+            continue
+        key = variable.removeprefix(_PREFIX).lower()
+        if key in keys:
+            origins[key] = variable
+        else:
+            known = [_PREFIX + key.upper() for key in keys]
+            wrong.append(f"{variable} is not a setting{close_match(variable, known)}")
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return origins

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from daemon.errors import ConfigError
+from daemon.settings import load_settings
+
+
+def _said(tmp_path: Path, text: str) -> str:
+    file = tmp_path / "restored.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file)
+    return str(caught.value).replace(f"{tmp_path}/", "")
+
+
+def test_an_absent_file_gives_the_defaults(tmp_path: Path) -> None:
+    assert load_settings(tmp_path / "none.toml").settle_s == 2
+
+
+def test_the_environment_wins_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "restored.toml"
+    file.write_text("settle_s = 7\nattempts = 5\n")
+    monkeypatch.setenv("RESTORED_SETTLE_S", "0.5")
+    monkeypatch.setenv("RESTORED_STATION", "/somewhere")
+    settings = load_settings(file)
+    assert (settings.settle_s, settings.attempts) == (0.5, 5)
+
+
+def test_a_bad_value_names_file_key_value_and_range(tmp_path: Path) -> None:
+    assert _said(tmp_path, "settle_s = -1\n") == "restored.toml: settle_s is -1, allowed 0 or more"
+
+
+def test_a_bad_value_from_the_environment_names_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESTORED_ORIGINALS", "burn")
+    said = _said(tmp_path, "")
+    assert said == "RESTORED_ORIGINALS: originals is 'burn', allowed are archive, delete, leave"
+
+
+def test_a_misspelt_variable_names_what_it_may_have_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESTORED_SETLE_S", "1")
+    assert _said(tmp_path, "").startswith(
+        "RESTORED_SETLE_S is not a setting; did you mean RESTORED_SETTLE_S"
+    )
+
+
+def test_an_unknown_key_names_what_it_may_have_meant(tmp_path: Path) -> None:
+    said = _said(tmp_path, "rescan = 3\n")
+    assert said == "restored.toml: rescan is not a known key; did you mean rescan_s?"
+
+
+def test_a_key_inside_a_list_of_tables_is_named_with_its_index(tmp_path: Path) -> None:
+    text = '[[watch]]\npath = "a"\nrecipe = "denoise"\noutbox = "b"\npolled = "often"\n'
+    assert _said(tmp_path, text) == (
+        "restored.toml: watch[0].polled is 'often', allowed true or false or auto"
+    )
+
+
+def test_broken_toml_is_a_configuration_error(tmp_path: Path) -> None:
+    assert _said(tmp_path, "settle_s = \n").startswith("restored.toml: not a readable TOML file")
