@@ -1,7 +1,7 @@
 r"""The ledger: what the station has claimed and how far each job has come, in SQLite.
 
 Comes in: state changes, each one transaction. Goes out: frozen entries. It touches no photograph;
-states only ever follow the arrows below, and each is recorded before the next thing is done on disk.
+states only follow the arrows below, and each is recorded before the next thing is done on disk.
 
 claiming -> queued -> leased -> publishing -> published -> done
                  \______\________________-> failing -> failed
@@ -164,13 +164,16 @@ class Ledger:
                 rows.append(int(cursor.lastrowid or 0))
         return self.entries(rows)
 
-    def queue(self, claims: Iterable[tuple[int, Claimed]], now: float) -> None:
-        """The files of these rows are ours and known: they wait for a lease."""
+    def queue(self, claims: Iterable[tuple[int, Claimed, str]], now: float) -> None:
+        """The files of these rows are ours and known: (row, claim, why it is refused or "").
+
+        They wait for a lease; what is refused goes to failed/ instead.
+        """
         with self._commit() as db:
-            for row, claim in claims:
+            for row, claim, refusal in claims:
                 db.execute(
-                    "UPDATE job SET state = 'queued', claim = ?, queued_at = ? WHERE row = ?",
-                    (_dump(claim), now, row),
+                    "UPDATE job SET state = ?, claim = ?, reason = ?, queued_at = ? WHERE row = ?",
+                    ("failing" if refusal else "queued", _dump(claim), refusal, now, row),
                 )
                 if claim.folder.originals == "leave":
                     db.executemany(
@@ -244,6 +247,11 @@ class Ledger:
                 "UPDATE job SET state = 'publishing', publication = ? WHERE row = ?",
                 [(publication, row) for row, publication in publications],
             )
+
+    def count_attempt(self, row: int) -> None:
+        """A passing fault met a job that stays in its state."""
+        with self._commit() as db:
+            db.execute("UPDATE job SET attempts = attempts + 1 WHERE row = ?", (row,))
 
     def publish(self, results: Iterable[tuple[int, str, Path]]) -> None:
         """Results and records stand: (row, job id, main result)."""

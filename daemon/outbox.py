@@ -6,6 +6,7 @@ Everything here may be repeated after a crash and then only finishes what was be
 """
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -195,12 +196,8 @@ def _targets(publication: Publication, stem: str) -> list[Path]:
 
 def _taken(path: Path, publication: Publication, index: int) -> bool:
     """Whether a name holds anything but this very file."""
-    staged, _, _ = publication.files[index]
-    if not path.exists():
-        record = record_path(path)
-        return index == 0 and record.exists()
-    source = publication.staging / staged
-    if not source.exists() or not same_content(source, path):
+    source = publication.staging / publication.files[index][0]
+    if path.exists() and not (source.exists() and same_content(source, path)):
         return True
     record = record_path(path)
     return index == 0 and record.exists() and _job_of(record) != publication.record.get("job")
@@ -222,5 +219,7 @@ def _place_record(publication: Publication, paths: Sequence[Path], access: Acces
     part = publication.staging / ".record.json"
     part.unlink(missing_ok=True)
     write_json(part, {**publication.record, "outputs": named}, access.file_mode, access.group)
-    if not place(part, record) and _job_of(record) != publication.record.get("job"):
-        raise FileExistsError(17, "a file of another job has the record's name", str(record))
+    if not place(part, record):
+        if _job_of(record) != publication.record.get("job"):
+            raise FileExistsError(errno.EEXIST, "another job's record is there", str(record))
+        part.replace(record)

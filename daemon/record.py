@@ -1,0 +1,66 @@
+"""The record of a result: what was done to what, with which weights, noise and numbers.
+
+Comes in: a finished job. Goes out: plain values for JSON. The names of the published files are
+added by the outbox, which alone knows them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from daemon import __version__
+from daemon.files import shown
+from daemon.job import Job, Restored
+from daemon.ledger import Entry
+from daemon.models import model_digest
+
+FORMAT = 1
+"""Version of the record's layout; it grows when a key changes its meaning."""
+
+
+def record_of(entry: Entry, job: Job, outcome: Restored, now: float) -> Mapping[str, object]:
+    """Everything a person or a program may want to know of a result later.
+
+    Args:
+        entry: The job as the ledger knows it.
+        job: The job as it was ordered.
+        outcome: What the executor reported.
+        now: UTC seconds since the epoch.
+    """
+    timing = asdict(outcome.timing)
+    return {
+        "format": FORMAT,
+        "job": job.id,
+        "restored": __version__,
+        "at": utc(now),
+        "recipe": job.recipe.name,
+        "recipe_digest": job.recipe.digest,
+        "steps": [step.model_dump(mode="json") for step in job.recipe.steps],
+        "models": {name: model_digest(name) for name in job.recipe.models},
+        "seed": job.seed,
+        "attempt": entry.attempts + 1,
+        "device": outcome.device,
+        "seconds": round(timing["decode_s"] + timing["restore_s"] + timing["encode_s"], 3),
+        "timing": {name: round(value, 4) for name, value in timing.items()},
+        "inputs": [
+            {
+                "role": file.role,
+                "file": shown(file.relative),
+                "sha256": file.digest,
+                "bytes": file.size_bytes,
+                **(asdict(file.header) if file.header else {}),
+            }
+            for file in entry.claim.files
+        ],
+        "outputs": [
+            {"sha256": file.digest, "width": file.width, "height": file.height}
+            for file in outcome.files
+        ],
+        "measures": [asdict(measure) for measure in outcome.measures],
+        "notes": list(outcome.notes),
+    }
+
+
+def utc(seconds: float) -> str:
+    """A time as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
