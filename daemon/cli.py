@@ -1,0 +1,233 @@
+"""The commands. Errors become exit codes here, and nowhere else.
+
+Comes in: the command line. Goes out: text, and a sysexits code. Modules that import torch, numpy
+or Pillow are imported inside the commands that need them, so that the others answer at once.
+"""
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from daemon import __version__, log
+from daemon.errors import ConfigError, RestoredError, UsageError
+from daemon.recipe import SHIPPED, load_recipes, recipe_named, schema
+from daemon.settings import STATION_VARIABLE
+from daemon.stationing import found_station, known_recipes, make_station, opened, retry_failed
+
+app = typer.Typer(
+    name="restored",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Drop photographs into a folder, get them restored by diffusion models.\n\n"
+    "Example: `restored init photos`, copy pictures into `photos/inbox/denoise/`, then "
+    "`restored --station photos once`.",
+)
+out = Console(highlight=False, soft_wrap=True)
+
+USAGE, BUG, INTERRUPTED = 64, 70, 130
+SOME_FAILED = 65
+
+# typer carries its own click from 0.20 on, so that the class is only found through typer's.
+_CommandLineError: Any = typer.BadParameter.__mro__[1]
+
+
+def main() -> None:
+    """Run a command and exit with its code."""
+    sys.exit(exit_code(sys.argv[1:]))
+
+
+def exit_code(arguments: list[str]) -> int:
+    """Run a command; says what went wrong on stderr."""
+    try:
+        result = app(arguments, prog_name="restored", standalone_mode=False)
+    except _CommandLineError as error:
+        error.show(sys.stderr)
+        return USAGE
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except RestoredError as error:
+        print(f"restored: {error}".encode(errors="backslashreplace").decode(), file=sys.stderr)
+        return error.exit_code
+    except PermissionError as error:
+        print(f"restored: {error}; run as a user who may, or mend its mode", file=sys.stderr)
+        return 77
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python would complain once more while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:
+        traceback.print_exc()
+        return BUG
+    return result if isinstance(result, int) else 0
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        out.print(f"restored {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    station: Annotated[
+        Path | None,
+        typer.Option(envvar=STATION_VARIABLE, help="Folder of the station.", metavar="DIR"),
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Say the version.", callback=_say_version, is_eager=True),
+    ] = False,
+) -> None:
+    context.obj = station
+
+
+def _root(context: typer.Context) -> Path:
+    station: Path | None = context.obj
+    if station is None:
+        raise UsageError(f"which station? Give --station DIR or set {STATION_VARIABLE}")
+    return station
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
+    """Make a station: every folder and a commented settings file. Safe to repeat.
+
+    Example: `restored init /srv/photos`
+    """
+    station = make_station(folder)
+    out.print(f"Station {station.root}", markup=False)
+    out.print(f"1. Drop photographs into {station.inbox}/RECIPE/", markup=False)
+    out.print(f"2. restored --station {station.root} run", markup=False)
+    out.print(f"3. Take the results out of {station.outbox}/RECIPE/", markup=False)
+
+
+@app.command()
+def recipes(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="Show this one as JSON.")] = None,
+    as_schema: Annotated[bool, typer.Option("--schema", help="JSON Schema of a recipe.")] = False,
+) -> None:
+    """List the recipes, show one, or write the JSON Schema for editors.
+
+    Example: `restored recipes --schema > recipe.schema.json`
+    """
+    if as_schema:
+        print(json.dumps(schema(), indent=2))
+        return
+    known = (
+        load_recipes([SHIPPED]) if context.obj is None else known_recipes(opened(context.obj)[0])
+    )
+    if name is not None:
+        print(recipe_named(name, known).model_dump_json(indent=2))
+        return
+    for recipe in known:
+        out.print(f"{recipe.name:15} {recipe.about}", markup=False)
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say what waits, what is in flight, what is done and what failed.
+
+    Example: `restored --station photos status --json`
+    """
+    from daemon.status import read_status, show
+
+    found = read_status(found_station(_root(context)))
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        show(found, out)
+
+
+@app.command()
+def retry(
+    context: typer.Context,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...")] = None,
+) -> None:
+    """Put failed photographs (all, or the given ones) back into their inbox.
+
+    Example: `restored --station photos retry photos/failed/denoise/scan.jpg`
+    """
+    moved = retry_failed(found_station(_root(context)), paths or [])
+    for path in moved:
+        out.print(str(path).encode(errors="backslashreplace").decode(), markup=False)
+    out.print(f"{len(moved)} put back")
+
+
+@app.command()
+def pause(context: typer.Context) -> None:
+    """Start no more jobs; what is in flight is finished.
+
+    Example: `restored --station photos pause`
+    """
+    found_station(_root(context)).paused.touch()
+    out.print("paused; `restored resume` goes on")
+
+
+@app.command()
+def resume(context: typer.Context) -> None:
+    """Start jobs again.
+
+    Example: `restored --station photos resume`
+    """
+    found_station(_root(context)).paused.unlink(missing_ok=True)
+    out.print("resumed")
+
+
+@app.command()
+def check(context: typer.Context) -> None:
+    """See that settings, recipes, models and folders are right; exit 78 if not.
+
+    Example: `restored --station photos check`
+    """
+    from daemon.models import check_reference
+
+    station, _ = opened(_root(context))
+    known = known_recipes(station)
+    for recipe in known:
+        for reference in recipe.models:
+            check_reference(reference)
+    folders = (station.inbox, station.outbox, station.failed, station.archive, station.state)
+    wrong = [str(folder) for folder in folders if not os.access(folder, os.W_OK | os.X_OK)]
+    if wrong:
+        raise ConfigError(f"cannot write into {', '.join(wrong)}; mend their owner or mode")
+    out.print(f"settings, {len(known)} recipes, their models and the folders are right")
+
+
+@app.command()
+def run(context: typer.Context) -> None:
+    """Watch the inboxes and restore what arrives, until stopped.
+
+    Example: `RESTORED_STATION=/srv/photos restored run`
+    """
+    from daemon.service import Service, open_station
+
+    log.configure()
+    station, settings = open_station(_root(context))
+    Service(station, settings).run()
+
+
+@app.command()
+def once(context: typer.Context) -> int:
+    """Restore what is there and exit; 65 if some photographs failed. For cron and timers.
+
+    Example: `restored --station photos once`
+    """
+    from daemon.service import Service, open_station
+
+    log.configure()
+    station, settings = open_station(_root(context))
+    tally = Service(station, settings).once()
+    return SOME_FAILED if tally.failed else 0

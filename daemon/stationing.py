@@ -1,0 +1,118 @@
+"""Making a station, finding one, and putting failed photographs back into its inbox.
+
+Comes in: the folder a person named. Goes out: a `Station`. Works with or without a daemon running,
+and imports nothing heavy.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from daemon.errors import CannotWriteError, ConfigError, UsageError
+from daemon.files import move_to_free
+from daemon.recipe import SHIPPED, Recipe, load_recipes
+from daemon.settings import Settings, load_settings
+from daemon.station import Station
+
+_RECORD = ".error.json"
+_TEMPLATE = """\
+# Settings of this station. Every line is optional; the values shown are the defaults.
+# RESTORED_SETTLE_S and so on in the environment win over this file.
+
+# settle_s = 2              # a file unchanged for so many seconds has arrived
+# originals = "archive"     # what becomes of finished originals: archive, delete or leave
+# device = "auto"           # auto, cpu, cuda, cuda:1 or mps
+# attempts = 3              # before a fault that may pass counts as failed
+# file_mode = "0644"        # mode of results
+
+# A folder elsewhere can be an inbox too:
+# [[watch]]
+# path = "/home/anna/scans"
+# recipe = "old-photo"
+# outbox = "/home/anna/restored"
+"""
+
+
+def make_station(root: Path) -> Station:
+    """Make what is missing of a station; what is there stays as it is.
+
+    Raises:
+        CannotWriteError: A file is in the way, or the file system refuses.
+    """
+    station = Station(root, root / ".restored")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if not station.settings_file.exists():
+            station.settings_file.write_text(_TEMPLATE)
+        station = opened(root)[0]
+        names = [recipe.name for recipe in known_recipes(station)]
+        for folder in (
+            *(station.inbox / name for name in names),
+            *(station.outbox, station.failed, station.archive, station.recipes, station.logs),
+            *(station.work, station.staged),
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+        mark = station.state / "station.json"
+        if not mark.exists():
+            mark.write_text(json.dumps({"format": 1}) + "\n")
+    except (FileExistsError, NotADirectoryError) as error:
+        raise CannotWriteError(f"{error.filename}: a file is where a folder must be") from error
+    return station
+
+
+def opened(root: Path) -> tuple[Station, Settings]:
+    """The station in a folder and its settings.
+
+    Raises:
+        ConfigError: The settings are wrong.
+    """
+    settings = load_settings(root / "restored.toml")
+    return Station(root, settings.state_dir or root / ".restored"), settings
+
+
+def found_station(root: Path) -> Station:
+    """The station in a folder, which must have been made.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    station = opened(root)[0]
+    if not station.state.is_dir():
+        raise ConfigError(f"{root} is no station; `restored init {root}` makes one")
+    return station
+
+
+def known_recipes(station: Station) -> tuple[Recipe, ...]:
+    """The shipped recipes and the station's own, which replace namesakes."""
+    return load_recipes([SHIPPED, station.recipes])
+
+
+def retry_failed(station: Station, paths: Sequence[Path]) -> list[Path]:
+    """Put failed originals back where they were dropped.
+
+    Args:
+        station: Where.
+        paths: Which; all if empty.
+
+    Returns:
+        Where they are now.
+
+    Raises:
+        UsageError: A path is no failed photograph of this station.
+    """
+    failed = station.failed.resolve()
+    chosen = [path.resolve() for path in paths] or sorted(
+        record.with_name(record.name.removesuffix(_RECORD))
+        for record in failed.rglob(f"*{_RECORD}")
+    )
+    for path in chosen:
+        if not path.is_relative_to(failed) or (paths and not path.is_file()):
+            raise UsageError(f"{path} is no failed photograph of {station.root}")
+    moved = []
+    for path in chosen:
+        if not path.is_file():
+            continue
+        folder = station.inbox / path.relative_to(failed).parent
+        moved.append(move_to_free(path, folder, path.name, "retry"))
+        path.with_name(path.name + _RECORD).unlink(missing_ok=True)
+    return moved

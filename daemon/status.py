@@ -1,0 +1,80 @@
+"""What a station is doing, read from its ledger without disturbing the daemon.
+
+Comes in: a station. Goes out: plain values for `--json`, or a table. Never writes.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from daemon.ledger import Ledger
+from daemon.station import Station
+
+_RATE_WINDOW_S = 3600.0
+_FAILURES_SHOWN = 10
+
+
+def read_status(station: Station) -> dict[str, Any]:
+    """Counts by recipe, failures, notices, rate (jobs an hour) and time left (s, or None)."""
+    found: dict[str, Any] = {
+        "station": _shown(station.root),
+        "paused": station.paused.exists(),
+        "recipes": [],
+        "failures": [],
+        "notices": [],
+        "rate_per_h": 0.0,
+        "left_s": None,
+    }
+    if not station.ledger.exists():
+        return found
+    ledger = Ledger(station.ledger, readonly=True)
+    try:
+        counts = ledger.counts()
+        now = time.time()
+        done, first = ledger.finished_since(now - _RATE_WINDOW_S)
+        waiting = sum(count.queued + count.in_flight for count in counts)
+        rate_per_s = done / max(now - first, 1.0)
+        found["rate_per_h"] = round(rate_per_s * 3600, 1)
+        found["left_s"] = round(waiting / rate_per_s) if rate_per_s else None
+        found["recipes"] = [
+            {
+                "recipe": count.recipe,
+                "queued": count.queued,
+                "in_flight": count.in_flight,
+                "done": count.done,
+                "failed": count.failed,
+            }
+            for count in counts
+        ]
+        found["failures"] = [
+            {"path": _shown(f.path), "recipe": f.recipe, "reason": f.reason, "at": f.at}
+            for f in ledger.failures(_FAILURES_SHOWN)
+        ]
+        found["notices"] = [
+            {"path": _shown(n.path), "what": n.what, "since": n.since} for n in ledger.notices()
+        ]
+    finally:
+        ledger.close()
+    return found
+
+
+def show(found: dict[str, Any], out: Console) -> None:
+    """Print a status for people."""
+    table = Table("recipe", "queued", "in flight", "done", "failed")
+    for row in found["recipes"]:
+        numbers = (str(row[key]) for key in ("queued", "in_flight", "done", "failed"))
+        table.add_row(row["recipe"] or "(none matches)", *numbers)
+    out.print(table)
+    left = "" if found["left_s"] is None else f", {found['left_s'] / 60:.0f} min left"
+    out.print(f"{found['rate_per_h']:.0f} an hour{left}{', paused' if found['paused'] else ''}")
+    for failure in found["failures"]:
+        out.print(f"failed: {failure['path']}: {failure['reason']}", markup=False)
+    for notice in found["notices"]:
+        out.print(f"waits: {notice['path']}: {notice['what']}", markup=False)
+
+
+def _shown(path: Path) -> str:
+    return bytes(path).decode("utf-8", "backslashreplace")
