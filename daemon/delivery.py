@@ -24,6 +24,7 @@ from daemon.record import record_of, utc
 from daemon.station import Station
 
 _log = structlog.get_logger()
+_AGAIN = "mend what is named, then `restored retry`, or drop it in again"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -143,8 +144,28 @@ class Delivery:
         return self._station.staged / str(fence)
 
     def discard_staging(self, fence: int) -> None:
-        """Remove what a lease staged."""
-        outbox.discard(self.staging(fence))
+        """Remove what a lease staged, unless it is about to be published."""
+        if not self._ledger.publishing(fence):
+            outbox.discard(self.staging(fence))
+
+    def discard_stale(self) -> None:
+        """After a crash: remove what no lease will publish, and give up on lost originals.
+
+        A file in the work folder that the ledger does not know goes to failed/, not to oblivion.
+        """
+        for staging in self._station.staged.iterdir():
+            if staging.name.isdecimal():
+                self.discard_staging(int(staging.name))
+        known = self._ledger.claimed_paths()
+        why = {"why": "found in the work folder with no entry in the ledger", "what_to_do": _AGAIN}
+        for group in self._station.work.iterdir():
+            for path in group.iterdir() if group.is_dir() else ():
+                if path not in known:
+                    _log.warning("lost_original", photo=shown(path.name))
+                    target = self._station.failed / "lost" / path.name
+                    outbox.reject(path, target, group.name, why, self._access)
+            with contextlib.suppress(OSError):
+                group.rmdir()
 
     def duplicate(self, entry: Entry, job: str, result: Path) -> None:
         """Its result stands already: nothing is computed, the original goes its way."""
@@ -227,7 +248,8 @@ class Delivery:
                 "photo": shown(entry.claim.files[0].relative),
                 "recipe": entry.recipe,
                 "why": entry.reason,
-                "what_to_do": "mend what is named, then `restored retry`, or drop it in again",
+                "what_to_do": _AGAIN,
+                "origin": str(entry.claim.folder.path / entry.claim.files[0].relative),
                 "attempts": entry.attempts + entry.deaths + 1,
                 "at": utc(now),
             }

@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS job (
     ended_at REAL NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS job_state ON job (state, recipe);
 CREATE INDEX IF NOT EXISTS job_open ON job (row) WHERE state = 'queued';
+CREATE INDEX IF NOT EXISTS job_fence ON job (fence) WHERE fence > 0;
 CREATE INDEX IF NOT EXISTS job_id ON job (id) WHERE id <> '';
 CREATE INDEX IF NOT EXISTS job_ended ON job (ended_at) WHERE ended_at > 0;
 CREATE TABLE IF NOT EXISTS seen (
@@ -296,6 +297,19 @@ class Ledger:
                 "SELECT 1 FROM job WHERE id = ? AND state IN ('leased', 'publishing')", (job,)
             ).fetchone()
         )
+
+    def publishing(self, fence: int) -> bool:
+        """Whether what this lease staged is about to be published."""
+        return bool(
+            self._db.execute(
+                "SELECT 1 FROM job WHERE fence = ? AND state = 'publishing'", (fence,)
+            ).fetchone()
+        )
+
+    def claimed_paths(self) -> set[Path]:
+        """Where the files of every job that has not ended lie."""
+        rows = self._db.execute("SELECT * FROM job WHERE state NOT IN ('done', 'failed')")
+        return {file.path for row in rows for file in _entry(row).claim.files}
 
     def entries(self, rows: Sequence[int]) -> list[Entry]:
         """The entries of these rows, in that order; rows that are gone are left out."""

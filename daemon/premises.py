@@ -1,0 +1,115 @@
+"""The premises: what must be true of a station before a daemon works on it.
+
+Comes in: a station and its settings. Goes out: its inbox folders, its ledger, the lock that keeps
+a second daemon out.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+
+from daemon.errors import BusyError, ConfigError
+from daemon.files import make_folder, shown
+from daemon.inbox import is_network_path
+from daemon.ledger import Ledger
+from daemon.outbox import Access
+from daemon.photo import Limits
+from daemon.settings import Settings
+from daemon.station import InboxFolder, Station
+
+
+def prepare(station: Station, settings: Settings) -> Access:
+    """Make the folders a daemon needs; says who may read what it writes.
+
+    Raises:
+        ConfigError: The ledger would lie on network storage, or the group is unknown.
+    """
+    os.umask(int(settings.umask, 8))
+    if is_network_path(station.state):
+        raise ConfigError(
+            f"{shown(station.state)}: the ledger may not lie on network storage; "
+            f"set state_dir in {shown(station.settings_file)} to a local folder"
+        )
+    access = Access(int(settings.file_mode, 8), _group_id(settings.group))
+    for folder in (station.work, station.staged, station.logs, station.outbox):
+        make_folder(folder, access.group)
+    if access.group is not None:
+        os.chown(station.state, -1, access.group)
+        station.state.chmod(station.state.stat().st_mode | 0o2050)
+    return access
+
+
+def open_ledger(station: Station, access: Access) -> Ledger:
+    """Open the ledger for writing, readable for the group."""
+    ledger = Ledger(station.ledger)
+    if access.group is not None:
+        for path in station.state.glob("ledger.sqlite3*"):
+            os.chown(path, -1, access.group)
+    return ledger
+
+
+def inbox_folders(station: Station, settings: Settings) -> tuple[InboxFolder, ...]:
+    """The station's own inbox and the folders watched elsewhere."""
+    own = InboxFolder(
+        path=station.inbox,
+        recipe=None,
+        outbox=station.outbox,
+        failed=station.failed,
+        archive=station.archive,
+        originals=settings.originals,
+        polled=is_network_path(station.inbox),
+    )
+    watched = (
+        InboxFolder(
+            path=watch.path,
+            recipe=watch.recipe,
+            outbox=watch.outbox,
+            failed=station.failed / watch.path.name,
+            archive=station.archive / watch.path.name,
+            originals=watch.originals,
+            polled=is_network_path(watch.path) if watch.polled == "auto" else watch.polled,
+        )
+        for watch in settings.watch
+    )
+    return (own, *watched)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What is refused, as plain values."""
+    return Limits(
+        settings.max_file_mb, settings.max_input_megapixels, settings.max_output_megapixels
+    )
+
+
+@contextlib.contextmanager
+def only_daemon(station: Station) -> Iterator[None]:
+    """Hold the station's lock.
+
+    Raises:
+        BusyError: Another daemon holds it.
+    """
+    with station.lock.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise BusyError(
+                f"{shown(station.root)}: another daemon (process {file.read().strip() or '?'}) "
+                "works on this station; stop it first, or use another station"
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _group_id(name: str | None) -> int | None:
+    if name is None:
+        return None
+    import grp   # not on every system
+
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        raise ConfigError(f"restored.toml: group is {name!r}, which this system lacks") from error

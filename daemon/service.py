@@ -1,0 +1,334 @@
+"""The daemon's loop: settle -> admit -> lease -> publish.
+
+Comes in: a station and its settings. Goes out: restored photographs. This process imports no torch
+and decodes no pixels; whatever waits, waits in the mailbox, so that the loop sleeps when nothing
+happens.
+"""
+
+import contextlib
+import errno
+import queue
+import shutil
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from daemon.admission import Admission
+from daemon.delivery import Delivery, Patience
+from daemon.errors import ConfigError
+from daemon.executors import Executor, make_executor
+from daemon.files import shown
+from daemon.inbox import Inbox
+from daemon.intake import Intake
+from daemon.job import Compute, HandedBack, Job, Order, Outcome, Report, WorkerDied, WorkerReady
+from daemon.leasing import Leasing
+from daemon.ledger import QueueCount
+from daemon.premises import inbox_folders, limits_of, only_daemon, open_ledger, prepare
+from daemon.settings import Settings
+from daemon.station import Notice, Station
+from daemon.stationing import known_recipes
+
+_log = structlog.get_logger()
+
+_TURN_S = 1.0
+"""Longest sleep of the loop, so that `pause` and a freed disk are noticed."""
+
+_ADMIT = 1024
+"""Arrivals taken in one turn, so that results are published while a large inbox is admitted."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a run came to.
+
+    Attributes:
+        done: Jobs whose result stands.
+        failed: Jobs that ended in failed/.
+        waiting: Files still in an inbox, and why.
+    """
+
+    done: int = 0
+    failed: int = 0
+    waiting: tuple[Notice, ...] = ()
+
+
+class Service:
+    """One daemon at work on one station."""
+
+    def __init__(
+        self,
+        station: Station,
+        settings: Settings,
+        *,
+        executor: str = "process",
+        progress: Callable[[tuple[QueueCount, ...]], None] | None = None,
+    ) -> None:
+        """Read the recipes and prepare; nothing on disk is touched yet.
+
+        Args:
+            station: Its folders.
+            settings: Its settings.
+            executor: Name of an entry of EXECUTORS.
+            progress: Called about once a second with how many jobs are where.
+        """
+        self._station = station
+        self._settings = settings
+        self._recipes = known_recipes(station)
+        self._executor_name = executor
+        self._progress = progress
+        self._mailbox: queue.SimpleQueue[Report | int | None] = queue.SimpleQueue()
+        self._in_flight: dict[int, Order] = {}
+        self._executor: Executor | None = None
+        self._stopping: threading.Thread | None = None
+        self._full = False
+        self._done = self._failed = 0
+        self._noticed_at = 0.0
+        self._notices: tuple[Notice, ...] = ()
+
+    def run(self) -> Tally:
+        """Work until SIGTERM or SIGINT; SIGHUP reads the recipes anew."""
+        with self._at_work():
+            self._start_executor()
+            while self._stopping is None:
+                self._turn(at_once=False)
+            return self._drain()
+
+    def once(self) -> Tally:
+        """Work until the inboxes hold nothing that can be restored."""
+        with self._at_work():
+            while self._stopping is None:
+                self._turn(at_once=True)
+                if not (self._in_flight or self._ledger.open_jobs() or self._inbox.unsettled()):
+                    break
+            return self._drain()
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        settings, station = self._settings, self._station
+        access = prepare(station, settings)
+        limits = limits_of(settings)
+        with only_daemon(station), _signals(self._mailbox):
+            self._ledger = open_ledger(station, access)
+            self._inbox = Inbox(
+                inbox_folders(station, settings),
+                settle_s=settings.settle_s,
+                settle_polled_s=settings.settle_polled_s,
+                rescan_s=settings.rescan_s,
+                arriving_s=settings.arriving_s,
+                wake=lambda: self._mailbox.put(None),
+            )
+            self._intake = Intake(self._recipes, limits=limits, pair_wait_s=settings.pair_wait_s)
+            self._admission = Admission(station, self._ledger, limits, self._inbox.hint)
+            patience = Patience(
+                settings.attempts, retry_s=settings.retry_s, arriving_s=settings.arriving_s
+            )
+            self._delivery = Delivery(station, self._ledger, access, patience)
+            self._leasing = Leasing(self._ledger, self._delivery)
+            try:
+                self._recover()
+                self._inbox.start()
+                _log.info("started", station=shown(station.root), recipes=len(self._recipes))
+                yield
+            finally:
+                self._inbox.stop()
+                if self._executor is not None and self._stopping is None:
+                    self._executor.stop(0)
+                self._ledger.close()
+                _log.info("stopped", done=self._done, failed=self._failed)
+
+    def _recover(self) -> None:
+        """Finish or take back whatever a crash interrupted."""
+        now = time.time()
+        self._delivery.crashed()
+        self._admission.resume(now)
+        self._count(self._delivery.finish(now).done, 0)
+        self._delivery.discard_stale()
+
+    def _turn(self, *, at_once: bool) -> None:
+        reports = self._wait()
+        now = time.time()
+        try:
+            self._handle(reports, now)
+            reports = []
+            if self._may_work():
+                self._admit(now, at_once=at_once)
+                self._lease(now)
+            self._tell(now)
+        except (sqlite3.OperationalError, OSError) as error:
+            if not _is_no_space(error):
+                raise
+            self._disk_is_full(str(error))
+            for report in reports:  # their leases stand, so they can be delivered once more
+                self._mailbox.put(report)
+
+    def _wait(self) -> list[Report]:
+        """Sleep until there is something to do, and take all of it."""
+        wait_s = min(_TURN_S, self._inbox.next_due_s(time.monotonic()))
+        reports: list[Report] = []
+        with contextlib.suppress(queue.Empty):
+            item = self._mailbox.get(timeout=max(0.0, wait_s))
+            while True:
+                self._open(item, reports)
+                item = self._mailbox.get_nowait()
+        return reports
+
+    def _open(self, item: Report | int | None, reports: list[Report]) -> None:
+        match item:
+            case None:
+                pass
+            case signal.SIGHUP:
+                self._reload()
+            case int():
+                self._stop()
+            case _:
+                reports.append(item)
+
+    def _handle(self, reports: Sequence[Report], now: float) -> None:
+        outcomes: list[tuple[Job, Outcome]] = []
+        for report in reports:
+            match report:
+                case WorkerReady():
+                    _log.info("worker_ready", device=report.device)
+                case WorkerDied():
+                    self._delivery.died(report.fences, report.reason)
+                    self._forget(report.fences)
+                case HandedBack():
+                    self._hand_back(report.fences)
+                case _ if report.fence in self._in_flight:
+                    outcomes.append((self._in_flight[report.fence].job, report))
+        delivered = self._delivery.deliver(outcomes, now)
+        self._forget([outcome.fence for _, outcome in outcomes])
+        for entry in delivered.changed:
+            _log.info("changed_while_processed", job=entry.row)
+            self._admission.look_again(entry, now)
+        self._count(delivered.done, delivered.failed)
+        if delivered.no_space:
+            self._disk_is_full("a result or a record could not be written")
+
+    def _hand_back(self, fences: Sequence[int]) -> None:
+        for fence in fences:
+            if entry := self._ledger.leased(fence):
+                self._ledger.give_back(entry.row)
+            self._delivery.discard_staging(fence)
+        self._forget(fences)
+
+    def _admit(self, now: float, *, at_once: bool) -> None:
+        arrivals = self._inbox.settled(time.monotonic(), _ADMIT, at_once=at_once)
+        decision = self._intake.consider(self._admission.unseen(arrivals), time.monotonic())
+        for path in decision.again:
+            self._inbox.hint(path)
+        self._admission.admit(decision.claims, now)
+
+    def _lease(self, now: float) -> None:
+        for order in self._leasing.orders(self._recipes, len(self._in_flight), now):
+            self._in_flight[order.fence] = order
+            self._start_executor().submit(order)
+
+    def _may_work(self) -> bool:
+        if self._stopping is not None or self._station.paused.exists():
+            return False
+        low = [p for p in (self._station.state, self._station.outbox) if self._is_low(p)]
+        if low:
+            self._disk_is_full(f"less than min_free_mb is free at {shown(low[0])}")
+            return False
+        if self._full:
+            self._full = False
+            _log.info("disk_has_space", station=shown(self._station.root))
+        return True
+
+    def _is_low(self, folder: Path) -> bool:
+        return shutil.disk_usage(folder).free < self._settings.min_free_mb * 1e6
+
+    def _disk_is_full(self, why: str) -> None:
+        if not self._full:
+            _log.warning("disk_full", why=why, what_to_do="free some space; work resumes alone")
+        self._full = True
+
+    def _tell(self, now: float) -> None:
+        """About once a second, keep what `status` shows up to date."""
+        if now - self._noticed_at < _TURN_S:
+            return
+        self._noticed_at = now
+        notices = (*self._inbox.notices(), *self._intake.waiting(time.monotonic()))
+        if self._full:
+            notices = (*notices, Notice(self._station.root, "the disk is full: intake waits", now))
+        if [(n.path, n.what) for n in notices] != [(n.path, n.what) for n in self._notices]:
+            self._ledger.set_notices(notices)
+            self._notices = notices
+        if self._progress is not None:
+            self._progress(self._ledger.counts())
+
+    def _start_executor(self) -> Executor:
+        if self._executor is None:
+            settings = self._settings
+            memory = settings.memory_mb * 2**20 if settings.memory_mb else None
+            compute = Compute(settings.device, settings.threads, memory, limits_of(settings))
+            self._executor = make_executor(self._executor_name, compute, self._mailbox.put)
+            self._executor.start()
+        return self._executor
+
+    def _reload(self) -> None:
+        try:
+            self._recipes = known_recipes(self._station)
+        except ConfigError as error:
+            _log.error("recipes_not_reloaded", why=str(error), kept=len(self._recipes))
+            return
+        self._intake.set_recipes(self._recipes)
+        _log.info("recipes_reloaded", recipes=len(self._recipes))
+
+    def _stop(self) -> None:
+        """Begin to drain: no intake, no leases, what is in flight may finish."""
+        if self._stopping is None:
+            _log.info("stopping", in_flight=len(self._in_flight), drain_s=self._settings.drain_s)
+            self._stopping = threading.Thread(target=self._stop_executor, daemon=True)
+            self._stopping.start()
+
+    def _stop_executor(self) -> None:
+        if self._executor is not None:
+            self._executor.stop(self._settings.drain_s)
+        self._mailbox.put(None)
+
+    def _drain(self) -> Tally:
+        """Publish what still comes, hand back the rest, leave nothing leased."""
+        self._stop()
+        while self._stopping is not None and self._stopping.is_alive():
+            self._turn(at_once=False)
+        self._turn(at_once=False)
+        self._hand_back(tuple(self._in_flight))
+        waiting = (*self._inbox.notices(), *self._intake.waiting(time.monotonic()))
+        return Tally(self._done, self._failed, waiting)
+
+    def _forget(self, fences: Sequence[int]) -> None:
+        for fence in fences:
+            self._in_flight.pop(fence, None)
+
+    def _count(self, done: int, failed: int) -> None:
+        self._done += done
+        self._failed += failed
+
+
+def _is_no_space(error: Exception) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextlib.contextmanager
+def _signals(mailbox: "queue.SimpleQueue[Report | int | None]") -> Iterator[None]:
+    """Put signals into the mailbox (its `put` is safe there) while at work."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {s: signal.signal(s, lambda number, _: mailbox.put(number)) for s in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
