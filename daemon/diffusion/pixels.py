@@ -1,0 +1,28 @@
+"""Between pixels, uint8 or uint16 of shape (H, W, 3), and tensors, float32 (3, H, W) in [-1, 1]."""
+
+import numpy as np
+import torch
+from numpy.typing import DTypeLike, NDArray
+from torch import Tensor
+
+LEVEL = 2 / 255
+"""One level of 0 to 255 in units of [-1, 1]."""
+
+
+def to_tensor(pixels: NDArray[np.generic]) -> Tensor:
+    """Pixels (H, W, 3), uint8 or uint16, as float32 (3, H, W) in [-1, 1]."""
+    half = np.iinfo(pixels.dtype).max / 2
+    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)
+    return torch.from_numpy(planes).div_(half).sub_(1)
+
+
+def to_pixels(picture: Tensor, dtype: DTypeLike) -> NDArray[np.generic]:
+    """A picture (3, H, W) in [-1, 1] as rounded pixels (H, W, 3); what is outside is clipped."""
+    top = np.iinfo(np.dtype(dtype)).max
+    levels = picture.add(1).mul_(top / 2).round_().clamp_(0, top)
+    return np.ascontiguousarray(levels.permute(1, 2, 0).numpy().astype(dtype))
+
+
+def to_grey(picture: Tensor) -> Tensor:
+    """The mean of the channels in all three of them, (3, H, W)."""
+    return picture.mean(0, keepdim=True).expand_as(picture)

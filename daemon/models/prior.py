@@ -1,0 +1,73 @@
+"""The photo prior at work: groups of calls go in, posterior means come out.
+
+Imported in the worker only: diffusers' ModelMixin takes seconds to import.
+"""
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from daemon.call import Call
+from daemon.models import WEIGHTS
+from daemon.models.network import PhotoPrior
+
+_NO_PICTURE = math.pi / 2 - 1e-6
+"""From here on x_t holds nothing of the picture; the network was trained to see zeros then."""
+
+
+class Prior:
+    """The shipped network on one device.
+
+    Args:
+        device: "cpu", "cuda:N" or "mps".
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = torch.device(device)
+        network = PhotoPrior.from_pretrained(WEIGHTS / "prior", torch_dtype=torch.float32)
+        self._network = network.eval().to(self._device, memory_format=torch.channels_last)
+        self._half = _bf16_pays(self._device)
+
+    def predict(self, calls: Sequence[Call]) -> list[Tensor]:
+        """Posterior means of a group of calls that share a key, in one forward pass.
+
+        Args:
+            calls: Tiles of equal size, sides multiples of 16; times and conditions may differ.
+
+        Returns:
+            Each (3, H, W), float32, on the CPU, in the calls' order.
+        """
+        x_t = self._stack([call.x_t for call in calls])
+        condition = self._stack([call.condition for call in calls], like=calls[0].x_t)
+        t = torch.tensor([call.t for call in calls], device=self._device)
+        task = torch.tensor([_task_numbers(call) for call in calls], device=self._device)
+        x_t[t >= _NO_PICTURE] = 0
+        with torch.inference_mode(), self._precision(exact=calls[0].exact):
+            x0 = self._network.posterior_mean(x_t, t, condition, task)
+        return list(x0.float().cpu().contiguous().unbind(0))
+
+    def _stack(self, pictures: Sequence[Tensor | None], like: Tensor | None = None) -> Tensor:
+        zeros = None if like is None else torch.zeros_like(like)
+        whole = torch.stack([zeros if p is None else p for p in pictures])  # type: ignore[misc]
+        return whole.to(self._device).contiguous(memory_format=torch.channels_last)
+
+    def _precision(self, *, exact: bool) -> AbstractContextManager[object]:
+        if exact or not self._half:
+            return nullcontext()
+        return torch.autocast(self._device.type, torch.bfloat16)
+
+
+def _task_numbers(call: Call) -> tuple[float, float, float, float]:
+    """(grey, log2(scale) / 2, sigma, blind), as the network was trained."""
+    task = call.task
+    return float(task.grey), math.log2(task.scale) / 2, task.sigma, float(task.blind)
+
+
+def _bf16_pays(device: torch.device) -> bool:
+    """Whether bf16 is faster there: on GPUs and processors that multiply in it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
