@@ -173,12 +173,15 @@ class Delivery:
         self._ledger.publish([(entry.row, job, result)])
 
     def _publication(self, entry: Entry, job: Job, outcome: Restored, now: float) -> Publication:
+        staging = self.staging(outcome.fence)
         return Publication(
             folder=entry.claim.folder.outbox / entry.claim.files[0].relative.parent,
             stem=job.stem,
             key=job.id[:8],
-            staging=self.staging(outcome.fence),
-            files=tuple((f.path.name, f.name, f.digest) for f in outcome.files),
+            staging=staging,
+            files=tuple(
+                (str(f.path.relative_to(staging)), f.name, f.digest) for f in outcome.files
+            ),
             record=record_of(entry, job, outcome, now),
         )
 

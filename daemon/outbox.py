@@ -9,6 +9,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,9 +111,7 @@ def stands(result: Path) -> bool:
 def discard(staging: Path) -> None:
     """Remove a staging folder and what lies in it."""
     with contextlib.suppress(FileNotFoundError):
-        for path in staging.iterdir():
-            path.unlink()
-        staging.rmdir()
+        shutil.rmtree(staging)
 
 
 def retire(source: Path, target: Path, key: str, access: Access, *, keep: bool) -> Path | None:

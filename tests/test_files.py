@@ -17,7 +17,7 @@ def links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
         def refuse(*_: object, **__: object) -> None:
             raise OSError(code, os.strerror(code))
 
-        monkeypatch.setattr(files.os, "link", refuse)
+        monkeypatch.setattr("daemon.files.os.link", refuse)
     return str(request.param)
 
 

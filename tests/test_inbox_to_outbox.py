@@ -1,0 +1,248 @@
+"""The whole product as a user runs it: `restored`, its worker process, the shipped network."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import skimage.data
+from fakes import everything_below
+from PIL import Image
+
+from daemon.ledger import Ledger
+
+RESTORED = Path(sys.executable).with_name("restored")
+DEADLINE_S = 120
+
+
+def restored(
+    root: Path, *arguments: str, expect: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [RESTORED, "--station", root, *arguments],
+        capture_output=True, text=True, timeout=280, check=False,
+        env=os.environ | {"RESTORED_SETTLE_S": "0"} | environment,
+    )  # fmt: skip
+    assert done.returncode == expect, done.stderr
+    return done
+
+
+@contextmanager
+def running(root: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`restored run`, killed at the end if it still runs."""
+    with (root / "run.log").open("ab") as log:
+        process = subprocess.Popen(
+            [RESTORED, "--station", root, "run"],
+            stderr=log,
+            env=os.environ | {"RESTORED_SETTLE_S": "0.1"} | environment,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    subprocess.run([RESTORED, "init", tmp_path / "station"], check=True, capture_output=True)
+    return tmp_path / "station"
+
+
+def photograph(size: int, left: int = 0) -> Image.Image:
+    return Image.fromarray(skimage.data.astronaut()[:size, left : left + size])
+
+
+def drop(root: Path, name: str, picture: Image.Image) -> Path:
+    path = root / "inbox" / name
+    part = path.with_name(f".{path.name}.part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(part, format="PNG")
+    return part.rename(path)
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain: {what}"
+        time.sleep(0.05)
+
+
+def records(root: Path) -> list[Path]:
+    return sorted(root.glob("outbox/**/*.json"))
+
+
+def worker_of(process: subprocess.Popen[bytes]) -> int | None:
+    """The spawned worker: the child that has torch's libraries mapped."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rsplit(") ", 1)[1].split()[1])
+            if parent == process.pid and "libtorch" in (stat.parent / "maps").read_text():
+                return int(stat.parent.name)
+        except (OSError, IndexError):
+            continue
+    return None
+
+
+def assert_whole(root: Path, originals: dict[str, bytes]) -> None:
+    """Every photograph has one result with one record, and lies once in the archive."""
+    found = sorted(p.relative_to(root / "outbox") for p in (root / "outbox").rglob("*.png"))
+    assert found == sorted(Path(name).with_suffix(".png") for name in originals)
+    for path in (root / "outbox").rglob("*.png"):
+        with Image.open(path) as picture:
+            picture.load()
+        record = json.loads(path.with_name(f"{path.name}.json").read_text())
+        assert record["outputs"][0]["file"] == path.name
+    assert everything_below(root / "archive") == originals
+    assert everything_below(root / ".restored" / "work") == {}
+    assert everything_below(root / ".restored" / "staged") == {}
+    assert everything_below(root / "inbox") == {}
+    assert everything_below(root / "failed") == {}
+
+
+def leased(root: Path) -> int:
+    ledger = Ledger(root / ".restored" / "ledger.sqlite3", readonly=True)
+    try:
+        return len(ledger.in_state("leased"))
+    finally:
+        ledger.close()
+
+
+def test_every_recipe_restores_a_real_photograph(root: Path) -> None:
+    grey = photograph(128, 160).convert("L")
+    drop(root, "colorize/a.png", grey)
+    drop(root, "denoise/a.png", photograph(128))
+    drop(root, "super-resolve/a.png", photograph(64, 200))
+    drop(root, "restyle/a.png", photograph(128, 100))
+    drop(root, "old-photo/a.png", grey.resize((64, 64)))
+    drop(root, "interpolate/pair-a.png", photograph(96))
+    drop(root, "interpolate/pair-b.png", photograph(96, 300))
+    restored(root, "once")
+    names = {str(path.relative_to(root / "outbox")) for path in records(root)}
+    assert names == {
+        "colorize/a.png.json", "denoise/a.png.json", "super-resolve/a.png.json",
+        "restyle/a.png.json", "old-photo/a.png.json", "interpolate/pair.webp.json",
+    }  # fmt: skip
+    with Image.open(root / "outbox/colorize/a.png") as colour:
+        assert colour.mode == "RGB"
+        assert colour.convert("L").tobytes() == grey.tobytes()
+    with Image.open(root / "outbox/super-resolve/a.png") as large:
+        assert large.size == (128, 128)
+    with Image.open(root / "outbox/old-photo/a.png") as old:
+        assert (old.size, old.mode) == ((128, 128), "RGB")
+    with Image.open(root / "outbox/interpolate/pair.webp") as film:
+        assert film.n_frames == 9  # type: ignore[attr-defined]
+    status = json.loads(restored(root, "status", "--json").stdout)
+    assert status, "status tells something"
+
+
+def test_a_dropped_photograph_is_restored_and_sigterm_ends_the_daemon_cleanly(root: Path) -> None:
+    with running(root) as process:
+        path = drop(root, "denoise/one.png", photograph(64))
+        original = path.read_bytes() if path.exists() else b""
+        wait_for(lambda: len(records(root)) == 1, "the first result")
+        for number in range(6):
+            drop(root, f"super-resolve/{number}.png", photograph(256, number))
+        wait_for(lambda: leased(root) > 0, "work in flight")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 0
+    assert leased(root) == 0
+    assert original in everything_below(root / "archive").values() or not original
+    restored(root, "once")
+    assert len(records(root)) == 7
+
+
+def test_kill_minus_nine_of_the_daemon_at_many_moments_loses_nothing(root: Path) -> None:
+    originals = {}
+    for number in range(24):
+        name = f"denoise/{number % 3}/{number}.png"
+        originals[name] = drop(root, name, photograph(64, 10 * number)).read_bytes()
+    for moment_s in (0.4, 0.7, 1.0, 1.5, 6.0, 7.0):
+        before = len(records(root))
+        with running(root) as process:
+            end = time.monotonic() + moment_s
+            wait_for(lambda e=end: time.monotonic() > e, "the moment")  # type: ignore[misc]
+            if moment_s > 5:
+                wait_for(
+                    lambda b=before: len(records(root)) > b or len(records(root)) == 24,  # type: ignore[misc]
+                    "a result",
+                )
+            process.kill()
+    restored(root, "once")
+    assert_whole(root, originals)
+
+
+def test_kill_minus_nine_of_the_worker_loses_nothing(root: Path) -> None:
+    originals = {}
+    with running(root) as process:
+        for number in range(12):
+            name = f"denoise/{number}.png"
+            picture = photograph(64, 10 * number)
+            drop(root, name, picture)
+        wait_for(lambda: worker_of(process) is not None, "the worker")
+        for count in (1, 4):
+            wait_for(lambda c=count: len(records(root)) >= c, "results")  # type: ignore[misc]
+            worker = worker_of(process)
+            if worker is not None:
+                os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: len(records(root)) == 12, "all results")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 0
+    originals = everything_below(root / "archive")
+    assert len(originals) == 12
+    assert_whole(root, originals)
+
+
+def test_the_worker_does_not_outlive_a_killed_daemon(root: Path) -> None:
+    with running(root) as process:
+        wait_for(lambda: worker_of(process) is not None, "the worker")
+        worker = worker_of(process)
+        process.kill()
+        wait_for(lambda: not Path(f"/proc/{worker}/maps").exists(), "the worker's end")
+
+
+def test_a_second_daemon_is_refused_with_exit_code_75(root: Path) -> None:
+    with running(root):
+        wait_for((root / ".restored" / "lock").exists, "the lock")
+        wait_for(lambda: (root / ".restored" / "ledger.sqlite3").exists(), "the ledger")
+        done = restored(root, "once", expect=75)
+        assert "another daemon" in done.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("only root may mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_stops_the_intake_and_freeing_it_lets_work_go_on(small_disk: Path) -> None:
+    root = small_disk / "station"
+    subprocess.run([RESTORED, "init", root], check=True, capture_output=True)
+    originals = {}
+    for number in range(8):
+        name = f"super-resolve/{number}.png"
+        originals[name] = drop(root, name, photograph(96, 20 * number)).read_bytes()
+    ballast = small_disk / "ballast"
+    room = shutil.disk_usage(small_disk).free - 500_000
+    ballast.write_bytes(b"\0" * max(0, room))
+    with running(root, RESTORED_MIN_FREE_MB="0.1", RESTORED_RETRY_S="0.5") as process:
+        wait_for(lambda: "disk_full" in (root / "run.log").read_text(), "the warning")
+        assert process.poll() is None
+        ballast.unlink()
+        wait_for(lambda: len(records(root)) == 8, "all results")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 0
+    assert_whole(root, originals)

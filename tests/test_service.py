@@ -1,0 +1,355 @@
+"""The daemon's loop with a stand-in for the compute side: the protocol on disk, in one process."""
+
+import errno
+import json
+import os
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes import everything_below
+from PIL import Image
+
+from daemon import files
+from daemon.errors import BusyError
+from daemon.executors import EXECUTORS
+from daemon.ledger import Ledger
+from daemon.premises import only_daemon
+from daemon.service import Service, Tally
+from daemon.stationing import make_station, opened
+
+PATIENT = {"settle_s": 0, "retry_s": 0, "min_free_mb": 0, "arriving_s": 0, "drain_s": 1}
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(EXECUTORS, "fake", "fakes:FakeExecutor")
+    make_station(tmp_path / "station")
+    set_up(tmp_path / "station")
+    return tmp_path / "station"
+
+
+def set_up(root: Path, **settings: object) -> None:
+    lines = [f"{key} = {json.dumps(value)}" for key, value in (PATIENT | settings).items()]
+    (root / "restored.toml").write_text("\n".join(lines))
+
+
+def drop(root: Path, name: str, colour: str = "red", size: int = 8) -> bytes:
+    path = root / "inbox" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (size, size), colour).save(path, format="PNG")
+    return path.read_bytes()
+
+
+def once(root: Path) -> Tally:
+    station, settings = opened(root)
+    return Service(station, settings, executor="fake").once()
+
+
+def no_leftovers(root: Path) -> None:
+    assert everything_below(root / ".restored" / "work") == {}
+    assert everything_below(root / ".restored" / "staged") == {}
+
+
+def results(root: Path) -> dict[str, bytes]:
+    found = everything_below(root / "outbox")
+    for name in found:
+        if not name.endswith(".json"):
+            assert f"{name}.json" in found, f"{name} has no record"
+    return {name: content for name, content in found.items() if not name.endswith(".json")}
+
+
+def test_a_photograph_goes_from_the_inbox_to_the_outbox_and_the_archive(root: Path) -> None:
+    original = drop(root, "denoise/album/scan.png")
+    assert once(root) == Tally(done=1)
+    assert results(root) == {"denoise/album/scan.png": original[::-1]}
+    assert everything_below(root / "archive") == {"denoise/album/scan.png": original}
+    assert everything_below(root / "inbox") == {}
+    no_leftovers(root)
+    record = json.loads((root / "outbox/denoise/album/scan.png.json").read_text())
+    assert record["recipe"] == "denoise"
+    assert record["inputs"][0]["file"] == "denoise/album/scan.png"
+    assert (record["inputs"][0]["width"], record["outputs"][0]["file"]) == (8, "scan.png")
+    (line,) = [json.loads(t) for t in next((root / "logs").iterdir()).read_text().splitlines()]
+    assert line["result"] == str(root / "outbox/denoise/album/scan.png")
+
+
+def test_namesakes_in_other_folders_and_of_other_kinds_all_get_a_result(root: Path) -> None:
+    one = drop(root, "denoise/a/scan.png", "red")
+    two = drop(root, "denoise/b/scan.png", "blue")
+    three = drop(root, "denoise/a/scan.jpg", "green")
+    assert once(root).done == 3
+    found = results(root)
+    assert found.pop("denoise/b/scan.png") == two[::-1]
+    assert sorted(found.values()) == sorted([one[::-1], three[::-1]])
+    assert len(found) == 2
+    assert len(everything_below(root / "archive")) == 3
+
+
+def test_bad_photographs_end_in_failed_with_their_reason_and_disturb_nobody(root: Path) -> None:
+    good = drop(root, "denoise/good.png")
+    broken = drop(root, "denoise/broken.png")
+    bug = drop(root, "denoise/bug.png", "blue")
+    (root / "inbox/denoise/text.jpg").write_text("this is no picture")
+    tally = once(root)
+    assert (tally.done, tally.failed) == (1, 3)
+    assert results(root) == {"denoise/good.png": good[::-1]}
+    failed = everything_below(root / "failed")
+    assert failed.pop("denoise/broken.png") == broken
+    assert failed.pop("denoise/bug.png") == bug
+    assert failed.pop("denoise/text.jpg") == b"this is no picture"
+    why = {name: json.loads(text)["why"] for name, text in failed.items()}
+    assert why["denoise/broken.png.error.json"] == "denoise/broken.png: it ends early"
+    assert "KeyError: 'x'\nTraceback" in why["denoise/bug.png.error.json"]
+    assert "text.jpg" in why["denoise/text.jpg.error.json"]
+    no_leftovers(root)
+
+
+def test_a_passing_fault_is_tried_again_and_in_the_end_fails(root: Path) -> None:
+    set_up(root, attempts=3)
+    drop(root, "denoise/passing.png")
+    assert once(root).failed == 1
+    error = json.loads((root / "failed/denoise/passing.png.error.json").read_text())
+    assert (error["why"], error["attempts"]) == ("the device was lost", 3)
+
+
+def test_a_photograph_that_kills_the_worker_is_found_and_its_neighbours_succeed(
+    root: Path,
+) -> None:
+    for number in range(5):
+        drop(root, f"denoise/held-{number}.png", size=9 + number)
+    drop(root, "denoise/killer.png")
+    tally = once(root)
+    assert (tally.done, tally.failed) == (5, 1)
+    assert len(results(root)) == 5
+    why = json.loads((root / "failed/denoise/killer.png.error.json").read_text())["why"]
+    assert why.startswith("the worker process died 3 times with this photograph")
+
+
+def wait_for(condition: Callable[[], bool], deadline_s: float = 30) -> None:
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_sigterm_drains_and_leaves_nothing_leased(root: Path) -> None:
+    original = drop(root, "denoise/held.png")
+    station, settings = opened(root)
+
+    def leased() -> bool:
+        ledger = Ledger(station.ledger, readonly=True)
+        try:
+            return bool(ledger.in_state("leased"))
+        finally:
+            ledger.close()
+
+    def stop() -> None:
+        wait_for(lambda: station.ledger.exists() and leased())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    Service(station, settings, executor="fake").run()
+    thread.join()
+    ledger = Ledger(station.ledger)
+    assert ledger.in_state("leased") == []
+    (entry,) = ledger.in_state("queued")
+    assert (entry.attempts, entry.deaths, entry.crashes) == (0, 0, 0)
+    assert entry.claim.files[0].path.read_bytes() == original
+    ledger.close()
+
+
+def test_a_second_daemon_is_refused(root: Path) -> None:
+    station, _ = opened(root)
+    with only_daemon(station), pytest.raises(BusyError, match=f"process {os.getpid()}"):
+        once(root)
+
+
+def test_a_file_dropped_again_is_not_computed_again_while_its_result_stands(root: Path) -> None:
+    original = drop(root, "denoise/scan.png")
+    once(root)
+    before = (root / "outbox/denoise/scan.png").stat().st_ino
+    drop(root, "denoise/scan.png")
+    assert once(root) == Tally(done=1)
+    assert (root / "outbox/denoise/scan.png").stat().st_ino == before
+    assert set(everything_below(root / "archive").values()) == {original}
+    (root / "outbox/denoise/scan.png").unlink()
+    drop(root, "denoise/scan.png")
+    assert once(root) == Tally(done=1)
+    assert results(root) == {"denoise/scan.png": original[::-1]}
+
+
+def test_a_new_version_under_the_name_gets_a_result_of_its_own(root: Path) -> None:
+    old = drop(root, "denoise/scan.png", "red")
+    once(root)
+    new = drop(root, "denoise/scan.png", "blue")
+    once(root)
+    assert sorted(results(root).values()) == sorted([old[::-1], new[::-1]])
+    assert sorted(everything_below(root / "archive").values()) == sorted([old, new])
+
+
+def test_paused_work_waits(root: Path) -> None:
+    drop(root, "denoise/scan.png")
+    (root / ".restored/paused").touch()
+    timer = threading.Timer(0.5, (root / ".restored/paused").unlink)
+    timer.start()
+    assert once(root).done == 1
+    assert not timer.is_alive()
+
+
+def test_originals_can_be_left_where_they_are_or_deleted(root: Path) -> None:
+    set_up(root, originals="leave")
+    original = drop(root, "denoise/scan.png")
+    assert once(root).done == 1
+    assert once(root).done == 0
+    assert everything_below(root / "inbox") == {"denoise/scan.png": original}
+    newer = drop(root, "denoise/scan.png", "blue")
+    assert once(root).done == 1
+    assert sorted(results(root).values()) == sorted([original[::-1], newer[::-1]])
+    set_up(root, originals="delete")
+    drop(root, "denoise/other.png", "green")
+    assert once(root).done >= 1
+    assert "denoise/other.png" not in everything_below(root / "inbox")
+    assert everything_below(root / "archive") == {}
+
+
+def test_a_folder_outside_the_station_has_its_own_outbox(root: Path, tmp_path: Path) -> None:
+    text = f'[[watch]]\npath = "{tmp_path}/scans"\nrecipe = "denoise"\noutbox = "{tmp_path}/done"\n'
+    (root / "restored.toml").write_text(
+        "\n".join(f"{k} = {json.dumps(v)}" for k, v in PATIENT.items()) + "\n" + text
+    )
+    Image.new("RGB", (8, 8)).save(root / "inbox" / "x.png")
+    (tmp_path / "scans" / "1950").mkdir(parents=True)
+    (root / "inbox" / "x.png").rename(tmp_path / "scans" / "1950" / "x.png")
+    assert once(root).done == 1
+    assert set(everything_below(tmp_path / "done")) == {"1950/x.png", "1950/x.png.json"}
+    assert set(everything_below(root / "archive")) == {"scans/1950/x.png"}
+
+
+def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(root: Path) -> None:
+    drop(root, "denoise/held.png")
+    station, settings = opened(root)
+    service = Service(station, settings, executor="fake")
+
+    def rewrite_and_finish() -> None:
+        wait_for(lambda: any(station.work.rglob("*held.png")) and bool(service._in_flight))
+        executor = service._executor
+        path = next(station.work.rglob("*held.png"))
+        Image.new("RGB", (20, 20), "blue").save(path)
+        order = executor.orders.pop()  # type: ignore[union-attr]
+        executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
+        wait_for(lambda: bool(executor.orders))  # type: ignore[union-attr]
+        order = executor.orders.pop()  # type: ignore[union-attr]
+        executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
+
+    thread = threading.Thread(target=rewrite_and_finish)
+    thread.start()
+    assert service.once().done == 1
+    thread.join()
+    record = json.loads((root / "outbox/denoise/held.png.json").read_text())
+    assert record["inputs"][0]["width"] == 20
+
+
+def test_sighup_reads_the_recipes_anew_and_a_bad_one_keeps_the_old_set(root: Path) -> None:
+    station, settings = opened(root)
+    service = Service(station, settings, executor="fake")
+    own = root / "recipes" / "mine.toml"
+
+    def act() -> None:
+        wait_for(lambda: service._executor is not None)
+        own.write_text('[[steps]]\nkind = "denoise"\n')
+        os.kill(os.getpid(), signal.SIGHUP)
+        wait_for(lambda: "mine" in {r.name for r in service._recipes})
+        own.write_text('[[steps]]\nkind = "denoys"\n')
+        os.kill(os.getpid(), signal.SIGHUP)
+        drop(root, "mine/scan.png")
+        wait_for((root / "outbox/mine/scan.png.json").exists)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    assert service.run().done == 1
+    thread.join()
+
+
+def test_a_full_disk_pauses_the_intake_and_loses_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    originals = [drop(root, f"denoise/{n}.png", size=8 + n) for n in range(3)]
+    left = 4
+    real = files.os.fsync
+
+    def fsync(handle: int) -> None:
+        nonlocal left
+        left -= 1
+        if -6 < left < 0:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        real(handle)
+
+    monkeypatch.setattr("daemon.files.os.fsync", fsync)
+    assert once(root).done == 3
+    assert left < 0
+    assert sorted(results(root).values()) == sorted(o[::-1] for o in originals)
+    no_leftovers(root)
+
+
+_CUT = ("link", "unlink", "rename", "mkdir", "fsync", "chmod")
+
+
+def _cut_off_after(calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """End this process at the given file system call or commit, as a power cut would."""
+    left = calls
+
+    def dying(real: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **kwargs: object) -> object:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                os._exit(137)
+            return real(*args, **kwargs)
+
+        return call
+
+    for name in _CUT:
+        monkeypatch.setattr(os, name, dying(getattr(os, name)))
+    for name in ("intend", "queue", "lease", "intend_publication", "publish", "fail", "end"):
+        monkeypatch.setattr(Ledger, name, dying(getattr(Ledger, name)))
+
+
+def test_a_crash_at_any_point_loses_nothing_and_doubles_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file system call of a whole run is once the last one before the process is gone."""
+    calls = 0
+    while True:
+        names = [f"denoise/{calls}/good.png", f"denoise/{calls}/broken.png"]
+        good, broken = (drop(root, name, size=8 + calls % 50) for name in names)
+        child = os.fork()
+        if child == 0:
+            with monkeypatch.context() as patch:
+                _cut_off_after(calls, patch)
+                once(root)
+            os._exit(0)
+        finished = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        once(root)
+        found = {n: c for n, c in results(root).items() if n.startswith(f"denoise/{calls}/")}
+        assert found == {names[0]: good[::-1]}, f"after {calls} calls"
+        archived = everything_below(root / "archive" / "denoise" / str(calls))
+        assert archived == {"good.png": good}, f"after {calls} calls"
+        failed = everything_below(root / "failed" / "denoise" / str(calls))
+        assert failed["broken.png"] == broken, f"after {calls} calls"
+        assert set(failed) == {"broken.png", "broken.png.error.json"}, f"after {calls} calls"
+        assert not everything_below(root / "inbox")
+        no_leftovers(root)
+        if finished:
+            break
+        calls += 1
+    assert calls > 30
+    with sqlite3.connect(root / ".restored/ledger.sqlite3") as db:
+        states = dict(db.execute("SELECT state, count(*) FROM job GROUP BY state").fetchall())
+    assert set(states) == {"done", "failed"}
