@@ -1,0 +1,1 @@
+"""Diffusion mathematics: time, steps, noise, tiles and the measurement of super-resolution."""

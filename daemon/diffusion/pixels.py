@@ -11,14 +11,14 @@ LEVEL = 2 / 255
 
 def to_tensor(pixels: NDArray[np.generic]) -> Tensor:
     """Pixels (H, W, 3), uint8 or uint16, as float32 (3, H, W) in [-1, 1]."""
-    half = np.iinfo(pixels.dtype).max / 2
+    half = _top(pixels.dtype) / 2
     planes = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)
     return torch.from_numpy(planes).div_(half).sub_(1)
 
 
 def to_pixels(picture: Tensor, dtype: DTypeLike) -> NDArray[np.generic]:
     """A picture (3, H, W) in [-1, 1] as rounded pixels (H, W, 3); what is outside is clipped."""
-    top = np.iinfo(np.dtype(dtype)).max
+    top = _top(dtype)
     levels = picture.add(1).mul_(top / 2).round_().clamp_(0, top)
     return np.ascontiguousarray(levels.permute(1, 2, 0).numpy().astype(dtype))
 
@@ -26,3 +26,8 @@ def to_pixels(picture: Tensor, dtype: DTypeLike) -> NDArray[np.generic]:
 def to_grey(picture: Tensor) -> Tensor:
     """The mean of the channels in all three of them, (3, H, W)."""
     return picture.mean(0, keepdim=True).expand_as(picture)
+
+
+def _top(dtype: DTypeLike) -> int:
+    """The largest level of uint8 or uint16."""
+    return int(np.iinfo(np.dtype(dtype).name).max)

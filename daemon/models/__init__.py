@@ -4,7 +4,9 @@ Comes in: groups of calls with equal keys. Goes out: posterior means. This packa
 no torch, so that the parent process can ask for digests.
 """
 
+import hashlib
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -34,6 +36,22 @@ def load_model(reference: str, device: str) -> Model:
     module, name = MODELS[reference].split(":")
     model: Model = getattr(import_module(module), name)(device)
     return model
+
+
+@cache
+def model_digest(reference: str) -> str:
+    """sha256 (hex) over a model's weights and configuration, read once per process.
+
+    Raises:
+        ConfigError: The model does not exist.
+    """
+    check_reference(reference)
+    whole = hashlib.sha256()
+    for path in sorted((WEIGHTS / reference).iterdir()):
+        if path.suffix in {".json", ".safetensors"}:
+            content = path.read_bytes()
+            whole.update(f"{path.name}/{len(content)}/".encode() + content)
+    return whole.hexdigest()
 
 
 def check_reference(reference: str) -> None:

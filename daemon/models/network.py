@@ -5,13 +5,14 @@ normalisation over space, so that any size and any tiling gives the same answer 
 """
 
 import math
-from typing import Any
+from itertools import pairwise
+from typing import cast
 
 import torch
-import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
+from torch.nn import functional
 
 STRIDE = 16
 """Heights and widths must be multiples of this, and tiles start at multiples of it."""
@@ -33,7 +34,8 @@ class ModulatedBlock(nn.Module):
         """Features (B, C, H, W), embedding (B, E) -> features of the same shape."""
         modulation = self.film(embedding).unflatten(1, (2, -1, 1, 1))
         between = torch.addcmul(modulation[:, 1], self.conv1(features), 1 + modulation[:, 0])
-        return features + self.conv2(F.silu(between))
+        changed: Tensor = self.conv2(functional.silu(between))
+        return features + changed
 
 
 class PhotoPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is untyped
@@ -46,7 +48,7 @@ class PhotoPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is
         embedding: Width of the time embedding.
     """
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]  # diffusers is untyped
     def __init__(
         self,
         channels: tuple[int, ...] = (32, 64, 128, 192),
@@ -54,13 +56,13 @@ class PhotoPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is
         patch: int = 2,
         embedding: int = 128,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
 
         def stack(width: int, count: int) -> nn.ModuleList:
             return nn.ModuleList(ModulatedBlock(width, embedding) for _ in range(count))
 
         *sides, middle = zip(channels, blocks, strict=True)
-        steps = list(zip(channels[:-1], channels[1:], strict=True))
+        steps = list(pairwise(channels))
         self.time_embedding = nn.Sequential(
             nn.Linear(2 * _FREQUENCIES, embedding),
             nn.SiLU(),
@@ -89,10 +91,10 @@ class PhotoPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is
         Returns:
             Same shape as x_t.
         """
-        patch: int = self.config.patch
+        patch: int = self.config["patch"]
         angle = 4 * t[:, None] * self.frequencies
         embedding = self.time_embedding(torch.cat((angle.cos(), angle.sin()), dim=1))
-        folded = F.pixel_unshuffle(torch.cat((x_t, condition), dim=1), patch)
+        folded = functional.pixel_unshuffle(torch.cat((x_t, condition), dim=1), patch)
         told = task[:, :, None, None].expand(-1, -1, *folded.shape[2:])
         features = self.stem(torch.cat((folded, told.to(folded.dtype)), dim=1))
         skips: list[Tensor] = []
@@ -102,9 +104,9 @@ class PhotoPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is
             features = down(features)
         features = _through(self.middle, features, embedding)
         for blocks, up in zip(reversed(self.decoder), reversed(self.up), strict=True):
-            features = skips.pop() + F.pixel_shuffle(up(features), 2)
+            features = skips.pop() + functional.pixel_shuffle(up(features), 2)
             features = _through(blocks, features, embedding)
-        return F.pixel_shuffle(self.head(features), patch)
+        return functional.pixel_shuffle(self.head(features), patch)
 
     def posterior_mean(self, x_t: Tensor, t: Tensor, condition: Tensor, task: Tensor) -> Tensor:
         """The mean of the clean pictures that x_t may have come from; arguments as `forward`.
@@ -113,10 +115,11 @@ class PhotoPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is
         predicts only what is missing from it.
         """
         cos, sin = t.cos()[:, None, None, None], t.sin()[:, None, None, None]
-        return cos * x_t - sin * (self(x_t, t, condition, task) - sin * condition)
+        missing: Tensor = self(x_t, t, condition, task)
+        return cos * x_t - sin * (missing - sin * condition)
 
 
-def _through(blocks: Any, features: Tensor, embedding: Tensor) -> Tensor:  # noqa: ANN401
-    for block in blocks:
+def _through(blocks: nn.Module, features: Tensor, embedding: Tensor) -> Tensor:
+    for block in cast(nn.ModuleList, blocks):
         features = block(features, embedding)
     return features

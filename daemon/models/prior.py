@@ -69,5 +69,5 @@ def _task_numbers(call: Call) -> tuple[float, float, float, float]:
 def _bf16_pays(device: torch.device) -> bool:
     """Whether bf16 is faster there: on GPUs and processors that multiply in it."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
