@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from daemon.errors import BusyError, ConfigError
 from daemon.files import make_folder, shown
-from daemon.inbox import is_network_path
 from daemon.ledger import Ledger
+from daemon.mounts import is_network_path
 from daemon.outbox import Access
 from daemon.photo import Limits
 from daemon.settings import Settings
@@ -107,7 +107,7 @@ def only_daemon(station: Station) -> Iterator[None]:
 def _group_id(name: str | None) -> int | None:
     if name is None:
         return None
-    import grp   # not on every system
+    import grp  # not on every system
 
     try:
         return grp.getgrnam(name).gr_gid
