@@ -1,0 +1,68 @@
+"""What the engine has done for it: reading, restoring, writing, answering.
+
+Comes in: nothing. Goes out: one frozen table of functions, the real ones by default, so that the
+engine itself knows no format, no recipe and no network.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from daemon.call import Asking
+from daemon.job import Measure, StagedFile
+from daemon.models import Model
+from daemon.photo import Limits, Photo, Picture
+from daemon.recipe import Recipe
+
+Size = tuple[int, int]
+"""Width and height, in pixels."""
+
+
+class Finished(Protocol):
+    """What a whole recipe returns."""
+
+    @property
+    def pictures(self) -> Sequence[Picture]:
+        """The results."""
+
+    @property
+    def measures(self) -> Sequence[Measure]:
+        """Numbers for the record."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a person should know."""
+
+
+@dataclass(frozen=True)
+class Craft:
+    """The functions an engine calls; see their modules.
+
+    Attributes:
+        read: Decode a photograph.
+        restore: Put pictures through a recipe, with the job's seed.
+        footprint: Bytes a recipe needs for photographs of these sizes.
+        output_size: Size of the result for a photograph of this width and height.
+        write: Stage the results in a folder.
+        load_model: Load a model onto a device.
+    """
+
+    read: Callable[[Photo, Limits], Picture]
+    restore: Callable[[Recipe, tuple[Picture, ...], int], Asking[Finished]]
+    footprint: Callable[[Recipe, Sequence[Size]], int]
+    output_size: Callable[[Recipe, int, int], Size]
+    write: Callable[
+        [Sequence[Picture], Recipe, Path], tuple[tuple[StagedFile, ...], tuple[str, ...]]
+    ]
+    load_model: Callable[[str, str], Model]
+
+
+def real_craft() -> Craft:
+    """The functions of this package."""
+    from daemon.models import load_model
+    from daemon.photo import read_picture
+    from daemon.restorers import chain
+    from daemon.results import stage
+
+    return Craft(read_picture, chain.restore, chain.footprint, chain.output_size, stage, load_model)

@@ -1,0 +1,369 @@
+"""The worker's event loop: generators ask, the device answers, many photographs share a pass.
+
+Comes in: orders, from any thread. Goes out: reports, all from the loop's own thread, which alone
+touches the device. Decoding, generators and encoding run in threads beside it. Never retries an
+order and never lets the fault of one reach another.
+"""
+
+import queue
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from daemon.call import Key
+from daemon.course import Asked, Course, Done, Raised, Step, Written
+from daemon.craft import Craft, Finished, real_craft
+from daemon.errors import DeviceError
+from daemon.faults import is_device_lost, is_out_of_memory, outcome_of
+from daemon.groups import Ask, Groups
+from daemon.hardware import core_count, memory_budget, pass_pixels, pick_device
+from daemon.job import Compute, HandedBack, Order, Report
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from daemon.models import Model
+
+AHEAD_PASSES = 6
+"""Orders are begun until they hold the pixels of so many forward passes, so that groups fill."""
+
+AHEAD_ORDERS = 6
+"""So many orders are begun in any case, so that the device has work while others are read."""
+
+LINGER_S = 0.02
+"""How long the device may idle for generators that would fill a group; a pass takes about 0.1 s."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass, for who watches the engine.
+
+    Attributes:
+        key: What its calls have in common.
+        cap: How many would have fitted.
+        began_s: When it began, on the monotonic clock.
+        seconds: How long it took.
+        members: Fence, recipe and time t of each call.
+    """
+
+    key: Key
+    cap: int
+    began_s: float
+    seconds: float
+    members: tuple[tuple[int, str, float], ...]
+
+
+@dataclass(frozen=True)
+class _Stop:
+    drain_s: float
+
+
+class Engine:
+    """Carries out orders on one device until it is told to stop.
+
+    Args:
+        compute: How to use the machine.
+        report: Is told everything.
+        craft: The functions that do the work; the package's own by default.
+        begun: Is told the fence of each order whose photographs are about to be read.
+        watch: Is told of every forward pass.
+        pixels: Pixels in one forward pass; the device's own number by default.
+    """
+
+    def __init__(
+        self,
+        compute: Compute,
+        report: Callable[[Report], None],
+        *,
+        craft: Craft | None = None,
+        begun: Callable[[int], None] = lambda fence: None,
+        watch: Callable[[Pass], None] = lambda one: None,
+        pixels: int | None = None,
+    ) -> None:
+        """Take possession of the device.
+
+        Raises:
+            DeviceError: The device that is asked for is not there.
+        """
+        self.device = pick_device(compute.device)
+        self._report, self._begun, self._watch = report, begun, watch
+        self._craft = craft or real_craft()
+        self._limits = compute.limits
+        self._threads = compute.threads or core_count()
+        self._budget_bytes = compute.memory_bytes or memory_budget()
+        self._pass_pixels = pixels or pass_pixels(self.device)
+        self._groups = Groups(self._pass_pixels)
+        self._models: dict[str, Model] = {}
+        self._events: queue.SimpleQueue[Order | _Stop | tuple[Course, Step]] = queue.SimpleQueue()
+        self._queue: deque[Course] = deque()
+        self._flying: dict[int, Course] = {}
+        self._stepping: set[int] = set()
+        self._finished: dict[int, Finished] = {}
+        self._deadline: float | None = None
+        self._numbered = 0
+        self._idle_since = 0.0
+        self._ended = False
+
+    def load(self, models: Sequence[str]) -> None:
+        """Load models now rather than at their first call."""
+        for reference in models:
+            self._model(reference)
+
+    def submit(self, order: Order) -> None:
+        """Take an order; exactly one report will name its fence. Never blocks; any thread."""
+        self._events.put(order)
+        self._return_late_orders()
+
+    def stop(self, drain_s: float) -> None:
+        """Let what is in flight finish within `drain_s`, hand back the rest. Any thread."""
+        self._events.put(_Stop(drain_s))
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was stopped and has reported every order."""
+        return self._ended
+
+    def run(self) -> None:
+        """Work until stopped and done. After an exception it can be called again.
+
+        Raises:
+            DeviceError: The device is lost; every order has been reported.
+        """
+        torch.set_num_threads(self._threads)
+        single = partial(torch.set_num_threads, 1)
+        with (
+            ThreadPoolExecutor(max(2, self._threads), "generator", single) as self._generators,
+            ThreadPoolExecutor(max(2, self._threads), "file", single) as self._files,
+        ):
+            try:
+                while not self._over():
+                    self._turn()
+            except BaseException as error:
+                self._fail_all(error)
+                raise
+            finally:
+                self._hand_back([*self._queue, *self._flying.values()])
+                self._generators.shutdown(cancel_futures=True)
+                self._files.shutdown(cancel_futures=True)
+                self._ended = self._deadline is not None
+                self._return_late_orders()
+
+    def _return_late_orders(self) -> None:
+        """Hand back what came in after the loop ended."""
+        while self._ended:
+            try:
+                event = self._events.get_nowait()
+            except queue.Empty:
+                return
+            if isinstance(event, Order):
+                self._report(HandedBack((event.fence,)))
+
+    def _over(self) -> bool:
+        if self._deadline is None:
+            return False
+        return not self._flying or time.monotonic() >= self._deadline
+
+    def _turn(self) -> None:
+        self._admit()
+        now = time.monotonic()
+        lingering = bool(self._asking()) and now - self._idle_since < LINGER_S
+        group = self._groups.pick(now, more_coming=lingering)
+        if group:
+            self._answer(group)
+            self._take_events(wait_s=0)
+            self._idle_since = time.monotonic()
+        else:
+            self._take_events(wait_s=self._wait_s(lingering=lingering))
+
+    def _asking(self) -> int:
+        return sum(
+            not self._flying[number].writing for number in self._stepping & set(self._flying)
+        )
+
+    def _wait_s(self, *, lingering: bool) -> float | None:
+        if lingering and len(self._groups):
+            return LINGER_S
+        if self._deadline is not None:
+            return max(0.0, self._deadline - time.monotonic())
+        return None
+
+    def _take_events(self, wait_s: float | None) -> None:
+        """Handle every event that is there; wait for the first one (None: for ever)."""
+        try:
+            event = self._events.get(timeout=wait_s) if wait_s != 0 else self._events.get_nowait()
+            while True:
+                self._handle(event)
+                event = self._events.get_nowait()
+        except queue.Empty:
+            return
+
+    def _handle(self, event: Order | _Stop | tuple[Course, Step]) -> None:
+        if isinstance(event, Order):
+            self._enqueue(event)
+        elif isinstance(event, _Stop):
+            self._deadline = time.monotonic() + event.drain_s
+            self._hand_back(list(self._queue))
+        else:
+            course, step = event
+            self._stepping.discard(course.number)
+            if course.number in self._flying:
+                self._follow(course, step)
+            else:
+                course.close()
+
+    def _enqueue(self, order: Order) -> None:
+        if self._deadline is not None:
+            self._report(HandedBack((order.fence,)))
+            return
+        self._numbered += 1
+        try:
+            self._queue.append(Course(self._numbered, order, self._craft, self._limits))
+        except Exception as error:
+            self._report(outcome_of(order.fence, error))
+
+    def _admit(self) -> None:
+        while self._queue and self._fits(self._queue[0]):
+            course = self._queue.popleft()
+            self._flying[course.number] = course
+            self._begun(course.fence)
+            self._step(self._files, course, course.begin)
+
+    def _fits(self, course: Course) -> bool:
+        """Whether an order may begin beside those in flight; alone, any order may."""
+        flying = self._flying.values()
+        if not flying:
+            return True
+        if course.order.alone or any(other.order.alone for other in flying):
+            return False
+        if course.bytes + sum(other.bytes for other in flying) > self._budget_bytes:
+            return False
+        asking = [other for other in flying if not other.writing]
+        pixels = course.pixels + sum(other.pixels for other in asking)
+        return len(asking) < AHEAD_ORDERS or pixels <= AHEAD_PASSES * self._pass_pixels
+
+    def _step(self, pool: ThreadPoolExecutor, course: Course, work: Callable[[], Step]) -> None:
+        """Run one step of a course in a pool; what comes next arrives as an event."""
+
+        def carry_out() -> None:
+            try:
+                step = work()
+            except BaseException as error:  # one job's fault, whatever it is, stays its own
+                step = Raised(error)
+            self._events.put((course, step))
+
+        self._stepping.add(course.number)
+        pool.submit(carry_out)
+
+    def _follow(self, course: Course, step: Step) -> None:
+        if isinstance(step, Asked) and step.calls:
+            now = time.monotonic()
+            if not len(self._groups):
+                self._idle_since = now
+            course.answers = [None] * len(step.calls)
+            self._groups.add(course.number, step.calls, now)
+        elif isinstance(step, Asked):
+            self._step(self._generators, course, course.advance)
+        elif isinstance(step, Done):
+            course.writing = True
+            self._finished[course.number] = step.finished
+            self._step(self._files, course, partial(course.write, step.finished))
+        elif isinstance(step, Written):
+            finished = self._finished[course.number]
+            self._forget(course)
+            self._report(course.restored(finished, step, self.device))
+        else:
+            self._end(course, step.error)
+
+    def _answer(self, group: Sequence[Ask]) -> None:
+        """Put a group through its model, and let whoever has all answers go on."""
+        key = group[0].call.key
+        cap = self._groups.cap(key)
+        began = time.monotonic()
+        answers, error = self._predict(group)
+        seconds = time.monotonic() - began
+        if error is not None:
+            self._refused(group, error)
+            return
+        self._groups.fitted(key, len(group))
+        courses = {ask.order: self._flying[ask.order] for ask in group}
+        for course in courses.values():
+            course.took_part()
+        for ask, answer in zip(group, answers, strict=True):
+            course = courses[ask.order]
+            if course.answer(ask.index, answer, seconds / len(group)):
+                self._step(self._generators, course, course.advance)
+        members = tuple(
+            (courses[ask.order].fence, courses[ask.order].order.job.recipe.name, ask.call.t)
+            for ask in group
+        )
+        self._watch(Pass(key, cap, began, seconds, members))
+
+    def _predict(self, group: Sequence[Ask]) -> tuple[list["Tensor"], Exception | None]:
+        try:
+            model = self._model(group[0].call.model)
+            answers = model.predict([ask.call for ask in group])
+            if len(answers) != len(group):
+                raise RuntimeError(f"{len(answers)} answers to {len(group)} calls")
+            return answers, None
+        except Exception as error:
+            # The frames of the traceback hold the tensors that did not fit.
+            if is_out_of_memory(error):
+                error.__traceback__ = None
+            return [], error
+
+    def _refused(self, group: Sequence[Ask], error: Exception) -> None:
+        """Halve what did not fit; find the one call whose fault it is."""
+        key = group[0].call.key
+        if is_device_lost(error):
+            raise DeviceError(f"{self.device} is lost: {error}") from error
+        if is_out_of_memory(error) and self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        if len(group) == 1:
+            course = self._flying[group[0].order]
+            if is_out_of_memory(error):
+                height, width = key.shape[-2:]
+                text = f"one {width}x{height} tile does not fit into memory of {self.device}"
+                error = DeviceError(f"{text}: {error}")
+            self._end(course, error)
+            return
+        if is_out_of_memory(error):
+            self._groups.failed(key, len(group))
+            self._groups.put_back(group)
+            return
+        for ask in group:
+            if ask.order in self._flying:
+                self._answer([ask])
+
+    def _model(self, reference: str) -> "Model":
+        if reference not in self._models:
+            self._models[reference] = self._craft.load_model(reference, self.device)
+        return self._models[reference]
+
+    def _end(self, course: Course, error: BaseException) -> None:
+        self._forget(course)
+        self._report(outcome_of(course.fence, error))
+
+    def _forget(self, course: Course) -> None:
+        del self._flying[course.number]
+        self._finished.pop(course.number, None)
+        self._groups.drop(course.number)
+        if course.number not in self._stepping:
+            course.close()
+
+    def _hand_back(self, courses: Sequence[Course]) -> None:
+        for course in courses:
+            if course.number in self._flying:
+                self._forget(course)
+        self._queue.clear()
+        if courses:
+            self._report(HandedBack(tuple(course.fence for course in courses)))
+
+    def _fail_all(self, error: BaseException) -> None:
+        for course in list(self._flying.values()):
+            self._end(course, error)

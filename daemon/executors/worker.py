@@ -1,0 +1,101 @@
+"""The worker process: what runs on the other side of the process executor's pipe.
+
+Comes in: orders and, once, a stop. Goes out: reports. It ignores Ctrl-C and SIGTERM, which are
+the parent's to act on, and ends when the parent ends, however that ends.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from daemon.errors import RestoredError
+from daemon.job import Compute, Order, WorkerReady
+
+_PR_SET_PDEATHSIG = 1
+_BUG = 70
+
+
+@dataclass(frozen=True)
+class Stop:
+    """To the worker: finish within so many seconds."""
+
+    drain_s: float
+
+
+@dataclass(frozen=True)
+class Begun:
+    """From the worker: this order's photographs are about to be read."""
+
+    fence: int
+
+
+@dataclass(frozen=True)
+class StartFailed:
+    """From the worker: it ends because of this before it took any order."""
+
+    reason: str
+
+
+def work(pipe: Connection, compute: Compute, parent: int) -> None:
+    """Serve orders until stopped; the only function that runs in the worker process.
+
+    Args:
+        pipe: The way to the parent.
+        compute: How to use the machine.
+        parent: Process id of the parent.
+    """
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
+    _die_with(parent)
+    _tame_threads(compute)
+    try:
+        from daemon.engine import Engine
+        from daemon.models import MODELS
+
+        engine = Engine(compute, pipe.send, begun=lambda fence: pipe.send(Begun(fence)))
+        engine.load(tuple(MODELS))
+    except Exception as error:
+        known = isinstance(error, RestoredError)
+        pipe.send(StartFailed(str(error) if known else f"{type(error).__name__}: {error}"))
+        sys.exit(_BUG)
+    pipe.send(WorkerReady(engine.device))
+    threading.Thread(target=_receive, args=(pipe, engine.submit, engine.stop), daemon=True).start()
+    try:
+        engine.run()
+    except Exception as error:
+        # Every order has its outcome; a new process has a new device context.
+        print(f"restored worker: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(_BUG)
+
+
+def _receive(
+    pipe: Connection, submit: Callable[[Order], None], stop: Callable[[float], None]
+) -> None:
+    try:
+        while True:
+            message = pipe.recv()
+            if isinstance(message, Stop):
+                stop(message.drain_s)
+            else:
+                submit(message)
+    except (EOFError, OSError):
+        os._exit(0)  # the parent is gone: nobody is left to finish for
+
+
+def _die_with(parent: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _tame_threads(compute: Compute) -> None:
+    """Let idle OpenMP threads sleep: the cores also decode, encode and run generators."""
+    if compute.threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(compute.threads)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
