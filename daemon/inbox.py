@@ -24,7 +24,7 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from daemon.files import shown
-from daemon.ignored import is_ignored
+from daemon.ignored import ignored as is_ignored
 from daemon.photo import ends_early
 from daemon.station import Arrival, InboxFolder, Notice
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daemon.errors import PhotoError
-from daemon.ignored import is_ignored
+from daemon.ignored import ignored as is_ignored
 from daemon.photo import Limits, read_header
 from daemon.recipe import Recipe
 from daemon.station import Arrival, Claim, InboxFolder, Notice

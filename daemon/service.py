@@ -100,11 +100,12 @@ class Service:
             return self._drain()
 
     def once(self) -> Tally:
-        """Work until the inboxes hold nothing that can be restored."""
+        """Work until the inboxes hold nothing that can be restored, or the station is paused."""
         with self._at_work():
             while self._stopping is None:
                 self._turn(at_once=True)
-                if not (self._in_flight or self._ledger.open_jobs() or self._inbox.unsettled()):
+                waiting = self._ledger.open_jobs() or self._inbox.unsettled()
+                if not self._in_flight and (self._station.paused.exists() or not waiting):
                     break
             return self._drain()
 
@@ -258,6 +259,8 @@ class Service:
         notices = (*self._inbox.notices(), *self._intake.waiting(time.monotonic()))
         if self._full:
             notices = (*notices, Notice(self._station.root, "the disk is full: intake waits", now))
+        if self._station.paused.exists():
+            notices = (*notices, Notice(self._station.paused, "paused: no job is started", now))
         if [(n.path, n.what) for n in notices] != [(n.path, n.what) for n in self._notices]:
             self._ledger.set_notices(notices)
             self._notices = notices

@@ -38,6 +38,7 @@ class FakeExecutor:
     def __init__(self, compute: Compute, report: Callable[[Report], None]) -> None:
         self._report = report
         self.orders: list[Order] = []
+        self._killed = False
 
     def start(self) -> None:
         self._report(WorkerReady("fake"))
@@ -48,8 +49,9 @@ class FakeExecutor:
         if "killer" in name:
             fences = tuple(known.fence for known in self.orders)
             self.orders.clear()
+            self._killed = True
             self._report(WorkerDied(fences, "signal 9"))
-        elif order.alone or "held" not in name:
+        elif self._killed or "held" not in name:
             self.orders.remove(order)
             self._report(self.answer(order, name))
 
