@@ -12,51 +12,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 
-from daemon.call import Key
+from daemon.budget import Budget
 from daemon.course import Asked, Course, Done, Raised, Step, Written
 from daemon.craft import Craft, Finished, real_craft
-from daemon.errors import DeviceError
-from daemon.faults import is_device_lost, is_out_of_memory, outcome_of
+from daemon.device import Device, Pass
+from daemon.faults import is_out_of_memory, outcome_of
 from daemon.groups import Ask, Groups
 from daemon.hardware import core_count, memory_budget, pass_pixels, pick_device
 from daemon.job import Compute, HandedBack, Order, Report
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from daemon.models import Model
-
-AHEAD_PASSES = 6
-"""Orders are begun until they hold the pixels of so many forward passes, so that groups fill."""
-
-AHEAD_ORDERS = 6
-"""So many orders are begun in any case, so that the device has work while others are read."""
-
 LINGER_S = 0.02
 """How long the device may idle for generators that would fill a group; a pass takes about 0.1 s."""
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One forward pass, for who watches the engine.
-
-    Attributes:
-        key: What its calls have in common.
-        cap: How many would have fitted.
-        began_s: When it began, on the monotonic clock.
-        seconds: How long it took.
-        members: Fence, recipe and time t of each call.
-    """
-
-    key: Key
-    cap: int
-    began_s: float
-    seconds: float
-    members: tuple[tuple[int, str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -91,15 +60,14 @@ class Engine:
         Raises:
             DeviceError: The device that is asked for is not there.
         """
-        self.device = pick_device(compute.device)
         self._report, self._begun, self._watch = report, begun, watch
         self._craft = craft or real_craft()
+        self._device = Device(pick_device(compute.device), self._craft.load_model)
         self._limits = compute.limits
         self._threads = compute.threads or core_count()
-        self._budget_bytes = compute.memory_bytes or memory_budget()
-        self._pass_pixels = pixels or pass_pixels(self.device)
-        self._groups = Groups(self._pass_pixels)
-        self._models: dict[str, Model] = {}
+        pixels = pixels or pass_pixels(self._device.name)
+        self._budget = Budget(compute.memory_bytes or memory_budget(), pixels)
+        self._groups = Groups(pixels)
         self._events: queue.SimpleQueue[Order | _Stop | tuple[Course, Step]] = queue.SimpleQueue()
         self._queue: deque[Course] = deque()
         self._flying: dict[int, Course] = {}
@@ -113,7 +81,7 @@ class Engine:
     def load(self, models: Sequence[str]) -> None:
         """Load models now rather than at their first call."""
         for reference in models:
-            self._model(reference)
+            self._device.load(reference)
 
     def submit(self, order: Order) -> None:
         """Take an order; exactly one report will name its fence. Never blocks; any thread."""
@@ -123,6 +91,11 @@ class Engine:
     def stop(self, drain_s: float) -> None:
         """Let what is in flight finish within `drain_s`, hand back the rest. Any thread."""
         self._events.put(_Stop(drain_s))
+
+    @property
+    def device(self) -> str:
+        """Name of the device."""
+        return self._device.name
 
     @property
     def ended(self) -> bool:
@@ -228,24 +201,11 @@ class Engine:
             self._report(outcome_of(order.fence, error))
 
     def _admit(self) -> None:
-        while self._queue and self._fits(self._queue[0]):
+        while self._queue and self._budget.allows(self._queue[0], self._flying.values()):
             course = self._queue.popleft()
             self._flying[course.number] = course
             self._begun(course.fence)
             self._step(self._files, course, course.begin)
-
-    def _fits(self, course: Course) -> bool:
-        """Whether an order may begin beside those in flight; alone, any order may."""
-        flying = self._flying.values()
-        if not flying:
-            return True
-        if course.order.alone or any(other.order.alone for other in flying):
-            return False
-        if course.bytes + sum(other.bytes for other in flying) > self._budget_bytes:
-            return False
-        asking = [other for other in flying if not other.writing]
-        pixels = course.pixels + sum(other.pixels for other in asking)
-        return len(asking) < AHEAD_ORDERS or pixels <= AHEAD_PASSES * self._pass_pixels
 
     def _step(self, pool: ThreadPoolExecutor, course: Course, work: Callable[[], Step]) -> None:
         """Run one step of a course in a pool; what comes next arrives as an event."""
@@ -285,10 +245,10 @@ class Engine:
         key = group[0].call.key
         cap = self._groups.cap(key)
         began = time.monotonic()
-        answers, error = self._predict(group)
+        answers = self._device.predict([ask.call for ask in group])
         seconds = time.monotonic() - began
-        if error is not None:
-            self._refused(group, error)
+        if isinstance(answers, Exception):
+            self._refused(group, answers)
             return
         self._groups.fitted(key, len(group))
         courses = {ask.order: self._flying[ask.order] for ask in group}
@@ -304,46 +264,20 @@ class Engine:
         )
         self._watch(Pass(key, cap, began, seconds, members))
 
-    def _predict(self, group: Sequence[Ask]) -> tuple[list["Tensor"], Exception | None]:
-        try:
-            model = self._model(group[0].call.model)
-            answers = model.predict([ask.call for ask in group])
-            if len(answers) != len(group):
-                raise RuntimeError(f"{len(answers)} answers to {len(group)} calls")
-            return answers, None
-        except Exception as error:
-            # The frames of the traceback hold the tensors that did not fit.
-            if is_out_of_memory(error):
-                error.__traceback__ = None
-            return [], error
-
     def _refused(self, group: Sequence[Ask], error: Exception) -> None:
         """Halve what did not fit; find the one call whose fault it is."""
         key = group[0].call.key
-        if is_device_lost(error):
-            raise DeviceError(f"{self.device} is lost: {error}") from error
-        if is_out_of_memory(error) and self.device.startswith("cuda"):
-            torch.cuda.empty_cache()
         if len(group) == 1:
             course = self._flying[group[0].order]
-            if is_out_of_memory(error):
-                height, width = key.shape[-2:]
-                text = f"one {width}x{height} tile does not fit into memory of {self.device}"
-                error = DeviceError(f"{text}: {error}")
-            self._end(course, error)
-            return
-        if is_out_of_memory(error):
+            too_large = is_out_of_memory(error)
+            self._end(course, self._device.too_large(key, error) if too_large else error)
+        elif is_out_of_memory(error):
             self._groups.failed(key, len(group))
             self._groups.put_back(group)
-            return
-        for ask in group:
-            if ask.order in self._flying:
-                self._answer([ask])
-
-    def _model(self, reference: str) -> "Model":
-        if reference not in self._models:
-            self._models[reference] = self._craft.load_model(reference, self.device)
-        return self._models[reference]
+        else:
+            for ask in group:
+                if ask.order in self._flying:
+                    self._answer([ask])
 
     def _end(self, course: Course, error: BaseException) -> None:
         self._forget(course)

@@ -27,6 +27,12 @@ class PhotoError(RestoredError):
     exit_code = 65
 
 
+class TruncatedError(PhotoError):
+    """The file ends early: it is damaged, or still arriving."""
+
+    truncated = True
+
+
 class CannotWriteError(RestoredError):
     """A result, a record or a folder cannot be written where it was asked for."""
 

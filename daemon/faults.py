@@ -7,7 +7,7 @@ is at fault. Imports no torch: out of memory is known by its name and message.
 import errno
 import traceback
 
-from daemon.errors import PassingError, PhotoError, RestoredError
+from daemon.errors import PassingError, PhotoError, RestoredError, TruncatedError
 from daemon.job import Failed, Outcome, Rejected
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
@@ -22,8 +22,7 @@ def outcome_of(fence: int, error: BaseException) -> Outcome:
     and keeps its traceback.
     """
     if isinstance(error, PhotoError):
-        truncated = bool(getattr(error, "truncated", False))
-        return Rejected(fence, str(error), truncated=truncated)
+        return Rejected(fence, str(error), truncated=isinstance(error, TruncatedError))
     if is_out_of_memory(error):
         return Failed(fence, f"out of memory: {error}", passing=True)
     if isinstance(error, OSError):

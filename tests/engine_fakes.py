@@ -1,5 +1,7 @@
-"""A toy photograph, restorer and model, so that the engine is tested without pictures or weights."""
+"""A toy restorer and model: the engine is tested without pictures and weights."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +15,8 @@ from torch import Tensor
 
 from daemon.call import Asking, Call
 from daemon.craft import Craft
-from daemon.engine import Engine, Pass
+from daemon.device import Pass
+from daemon.engine import Engine
 from daemon.job import Compute, HandedBack, Job, Measure, Order, Report, StagedFile, WorkerReady
 from daemon.photo import Header, Limits, Metadata, Photo, Picture
 from daemon.recipe import Recipe
@@ -172,3 +175,25 @@ def handed_back(reports: Sequence[Report]) -> list[int]:
     return sorted(
         fence for report in reports if isinstance(report, HandedBack) for fence in report.fences
     )
+
+
+KILLER = 13
+"""A photograph of this number kills the process that restores it."""
+
+
+def deadly_craft() -> Craft:
+    return craft(ToyModel(seconds=0.01), restore=_deadly)
+
+
+def _deadly(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[ToyResult]:
+    asking = restore(recipe, pictures, seed)
+    calls = next(asking)
+    try:
+        while True:
+            answers = yield calls
+            if seed == KILLER:
+                os.kill(os.getpid(), signal.SIGSEGV)
+            calls = asking.send(answers)
+    except StopIteration as end:
+        result: ToyResult = end.value
+        return result

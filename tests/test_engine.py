@@ -7,15 +7,9 @@ from statistics import median
 
 import pytest
 import torch
-
-from daemon.call import Asking, Call
-from daemon.engine import Pass
-from daemon.errors import DeviceError, PhotoError
-from daemon.job import Compute, Failed, HandedBack, Order, Rejected, Restored
-from daemon.photo import Limits, Photo, Picture
-from daemon.recipe import Recipe
-from tests.engine_fakes import (
+from engine_fakes import (
     DEADLINE_S,
+    Heard,
     ToyModel,
     ToyResult,
     craft,
@@ -26,6 +20,14 @@ from tests.engine_fakes import (
     running,
     write,
 )
+
+from daemon.call import Asking, Call
+from daemon.device import Pass
+from daemon.engine import Engine
+from daemon.errors import DeviceError, PhotoError, TruncatedError
+from daemon.job import Compute, Failed, HandedBack, Order, Rejected, Restored
+from daemon.photo import Limits, Photo, Picture
+from daemon.recipe import Recipe
 
 
 def test_every_order_gets_its_own_answers_and_one_report(tmp_path: Path) -> None:
@@ -138,6 +140,7 @@ def test_a_call_the_model_chokes_on_fails_only_its_own_order(tmp_path: Path) -> 
 
 FAULTS = [
     (PhotoError("no picture"), Rejected(1, "no picture")),
+    (TruncatedError("ends early"), Rejected(1, "ends early", truncated=True)),
     (OSError(errno.ENOSPC, "full"), Failed(1, "[Errno 28] full", passing=True, no_space=True)),
     (OSError(errno.EDQUOT, "quota"), Failed(1, "[Errno 122] quota", passing=True, no_space=True)),
     (OSError(errno.EIO, "broken"), Failed(1, "[Errno 5] broken", passing=True)),
@@ -314,9 +317,6 @@ def test_a_lost_device_fails_what_is_in_flight_for_now_and_ends_the_run(tmp_path
     class Lost(ToyModel):
         def predict(self, calls):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
             raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
-
-    from daemon.engine import Engine
-    from tests.engine_fakes import Heard
 
     heard = Heard()
     engine = Engine(Compute(device="cpu", threads=2), heard, craft=craft(Lost()))

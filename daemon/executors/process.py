@@ -29,11 +29,23 @@ _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 class ProcessExecutor:
-    """Carries out orders in a worker process, one after another if they die."""
+    """Carries out orders in a worker process, one after another if they die.
 
-    def __init__(self, compute: Compute, report: Callable[[Report], None]) -> None:
+    Args:
+        compute: How to use the machine.
+        report: Is told everything, from a thread of this executor.
+        worker: What the process runs; importable by name, as it is spawned.
+    """
+
+    def __init__(
+        self,
+        compute: Compute,
+        report: Callable[[Report], None],
+        worker: Callable[[Connection, Compute, int], None] = work,
+    ) -> None:
         self._compute = compute
         self._report = report
+        self._worker = worker
         self._lock = threading.Lock()
         self._waiting: dict[int, Order] = {}
         self._begun: set[int] = set()
@@ -112,7 +124,7 @@ class ProcessExecutor:
                 if self._stopping.is_set():
                     return
                 process = context.Process(
-                    target=work, args=(theirs, self._compute, os.getpid()), daemon=True
+                    target=self._worker, args=(theirs, self._compute, os.getpid()), daemon=True
                 )
                 process.start()
                 self._process = process

@@ -11,10 +11,15 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
 from daemon.errors import RestoredError
 from daemon.job import Compute, Order, WorkerReady
+
+if TYPE_CHECKING:
+    from daemon.craft import Craft
 
 _PR_SET_PDEATHSIG = 1
 _BUG = 70
@@ -41,13 +46,19 @@ class StartFailed:
     reason: str
 
 
-def work(pipe: Connection, compute: Compute, parent: int) -> None:
+def work(
+    pipe: Connection,
+    compute: Compute,
+    parent: int,
+    make_craft: "Callable[[], Craft] | None" = None,
+) -> None:
     """Serve orders until stopped; the only function that runs in the worker process.
 
     Args:
         pipe: The way to the parent.
         compute: How to use the machine.
         parent: Process id of the parent.
+        make_craft: Makes the functions that do the work; the package's own by default.
     """
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, signal.SIG_IGN)
@@ -57,7 +68,9 @@ def work(pipe: Connection, compute: Compute, parent: int) -> None:
         from daemon.engine import Engine
         from daemon.models import MODELS
 
-        engine = Engine(compute, pipe.send, begun=lambda fence: pipe.send(Begun(fence)))
+        craft = None if make_craft is None else make_craft()
+        begun = partial(_tell_begun, pipe)
+        engine = Engine(compute, pipe.send, craft=craft, begun=begun)
         engine.load(tuple(MODELS))
     except Exception as error:
         known = isinstance(error, RestoredError)
@@ -71,6 +84,10 @@ def work(pipe: Connection, compute: Compute, parent: int) -> None:
         # Every order has its outcome; a new process has a new device context.
         print(f"restored worker: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(_BUG)
+
+
+def _tell_begun(pipe: Connection, fence: int) -> None:
+    pipe.send(Begun(fence))
 
 
 def _receive(
