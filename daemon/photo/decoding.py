@@ -1,0 +1,195 @@
+"""Opening a file as one of our six formats, and whose fault it is when that fails.
+
+Comes in: paths. Goes out: opened Pillow images, headers, digests; `PhotoError` where the file is at
+fault. Imports Pillow in the first call that opens a picture, not before.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from daemon.errors import CannotWriteError, PhotoError, RestoredError, TruncatedError
+from daemon.photo.ending import ends_early
+from daemon.photo.picture import Header, Limits
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+_ACCEPTED = "JPEG, PNG, WebP, TIFF, BMP or GIF"
+# What a seek to a place that only a damaged file can name fails with.
+_BAD_PLACES = {errno.EINVAL, errno.EOVERFLOW, errno.EFBIG}
+_BLOCK = 1 << 20
+_MAX_PROFILE_BYTES = 1 << 26
+
+
+def read_header(path: Path, limits: Limits, *, name: str | None = None) -> Header:
+    """Read what a file says of itself, without decoding pixels; its content tells the format.
+
+    Args:
+        path: The file.
+        limits: What is refused.
+        name: What to call it in messages; its own name if None.
+
+    Raises:
+        TruncatedError: It ends within its header.
+        PhotoError: It is empty, larger than the limits, or no picture of a format we read.
+        OSError: It cannot be read.
+    """
+    called = shown(path.name if name is None else name)
+    with path.open("rb") as file:
+        size_mb = os.fstat(file.fileno()).st_size / 1e6
+        if size_mb == 0:
+            raise PhotoError(f"{called}: the file has 0 bytes; expected a photograph")
+        if size_mb > limits.max_file_mb:
+            raise PhotoError(
+                f"{called}: {size_mb:.1f} MB, allowed are {limits.max_file_mb:g} MB; "
+                "raise the setting max_file_mb"
+            )
+        with faults_of(path, called):
+            header = _webp_header(file) or _header(file)
+    if header.width < 1 or header.height < 1:
+        raise PhotoError(f"{called}: {header.width}x{header.height} pixels, expected at least 1x1")
+    if header.megapixels > limits.max_input_megapixels:
+        raise PhotoError(
+            f"{called}: {header.width}x{header.height} are {header.megapixels:.1f} megapixels, "
+            f"allowed are {limits.max_input_megapixels:g}; raise the setting max_input_megapixels"
+        )
+    return header
+
+
+def digest_file(path: Path) -> str:
+    """sha256 of a file's content, hex, read in blocks."""
+    whole = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            whole.update(block)
+    return whole.hexdigest()
+
+
+def verify_file(path: Path, width: int, height: int) -> None:
+    """Decode a written file once more, every frame of it.
+
+    Raises:
+        CannotWriteError: It does not decode, or not to width x height pixels.
+        OSError: It cannot be read.
+    """
+    called = shown(path.name)
+    try:
+        with path.open("rb") as file, faults_of(path, called):
+            image = open_image(file)
+            for frame in range(getattr(image, "n_frames", 1)):
+                image.seek(frame)
+                image.load()
+            size = image.size
+    except PhotoError as error:
+        raise CannotWriteError(f"written file does not decode again: {error}") from error
+    if size != (width, height):
+        raise CannotWriteError(
+            f"{called}: decodes to {size[0]}x{size[1]} pixels, expected {width}x{height}; "
+            "the disk or its file system is not to be trusted"
+        )
+
+
+def shown(name: str | Path) -> str:
+    """A file name that can be printed and put into JSON; undecodable bytes are escaped."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def open_image(file: BinaryIO) -> ImageFile:
+    """Open one of our six formats, told by content.
+
+    The file object, not its path, is what Pillow gets: from a path it maps uncompressed pixels
+    into memory, and a writer that shortens the file then kills the process.
+    """
+    _prepare_pillow()
+    from PIL import Image
+
+    file.seek(0)
+    return Image.open(file, formats=FORMATS)
+
+
+@contextmanager
+def faults_of(path: Path, called: str) -> Iterator[None]:
+    """Turn whatever decoding a damaged file raises into a `PhotoError` that names it.
+
+    Decoders raise nearly every built-in exception on damaged input; what the machine is at fault
+    for (an `OSError` with a number, no memory) passes.
+    """
+    try:
+        yield
+    except (RestoredError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in {None, *_BAD_PLACES}:
+            raise
+        if "truncated" in str(error).lower() or ends_early(path):
+            raise TruncatedError(
+                f"{called}: ends early, after {path.stat().st_size} bytes; expected a whole "
+                "picture; copy it again"
+            ) from error
+        raise PhotoError(f"{called}: {_fault(path, error)}") from error
+
+
+def _fault(path: Path, error: Exception) -> str:
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        with path.open("rb") as file:
+            start = file.read(8)
+        return f"starts with {start!r} and is no readable {_ACCEPTED}"
+    return f"cannot be decoded: {type(error).__name__}: {error}; expected a sound {_ACCEPTED}"
+
+
+def _header(file: BinaryIO) -> Header:
+    image = open_image(file)
+    return Header(format_of(image), image.width, image.height, image.mode)
+
+
+def format_of(image: Image) -> str:
+    """Pillow's name of the format; a JPEG that carries further pictures is a JPEG."""
+    return "JPEG" if image.format == "MPO" else str(image.format)
+
+
+def _webp_header(file: BinaryIO) -> Header | None:
+    """The header of a WebP file, for which Pillow would read all of it and reserve its canvas."""
+    start = file.read(30)
+    if start[:4] != b"RIFF" or start[8:12] != b"WEBP" or len(start) < 30:
+        return None
+    alpha = False
+    match start[12:16]:
+        case b"VP8X":
+            alpha = bool(start[20] & 0x10)
+            width = 1 + int.from_bytes(start[24:27], "little")
+            height = 1 + int.from_bytes(start[27:30], "little")
+        case b"VP8L":
+            (bits,) = struct.unpack_from("<I", start, 21)
+            alpha = bool(bits >> 28 & 1)
+            width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        case b"VP8 ":
+            width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", start, 26))
+        case _:
+            return None
+    return Header("WEBP", width, height, "RGBA" if alpha else "RGB")
+
+
+@cache
+def _prepare_pillow() -> None:
+    """Register the six formats and leave size limits to `Limits`, which name their setting."""
+    from PIL import Image, PngImagePlugin
+
+    for plugin in ("Bmp", "Gif", "Jpeg", "Tiff", "WebP"):
+        import_module(f"PIL.{plugin}ImagePlugin")
+    Image.MAX_IMAGE_PIXELS = None
+    # Colour profiles of scanners exceed Pillow's 1 MiB for a compressed chunk.
+    PngImagePlugin.MAX_TEXT_CHUNK = _MAX_PROFILE_BYTES

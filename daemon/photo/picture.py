@@ -1,0 +1,208 @@
+"""What is known of a photograph: the frozen types that travel between modules.
+
+Comes in: nothing. Goes out: `Limits`, `Header` (cheap, no pixels), `Photo`, `Picture` (pixels and
+everything that must survive to the result). Opens no file and imports neither Pillow nor numpy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daemon.errors import PhotoError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+
+_SAME = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "TIFF": "tiff"}
+_SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is refused, and by which setting.
+
+    Attributes:
+        max_file_mb: Largest file, in MB of 10**6 bytes.
+        max_input_megapixels: Largest photograph read.
+        max_output_megapixels: Largest result written.
+    """
+
+    max_file_mb: float = 2000
+    max_input_megapixels: float = 250
+    max_output_megapixels: float = 500
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself before its pixels are decoded; sizes as stored, in pixels."""
+
+    format: str
+    width: int
+    height: int
+    mode: str
+
+    @property
+    def megapixels(self) -> float:
+        """Size in millions of pixels."""
+        return self.width * self.height / 1e6
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One claimed photograph and its side files.
+
+    Attributes:
+        path: Where it lies now (in the station's work folder, or the original in `apply`).
+        name: The file name it came with, which the result's name is made of.
+        digest: sha256 of the file, hex.
+        header: What the file says of itself.
+        mask: NAME.mask.png, white where a restyle may change the picture.
+        hints: NAME.hints.png, transparent but for dabs of colour.
+        companions_digest: sha256 over the side files, "" without any.
+    """
+
+    path: Path
+    name: str
+    digest: str
+    header: Header
+    mask: Path | None = None
+    hints: Path | None = None
+    companions_digest: str = ""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What travels from the input file to the result unseen by any network.
+
+    Attributes:
+        format: Pillow's name of the input's format, such as "JPEG".
+        mode: Pillow's mode of the input, such as "L" or "CMYK".
+        icc: The profile to embed, or None; pixels in memory are sRGB all the same.
+        exif: EXIF block with the orientation already applied and reset, or None.
+        xmp: XMP packet, or None.
+        dpi: Resolution, or None.
+    """
+
+    format: str
+    mode: str
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded photograph.
+
+    Attributes:
+        pixels: sRGB, uint8 or uint16, (H, W, 3); a grey photograph has three equal channels.
+        grey: Whether it is grey, and so should the result be unless it is colorized.
+        alpha: Opacity, same dtype, (H, W), or None.
+        metadata: What travels along.
+        mask: uint8 (h, w), or None. Any size: who uses it fits it.
+        hints: uint8 RGBA (h, w, 4), or None. Any size.
+        notes: What a person should know of the reading, such as "16-bit RGB read as 8-bit".
+    """
+
+    pixels: NDArray[np.generic]
+    grey: bool
+    metadata: Metadata
+    alpha: NDArray[np.generic] | None = None
+    mask: NDArray[np.uint8] | None = None
+    hints: NDArray[np.uint8] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_header(path: Path, limits: Limits) -> Header:
+    """Look at a file without decoding pixels; its format is told by content, not by name.
+
+    Raises:
+        PhotoError: It is empty, too large, or no picture; the message names the setting.
+    """
+    from PIL import Image
+
+    size_mb = path.stat().st_size / 1e6
+    if size_mb == 0:
+        raise PhotoError(f"{path}: the file is empty, a picture was expected")
+    if size_mb > limits.max_file_mb:
+        raise PhotoError(
+            f"{path}: the file has {size_mb:.1f} MB, max_file_mb allows {limits.max_file_mb:g}; "
+            "raise that setting, or leave the file out"
+        )
+    # Pillow would warn of bombs by a limit of its own; ours names its setting.
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            header = Header(str(image.format), image.width, image.height, image.mode)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise PhotoError(
+            f"{path}: this is no picture that can be read ({_words(error)}); "
+            f"expected {', '.join(FORMATS)}"
+        ) from error
+    if header.megapixels > limits.max_input_megapixels:
+        raise PhotoError(
+            f"{path}: {header.width}x{header.height} are {header.megapixels:.1f} megapixels, "
+            f"max_input_megapixels allows {limits.max_input_megapixels:g}; raise that setting "
+            "if the file is what it claims to be"
+        )
+    return header
+
+
+def ends_early(path: Path) -> bool:
+    """Whether a file is shorter than it says, as one that is still arriving is.
+
+    Looks at a few bytes only. False where the format does not tell.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(16)
+        file.seek(max(0, size - 64))
+        end = file.read()
+    if start.startswith(b"\xff\xd8"):
+        return b"\xff\xd9" not in end
+    if start.startswith(b"\x89PNG"):
+        return b"IEND" not in end
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return bool(size < 8 + struct.unpack("<I", start[4:8])[0])
+    if start.startswith(b"GIF8"):
+        return not end.rstrip(b"\0").endswith(b";")
+    if start.startswith(b"BM") and len(start) >= 6:
+        return bool(size < struct.unpack("<I", start[2:6])[0])
+    return False
+
+
+def digest_file(path: Path) -> str:
+    """sha256 of a file, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _words(error: Exception) -> str:
+    """What Pillow said, without the object addresses it likes to print."""
+    text = str(error).split(" <_io")[0].strip()
+    return "unknown format" if "cannot identify" in text else text or type(error).__name__
+
+
+def output_format(choice: str, metadata: Metadata) -> tuple[str, str]:
+    """Settle in which format a result is written.
+
+    Args:
+        choice: "png", "jpeg", "webp", "tiff", or "same" for that of the input.
+        metadata: Of the input; what cannot be written again (GIF, BMP) becomes PNG.
+
+    Returns:
+        The format, one of the four, and the suffix of its files, such as ".jpg".
+    """
+    format = _SAME.get(metadata.format, "png") if choice == "same" else choice
+    return format, _SUFFIXES[format]
