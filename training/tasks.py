@@ -1,0 +1,149 @@
+"""Tasks: clean pictures in, what the network sees and must predict out.
+
+The conventions of conditions and task numbers are those of `daemon.models.network`; where t is
+exactly pi/2 the noisy picture is given as zeros, and the network is a plain regressor.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from PIL import Image
+from torch import Tensor
+
+from training.damage import enlarge, random_kernel, random_repair, reduce
+from training.photos import Pixels, Pyramid, random_crop, to_tensor, whole_picture
+
+KINDS = ("unconditional", "enlarge", "colour", "repair")
+"""Index of a kind in this tuple is its row in the learned loss weights."""
+
+_GREY = torch.tensor([0.299, 0.587, 0.114])
+_CROP_PX = 64
+_THUMBNAIL_PIXELS = 16 * 64 * 64
+_CROP_KINDS = (0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 3, 3, 3, 3, 3, 3, 3, 3)
+"""Kinds of one batch of crops: a third each, so that no step forgets a task."""
+_SCALES = (2.0, 3.0, 4.0)
+_SCALE_ODDS = (0.5, 0.15, 0.35)
+_SMALL_THUMBNAILS = ((64, 96), (64, 64), (96, 64), (96, 144), (144, 96))
+_LARGE_THUMBNAILS = ((112, 160), (160, 112), (128, 192), (128, 128), (160, 160))
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture's condition (3, H, W) in [-1, 1] and its four task numbers."""
+
+    condition: Tensor
+    task: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one forward pass sees and must predict.
+
+    Attributes:
+        x0: Clean pictures, (B, 3, H, W), in [-1, 1].
+        x_t: Noisy pictures; zeros where t = pi/2.
+        v: cos(t) eps - sin(t) x0, with eps as 0 where t = pi/2.
+        t: Angles, (B,).
+        condition: (B, 3, H, W); zeros without one.
+        task: (grey, log2(scale) / 2, sigma, blind), (B, 4).
+        kinds: Indices into `KINDS`, (B,).
+    """
+
+    x0: Tensor
+    x_t: Tensor
+    v: Tensor
+    t: Tensor
+    condition: Tensor
+    task: Tensor
+    kinds: Tensor
+
+
+def unconditional(pixels: Pixels, rng: Generator) -> Example:
+    """Nothing is known but the noisy picture itself."""
+    return Example(torch.zeros(3, *pixels.shape[:2]), torch.zeros(4))
+
+
+def enlargement(pixels: Pixels, rng: Generator) -> Example:
+    """The picture reduced by 2, 3 or 4, sometimes noisy, and enlarged bicubically again."""
+    scale = _SCALES[rng.choice(len(_SCALES), p=_SCALE_ODDS)]
+    sigma = float(rng.uniform(0, 0.15)) if rng.random() < 0.2 else 0.0
+    return enlarged(pixels, scale, random_kernel(rng), sigma, rng)
+
+
+def enlarged(pixels: Pixels, scale: float, kernel: int, sigma: float, rng: Generator) -> Example:
+    """The enlargement task at a given scale; sigma is the small picture's noise, of [-1, 1]."""
+    height, width = pixels.shape[:2]
+    small = reduce(pixels, scale, Image.Resampling(kernel))
+    if sigma:
+        noisy = small + 127.5 * sigma * rng.standard_normal(small.shape)
+        small = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    told = math.log2(height / small.shape[0]) / 2
+    return Example(to_tensor(enlarge(small, height, width)), torch.tensor([0.0, told, sigma, 0.0]))
+
+
+def colour(pixels: Pixels, rng: Generator) -> Example:
+    """The grey picture, three times."""
+    grey = torch.einsum("c,chw->hw", _GREY, to_tensor(pixels))
+    return Example(grey.expand(3, -1, -1), torch.tensor([1.0, 0.0, 0.0, 0.0]))
+
+
+def repair(pixels: Pixels, rng: Generator) -> Example:
+    """The damaged picture; the network is not told what happened to it."""
+    return Example(to_tensor(random_repair(pixels, rng)), torch.tensor([0.0, 0.0, 0.0, 1.0]))
+
+
+EXAMPLES: tuple[Callable[[Pixels, Generator], Example], ...] = (
+    unconditional,
+    enlargement,
+    colour,
+    repair,
+)
+
+
+def crop_batch(pyramids: Sequence[Pyramid], rng: Generator) -> Batch:
+    """Square crops for every kind but colour."""
+    chosen = rng.integers(len(pyramids), size=len(_CROP_KINDS))
+    pixels = [random_crop(pyramids[index], _CROP_PX, rng) for index in chosen]
+    return make_batch(pixels, _CROP_KINDS, rng)
+
+
+def colour_batch(pyramids: Sequence[Pyramid], rng: Generator) -> Batch:
+    """Whole pictures at one thumbnail size: colour hangs on what the scene is."""
+    sizes = _SMALL_THUMBNAILS + _LARGE_THUMBNAILS
+    height, width = sizes[rng.integers(len(sizes))]
+    count = max(2, _THUMBNAIL_PIXELS // (height * width))
+    chosen = rng.integers(len(pyramids), size=count)
+    pixels = [whole_picture(pyramids[index], height, width, rng) for index in chosen]
+    return make_batch(pixels, (KINDS.index("colour"),) * count, rng)
+
+
+def make_batch(pixels: Sequence[Pixels], kinds: Sequence[int], rng: Generator) -> Batch:
+    """Conditions, times and noise for clean pictures of one size."""
+    examples = [EXAMPLES[kind](one, rng) for one, kind in zip(pixels, kinds, strict=True)]
+    x0 = torch.stack([to_tensor(one) for one in pixels])
+    t = torch.tensor([draw_time(kind, rng) for kind in kinds], dtype=torch.float32)
+    noise = torch.from_numpy(rng.standard_normal(x0.shape, dtype=np.float32))
+    regress = (t >= math.pi / 2)[:, None, None, None]
+    cos, sin = t.cos()[:, None, None, None], t.sin()[:, None, None, None]
+    return Batch(
+        x0=x0,
+        x_t=torch.where(regress, 0.0, cos * x0 + sin * noise),
+        v=torch.where(regress, -x0, cos * noise - sin * x0),
+        t=t,
+        condition=torch.stack([example.condition for example in examples]),
+        task=torch.stack([example.task for example in examples]),
+        kinds=torch.tensor(kinds),
+    )
+
+
+def draw_time(kind: int, rng: Generator) -> float:
+    """An angle: sigma = tan(t) is log-normal; half of the conditional draws are at pi/2."""
+    if KINDS[kind] == "unconditional":
+        return math.atan(math.exp(rng.normal(-1.2, 1.3)))
+    if rng.random() < 0.5:
+        return math.pi / 2
+    return math.atan(math.exp(rng.normal(0, 1.2)))

@@ -1,0 +1,237 @@
+"""Train the photo prior: `python -m training.train --photos DIR --out DIR --minutes N --resume`.
+
+Writes DIR/checkpoint.safetensors (every 10 minutes, on SIGTERM, at the end), DIR/log.jsonl and
+DIR/curves.png. Every step draws from a generator of its own, seeded by (seed, step), so that a
+resumed run sees what an uninterrupted one would have seen.
+"""
+
+import argparse
+import copy
+import json
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from daemon.models.network import PhotoPrior
+from training.checkpoint import FILE, Progress, follow, load_checkpoint, save_checkpoint
+from training.objective import LogVariance, colour_rarity, predict_error
+from training.optimiser import make_optimisers, rate_share, set_rate
+from training.photos import Pixels, Pyramid, load_pyramids, photo_paths
+from training.plot import draw_curves
+from training.tasks import KINDS, Batch, colour_batch, crop_batch
+from training.validation import measure_all
+
+_COLOUR_SHARE = 0.3
+"""Of the gradient: fixed, for thumbnails hold many pixels each but are few in a batch."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is told; defaults are those of the shipped weights.
+
+    Attributes:
+        total_s: Seconds of training in all sittings; the rates reach 0 at their end.
+        hold: Share of the time before the rates begin to fall.
+        muon_lr: Full rate of Muon.
+        adamw_lr: Full rate of AdamW.
+        ema: Decay of the averaged weights per step.
+        rarity: Exponent of the rare-colour weights; 0 counts all colours alike.
+        checkpoint_s: Seconds between checkpoints.
+        validate_s: Seconds between validations.
+        log_steps: Steps averaged into one line of the log.
+    """
+
+    total_s: float
+    hold: float = 0.3
+    muon_lr: float = 4e-3
+    adamw_lr: float = 1e-3
+    ema: float = 0.999
+    rarity: float = 0.3
+    checkpoint_s: float = 600.0
+    validate_s: float = 300.0
+    log_steps: int = 50
+
+
+@dataclass
+class Losses:
+    """Sums of errors by kind since the last line of the log."""
+
+    sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, kinds: Tensor, errors: Tensor) -> None:
+        """Count each picture's error under its kind."""
+        for kind, error in zip(kinds.tolist(), errors.tolist(), strict=True):
+            self.sums[KINDS[kind]] = self.sums.get(KINDS[kind], 0.0) + error
+            self.counts[KINDS[kind]] = self.counts.get(KINDS[kind], 0) + 1
+
+    def take(self) -> dict[str, float]:
+        """Means by kind; begins anew."""
+        means = {name: round(total / self.counts[name], 5) for name, total in self.sums.items()}
+        self.sums, self.counts = {}, {}
+        return means
+
+
+class Run:
+    """A network in training: owns its weights, their average, and the optimisers."""
+
+    def __init__(self, network: PhotoPrior, plan: Plan, out: Path, seed: int) -> None:
+        self.plan, self.out = plan, out
+        self.progress = Progress(seed=seed)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.weighting = LogVariance()
+        self.optimisers = make_optimisers(self.network, self.weighting, plan.muon_lr, plan.adamw_lr)
+        self.losses = Losses()
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        save_checkpoint(self.out, self.progress, self._modules(), self.optimisers)
+
+    def load(self) -> None:
+        """Continue from the checkpoint."""
+        self.progress = load_checkpoint(self.out, self._modules(), self.optimisers)
+
+    def step(self, batches: Sequence[Batch], rarity: Tensor | None) -> None:
+        """One optimiser step over all batches, at the rate of the time trained so far."""
+        plan = self.plan
+        set_rate(self.optimisers, rate_share(self.progress.trained_s, plan.total_s, plan.hold))
+        for batch in batches:
+            is_colour = bool((batch.kinds == KINDS.index("colour")).all())
+            errors = predict_error(self.network, batch, rarity if is_colour else None)
+            log_variance = self.weighting(batch.t, batch.kinds)
+            weighted = torch.exp(-log_variance) * errors + log_variance
+            share = _COLOUR_SHARE if is_colour else 1 - _COLOUR_SHARE
+            (share * weighted.mean()).backward()
+            self.losses.add(batch.kinds, errors.detach())
+        for optimiser in self.optimisers.values():
+            optimiser.step()
+            optimiser.zero_grad()
+        follow(self.average, self.network, min(plan.ema, self._early_decay()))
+        self.progress = replace(self.progress, step=self.progress.step + 1)
+
+    def spend(self, seconds: float) -> None:
+        """Count wall time against the plan."""
+        self.progress = replace(self.progress, trained_s=self.progress.trained_s + seconds)
+
+    def _early_decay(self) -> float:
+        return (1 + self.progress.step) / (10 + self.progress.step)
+
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        return {"network": self.network, "average": self.average, "weighting": self.weighting}
+
+
+def draw_batches(
+    pyramids: Sequence[Pyramid], colourful: Sequence[Pyramid], progress: Progress
+) -> list[Batch]:
+    """The batches of one step; they hang on seed and step alone."""
+    rng = np.random.default_rng((progress.seed, progress.step))
+    return [crop_batch(pyramids, rng), colour_batch(colourful, rng)]
+
+
+def train(
+    run: Run,
+    pyramids: Sequence[Pyramid],
+    held_out: Sequence[Pixels],
+    now: Callable[[], float] = time.monotonic,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Train until the plan's time is spent or `stop` says so; then save.
+
+    A run that was stopped saves at once and is not validated.
+    """
+    plan = run.plan
+    colourful = [pyramid for pyramid in pyramids if pyramid.colourful]
+    rarity = colour_rarity(colourful, plan.rarity) if plan.rarity else None
+    last = saved = validated = now()
+    while run.progress.trained_s < plan.total_s and not stop():
+        run.step(draw_batches(pyramids, colourful, run.progress), rarity)
+        moment = now()
+        run.spend(moment - last)
+        last = moment
+        if run.progress.step % plan.log_steps == 0:
+            write_log(run, {"losses": run.losses.take()})
+        if moment - validated >= plan.validate_s:
+            write_log(run, {"validation": measure_all(run.average, held_out)})
+            validated = moment
+        if moment - saved >= plan.checkpoint_s:
+            run.save()
+            saved = moment
+    run.save()
+    # Whoever stops a run waits for it: on busy cores a validation takes more than a minute.
+    if not stop():
+        write_log(run, {"validation": measure_all(run.average, held_out)})
+
+
+def write_log(run: Run, numbers: dict[str, object]) -> None:
+    """Append one JSON line: where the run is, and the numbers."""
+    where = {"step": run.progress.step, "trained_s": round(run.progress.trained_s, 1)}
+    with (run.out / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(where | numbers) + "\n")
+
+
+def read_weights(path: Path) -> PhotoPrior:
+    """A network from a folder in diffusers' layout or from a bare safetensors file."""
+    if path.is_dir():
+        loaded: PhotoPrior = PhotoPrior.from_pretrained(path, torch_dtype=torch.float32)
+        return loaded
+    network: PhotoPrior = PhotoPrior()
+    network.load_state_dict(load_file(path))
+    return network
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    asked = _parser().parse_args(arguments)
+    torch.set_num_threads(asked.threads)
+    torch.manual_seed(asked.seed)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    plan = Plan(
+        total_s=60 * asked.minutes,
+        hold=asked.hold,
+        muon_lr=asked.muon_lr,
+        adamw_lr=asked.adamw_lr,
+        rarity=asked.rarity,
+    )
+    network = read_weights(asked.init) if asked.init else PhotoPrior()
+    run = Run(network, plan, asked.out, asked.seed)
+    if asked.resume and (asked.out / FILE).exists():
+        run.load()
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
+    pyramids = load_pyramids(photo_paths(asked.photos, validation=False))
+    held_out = load_pyramids(photo_paths(asked.photos, validation=True))
+    pictures = [one.levels[min(1, len(one.levels) - 1)] for one in held_out][:24]
+    print(
+        f"{len(pyramids)} photographs, {len(pictures)} held out, step {run.progress.step}",
+        flush=True,
+    )
+    train(run, pyramids, pictures, stop=lambda: bool(stopped))
+    draw_curves(asked.out / "log.jsonl", asked.out / "curves.png")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photographs")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--init", type=Path, help="weights to begin with")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    parser.add_argument("--minutes", type=float, default=60, help="of training in all sittings")
+    parser.add_argument("--hold", type=float, default=Plan.hold)
+    parser.add_argument("--muon-lr", type=float, default=Plan.muon_lr)
+    parser.add_argument("--adamw-lr", type=float, default=Plan.adamw_lr)
+    parser.add_argument("--rarity", type=float, default=Plan.rarity)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Measures: PSNR per task of one evaluation, and how colourful the colours are.
+
+Comes in: a network and clean pictures. Goes out: numbers by name. The conditions are fixed:
+the same noise for the same picture, antialiased bicubic reduction, JPEG quality 20 in 4:2:0.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from daemon.models.network import STRIDE, PhotoPrior
+from training.damage import jpeg
+from training.photos import Pixels, to_pixels, to_tensor
+from training.tasks import Example, colour, enlarged, unconditional
+
+Measure = Callable[[PhotoPrior, Pixels], tuple[float, float]]
+
+_THUMBNAIL_PX = 160
+_GREY = 5.0
+"""Colourfulness below which a picture is grey and says nothing about colour."""
+_BICUBIC = Image.Resampling.BICUBIC
+
+
+def psnr(one: Pixels, other: Pixels) -> float:
+    """Peak signal-to-noise ratio in dB, of 8-bit pixels."""
+    error = np.square(one.astype(np.float64) - other.astype(np.float64)).mean()
+    return float(10 * np.log10(255**2 / max(error, 1e-10)))
+
+
+def colourfulness(pixels: Pixels) -> float:
+    """Hasler and Suesstrunk's measure: 0 is grey, 60 is vivid."""
+    red, green, blue = pixels.astype(np.float64).transpose(2, 0, 1)
+    across, down = red - green, (red + green) / 2 - blue
+    spread = math.hypot(float(across.std()), float(down.std()))
+    return spread + 0.3 * math.hypot(float(across.mean()), float(down.mean()))
+
+
+@torch.no_grad()
+def regress(network: PhotoPrior, example: Example) -> Pixels:
+    """The posterior mean given a condition alone."""
+    return _mean(network, torch.zeros_like(example.condition), math.pi / 2, example)
+
+
+@torch.no_grad()
+def denoise(network: PhotoPrior, pixels: Pixels, sigma_255: float) -> Pixels:
+    """White Gaussian noise of known sigma, added unrounded (seed 0) and removed."""
+    sigma = sigma_255 / 127.5
+    generator = torch.Generator().manual_seed(0)
+    clean = to_tensor(pixels)
+    noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
+    t = math.atan(sigma)
+    return _mean(network, math.cos(t) * noisy, t, unconditional(pixels, np.random.default_rng(0)))
+
+
+def thumbnail(pixels: Pixels, longest_px: int = _THUMBNAIL_PX) -> Pixels:
+    """The whole picture with its longer side at this many pixels."""
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((longest_px, longest_px), _BICUBIC, reducing_gap=None)
+    return np.asarray(picture)
+
+
+def measure_noise(network: PhotoPrior, pixels: Pixels, sigma_255: float) -> tuple[float, float]:
+    """PSNR in and out at this sigma (of 255)."""
+    return 20 * math.log10(255 / sigma_255), psnr(denoise(network, pixels, sigma_255), pixels)
+
+
+def measure_scale(network: PhotoPrior, pixels: Pixels, scale: int) -> tuple[float, float]:
+    """PSNR of bicubic enlargement and of the network's."""
+    height, width = (side // (scale * 4) * scale * 4 for side in pixels.shape[:2])
+    truth = pixels[:height, :width]
+    example = enlarged(truth, scale, _BICUBIC, 0.0, np.random.default_rng(0))
+    return psnr(to_pixels(example.condition), truth), psnr(regress(network, example), truth)
+
+
+def measure_jpeg(network: PhotoPrior, pixels: Pixels, quality: int) -> tuple[float, float]:
+    """PSNR of a compressed picture and of the network's repair."""
+    damaged = jpeg(pixels, quality)
+    example = Example(to_tensor(damaged), torch.tensor([0.0, 0.0, 0.0, 1.0]))
+    return psnr(damaged, pixels), psnr(regress(network, example), pixels)
+
+
+def measure_colour(network: PhotoPrior, pixels: Pixels) -> dict[str, float]:
+    """PSNR of grey and of the coloured thumbnail; colourfulness of the result and the truth."""
+    truth = thumbnail(pixels)
+    example = colour(truth, np.random.default_rng(0))
+    result = regress(network, example)
+    return {
+        "colour_in": psnr(to_pixels(example.condition), truth),
+        "colour": psnr(result, truth),
+        "colourfulness": colourfulness(result),
+        "colourfulness_truth": colourfulness(truth),
+    }
+
+
+def measure_all(network: PhotoPrior, pictures: Sequence[Pixels]) -> dict[str, float]:
+    """Means over pictures of every measure; `_in` is what the network was given."""
+    found: dict[str, list[float]] = {}
+    for pixels in pictures:
+        for name, value in _measure_one(network, pixels).items():
+            found.setdefault(name, []).append(value)
+    return {name: round(float(np.mean(values)), 3) for name, values in found.items()}
+
+
+def _measure_one(network: PhotoPrior, pixels: Pixels) -> dict[str, float]:
+    results: dict[str, float] = {}
+    for sigma in (15, 25, 50):
+        results[f"noise{sigma}"] = measure_noise(network, pixels, sigma)[1]
+    for scale in (2, 4):
+        results[f"x{scale}_in"], results[f"x{scale}"] = measure_scale(network, pixels, scale)
+    results["jpeg20_in"], results["jpeg20"] = measure_jpeg(network, pixels, 20)
+    colours = measure_colour(network, pixels)
+    return results | colours if colours["colourfulness_truth"] > _GREY else results
+
+
+def _mean(network: PhotoPrior, x_t: Tensor, t: float, example: Example) -> Pixels:
+    """One evaluation in bf16, padded by reflection to what the network can take."""
+    height, width = x_t.shape[1:]
+    pad = (0, -width % STRIDE, 0, -height % STRIDE)
+    padded = [
+        torch.nn.functional.pad(one[None], pad, mode="reflect") for one in (x_t, example.condition)
+    ]
+    with torch.autocast("cpu", torch.bfloat16):
+        mean = network.posterior_mean(
+            padded[0], torch.tensor([t], dtype=torch.float32), padded[1], example.task[None]
+        )
+    return to_pixels(mean[0, :, :height, :width])
