@@ -13,11 +13,14 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
-from daemon import __version__, log
+from daemon import __version__
 from daemon.errors import ConfigError, RestoredError, UsageError
+from daemon.files import shown
 from daemon.recipe import SHIPPED, load_recipes, recipe_named, schema
-from daemon.settings import STATION_VARIABLE
+from daemon.settings import STATION_VARIABLE, load_settings
+from daemon.station import Station
 from daemon.stationing import found_station, known_recipes, make_station, opened, retry_failed
 
 app = typer.Typer(
@@ -97,6 +100,10 @@ def _root(context: typer.Context) -> Path:
     return station
 
 
+def _station(context: typer.Context) -> Station:
+    return found_station(_root(context))
+
+
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
     """Make a station: every folder and a commented settings file. Safe to repeat.
@@ -144,7 +151,7 @@ def status(
     """
     from daemon.status import read_status, show
 
-    found = read_status(found_station(_root(context)))
+    found = read_status(_station(context))
     if as_json:
         print(json.dumps(found, indent=2))
     else:
@@ -160,7 +167,7 @@ def retry(
 
     Example: `restored --station photos retry photos/failed/denoise/scan.jpg`
     """
-    moved = retry_failed(found_station(_root(context)), paths or [])
+    moved = retry_failed(_station(context), paths or [])
     for path in moved:
         out.print(str(path).encode(errors="backslashreplace").decode(), markup=False)
     out.print(f"{len(moved)} put back")
@@ -172,7 +179,7 @@ def pause(context: typer.Context) -> None:
 
     Example: `restored --station photos pause`
     """
-    found_station(_root(context)).paused.touch()
+    _station(context).paused.touch()
     out.print("paused; `restored resume` goes on")
 
 
@@ -182,7 +189,7 @@ def resume(context: typer.Context) -> None:
 
     Example: `restored --station photos resume`
     """
-    found_station(_root(context)).paused.unlink(missing_ok=True)
+    _station(context).paused.unlink(missing_ok=True)
     out.print("resumed")
 
 
@@ -192,18 +199,47 @@ def check(context: typer.Context) -> None:
 
     Example: `restored --station photos check`
     """
-    from daemon.models import check_reference
+    from daemon.checking import problems
 
-    station, _ = opened(_root(context))
-    known = known_recipes(station)
-    for recipe in known:
-        for reference in recipe.models:
-            check_reference(reference)
-    folders = (station.inbox, station.outbox, station.failed, station.archive, station.state)
-    wrong = [str(folder) for folder in folders if not os.access(folder, os.W_OK | os.X_OK)]
+    station, settings = opened(_station(context).root)
+    wrong = problems(station, settings)
     if wrong:
-        raise ConfigError(f"cannot write into {', '.join(wrong)}; mend their owner or mode")
-    out.print(f"settings, {len(known)} recipes, their models and the folders are right")
+        raise ConfigError("\n".join(wrong))
+    out.print("settings, recipes, models, folders and device are right")
+
+
+@app.command()
+def apply(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A name, or a TOML file.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Photographs.")],
+    to: Annotated[Path, typer.Option("--output", "-o", help="A folder, or a file for one result.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace results that are there.")] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the noise; own by default.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Write NAME.json as well.")] = False,
+) -> int:
+    """Restore files without a station; 65 if some photographs failed.
+
+    Example: `restored apply denoise holiday/*.jpg -o restored/`
+    """
+    from daemon.apply import Wish, recipe_for
+    from daemon.apply import apply as restore
+    from daemon.premises import compute_of
+
+    station, settings = (None, load_settings()) if context.obj is None else opened(context.obj)
+    folders = (SHIPPED,) if station is None else (SHIPPED, station.recipes)
+    chosen = recipe_for(recipe, folders)
+    failed = 0
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(chosen.name, total=max(1, len(inputs) // chosen.photos))
+        for done in restore(chosen, inputs, Wish(to, force, seed, record), compute_of(settings)):
+            progress.advance(bar)
+            if done.result is None:
+                failed += 1
+                print(f"restored: {shown(done.photo)}: {shown(done.why)}", file=sys.stderr)
+            else:
+                out.print(f"{shown(done.result)}  {done.seconds:.1f} s", markup=False)
+    return SOME_FAILED if failed else 0
 
 
 @app.command()
@@ -212,11 +248,12 @@ def run(context: typer.Context) -> None:
 
     Example: `RESTORED_STATION=/srv/photos restored run`
     """
-    from daemon.service import Service, open_station
+    from daemon.progress import watched
+    from daemon.service import Service
 
-    log.configure()
-    station, settings = open_station(_root(context))
-    Service(station, settings).run()
+    station, settings = opened(_station(context).root)
+    with watched() as progress:
+        Service(station, settings, progress=progress).run()
 
 
 @app.command()
@@ -225,9 +262,30 @@ def once(context: typer.Context) -> int:
 
     Example: `restored --station photos once`
     """
-    from daemon.service import Service, open_station
+    from daemon.progress import watched
+    from daemon.service import Service
 
-    log.configure()
-    station, settings = open_station(_root(context))
-    tally = Service(station, settings).once()
+    station, settings = opened(_station(context).root)
+    with watched() as progress:
+        tally = Service(station, settings, progress=progress).once()
+    for notice in tally.waiting:
+        out.print(f"waits: {shown(notice.path)}: {notice.what}", markup=False)
+    out.print(f"{tally.done} restored, {tally.failed} failed, {len(tally.waiting)} waiting")
     return SOME_FAILED if tally.failed else 0
+
+
+@app.command()
+def demo(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> int:
+    """Put real photographs through every recipe; writes DIR/contact-sheet.png.
+
+    Example: `restored demo demo-station`
+    """
+    from daemon import demo as shows
+    from daemon.progress import watched
+
+    station = make_station(folder)
+    with watched() as progress:
+        found = shows.demo(station, opened(folder)[1], progress)
+    shows.show(found, out)
+    out.print(f"{station.root / shows.SHEET}", markup=False)
+    return SOME_FAILED if any(finding.result is None for finding in found) else 0

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from daemon.errors import BusyError, ConfigError
 from daemon.files import make_folder, shown
+from daemon.job import Compute
 from daemon.ledger import Ledger
 from daemon.mounts import is_network_path
 from daemon.outbox import Access
@@ -113,3 +114,9 @@ def _group_id(name: str | None) -> int | None:
         return grp.getgrnam(name).gr_gid
     except KeyError as error:
         raise ConfigError(f"restored.toml: group is {name!r}, which this system lacks") from error
+
+
+def compute_of(settings: Settings) -> Compute:
+    """How an executor may use this machine, as plain values."""
+    memory = settings.memory_mb * 2**20 if settings.memory_mb else None
+    return Compute(settings.device, settings.threads, memory, limits_of(settings))

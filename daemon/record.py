@@ -4,14 +4,14 @@ Comes in: a finished job. Goes out: plain values for JSON. The names of the publ
 added by the outbox, which alone knows them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
 from daemon import __version__
 from daemon.files import shown
 from daemon.job import Job, Restored
-from daemon.ledger import Entry
+from daemon.ledger import ClaimedFile, Entry
 from daemon.models import model_digest
 
 FORMAT = 1
@@ -27,6 +27,13 @@ def record_of(entry: Entry, job: Job, outcome: Restored, now: float) -> Mapping[
         outcome: What the executor reported.
         now: UTC seconds since the epoch.
     """
+    return describe(job, outcome, entry.claim.files, now, attempt=entry.attempts + 1)
+
+
+def describe(
+    job: Job, outcome: Restored, files: Sequence[ClaimedFile], now: float, *, attempt: int = 1
+) -> Mapping[str, object]:
+    """The record of a job whose input files these are; see `record_of`."""
     timing = asdict(outcome.timing)
     return {
         "format": FORMAT,
@@ -38,7 +45,7 @@ def record_of(entry: Entry, job: Job, outcome: Restored, now: float) -> Mapping[
         "steps": [step.model_dump(mode="json") for step in job.recipe.steps],
         "models": {name: model_digest(name) for name in job.recipe.models},
         "seed": job.seed,
-        "attempt": entry.attempts + 1,
+        "attempt": attempt,
         "device": outcome.device,
         "seconds": round(timing["decode_s"] + timing["restore_s"] + timing["encode_s"], 3),
         "timing": {name: round(value, 4) for name, value in timing.items()},
@@ -50,7 +57,7 @@ def record_of(entry: Entry, job: Job, outcome: Restored, now: float) -> Mapping[
                 "bytes": file.size_bytes,
                 **(asdict(file.header) if file.header else {}),
             }
-            for file in entry.claim.files
+            for file in files
         ],
         "outputs": [
             {"sha256": file.digest, "width": file.width, "height": file.height}

@@ -93,7 +93,7 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
-def load_settings(path: Path) -> Settings:
+def load_settings(path: Path = Path(os.devnull)) -> Settings:
     """Read a settings file (it may be absent) and the environment, which wins.
 
     Raises:

@@ -66,8 +66,9 @@ def opened(root: Path) -> tuple[Station, Settings]:
     Raises:
         ConfigError: The settings are wrong.
     """
+    root = root.absolute()
     settings = load_settings(root / "restored.toml")
-    return Station(root, settings.state_dir or root / ".restored"), settings
+    return Station(root, (settings.state_dir or root / ".restored").absolute()), settings
 
 
 def found_station(root: Path) -> Station:

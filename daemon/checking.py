@@ -1,0 +1,67 @@
+"""Checks that a station can work: settings, recipes, models, folders, device.
+
+Comes in: a station and its settings. Goes out: one line for each problem. Changes nothing on disk.
+"""
+
+import os
+
+from daemon.errors import ConfigError, RestoredError
+from daemon.files import shown
+from daemon.models import check_reference, load_model
+from daemon.mounts import is_network_path
+from daemon.recipe import Recipe
+from daemon.settings import Settings
+from daemon.station import Station
+from daemon.stationing import known_recipes
+
+
+def problems(station: Station, settings: Settings) -> list[str]:
+    """Everything that keeps this station from working, each with what would mend it."""
+    found: list[str] = []
+    recipes: tuple[Recipe, ...] = ()
+    try:
+        recipes = known_recipes(station)
+    except ConfigError as error:
+        found += str(error).splitlines()
+    names = {recipe.name for recipe in recipes}
+    if recipes:
+        found += [
+            f"{shown(watch.path)}: no recipe is named {watch.recipe!r}"
+            for watch in settings.watch
+            if watch.recipe not in names
+        ]
+    found += _folder_problems(station, settings)
+    found += _model_problems(recipes, settings)
+    return found
+
+
+def _folder_problems(station: Station, settings: Settings) -> list[str]:
+    found = []
+    watched = [folder for watch in settings.watch for folder in (watch.path, watch.outbox)]
+    own = (station.inbox, station.outbox, station.failed, station.archive, station.logs)
+    for folder in (*own, station.state, *watched):
+        if not folder.is_dir():
+            found.append(f"{shown(folder)}: no such folder; make it")
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            found.append(f"{shown(folder)}: cannot write there; mend its owner or mode")
+    if is_network_path(station.state):
+        found.append(f"{shown(station.state)}: on network storage; set state_dir to a local folder")
+    return found
+
+
+def _model_problems(recipes: tuple[Recipe, ...], settings: Settings) -> list[str]:
+    """The device must be there, and every model a recipe names must load onto it."""
+    from daemon.hardware import pick_device
+
+    found = []
+    try:
+        device = pick_device(settings.device)
+    except RestoredError as error:
+        return [str(error)]
+    for reference in sorted({model for recipe in recipes for model in recipe.models}):
+        try:
+            check_reference(reference)
+            load_model(reference, device)
+        except (RestoredError, OSError, ValueError, RuntimeError) as error:
+            found.append(f"model {reference!r}: {error}")
+    return found

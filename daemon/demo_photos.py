@@ -1,0 +1,120 @@
+"""The demo's photographs: real ones that ship with scikit-image, damaged on the spot.
+
+Comes in: nothing. Goes out: samples, each with what is dropped, what a person compares it with and,
+where there is one, the truth. The damage is the same in every run.
+"""
+
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import skimage.data
+from PIL import Image
+
+_BLOCK_PX = 8
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One drop into the inbox of a recipe.
+
+    Attributes:
+        recipe: Name of the recipe.
+        name: What the result's file name starts with.
+        files: File names and their content.
+        before: What the network gets, at the size of the result.
+        truth: The undamaged photograph, or None.
+    """
+
+    recipe: str
+    name: str
+    files: tuple[tuple[str, bytes], ...]
+    before: Image.Image
+    truth: Image.Image | None
+
+
+def samples() -> tuple[Sample, ...]:
+    """Two or three photographs for each shipped recipe."""
+    people, coffee, cat, rocket = (
+        _bundled(name) for name in ("astronaut", "coffee", "cat", "rocket")
+    )
+    face = people.crop((96, 0, 352, 256))
+    return (
+        *(_grey(*one) for one in (("coffee", coffee), ("astronaut", people), ("cat", cat))),
+        *(_noisy(*one) for one in (("coffee", coffee), ("astronaut", people), ("rocket", rocket))),
+        *(_small(*one) for one in (("cat", cat), ("astronaut", people), ("rocket", rocket))),
+        *(_strokes(*one) for one in (("rocket", rocket), ("coffee", coffee))),
+        _pair("face-to-cat", face, cat.crop((96, 16, 352, 272))),
+        _pair("cup-to-cat", coffee.crop((64, 0, 320, 256)), cat.crop((96, 16, 352, 272))),
+        *(_old_print(*one) for one in (("cat", cat), ("astronaut", people))),
+    )
+
+
+def psnr(result: Image.Image, truth: Image.Image) -> float:
+    """Peak signal to noise ratio in dB over all channels of RGB."""
+    one, other = (np.asarray(image.convert("RGB"), np.float64) for image in (result, truth))
+    error = float(np.mean((one - other) ** 2))
+    return 10 * float(np.log10(255**2 / error)) if error else float("inf")
+
+
+def _bundled(name: str) -> Image.Image:
+    """A bundled photograph, 384 px wide, with sides that 8 divides."""
+    image = Image.fromarray(getattr(skimage.data, name)())
+    height = round(image.height * 384 / image.width)
+    image = image.resize((384, height), Image.Resampling.LANCZOS)
+    return image.crop((0, 0, 384, height // _BLOCK_PX * _BLOCK_PX))
+
+
+def _grey(name: str, photo: Image.Image) -> Sample:
+    grey = photo.convert("L")
+    return Sample("colorize", name, ((f"{name}.png", _png(grey)),), grey, photo)
+
+
+def _noisy(name: str, photo: Image.Image) -> Sample:
+    content = _jpeg(_with_noise(photo, 15), quality=60)
+    before = Image.open(BytesIO(content)).convert("RGB")
+    return Sample("denoise", name, ((f"{name}.jpg", content),), before, photo)
+
+
+def _small(name: str, photo: Image.Image) -> Sample:
+    small = photo.reduce(2)
+    before = small.resize(photo.size, Image.Resampling.BICUBIC)
+    return Sample("super-resolve", name, ((f"{name}.png", _png(small)),), before, photo)
+
+
+def _strokes(name: str, photo: Image.Image) -> Sample:
+    blocks = photo.reduce(_BLOCK_PX).resize(photo.size, Image.Resampling.NEAREST)
+    return Sample("restyle", name, ((f"{name}.png", _png(blocks)),), blocks, None)
+
+
+def _pair(name: str, first: Image.Image, second: Image.Image) -> Sample:
+    both = Image.new("RGB", (first.width + second.width, first.height))
+    both.paste(first, (0, 0))
+    both.paste(second, (first.width, 0))
+    files = ((f"{name}-a.png", _png(first)), (f"{name}-b.png", _png(second)))
+    return Sample("interpolate", name, files, both, None)
+
+
+def _old_print(name: str, photo: Image.Image) -> Sample:
+    small = _with_noise(photo.reduce(2).convert("L"), 10)
+    content = _jpeg(small, quality=70)
+    before = Image.open(BytesIO(content)).resize(photo.size, Image.Resampling.BICUBIC)
+    return Sample("old-photo", name, ((f"{name}.jpg", content),), before, photo)
+
+
+def _with_noise(photo: Image.Image, sigma: float) -> Image.Image:
+    pixels = np.asarray(photo, np.float64)
+    noise = np.random.default_rng(0).normal(0, sigma, pixels.shape)
+    return Image.fromarray(np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8))
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _jpeg(image: Image.Image, quality: int) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()

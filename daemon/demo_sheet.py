@@ -1,0 +1,52 @@
+"""The contact sheet: labelled rows of before, after and truth.
+
+Comes in: pictures and their labels. Goes out: one picture.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageFont
+
+_GAP_PX = 12
+_LABEL_PX = 26
+_INK = (40, 40, 40)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the sheet.
+
+    Attributes:
+        label: What it shows, such as "denoise  coffee  1.2 s".
+        panels: Pictures with their captions.
+    """
+
+    label: str
+    panels: tuple[tuple[str, Image.Image], ...]
+
+
+def draw_sheet(rows: Sequence[Row], width_px: int = 256) -> Image.Image:
+    """Put rows under each other, every panel fitted into `width_px`."""
+    font = ImageFont.load_default(14)
+    drawn = [[(caption, _fit(image, width_px)) for caption, image in row.panels] for row in rows]
+    heights = [max(image.height for _, image in panels) for panels in drawn]
+    columns = max(len(panels) for panels in drawn)
+    width = columns * (width_px + _GAP_PX) + _GAP_PX
+    height = sum(heights) + len(rows) * (2 * _LABEL_PX + _GAP_PX) + _GAP_PX
+    sheet = Image.new("RGB", (width, height), "white")
+    pen = ImageDraw.Draw(sheet)
+    top = _GAP_PX
+    for row, panels, row_height in zip(rows, drawn, heights, strict=True):
+        pen.text((_GAP_PX, top + 4), row.label, _INK, font)
+        for column, (caption, image) in enumerate(panels):
+            left = _GAP_PX + column * (width_px + _GAP_PX)
+            sheet.paste(image, (left, top + _LABEL_PX))
+            pen.text((left, top + _LABEL_PX + row_height + 4), caption, _INK, font)
+        top += row_height + 2 * _LABEL_PX + _GAP_PX
+    return sheet
+
+
+def _fit(image: Image.Image, width_px: int) -> Image.Image:
+    height = max(1, round(image.height * width_px / image.width))
+    return image.convert("RGB").resize((width_px, height), Image.Resampling.LANCZOS)

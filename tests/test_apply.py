@@ -1,0 +1,128 @@
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from daemon.apply import Applied, Wish, apply, recipe_for
+from daemon.cli import exit_code
+from daemon.errors import CannotWriteError, ConfigError, UsageError
+from daemon.executors import EXECUTORS
+from daemon.job import Compute
+from daemon.photo import Limits
+from tests.fakes import everything_below
+
+COMPUTE = Compute(limits=Limits())
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EXECUTORS, "inline", "tests.fakes:FakeExecutor")
+
+
+def photograph(path: Path, grey: int = 90) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (8, 6), grey).save(path)
+    return path
+
+
+def run(recipe: str, inputs: list[Path], to: Path, **wish: object) -> list[Applied]:
+    return list(apply(recipe_for(recipe), inputs, Wish(to, **wish), COMPUTE))  # type: ignore[arg-type]
+
+
+def test_results_lie_in_the_folder_and_originals_are_untouched(tmp_path: Path) -> None:
+    one, two = photograph(tmp_path / "in/one.png"), photograph(tmp_path / "in/two.jpg", 30)
+    before = everything_below(tmp_path / "in")
+    done = run("denoise", [one, two], tmp_path / "out")
+    assert [applied.result for applied in done] == [
+        tmp_path / "out/one.png", tmp_path / "out/two.png",
+    ]  # fmt: skip
+    assert everything_below(tmp_path / "in") == before
+    assert everything_below(tmp_path / "out") == {
+        "one.png": before["one.png"][::-1],
+        "two.png": before["two.jpg"][::-1],
+    }
+
+
+def test_one_broken_photograph_fails_and_its_neighbours_do_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = photograph(tmp_path / "good.png")
+    text, broken = tmp_path / "text.png", photograph(tmp_path / "broken.png")
+    text.write_text("no picture")
+    arguments = ["apply", "denoise", str(text), str(broken), str(good), "-o", str(tmp_path / "o")]
+    assert exit_code(arguments) == 65
+    assert list(everything_below(tmp_path / "o")) == ["good.png"]
+    said = capsys.readouterr()
+    assert "text.png" in said.err
+    assert "it ends early" in said.err
+    assert "good.png" in said.out
+
+
+def test_a_result_that_is_there_is_kept_unless_forced(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "in/x.png")
+    target = tmp_path / "x.png"
+    target.write_bytes(b"mine")
+    arguments = ["apply", "denoise", str(photo), "-o", str(target)]
+    assert exit_code(arguments) == 73
+    assert target.read_bytes() == b"mine"
+    assert exit_code([*arguments, "--force"]) == 0
+    assert target.read_bytes() == photo.read_bytes()[::-1]
+
+
+def test_force_does_not_replace_an_original(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "x.png")
+    before = photo.read_bytes()
+    with pytest.raises(CannotWriteError, match="is an original"):
+        run("denoise", [photo], tmp_path, force=True)
+    assert photo.read_bytes() == before
+
+
+def test_two_inputs_of_one_name_are_refused_before_anything_is_done(tmp_path: Path) -> None:
+    inputs = [photograph(tmp_path / "a/x.png"), photograph(tmp_path / "b/x.jpg")]
+    with pytest.raises(UsageError, match="would both become"):
+        run("denoise", inputs, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_interpolate_takes_two_photographs_as_one_job(tmp_path: Path) -> None:
+    pair = [photograph(tmp_path / "a.png"), photograph(tmp_path / "b.png", 200)]
+    (done,) = run("interpolate", pair, tmp_path / "out.webp")
+    assert done.result == tmp_path / "out.webp"
+    with pytest.raises(UsageError, match="takes pairs; 1 photographs are given"):
+        run("interpolate", pair[:1], tmp_path / "out")
+
+
+def test_side_files_go_with_their_photograph_even_when_a_glob_names_them(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "x.png")
+    hints = photograph(tmp_path / "x.hints.png", 7)
+    (alone,) = run("colorize", [photo], tmp_path / "one", record=True)
+    (done,) = run("colorize", [hints, photo], tmp_path / "two", record=True)
+    assert done.photo == photo
+    records = [json.loads(Path(f"{one.result}.json").read_text()) for one in (alone, done)]
+    assert [i["role"] for i in records[1]["inputs"]] == ["photo", "hints"]
+    assert records[0] == {**records[1], "at": records[0]["at"]}
+
+
+def test_a_seed_replaces_the_jobs_own_which_otherwise_repeats(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "x.png")
+    seeds = []
+    for folder, wish in (("a", {}), ("b", {}), ("c", {"seed": 5})):
+        run("denoise", [photo], tmp_path / folder, record=True, **wish)  # type: ignore[arg-type]
+        seeds.append(json.loads((tmp_path / folder / "x.png.json").read_text())["seed"])
+    assert seeds[0] == seeds[1] != 5
+    assert seeds[2] == 5
+
+
+def test_a_recipe_file_is_taken_and_an_unknown_name_refused(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('[[steps]]\nkind = "denoise"\nrealism = 0.25\n')
+    assert recipe_for(str(own)).steps[0].realism == 0.25  # type: ignore[union-attr]
+    with pytest.raises(ConfigError, match="no recipe is named 'sharpen'"):
+        recipe_for("sharpen")
+
+
+def test_a_file_with_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "x.png")
+    with pytest.raises(UsageError, match=r"out\.xyz: its suffix is none of"):
+        run("denoise", [photo], tmp_path / "out.xyz")
