@@ -13,13 +13,14 @@ _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"RI
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
 _BLOCK = 1 << 20
 _STRIP_TAGS = {273: 279, 324: 325}
+_TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 
 
 def ends_early(path: Path) -> bool:
     """See whether a picture file lacks its end.
 
     JPEG must have its end marker, PNG its last chunk, GIF its trailer, WebP and BMP the length
-    they declare, TIFF every strip its first directory points at.
+    they declare, TIFF all that its first directory points at.
 
     Raises:
         OSError: The file cannot be read.
@@ -115,16 +116,14 @@ def _tiff_ends_early(file: BinaryIO, size: int, order: str) -> bool:
     values = {}
     for entry in range(count):
         tag, kind, length = struct.unpack_from(order + "HHI", directory, 12 * entry)
-        if tag in (*_STRIP_TAGS, *_STRIP_TAGS.values()) and kind in (3, 4):
-            shape = f"{order}{length}{'H' if kind == 3 else 'I'}"
-            if struct.calcsize(shape) > size:
-                return True
-            inside = struct.calcsize(shape) <= 4
-            (pointer,) = struct.unpack_from(order + "I", directory, 12 * entry + 8)
-            if not inside:
-                file.seek(pointer)
-            raw = directory[12 * entry + 8 :] if inside else file.read(struct.calcsize(shape))
-            values[tag] = struct.unpack_from(shape, raw)
+        (pointer,) = struct.unpack_from(order + "I", directory, 12 * entry + 8)
+        total = _TIFF_SIZES.get(kind, 0) * length
+        if total > 4 and pointer + total > size:
+            return True
+        if kind in (3, 4) and tag in (*_STRIP_TAGS, *_STRIP_TAGS.values()):
+            file.seek(pointer)
+            raw = file.read(total) if total > 4 else directory[12 * entry + 8 :]
+            values[tag] = struct.unpack_from(f"{order}{length}{'H' if kind == 3 else 'I'}", raw)
     return any(
         place + length > size
         for offsets, lengths in _STRIP_TAGS.items()

@@ -63,9 +63,13 @@ def exif_for(metadata: Metadata, width: int, height: int) -> Image.Exif | None:
     exif = Image.Exif()
     exif.load(metadata.exif)
     sub = dict(exif.get_ifd(ExifTags.IFD.Exif))
-    if _WIDTH in sub or _HEIGHT in sub:
-        exif[ExifTags.IFD.Exif] = sub | {_WIDTH: width, _HEIGHT: height}
-    return exif
+    if _WIDTH not in sub and _HEIGHT not in sub:
+        return exif
+    exif[ExifTags.IFD.Exif] = sub | {_WIDTH: width, _HEIGHT: height}
+    # Pillow's TIFF writer sees only directories that were loaded, not those that were set.
+    resized = Image.Exif()
+    resized.load(exif.tobytes())
+    return resized
 
 
 def has_sub_directories(exif: Image.Exif) -> bool:

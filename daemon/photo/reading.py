@@ -184,16 +184,24 @@ def _deep_pixels(image: Image.Image) -> tuple[Pixels, None, str]:
 
 def _fitted(values: Pixels) -> tuple[NDArray[np.uint16], str]:
     """Integers or floats of unknown range, brought to 16 bits, and what was taken as white."""
-    numbers = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(numbers.min()), float(numbers.max())
+    rows = max(1, SLAB_PIXELS // values.shape[1])
+    slabs = [values[top : top + rows] for top in range(0, len(values), rows)]
+    low = min(float(_finite(slab).min()) for slab in slabs)
+    high = max(float(_finite(slab).max()) for slab in slabs)
     kind = "32-bit float" if values.dtype.kind == "f" else "32-bit integer"
     ranges = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
     white = next((white for white in ranges if low >= 0 and high <= white), None)
     if white is not None:
-        scaled, said = numbers / white, f"0 to {white:g}"
-    else:
-        scaled, said = (numbers - low) / max(high - low, math.ulp(high)), f"{low:g} to {high:g}"
-    return np.round(scaled * 65535).astype(np.uint16), f"{kind} grey of {said} read as 16-bit"
+        low, high = 0.0, white
+    span = max(high - low, math.ulp(high))
+    levels = np.concatenate(
+        [np.round((_finite(slab) - low) / span * 65535).astype(np.uint16) for slab in slabs]
+    )
+    return levels, f"{kind} grey of {low:g} to {high:g} read as 16-bit"
+
+
+def _finite(values: Pixels) -> NDArray[np.float64]:
+    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
