@@ -19,9 +19,10 @@ from daemon import __version__
 from daemon.errors import ConfigError, RestoredError, UsageError
 from daemon.files import shown
 from daemon.recipe import SHIPPED, load_recipes, recipe_named, schema
+from daemon.retrying import retry_failed
 from daemon.settings import STATION_VARIABLE, load_settings
 from daemon.station import Station
-from daemon.stationing import found_station, known_recipes, make_station, opened, retry_failed
+from daemon.stationing import found_station, known_recipes, make_station, opened
 
 app = typer.Typer(
     name="restored",
@@ -167,9 +168,10 @@ def retry(
 
     Example: `restored --station photos retry photos/failed/denoise/scan.jpg`
     """
-    moved = retry_failed(_station(context), paths or [])
+    station, settings = opened(_station(context).root)
+    moved = retry_failed(station, settings, known_recipes(station), paths or [])
     for path in moved:
-        out.print(str(path).encode(errors="backslashreplace").decode(), markup=False)
+        out.print(shown(path), markup=False)
     out.print(f"{len(moved)} put back")
 
 

@@ -39,13 +39,14 @@ def samples() -> tuple[Sample, ...]:
         _bundled(name) for name in ("astronaut", "coffee", "cat", "rocket")
     )
     face = people.crop((96, 0, 352, 256))
+    whiskers = cat.crop((80, 0, 328, 248)).resize((256, 256), Image.Resampling.BICUBIC)
     return (
         *(_grey(*one) for one in (("coffee", coffee), ("astronaut", people), ("cat", cat))),
         *(_noisy(*one) for one in (("coffee", coffee), ("astronaut", people), ("rocket", rocket))),
         *(_small(*one) for one in (("cat", cat), ("astronaut", people), ("rocket", rocket))),
         *(_strokes(*one) for one in (("rocket", rocket), ("coffee", coffee))),
-        _pair("face-to-cat", face, cat.crop((96, 16, 352, 272))),
-        _pair("cup-to-cat", coffee.crop((64, 0, 320, 256)), cat.crop((96, 16, 352, 272))),
+        _pair("face-to-cat", face, whiskers),
+        _pair("cup-to-cat", coffee.crop((64, 0, 320, 256)), whiskers),
         *(_old_print(*one) for one in (("cat", cat), ("astronaut", people))),
     )
 

@@ -1,20 +1,17 @@
-"""Making a station, finding one, and putting failed photographs back into its inbox.
+"""Making a station and finding one.
 
 Comes in: the folder a person named. Goes out: a `Station`. Works with or without a daemon running,
 and imports nothing heavy.
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
-from daemon.errors import CannotWriteError, ConfigError, UsageError
-from daemon.files import move_to_free
+from daemon.errors import CannotWriteError, ConfigError
 from daemon.recipe import SHIPPED, Recipe, load_recipes
 from daemon.settings import Settings, load_settings
 from daemon.station import Station
 
-_RECORD = ".error.json"
 _TEMPLATE = """\
 # Settings of this station. Every line is optional; the values shown are the defaults.
 # RESTORED_SETTLE_S and so on in the environment win over this file.
@@ -86,34 +83,3 @@ def found_station(root: Path) -> Station:
 def known_recipes(station: Station) -> tuple[Recipe, ...]:
     """The shipped recipes and the station's own, which replace namesakes."""
     return load_recipes([SHIPPED, station.recipes])
-
-
-def retry_failed(station: Station, paths: Sequence[Path]) -> list[Path]:
-    """Put failed originals back where they were dropped.
-
-    Args:
-        station: Where.
-        paths: Which; all if empty.
-
-    Returns:
-        Where they are now.
-
-    Raises:
-        UsageError: A path is no failed photograph of this station.
-    """
-    failed = station.failed.resolve()
-    chosen = [path.resolve() for path in paths] or sorted(
-        record.with_name(record.name.removesuffix(_RECORD))
-        for record in failed.rglob(f"*{_RECORD}")
-    )
-    for path in chosen:
-        if not path.is_relative_to(failed) or (paths and not path.is_file()):
-            raise UsageError(f"{path} is no failed photograph of {station.root}")
-    moved = []
-    for path in chosen:
-        if not path.is_file():
-            continue
-        folder = station.inbox / path.relative_to(failed).parent
-        moved.append(move_to_free(path, folder, path.name, "retry"))
-        path.with_name(path.name + _RECORD).unlink(missing_ok=True)
-    return moved

@@ -4,6 +4,7 @@ Comes in: a station. Goes out: plain values for `--json`, or a table. Never writ
 """
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from daemon.ledger import Ledger
+from daemon.retrying import REASON
 from daemon.station import Station
 
 _RATE_WINDOW_S = 3600.0
@@ -33,6 +35,9 @@ def read_status(station: Station) -> dict[str, Any]:
     ledger = Ledger(station.ledger, readonly=True)
     try:
         counts = ledger.counts()
+        # A ledger row stays for ever; what was retried since has left failed/ with its reason.
+        standing = {f.path: f for f in reversed(ledger.failures(-1)) if _stands(f.path)}
+        failed = Counter(failure.recipe for failure in standing.values())
         now = time.time()
         done, first = ledger.finished_since(now - _RATE_WINDOW_S)
         waiting = sum(count.queued + count.in_flight for count in counts)
@@ -45,13 +50,13 @@ def read_status(station: Station) -> dict[str, Any]:
                 "queued": count.queued,
                 "in_flight": count.in_flight,
                 "done": count.done,
-                "failed": count.failed,
+                "failed": failed[count.recipe],
             }
             for count in counts
         ]
         found["failures"] = [
             {"path": _shown(f.path), "recipe": f.recipe, "reason": f.reason, "at": f.at}
-            for f in ledger.failures(_FAILURES_SHOWN)
+            for f in sorted(standing.values(), key=lambda f: -f.at)[:_FAILURES_SHOWN]
         ]
         found["notices"] = [
             {"path": _shown(n.path), "what": n.what, "since": n.since} for n in ledger.notices()
@@ -74,6 +79,10 @@ def show(found: dict[str, Any], out: Console) -> None:
         out.print(f"failed: {failure['path']}: {failure['reason']}", markup=False)
     for notice in found["notices"]:
         out.print(f"waits: {notice['path']}: {notice['what']}", markup=False)
+
+
+def _stands(path: Path) -> bool:
+    return bool(path.name) and path.with_name(path.name + REASON).exists()
 
 
 def _shown(path: Path) -> str:

@@ -108,7 +108,7 @@ def test_a_seed_replaces_the_jobs_own_which_otherwise_repeats(tmp_path: Path) ->
     photo = photograph(tmp_path / "x.png")
     seeds = []
     for folder, wish in (("a", {}), ("b", {}), ("c", {"seed": 5})):
-        run("denoise", [photo], tmp_path / folder, record=True, **wish)  # type: ignore[arg-type]
+        run("denoise", [photo], tmp_path / folder, record=True, **wish)
         seeds.append(json.loads((tmp_path / folder / "x.png.json").read_text())["seed"])
     assert seeds[0] == seeds[1] != 5
     assert seeds[2] == 5

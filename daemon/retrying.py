@@ -1,0 +1,135 @@
+"""Retry: failed photographs go back to where they were dropped, daemon or no daemon.
+
+Comes in: a station, what a person chose. Goes out: moved files; for originals that never left their
+place, a request that the daemon takes, because only the daemon writes the ledger.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from daemon.errors import ConfigError, UsageError
+from daemon.files import move_to_free, shown
+from daemon.recipe import Recipe
+from daemon.settings import Settings
+from daemon.station import Station
+
+REASON = ".error.json"
+"""What a failed photograph's reason is called, after its name."""
+
+_HALF = re.compile(r"^(?P<name>.+[-_])(?P<half>[ab12])$", re.IGNORECASE)
+_OTHER = {"a": "b", "b": "a", "1": "2", "2": "1"}
+
+
+def retry_failed(
+    station: Station, settings: Settings, recipes: Sequence[Recipe], paths: Sequence[Path]
+) -> list[Path]:
+    """Put failed originals back where they were dropped, with their halves and side files.
+
+    Args:
+        station: Where.
+        settings: Its settings; the watched folders are places to put back to.
+        recipes: Those that take pairs take both halves back.
+        paths: Which; all if empty.
+
+    Returns:
+        Where the photographs are now.
+
+    Raises:
+        UsageError: A path is no failed photograph of this station.
+    """
+    failed = station.failed.resolve()
+    chosen = [path.parent.resolve() / path.name for path in paths] or sorted(
+        record.with_name(record.name.removesuffix(REASON)) for record in failed.rglob(f"*{REASON}")
+    )
+    for path in chosen:
+        known = path.is_file() or _reason(path).is_file()
+        if not path.is_relative_to(failed) or not known:
+            raise UsageError(f"{shown(path)} is no failed photograph of {shown(station.root)}")
+    inboxes = [station.inbox, *(watch.path.absolute() for watch in settings.watch)]
+    pairing = {recipe.name for recipe in recipes if recipe.photos == 2}
+    return [_put_back(station, path, inboxes, pairing) for path in chosen]
+
+
+def take_requests(station: Station) -> list[Path]:
+    """Take what `retry` asked for: originals left in their place, to be looked at as if new."""
+    asked: list[Path] = []
+    for request in sorted(_requests(station).glob("*.json")):
+        asked += [Path(path) for path in json.loads(request.read_text())]
+        request.unlink()
+    return asked
+
+
+def _put_back(station: Station, path: Path, inboxes: Sequence[Path], pairing: set[str]) -> Path:
+    why = _read(_reason(path))
+    origin = _origin(station, path, why, inboxes)
+    paired = why.get("recipe") in pairing
+    if path.is_file():
+        # Side files first: the photograph must not be taken without them.
+        for other in _companions(path, paired=paired):
+            move_to_free(other, origin.parent, other.name, "retry")
+        origin = move_to_free(path, origin.parent, origin.name, "retry")
+    elif origin.is_file():
+        _ask(station, [origin, *_companions(origin, paired=paired)])
+    _reason(path).unlink(missing_ok=True)
+    return origin
+
+
+def _origin(station: Station, path: Path, why: dict[str, Any], inboxes: Sequence[Path]) -> Path:
+    """Where it came from, if that is an inbox still; else the inbox that its folder names."""
+    origin = Path(str(why.get("origin", "")))
+    if ".." not in origin.parts and any(origin.is_relative_to(inbox) for inbox in inboxes):
+        return origin
+    return station.inbox / path.relative_to(station.failed.resolve())
+
+
+def _companions(path: Path, *, paired: bool) -> list[Path]:
+    """What failed or waits with a photograph: its side files and, of a pair, the other half."""
+    names = [f"{name}.{role}.png" for role in ("mask", "hints") for name in (path.stem, path.name)]
+    sides = [side for name in names if (side := path.with_name(name)).is_file()]
+    if not paired:
+        return sides
+    half = _HALF.match(path.stem)
+    others = [
+        other
+        for other in sorted(path.parent.iterdir())
+        if other.is_file()
+        and other not in (path, *sides)
+        and not other.name.endswith(REASON)
+        and not _reason(other).exists()
+    ]
+    if half:
+        wanted = f"{half['name']}{_OTHER[half['half'].lower()]}".lower()
+        matching = [other for other in others if other.stem.lower() == wanted]
+        if matching:
+            return [*sides, matching[0]]
+    return [*sides, *others] if len(others) == 1 else sides
+
+
+def _ask(station: Station, paths: Sequence[Path]) -> None:
+    folder = _requests(station)
+    folder.mkdir(exist_ok=True)
+    part = folder / f"{secrets.token_hex(8)}.part"
+    part.write_text(json.dumps([str(path) for path in paths]))
+    part.rename(part.with_suffix(".json"))
+
+
+def _requests(station: Station) -> Path:
+    return station.state / "retry"
+
+
+def _reason(path: Path) -> Path:
+    return path.with_name(path.name + REASON)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{shown(path)}: not a readable reason: {error}; remove it") from error
+    return content if isinstance(content, dict) else {}
