@@ -146,18 +146,16 @@ def test_every_recipe_restores_a_real_photograph(root: Path) -> None:
 
 def test_a_dropped_photograph_is_restored_and_sigterm_ends_the_daemon_cleanly(root: Path) -> None:
     with running(root) as process:
-        path = drop(root, "denoise/one.png", photograph(64))
-        original = path.read_bytes() if path.exists() else b""
+        drop(root, "denoise/one.png", photograph(64))
         wait_for(lambda: len(records(root)) == 1, "the first result")
-        for number in range(6):
-            drop(root, f"super-resolve/{number}.png", photograph(256, number))
+        for number in range(4):
+            drop(root, f"super-resolve/{number}.png", photograph(112, number))
         wait_for(lambda: leased(root) > 0, "work in flight")
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == 0
     assert leased(root) == 0
-    assert original in everything_below(root / "archive").values() or not original
     restored(root, "once")
-    assert len(records(root)) == 7
+    assert len(records(root)) == 5
 
 
 def test_kill_minus_nine_of_the_daemon_at_many_moments_loses_nothing(root: Path) -> None:
