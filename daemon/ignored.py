@@ -1,14 +1,23 @@
-"""Names that are no photographs: what editors, browsers, copy programs and systems leave about."""
+"""Which names in an inbox are nobody's photograph: half-written, hidden or the system's own.
 
-import fnmatch
+Comes in: a single name of a file or folder. Goes out: whether it is passed over in silence.
+"""
 
-_PATTERNS = (
-    ".*", "~$*", "*.part", "*.partial", "*.crdownload", "*.download", "*.tmp", "*.filepart",
-    "~syncthing~*", "thumbs.db", "desktop.ini", "@eadir", "__macosx", "#recycle", "$recycle.bin",
-)  # fmt: skip
+import re
+
+_PATTERN = re.compile(
+    r"\..*"  # hidden: also ._*, .syncthing.*, .nfs* and every dotted folder
+    r"|~\$.*|~syncthing~.*"
+    r"|.*\.(part|crdownload|tmp|filepart)"
+    r"|thumbs\.db|desktop\.ini|@eadir|__macosx",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
-def is_ignored(name: str) -> bool:
-    """Whether a file or folder of this name is left alone without a word."""
-    low = name.lower()
-    return any(fnmatch.fnmatchcase(low, pattern) for pattern in _PATTERNS)
+def ignored(name: str) -> bool:
+    """Say whether a file or folder of this name is passed over.
+
+    Args:
+        name: One part of a path; undecodable bytes as surrogates.
+    """
+    return _PATTERN.fullmatch(name) is not None

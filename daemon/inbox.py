@@ -1,50 +1,39 @@
 """Inboxes: which files have arrived whole. Scans are the truth, events only hints.
 
 Comes in: folders. Goes out: arrivals, each once until it changes. It moves nothing, opens files
-only to look at their ends, and leaves links, sockets, pipes and devices where they are.
+only to look at their ends, and leaves links, sockets, FIFOs and devices where they are.
 """
 
+import math
 import os
-import queue
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
-from watchdog.events import (
-    DirMovedEvent,
-    FileClosedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from daemon.files import shown
-from daemon.ignored import ignored as is_ignored
-from daemon.photo import ends_early
+from daemon.ignored import ignored
+from daemon.scan import walk, what
+from daemon.settling import Patience, Settling
 from daemon.station import Arrival, InboxFolder, Notice
+from daemon.watching import Hint, Hints, Watcher
 
 _log = structlog.get_logger()
 
-CLOSED_S = 0.2
-"""Unchanged for so long after a close or a move into place is enough."""
 
-_Place = tuple[int, str]
-"""Index of an inbox folder, and a path below it."""
+@dataclass(slots=True)
+class _Watch:
+    """One inbox folder: `root` is its absolute path, `passed_over` what of it is not entered."""
 
-
-@dataclass
-class _Candidate:
-    """A file that is watched until it stops changing; times are monotonic seconds."""
-
-    size_bytes: int
-    mtime_ns: int
-    changed_at: float
-    closed: bool = False
+    root: str
+    files: Settling
+    passed_over: frozenset[str]
+    scan_due_s: float = -math.inf
+    odd: dict[str, Notice] = field(default_factory=dict)
+    unwatched: Notice | None = None
 
 
 class Inbox:
@@ -59,263 +48,186 @@ class Inbox:
         rescan_s: float,
         arriving_s: float,
         wake: Callable[[], None],
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        """Prepare; nothing is watched before `start`.
+        """Prepare; nothing is watched before `start`, but `settled` scans all the same.
 
         Args:
-            folders: What to watch. A folder inside another one belongs to itself only.
+            folders: What to watch. A folder inside another one belongs to itself only, and the
+                results, rejects and archive of none of them are taken for arrivals.
             settle_s: Unchanged for so long = complete.
-            settle_polled_s: The same where no events come.
-            rescan_s: Between scans.
+            settle_polled_s: The same where no events come, and how often such a folder is scanned.
+            rescan_s: Between scans of the others.
             arriving_s: A file that ends early and changed within this is still arriving.
             wake: Called from another thread when there may be something new.
+            wall: UTC seconds since the epoch, to compare with the times of files.
         """
-        self._folders = tuple(folders)
-        self._settle_s = settle_s
-        self._settle_polled_s = settle_polled_s
+        patience = Patience(settle_s, settle_polled_s, arriving_s)
+        self._settle_s, self._settle_polled_s = settle_s, settle_polled_s
         self._rescan_s = rescan_s
-        self._arriving_s = arriving_s
-        self._hints: queue.SimpleQueue[tuple[str, bool]] = queue.SimpleQueue()
-        self._handler = _Hints(self._hints, wake)
-        self._observer: BaseObserver | None = None
-        self._watched: dict[int, ObservedWatch] = {}
-        self._candidates: dict[_Place, _Candidate] = {}
-        self._handed: dict[_Place, tuple[int, int]] = {}
-        self._odd: dict[Path, Notice] = {}
-        self._scan_at = 0.0
+        self._wall = wall
+        self._hints = Hints(wake)
+        self._watcher = Watcher(self._hints)
+        self._watches = [
+            _Watch(
+                str(folder.path.absolute()),
+                Settling(folder, patience, wall),
+                _passed_over(folder, folders),
+            )
+            for folder in folders
+        ]
 
     def start(self) -> None:
         """Begin to listen for events."""
-        self._observer = Observer()
-        self._observer.start()
-        self._watch()
+        try:
+            self._watcher.start()
+        except OSError as error:
+            for watch in self._watches:
+                self._poll(watch, str(error.strerror))
+        for watch in self._watches:
+            self._listen(watch)
 
     def stop(self) -> None:
         """Stop listening."""
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer.join()
-            self._observer = None
+        self._watcher.stop()
 
     def hint(self, path: Path) -> None:
-        """Look at this file again, even if it was handed out before."""
-        self._hints.put((str(path), False))
+        """Look at this file again, even if it was handed out before; from any thread."""
+        self._hints.add(str(path.absolute()), "written", forget=True)
 
     def settled(self, now: float, limit: int, *, at_once: bool = False) -> list[Arrival]:
         """Files that stopped changing, each once until it changes, vanishes or is hinted.
+
+        Scans what is due for it. Call it when `next_due_s` is over or `wake` was called.
 
         Args:
             now: Monotonic seconds.
             limit: How many at most; the rest comes with the next call.
             at_once: What is older than `settle_s` by its own time needs no watching.
         """
-        if now >= self._scan_at:
-            self._scan(now)
-            self._scan_at = now + self._rescan_s
         self._take_hints(now)
         arrivals: list[Arrival] = []
-        for place, candidate in list(self._candidates.items()):
-            if len(arrivals) >= limit:
-                break
-            if now >= self._due_at(place, candidate) or (at_once and self._is_old(candidate)):
-                arrival = self._look(place, candidate, now)
-                if arrival is not None:
-                    arrivals.append(arrival)
+        for watch in self._watches:
+            if watch.scan_due_s <= now:
+                self._scan(watch, now, at_once=at_once)
+            arrivals += watch.files.settled(now, limit - len(arrivals))
+            if watch.files.missed_events and not watch.files.polled:
+                self._poll(watch, "no events came for what was put there")
         return arrivals
 
     def next_due_s(self, now: float) -> float:
         """Seconds until something may settle or a scan is due."""
-        due = [self._due_at(*item) for item in self._candidates.items()]
-        return max(0.0, min([self._scan_at, *due]) - now)
+        if self._hints:
+            return 0.0
+        due = [min(watch.scan_due_s, watch.files.due_s()) for watch in self._watches]
+        return max(0.0, min(due, default=now + self._rescan_s) - now)
 
     def unsettled(self) -> int:
-        """How many files are watched that have not settled yet, empty ones left out."""
-        return sum(candidate.size_bytes > 0 for candidate in self._candidates.values())
+        """How many files may settle yet; empty ones and those handed out do not count."""
+        return sum(watch.files.unsettled() for watch in self._watches)
 
     def notices(self) -> list[Notice]:
-        """What lies in an inbox and is left alone, and why."""
-        return list(self._odd.values())
-
-    def _due_at(self, place: _Place, candidate: _Candidate) -> float:
-        settle_s = self._settle_polled_s if self._folders[place[0]].polled else self._settle_s
-        if candidate.closed:
-            settle_s = min(settle_s, CLOSED_S)
-        return candidate.changed_at + settle_s
-
-    def _is_old(self, candidate: _Candidate) -> bool:
-        return time.time() - candidate.mtime_ns / 1e9 >= self._settle_s
-
-    def _look(self, place: _Place, candidate: _Candidate, now: float) -> Arrival | None:
-        """Hand a due candidate out, or watch it on."""
-        folder, relative = self._folders[place[0]], Path(place[1])
-        path = folder.path / relative
-        try:
-            found = path.lstat()
-            if not stat.S_ISREG(found.st_mode):
-                raise FileNotFoundError
-            same = (found.st_size, found.st_mtime_ns) == (candidate.size_bytes, candidate.mtime_ns)
-            young = time.time() - found.st_mtime < self._arriving_s
-            if not same or found.st_size == 0 or (young and ends_early(path)):
-                closed = candidate.closed and same and found.st_size > 0
-                self._candidates[place] = _Candidate(
-                    found.st_size, found.st_mtime_ns, now, closed=closed
-                )
-                return None
-        except FileNotFoundError:
-            del self._candidates[place]
-            return None
-        except OSError as error:
-            self._notice(path, f"cannot be read: {error.strerror}")
-            del self._candidates[place]
-            return None
-        del self._candidates[place]
-        self._handed[place] = (found.st_size, found.st_mtime_ns)
-        return Arrival(folder, relative, found.st_size, found.st_mtime_ns)
-
-    def _scan(self, now: float) -> None:
-        """Find everything, whatever events have said."""
-        self._watch()
-        self._odd = {path: notice for path, notice in self._odd.items() if _exists(path)}
-        found: set[_Place] = set()
-        for index in range(len(self._folders)):
-            for relative, size_bytes, mtime_ns in self._walk(index, ""):
-                found.add((index, relative))
-                self._saw((index, relative), size_bytes, mtime_ns, now)
-        for known in (self._candidates, self._handed):
-            for place in [place for place in known if place not in found]:
-                del known[place]  # type: ignore[attr-defined]
-
-    def _walk(self, index: int, below: str) -> Iterator[tuple[str, int, int]]:
-        folder = os.path.join(self._folders[index].path, below) if below else None  # noqa: PTH118
-        top = folder or str(self._folders[index].path)
-        others = {str(f.path) for i, f in enumerate(self._folders) if i != index}
-        try:
-            with os.scandir(top) as entries:
-                children = list(entries)
-        except FileNotFoundError:
-            if not below:
-                self._notice(Path(top), "this inbox folder is not there")
-            return
-        except OSError as error:
-            self._notice(Path(top), f"cannot be read: {error.strerror}")
-            return
-        for entry in children:
-            if is_ignored(entry.name) or entry.path in others:
-                continue
-            relative = f"{below}/{entry.name}" if below else entry.name
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    yield from self._walk(index, relative)
-                    continue
-                found = entry.stat(follow_symlinks=False)
-            except OSError:
-                continue  # it vanished meanwhile
-            if stat.S_ISREG(found.st_mode):
-                yield relative, found.st_size, found.st_mtime_ns
-            else:
-                self._notice(Path(entry.path), f"{_kind(found.st_mode)}, left alone")
-
-    def _saw(self, place: _Place, size_bytes: int, mtime_ns: int, now: float) -> None:
-        if self._handed.get(place) == (size_bytes, mtime_ns):
-            return
-        self._handed.pop(place, None)
-        known = self._candidates.get(place)
-        if known is None or (known.size_bytes, known.mtime_ns) != (size_bytes, mtime_ns):
-            self._candidates[place] = _Candidate(size_bytes, mtime_ns, now)
+        """What lies in an inbox and is left alone, and folders that cannot be read or watched."""
+        found: list[Notice] = []
+        for watch in self._watches:
+            found += [*watch.odd.values(), *([watch.unwatched] if watch.unwatched else [])]
+        return found
 
     def _take_hints(self, now: float) -> None:
-        while True:
-            try:
-                name, closed = self._hints.get_nowait()
-            except queue.Empty:
+        hints, overflown = self._hints.take()
+        roots = {watch.root for watch in self._watches}
+        if overflown or not roots.isdisjoint(hints):  # or an inbox folder itself came or went
+            for watch in self._watches:
+                watch.scan_due_s = now
+        folders = [path for path, hint in hints.items() if hint.sort == "folder"]
+        for watch in self._watches if folders else ():
+            inside = [p for p in folders if p.startswith(watch.root + "/")]
+            watch.files.forget_below({path[len(watch.root) + 1 :] for path in inside})
+        for path, hint in hints.items():
+            inside_of = [w for w in self._watches if path.startswith(w.root + "/")]
+            if inside_of:
+                watch = max(inside_of, key=lambda w: len(w.root))
+                self._follow(watch, path[len(watch.root) + 1 :], hint, now)
+
+    def _follow(self, watch: _Watch, relative: str, hint: Hint, now: float) -> None:
+        """Look where a hint points; a folder on the way may be a link or none of ours."""
+        if hint.forget:
+            watch.files.forget(relative)
+        path = watch.root
+        status: os.stat_result | None = None
+        for part in relative.split("/"):
+            path = f"{path}/{part}"
+            if ignored(part) or (status is not None and not stat.S_ISDIR(status.st_mode)):
                 return
-            place = self._place(name)
-            if place is None:
-                continue
-            path = self._folders[place[0]].path / place[1]
-            if any(is_ignored(part) for part in Path(place[1]).parts) or _linked(path, place[1]):
-                continue
             try:
-                found = path.lstat()
+                status = os.lstat(path)
             except OSError:
-                self._candidates.pop(place, None)
-                self._handed.pop(place, None)
-                continue
-            if stat.S_ISDIR(found.st_mode):
-                for relative, size_bytes, mtime_ns in self._walk(place[0], place[1]):
-                    self._saw((place[0], relative), size_bytes, mtime_ns, now)
-            elif stat.S_ISREG(found.st_mode):
-                self._handed.pop(place, None)
-                self._candidates[place] = _Candidate(
-                    found.st_size, found.st_mtime_ns, now, closed=closed
-                )
-
-    def _place(self, name: str) -> _Place | None:
-        """Which inbox a path lies in: the deepest that holds it."""
-        path = Path(name)
-        inside = [i for i, f in enumerate(self._folders) if path.is_relative_to(f.path)]
-        if not inside:
-            return None
-        index = max(inside, key=lambda i: len(self._folders[i].path.parts))
-        relative = path.relative_to(self._folders[index].path)
-        return None if relative == Path() else (index, str(relative))
-
-    def _watch(self) -> None:
-        """Listen wherever nobody listens yet; folders that are not there come with a later scan."""
-        if self._observer is None:
+                watch.files.forget(relative)
+                return
+            if path in watch.passed_over and stat.S_ISDIR(status.st_mode):
+                return
+        if status is None:
             return
-        for index, folder in enumerate(self._folders):
-            there = folder.path.is_dir()
-            if folder.polled or (there and index in self._watched):
-                continue
-            try:
-                if index in self._watched:  # it is gone, and its watch with it
-                    self._observer.unschedule(self._watched.pop(index))
-                if there:
-                    path = str(folder.path)
-                    watch = self._observer.schedule(self._handler, path, recursive=True)
-                    self._watched[index] = watch
-            except OSError as error:  # scans still find everything, only later
-                _log.warning("no_events", folder=shown(folder.path), why=str(error))
+        if not stat.S_ISDIR(status.st_mode):
+            self._look(watch, relative, what(status.st_mode) or status, now, hint)
+        elif hint.sort == "folder":
+            for found, content in walk(watch.root, relative, watch.passed_over):
+                self._look(watch, found, content, now, hint)
 
-    def _notice(self, path: Path, what: str) -> None:
-        if path not in self._odd or self._odd[path].what != what:
-            self._odd[path] = Notice(path, what, time.time())
-            _log.warning("left_alone", path=shown(path), why=what)
-
-
-class _Hints(FileSystemEventHandler):
-    """Runs in the observer's thread: only notes which paths to look at."""
-
-    def __init__(
-        self, hints: "queue.SimpleQueue[tuple[str, bool]]", wake: Callable[[], None]
+    def _look(
+        self, watch: _Watch, relative: str, found: os.stat_result | str, now: float, hint: Hint
     ) -> None:
-        self._hints = hints
-        self._wake = wake
+        if isinstance(found, str):
+            self._leave(watch, watch.odd, relative, found)
+        else:
+            watch.files.hinted(relative, found, now, complete=hint.sort == "complete")
 
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        moved = isinstance(event, FileMovedEvent | DirMovedEvent)
-        name = event.dest_path if moved else event.src_path
-        if event.event_type in ("opened", "closed_no_write") or not name:
-            return
-        self._hints.put((os.fsdecode(name), moved or isinstance(event, FileClosedEvent)))
-        self._wake()
+    def _scan(self, watch: _Watch, now: float, *, at_once: bool) -> None:
+        """Find everything in one folder, whatever events have said."""
+        listening = self._listen(watch)  # before the scan, so that nothing falls between the two
+        there = Path(watch.root).is_dir()
+        known, watch.odd = watch.odd, {}
+        if not there:
+            self._leave(watch, known, "", "this inbox folder is not there")
+        watch.files.begin_scan(events_expected=listening)
+        for relative, found in walk(watch.root, "", watch.passed_over):
+            if isinstance(found, str):
+                self._leave(watch, known, relative, found)
+            else:
+                watch.files.scanned(relative, found, now, at_once=at_once)
+        watch.files.end_scan()
+        wait_s = self._settle_polled_s if watch.files.polled else self._rescan_s
+        watch.scan_due_s = now + max(0.05, wait_s if there else min(wait_s, self._settle_s))
+
+    def _leave(self, watch: _Watch, known: dict[str, Notice], relative: str, why: str) -> None:
+        """Leave something where it is, and say so once."""
+        path = f"{watch.root}/{relative}" if relative else watch.root
+        notice = known.get(path)
+        if notice is None or notice.what != why:
+            notice = Notice(Path(path), why, self._wall())
+            _log.warning("left_alone", path=shown(path), why=why)
+        watch.odd[path] = notice
+
+    def _listen(self, watch: _Watch) -> bool:
+        """Have a folder watched, or polled if it cannot be; says whether it was watched before."""
+        if watch.files.polled:
+            return False
+        try:
+            return self._watcher.keep(watch.root)
+        except OSError as error:
+            self._poll(watch, str(error.strerror))
+            return False
+
+    def _poll(self, watch: _Watch, why: str) -> None:
+        watch.files.poll()
+        notice = Notice(Path(watch.root), f"scanned, because {why}", self._wall())
+        watch.unwatched = notice
+        watch.scan_due_s = -math.inf
+        _log.warning("polled", folder=shown(watch.root), every_s=self._settle_polled_s, why=why)
 
 
-def _exists(path: Path) -> bool:
-    try:
-        path.lstat()
-    except OSError:
-        return False
-    return True
-
-
-def _linked(path: Path, relative: str) -> bool:
-    """Whether a folder between the inbox and the file is a symbolic link."""
-    above = path.parents[: len(Path(relative).parts) - 1]
-    return any(parent.is_symlink() for parent in above)
-
-
-def _kind(mode: int) -> str:
-    kinds = {stat.S_IFLNK: "symbolic link", stat.S_IFSOCK: "socket", stat.S_IFIFO: "pipe"}
-    return kinds.get(stat.S_IFMT(mode), "device")
+def _passed_over(folder: InboxFolder, folders: Sequence[InboxFolder]) -> frozenset[str]:
+    """Folders below an inbox folder whose files are no arrivals of it."""
+    kept = {other.path for other in folders if other.path != folder.path}
+    kept |= {path for each in folders for path in (each.outbox, each.failed, each.archive)}
+    return frozenset(str(path.absolute()) for path in kept - {folder.path})
