@@ -10,7 +10,7 @@ from daemon.errors import CannotWriteError, ConfigError, UsageError
 from daemon.executors import EXECUTORS
 from daemon.job import Compute
 from daemon.photo import Limits
-from tests.fakes import everything_below
+from fakes import everything_below
 
 COMPUTE = Compute(limits=Limits())
 

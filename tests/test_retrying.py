@@ -8,7 +8,7 @@ from daemon.ledger import Claimed, ClaimedFile, Ledger
 from daemon.premises import inbox_folders
 from daemon.retrying import take_requests
 from daemon.stationing import make_station, opened
-from tests.fakes import everything_below
+from fakes import everything_below
 
 
 @pytest.fixture

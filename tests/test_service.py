@@ -14,7 +14,6 @@ import pytest
 from fakes import everything_below
 from PIL import Image
 
-from daemon import files
 from daemon.errors import BusyError
 from daemon.executors import EXECUTORS
 from daemon.ledger import Ledger
@@ -282,7 +281,7 @@ def test_a_full_disk_pauses_the_intake_and_loses_nothing(
 ) -> None:
     originals = [drop(root, f"denoise/{n}.png", size=8 + n) for n in range(3)]
     left = 4
-    real = files.os.fsync
+    real = os.fsync
 
     def fsync(handle: int) -> None:
         nonlocal left
