@@ -27,7 +27,7 @@ WEAK = (
     "Not good yet on the shipped network: colour. It is muted and partly wrong; look at the sheet. "
     "Seconds count from reading to writing while the others share the processor."
 )
-_MIDDLES = (0, 3, 5, 8)
+_BETWEEN = (3, 5)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _row(finding: Finding) -> Row:
         return Row(label, ())
     if sample.recipe == "interpolate":
         with Image.open(result) as sequence:
-            return Row(label, (("before", sample.before), ("after", _strip(sequence))))
+            return Row(label, (("before", sample.before), ("between", _strip(sequence))))
     with Image.open(result) as after:
         panels = (
             ("before " + _decibels(finding.psnr_in), sample.before),
@@ -132,9 +132,9 @@ def _row(finding: Finding) -> Row:
 
 
 def _strip(sequence: Image.Image) -> Image.Image:
-    """The frames at both ends and two between, side by side."""
+    """Two frames from between the ends, side by side."""
     frames = []
-    for index in _MIDDLES:
+    for index in _BETWEEN:
         sequence.seek(min(index, getattr(sequence, "n_frames", 1) - 1))
         frames.append(sequence.convert("RGB"))
     strip = Image.new("RGB", (sum(frame.width for frame in frames), frames[0].height))
