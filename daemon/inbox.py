@@ -135,9 +135,10 @@ class Inbox:
 
     def _take_hints(self, now: float) -> None:
         hints, overflown = self._hints.take()
-        roots = {watch.root for watch in self._watches}
-        if overflown or not roots.isdisjoint(hints):  # or an inbox folder itself came or went
-            for watch in self._watches:
+        for watch in self._watches:
+            if watch.root in hints:  # it came or went, and its watch is that of what is gone
+                self._watcher.drop(watch.root)
+            if overflown or watch.root in hints:
                 watch.scan_due_s = now
         folders = [path for path, hint in hints.items() if hint.sort == "folder"]
         for watch in self._watches if folders else ():

@@ -146,13 +146,13 @@ class Watcher(FileSystemEventHandler):
         try:
             status = Path(path).stat()
         except OSError:
-            self._drop(path)
+            self.drop(path)
             return False
         identity = (status.st_dev, status.st_ino)
         known = self._watched.get(path)
         if known and known.identity == identity and self._is_alive(known.watch):
             return True
-        self._drop(path)
+        self.drop(path)
         try:
             # The dot has the folder itself watched where the path is a symbolic link to it.
             watch = self._observer.schedule(self, f"{path}/.", recursive=True, event_filter=_EVENTS)
@@ -162,6 +162,12 @@ class Watcher(FileSystemEventHandler):
             raise _explained(error) from error
         self._watched[path] = _Watched(watch, identity)
         return False
+
+    def drop(self, path: str) -> None:
+        """Watch a folder no longer; the next `keep` watches what is there then."""
+        known = self._watched.pop(path, None)
+        if known is not None and self._observer is not None:
+            self._observer.unschedule(known.watch)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Pass on what happened to which path."""
@@ -185,11 +191,6 @@ class Watcher(FileSystemEventHandler):
     def _is_alive(self, watch: ObservedWatch) -> bool:
         emitters = self._observer.emitters if self._observer is not None else ()
         return any(emitter.watch == watch and emitter.is_alive() for emitter in set(emitters))
-
-    def _drop(self, path: str) -> None:
-        known = self._watched.pop(path, None)
-        if known is not None and self._observer is not None:
-            self._observer.unschedule(known.watch)
 
 
 def _make_observer() -> BaseObserver:
