@@ -75,9 +75,9 @@ class Intake:
         for (_, name), members in pairs.items():
             claims += self._pairs(members, self._recipes[name])
         for claim in claims:
-            for arrival in (*claim.arrivals, claim.mask, claim.hints):
-                if arrival is not None:
-                    self._waiting.pop(arrival.path, None)
+            for taken in (*claim.arrivals, claim.mask, claim.hints):
+                if taken is not None:
+                    self._waiting.pop(taken.path, None)
         return Decision(tuple(claims), again)
 
     def waiting(self, now: float) -> tuple[Notice, ...]:

@@ -1,11 +1,14 @@
 """Computations side by side: what several ask for at the same time is asked in one yield."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from torch import Tensor
 
 from daemon.call import Asking, Call
+
+ABREAST_PX = 2**24
+"""Pictures of one job are worked on side by side up to so many pixels in all: memory is bounded."""
 
 T = TypeVar("T")
 
@@ -37,3 +40,22 @@ def together(askings: Sequence[Asking[T]]) -> Asking[list[T]]:
         for index, calls in turn.items():
             resume(index, [next(answers) for _ in calls])
     return [results[index] for index in range(len(askings))]
+
+
+def abreast(fresh: Sequence[Callable[[], Asking[T]]], pixels: int) -> Asking[list[T]]:
+    """As `together`, but only so many at a time as hold `ABREAST_PX` pixels.
+
+    Args:
+        fresh: Make the computations, each when its turn comes.
+        pixels: What one of them holds.
+    """
+    results: list[T] = []
+    count = count_abreast(pixels)
+    for first in range(0, len(fresh), count):
+        results += yield from together([make() for make in fresh[first : first + count]])
+    return results
+
+
+def count_abreast(pixels: int) -> int:
+    """How many pictures of so many pixels are worked on side by side, at least 1."""
+    return max(1, ABREAST_PX // max(1, pixels))

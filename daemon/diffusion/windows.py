@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from daemon.call import Asking
+from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_pixels
 from daemon.diffusion.tiling import GRID, Cut, spread
 
@@ -37,6 +38,11 @@ class Window:
     def of(self, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
         """This part of (H, W, ...)."""
         return pixels[self.top : self.top + self.height, self.left : self.left + self.width]
+
+    def draw(self, noise: Noise, draw: int, height: int, width: int) -> Tensor:
+        """This part, (3, height, width), of a draw for a picture of the given size."""
+        rows = noise.draw(draw, height, width, self.top, self.height)
+        return rows[:, :, self.left : self.left + self.width].contiguous()
 
 
 def cut_windows(length: int) -> Cut:

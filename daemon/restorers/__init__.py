@@ -29,7 +29,7 @@ class Restoration:
 
 
 Restorer = Callable[..., Asking[Restoration]]
-"""(pictures: tuple[Picture, ...], params: one class of daemon.steps, noise: Noise) -> Restoration."""
+"""(pictures: tuple[Picture, ...], params: a class of daemon.steps, noise: Noise) -> Restoration."""
 
 RESTORERS = {
     "colorize": "daemon.restorers.colorize:colorize",

@@ -1,33 +1,35 @@
-"""A whole recipe: its steps one after the other, over one photograph, a pair or its frames.
+"""A recipe's steps, one after the other; and what they need, known before any work.
 
-Comes in: decoded pictures and the job's seed. Goes out: pictures, what was measured at each step,
-and what a person should know. Also says beforehand what a job will need.
+Comes in: a recipe, decoded pictures, the job's seed. Goes out: the last step's pictures with every
+step's measures and notes.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from functools import partial
 
 from daemon.call import Asking
 from daemon.diffusion.noise import Noise
-from daemon.diffusion.together import together
+from daemon.diffusion.together import abreast, count_abreast
 from daemon.diffusion.windows import WINDOW
 from daemon.job import Measure
 from daemon.photo import Picture
 from daemon.recipe import Recipe
 from daemon.restorers import Restoration, restorer_for
-from daemon.steps import Step
+from daemon.restorers.restyle import sweep_labels
+from daemon.restorers.sheet import sheet_size
+from daemon.steps import Interpolate, Restyle, Step, SuperResolve
 
-_DECODED_BYTES = 12
-"""A pixel read and written: uint8 in and out, and Pillow's own copy while it decodes."""
+_PIXEL_BYTES = 8
+"""Of a decoded picture: two copies of RGB and alpha in uint8, or one of uint16."""
 
-_WORKING_BYTES = 120
-"""A pixel worked on: x_t, x0, condition, noise and tiles in float32, three channels each."""
+_WORKING_BYTES = 200
+"""Per pixel in float: state, estimate, noise, condition and the tiles of a turn. Measured."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a recipe returns."""
+    """What a whole recipe returns; as `Restoration`, with the step that measured."""
 
     pictures: tuple[Picture, ...]
     measures: tuple[Measure, ...]
@@ -35,68 +37,84 @@ class Finished:
 
 
 def restore(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[Finished]:
-    """Put photographs through every step of a recipe.
+    """Put pictures through every step of a recipe.
 
-    A step that takes one picture is applied to each there is, side by side; each has noise of its
-    own, made from the job's seed (or the step's), the step's place and the picture's.
+    A step that takes one photograph is applied to each of several, side by side.
 
     Args:
-        recipe: The recipe.
-        pictures: As many as the recipe takes.
-        seed: Of the job, [0, 2**63).
+        recipe: What is done.
+        pictures: The job's photographs, decoded.
+        seed: Of the job; a step's own seed replaces it for that step.
     """
     measures: list[Measure] = []
     notes: list[str] = []
     for index, step in enumerate(recipe.steps):
-        noise = (Noise(seed) if step.seed is None else Noise(step.seed)).child(index)
-        restored = yield from _restore_step(step, pictures, noise)
-        pictures = tuple(picture for one in restored for picture in one.pictures)
-        for one in restored:
-            measures += [Measure(index, name, value) for name, value in one.measures]
-            notes += one.notes
+        noise = Noise(seed).child(index) if step.seed is None else Noise(step.seed)
+        done = yield from _step(step, pictures, noise)
+        for restoration in done:
+            measures += [Measure(index, name, value) for name, value in restoration.measures]
+            notes += restoration.notes
+        pictures = tuple(picture for restoration in done for picture in restoration.pictures)
     return Finished(pictures, tuple(measures), tuple(dict.fromkeys(notes)))
 
 
 def output_size(recipe: Recipe, width: int, height: int) -> tuple[int, int]:
-    """Width and height of the result for a photograph of this size, in pixels."""
+    """Width and height in pixels of the result for a photograph of a size."""
     for step in recipe.steps:
-        if step.kind == "super-resolve":
-            width, height = width * step.scale, height * step.scale
-        elif step.kind == "restyle" and step.sweep:
-            columns, rows = sheet_shape(len(step.sweep) + 1)
-            width, height = width * columns, height * rows
+        width, height = _grown(step, width, height)
     return width, height
 
 
 def footprint(recipe: Recipe, sizes: Sequence[tuple[int, int]]) -> int:
-    """Bytes that a job needs while it is in flight, for photographs of these widths and heights.
+    """Bytes a job needs while it is in flight, network apart.
 
-    A large photograph is worked on in windows, so that only its pixels grow with its size. An
-    interpolation holds all its frames.
+    Args:
+        recipe: What is done.
+        sizes: Width and height of each photograph, in pixels.
     """
-    frames = max((s.frames for s in recipe.steps if s.kind == "interpolate"), default=1)
-    total = 0
-    for size in sizes:
-        width, height = output_size(recipe, *size)
-        working = min(width, WINDOW) * min(height, WINDOW) if frames == 1 else width * height
-        total += frames * (_DECODED_BYTES * width * height + _WORKING_BYTES * working)
-    return total
+    held = list(sizes)
+    most = 0
+    for step in recipe.steps:
+        grown = [_grown(step, *size) for size in held]
+        if isinstance(step, Interpolate):
+            grown = [held[0]] * step.frames
+        kept = _PIXEL_BYTES * sum(width * height for width, height in (*held, *grown))
+        most = max(most, kept + _working_bytes(step, held))
+        held = grown
+    return most
 
 
-def sheet_shape(count: int) -> tuple[int, int]:
-    """Columns and rows of a sheet of so many pictures, about as wide as high."""
-    columns = ceil(count**0.5)
-    return columns, ceil(count / columns)
-
-
-def _restore_step(
-    step: Step, pictures: tuple[Picture, ...], noise: Noise
-) -> Asking[list[Restoration]]:
+def _step(step: Step, pictures: tuple[Picture, ...], noise: Noise) -> Asking[list[Restoration]]:
     restorer = restorer_for(step.kind)
     if step.photos > 1:
-        return [(yield from restorer(pictures, step, noise))]
-    return (
-        yield from together(
-            [restorer((picture,), step, noise.child(i)) for i, picture in enumerate(pictures)]
-        )
-    )
+        restoration = yield from restorer(pictures, step, noise)
+        return [restoration]
+    each = [
+        partial(restorer, (picture,), step, noise.child(number))
+        for number, picture in enumerate(pictures)
+    ]
+    scale = step.scale if isinstance(step, SuperResolve) else 1
+    largest = max(picture.pixels.size // 3 for picture in pictures)
+    return (yield from abreast(each, largest * scale**2))
+
+
+def _grown(step: Step, width: int, height: int) -> tuple[int, int]:
+    match step:
+        case SuperResolve():
+            return width * step.scale, height * step.scale
+        case Restyle(sweep=(_, *_)):
+            return sheet_size(width, height, sweep_labels(step))
+        case _:
+            return width, height
+
+
+def _working_bytes(step: Step, held: Sequence[tuple[int, int]]) -> int:
+    """Floats of one turn: whole pictures when interpolating, windows of them otherwise."""
+    scale = step.scale if isinstance(step, SuperResolve) else 1
+    largest = max(width * height for width, height in held) * scale**2
+    many = step.frames if isinstance(step, Interpolate) else len(held)
+    if isinstance(step, Restyle):
+        many *= max(1, len(step.sweep))
+    if not isinstance(step, Interpolate):
+        largest = min(largest, WINDOW**2)
+    return _WORKING_BYTES * largest * min(many, count_abreast(largest))

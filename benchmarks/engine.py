@@ -1,0 +1,99 @@
+"""How fully the engine uses the device, against a plain loop; admission; drop to result.
+
+    python benchmarks/engine.py                    # in full: about an hour on two cores
+    python benchmarks/engine.py --large 8 --small 60 --inbox 2000 --drops 5   # a first look
+
+Comes in: photographs bundled with scikit-image. Goes out: a table, and the same in
+docs/benchmarks.md with the machine and the command.
+"""
+
+import argparse
+import platform
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from measuring import Row, rows_as_markdown, sources, write_orders
+
+MODULES = ("sharing", "admission", "latency")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure what is asked for and write it down."""
+    wish = _parser().parse_args(arguments)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="restored-benchmark-") as folder:
+        place = Path(folder)
+        if "sharing" in wish.parts:
+            from sharing import measure_sharing
+
+            for size_px, count in ((512, wish.large), (96, wish.small)):
+                orders = write_orders(place / str(size_px), sources(), size_px, count)
+                rows += measure_sharing(orders, size_px, wish.threads, wish.loop_share)
+        if "admission" in wish.parts:
+            from stations import measure_admission
+
+            rows += measure_admission(place / "admission", wish.inbox)
+        if "latency" in wish.parts:
+            from stations import measure_latency
+
+            rows += measure_latency(place / "latency", sources(), wish.drops)
+    table = rows_as_markdown(rows)
+    print(table)
+    command = shlex.join(["python", "benchmarks/engine.py", *arguments])
+    wish.out.write_text(_page(table, command, wish.remark), encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Measure the engine and the daemon around it.")
+    add = parser.add_argument
+    add("--large", type=int, default=200, help="photographs of 512 px")
+    add("--small", type=int, default=2000, help="photographs of 96 px")
+    add("--inbox", type=int, default=20_000, help="files in the inbox for the admission rate")
+    add("--drops", type=int, default=20, help="photographs dropped one by one")
+    add("--loop-share", type=float, default=0.1, help="part of them done by the plain loop")
+    add("--threads", type=int, default=None, help="CPU threads of the network")
+    add("--parts", nargs="+", default=MODULES, choices=MODULES)
+    add("--remark", default="", help="what else the machine was doing")
+    add("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "benchmarks.md")
+    return parser
+
+
+def _page(table: str, command: str, remark: str) -> str:
+    import torch
+
+    from daemon.hardware import core_count, pick_device
+
+    device = pick_device("auto")
+    name = torch.cuda.get_device_name(0) if device.startswith("cuda") else _processor()
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    return (
+        "# Benchmarks\n\n"
+        f"Measured {day} with `{command}` on device {device} ({name}), {core_count()} cores, "
+        f"Python {platform.python_version()}, torch {torch.__version__}. {remark}\n\n"
+        f"{table}\n\n"
+        "Recipes are denoise, restyle, super-resolve x2 and colorize in turn, each with ten "
+        "evaluations. The share is the time spent in forward passes over the wall time, reading "
+        "and writing of the photographs included. Where the CPU is the device, decoding, encoding "
+        "and the arithmetic between the evaluations take their time from the network's. The plain "
+        "loop reads, restores and writes one photograph after the other, one tile at a time, with "
+        "the same model and functions; it does the first part of the same photographs. Drop to "
+        "result is from the rename into the inbox to the record beside the result, less the "
+        "time of the network, with `settle_s` at its default.\n"
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,92 @@
+"""What the benchmarks share: photographs to work on, orders, rows of the table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from numpy.typing import NDArray
+from PIL import Image
+
+from daemon.job import Job, Order, job_id, seed_of
+from daemon.photo import Header, Photo
+from daemon.recipe import Recipe
+from daemon.steps import Colorize, Denoise, Restyle, SuperResolve
+
+EVALUATIONS = 10
+
+RECIPES = (
+    Recipe(
+        name="denoise",
+        steps=(Denoise(mode="gaussian", sigma=25, realism=1, steps=EVALUATIONS),),
+    ),
+    Recipe(name="restyle", steps=(Restyle(strength=0.4, steps=EVALUATIONS),)),
+    Recipe(name="super-resolve", steps=(SuperResolve(scale=2, steps=EVALUATIONS),)),
+    Recipe(name="colorize", steps=(Colorize(steps=EVALUATIONS),)),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    measured: str
+    aim: str = ""
+
+
+def rows_as_markdown(rows: Sequence[Row]) -> str:
+    """The table."""
+    lines = ["| what | measured | aim |", "|---|---|---|"]
+    return "\n".join(lines + [f"| {row.what} | {row.measured} | {row.aim} |" for row in rows])
+
+
+def sources() -> list[NDArray[np.uint8]]:
+    """Photographs bundled with scikit-image, RGB."""
+    names = ("astronaut", "chelsea", "coffee", "rocket")
+    return [np.asarray(getattr(skimage.data, name)()) for name in names]
+
+
+def crop(photographs: Sequence[NDArray[np.uint8]], size_px: int, index: int) -> NDArray[np.uint8]:
+    """A square piece of one of them, reduced or enlarged to the size; another for each index."""
+    rng = np.random.default_rng(index)
+    picture = photographs[index % len(photographs)]
+    side = int(rng.integers(180, min(picture.shape[:2])))
+    top = int(rng.integers(0, picture.shape[0] - side + 1))
+    left = int(rng.integers(0, picture.shape[1] - side + 1))
+    piece = Image.fromarray(picture[top : top + side, left : left + side])
+    return np.asarray(piece.resize((size_px, size_px), Image.Resampling.LANCZOS))
+
+
+def write_orders(
+    folder: Path, photographs: Sequence[NDArray[np.uint8]], size_px: int, count: int
+) -> list[Order]:
+    """Orders whose results have this size, the recipes in turn."""
+    folder.mkdir(parents=True)
+    orders = []
+    for index in range(count):
+        recipe = RECIPES[index % len(RECIPES)]
+        own_px = size_px // 2 if recipe.name == "super-resolve" else size_px
+        path = folder / f"{index:05}.png"
+        piece = Image.fromarray(crop(photographs, own_px, index))
+        if recipe.name == "colorize":
+            piece = piece.convert("L")
+        piece.save(path, compress_level=1)
+        header = Header("PNG", own_px, own_px, piece.mode)
+        key = job_id(recipe, (), bytes(path), str(index))
+        job = Job(
+            key, recipe, (Photo(path, path.name, str(index), header),), path.stem, seed_of(key)
+        )
+        orders.append(Order(job, index, folder))
+    return orders
+
+
+def with_staging(orders: Sequence[Order], name: str) -> list[Order]:
+    """The same orders with fresh staging folders."""
+    fresh = []
+    for order in orders:
+        staging = order.job.photos[0].path.parent / f"{name}-{order.fence:05}"
+        staging.mkdir()
+        fresh.append(Order(order.job, order.fence, staging))
+    return fresh

@@ -1,0 +1,120 @@
+"""How well photographs share the device, and what that gains over a plain loop."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+
+import torch
+from measuring import Row, with_staging
+
+from daemon.craft import real_craft
+from daemon.device import Pass
+from daemon.engine import Engine
+from daemon.hardware import core_count, pick_device
+from daemon.job import Compute, Order, Report, Restored
+
+
+def measure_sharing(
+    orders: Sequence[Order], size_px: int, threads: int | None, loop_share: float
+) -> list[Row]:
+    """Rows (a), (b) and (e) for photographs of one size."""
+    seconds, passes, reports = _by_engine(with_staging(orders, "engine"), threads)
+    first = orders[: max(4, round(loop_share * len(orders)))]
+    loop_s = _by_loop(with_staging(first, "loop"), threads)
+    device_s = sum(one.seconds for one in passes)
+    engine_rate, loop_rate = len(orders) / seconds, len(first) / loop_s
+    named = f"{len(orders)} photographs of {size_px} px"
+    aims = ("0.9 at 8 evaluations and more", "1.0") if size_px == 512 else ("", "3")
+    timing = [report.timing for report in reports]
+    split = ", ".join(
+        f"{what} {1e3 * sum(values) / len(timing):.0f} ms"
+        for what, values in (
+            ("read", [one.decode_s for one in timing]),
+            ("network", [one.device_s for one in timing]),
+            ("write", [one.encode_s for one in timing]),
+        )
+    )
+    return [
+        Row(
+            f"(a) share of wall time in the network, {named}", f"{device_s / seconds:.2f}", aims[0]
+        ),
+        Row(f"(a) split of one photograph, {size_px} px", split),
+        Row(
+            f"(b) against a plain loop, {size_px} px",
+            f"{engine_rate / loop_rate:.2f}x ({engine_rate:.2f} against {loop_rate:.2f} a second; "
+            f"loop over {len(first)})",
+            aims[1],
+        ),
+        *_groups(passes, size_px),
+    ]
+
+
+def _by_engine(
+    orders: Sequence[Order], threads: int | None
+) -> tuple[float, list[Pass], list[Restored]]:
+    passes: list[Pass] = []
+    reports: list[Restored] = []
+    done = threading.Event()
+
+    def heard(report: Report) -> None:
+        if not isinstance(report, Restored):
+            raise RuntimeError(f"a photograph was not restored: {report}")
+        reports.append(report)
+        if len(reports) == len(orders):
+            done.set()
+
+    engine = Engine(Compute(threads=threads), heard, watch=passes.append)
+    engine.load(("prior",))
+    thread = threading.Thread(target=engine.run, name="engine")
+    began = time.monotonic()
+    thread.start()
+    for order in orders:
+        engine.submit(order)
+    while not done.wait(1.0):
+        if not thread.is_alive():
+            raise RuntimeError("the engine ended early")
+    seconds = time.monotonic() - began
+    engine.stop(0)
+    thread.join()
+    return seconds, passes, reports
+
+
+def _by_loop(orders: Sequence[Order], threads: int | None) -> float:
+    torch.set_num_threads(threads or core_count())
+    craft = real_craft()
+    model = craft.load_model("prior", pick_device("auto"))
+    limits = Compute().limits
+    began = time.monotonic()
+    for order in orders:
+        job = order.job
+        asking = craft.restore(job.recipe, (craft.read(job.photos[0], limits),), job.seed)
+        try:
+            calls = next(asking)
+            while True:
+                calls = asking.send([model.predict([call])[0] for call in calls])
+        except StopIteration as end:
+            craft.write(end.value.pictures, job.recipe, order.staging)
+    return time.monotonic() - began
+
+
+def _groups(passes: Sequence[Pass], size_px: int) -> list[Row]:
+    sizes = [len(one.members) for one in passes]
+    histogram = ", ".join(f"{size}: {count}" for size, count in sorted(Counter(sizes).items()))
+    caps = sorted({one.cap for one in passes})
+    photographs = [len({member[0] for member in one.members}) for one in passes]
+    recipes = [len({member[1] for member in one.members}) for one in passes]
+    times = [len({round(member[2], 6) for member in one.members}) for one in passes]
+    shared = (
+        f"photographs {median(photographs):g} (most {max(photographs)}), "
+        f"recipes {median(recipes):g} ({max(recipes)}), times {median(times):g} ({max(times)})"
+    )
+    return [
+        Row(
+            f"(e) calls in a pass, {size_px} px: passes of each size",
+            f"{histogram}; median {median(sizes):g}, cap {', '.join(map(str, caps))}",
+            "median at least half the cap" if size_px == 96 else "",
+        ),
+        Row(f"(e) sharing one pass, {size_px} px: median (most)", shared),
+    ]

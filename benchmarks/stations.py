@@ -1,0 +1,125 @@
+"""The daemon around the engine: how fast an inbox is admitted, how long one photograph takes."""
+
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from measuring import Row, crop
+from numpy.typing import NDArray
+from PIL import Image
+
+from daemon.executors import EXECUTORS
+from daemon.job import Compute, HandedBack, Order, Report, WorkerReady
+from daemon.ledger import QueueCount
+from daemon.service import Service
+from daemon.stationing import make_station, opened
+
+_PATIENCE_S = 300.0
+
+
+class IdleExecutor:
+    """Takes orders and does nothing, so that only the admission is measured."""
+
+    def __init__(self, compute: Compute, report: Callable[[Report], None]) -> None:
+        self._report = report
+        self._fences: list[int] = []
+
+    def start(self) -> None:
+        """Say that it is ready."""
+        self._report(WorkerReady("none"))
+
+    def submit(self, order: Order) -> None:
+        """Keep the order."""
+        self._fences.append(order.fence)
+
+    def stop(self, drain_s: float) -> None:
+        """Hand back everything."""
+        self._report(HandedBack(tuple(self._fences)))
+
+
+def measure_admission(root: Path, count: int) -> list[Row]:
+    """Row (c): from the start of the daemon until every file of the inbox is a job."""
+    make_station(root)
+    (root / "restored.toml").write_text("settle_s = 0\nmin_free_mb = 0\n", encoding="utf-8")
+    inbox = root / "inbox" / "denoise"
+    for index in range(count):
+        pixels = np.full((4, 4, 3), index % 251, np.uint8)
+        pixels[0, :2] = index >> 16 & 255, index >> 8 & 255, index & 255
+        folder = inbox / f"{index // 1000:03}"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{index:06}.png")
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_admit, args=(root, count, theirs))
+    process.start()
+    seconds, memory_mb = ours.recv()
+    process.join()
+    return [
+        Row(f"(c) admission of {count} small files", f"{count / seconds:.0f} files/s", "1000"),
+        Row("(c) memory of the parent process", f"{memory_mb:.0f} MB", "under 300 MB"),
+    ]
+
+
+def _admit(root: Path, count: int, answer: Connection) -> None:
+    """In a process of its own, for the sake of its memory."""
+    EXECUTORS["idle"] = "stations:IdleExecutor"
+    began = time.monotonic()
+    told = False
+
+    def progress(queues: tuple[QueueCount, ...]) -> None:
+        nonlocal told
+        if not told and sum(one.queued + one.in_flight for one in queues) >= count:
+            told = True
+            memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            answer.send((time.monotonic() - began, memory_mb))
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    Service(*opened(root), executor="idle", progress=progress).run()
+
+
+def measure_latency(root: Path, photographs: Sequence[NDArray[np.uint8]], drops: int) -> list[Row]:
+    """Row (d): photographs renamed into the inbox of a running daemon, one after another."""
+    make_station(root)
+    command = [sys.executable, "-m", "daemon", "--station", str(root), "run"]
+    waits_s = []
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as daemon:
+        try:
+            for index in range(drops + 1):
+                wait_s = _drop(root, index, crop(photographs, 256, index))
+                if index:  # the first one waits for the worker to start
+                    waits_s.append(wait_s)
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+    return [
+        Row(
+            f"(d) from drop to result less network time, {drops} photographs of 256 px",
+            f"median {median(waits_s):.2f} s, longest {max(waits_s):.2f} s",
+            "under 0.5 s",
+        )
+    ]
+
+
+def _drop(root: Path, index: int, pixels: NDArray[np.uint8]) -> float:
+    """Seconds from the rename to the record, less the network's."""
+    path = root / f"{index:03}.png"
+    Image.fromarray(pixels).save(path)
+    record = root / "outbox" / "denoise" / f"{path.name}.json"
+    began = time.monotonic()
+    path.rename(root / "inbox" / "denoise" / path.name)
+    while not record.exists():
+        if time.monotonic() - began > _PATIENCE_S:
+            raise RuntimeError(f"{record} did not appear within {_PATIENCE_S:g} s")
+        time.sleep(0.005)
+    seconds = time.monotonic() - began
+    timing = json.loads(record.read_text("utf-8"))["timing"]
+    return seconds - float(timing["device_s"])

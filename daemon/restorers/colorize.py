@@ -1,0 +1,131 @@
+"""Colorize: plausible colours for a grey photograph, whose luminance stays as it is.
+
+Comes in: one picture. Goes out: the same picture in colour. Colours are found at a small working
+size, where the network sees whole scenes, and brought up along the edges of the full photograph.
+
+Source: the sampler is DDIM with the known part put back into every x0 (DDNM, arXiv:2212.00490,
+algorithm 1): A takes the luminance, so A+ A x0 is replaced by the grey photograph.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from daemon.call import Asking, Task
+from daemon.diffusion.noise import Noise
+from daemon.diffusion.sampling import add_noise, ddim_step
+from daemon.diffusion.schedule import timesteps
+from daemon.diffusion.tiling import denoise_tiles
+from daemon.photo import Picture
+from daemon.restorers import Restoration
+from daemon.restorers.chroma import (
+    BLUE,
+    GREEN,
+    RED,
+    Floats,
+    coloured,
+    colourfulness,
+    eight_bits,
+    local_colours,
+    luminance,
+    resized,
+)
+from daemon.restorers.dabs import Spread, dabs_on
+from daemon.steps import Colorize
+
+WORKING_PX = 160
+"""Long side of the working size."""
+
+STEPS = 12
+"""Evaluations of a sampling run unless the recipe says otherwise."""
+
+START = 1.45
+"""Where sampling starts from the mean, in radians: above it the first estimate is lost."""
+
+ETA = 0.0
+"""Share of fresh noise in every step."""
+
+_WEIGHTS = torch.tensor((RED, GREEN, BLUE)).view(3, 1, 1) / 65536
+
+Bind = Callable[[Tensor], Tensor]
+"""Puts what is known (luminance, dabs) back into an estimate of the clean picture, (3, H, W)."""
+
+
+def colorize(pictures: tuple[Picture, ...], params: Colorize, noise: Noise) -> Asking[Restoration]:
+    """Colour one picture; one that has colours already is treated by its luminance.
+
+    Args:
+        pictures: One picture, uint8 or uint16.
+        params: The recipe's step.
+        noise: The job's noise.
+
+    Returns:
+        The picture in uint8, `convert("L")` of which is that of the input rounded to 8 bits.
+    """
+    (picture,) = pictures
+    grey = luminance(picture.pixels)
+    guide = resized(grey, *_working_size(*grey.shape))
+    bind = _binding(guide, picture, params)
+    chroma = yield from _chroma(guide, bind, params, noise)
+    pixels = coloured(grey, local_colours(guide, chroma), params.saturation)
+    alpha = None if picture.alpha is None else eight_bits(picture.alpha)
+    result = replace(picture, pixels=pixels, alpha=alpha, grey=False, hints=None)
+    notes = ("16 bits per channel were rounded to 8",) if picture.pixels.dtype != np.uint8 else ()
+    return Restoration((result,), (("colourfulness", colourfulness(pixels)),), notes)
+
+
+def _chroma(guide: Floats, bind: Bind, params: Colorize, noise: Noise) -> Asking[Floats]:
+    """Chroma at the working size: from the mean (realism 0) to one sample (realism 1)."""
+    condition = torch.from_numpy(guide * 2 - 1).expand(3, -1, -1)
+    unknown = torch.zeros(condition.shape)
+    mean = bind((yield from _estimate(unknown, math.pi / 2, condition, params.model)))
+    if params.realism == 0:
+        return _chroma_of(mean)
+    x_t = add_noise(mean, START, noise.draw(0, *guide.shape))
+    steps = pairwise(timesteps(START, params.steps or STEPS))
+    for draw, (t, s) in enumerate(steps, start=1):
+        x0 = bind((yield from _estimate(x_t, t, condition, params.model)))
+        x_t = ddim_step(x_t, x0, t, s, ETA, noise.draw(draw, *guide.shape))
+    return _chroma_of(torch.lerp(mean, x_t, params.realism))
+
+
+def _estimate(x_t: Tensor, t: float, condition: Tensor, model: str) -> Asking[Tensor]:
+    return denoise_tiles(model, x_t, t, condition=condition, task=Task(grey=True))
+
+
+def _binding(guide: Floats, picture: Picture, params: Colorize) -> Bind:
+    """What is known of the picture: its luminance everywhere, its colour where it is painted."""
+    lit = torch.from_numpy(guide * 2 - 1)
+    hints = picture.hints if params.hints else None
+    dabs = None if hints is None else dabs_on(hints, *guide.shape)
+    spread = None if dabs is None else Spread(guide, dabs)
+
+    def bind(x0: Tensor) -> Tensor:
+        if spread is None:
+            return x0 - (_WEIGHTS * x0).sum(0) + lit
+        return lit + _colour_of(spread.applied(_chroma_of(x0)))
+
+    return bind
+
+
+def _chroma_of(x0: Tensor) -> Floats:
+    """(R - Y, B - Y) of a picture in [-1, 1], (3, H, W): float32 (H, W, 2) in units of 0 to 1."""
+    chroma: Floats = ((x0 - (_WEIGHTS * x0).sum(0)) / 2)[[0, 2]].permute(1, 2, 0).numpy()
+    return chroma
+
+
+def _colour_of(chroma: Floats) -> Tensor:
+    """The inverse of `_chroma_of` for a picture of luminance 0."""
+    red, blue = torch.from_numpy(2 * chroma).unbind(2)
+    return torch.stack((red, (RED * red + BLUE * blue) / -GREEN, blue))
+
+
+def _working_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width the network works at; small photographs stay as they are."""
+    scale = min(1, WORKING_PX / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))

@@ -1,0 +1,144 @@
+"""Interpolate: frames that lead from one photograph to another through the latents of both.
+
+Comes in: two pictures. Goes out: `frames` pictures of the first one's size, the photographs
+themselves at both ends.
+
+Source: both photographs are encoded by deterministic DDIM inversion (arXiv:2010.02502, section
+5.4), their latents are interpolated spherically and decoded along the same path.
+"""
+
+import math
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from daemon.call import Asking
+from daemon.diffusion.noise import Noise
+from daemon.diffusion.pixels import to_grey, to_pixels, to_tensor
+from daemon.diffusion.reverse import Predict, follow
+from daemon.diffusion.sampling import slerp
+from daemon.diffusion.tiling import denoise_tiles
+from daemon.diffusion.together import abreast, together
+from daemon.photo import Picture
+from daemon.restorers import Restoration
+from daemon.steps import Interpolate
+
+STEPS = 12
+"""Evaluations each way unless the recipe says otherwise."""
+
+_FIRST = 0.01
+"""Angle the way up starts at: the photograph is taken for its own noisy self (sigma 1.3 levels)."""
+
+_DENSER = 1.5
+"""Power of the spacing, steps being shorter at low noise. Measured for 12 steps each way to pi/4 on
+astronaut(): the way back misses by 48.0 dB against 42.6 dB with equal steps, and the latent's
+deviation is 1.02 against 0.91."""
+
+
+def interpolate(
+    pictures: tuple[Picture, ...], params: Interpolate, noise: Noise
+) -> Asking[Restoration]:
+    """Morph one picture into another.
+
+    Args:
+        pictures: Two pictures; the second is fitted to the first's size.
+        params: The recipe's step.
+        noise: Unused: the way through the latents is deterministic.
+
+    Returns:
+        `frames` pictures in uint8, in order.
+    """
+    first, second = pictures
+    height, width = first.pixels.shape[:2]
+    ends = [_eight_bits(first.pixels), fitted(_eight_bits(second.pixels), width, height)]
+    notes = []
+    if second.pixels.shape != first.pixels.shape:
+        notes.append(
+            f"the second photograph was fitted from {second.pixels.shape[1]}x"
+            f"{second.pixels.shape[0]} to {width}x{height}: enlarged or reduced to fill, then cut"
+        )
+    grey = first.grey and second.grey
+    between = yield from _between(ends, params, grey=grey)
+    blank = replace(first, alpha=None, mask=None, hints=None, grey=grey)
+    frames = [ends[0], *between, ends[1]]
+    return Restoration(
+        tuple(replace(blank, pixels=pixels) for pixels in frames), notes=tuple(notes)
+    )
+
+
+def encode(picture: Tensor, start: float, steps: int, model: str) -> Asking[Tensor]:
+    """The latent of a clean picture, (3, H, W), at angle `start` in radians."""
+    angles = _angles(start, steps)[::-1]
+    return follow(math.cos(angles[0]) * picture, angles, _predictor(model))
+
+
+def decode(latent: Tensor, start: float, steps: int, model: str) -> Asking[Tensor]:
+    """The clean picture, (3, H, W), of a latent at angle `start` in radians."""
+    return follow(latent, [*_angles(start, steps), 0.0], _predictor(model))
+
+
+def fitted(pixels: NDArray[np.generic], width: int, height: int) -> NDArray[np.generic]:
+    """Fill a size, keeping proportions, and cut what is over evenly from both sides.
+
+    Args:
+        pixels: (h, w, 3), uint8.
+        width: Of the result, px.
+        height: Of the result, px.
+    """
+    high, wide = pixels.shape[:2]
+    if (high, wide) == (height, width):
+        return pixels
+    scale = max(width / wide, height / high)
+    cut_x, cut_y = (wide - width / scale) / 2, (high - height / scale) / 2
+    box = (cut_x, cut_y, wide - cut_x, high - cut_y)
+    return np.asarray(
+        Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC, box)
+    )
+
+
+def _between(
+    ends: list[NDArray[np.generic]], params: Interpolate, *, grey: bool
+) -> Asking[list[NDArray[np.generic]]]:
+    """The frames between both ends."""
+    if params.frames == 2:
+        return []
+    start, steps = params.strength * math.pi / 2, params.steps or STEPS
+    shares = [k / (params.frames - 1) for k in range(1, params.frames - 1)]
+    if start <= _FIRST:
+        a, b = (to_tensor(end) for end in ends)
+        return [to_pixels(a.lerp(b, share), np.uint8) for share in shares]
+    latents = yield from together(
+        [encode(to_tensor(end), start, steps, params.model) for end in ends]
+    )
+    mixed = [partial(_frame, latents, share, start, steps, params.model) for share in shares]
+    decoded = yield from abreast(mixed, ends[0].size // 3)
+    return [to_pixels(to_grey(x) if grey else x, np.uint8) for x in decoded]
+
+
+def _frame(
+    latents: list[Tensor], share: float, start: float, steps: int, model: str
+) -> Asking[Tensor]:
+    return decode(slerp(latents[0], latents[1], share), start, steps, model)
+
+
+def _predictor(model: str) -> Predict:
+    def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
+        return denoise_tiles(model, x_t, t, exact=True)
+
+    return predict
+
+
+def _angles(start: float, steps: int) -> list[float]:
+    """From `start` down to `_FIRST`, steps + 1 angles."""
+    share = [(steps - k) / steps for k in range(steps + 1)]
+    return [_FIRST + (start - _FIRST) * x**_DENSER for x in share]
+
+
+def _eight_bits(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    if pixels.dtype == np.uint8:
+        return pixels
+    return (pixels.astype(np.float32) / 257).round().astype(np.uint8)

@@ -1,0 +1,154 @@
+"""Super-resolve: a larger photograph whose box means are the small one's.
+
+Comes in: one picture. Goes out: the picture `scale` times wider and higher; for clean input
+`Image.reduce(scale)` of it gives the input back within one level where nothing clips.
+
+Source: DDNM, arXiv:2212.00490, algorithm 1: every estimate of x0 is projected on the measurement.
+`realism` mixes posterior mean and sample (arXiv:2107.02555); both obey the measurement, so their
+mixture does.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from daemon.call import Asking, Task
+from daemon.diffusion.noise import Noise
+from daemon.diffusion.operators import box_mean, enlarge, project
+from daemon.diffusion.pixels import LEVEL, to_grey, to_tensor
+from daemon.diffusion.reverse import sample
+from daemon.diffusion.sampling import add_noise
+from daemon.diffusion.schedule import timesteps
+from daemon.diffusion.tiling import denoise_tiles
+from daemon.diffusion.windows import Window, by_windows
+from daemon.photo import Picture
+from daemon.restorers import Restoration
+from daemon.steps import SuperResolve
+
+STEPS = 10
+"""Evaluations of a sampling run unless the recipe says otherwise."""
+
+START = 0.6
+"""Angle that the mean is taken back up to before sampling."""
+
+_CONTEXT_PX = 16
+_CLIP_ROUNDS = 4
+_BAND_ROWS = 256
+
+
+def super_resolve(
+    pictures: tuple[Picture, ...], params: SuperResolve, noise: Noise
+) -> Asking[Restoration]:
+    """Enlarge one picture.
+
+    Args:
+        pictures: One picture, uint8 or uint16.
+        params: The recipe's step.
+        noise: The step's noise.
+
+    Returns:
+        The enlarged picture, with measure "residual": RMS of A x - y in levels of 0 to 255.
+    """
+    (picture,) = pictures
+    pixels = yield from by_windows(
+        picture.pixels, lambda window: _window(picture, window, params, noise), params.scale
+    )
+    alpha = None if picture.alpha is None else _enlarged_alpha(picture.alpha, params.scale)
+    result = replace(picture, pixels=pixels, alpha=alpha)
+    return Restoration((result,), (("residual", residual(pixels, picture.pixels, params.scale)),))
+
+
+def residual(large: NDArray[np.generic], small: NDArray[np.generic], scale: int) -> float:
+    """RMS of A x - y in levels of 0 to 255.
+
+    Args:
+        large: x, (H scale, W scale, 3), uint8 or uint16.
+        small: y, (H, W, 3), same type.
+        scale: Side of the blocks.
+    """
+    total = 0.0
+    for top in range(0, small.shape[0], _BAND_ROWS):
+        rows = slice(top * scale, (top + _BAND_ROWS) * scale)
+        means = box_mean(to_tensor(large[rows]), scale)
+        total += float((means - to_tensor(small[top : top + _BAND_ROWS])).double().square().sum())
+    return math.sqrt(total / small.size) / LEVEL
+
+
+def binding_weight(missed: Tensor, sigma: float) -> float:
+    """How far to trust the measurement against the estimate, [0, 1].
+
+    What A x0 misses of y is partly the estimate's fault and partly y's own noise; the estimate is
+    moved by the share that is its own (Wiener). Clean measurements bind wholly.
+
+    Args:
+        missed: y - A x0, (3, H, W).
+        sigma: Deviation of y's noise, in units of [-1, 1].
+
+    Source: takes the place of the lambda of DDNM+, arXiv:2212.00490, eq. 19.
+    """
+    if sigma == 0:
+        return 1.0
+    power = float(missed.square().mean())
+    return max(0.0, 1 - sigma**2 / power) if power > 0 else 0.0
+
+
+def _window(picture: Picture, window: Window, params: SuperResolve, noise: Noise) -> Asking[Tensor]:
+    """One window of the result."""
+    scale, sigma = params.scale, params.sigma * LEVEL
+    height, width = (side * scale for side in picture.pixels.shape[:2])
+    y, condition = _measured(picture.pixels, window, scale)
+    task = Task(scale=scale, sigma=sigma)
+
+    def bind(x0: Tensor) -> Tensor:
+        return project(x0, y, scale, binding_weight(y - box_mean(x0, scale), sigma))
+
+    def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
+        x0 = yield from denoise_tiles(params.model, x_t, t, condition=condition, task=task)
+        return bind(to_grey(x0) if picture.grey else x0)
+
+    x0 = yield from predict(condition.new_zeros(condition.shape), math.pi / 2)
+    if params.realism > 0:
+        angles = timesteps(START, params.steps or STEPS)
+        x_t = add_noise(x0, START, window.draw(noise, 0, height, width))
+        sampled = yield from sample(
+            x_t, angles, predict, lambda draw: window.draw(noise, draw, height, width)
+        )
+        x0 = x0.lerp(sampled, params.realism)
+    return _within_range(x0, bind)
+
+
+def _measured(pixels: NDArray[np.generic], window: Window, scale: int) -> tuple[Tensor, Tensor]:
+    """The small picture under a window, and its enlargement, which looks past the window's edge."""
+    top, left = window.top // scale, window.left // scale
+    bottom, right = top + window.height // scale, left + window.width // scale
+    above, before = min(_CONTEXT_PX, top), min(_CONTEXT_PX, left)
+    around = to_tensor(
+        pixels[top - above : bottom + _CONTEXT_PX, left - before : right + _CONTEXT_PX]
+    )
+    y = around[:, above : above + bottom - top, before : before + right - left]
+    large = enlarge(around, scale)[
+        :, above * scale : (above + bottom - top) * scale, before * scale :
+    ][:, :, : window.width]
+    return y.contiguous(), large.contiguous()
+
+
+def _within_range(x0: Tensor, bind: Callable[[Tensor], Tensor]) -> Tensor:
+    """Clip to [-1, 1] and bind again, a few times, so that clipping breaks the means less."""
+    for _ in range(_CLIP_ROUNDS):
+        if float(x0.abs().max()) <= 1:
+            break
+        x0 = bind(x0.clamp(-1, 1))
+    return x0
+
+
+def _enlarged_alpha(alpha: NDArray[np.generic], scale: int) -> NDArray[np.generic]:
+    """Opacity, (H, W) -> (H scale, W scale), bicubic."""
+    size = (alpha.shape[1] * scale, alpha.shape[0] * scale)
+    plane = Image.fromarray(alpha.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
+    top = np.iinfo(alpha.dtype.name).max
+    return np.asarray(plane).round().clip(0, top).astype(alpha.dtype)
