@@ -13,8 +13,8 @@ import torch
 from skimage import data
 
 from daemon.models.network import PhotoPrior
-from training.photos import Pixels, load_pyramids, photo_paths
-from training.train import read_weights
+from training.photos import Pixels
+from training.train import held_out_pictures, read_weights
 from training.validation import measure_all
 
 PUBLIC = ("astronaut", "chelsea", "coffee", "rocket", "camera", "coins", "moon")
@@ -62,10 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     torch.set_num_threads(asked.threads)
     networks = [read_weights(asked.old), read_weights(asked.new)]
-    print("scikit-image\n\n" + table(networks, public_pictures()) + "\n")
+    print("scikit-image\n\n" + table(networks, public_pictures()) + "\n", flush=True)
     if asked.photos:
-        held_out = load_pyramids(photo_paths(asked.photos, validation=True))
-        print("validation split\n\n" + table(networks, [one.levels[0] for one in held_out]))
+        pictures = held_out_pictures(asked.photos)
+        print("validation split\n\n" + table(networks, pictures), flush=True)
 
 
 if __name__ == "__main__":

@@ -177,6 +177,12 @@ def write_log(run: Run, numbers: dict[str, object]) -> None:
         log.write(json.dumps(where | numbers) + "\n")
 
 
+def held_out_pictures(photos: Path, count: int = 24) -> list[Pixels]:
+    """The first photographs of the validation split, at the second level of their pyramids."""
+    pyramids = load_pyramids(photo_paths(photos, validation=True))[:count]
+    return [pyramid.levels[min(1, len(pyramid.levels) - 1)] for pyramid in pyramids]
+
+
 def read_weights(path: Path) -> PhotoPrior:
     """A network from a folder in diffusers' layout or from a bare safetensors file."""
     if path.is_dir():
@@ -207,8 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
     pyramids = load_pyramids(photo_paths(asked.photos, validation=False))
-    held_out = load_pyramids(photo_paths(asked.photos, validation=True))
-    pictures = [one.levels[min(1, len(one.levels) - 1)] for one in held_out][:24]
+    pictures = held_out_pictures(asked.photos)
     print(
         f"{len(pyramids)} photographs, {len(pictures)} held out, step {run.progress.step}",
         flush=True,
