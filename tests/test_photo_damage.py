@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ MAGIC = (
 
 
 def encoded(format: str, **options: Any) -> bytes:  # noqa: ANN401
-    whole = skimage.data.chelsea()  # type: ignore[no-untyped-call]
+    whole = skimage.data.chelsea()
     image = Image.fromarray(whole).resize((48, 36))
     file = io.BytesIO()
     image.save(file, format, **options)
@@ -97,6 +98,16 @@ def test_what_follows_the_end_of_a_picture_does_not_matter(tmp_path: Path) -> No
 def test_what_is_no_picture_does_not_end_early(tmp_path: Path) -> None:
     (tmp_path / "letter").write_bytes(b"Dear photographer, where is it?")
     assert not ends_early(tmp_path / "letter")
+
+
+def test_an_exception_of_a_decoder_s_own_is_a_photo_error_too(tmp_path: Path) -> None:
+    path = tmp_path / "short.png"
+    short = struct.pack(">I4s", 5, b"IHDR") + b"\0" * 9
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + short + encoded("PNG")[-12:])
+    with pytest.raises(ValueError, match="IHDR"), Image.open(path):
+        pass
+    with pytest.raises(PhotoError, match=r"^short.png: "):
+        read_header(path, LIMITS)
 
 
 def only_photo_errors(path: Path) -> None:

@@ -29,7 +29,7 @@ def read(path: Path) -> Picture:
 
 
 def cat(width: int = 60, height: int = 40) -> Levels:
-    whole = skimage.data.chelsea()  # type: ignore[no-untyped-call]
+    whole = skimage.data.chelsea()
     return np.asarray(Image.fromarray(whole).resize((width, height)))
 
 

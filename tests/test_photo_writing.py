@@ -36,7 +36,7 @@ XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><d dc:title="\xc3\x84ltere"/></x:xmp
 
 
 def cat(width: int = 60, height: int = 40) -> Levels:
-    whole = skimage.data.chelsea()  # type: ignore[no-untyped-call]
+    whole = skimage.data.chelsea()
     return np.asarray(Image.fromarray(whole).resize((width, height)))
 
 
@@ -402,6 +402,15 @@ def test_a_side_too_long_for_the_format_says_which_to_use(tmp_path: Path) -> Non
 def test_one_pixel_can_be_written(tmp_path: Path, format: str) -> None:
     image = written(Picture(np.full((1, 1, 3), 77, np.uint8), False, PNG), tmp_path, format)
     assert np.abs(np.asarray(image).astype(int) - 77).max() <= 1
+
+
+def test_formats_may_be_named_in_capitals_and_others_are_refused(tmp_path: Path) -> None:
+    picture = Picture(cat(), False, PNG)
+    for name in ("a", "b"):
+        write_picture(picture, tmp_path / name, format="PNG" if name == "a" else "png", quality=9)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    with pytest.raises(ValueError, match="'bmp' is none of png, jpeg, webp, tiff"):
+        write_picture(picture, tmp_path / "c", format="bmp", quality=95)
 
 
 def test_an_animation_has_its_frames_and_their_time(tmp_path: Path) -> None:

@@ -6,20 +6,13 @@ everything that must survive to the result). Opens no file and imports neither P
 
 from __future__ import annotations
 
-import hashlib
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daemon.errors import PhotoError
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 
 _SAME = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "TIFF": "tiff"}
 _SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif"}
@@ -120,78 +113,6 @@ class Picture:
     mask: NDArray[np.uint8] | None = None
     hints: NDArray[np.uint8] | None = None
     notes: tuple[str, ...] = ()
-
-
-def read_header(path: Path, limits: Limits) -> Header:
-    """Look at a file without decoding pixels; its format is told by content, not by name.
-
-    Raises:
-        PhotoError: It is empty, too large, or no picture; the message names the setting.
-    """
-    from PIL import Image
-
-    size_mb = path.stat().st_size / 1e6
-    if size_mb == 0:
-        raise PhotoError(f"{path}: the file is empty, a picture was expected")
-    if size_mb > limits.max_file_mb:
-        raise PhotoError(
-            f"{path}: the file has {size_mb:.1f} MB, max_file_mb allows {limits.max_file_mb:g}; "
-            "raise that setting, or leave the file out"
-        )
-    # Pillow would warn of bombs by a limit of its own; ours names its setting.
-    Image.MAX_IMAGE_PIXELS = None
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            header = Header(str(image.format), image.width, image.height, image.mode)
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise PhotoError(
-            f"{path}: this is no picture that can be read ({_words(error)}); "
-            f"expected {', '.join(FORMATS)}"
-        ) from error
-    if header.megapixels > limits.max_input_megapixels:
-        raise PhotoError(
-            f"{path}: {header.width}x{header.height} are {header.megapixels:.1f} megapixels, "
-            f"max_input_megapixels allows {limits.max_input_megapixels:g}; raise that setting "
-            "if the file is what it claims to be"
-        )
-    return header
-
-
-def ends_early(path: Path) -> bool:
-    """Whether a file is shorter than it says, as one that is still arriving is.
-
-    Looks at a few bytes only. False where the format does not tell.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(16)
-        file.seek(max(0, size - 64))
-        end = file.read()
-    if start.startswith(b"\xff\xd8"):
-        return b"\xff\xd9" not in end
-    if start.startswith(b"\x89PNG"):
-        return b"IEND" not in end
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return bool(size < 8 + struct.unpack("<I", start[4:8])[0])
-    if start.startswith(b"GIF8"):
-        return not end.rstrip(b"\0").endswith(b";")
-    if start.startswith(b"BM") and len(start) >= 6:
-        return bool(size < struct.unpack("<I", start[2:6])[0])
-    return False
-
-
-def digest_file(path: Path) -> str:
-    """sha256 of a file, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _words(error: Exception) -> str:
-    """What Pillow said, without the object addresses it likes to print."""
-    text = str(error).split(" <_io")[0].strip()
-    return "unknown format" if "cannot identify" in text else text or type(error).__name__
 
 
 def output_format(choice: str, metadata: Metadata) -> tuple[str, str]:

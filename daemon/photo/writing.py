@@ -41,7 +41,7 @@ def write_picture(picture: Picture, path: Path, *, format: str, quality: int) ->
     Args:
         picture: What to write.
         path: Where; an existing file is replaced.
-        format: "png", "jpeg", "webp" or "tiff".
+        format: "png", "jpeg", "webp" or "tiff", in any case.
         quality: 1 to 100, for JPEG (from 90 on without colour subsampling) and WebP (at 100
             lossless).
 
@@ -53,6 +53,7 @@ def write_picture(picture: Picture, path: Path, *, format: str, quality: int) ->
         CannotWriteError: The encoder refuses it.
         OSError: The disk is full or refuses.
     """
+    format = format.lower()
     height, width = picture.pixels.shape[:2]
     _check_side(path, format, width, height)
     image, icc, notes = _image(picture, format)
@@ -199,8 +200,10 @@ def _options(
         case "jpeg":
             # Below 90 the eye does not miss the colour that subsampling takes.
             options |= {"quality": quality, "subsampling": 0 if quality >= 90 else 2}
-        case _:
+        case "webp":
             options |= {"quality": quality, "lossless": quality == 100, "method": 4, "exact": True}
+        case _:
+            raise ValueError(f"{format!r} is none of png, jpeg, webp, tiff")
     if xmp is not None and format != "png":
         options["xmp"] = xmp
     if exif is not None:
