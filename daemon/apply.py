@@ -278,15 +278,26 @@ def _delivered(task: _Task, outcome: Outcome, wish: Wish, scratch: Path) -> Appl
     timing = outcome.timing
     seconds = timing.decode_s + timing.restore_s + timing.encode_s
     try:
-        for index, file in enumerate(outcome.files):
-            target = task.target
-            if index:
-                target = target.parent / file.name.replace("{stem}", task.target.stem)
-                target.parent.mkdir(exist_ok=True)
+        names = [file.name.replace("{stem}", task.target.stem) for file in outcome.files]
+        names[0] = task.target.name
+        for name, file in zip(names, outcome.files, strict=True):
+            target = task.target.parent / name
+            target.parent.mkdir(exist_ok=True)
             _put(file.path, target, force=wish.force)
         if wish.record:
             part = scratch / "record.json"
-            content = describe(task.job, outcome, task.inputs, time.time())
+            content = {
+                **describe(task.job, outcome, task.inputs, time.time()),
+                "outputs": [
+                    {
+                        "file": name,
+                        "sha256": file.digest,
+                        "width": file.width,
+                        "height": file.height,
+                    }
+                    for name, file in zip(names, outcome.files, strict=True)
+                ],
+            }
             part.write_text(json.dumps(content, indent=2) + "\n")
             _put(part, task.target.with_name(f"{task.target.name}.json"), force=wish.force)
             part.unlink(missing_ok=True)

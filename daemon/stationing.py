@@ -5,6 +5,7 @@ and imports nothing heavy.
 """
 
 import json
+import os
 from pathlib import Path
 
 from daemon.errors import CannotWriteError, ConfigError
@@ -41,7 +42,8 @@ def make_station(root: Path) -> Station:
         root.mkdir(parents=True, exist_ok=True)
         if not station.settings_file.exists():
             station.settings_file.write_text(_TEMPLATE)
-        station = opened(root)[0]
+        station, settings = opened(root)
+        os.umask(int(settings.umask, 8))
         names = [recipe.name for recipe in known_recipes(station)]
         for folder in (
             *(station.inbox / name for name in names),

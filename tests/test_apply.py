@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+from fakes import everything_below
 from PIL import Image
 
 from daemon.apply import Applied, Wish, apply, recipe_for
@@ -10,7 +11,6 @@ from daemon.errors import CannotWriteError, ConfigError, UsageError
 from daemon.executors import EXECUTORS
 from daemon.job import Compute
 from daemon.photo import Limits
-from fakes import everything_below
 
 COMPUTE = Compute(limits=Limits())
 
@@ -101,6 +101,7 @@ def test_side_files_go_with_their_photograph_even_when_a_glob_names_them(tmp_pat
     assert done.photo == photo
     records = [json.loads(Path(f"{one.result}.json").read_text()) for one in (alone, done)]
     assert [i["role"] for i in records[1]["inputs"]] == ["photo", "hints"]
+    assert [o["file"] for o in records[1]["outputs"]] == ["x.png"]
     assert records[0] == {**records[1], "at": records[0]["at"]}
 
 

@@ -1,0 +1,31 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from daemon.cli import exit_code
+from daemon.models import MODELS
+
+
+def test_every_problem_is_listed_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "s"
+    exit_code(["init", str(root)])
+    assert exit_code(["--station", str(root), "check"]) == 0
+    monkeypatch.setitem(MODELS, "prior", f"{__name__}:broken")
+    shutil.rmtree(root / "archive")
+    (root / "restored.toml").write_text(
+        f'[[watch]]\npath = "{tmp_path}"\nrecipe = "sharpen"\noutbox = "{tmp_path}/none"\n'
+    )
+    capsys.readouterr()
+    assert exit_code(["--station", str(root), "check"]) == 78
+    said = capsys.readouterr().err
+    assert "no recipe is named 'sharpen'" in said
+    assert f"{root}/archive: no such folder; make it" in said
+    assert f"{tmp_path}/none: no such folder; make it" in said
+    assert "model 'prior': the weights are torn" in said
+
+
+def broken(device: str) -> None:
+    raise OSError("the weights are torn")
