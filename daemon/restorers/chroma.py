@@ -83,7 +83,8 @@ def local_colours(guide: Floats, chroma: Floats) -> LocalColours:
     lit = guide[..., None]
     mean, mean_chroma = _box(lit), _box(chroma)
     variance = np.maximum(_box(lit * lit) - mean * mean, 0)
-    slope: Floats = (_box(lit * chroma) - mean * mean_chroma) / (variance + _EDGE**2)
+    covariance = _box(lit * chroma) - mean * mean_chroma
+    slope = np.asarray(covariance / (variance + _EDGE**2), np.float32)
     offset = mean_chroma - slope * mean
     return LocalColours(_box(slope), _box(offset))
 
@@ -115,7 +116,7 @@ def coloured(
         band = line[above[rows]] * (1 - weight) + line[below[rows]] * weight
         band = band[:, left] * (1 - further[:, None]) + band[:, right] * further[:, None]
         lit = grey[rows].astype(np.float32)[..., None] / 255
-        chroma: Floats = band[..., :2] * lit + band[..., 2:]
+        chroma = np.asarray(band[..., :2] * lit + band[..., 2:], np.float32)
         painted[rows] = with_chroma(grey[rows], chroma)
     return painted
 
