@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from daemon import photo
-from daemon.errors import PassingError, PhotoError
+from daemon.errors import CannotWriteError, PassingError
 from daemon.job import StagedFile
 from daemon.photo import Picture
 from daemon.recipe import Recipe
@@ -58,7 +58,8 @@ def _stage_frames(
     pictures: Sequence[Picture], staging: Path
 ) -> tuple[tuple[StagedFile, ...], tuple[str, ...]]:
     animation = staging / "result.webp"
-    notes = list(photo.write_animation(pictures, animation, frame_ms=FRAME_MS) or ())
+    photo.write_animation(pictures, animation, frame_ms=FRAME_MS)
+    notes: list[str] = []
     files = [_proven(animation, f"{_STEM}.webp", pictures[0])]
     frames = staging / "frames"
     frames.mkdir()
@@ -77,7 +78,7 @@ def _proven(path: Path, name: str, picture: Picture) -> StagedFile:
     height, width = picture.pixels.shape[:2]
     try:
         photo.verify_file(path, width, height)
-    except PhotoError as error:
+    except CannotWriteError as error:
         # The photograph is not at fault for what the disk or the encoder made of it.
         raise PassingError(f"the result does not read back: {error}") from error
     return StagedFile(path, name, photo.digest_file(path), width, height)
