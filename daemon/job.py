@@ -5,7 +5,7 @@ executors and the engine; all of them can be pickled to a worker of our own.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from daemon.photo import Limits, Photo
@@ -212,4 +212,4 @@ class Compute:
     device: str = "auto"
     threads: int | None = None
     memory_bytes: int | None = None
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)

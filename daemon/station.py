@@ -85,7 +85,7 @@ class InboxFolder:
     Attributes:
         path: The folder, watched with all below it.
         recipe: Name of the recipe for all of it; None in the station's own inbox, where the first
-            sub-folder names the recipe and what lies beside the sub-folders goes to the first match.
+            sub-folder names the recipe and what lies beside them goes to the first match.
         outbox: Folder of its results.
         failed: Folder of its originals that could not be restored.
         archive: Folder of its finished originals.

@@ -57,7 +57,7 @@ class SuperResolve(BaseStep):
     )
     sigma: Annotated[float, Field(ge=0, le=255)] = Field(
         0.0,
-        description="Noise of the input in levels of 0 to 255; above 0 the measurement binds softly.",
+        description="Noise of the input in levels of 0 to 255; above 0 it binds softly.",
     )
 
 

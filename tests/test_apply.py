@@ -17,7 +17,7 @@ COMPUTE = Compute(limits=Limits())
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(EXECUTORS, "inline", "tests.fakes:FakeExecutor")
+    monkeypatch.setitem(EXECUTORS, "inline", "fakes:FakeExecutor")
 
 
 def photograph(path: Path, grey: int = 90) -> Path:

@@ -2,13 +2,13 @@ import json
 from pathlib import Path
 
 import pytest
+from fakes import everything_below
 
 from daemon.cli import exit_code
 from daemon.ledger import Claimed, ClaimedFile, Ledger
 from daemon.premises import inbox_folders
 from daemon.retrying import take_requests
 from daemon.stationing import make_station, opened
-from fakes import everything_below
 
 
 @pytest.fixture
