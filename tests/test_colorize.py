@@ -307,3 +307,15 @@ def test_a_saved_png_of_the_result_still_has_the_luminance_of_the_input(prior: P
     file = io.BytesIO()
     Image.fromarray(_pixels(_run(_picture(grey), prior))).save(file, "PNG")
     assert np.array_equal(np.asarray(Image.open(file).convert("L")), grey)
+
+
+def test_a_dab_on_a_coarser_layer_fills_its_whole_place() -> None:
+    layer = np.zeros((4, 5, 4), np.uint8)
+    layer[1, 2] = (90, 90, 250, 128)
+    dabs = dabs_on(layer, 16, 25)
+    assert dabs is not None
+    expected = np.zeros((16, 25), bool)
+    expected[4:8, 10:15] = True
+    assert np.array_equal(dabs.painted, expected)
+    blue_less_luma = (250 - 90) * (1 - 7471 / 65536) / 255
+    assert dabs.chroma[expected][:, 1] == pytest.approx(blue_less_luma, abs=1e-6)
