@@ -26,10 +26,11 @@ from daemon.executors import Executor, make_executor
 from daemon.files import shown
 from daemon.inbox import Inbox
 from daemon.intake import Intake
-from daemon.job import Compute, HandedBack, Job, Order, Outcome, Report, WorkerDied, WorkerReady
+from daemon.job import HandedBack, Job, Order, Outcome, Report, WorkerDied, WorkerReady
 from daemon.leasing import Leasing
 from daemon.ledger import QueueCount
-from daemon.premises import inbox_folders, limits_of, only_daemon, open_ledger, prepare
+from daemon.premises import compute_of, inbox_folders, limits_of, only_daemon, open_ledger, prepare
+from daemon.retrying import take_requests
 from daemon.settings import Settings
 from daemon.station import Notice, Station
 from daemon.stationing import known_recipes
@@ -264,14 +265,15 @@ class Service:
         if [(n.path, n.what) for n in notices] != [(n.path, n.what) for n in self._notices]:
             self._ledger.set_notices(notices)
             self._notices = notices
+        for path in take_requests(self._station):
+            self._ledger.unsee([path])
+            self._inbox.hint(path)
         if self._progress is not None:
             self._progress(self._ledger.counts())
 
     def _start_executor(self) -> Executor:
         if self._executor is None:
-            settings = self._settings
-            memory = settings.memory_mb * 2**20 if settings.memory_mb else None
-            compute = Compute(settings.device, settings.threads, memory, limits_of(settings))
+            compute = compute_of(self._settings)
             self._executor = make_executor(self._executor_name, compute, self._mailbox.put)
             self._executor.start()
         return self._executor

@@ -16,6 +16,7 @@ import skimage.data
 from fakes import everything_below
 from PIL import Image
 
+from daemon.errors import ConfigError
 from daemon.ledger import Ledger
 
 RESTORED = Path(sys.executable).with_name("restored")
@@ -109,7 +110,10 @@ def assert_whole(root: Path, originals: dict[str, bytes]) -> None:
 
 
 def leased(root: Path) -> int:
-    ledger = Ledger(root / ".restored" / "ledger.sqlite3", readonly=True)
+    try:
+        ledger = Ledger(root / ".restored" / "ledger.sqlite3", readonly=True)
+    except ConfigError:  # it is being made
+        return 0
     try:
         return len(ledger.in_state("leased"))
     finally:

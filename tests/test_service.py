@@ -14,12 +14,13 @@ import pytest
 from fakes import everything_below
 from PIL import Image
 
-from daemon.errors import BusyError
+from daemon.errors import BusyError, ConfigError
 from daemon.executors import EXECUTORS
 from daemon.ledger import Ledger
 from daemon.premises import only_daemon
+from daemon.retrying import retry_failed
 from daemon.service import Service, Tally
-from daemon.stationing import make_station, opened
+from daemon.stationing import known_recipes, make_station, opened
 
 PATIENT = {"settle_s": 0, "retry_s": 0, "min_free_mb": 0, "arriving_s": 0, "drain_s": 1}
 
@@ -141,7 +142,10 @@ def test_sigterm_drains_and_leaves_nothing_leased(root: Path) -> None:
     station, settings = opened(root)
 
     def leased() -> bool:
-        ledger = Ledger(station.ledger, readonly=True)
+        try:
+            ledger = Ledger(station.ledger, readonly=True)
+        except ConfigError:  # it is being made
+            return False
         try:
             return bool(ledger.in_state("leased"))
         finally:
@@ -352,3 +356,21 @@ def test_a_crash_at_any_point_loses_nothing_and_doubles_nothing(
     with sqlite3.connect(root / ".restored/ledger.sqlite3") as db:
         states = dict(db.execute("SELECT state, count(*) FROM job GROUP BY state").fetchall())
     assert set(states) == {"done", "failed"}
+
+
+def test_retry_takes_failed_originals_again_even_where_they_were_left(root: Path) -> None:
+    set_up(root, originals="leave")
+    drop(root, "denoise/broken.png")
+    assert once(root) == Tally(failed=1)
+    assert once(root) == Tally()
+    station, settings = opened(root)
+    retry_failed(station, settings, known_recipes(station), [])
+    assert once(root) == Tally(failed=1)
+    set_up(root)
+    (root / "inbox/denoise/broken.png").unlink()
+    drop(root, "denoise/1/broken.png")
+    assert once(root).failed == 1
+    station, settings = opened(root)
+    retry_failed(station, settings, known_recipes(station), [])
+    assert once(root).failed == 1
+    assert [n for n in everything_below(root / "failed") if n.endswith("1/broken.png")]
