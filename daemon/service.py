@@ -221,6 +221,9 @@ class Service:
         self._forget(fences)
 
     def _admit(self, now: float, *, at_once: bool) -> None:
+        for path in take_requests(self._station):
+            self._ledger.unsee([path])
+            self._inbox.hint(path)
         arrivals = self._inbox.settled(time.monotonic(), _ADMIT, at_once=at_once)
         decision = self._intake.consider(self._admission.unseen(arrivals), time.monotonic())
         for path in decision.again:
@@ -265,9 +268,6 @@ class Service:
         if [(n.path, n.what) for n in notices] != [(n.path, n.what) for n in self._notices]:
             self._ledger.set_notices(notices)
             self._notices = notices
-        for path in take_requests(self._station):
-            self._ledger.unsee([path])
-            self._inbox.hint(path)
         if self._progress is not None:
             self._progress(self._ledger.counts())
 
