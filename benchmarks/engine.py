@@ -18,12 +18,15 @@ from pathlib import Path
 
 from measuring import Row, rows_as_markdown, sources, write_orders
 
+from daemon.executors.openmp import tame_openmp
+
 MODULES = ("sharing", "admission", "latency")
 
 
 def main(arguments: Sequence[str]) -> None:
     """Measure what is asked for and write it down."""
     wish = _parser().parse_args(arguments)
+    tame_openmp(wish.threads)  # for the engine and for the loop, before torch is imported
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="restored-benchmark-") as folder:
         place = Path(folder)
@@ -32,19 +35,26 @@ def main(arguments: Sequence[str]) -> None:
 
             for size_px, count in ((512, wish.large), (96, wish.small)):
                 orders = write_orders(place / str(size_px), sources(), size_px, count)
-                rows += measure_sharing(orders, size_px, wish.threads, wish.loop_share)
+                _add(rows, measure_sharing(orders, size_px, wish.threads, wish.loop_share))
         if "admission" in wish.parts:
             from stations import measure_admission
 
-            rows += measure_admission(place / "admission", wish.inbox)
+            _add(rows, measure_admission(place / "admission", wish.inbox))
         if "latency" in wish.parts:
             from stations import measure_latency
 
-            rows += measure_latency(place / "latency", sources(), wish.drops)
+            _add(rows, measure_latency(place / "latency", sources(), wish.drops))
     table = rows_as_markdown(rows)
     print(table)
     command = shlex.join(["python", "benchmarks/engine.py", *arguments])
     wish.out.write_text(_page(table, command, wish.remark), encoding="utf-8")
+
+
+def _add(rows: list[Row], measured: Sequence[Row]) -> None:
+    """Keep the rows, and show them at once: the whole takes long."""
+    for row in measured:
+        print(f"{row.what}: {row.measured}", flush=True)
+    rows += measured
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import median
 
 import torch
-from measuring import Row, with_staging
+from measuring import RECIPES, Row, with_staging
 
 from daemon.craft import real_craft
 from daemon.device import Pass
@@ -21,7 +21,8 @@ def measure_sharing(
 ) -> list[Row]:
     """Rows (a), (b) and (e) for photographs of one size."""
     seconds, passes, reports = _by_engine(with_staging(orders, "engine"), threads)
-    first = orders[: max(4, round(loop_share * len(orders)))]
+    whole = len(RECIPES)  # every recipe as often as in the whole
+    first = orders[: whole * max(1, round(loop_share * len(orders) / whole))]
     loop_s = _by_loop(with_staging(first, "loop"), threads)
     device_s = sum(one.seconds for one in passes)
     engine_rate, loop_rate = len(orders) / seconds, len(first) / loop_s

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from daemon.errors import RestoredError
+from daemon.executors.openmp import tame_openmp
 from daemon.job import Compute, Order, WorkerReady
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def work(
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, signal.SIG_IGN)
     _die_with(parent)
-    _tame_threads(compute)
+    tame_openmp(compute.threads)
     try:
         from daemon.engine import Engine
         from daemon.models import MODELS
@@ -109,10 +110,3 @@ def _die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
-
-
-def _tame_threads(compute: Compute) -> None:
-    """Let idle OpenMP threads sleep: the cores also decode, encode and run generators."""
-    if compute.threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(compute.threads)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
