@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from daemon.errors import PhotoError
 from daemon.files import shown
 from daemon.ignored import ignored
-from daemon.pairs import Pair, by_name, half_of, of_folder, side_of
+from daemon.pairs import Pair, by_name, half_of, of_folder, side_of, stem_of
 from daemon.photo import Limits, read_header
 from daemon.recipe import Recipe
 from daemon.routing import Route, is_below_recipe, named_recipe, route_by_match, route_to
@@ -77,7 +77,7 @@ class Sorting:
         self._photos_called: dict[str, list[str]] = {}
         for name in folder.held:
             if side_of(name) is None:
-                for called in {name, PurePath(name).stem}:
+                for called in {name, stem_of(name)}:
                     self._photos_called.setdefault(called, []).append(name)
 
     def claims(self) -> list[Claim]:
@@ -93,11 +93,11 @@ class Sorting:
                 continue
             recipe = route.recipe
             if route.refusal and (recipe is None or recipe.photos > 1):
-                self._claim((name,), recipe, PurePath(name).stem, refusal=route.refusal)
+                self._claim((name,), recipe, stem_of(name), refusal=route.refusal)
             elif recipe is not None and recipe.photos > 1:
                 pairs.setdefault(recipe.name, []).append(name)
             elif recipe is not None:
-                self._claim_with_sides((name,), recipe, PurePath(name).stem, route.refusal)
+                self._claim_with_sides((name,), recipe, stem_of(name), route.refusal)
         for recipe_name, names in pairs.items():
             self._pair_up(names, self._recipes[recipe_name])
         return self._claims
@@ -164,9 +164,11 @@ class Sorting:
 
     def _pair_up(self, names: list[str], recipe: Recipe) -> None:
         """Claim what pairs there are among photographs of one folder; the others wait."""
+        paired: set[str] = set()
         for pair in by_name(names):
             self._claim_with_sides((pair.first, pair.second), recipe, pair.stem)
-            names = [name for name in names if name not in (pair.first, pair.second)]
+            paired |= {pair.first, pair.second}
+        names = [name for name in names if name not in paired]
         for name in names:
             half = half_of(name)
             said = f"{shown(half.other)} with any suffix" if half else _WHAT_PAIRS_ARE
@@ -231,7 +233,7 @@ class Sorting:
             sides = [(side, n) for n in sorted(names) if (side := side_of(n)) is not None]
             self._sides_on_disk = dict(reversed(sides))
         known = self._sides_on_disk
-        return known.get((PurePath(photo).stem, role)) or known.get((photo, role))
+        return known.get((stem_of(photo), role)) or known.get((photo, role))
 
     def _arriving(self) -> str | None:
         """Name of a file in the folder that has not settled yet."""

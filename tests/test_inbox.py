@@ -197,6 +197,20 @@ def test_a_file_that_vanishes_before_it_settles_is_no_arrival(
     assert inbox.unsettled() == 0
 
 
+def test_a_file_that_was_away_during_a_scan_arrives_again(
+    tmp_path: Path, make: Make, clock: Clock
+) -> None:
+    inbox = make(folder_at(tmp_path / "in"))
+    path = write(tmp_path / "in/a.jpg")
+    after(inbox, clock, 0)
+    assert after(inbox, clock, 2) == ["a.jpg"]
+    path.rename(tmp_path / "a.jpg")
+    assert after(inbox, clock, 60) == []
+    (tmp_path / "a.jpg").rename(path)
+    assert after(inbox, clock, 60) == []
+    assert after(inbox, clock, 2) == ["a.jpg"]
+
+
 def test_an_empty_file_is_not_ready_until_it_has_content(
     tmp_path: Path, make: Make, clock: Clock
 ) -> None:
