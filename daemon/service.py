@@ -88,6 +88,7 @@ class Service:
         self._executor: Executor | None = None
         self._stopping: threading.Thread | None = None
         self._full = False
+        self._open_for_work = True
         self._done = self._failed = 0
         self._noticed_at = 0.0
         self._notices: tuple[Notice, ...] = ()
@@ -158,7 +159,8 @@ class Service:
         try:
             self._handle(reports, now)
             reports = []
-            if self._may_work():
+            self._open_for_work = self._may_work()
+            if self._open_for_work:
                 self._admit(now, at_once=at_once)
                 self._lease(now)
             self._tell(now)
@@ -171,7 +173,8 @@ class Service:
 
     def _wait(self) -> list[Report]:
         """Sleep until there is something to do, and take all of it."""
-        wait_s = min(_TURN_S, self._inbox.next_due_s(time.monotonic()))
+        due_s = self._inbox.next_due_s(time.monotonic()) if self._open_for_work else _TURN_S
+        wait_s = min(_TURN_S, due_s)
         reports: list[Report] = []
         with contextlib.suppress(queue.Empty):
             item = self._mailbox.get(timeout=max(0.0, wait_s))
