@@ -39,6 +39,7 @@ _LEVELS = 127.5
 _ESTIMATE_PX = 1024
 _CHROMA_DRAW = 2**20
 _SMALLEST_PX = 16
+_SMALLEST_LEVEL = 0.05
 
 
 def denoise(pictures: tuple[Picture, ...], params: Denoise, noise: Noise) -> Asking[Restoration]:
@@ -72,7 +73,7 @@ def noise_level(pixels: NDArray[np.generic]) -> float:
 
     Args:
         pixels: (H, W, 3), uint8 or uint16. Of large pictures the median of nine parts counts;
-            pictures under 16 px give 0.
+            pictures under 16 px give 0, as do those whose details are rounding errors.
     """
     height, width = pixels.shape[:2]
     if min(height, width) < _SMALLEST_PX:
@@ -84,7 +85,8 @@ def noise_level(pixels: NDArray[np.generic]) -> float:
         for left in sorted({(width - min(width, side)) * k // 2 for k in range(3)}):
             part = pixels[top : top + side, left : left + side].astype(np.float32) * levels
             estimates.append(_estimate(part))
-    return float(np.nan_to_num(np.median(estimates)))
+    sigma = float(np.nan_to_num(np.median(estimates)))
+    return sigma if sigma > _SMALLEST_LEVEL else 0.0
 
 
 def _estimate(levels: NDArray[np.float32]) -> float:
