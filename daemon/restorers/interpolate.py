@@ -119,10 +119,21 @@ def _between(
     return [to_pixels(to_grey(x) if grey else x, np.uint8) for x in decoded]
 
 
+def blend(a: Tensor, b: Tensor, share: float) -> Tensor:
+    """The latent at a share of the way, (3, H, W): spherical about the mean colours.
+
+    The mean colours go straight: on the sphere they would overshoot. Measured half-way between
+    coffee() and chelsea(): mean level 106 as in both, 99 without; detail 8.1 levels a pixel, 3.1
+    without, 5.5 in a cross-fade.
+    """
+    mean_a, mean_b = a.mean((1, 2), keepdim=True), b.mean((1, 2), keepdim=True)
+    return slerp(a - mean_a, b - mean_b, share) + mean_a.lerp(mean_b, share)
+
+
 def _frame(
     latents: list[Tensor], share: float, start: float, steps: int, model: str
 ) -> Asking[Tensor]:
-    return decode(slerp(latents[0], latents[1], share), start, steps, model)
+    return decode(blend(latents[0], latents[1], share), start, steps, model)
 
 
 def _predictor(model: str) -> Predict:
