@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from daemon.call import Asking, Call
 from daemon.diffusion.pixels import to_grey, to_pixels, to_tensor
-from daemon.diffusion.tiling import BUCKETS, GRID, OVERLAP, Cut, cut, denoise_tiles
+from daemon.diffusion.tiling import BUCKETS, GRID, Cut, cut, denoise_tiles
 from daemon.diffusion.together import abreast, together
-from daemon.diffusion.windows import WINDOW, WINDOW_OVERLAP, Window, by_windows, cut_windows
+from daemon.diffusion.windows import WINDOW, Window, by_windows, cut_windows
 
 
 def shares(pieces: Cut) -> Tensor:
@@ -28,7 +28,7 @@ def shares(pieces: Cut) -> Tensor:
 @settings(deadline=None, max_examples=60)
 @given(length=st.integers(1, 12000))
 def test_tiles_cover_a_side_and_their_shares_sum_to_one(length: int) -> None:
-    for pieces, overlap in ((cut(length), OVERLAP), (cut_windows(length), WINDOW_OVERLAP)):
+    for pieces, overlap in ((cut(length), 80 + 32 + 80), (cut_windows(length), 80 + 128 + 80)):
         assert float((shares(pieces) - 1).abs().max()) < 1e-5
         assert all(start % GRID == 0 for start in pieces.starts)
         gaps = {b - a for a, b in zip(pieces.starts[:-1], pieces.starts[1:], strict=True)}

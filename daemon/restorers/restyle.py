@@ -82,12 +82,11 @@ def _restyled(
     """The picture's pixels at one strength."""
     if strength == 0:
         return picture.pixels
-    pixels = yield from by_windows(
-        picture.pixels, lambda window: _window(picture, mask, window, strength, params, noise)
+    return (
+        yield from by_windows(
+            picture.pixels, lambda window: _window(picture, mask, window, strength, params, noise)
+        )
     )
-    if mask is not None:
-        pixels = np.where(mask[:, :, None] > 0, pixels, picture.pixels)
-    return pixels
 
 
 def _window(
@@ -101,7 +100,8 @@ def _window(
     """Forward to the strength, back again; what the mask keeps is put back at every step.
 
     The kept part of x0 is the photograph, and so the kept part of x_t is the photograph with noise
-    of just the level that the rest has: the network sees the seam as it will be.
+    of just the level that the rest has: the network sees the seam as it will be. In the end
+    it is the photograph to the level.
     """
     original = to_tensor(window.of(picture.pixels))
     free = None if mask is None else torch.from_numpy(window.of(mask).copy())
