@@ -51,7 +51,7 @@ def main() -> None:
 def exit_code(arguments: list[str]) -> int:
     """Run a command; says what went wrong on stderr."""
     try:
-        result = app(arguments, prog_name="restored", standalone_mode=False)
+        result = app(_station_first(arguments), prog_name="restored", standalone_mode=False)
     except _CommandLineError as error:
         error.show(sys.stderr)
         return USAGE
@@ -71,6 +71,17 @@ def exit_code(arguments: list[str]) -> int:
         traceback.print_exc()
         return BUG
     return result if isinstance(result, int) else 0
+
+
+def _station_first(arguments: list[str]) -> list[str]:
+    """Let `--station DIR` stand before or behind the command, as people type it."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    for place, argument in enumerate(arguments[:end]):
+        width = 2 if argument == "--station" else 1
+        if width == 2 or argument.startswith("--station="):
+            rest = arguments[:place] + arguments[place + width :]
+            return arguments[place : place + width] + rest
+    return arguments
 
 
 def _say_version(asked: bool) -> None:

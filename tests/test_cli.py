@@ -106,3 +106,20 @@ def test_commands_that_only_look_import_nothing_heavy(station: Path, command: li
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("form", ["{} pause", "pause {}"])
+@pytest.mark.parametrize("option", [["--station", "DIR"], ["--station=DIR"]])
+def test_the_station_may_stand_before_or_behind_the_command(
+    tmp_path: Path, form: str, option: list[str]
+) -> None:
+    exit_code(["init", str(tmp_path / "s")])
+    words = form.format(" ".join(option)).replace("DIR", str(tmp_path / "s")).split()
+    assert exit_code(words) == 0
+    assert (tmp_path / "s" / ".restored" / "paused").exists()
+
+
+def test_behind_two_dashes_everything_is_a_file(tmp_path: Path) -> None:
+    exit_code(["init", str(tmp_path / "s")])
+    station = ["--station", str(tmp_path / "s")]
+    assert exit_code([*station, "retry", "--", "--station", "x"]) == 64
