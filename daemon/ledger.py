@@ -328,12 +328,6 @@ class Ledger:
         ).fetchone()[0]
         return int(count)
 
-    def next_ready_at(self) -> float | None:
-        """UTC seconds at which the earliest queued job may be leased, None without any."""
-        found = self._db.execute("SELECT min(not_before) FROM job WHERE state = 'queued'")
-        at = found.fetchone()[0]
-        return None if at is None else float(at)
-
     def set_notices(self, notices: Sequence[Notice]) -> None:
         """Replace what `status` tells of files that wait in an inbox."""
         with self._commit() as db:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from daemon.files import shown
 from daemon.ledger import Ledger
 from daemon.retrying import REASON
 from daemon.station import Station
@@ -22,7 +23,7 @@ _FAILURES_SHOWN = 10
 def read_status(station: Station) -> dict[str, Any]:
     """Counts by recipe, failures, notices, rate (jobs an hour) and time left (s, or None)."""
     found: dict[str, Any] = {
-        "station": _shown(station.root),
+        "station": shown(station.root),
         "paused": station.paused.exists(),
         "recipes": [],
         "failures": [],
@@ -55,11 +56,11 @@ def read_status(station: Station) -> dict[str, Any]:
             for count in counts
         ]
         found["failures"] = [
-            {"path": _shown(f.path), "recipe": f.recipe, "reason": f.reason, "at": f.at}
+            {"path": shown(f.path), "recipe": f.recipe, "reason": f.reason, "at": f.at}
             for f in sorted(standing.values(), key=lambda f: -f.at)[:_FAILURES_SHOWN]
         ]
         found["notices"] = [
-            {"path": _shown(n.path), "what": n.what, "since": n.since} for n in ledger.notices()
+            {"path": shown(n.path), "what": n.what, "since": n.since} for n in ledger.notices()
         ]
     finally:
         ledger.close()
@@ -83,7 +84,3 @@ def show(found: dict[str, Any], out: Console) -> None:
 
 def _stands(path: Path) -> bool:
     return bool(path.name) and path.with_name(path.name + REASON).exists()
-
-
-def _shown(path: Path) -> str:
-    return bytes(path).decode("utf-8", "backslashreplace")

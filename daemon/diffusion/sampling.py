@@ -43,22 +43,6 @@ def eps_of(x_t: Tensor, x0: Tensor, t: float) -> Tensor:
     return (x_t - math.cos(t) * x0) / math.sin(t)
 
 
-def v_of(x_t: Tensor, x0: Tensor, t: float) -> Tensor:
-    """The velocity dx/dt = cos(t) eps - sin(t) x0 at x_t; arguments as `eps_of`."""
-    return math.cos(t) * eps_of(x_t, x0, t) - math.sin(t) * x0
-
-
-def turn(x_t: Tensor, v: Tensor, angle: float) -> Tensor:
-    """Follow a velocity by an angle (negative: towards the clean picture).
-
-    x_s = cos(s - t) x_t + sin(s - t) v, the DDIM step of the angle form. It is exact where x0 and
-    eps do not change on the way, and it may lead either up or down in noise.
-
-    Source: DDIM, arXiv:2010.02502, eq. 12 with eta = 0.
-    """
-    return math.cos(angle) * x_t + math.sin(angle) * v
-
-
 def ddim_step(
     x_t: Tensor, x0: Tensor, t: float, s: float, eta: float = 0.0, noise: Tensor | None = None
 ) -> Tensor:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from daemon.errors import CannotWriteError, PhotoError, RestoredError, TruncatedError
+from daemon.files import shown
 from daemon.photo.ending import ends_early
 from daemon.photo.picture import Header, Limits
 
@@ -99,11 +100,6 @@ def verify_file(path: Path, width: int, height: int) -> None:
             f"{called}: decodes to {size[0]}x{size[1]} pixels, expected {width}x{height}; "
             "the disk or its file system is not to be trusted"
         )
-
-
-def shown(name: str | Path) -> str:
-    """A file name that can be printed and put into JSON; undecodable bytes are escaped."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def open_image(file: BinaryIO) -> ImageFile:
