@@ -5,7 +5,6 @@ step is recorded in the ledger before the next is done on disk.
 """
 
 import contextlib
-import errno
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import structlog
 
 from daemon import outbox
 from daemon.admission import named
-from daemon.files import shown
+from daemon.files import NO_SPACE, shown
 from daemon.job import Failed, Job, Outcome, Rejected, Restored
 from daemon.ledger import ClaimedFile, Entry, Ledger
 from daemon.outbox import Access, Publication
@@ -25,7 +24,6 @@ from daemon.station import Station
 
 _log = structlog.get_logger()
 _AGAIN = "mend what is named, then `restored retry`, or drop it in again"
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -217,7 +215,7 @@ class Delivery:
     def _not_published(self, entry: Entry, error: OSError) -> bool:
         """Wait and try again, with a limit unless the disk is full; says whether it is."""
         _log.warning("not_published", job=entry.row, photo=_photo(entry), why=str(error))
-        if error.errno in _NO_SPACE:
+        if error.errno in NO_SPACE:
             return True
         self._ledger.count_attempt(entry.row)
         if entry.attempts + 1 >= self._patience.attempts:

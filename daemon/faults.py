@@ -8,9 +8,9 @@ import errno
 import traceback
 
 from daemon.errors import PassingError, PhotoError, RestoredError, TruncatedError
+from daemon.files import NO_SPACE
 from daemon.job import Failed, Outcome, Rejected
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
@@ -26,7 +26,7 @@ def outcome_of(fence: int, error: BaseException) -> Outcome:
     if is_out_of_memory(error):
         return Failed(fence, f"out of memory: {error}", passing=True)
     if isinstance(error, OSError):
-        return Failed(fence, str(error), passing=True, no_space=error.errno in _NO_SPACE)
+        return Failed(fence, str(error), passing=True, no_space=error.errno in NO_SPACE)
     if isinstance(error, PassingError):
         return Failed(fence, str(error), passing=True)
     if isinstance(error, RestoredError):

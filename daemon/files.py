@@ -14,6 +14,9 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+"""How the system says that a disk or a quota is full."""
+
 NAME_MAX = 255
 """Bytes a file name may have on every file system in common use."""
 

@@ -6,7 +6,6 @@ happens.
 """
 
 import contextlib
-import errno
 import queue
 import shutil
 import signal
@@ -23,7 +22,7 @@ from daemon.admission import Admission
 from daemon.delivery import Delivery, Patience
 from daemon.errors import ConfigError
 from daemon.executors import Executor, make_executor
-from daemon.files import shown
+from daemon.files import NO_SPACE, shown
 from daemon.inbox import Inbox
 from daemon.intake import Intake
 from daemon.job import HandedBack, Job, Order, Outcome, Report, WorkerDied, WorkerReady
@@ -324,7 +323,7 @@ class Service:
 def _is_no_space(error: Exception) -> bool:
     if isinstance(error, sqlite3.Error):
         return error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, OSError) and error.errno in NO_SPACE
 
 
 @contextlib.contextmanager
