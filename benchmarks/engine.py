@@ -18,7 +18,7 @@ from pathlib import Path
 
 from measuring import Row, rows_as_markdown, sources, write_orders
 
-from daemon.executors.openmp import tame_openmp
+from daemon.executors.tuning import tune_process
 
 MODULES = ("sharing", "admission", "latency")
 
@@ -26,7 +26,7 @@ MODULES = ("sharing", "admission", "latency")
 def main(arguments: Sequence[str]) -> None:
     """Measure what is asked for and write it down."""
     wish = _parser().parse_args(arguments)
-    tame_openmp(wish.threads)  # for the engine and for the loop, before torch is imported
+    tune_process(wish.threads)  # as the worker does, before torch is imported
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="restored-benchmark-") as folder:
         place = Path(folder)
@@ -90,9 +90,10 @@ def _page(table: str, command: str, remark: str) -> str:
         "and writing of the photographs included. Where the CPU is the device, decoding, encoding "
         "and the arithmetic between the evaluations take their time from the network's. The plain "
         "loop reads, restores and writes one photograph after the other, one tile at a time, with "
-        "the same model and functions; it does the first part of the same photographs. Drop to "
-        "result is from the rename into the inbox to the record beside the result, less the "
-        "time of the network, with `settle_s` at its default.\n"
+        "the same model and functions, in a process where OpenMP and malloc are as they come; it "
+        "does the first part of the same photographs. Drop to result is from the rename into the "
+        "inbox to the record beside the result, less the time of the network, with `settle_s` at "
+        "its default.\n"
     )
 
 

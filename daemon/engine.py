@@ -13,15 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-import torch
-
 from daemon.budget import Budget
 from daemon.course import Asked, Course, Done, Raised, Step, Written
 from daemon.craft import Craft, Finished, real_craft
 from daemon.device import Device, Pass
 from daemon.faults import is_out_of_memory, outcome_of
 from daemon.groups import Ask, Groups
-from daemon.hardware import core_count, memory_budget, pass_pixels, pick_device
+from daemon.hardware import core_count, memory_budget, pass_pixels, pick_device, use_threads
 from daemon.job import Compute, HandedBack, Order, Report
 
 LINGER_S = 0.02
@@ -108,8 +106,8 @@ class Engine:
         Raises:
             DeviceError: The device is lost; every order has been reported.
         """
-        torch.set_num_threads(self._threads)
-        single = partial(torch.set_num_threads, 1)
+        use_threads(self._threads)
+        single = partial(use_threads, 1)
         with (
             ThreadPoolExecutor(max(2, self._threads), "generator", single) as self._generators,
             ThreadPoolExecutor(max(2, self._threads), "file", single) as self._files,

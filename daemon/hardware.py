@@ -51,6 +51,16 @@ def core_count() -> int:
     return os.cpu_count() or 1
 
 
+def use_threads(count: int) -> None:
+    """Let the operations of the calling thread use so many cores; other threads keep theirs.
+
+    Asking for the number makes it stick: at its first operation a thread takes over whatever number
+    was set last, in any thread.
+    """
+    torch.set_num_threads(count)
+    torch.get_num_threads()
+
+
 def memory_budget() -> int:
     """Bytes that photographs in flight may take: half of what is free, also inside a container."""
     free = [value for value in (_free_in_machine(), _free_in_cgroup()) if value is not None]

@@ -2,6 +2,7 @@
 
 import errno
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -20,6 +21,7 @@ from engine_fakes import (
     running,
     write,
 )
+from torch import Tensor
 
 from daemon.call import Asking, Call
 from daemon.device import Pass
@@ -326,3 +328,24 @@ def test_a_lost_device_fails_what_is_in_flight_for_now_and_ends_the_run(tmp_path
     report = heard.of(1)
     assert isinstance(report, Failed)
     assert report.passing
+
+
+def test_the_network_keeps_its_threads_whatever_the_threads_beside_it_have(tmp_path: Path) -> None:
+    seen: dict[str, set[int]] = {"model": set(), "generator": set()}
+
+    class Counting(ToyModel):
+        def predict(self, calls: Sequence[Call]) -> list[Tensor]:
+            answers = super().predict(calls)
+            seen["model"].add(torch.get_num_threads())
+            return answers
+
+    def counting(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[ToyResult]:
+        seen["generator"].add(torch.get_num_threads())
+        return (yield from restore(recipe, pictures, seed))
+
+    parts = craft(Counting(), restore=counting)
+    with running(parts, compute=Compute(threads=3)) as (engine, heard):
+        for fence in range(4):
+            engine.submit(order(fence, tmp_path, steps=3))
+        heard.until(lambda: len(heard.reports) == 4)
+    assert seen == {"model": {3}, "generator": {1}}

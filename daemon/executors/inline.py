@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from daemon.executors.openmp import tame_openmp
+from daemon.executors.tuning import tune_process
 from daemon.job import Compute, Order, Report, WorkerReady
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class InlineExecutor:
         Raises:
             DeviceError: The device that is asked for is not there.
         """
-        tame_openmp(self._compute.threads)
+        tune_process(self._compute.threads)
         from daemon.engine import Engine
 
         self._engine = Engine(self._compute, self._report)

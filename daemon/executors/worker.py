@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from daemon.errors import RestoredError
-from daemon.executors.openmp import tame_openmp
+from daemon.executors.tuning import tune_process
 from daemon.job import Compute, Order, WorkerReady
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def work(
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, signal.SIG_IGN)
     _die_with(parent)
-    tame_openmp(compute.threads)
+    tune_process(compute.threads)
     try:
         from daemon.engine import Engine
         from daemon.models import MODELS
