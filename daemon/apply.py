@@ -34,7 +34,7 @@ from daemon.job import (
 from daemon.ledger import ClaimedFile
 from daemon.models import model_digest
 from daemon.photo import Limits, Metadata, Photo
-from daemon.recipe import SHIPPED, Recipe, load_recipes, read_recipe, recipe_named
+from daemon.recipe import Recipe
 from daemon.record import describe
 
 _FORMATS = {
@@ -86,17 +86,6 @@ class _Task:
     inputs: tuple[ClaimedFile, ...]
     job: Job
     target: Path
-
-
-def recipe_for(reference: str, folders: Sequence[Path] = (SHIPPED,)) -> Recipe:
-    """The recipe of a name, or in a TOML file.
-
-    Raises:
-        ConfigError: There is none, or it is wrong.
-    """
-    if reference.endswith(".toml"):
-        return read_recipe(Path(reference))
-    return recipe_named(reference, load_recipes(folders))
 
 
 def apply(

@@ -6,6 +6,7 @@ or Pillow are imported inside the commands that need them, so that the others an
 
 import json
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -18,11 +19,11 @@ from rich.progress import Progress
 from daemon import __version__
 from daemon.errors import ConfigError, RestoredError, UsageError
 from daemon.files import shown
-from daemon.recipe import SHIPPED, load_recipes, recipe_named, schema
+from daemon.recipe import recipe_named, schema
 from daemon.retrying import retry_failed
 from daemon.settings import STATION_VARIABLE, load_settings
 from daemon.station import Station
-from daemon.stationing import found_station, known_recipes, make_station, opened
+from daemon.stationing import found_station, known_recipes, make_station, opened, recipe_for
 
 app = typer.Typer(
     name="restored",
@@ -36,7 +37,7 @@ app = typer.Typer(
 )
 out = Console(highlight=False, soft_wrap=True)
 
-USAGE, BUG, INTERRUPTED = 64, 70, 130
+USAGE, BUG, INTERRUPTED, TERMINATED = 64, 70, 130, 143
 SOME_FAILED = 65
 
 # typer carries its own click from 0.20 on, so that the class is only found through typer's.
@@ -45,6 +46,8 @@ _CommandLineError: Any = typer.BadParameter.__mro__[1]
 
 def main() -> None:
     """Run a command and exit with its code."""
+    # A command that is told to end cleans up behind itself; the service drains instead.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))
     sys.exit(exit_code(sys.argv[1:]))
 
 
@@ -142,9 +145,7 @@ def recipes(
     if as_schema:
         print(json.dumps(schema(), indent=2))
         return
-    known = (
-        load_recipes([SHIPPED]) if context.obj is None else known_recipes(opened(context.obj)[0])
-    )
+    known = known_recipes(None if context.obj is None else opened(context.obj)[0])
     if name is not None:
         print(recipe_named(name, known).model_dump_json(indent=2))
         return
@@ -235,13 +236,12 @@ def apply(
 
     Example: `restored apply denoise holiday/*.jpg -o restored/`
     """
-    from daemon.apply import Wish, recipe_for
+    from daemon.apply import Wish
     from daemon.apply import apply as restore
     from daemon.premises import compute_of
 
     station, settings = (None, load_settings()) if context.obj is None else opened(context.obj)
-    folders = (SHIPPED,) if station is None else (SHIPPED, station.recipes)
-    chosen = recipe_for(recipe, folders)
+    chosen = recipe_for(recipe, station)
     failed = 0
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(chosen.name, total=max(1, len(inputs) // chosen.photos))

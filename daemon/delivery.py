@@ -246,7 +246,7 @@ class Delivery:
         ended: list[tuple[int, Path | None]] = []
         for entry in entries:
             why = {
-                "photo": shown(entry.claim.files[0].relative),
+                "photos": [shown(file.relative) for file in entry.claim.photos],
                 "recipe": entry.recipe,
                 "why": entry.reason,
                 "what_to_do": _AGAIN,

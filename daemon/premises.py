@@ -18,6 +18,7 @@ from daemon.outbox import Access
 from daemon.photo import Limits
 from daemon.settings import Settings
 from daemon.station import InboxFolder, Station
+from daemon.stationing import group_id
 
 
 def prepare(station: Station, settings: Settings) -> Access:
@@ -32,7 +33,7 @@ def prepare(station: Station, settings: Settings) -> Access:
             f"{shown(station.state)}: the ledger may not lie on network storage; "
             f"set state_dir in {shown(station.settings_file)} to a local folder"
         )
-    access = Access(int(settings.file_mode, 8), _group_id(settings.group))
+    access = Access(int(settings.file_mode, 8), group_id(settings))
     for folder in (station.work, station.staged, station.logs, station.outbox):
         make_folder(folder, access.group)
     if access.group is not None:
@@ -103,17 +104,6 @@ def only_daemon(station: Station) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
-
-
-def _group_id(name: str | None) -> int | None:
-    if name is None:
-        return None
-    import grp  # not on every system
-
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError as error:
-        raise ConfigError(f"restored.toml: group is {name!r}, which this system lacks") from error
 
 
 def compute_of(settings: Settings) -> Compute:

@@ -9,7 +9,8 @@ import os
 from pathlib import Path
 
 from daemon.errors import CannotWriteError, ConfigError
-from daemon.recipe import SHIPPED, Recipe, load_recipes
+from daemon.files import make_folder
+from daemon.recipe import SHIPPED, Recipe, load_recipes, read_recipe, recipe_named
 from daemon.settings import Settings, load_settings
 from daemon.station import Station
 
@@ -35,22 +36,23 @@ def make_station(root: Path) -> Station:
     """Make what is missing of a station; what is there stays as it is.
 
     Raises:
+        ConfigError: The settings are wrong.
         CannotWriteError: A file is in the way, or the file system refuses.
     """
-    station = Station(root, root / ".restored")
+    station, settings = opened(root)
+    group = group_id(settings)
+    os.umask(int(settings.umask, 8))
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root, group)
         if not station.settings_file.exists():
             station.settings_file.write_text(_TEMPLATE)
-        station, settings = opened(root)
-        os.umask(int(settings.umask, 8))
         names = [recipe.name for recipe in known_recipes(station)]
         for folder in (
             *(station.inbox / name for name in names),
             *(station.outbox, station.failed, station.archive, station.recipes, station.logs),
             *(station.work, station.staged),
         ):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder, group)
         mark = station.state / "station.json"
         if not mark.exists():
             mark.write_text(json.dumps({"format": 1}) + "\n")
@@ -82,6 +84,39 @@ def found_station(root: Path) -> Station:
     return station
 
 
-def known_recipes(station: Station) -> tuple[Recipe, ...]:
-    """The shipped recipes and the station's own, which replace namesakes."""
-    return load_recipes([SHIPPED, station.recipes])
+def group_id(settings: Settings) -> int | None:
+    """The group that shall share the station, if the settings name one.
+
+    Raises:
+        ConfigError: This system has no such group.
+    """
+    if settings.group is None:
+        return None
+    import grp  # not on every system
+
+    try:
+        return grp.getgrnam(settings.group).gr_gid
+    except KeyError as error:
+        raise ConfigError(
+            f"restored.toml: group is {settings.group!r}, which this system lacks"
+        ) from error
+
+
+def known_recipes(station: Station | None) -> tuple[Recipe, ...]:
+    """The shipped recipes and the station's own, which replace namesakes.
+
+    Raises:
+        ConfigError: A recipe is wrong.
+    """
+    return load_recipes([SHIPPED] if station is None else [SHIPPED, station.recipes])
+
+
+def recipe_for(reference: str, station: Station | None = None) -> Recipe:
+    """The recipe of a name, or in a TOML file.
+
+    Raises:
+        ConfigError: There is none, or it is wrong.
+    """
+    if reference.endswith(".toml"):
+        return read_recipe(Path(reference))
+    return recipe_named(reference, known_recipes(station))

@@ -5,12 +5,13 @@ import pytest
 from fakes import everything_below
 from PIL import Image
 
-from daemon.apply import Applied, Wish, apply, recipe_for
+from daemon.apply import Applied, Wish, apply
 from daemon.cli import exit_code
 from daemon.errors import CannotWriteError, ConfigError, UsageError
 from daemon.executors import EXECUTORS
 from daemon.job import Compute
 from daemon.photo import Limits
+from daemon.stationing import recipe_for
 
 COMPUTE = Compute(limits=Limits())
 

@@ -248,3 +248,15 @@ def test_a_full_disk_stops_the_intake_and_freeing_it_lets_work_go_on(small_disk:
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == 0
     assert_whole(root, originals)
+
+
+def test_apply_that_is_told_to_end_leaves_nothing_behind(tmp_path: Path) -> None:
+    before = tmp_path / "before.png"
+    photograph(480).resize((1920, 1920)).save(before)
+    (tmp_path / "out").mkdir()
+    command = [str(RESTORED), "apply", "denoise", str(before), "-o", str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        wait_for(lambda: any((tmp_path / "out").iterdir()), "the scratch folder")
+        process.terminate()
+        assert process.wait(DEADLINE_S) == 143
+    assert list((tmp_path / "out").iterdir()) == []

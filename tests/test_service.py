@@ -109,6 +109,15 @@ def test_bad_photographs_end_in_failed_with_their_reason_and_disturb_nobody(root
     no_leftovers(root)
 
 
+def test_the_reason_of_a_failed_pair_names_both_photographs(root: Path) -> None:
+    drop(root, "interpolate/broken_a.png")
+    drop(root, "interpolate/broken_b.png")
+    assert once(root).failed == 1
+    (reason,) = (root / "failed").rglob("*.error.json")
+    named = json.loads(reason.read_text())["photos"]
+    assert named == ["interpolate/broken_a.png", "interpolate/broken_b.png"]
+
+
 def test_a_passing_fault_is_tried_again_and_in_the_end_fails(root: Path) -> None:
     set_up(root, attempts=3)
     drop(root, "denoise/passing.png")

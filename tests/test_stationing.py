@@ -1,0 +1,28 @@
+import grp
+import os
+from pathlib import Path
+
+import pytest
+
+from daemon.errors import ConfigError
+from daemon.stationing import make_station
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to any group")
+def test_folders_of_a_new_station_belong_to_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = next(one for one in grp.getgrall() if one.gr_gid not in (0, os.getegid()))
+    monkeypatch.setenv("RESTORED_GROUP", group.gr_name)
+    station = make_station(tmp_path / "station")
+    folders = [station.root, *(path for path in station.root.rglob("*") if path.is_dir())]
+    assert {path.stat().st_gid for path in folders} == {group.gr_gid}
+
+
+def test_an_unknown_group_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESTORED_GROUP", "no-such-group")
+    with pytest.raises(ConfigError, match="no-such-group"):
+        make_station(tmp_path / "station")
+    assert not (tmp_path / "station").exists()
