@@ -1,23 +1,20 @@
 """How fully the engine uses the device, against a plain loop; admission; drop to result.
 
-    python benchmarks/engine.py                    # in full: about an hour on two cores
-    python benchmarks/engine.py --large 8 --small 60 --inbox 2000 --drops 5   # a first look
+    python -m benchmarks.engine                    # in full: a quarter of an hour on two cores
+    python -m benchmarks.engine --large 8 --small 60 --inbox 2000 --drops 5   # a first look
 
 Comes in: photographs bundled with scikit-image. Goes out: a table, and the same in
 docs/benchmarks.md with the machine and the command.
 """
 
 import argparse
-import platform
 import shlex
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from measuring import Row, rows_as_markdown, sources, write_orders
-
+from benchmarks.measuring import Row, machine, rows_as_markdown, sources, write_orders
 from daemon.executors.tuning import tune_process
 
 MODULES = ("sharing", "admission", "latency")
@@ -31,22 +28,22 @@ def main(arguments: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="restored-benchmark-") as folder:
         place = Path(folder)
         if "sharing" in wish.parts:
-            from sharing import measure_sharing
+            from benchmarks.sharing import measure_sharing
 
             for size_px, count in ((512, wish.large), (96, wish.small)):
                 orders = write_orders(place / str(size_px), sources(), size_px, count)
                 _add(rows, measure_sharing(orders, size_px, wish.threads, wish.loop_share))
         if "admission" in wish.parts:
-            from stations import measure_admission
+            from benchmarks.stations import measure_admission
 
             _add(rows, measure_admission(place / "admission", wish.inbox))
         if "latency" in wish.parts:
-            from stations import measure_latency
+            from benchmarks.stations import measure_latency
 
             _add(rows, measure_latency(place / "latency", sources(), wish.drops))
     table = rows_as_markdown(rows)
     print(table)
-    command = shlex.join(["python", "benchmarks/engine.py", *arguments])
+    command = shlex.join(["python", "-m", "benchmarks.engine", *arguments])
     wish.out.write_text(_page(table, command, wish.remark), encoding="utf-8")
 
 
@@ -73,17 +70,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _page(table: str, command: str, remark: str) -> str:
-    import torch
-
-    from daemon.hardware import core_count, pick_device
-
-    device = pick_device("auto")
-    name = torch.cuda.get_device_name(0) if device.startswith("cuda") else _processor()
-    day = time.strftime("%Y-%m-%d", time.gmtime())
     return (
         "# Benchmarks\n\n"
-        f"Measured {day} with `{command}` on device {device} ({name}), {core_count()} cores, "
-        f"Python {platform.python_version()}, torch {torch.__version__}. {remark}\n\n"
+        f"Measured {machine(command)} {remark}\n\n"
         f"{table}\n\n"
         "Recipes are denoise, restyle, super-resolve x2 and colorize in turn, each with ten "
         "evaluations. The share is the time spent in forward passes over the wall time, reading "
@@ -95,15 +84,6 @@ def _page(table: str, command: str, remark: str) -> str:
         "inbox to the record beside the result, less the time of the network, with `settle_s` at "
         "its default.\n"
     )
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What the benchmarks share: photographs to work on, orders, rows of the table."""
 
+import platform
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,3 +92,27 @@ def with_staging(orders: Sequence[Order], name: str) -> list[Order]:
         staging.mkdir()
         fresh.append(Order(order.job, order.fence, staging))
     return fresh
+
+
+def machine(command: str) -> str:
+    """When, with which command and on what: the first sentence of a page of figures."""
+    import torch
+
+    from daemon.hardware import core_count, pick_device
+
+    device = pick_device("auto")
+    name = torch.cuda.get_device_name(0) if device.startswith("cuda") else _processor()
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    return (
+        f"{day} with `{command}` on device {device} ({name}), {core_count()} cores, "
+        f"Python {platform.python_version()}, torch {torch.__version__}."
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from statistics import median
 
 import torch
-from measuring import RECIPES, Row, with_staging
 
+from benchmarks.measuring import RECIPES, Row, with_staging
 from daemon.craft import real_craft
 from daemon.device import Pass
 from daemon.engine import Engine

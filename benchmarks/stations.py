@@ -13,10 +13,10 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from measuring import Row, crop
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.measuring import Row, crop
 from daemon.executors import EXECUTORS
 from daemon.job import Compute, HandedBack, Order, Report, WorkerReady
 from daemon.ledger import QueueCount

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from daemon.diffusion.pixels import to_grey
 from daemon.models.network import STRIDE, PhotoPrior
 from training.damage import jpeg
 from training.photos import Pixels, to_pixels, to_tensor
@@ -41,8 +42,15 @@ def colourfulness(pixels: Pixels) -> float:
 
 @torch.no_grad()
 def regress(network: PhotoPrior, example: Example) -> Pixels:
-    """The posterior mean given a condition alone."""
-    return _mean(network, torch.zeros_like(example.condition), math.pi / 2, example)
+    """The posterior mean given a condition alone.
+
+    What was grey stays grey, as it does in restored; a tint that users never see does not count.
+    """
+    mean = _mean(network, torch.zeros_like(example.condition), math.pi / 2, example)
+    damaged = to_pixels(example.condition)
+    if example.task[0] == 0 and (damaged == damaged[..., :1]).all():
+        return to_pixels(to_grey(to_tensor(mean)))
+    return mean
 
 
 @torch.no_grad()

