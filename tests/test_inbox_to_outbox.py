@@ -182,19 +182,30 @@ def test_kill_minus_nine_of_the_daemon_at_many_moments_loses_nothing(root: Path)
     assert_whole(root, originals)
 
 
+def kill_at_work(root: Path, process: subprocess.Popen[bytes]) -> None:
+    """Kill the worker while the ledger says that it has photographs in flight."""
+    killed = False
+
+    def try_once() -> bool:
+        nonlocal killed
+        worker = worker_of(process)
+        if worker is not None and leased(root):
+            os.kill(worker, signal.SIGSTOP)
+            time.sleep(0.3)  # what it has reported is recorded meanwhile
+            killed = leased(root) > 0
+            os.kill(worker, signal.SIGKILL if killed else signal.SIGCONT)
+        return killed
+
+    wait_for(try_once, "a worker at work")
+
+
 def test_kill_minus_nine_of_the_worker_loses_nothing(root: Path) -> None:
-    originals = {}
     with running(root) as process:
         for number in range(12):
-            name = f"denoise/{number}.png"
-            picture = photograph(64, 10 * number)
-            drop(root, name, picture)
-        wait_for(lambda: worker_of(process) is not None, "the worker")
+            drop(root, f"restyle/{number}.png", photograph(256, 10 * number))
         for count in (1, 4):
             wait_for(lambda c=count: len(records(root)) >= c, "results")  # type: ignore[misc]
-            worker = worker_of(process)
-            if worker is not None:
-                os.kill(worker, signal.SIGKILL)
+            kill_at_work(root, process)
         wait_for(lambda: len(records(root)) == 12, "all results")
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == 0
@@ -204,9 +215,11 @@ def test_kill_minus_nine_of_the_worker_loses_nothing(root: Path) -> None:
 
 
 def test_the_worker_does_not_outlive_a_killed_daemon(root: Path) -> None:
+    drop(root, "denoise/a.png", photograph(64))
     with running(root) as process:
-        wait_for(lambda: worker_of(process) is not None, "the worker")
+        wait_for(lambda: bool(records(root)), "a result, so that the worker waits for more")
         worker = worker_of(process)
+        assert worker is not None
         process.kill()
         wait_for(lambda: not Path(f"/proc/{worker}/maps").exists(), "the worker's end")
 
