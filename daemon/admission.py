@@ -33,11 +33,22 @@ class Admission:
         ledger: Ledger,
         limits: Limits,
         hint: Callable[[Path], None],
+        advanced: Callable[[], None],
     ) -> None:
+        """Take, hash and queue for one station.
+
+        Args:
+            station: Whose work folder receives the files.
+            ledger: Where they are recorded.
+            limits: What is refused.
+            hint: Is told of files that must be looked at again.
+            advanced: Is told of each file that was hashed; large ones on slow disks take a minute.
+        """
         self._station = station
         self._ledger = ledger
         self._limits = limits
         self._hint = hint
+        self._advanced = advanced
 
     def unseen(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
         """Leave out originals that stay in place and were taken before."""
@@ -137,11 +148,13 @@ class Admission:
     def _look(self, file: ClaimedFile) -> ClaimedFile:
         stat = file.path.stat()  # before the hash, so that a write meanwhile is noticed later
         header = read_header(file.path, self._limits) if file.role == "photo" else None
+        digest = digest_file(file.path)
+        self._advanced()
         return replace(
             file,
             size_bytes=stat.st_size,
             mtime_ns=stat.st_mtime_ns,
-            digest=digest_file(file.path),
+            digest=digest,
             header=header,
         )
 

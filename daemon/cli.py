@@ -263,10 +263,12 @@ def run(context: typer.Context) -> None:
     """
     from daemon.progress import watched
     from daemon.service import Service
+    from daemon.supervision import supervision_of
 
     station, settings = opened(_station(context).root)
+    supervision = supervision_of(os.environ, settings.stall_s)
     with watched() as progress:
-        Service(station, settings, progress=progress).run()
+        Service(station, settings, progress=progress, supervision=supervision).run()
 
 
 @app.command()

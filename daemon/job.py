@@ -174,7 +174,12 @@ class WorkerReady:
     device: str
 
 
-Report = Outcome | HandedBack | WorkerDied | WorkerReady
+@dataclass(frozen=True)
+class Advanced:
+    """The worker has answered a step of some order; told about once a second at most."""
+
+
+Report = Outcome | HandedBack | WorkerDied | WorkerReady | Advanced
 """What an executor reports to whoever gave it orders."""
 
 

@@ -25,7 +25,7 @@ from daemon.executors import Executor, make_executor
 from daemon.files import NO_SPACE, shown
 from daemon.inbox import Inbox
 from daemon.intake import Intake
-from daemon.job import HandedBack, Job, Order, Outcome, Report, WorkerDied, WorkerReady
+from daemon.job import Advanced, HandedBack, Job, Order, Outcome, Report, WorkerDied, WorkerReady
 from daemon.leasing import Leasing
 from daemon.ledger import QueueCount
 from daemon.premises import compute_of, inbox_folders, limits_of, only_daemon, open_ledger, prepare
@@ -33,11 +33,15 @@ from daemon.retrying import take_requests
 from daemon.settings import Settings
 from daemon.station import Notice, Station
 from daemon.stationing import known_recipes
+from daemon.supervision import Supervision
 
 _log = structlog.get_logger()
 
 _TURN_S = 1.0
 """Longest sleep of the loop, so that `pause` and a freed disk are noticed."""
+
+_GRACE_S = 30.0
+"""Beyond `drain_s`: to kill a worker that does not end and to publish what came in."""
 
 _ADMIT = 1024
 """Arrivals taken in one turn, so that results are published while a large inbox is admitted."""
@@ -68,6 +72,7 @@ class Service:
         *,
         executor: str = "process",
         progress: Callable[[tuple[QueueCount, ...]], None] | None = None,
+        supervision: Supervision | None = None,
     ) -> None:
         """Read the recipes and prepare; nothing on disk is touched yet.
 
@@ -76,12 +81,14 @@ class Service:
             settings: Its settings.
             executor: Name of an entry of EXECUTORS.
             progress: Called about once a second with how many jobs are where.
+            supervision: The service manager to report to.
         """
         self._station = station
         self._settings = settings
         self._recipes = known_recipes(station)
         self._executor_name = executor
         self._progress = progress
+        self._supervision = supervision or Supervision()
         self._mailbox: queue.SimpleQueue[Report | int | None] = queue.SimpleQueue()
         self._in_flight: dict[int, Order] = {}
         self._executor: Executor | None = None
@@ -126,7 +133,9 @@ class Service:
                 wake=lambda: self._mailbox.put(None),
             )
             self._intake = Intake(self._recipes, limits=limits, pair_wait_s=settings.pair_wait_s)
-            self._admission = Admission(station, self._ledger, limits, self._inbox.hint)
+            self._admission = Admission(
+                station, self._ledger, limits, self._inbox.hint, self._advanced
+            )
             patience = Patience(
                 settings.attempts, retry_s=settings.retry_s, arriving_s=settings.arriving_s
             )
@@ -152,8 +161,12 @@ class Service:
         self._count(self._delivery.finish(now).done, 0)
         self._delivery.discard_stale()
 
+    def _advanced(self) -> None:
+        self._supervision.advanced(time.monotonic(), working=bool(self._in_flight))
+
     def _turn(self, *, at_once: bool) -> None:
         reports = self._wait()
+        self._advanced()
         now = time.time()
         try:
             self._handle(reports, now)
@@ -196,9 +209,13 @@ class Service:
     def _handle(self, reports: Sequence[Report], now: float) -> None:
         outcomes: list[tuple[Job, Outcome]] = []
         for report in reports:
+            ready, died = isinstance(report, WorkerReady), isinstance(report, WorkerDied)
+            self._supervision.heard(time.monotonic(), ready=ready, died=died)
             match report:
                 case WorkerReady():
                     _log.info("worker_ready", device=report.device)
+                case Advanced():
+                    pass
                 case WorkerDied():
                     self._delivery.died(report.fences, report.reason)
                     self._forget(report.fences)
@@ -270,6 +287,11 @@ class Service:
         if [(n.path, n.what) for n in notices] != [(n.path, n.what) for n in self._notices]:
             self._ledger.set_notices(notices)
             self._notices = notices
+        state = "paused: " if self._station.paused.exists() else "disk full: " if self._full else ""
+        self._supervision.status(
+            f"{state}{len(self._in_flight)} in flight; since the start "
+            f"{self._done} restored, {self._failed} failed"
+        )
         if self._progress is not None:
             self._progress(self._ledger.counts())
 
@@ -281,18 +303,20 @@ class Service:
         return self._executor
 
     def _reload(self) -> None:
-        try:
-            self._recipes = known_recipes(self._station)
-        except ConfigError as error:
-            _log.error("recipes_not_reloaded", why=str(error), kept=len(self._recipes))
-            return
-        self._intake.set_recipes(self._recipes)
+        with self._supervision.reloading(time.monotonic()):
+            try:
+                self._recipes = known_recipes(self._station)
+            except ConfigError as error:
+                _log.error("recipes_not_reloaded", why=str(error), kept=len(self._recipes))
+                return
+            self._intake.set_recipes(self._recipes)
         _log.info("recipes_reloaded", recipes=len(self._recipes))
 
     def _stop(self) -> None:
         """Begin to drain: no intake, no leases, what is in flight may finish."""
         if self._stopping is None:
             _log.info("stopping", in_flight=len(self._in_flight), drain_s=self._settings.drain_s)
+            self._supervision.stopping(self._settings.drain_s + _GRACE_S)
             self._stopping = threading.Thread(target=self._stop_executor, daemon=True)
             self._stopping.start()
 

@@ -61,6 +61,8 @@ class Settings(BaseSettings):
         None, description="Where .restored lies; must be local if the station is on a network."
     )
 
+    logs_dir: Path | None = Field(None, description="Where the job log lies, if not in logs/.")
+
     # Photographs
     max_file_mb: float = Field(2000, gt=0)
     max_input_megapixels: float = Field(250, gt=0)
@@ -79,6 +81,9 @@ class Settings(BaseSettings):
     retry_s: float = Field(10, ge=0, description="First wait after a passing fault; it doubles.")
     min_free_mb: float = Field(200, ge=0, description="Intake waits while less is free.")
     drain_s: float = Field(20, ge=0, description="For work in flight when the daemon stops.")
+    stall_s: float = Field(
+        900, gt=0, description="A worker that takes no step for so long is not alive to systemd."
+    )
 
     @classmethod
     def settings_customise_sources(

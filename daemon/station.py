@@ -12,10 +12,12 @@ class Station:
     Attributes:
         root: The station's folder.
         state: Ledger, work and staged files; `root/.restored` unless `state_dir` says otherwise.
+        logs: One file a day, one line per finished job; `root/logs` unless `logs_dir` is set.
     """
 
     root: Path
     state: Path
+    logs: Path
 
     @property
     def inbox(self) -> Path:
@@ -41,11 +43,6 @@ class Station:
     def recipes(self) -> Path:
         """The user's own recipes."""
         return self.root / "recipes"
-
-    @property
-    def logs(self) -> Path:
-        """One file a day, one line per finished job."""
-        return self.root / "logs"
 
     @property
     def settings_file(self) -> Path:

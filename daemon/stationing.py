@@ -69,7 +69,8 @@ def opened(root: Path) -> tuple[Station, Settings]:
     """
     root = root.absolute()
     settings = load_settings(root / "restored.toml")
-    return Station(root, (settings.state_dir or root / ".restored").absolute()), settings
+    state, logs = settings.state_dir or root / ".restored", settings.logs_dir or root / "logs"
+    return Station(root, state.absolute(), logs.absolute()), settings
 
 
 def found_station(root: Path) -> Station:

@@ -17,7 +17,17 @@ from daemon.call import Asking, Call
 from daemon.craft import Craft
 from daemon.device import Pass
 from daemon.engine import Engine
-from daemon.job import Compute, HandedBack, Job, Measure, Order, Report, StagedFile, WorkerReady
+from daemon.job import (
+    Advanced,
+    Compute,
+    HandedBack,
+    Job,
+    Measure,
+    Order,
+    Report,
+    StagedFile,
+    WorkerReady,
+)
 from daemon.photo import Header, Limits, Metadata, Photo, Picture
 from daemon.recipe import Recipe
 from daemon.steps import Denoise
@@ -122,7 +132,7 @@ class Heard:
         """Every fence that was reported, as often as it was."""
         named: list[int] = []
         for report in self.reports:
-            if isinstance(report, WorkerReady):
+            if isinstance(report, WorkerReady | Advanced):
                 continue
             many = getattr(report, "fences", None)
             named += [report.fence] if many is None else many  # type: ignore[union-attr]

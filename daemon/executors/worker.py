@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,13 +18,15 @@ from typing import TYPE_CHECKING
 
 from daemon.errors import RestoredError
 from daemon.executors.tuning import tune_process
-from daemon.job import Compute, Order, WorkerReady
+from daemon.job import Advanced, Compute, Order, WorkerReady
 
 if TYPE_CHECKING:
     from daemon.craft import Craft
+    from daemon.device import Pass
 
 _PR_SET_PDEATHSIG = 1
 _BUG = 70
+_BEAT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def work(
 
         craft = None if make_craft is None else make_craft()
         begun = partial(_tell_begun, pipe)
-        engine = Engine(compute, pipe.send, craft=craft, begun=begun)
+        engine = Engine(compute, pipe.send, craft=craft, begun=begun, watch=_beat(pipe))
         engine.load(tuple(MODELS))
     except Exception as error:
         known = isinstance(error, RestoredError)
@@ -89,6 +92,19 @@ def work(
 
 def _tell_begun(pipe: Connection, fence: int) -> None:
     pipe.send(Begun(fence))
+
+
+def _beat(pipe: Connection) -> "Callable[[Pass], None]":
+    """Tell of forward passes, but not of every one: small ones take milliseconds."""
+    told_at = 0.0
+
+    def tell(_: "Pass") -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at >= _BEAT_S:
+            pipe.send(Advanced())
+            told_at = time.monotonic()
+
+    return tell
 
 
 def _receive(
