@@ -76,22 +76,24 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 
 
 def make_optimisers(
-    network: PhotoPrior, weighting: nn.Module, muon_lr: float, adamw_lr: float
+    network: PhotoPrior, weighting: nn.Module, muon_lr: float | None, adamw_lr: float
 ) -> dict[str, Optimizer]:
-    """The optimisers by name; each group remembers its full rate as `base_lr`."""
+    """The optimisers by name; each group remembers its full rate as `base_lr`.
+
+    Without a rate for Muon, AdamW takes all weights.
+    """
     inner: list[nn.Parameter] = []
     outer: list[nn.Parameter] = []
     for name, weight in network.named_parameters():
         is_inner = weight.ndim == 4 and not name.startswith(("stem", "head"))
-        (inner if is_inner else outer).append(weight)
+        (inner if is_inner and muon_lr is not None else outer).append(weight)
     groups = [
         {"params": outer, "lr": adamw_lr},
         {"params": list(weighting.parameters()), "lr": 1e-2},
     ]
-    optimisers: dict[str, Optimizer] = {
-        "muon": Muon(inner, muon_lr),
-        "adamw": AdamW(groups, betas=(0.9, 0.99), weight_decay=0.0),
-    }
+    optimisers: dict[str, Optimizer] = {"adamw": AdamW(groups, betas=(0.9, 0.99), weight_decay=0.0)}
+    if muon_lr is not None:
+        optimisers["muon"] = Muon(inner, muon_lr)
     for optimiser in optimisers.values():
         for group in optimiser.param_groups:
             group["base_lr"] = group["lr"]

@@ -21,10 +21,10 @@ KINDS = ("unconditional", "enlarge", "colour", "repair")
 """Index of a kind in this tuple is its row in the learned loss weights."""
 
 _GREY = torch.tensor([0.299, 0.587, 0.114])
-_CROP_PX = 64
+CROP_PX = 64
 _THUMBNAIL_PIXELS = 16 * 64 * 64
-_CROP_KINDS = (0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 3, 3, 3, 3, 3, 3, 3, 3)
-"""Kinds of one batch of crops: a third each, so that no step forgets a task."""
+_CROPS_PER_KIND = 8
+"""At `CROP_PX`; larger crops are fewer, so that a step sees as many pixels."""
 _SCALES = (2.0, 3.0, 4.0)
 _SCALE_ODDS = (0.5, 0.15, 0.35)
 _SMALL_THUMBNAILS = ((64, 96), (64, 64), (96, 64), (96, 144), (144, 96))
@@ -104,11 +104,13 @@ EXAMPLES: tuple[Callable[[Pixels, Generator], Example], ...] = (
 )
 
 
-def crop_batch(pyramids: Sequence[Pyramid], rng: Generator) -> Batch:
-    """Square crops for every kind but colour."""
-    chosen = rng.integers(len(pyramids), size=len(_CROP_KINDS))
-    pixels = [random_crop(pyramids[index], _CROP_PX, rng) for index in chosen]
-    return make_batch(pixels, _CROP_KINDS, rng)
+def crop_batch(pyramids: Sequence[Pyramid], rng: Generator, side_px: int = CROP_PX) -> Batch:
+    """Square crops for every kind but colour, as many of each: no step forgets a task."""
+    each = max(1, round(_CROPS_PER_KIND * (CROP_PX / side_px) ** 2))
+    kinds = [kind for kind, name in enumerate(KINDS) if name != "colour" for _ in range(each)]
+    chosen = rng.integers(len(pyramids), size=len(kinds))
+    pixels = [random_crop(pyramids[index], side_px, rng) for index in chosen]
+    return make_batch(pixels, kinds, rng)
 
 
 def colour_batch(pyramids: Sequence[Pyramid], rng: Generator) -> Batch:

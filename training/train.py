@@ -25,7 +25,7 @@ from training.objective import LogVariance, colour_rarity, predict_error
 from training.optimiser import make_optimisers, rate_share, set_rate
 from training.photos import Pixels, Pyramid, load_pyramids, photo_paths
 from training.plot import draw_curves
-from training.tasks import KINDS, Batch, colour_batch, crop_batch
+from training.tasks import CROP_PX, KINDS, Batch, colour_batch, crop_batch
 from training.validation import measure_all
 
 _COLOUR_SHARE = 0.3
@@ -43,6 +43,9 @@ class Plan:
         adamw_lr: Full rate of AdamW.
         ema: Decay of the averaged weights per step.
         rarity: Exponent of the rare-colour weights; 0 counts all colours alike.
+        crop_px: Side of the crops; a step sees as many pixels of whatever side.
+        muon: Whether the inner convolutions are Muon's, not AdamW's.
+        weighting: Whether the loss is weighted by a learned log-variance per kind and time.
         checkpoint_s: Seconds between checkpoints.
         validate_s: Seconds between validations.
         log_steps: Steps averaged into one line of the log.
@@ -54,6 +57,9 @@ class Plan:
     adamw_lr: float = 1e-3
     ema: float = 0.999
     rarity: float = 0.3
+    crop_px: int = CROP_PX
+    muon: bool = True
+    weighting: bool = True
     checkpoint_s: float = 600.0
     validate_s: float = 300.0
     log_steps: int = 50
@@ -88,7 +94,9 @@ class Run:
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.weighting = LogVariance()
-        self.optimisers = make_optimisers(self.network, self.weighting, plan.muon_lr, plan.adamw_lr)
+        self.optimisers = make_optimisers(
+            self.network, self.weighting, plan.muon_lr if plan.muon else None, plan.adamw_lr
+        )
         self.losses = Losses()
 
     def save(self) -> None:
@@ -106,7 +114,7 @@ class Run:
         for batch in batches:
             is_colour = bool((batch.kinds == KINDS.index("colour")).all())
             errors = predict_error(self.network, batch, rarity if is_colour else None)
-            log_variance = self.weighting(batch.t, batch.kinds)
+            log_variance = self.weighting(batch.t, batch.kinds) * plan.weighting
             weighted = torch.exp(-log_variance) * errors + log_variance
             share = _COLOUR_SHARE if is_colour else 1 - _COLOUR_SHARE
             (share * weighted.mean()).backward()
@@ -129,11 +137,11 @@ class Run:
 
 
 def draw_batches(
-    pyramids: Sequence[Pyramid], colourful: Sequence[Pyramid], progress: Progress
+    pyramids: Sequence[Pyramid], colourful: Sequence[Pyramid], progress: Progress, crop_px: int
 ) -> list[Batch]:
     """The batches of one step; they hang on seed and step alone."""
     rng = np.random.default_rng((progress.seed, progress.step))
-    return [crop_batch(pyramids, rng), colour_batch(colourful, rng)]
+    return [crop_batch(pyramids, rng, crop_px), colour_batch(colourful, rng)]
 
 
 def train(
@@ -152,7 +160,7 @@ def train(
     rarity = colour_rarity(colourful, plan.rarity) if plan.rarity else None
     last = saved = validated = now()
     while run.progress.trained_s < plan.total_s and not stop():
-        run.step(draw_batches(pyramids, colourful, run.progress), rarity)
+        run.step(draw_batches(pyramids, colourful, run.progress, plan.crop_px), rarity)
         moment = now()
         run.spend(moment - last)
         last = moment
