@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daemon import photo
+from daemon.entries import ClaimedFile
 from daemon.errors import CannotWriteError, PhotoError, UsageError
 from daemon.executors import make_executor
 from daemon.files import place
@@ -31,7 +32,6 @@ from daemon.job import (
     job_id,
     seed_of,
 )
-from daemon.ledger import ClaimedFile
 from daemon.models import model_digest
 from daemon.photo import Limits, Metadata, Photo
 from daemon.recipe import Recipe

@@ -15,9 +15,10 @@ import structlog
 
 from daemon import outbox
 from daemon.admission import named
+from daemon.entries import ClaimedFile, Entry
 from daemon.files import NO_SPACE, shown
 from daemon.job import Failed, Job, Outcome, Rejected, Restored
-from daemon.ledger import ClaimedFile, Entry, Ledger
+from daemon.ledger import Ledger
 from daemon.outbox import Access, Publication
 from daemon.record import record_of, utc
 from daemon.station import Station

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from daemon.delivery import Delivery
+from daemon.entries import Entry
 from daemon.errors import ConfigError
 from daemon.job import Job, Order, job_id, seed_of
-from daemon.ledger import Entry, Ledger
+from daemon.ledger import Ledger
 from daemon.models import model_digest
 from daemon.outbox import stands
 from daemon.photo import Photo

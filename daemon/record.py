@@ -9,9 +9,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from daemon import __version__
+from daemon.entries import ClaimedFile, Entry
 from daemon.files import shown
 from daemon.job import Job, Restored
-from daemon.ledger import ClaimedFile, Entry
 from daemon.models import model_digest
 
 FORMAT = 1
