@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from daemon.call import Call, Key
 from daemon.errors import DeviceError
 from daemon.faults import is_device_lost, is_out_of_memory
+from daemon.job import Resident
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +60,11 @@ class Device:
             self._models[reference] = self._load_model(reference, self.name)
         return self._models[reference]
 
+    @property
+    def resident(self) -> tuple[Resident, ...]:
+        """The models that are loaded; any thread."""
+        return tuple(Resident(name, _weight_bytes(one)) for name, one in list(self._models.items()))
+
     def predict(self, calls: Sequence[Call]) -> "list[Tensor] | Exception":
         """Answers to calls that share a key, or what went wrong.
 
@@ -85,3 +92,9 @@ class Device:
         height, width = key.shape[-2:]
         text = f"one {width}x{height} tile does not fit into the memory of {self.name}"
         return DeviceError(f"{text}: {error}")
+
+
+def _weight_bytes(model: "Model") -> int:
+    """What the parameters and buffers of a model's networks take."""
+    networks = [part for part in vars(model).values() if isinstance(part, nn.Module)]
+    return sum(t.nbytes for one in networks for t in (*one.parameters(), *one.buffers()))

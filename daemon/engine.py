@@ -20,7 +20,8 @@ from daemon.device import Device, Pass
 from daemon.faults import is_out_of_memory, outcome_of
 from daemon.groups import Ask, Groups
 from daemon.hardware import core_count, memory_budget, pass_pixels, pick_device, use_threads
-from daemon.job import Compute, HandedBack, Order, Report
+from daemon.job import Compute, HandedBack, Order, Report, Resident
+from daemon.pulse import Pulse
 
 LINGER_S = 0.02
 """How long the device may idle for generators that would fill a group; a pass takes about 0.1 s."""
@@ -40,6 +41,7 @@ class Engine:
         craft: The functions that do the work; the package's own by default.
         begun: Is told the fence of each order whose photographs are about to be read.
         watch: Is told of every forward pass.
+        pulse: Is told whatever shows that the engine gets on.
         pixels: Pixels in one forward pass; the device's own number by default.
     """
 
@@ -51,6 +53,7 @@ class Engine:
         craft: Craft | None = None,
         begun: Callable[[int], None] = lambda fence: None,
         watch: Callable[[Pass], None] = lambda one: None,
+        pulse: Pulse | None = None,
         pixels: int | None = None,
     ) -> None:
         """Take possession of the device.
@@ -60,7 +63,9 @@ class Engine:
         """
         self._report, self._begun, self._watch = report, begun, watch
         self._craft = craft or real_craft()
-        self._device = Device(pick_device(compute.device), self._craft.load_model)
+        self._pulse = pulse or Pulse()
+        load_model = self._pulse.loading(self._craft.load_model)
+        self._device = Device(pick_device(compute.device), load_model)
         self._limits = compute.limits
         self._threads = compute.threads or core_count()
         pixels = pixels or pass_pixels(self._device.name)
@@ -94,6 +99,11 @@ class Engine:
     def device(self) -> str:
         """Name of the device."""
         return self._device.name
+
+    @property
+    def resident(self) -> tuple[Resident, ...]:
+        """The models that are loaded. Any thread."""
+        return self._device.resident
 
     @property
     def ended(self) -> bool:
@@ -210,7 +220,8 @@ class Engine:
 
         def carry_out() -> None:
             try:
-                step = work()
+                with self._pulse.step():
+                    step = work()
             except BaseException as error:  # one job's fault, whatever it is, stays its own
                 step = Raised(error)
             self._events.put((course, step))
@@ -243,7 +254,8 @@ class Engine:
         key = group[0].call.key
         cap = self._groups.cap(key)
         began = time.monotonic()
-        answers = self._device.predict([ask.call for ask in group])
+        with self._pulse.device(by_processor=self.device == "cpu"):
+            answers = self._device.predict([ask.call for ask in group])
         seconds = time.monotonic() - began
         if isinstance(answers, Exception):
             self._refused(group, answers)
@@ -260,11 +272,14 @@ class Engine:
             (courses[ask.order].fence, courses[ask.order].order.job.recipe.name, ask.call.t)
             for ask in group
         )
+        self._pulse.passed(len(group))
         self._watch(Pass(key, cap, began, seconds, members))
 
     def _refused(self, group: Sequence[Ask], error: Exception) -> None:
         """Halve what did not fit; find the one call whose fault it is."""
         key = group[0].call.key
+        if is_out_of_memory(error):
+            self._pulse.refused()
         if len(group) == 1:
             course = self._flying[group[0].order]
             too_large = is_out_of_memory(error)

@@ -168,15 +168,54 @@ class WorkerDied:
 
 
 @dataclass(frozen=True)
+class Resident:
+    """A model that is loaded, and the memory its weights take on the device."""
+
+    model: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class WorkerReady:
-    """The worker has loaded what it needs and takes orders."""
+    """The worker has loaded what it needs, and takes orders."""
 
     device: str
+    resident: tuple[Resident, ...] = ()
+
+
+GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+"""Upper bounds of the classes in which group sizes are counted."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a worker has done since it last said so.
+
+    Attributes:
+        groups: How many forward passes had a group of at most each of GROUP_SIZES calls (and more
+            than the bound before); the last is for larger ones.
+        calls: Calls in all of them.
+        busy_s: How long the device was at work, or models were loaded at their first use.
+        out_of_memory: How often memory did not suffice for a group, which was halved.
+    """
+
+    groups: tuple[int, ...] = (0,) * (len(GROUP_SIZES) + 1)
+    calls: int = 0
+    busy_s: float = 0.0
+    out_of_memory: int = 0
 
 
 @dataclass(frozen=True)
 class Advanced:
-    """The worker has answered a step of some order; told about once a second at most."""
+    """The worker gets on: a step has ended, or is at work; told about once a second at most.
+
+    Attributes:
+        work: What it has done since it last said so.
+        resident: The models that are loaded now.
+    """
+
+    work: Work = Work()
+    resident: tuple[Resident, ...] = ()
 
 
 Report = Outcome | HandedBack | WorkerDied | WorkerReady | Advanced

@@ -9,8 +9,7 @@ import contextlib
 import socket
 from collections.abc import Iterator, Mapping
 
-LOAD_S = 600.0
-"""So long a worker may load its models: cold disks and large checkpoints take minutes."""
+from daemon.vitals import Vitals
 
 _EXTENSION_S = 60
 _EVERY_S = 5.0
@@ -22,28 +21,22 @@ class Supervision:
     Args:
         address: Of the manager's datagram socket: a path, or "@" and an abstract name; "" for none.
         stall_s: A worker that has work and says nothing for so long is not alive, seconds.
+
+    Attributes:
+        vitals: What is known of the loop and the worker.
     """
 
     def __init__(self, address: str = "", *, stall_s: float = 900) -> None:
+        self.vitals = Vitals(stall_s)
         self._address = address
-        self._stall_s = stall_s
-        self._ready = self._loaded = False
-        self._began_at: float | None = None
-        self._heard_at = self._due_at = 0.0
+        self._due_at = 0.0
         self._status = ""
 
     def heard(self, now: float, *, ready: bool = False, died: bool = False) -> None:
-        """The worker said something, or ended.
-
-        Args:
-            now: Monotonic seconds.
-            ready: It has loaded its models; the first time, the service is up.
-            died: It ended, so that another one loads.
-        """
-        self._heard_at = now
-        self._loaded = (self._loaded or ready) and not died
-        if ready and not self._ready:
-            self._ready = True
+        """The worker said something, or ended; see `Vitals.heard`. Once ready, we are up."""
+        first = ready and not self.vitals.ready
+        self.vitals.heard(now, ready=ready, died=died)
+        if first:
             self._due_at = now
             self._send("READY=1")
 
@@ -54,18 +47,13 @@ class Supervision:
             now: Monotonic seconds.
             working: The worker has orders, so that it must be heard of.
         """
-        if self._began_at is None:
-            self._began_at = now
-        if not working:
-            self._heard_at = now
+        self.vitals.turned(now, working=working)
         if now < self._due_at:
             return
         self._due_at = now + _EVERY_S
-        if not self._ready:
-            if now - self._began_at < LOAD_S:
-                self._send(f"EXTEND_TIMEOUT_USEC={_EXTENSION_S * 10**6}")
-        elif now - self._heard_at < (self._stall_s if self._loaded else LOAD_S):
-            self._send("WATCHDOG=1")
+        if not self.vitals.why_not_alive(now):
+            extension = f"EXTEND_TIMEOUT_USEC={_EXTENSION_S * 10**6}"
+            self._send("WATCHDOG=1" if self.vitals.ready else extension)
 
     def status(self, text: str) -> None:
         """Say in a line what the daemon is doing, if that is news."""
@@ -80,7 +68,7 @@ class Supervision:
         Args:
             now: Monotonic seconds.
         """
-        ready = self._ready
+        ready = self.vitals.ready
         if ready:
             self._send(f"RELOADING=1\nMONOTONIC_USEC={int(now * 1e6)}")
         try:
@@ -91,6 +79,7 @@ class Supervision:
 
     def stopping(self, seconds: float) -> None:
         """The daemon ends within so many seconds, whatever TimeoutStopSec says."""
+        self.vitals.stopping = True
         self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def _send(self, message: str) -> None:

@@ -18,6 +18,7 @@ from toy_worker import toy_worker
 from daemon.executors import EXECUTORS, Executor, make_executor
 from daemon.executors.process import ProcessExecutor
 from daemon.job import (
+    Advanced,
     Compute,
     Failed,
     HandedBack,
@@ -111,7 +112,7 @@ def test_a_stopped_executor_hands_back_what_it_has_not_finished(name: str, tmp_p
         executor.stop(0)
         executor.submit(order(9, tmp_path))
     assert heard.fences() == [0, 1, 2, 9]
-    assert all(isinstance(one, HandedBack | WorkerReady) for one in heard.reports)
+    assert all(isinstance(one, HandedBack | WorkerReady | Advanced) for one in heard.reports)
 
 
 def test_the_parent_of_a_worker_has_no_torch_and_the_worker_dies_with_it() -> None:

@@ -13,7 +13,8 @@ import pytest
 from daemon.executors import EXECUTORS
 from daemon.service import Service
 from daemon.stationing import make_station, opened
-from daemon.supervision import LOAD_S, Supervision, supervision_of
+from daemon.supervision import Supervision, supervision_of
+from daemon.vitals import LOAD_S
 
 
 class Manager:

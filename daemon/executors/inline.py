@@ -9,8 +9,10 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from daemon.executors.beating import Beat
 from daemon.executors.tuning import tune_process
 from daemon.job import Compute, Order, Report, WorkerReady
+from daemon.pulse import Pulse
 
 if TYPE_CHECKING:
     from daemon.engine import Engine
@@ -24,6 +26,7 @@ class InlineExecutor:
         self._report = report
         self._engine: Engine | None = None
         self._thread: threading.Thread | None = None
+        self._beat: Beat | None = None
 
     def start(self) -> None:
         """Load the engine and begin.
@@ -34,10 +37,13 @@ class InlineExecutor:
         tune_process(self._compute.threads)
         from daemon.engine import Engine
 
-        self._engine = Engine(self._compute, self._report)
-        self._thread = threading.Thread(target=self._work, args=(self._engine,), name="engine")
+        pulse = Pulse()
+        self._engine = engine = Engine(self._compute, self._report, pulse=pulse)
+        self._beat = Beat(pulse, lambda: engine.resident, self._report)
+        self._thread = threading.Thread(target=self._work, args=(engine,), name="engine")
         self._thread.start()
-        self._report(WorkerReady(self._engine.device))
+        self._report(WorkerReady(engine.device))
+        self._beat.start()
 
     def submit(self, order: Order) -> None:
         """Take an order; exactly one report will name its fence. Never blocks."""
@@ -45,10 +51,11 @@ class InlineExecutor:
 
     def stop(self, drain_s: float) -> None:
         """Finish what is in flight within `drain_s`, hand back the rest, end the thread."""
-        if self._engine is None or self._thread is None:
+        if self._engine is None or self._thread is None or self._beat is None:
             return
         self._engine.stop(drain_s)
         self._thread.join()
+        self._beat.stop()
 
     def _running(self) -> "Engine":
         if self._engine is None:

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,16 +16,16 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from daemon.errors import RestoredError
+from daemon.executors.beating import Beat
 from daemon.executors.tuning import tune_process
-from daemon.job import Advanced, Compute, Order, WorkerReady
+from daemon.job import Compute, Order, Report, WorkerReady
+from daemon.pulse import Pulse
 
 if TYPE_CHECKING:
     from daemon.craft import Craft
-    from daemon.device import Pass
 
 _PR_SET_PDEATHSIG = 1
 _BUG = 70
-_BEAT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -68,19 +67,21 @@ def work(
         signal.signal(one, signal.SIG_IGN)
     _die_with(parent)
     tune_process(compute.threads)
+    tell, pulse = partial(_tell, pipe, threading.Lock()), Pulse()
     try:
         from daemon.engine import Engine
         from daemon.models import MODELS
 
         craft = None if make_craft is None else make_craft()
-        begun = partial(_tell_begun, pipe)
-        engine = Engine(compute, pipe.send, craft=craft, begun=begun, watch=_beat(pipe))
+        engine = Engine(compute, tell, craft=craft, begun=lambda one: tell(Begun(one)), pulse=pulse)
         engine.load(tuple(MODELS))
     except Exception as error:
         known = isinstance(error, RestoredError)
-        pipe.send(StartFailed(str(error) if known else f"{type(error).__name__}: {error}"))
+        tell(StartFailed(str(error) if known else f"{type(error).__name__}: {error}"))
         sys.exit(_BUG)
-    pipe.send(WorkerReady(engine.device))
+    tell(WorkerReady(engine.device, engine.resident))
+    beat = Beat(pulse, lambda: engine.resident, tell)
+    beat.start()
     threading.Thread(target=_receive, args=(pipe, engine.submit, engine.stop), daemon=True).start()
     try:
         engine.run()
@@ -88,23 +89,14 @@ def work(
         # Every order has its outcome; a new process has a new device context.
         print(f"restored worker: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(_BUG)
+    finally:
+        beat.stop()
 
 
-def _tell_begun(pipe: Connection, fence: int) -> None:
-    pipe.send(Begun(fence))
-
-
-def _beat(pipe: Connection) -> "Callable[[Pass], None]":
-    """Tell of forward passes, but not of every one: small ones take milliseconds."""
-    told_at = 0.0
-
-    def tell(_: "Pass") -> None:
-        nonlocal told_at
-        if time.monotonic() - told_at >= _BEAT_S:
-            pipe.send(Advanced())
-            told_at = time.monotonic()
-
-    return tell
+def _tell(pipe: Connection, lock: threading.Lock, message: Report | Begun | StartFailed) -> None:
+    """Send whole messages: the engine and its beat speak from threads of their own."""
+    with lock:
+        pipe.send(message)
 
 
 def _receive(
