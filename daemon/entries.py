@@ -6,11 +6,12 @@ kept. Knows no SQL.
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from daemon.photo import Header
+from daemon.photo import Header, Photo
 from daemon.station import InboxFolder
 
 State = Literal[
@@ -93,6 +94,23 @@ class Failure:
     recipe: str
     reason: str
     at: float
+
+
+def photos_of(files: Sequence[ClaimedFile]) -> tuple[Photo, ...]:
+    """The photographs with known headers among claimed files, side files with the first."""
+    first, *others = (
+        Photo(file.path, file.relative.name, file.digest, file.header)
+        for file in files
+        if file.header is not None
+    )
+    sides = {file.role: file for file in files if file.role != "photo"}
+    first = replace(
+        first,
+        mask=sides["mask"].path if "mask" in sides else None,
+        hints=sides["hints"].path if "hints" in sides else None,
+        companions_digest="".join(side.digest for side in sides.values()),
+    )
+    return (first, *others)
 
 
 def path_text(path: Path) -> str:
