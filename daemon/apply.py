@@ -23,7 +23,6 @@ from daemon.job import (
     HandedBack,
     Job,
     Order,
-    Outcome,
     Rejected,
     Report,
     Restored,
@@ -45,6 +44,9 @@ _FORMATS = {
     ".tif": "tiff",
     ".tiff": "tiff",
 }
+
+
+Ended = Restored | Rejected | Failed
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,7 @@ def _carry_out(
         runner.stop(0)
 
 
-def _outcomes(report: Report) -> list[tuple[int, Outcome]]:
+def _outcomes(report: Report) -> list[tuple[int, Ended]]:
     match report:
         case Restored() | Rejected() | Failed():
             return [(report.fence, report)]
@@ -259,7 +261,7 @@ def _outcomes(report: Report) -> list[tuple[int, Outcome]]:
     return []
 
 
-def _delivered(task: _Task, outcome: Outcome, wish: Wish, scratch: Path) -> Applied:
+def _delivered(task: _Task, outcome: Ended, wish: Wish, scratch: Path) -> Applied:
     first = task.inputs[0].path
     if not isinstance(outcome, Restored):
         trace = getattr(outcome, "trace", "")

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from daemon.call import Asking
 from daemon.job import Measure, StagedFile
+from daemon.look import Question
 from daemon.models import Model
 from daemon.photo import Limits, Photo, Picture
 from daemon.recipe import Recipe
@@ -46,6 +47,8 @@ class Craft:
         output_size: Size of the result for a photograph of this width and height.
         write: Stage the results in a folder.
         load_model: Load a model onto a device.
+        look: Answer questions about a picture, by a CLIP model where they are about likeness.
+        look_footprint: Bytes that needs for a photograph of this width and height.
     """
 
     read: Callable[[Photo, Limits], Picture]
@@ -56,13 +59,25 @@ class Craft:
         [Sequence[Picture], Recipe, Path], tuple[tuple[StagedFile, ...], tuple[str, ...]]
     ]
     load_model: Callable[[str, str], Model]
+    look: Callable[[Picture, Sequence[Question], str], Asking[tuple[float, ...]]]
+    look_footprint: Callable[[int, int], int]
 
 
 def real_craft() -> Craft:
     """The functions of this package."""
+    from daemon import looking
     from daemon.models import load_model
     from daemon.photo import read_picture
     from daemon.restorers import chain
     from daemon.results import stage
 
-    return Craft(read_picture, chain.restore, chain.footprint, chain.output_size, stage, load_model)
+    return Craft(
+        read_picture,
+        chain.restore,
+        chain.footprint,
+        chain.output_size,
+        stage,
+        load_model,
+        looking.look,
+        looking.footprint,
+    )

@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from daemon.look import Question
 from daemon.photo import Limits, Photo
 from daemon.recipe import Recipe
 
@@ -46,6 +47,31 @@ class Order:
     fence: int
     staging: Path
     alone: bool = False
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A photograph handed to an executor to be looked at, so that its recipe can be chosen.
+
+    Attributes:
+        photo: The photograph.
+        questions: What is to be found out, at least one.
+        fence: Number of the lease.
+        clip: Reference of the CLIP model that answers for likeness, or "".
+        clip_digest: Its digest, or "".
+        alone: Nothing else may be in flight beside it.
+    """
+
+    photo: Photo
+    questions: tuple[Question, ...]
+    fence: int
+    clip: str = ""
+    clip_digest: str = ""
+    alone: bool = False
+
+
+Errand = Order | Glance
+"""What an executor is given to do."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +142,19 @@ class Restored:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A photograph was looked at.
+
+    Attributes:
+        fence: Number of the lease.
+        answers: To the questions of the glance, in their order.
+    """
+
+    fence: int
+    answers: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Rejected:
     """The photograph is at fault; it is never retried unless a person says so.
 
@@ -149,7 +188,7 @@ class Failed:
     trace: str = ""
 
 
-Outcome = Restored | Rejected | Failed
+Outcome = Restored | Seen | Rejected | Failed
 
 
 @dataclass(frozen=True)

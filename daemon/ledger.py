@@ -17,6 +17,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from daemon.errors import ConfigError
+from daemon.look import Question
 from daemon.photo import Header
 from daemon.station import InboxFolder, Notice
 
@@ -41,6 +42,9 @@ CREATE INDEX IF NOT EXISTS job_id ON job (id) WHERE id <> '';
 CREATE INDEX IF NOT EXISTS job_ended ON job (ended_at) WHERE ended_at > 0;
 CREATE TABLE IF NOT EXISTS seen (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS look (
+    photo TEXT NOT NULL, subject TEXT NOT NULL, phrase TEXT NOT NULL, model TEXT NOT NULL,
+    answer REAL NOT NULL, PRIMARY KEY (photo, subject, phrase, model)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notice (path TEXT NOT NULL, what TEXT NOT NULL, since REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
@@ -241,6 +245,29 @@ class Ledger:
                 (not_before, attempt, death, crash, death, crash, row),
             )
 
+    def choose(self, row: int, recipe: str) -> None:
+        """The content of a queued photograph has decided on its recipe."""
+        with self._commit() as db:
+            db.execute(
+                "UPDATE job SET recipe = ? WHERE row = ? AND state = 'queued'", (recipe, row)
+            )
+
+    def remember(
+        self, photo: str, answers: Iterable[tuple[Question, float]], *, clip_digest: str
+    ) -> None:
+        """Keep what was seen in a photograph of this digest, so that it is not asked again."""
+        with self._commit() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO look VALUES (?, ?, ?, ?, ?)",
+                [(photo, q.of, q.phrase, _asked(q, clip_digest), value) for q, value in answers],
+            )
+
+    def answers(self, photo: str, *, clip_digest: str) -> dict[Question, float]:
+        """What was seen in a photograph of this digest, likeness by this CLIP model only."""
+        rows = self._db.execute("SELECT * FROM look WHERE photo = ?", (photo,))
+        found = ((Question(row["subject"], row["phrase"]), row) for row in rows)
+        return {q: row["answer"] for q, row in found if row["model"] == _asked(q, clip_digest)}
+
     def intend_publication(self, publications: Iterable[tuple[int, str]]) -> None:
         """Record what is about to be published, so that a crash finishes it."""
         with self._commit() as db:
@@ -368,6 +395,11 @@ class Ledger:
             (since,),
         ).fetchone()
         return int(count), float(first or since)
+
+
+def _asked(question: Question, clip_digest: str) -> str:
+    """Digest of the model whose opinion an answer is; what is measured depends on none."""
+    return clip_digest if question.of == "likeness" else ""
 
 
 def _open_to_write(path: Path) -> sqlite3.Connection:

@@ -19,13 +19,14 @@ from pathlib import Path
 import structlog
 
 from daemon.admission import Admission
+from daemon.choosing import check_clip
 from daemon.delivery import Delivery, Patience
 from daemon.errors import ConfigError
 from daemon.executors import Executor, make_executor
 from daemon.files import NO_SPACE, shown
 from daemon.inbox import Inbox
 from daemon.intake import Intake
-from daemon.job import Advanced, HandedBack, Job, Order, Outcome, Report, WorkerDied, WorkerReady
+from daemon.job import Advanced, Errand, HandedBack, Outcome, Report, WorkerDied, WorkerReady
 from daemon.leasing import Leasing
 from daemon.ledger import QueueCount
 from daemon.premises import compute_of, inbox_folders, limits_of, only_daemon, open_ledger, prepare
@@ -86,11 +87,12 @@ class Service:
         self._station = station
         self._settings = settings
         self._recipes = known_recipes(station)
+        check_clip(self._recipes, settings.clip_model)
         self._executor_name = executor
         self._progress = progress
         self._supervision = supervision or Supervision()
         self._mailbox: queue.SimpleQueue[Report | int | None] = queue.SimpleQueue()
-        self._in_flight: dict[int, Order] = {}
+        self._in_flight: dict[int, Errand] = {}
         self._executor: Executor | None = None
         self._stopping: threading.Thread | None = None
         self._full = False
@@ -140,7 +142,7 @@ class Service:
                 settings.attempts, retry_s=settings.retry_s, arriving_s=settings.arriving_s
             )
             self._delivery = Delivery(station, self._ledger, access, patience)
-            self._leasing = Leasing(self._ledger, self._delivery)
+            self._leasing = Leasing(self._ledger, self._delivery, settings.clip_model)
             try:
                 self._recover()
                 self._inbox.start()
@@ -207,7 +209,7 @@ class Service:
                 reports.append(item)
 
     def _handle(self, reports: Sequence[Report], now: float) -> None:
-        outcomes: list[tuple[Job, Outcome]] = []
+        outcomes: list[tuple[Errand, Outcome]] = []
         for report in reports:
             ready, died = isinstance(report, WorkerReady), isinstance(report, WorkerDied)
             self._supervision.heard(time.monotonic(), ready=ready, died=died)
@@ -222,7 +224,7 @@ class Service:
                 case HandedBack():
                     self._hand_back(report.fences)
                 case _ if report.fence in self._in_flight:
-                    outcomes.append((self._in_flight[report.fence].job, report))
+                    outcomes.append((self._in_flight[report.fence], report))
         delivered = self._delivery.deliver(outcomes, now)
         self._forget([outcome.fence for _, outcome in outcomes])
         for entry in delivered.changed:
@@ -250,9 +252,9 @@ class Service:
         self._admission.admit(decision.claims, now)
 
     def _lease(self, now: float) -> None:
-        for order in self._leasing.orders(self._recipes, len(self._in_flight), now):
-            self._in_flight[order.fence] = order
-            self._start_executor().submit(order)
+        for errand in self._leasing.errands(self._recipes, len(self._in_flight), now):
+            self._in_flight[errand.fence] = errand
+            self._start_executor().submit(errand)
 
     def _may_work(self) -> bool:
         if self._stopping is not None or self._station.paused.exists():
@@ -305,10 +307,12 @@ class Service:
     def _reload(self) -> None:
         with self._supervision.reloading(time.monotonic()):
             try:
-                self._recipes = known_recipes(self._station)
+                recipes = known_recipes(self._station)
+                check_clip(recipes, self._settings.clip_model)
             except ConfigError as error:
                 _log.error("recipes_not_reloaded", why=str(error), kept=len(self._recipes))
                 return
+            self._recipes = recipes
             self._intake.set_recipes(self._recipes)
         _log.info("recipes_reloaded", recipes=len(self._recipes))
 

@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     threads: int | None = Field(None, ge=1, description="CPU threads of the network.")
     memory_mb: int | None = Field(None, ge=256, description="For photographs in flight.")
+    clip_model: str | None = Field(
+        None, description="CLIP model for [match] looks_like: a local folder; off if not set."
+    )
     attempts: int = Field(3, ge=1, description="Before a passing fault counts as failed.")
     retry_s: float = Field(10, ge=0, description="First wait after a passing fault; it doubles.")
     min_free_mb: float = Field(200, ge=0, description="Intake waits while less is free.")

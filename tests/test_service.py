@@ -253,10 +253,10 @@ def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(root: P
         executor = service._executor
         path = next(station.work.rglob("*held.png"))
         Image.new("RGB", (20, 20), "blue").save(path)
-        order = executor.orders.pop()  # type: ignore[union-attr]
+        order = executor.errands.pop()  # type: ignore[union-attr]
         executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
-        wait_for(lambda: bool(executor.orders))  # type: ignore[union-attr]
-        order = executor.orders.pop()  # type: ignore[union-attr]
+        wait_for(lambda: bool(executor.errands))  # type: ignore[union-attr]
+        order = executor.errands.pop()  # type: ignore[union-attr]
         executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
 
     thread = threading.Thread(target=rewrite_and_finish)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from daemon.errors import RestoredError
 from daemon.executors.tuning import tune_process
-from daemon.job import Advanced, Compute, Order, WorkerReady
+from daemon.job import Advanced, Compute, Errand, WorkerReady
 
 if TYPE_CHECKING:
     from daemon.craft import Craft
@@ -108,7 +108,7 @@ def _beat(pipe: Connection) -> "Callable[[Pass], None]":
 
 
 def _receive(
-    pipe: Connection, submit: Callable[[Order], None], stop: Callable[[float], None]
+    pipe: Connection, submit: Callable[[Errand], None], stop: Callable[[float], None]
 ) -> None:
     try:
         while True:
