@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from daemon.errors import ConfigError
 from daemon.files import shown
 from daemon.ledger import ClaimedFile, Entry, Ledger
-from daemon.look import Question
-from daemon.models import model_digest
+from daemon.look import Feature
+from daemon.models import Library
 from daemon.recipe import Recipe, recipe_named
 from daemon.routing import route_by_content, unanswered
 
@@ -21,7 +21,7 @@ class Unknown:
     """These questions about a photograph must be answered before its recipe is known."""
 
     file: ClaimedFile
-    questions: tuple[Question, ...]
+    questions: tuple[Feature, ...]
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,18 @@ class Refused:
 Choice = Recipe | Unknown | Refused
 
 
-def choose(entry: Entry, recipes: Sequence[Recipe], ledger: Ledger, clip: str | None) -> Choice:
+def choose(entry: Entry, recipes: Sequence[Recipe], ledger: Ledger, clip_digest: str) -> Choice:
     """Find the recipe of a queued entry.
 
     Args:
         entry: As it was claimed: its folder named the recipe, or its content decides ("").
         recipes: The recipes as they are now.
         ledger: Remembers what was seen before.
-        clip: Reference of the CLIP model, if one is set.
+        clip_digest: Digest of the CLIP model, "" without one.
 
     Raises:
-        ConfigError: The recipe is not known any more, or the CLIP model is not there.
+        ConfigError: The recipe is not known any more.
     """
-    clip_digest = digest_of(clip)
     if entry.recipe:
         recipe = recipe_named(entry.recipe, recipes)
         return _admitted(entry, recipe, ledger, clip_digest) if recipe.match.questions else recipe
@@ -66,17 +65,16 @@ def choose(entry: Entry, recipes: Sequence[Recipe], ledger: Ledger, clip: str | 
     return route.recipe
 
 
-def digest_of(clip: str | None) -> str:
-    """Digest of the CLIP model, "" without one."""
-    return "" if clip is None else model_digest(clip)
-
-
-def check_clip(recipes: Sequence[Recipe], clip: str | None) -> None:
+def check_clip(recipes: Sequence[Recipe], clip: str | None, library: Library) -> None:
     """See that whoever asks what a photograph looks like can be answered.
 
     Raises:
-        ConfigError: A recipe asks and no model is set.
+        ConfigError: A recipe asks and no model is set, or what is set is no CLIP model.
     """
+    if clip is not None:
+        traits = library.checkpoint(clip).traits
+        if "likeness" not in traits.uses:
+            raise ConfigError(f"clip_model is {clip!r}, which is {traits.what}, not a CLIP model")
     for recipe in recipes:
         if recipe.match.looks_like is not None and clip is None:
             raise ConfigError(

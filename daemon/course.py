@@ -9,23 +9,20 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, assert_never
+from typing import Any, Generic, TypeVar, assert_never
 
-from daemon.call import Asking, Call
+from daemon.call import Answer, Asking, Question
 from daemon.craft import Craft, Finished
 from daemon.errors import PhotoError
 from daemon.job import Errand, Glance, Order, Outcome, Restored, Seen, StagedFile, Timing
 from daemon.photo import Limits, Photo, Picture
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Asked:
     """The generator waits for the answers to these calls."""
 
-    calls: tuple[Call, ...]
+    calls: tuple[Question, ...]
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class Course(ABC, Generic[R]):
         self.alone = errand.alone
         self.name = ""
         self.bytes = self.pixels = 0
-        self.answers: list[Tensor | None] = []
+        self.answers: list[Answer | None] = []
         self.writing = False
         self._craft = craft
         self._limits = limits
@@ -117,7 +114,7 @@ class Course(ABC, Generic[R]):
         self.answers = []
         return self._resume(answers)
 
-    def answer(self, index: int, answer: "Tensor", device_s: float) -> bool:
+    def answer(self, index: int, answer: Answer, device_s: float) -> bool:
         """Note the answer to one call, and say whether it was the last one missing."""
         self.answers[index] = answer
         self._device_s += device_s
@@ -135,7 +132,7 @@ class Course(ABC, Generic[R]):
             with contextlib.suppress(Exception):
                 self._generator.close()
 
-    def _resume(self, answers: "Sequence[Tensor] | None") -> Step:
+    def _resume(self, answers: Sequence[Answer] | None) -> Step:
         if self._generator is None:
             raise RuntimeError("the course has not begun")
         try:

@@ -9,12 +9,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from daemon.choosing import Refused, Unknown, choose, digest_of
+from daemon.choosing import Refused, Unknown, choose
 from daemon.delivery import Delivery
 from daemon.errors import ConfigError
 from daemon.job import Errand, Glance, Job, Order, job_id, seed_of
 from daemon.ledger import ClaimedFile, Entry, Ledger
-from daemon.models import model_digest
+from daemon.models import Library
 from daemon.outbox import stands
 from daemon.photo import Photo
 from daemon.recipe import Recipe
@@ -26,16 +26,20 @@ IN_FLIGHT = 192
 class Leasing:
     """Chooses what is worked on next."""
 
-    def __init__(self, ledger: Ledger, delivery: Delivery, clip: str | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, delivery: Delivery, library: Library, clip: str | None = None
+    ) -> None:
         """Lease from one ledger.
 
         Args:
             ledger: The station's.
             delivery: Has the staging folders.
+            library: The models of this machine.
             clip: Reference of the CLIP model that says what photographs look like, if one is set.
         """
         self._ledger = ledger
         self._delivery = delivery
+        self._library = library
         self._clip = clip
 
     def errands(self, recipes: Sequence[Recipe], in_flight: int, now: float) -> list[Errand]:
@@ -69,7 +73,7 @@ class Leasing:
         if isinstance(plan, Unknown):
             photo = _photo(plan.file)
             clip = self._clip or ""
-            digest = digest_of(self._clip)
+            digest = self._library.digest(clip) if clip else ""
             return Glance(photo, plan.questions, entry.fence, clip, digest, alone=alone)
         staging = self._delivery.staging(entry.fence)
         staging.mkdir()
@@ -78,7 +82,8 @@ class Leasing:
     def _plan(self, entry: Entry, recipes: Sequence[Recipe]) -> tuple[str, Job | Unknown | None]:
         """What is to be done and its id; None if that is settled already."""
         try:
-            choice = choose(entry, recipes, self._ledger, self._clip)
+            clip_digest = self._library.digest(self._clip) if self._clip else ""
+            choice = choose(entry, recipes, self._ledger, clip_digest)
             if isinstance(choice, Recipe):
                 return self._job(entry, choice)
         except ConfigError as error:
@@ -90,7 +95,7 @@ class Leasing:
         return key, None if self._ledger.working_on(key) else choice
 
     def _job(self, entry: Entry, recipe: Recipe) -> tuple[str, Job | None]:
-        weights = tuple(model_digest(model) for model in recipe.models)
+        weights = tuple(self._library.digest(model) for model in recipe.models)
         first = entry.claim.files[0]
         digests = [file.digest for file in entry.claim.files]
         key = job_id(recipe, weights, os.fsencode(first.relative), *digests)
@@ -100,7 +105,7 @@ class Leasing:
             return key, None
         if self._ledger.working_on(key):
             return key, None
-        return key, Job(key, recipe, _photos(entry), entry.claim.stem, seed_of(key))
+        return key, Job(key, recipe, _photos(entry), entry.claim.stem, seed_of(key), weights)
 
 
 def _photos(entry: Entry) -> tuple[Photo, ...]:

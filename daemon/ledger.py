@@ -17,7 +17,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from daemon.errors import ConfigError
-from daemon.look import Question
+from daemon.look import Feature
 from daemon.photo import Header
 from daemon.station import InboxFolder, Notice
 
@@ -253,7 +253,7 @@ class Ledger:
             )
 
     def remember(
-        self, photo: str, answers: Iterable[tuple[Question, float]], *, clip_digest: str
+        self, photo: str, answers: Iterable[tuple[Feature, float]], *, clip_digest: str
     ) -> None:
         """Keep what was seen in a photograph of this digest, so that it is not asked again."""
         with self._commit() as db:
@@ -262,10 +262,10 @@ class Ledger:
                 [(photo, q.of, q.phrase, _asked(q, clip_digest), value) for q, value in answers],
             )
 
-    def answers(self, photo: str, *, clip_digest: str) -> dict[Question, float]:
+    def answers(self, photo: str, *, clip_digest: str) -> dict[Feature, float]:
         """What was seen in a photograph of this digest, likeness by this CLIP model only."""
         rows = self._db.execute("SELECT * FROM look WHERE photo = ?", (photo,))
-        found = ((Question(row["subject"], row["phrase"]), row) for row in rows)
+        found = ((Feature(row["subject"], row["phrase"]), row) for row in rows)
         return {q: row["answer"] for q, row in found if row["model"] == _asked(q, clip_digest)}
 
     def intend_publication(self, publications: Iterable[tuple[int, str]]) -> None:
@@ -397,7 +397,7 @@ class Ledger:
         return int(count), float(first or since)
 
 
-def _asked(question: Question, clip_digest: str) -> str:
+def _asked(question: Feature, clip_digest: str) -> str:
     """Digest of the model whose opinion an answer is; what is measured depends on none."""
     return clip_digest if question.of == "likeness" else ""
 

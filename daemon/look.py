@@ -18,7 +18,7 @@ ten less than 7.6; in colour nineteen of twenty had more than 6.4; the others sh
 
 
 @dataclass(frozen=True)
-class Question:
+class Feature:
     """One thing to find out about one photograph.
 
     Attributes:
@@ -32,12 +32,12 @@ class Question:
     phrase: str = ""
 
 
-COLOUR, NOISE = Question("colour"), Question("noise")
+COLOUR, NOISE = Feature("colour"), Feature("noise")
 
 
-def likeness(answers: Mapping[Question, float], phrase: str, unlike: Sequence[str]) -> float:
+def likeness(answers: Mapping[Feature, float], phrase: str, unlike: Sequence[str]) -> float:
     """Probability that a photograph shows the phrase rather than any of the others, [0, 1]."""
-    logits = [answers[Question("likeness", p)] for p in (phrase, *unlike)]
+    logits = [answers[Feature("likeness", p)] for p in (phrase, *unlike)]
     highest = max(logits)
     shares = [math.exp(logit - highest) for logit in logits]
     return shares[0] / sum(shares)

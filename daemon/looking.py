@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from daemon.call import Asking
-from daemon.look import Question
+from daemon.look import Feature
 from daemon.photo import Picture
 from daemon.restorers.chroma import eight_bits
 from daemon.restorers.denoise import noise_level
@@ -23,7 +23,7 @@ _WORKING_BYTES = 1 << 26
 _WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def look(picture: Picture, questions: Sequence[Question], clip: str) -> Asking[tuple[float, ...]]:
+def look(picture: Picture, questions: Sequence[Feature], clip: str) -> Asking[tuple[float, ...]]:
     """Answer questions about a picture.
 
     Args:
@@ -32,9 +32,9 @@ def look(picture: Picture, questions: Sequence[Question], clip: str) -> Asking[t
         clip: Reference of the CLIP model that answers for likeness.
 
     Returns:
-        A number for each question; their units are with `Question`.
+        A number for each question; their units are with `Feature`.
     """
-    answers: dict[Question, float] = {}
+    answers: dict[Feature, float] = {}
     for question in questions:
         match question.of:
             case "colour":

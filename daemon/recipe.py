@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from daemon.errors import ConfigError
-from daemon.look import COLOUR, GREY_BELOW, NOISE, Question, likeness
+from daemon.look import COLOUR, GREY_BELOW, NOISE, Feature, likeness
+from daemon.reference import located
 from daemon.steps import Step
 from daemon.validation import explain
 
@@ -72,16 +73,16 @@ class Match(BaseModel):
         return self
 
     @property
-    def questions(self) -> tuple[Question, ...]:
+    def questions(self) -> tuple[Feature, ...]:
         """What must be known of a photograph's content; nothing where its header settles it."""
         phrases = () if self.looks_like is None else (self.looks_like, *self.unlike)
         return (
             *((COLOUR,) if self.grey is not None else ()),
             *((NOISE,) if self.noise_above is not None else ()),
-            *(Question("likeness", phrase) for phrase in phrases),
+            *(Feature("likeness", phrase) for phrase in phrases),
         )
 
-    def refuses(self, answers: Mapping[Question, float]) -> str | None:
+    def refuses(self, answers: Mapping[Feature, float]) -> str | None:
         """Says why a photograph of this content does not match, or None if it does.
 
         Args:
@@ -174,7 +175,7 @@ class Recipe(BaseModel):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read one recipe.
+    """Read one recipe; paths of models in it are relative to its folder.
 
     Raises:
         ConfigError: The file cannot be read, is no TOML, or says what no recipe may say.
@@ -185,9 +186,13 @@ def read_recipe(path: Path) -> Recipe:
         raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
     values.setdefault("name", path.stem)
     try:
-        return Recipe.model_validate(values)
+        recipe = Recipe.model_validate(values)
     except ValidationError as error:
         raise ConfigError(explain(path, error, Recipe)) from error
+    steps = tuple(
+        step.model_copy(update={"model": located(step.model, path.parent)}) for step in recipe.steps
+    )
+    return recipe.model_copy(update={"steps": steps})
 
 
 def load_recipes(folders: Iterable[Path]) -> tuple[Recipe, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from daemon.files import shown
-from daemon.look import Question
+from daemon.look import Feature
 from daemon.recipe import Recipe
 from daemon.station import Arrival
 
@@ -87,10 +87,10 @@ def unanswered(
     name: str,
     megapixels: Megapixels,
     recipes: Sequence[Recipe],
-    answers: Mapping[Question, float],
-) -> tuple[Question, ...]:
+    answers: Mapping[Feature, float],
+) -> tuple[Feature, ...]:
     """What must still be found out about a file's content before `route_by_content` can choose."""
-    wanted: dict[Question, None] = {}
+    wanted: dict[Feature, None] = {}
     for recipe in recipes:
         if _refuses(recipe, name, megapixels) is None:
             wanted |= dict.fromkeys(q for q in recipe.match.questions if q not in answers)
@@ -103,7 +103,7 @@ def route_by_content(
     name: str,
     megapixels: Megapixels,
     recipes: Sequence[Recipe],
-    answers: Mapping[Question, float],
+    answers: Mapping[Feature, float],
 ) -> Route:
     """Send a file to the first of the recipes whose [match] takes it, its content included.
 

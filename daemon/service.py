@@ -29,7 +29,10 @@ from daemon.intake import Intake
 from daemon.job import Advanced, Errand, HandedBack, Outcome, Report, WorkerDied, WorkerReady
 from daemon.leasing import Leasing
 from daemon.ledger import QueueCount
+from daemon.models import Library
 from daemon.premises import compute_of, inbox_folders, limits_of, only_daemon, open_ledger, prepare
+from daemon.recipe import Recipe
+from daemon.restorers import check_models
 from daemon.retrying import take_requests
 from daemon.settings import Settings
 from daemon.station import Notice, Station
@@ -86,8 +89,8 @@ class Service:
         """
         self._station = station
         self._settings = settings
-        self._recipes = known_recipes(station)
-        check_clip(self._recipes, settings.clip_model)
+        self._library = Library(settings.models_dir)
+        self._recipes = self._usable_recipes()
         self._executor_name = executor
         self._progress = progress
         self._supervision = supervision or Supervision()
@@ -142,7 +145,9 @@ class Service:
                 settings.attempts, retry_s=settings.retry_s, arriving_s=settings.arriving_s
             )
             self._delivery = Delivery(station, self._ledger, access, patience)
-            self._leasing = Leasing(self._ledger, self._delivery, settings.clip_model)
+            self._leasing = Leasing(
+                self._ledger, self._delivery, self._library, settings.clip_model
+            )
             try:
                 self._recover()
                 self._inbox.start()
@@ -304,15 +309,19 @@ class Service:
             self._executor.start()
         return self._executor
 
+    def _usable_recipes(self) -> tuple[Recipe, ...]:
+        recipes = known_recipes(self._station)
+        check_models(recipes, self._library)
+        check_clip(recipes, self._settings.clip_model, self._library)
+        return recipes
+
     def _reload(self) -> None:
         with self._supervision.reloading(time.monotonic()):
             try:
-                recipes = known_recipes(self._station)
-                check_clip(recipes, self._settings.clip_model)
+                self._recipes = self._usable_recipes()
             except ConfigError as error:
                 _log.error("recipes_not_reloaded", why=str(error), kept=len(self._recipes))
                 return
-            self._recipes = recipes
             self._intake.set_recipes(self._recipes)
         _log.info("recipes_reloaded", recipes=len(self._recipes))
 

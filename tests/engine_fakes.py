@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daemon.call import Asking, Call
+from daemon.call import Asking, Call, ask
 from daemon.craft import Craft
 from daemon.device import Pass
 from daemon.engine import Engine
@@ -28,7 +28,7 @@ from daemon.job import (
     StagedFile,
     WorkerReady,
 )
-from daemon.look import Question
+from daemon.look import Feature
 from daemon.photo import Header, Limits, Metadata, Photo, Picture
 from daemon.recipe import Recipe
 from daemon.steps import Denoise
@@ -72,7 +72,7 @@ def restore(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[
     x = torch.from_numpy(pictures[0].pixels.astype(np.float32)).permute(2, 0, 1) / 256
     count = recipe.steps[0].steps or 1
     for k in range(1, count + 1):
-        (answer,) = yield [Call("toy", x, 1 / k)]
+        (answer,) = yield from ask([Call("toy", x, 1 / k)])
         if not torch.equal(answer, x / 2 + 1 / k):
             raise ValueError("this is the answer to somebody else's call")
     return ToyResult(pictures, (Measure(0, "steps", count),))
@@ -85,10 +85,10 @@ def write(
     return (StagedFile(staging / "x", "{stem}.png", "0", width, height),), ()
 
 
-def look(picture: Picture, questions: Sequence[Question], clip: str) -> Asking[tuple[float, ...]]:
+def look(picture: Picture, questions: Sequence[Feature], clip: str) -> Asking[tuple[float, ...]]:
     """Ask once; the answers are the picture's level and how many questions there are."""
     x = torch.from_numpy(picture.pixels.astype(np.float32)).permute(2, 0, 1) / 256
-    (answer,) = yield [Call("toy", x, 1.0)]
+    (answer,) = yield from ask([Call("toy", x, 1.0)])
     return (float(answer[0, 0, 0]), float(len(questions)))
 
 
@@ -119,7 +119,7 @@ def craft(model: ToyModel, **others: object) -> Craft:
         "footprint": lambda recipe, sizes: 1,
         "output_size": lambda recipe, width, height: (width, height),
         "write": write,
-        "load_model": lambda reference, device: model,
+        "load_model": lambda reference, device, tick, whole: model,
         "look": look,
         "look_footprint": lambda width, height: 1,
     }

@@ -14,7 +14,7 @@ from rich.console import Console
 from daemon.errors import ConfigError
 from daemon.executors import EXECUTORS
 from daemon.ledger import Ledger
-from daemon.look import COLOUR, NOISE, Question
+from daemon.look import COLOUR, NOISE, Feature
 from daemon.service import Service, Tally
 from daemon.station import Station
 from daemon.stationing import make_station, opened
@@ -210,7 +210,7 @@ def test_real_photographs_are_sorted_by_colour_and_noise(root: Path) -> None:
 
 def test_answers_of_another_clip_model_do_not_count(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite3")
-    portrait = Question("likeness", "a portrait")
+    portrait = Feature("likeness", "a portrait")
     ledger.remember("photo", [(COLOUR, 3.0), (portrait, 21.5)], clip_digest="one")
     assert ledger.answers("photo", clip_digest="one") == {COLOUR: 3.0, portrait: 21.5}
     assert ledger.answers("photo", clip_digest="two") == {COLOUR: 3.0}

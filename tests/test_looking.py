@@ -9,7 +9,7 @@ from answering import answer, picture
 from numpy.typing import NDArray
 from PIL import Image
 
-from daemon.look import COLOUR, GREY_BELOW, NOISE, Question, likeness
+from daemon.look import COLOUR, GREY_BELOW, NOISE, Feature, likeness
 from daemon.looking import colour_level, footprint, look
 
 Levels = NDArray[np.uint8]
@@ -74,7 +74,7 @@ def test_sixteen_bit_grey_has_no_colour_and_its_noise_is_told_in_levels_of_255()
 
 
 def test_likeness_is_the_share_among_the_phrases() -> None:
-    answers = {Question("likeness", p): x for p, x in (("a", 21.0), ("b", 20.0), ("c", 1000.0))}
+    answers = {Feature("likeness", p): x for p, x in (("a", 21.0), ("b", 20.0), ("c", 1000.0))}
     assert likeness(answers, "a", ("b",)) == pytest.approx(1 / (1 + np.exp(-1)))
     assert likeness(answers, "a", ("c",)) == 0
 
