@@ -32,10 +32,11 @@ from daemon.job import (
     seed_of,
 )
 from daemon.ledger import ClaimedFile
-from daemon.models import model_digest
+from daemon.models import Library
 from daemon.photo import Limits, Metadata, Photo
 from daemon.recipe import Recipe
 from daemon.record import describe
+from daemon.restorers import check_models
 
 _FORMATS = {
     ".png": "png",
@@ -109,14 +110,16 @@ def apply(
         What became of each, as soon as it is known.
 
     Raises:
+        ConfigError: A model is not there, or of no use to its step.
         UsageError: The inputs or the output make no sense together.
         CannotWriteError: A result is there already; nothing has been computed.
     """
+    check_models([recipe], Library(compute.models_dir))
     recipe, stem = _shaped(recipe, inputs, wish)
     tasks: list[_Task] = []
     for group in _groups(recipe, inputs):
         try:
-            tasks.append(_task(recipe, group, wish, stem, compute.limits))
+            tasks.append(_task(recipe, group, wish, stem, compute))
         except (PhotoError, OSError) as error:
             yield Applied(group[0], None, str(error))
     folder = wish.to if stem is None else wish.to.parent
@@ -169,12 +172,13 @@ def _sides(recipe: Recipe, path: Path) -> list[tuple[str, Path]]:
 
 
 def _task(
-    recipe: Recipe, group: tuple[Path, ...], wish: Wish, stem: str | None, limits: Limits
+    recipe: Recipe, group: tuple[Path, ...], wish: Wish, stem: str | None, compute: Compute
 ) -> _Task:
-    files = [_looked_at(path, "photo", limits) for path in group]
-    files += [_looked_at(side, role, limits) for role, side in _sides(recipe, group[0])]
+    files = [_looked_at(path, "photo", compute.limits) for path in group]
+    files += [_looked_at(side, role, compute.limits) for role, side in _sides(recipe, group[0])]
     digests = [file.digest for file in files]
-    weights = tuple(model_digest(model) for model in recipe.models)
+    library = Library(compute.models_dir)
+    weights = tuple(library.digest(model) for model in recipe.models)
     key = job_id(recipe, weights, os.fsencode(group[0].name), *digests)
     photos = _photos(files)
     target = wish.to
@@ -184,7 +188,8 @@ def _task(
         suffix = photo.output_format(recipe.output.format, seen)[1]
         target = wish.to / f"{group[0].stem}{'.webp' if recipe.photos == 2 else suffix}"
     seed = seed_of(key) if wish.seed is None else wish.seed
-    return _Task(tuple(files), Job(key, recipe, photos, target.stem, seed), target)
+    job = Job(key, recipe, photos, target.stem, seed, weights)
+    return _Task(tuple(files), job, target)
 
 
 def _photos(files: Sequence[ClaimedFile]) -> tuple[Photo, ...]:

@@ -7,9 +7,10 @@ import os
 
 from daemon.errors import ConfigError, RestoredError
 from daemon.files import shown
-from daemon.models import check_reference, load_model
+from daemon.models import Library, Placement, load_model
 from daemon.mounts import is_network_path
 from daemon.recipe import Recipe
+from daemon.restorers import check_models
 from daemon.settings import Settings
 from daemon.station import Station
 from daemon.stationing import known_recipes
@@ -58,10 +59,14 @@ def _model_problems(recipes: tuple[Recipe, ...], settings: Settings) -> list[str
         device = pick_device(settings.device)
     except RestoredError as error:
         return [str(error)]
+    library = Library(settings.models_dir)
+    try:
+        check_models(recipes, library)
+    except ConfigError as error:
+        return str(error).splitlines()
     for reference in sorted({model for recipe in recipes for model in recipe.models}):
         try:
-            check_reference(reference)
-            load_model(reference, device)
+            load_model(Placement(library.checkpoint(reference), device))
         except (RestoredError, OSError, ValueError, RuntimeError) as error:
             found.append(f"model {reference!r}: {error}")
     return found

@@ -8,23 +8,19 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from daemon.call import Asking, Call
+from daemon.call import Answer, Asking, Question
 from daemon.craft import Craft, Finished
 from daemon.errors import PhotoError
 from daemon.job import Order, Restored, StagedFile, Timing
 from daemon.photo import Limits
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Asked:
     """The generator waits for the answers to these calls."""
 
-    calls: tuple[Call, ...]
+    calls: tuple[Question, ...]
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ class Course:
                 f"{limits.max_output_megapixels:g}"
             )
         self.bytes = craft.footprint(recipe, sizes)
-        self.answers: list[Tensor | None] = []
+        self.answers: list[Answer | None] = []
         self.writing = False
         self._craft = craft
         self._limits = limits
@@ -124,7 +120,7 @@ class Course:
         self._encode_s = time.monotonic() - began
         return Written(files, tuple(dict.fromkeys((*self._notes, *finished.notes, *notes))))
 
-    def answer(self, index: int, answer: "Tensor", device_s: float) -> bool:
+    def answer(self, index: int, answer: Answer, device_s: float) -> bool:
         """Note the answer to one call, and say whether it was the last one missing."""
         self.answers[index] = answer
         self._device_s += device_s
@@ -155,7 +151,7 @@ class Course:
             with contextlib.suppress(Exception):
                 self._generator.close()
 
-    def _resume(self, answers: "Sequence[Tensor] | None") -> Step:
+    def _resume(self, answers: Sequence[Answer] | None) -> Step:
         if self._generator is None:
             raise RuntimeError("the course has not begun")
         try:

@@ -6,17 +6,20 @@ engine itself knows no format, no recipe and no network.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from daemon.call import Asking
-from daemon.job import Measure, StagedFile
-from daemon.models import Model
+from daemon.job import Compute, Measure, StagedFile
+from daemon.models import Library, Model, Placement, Tick, load_model
 from daemon.photo import Limits, Photo, Picture
 from daemon.recipe import Recipe
 
 Size = tuple[int, int]
 """Width and height, in pixels."""
+
+_ANY = Compute()
 
 
 class Finished(Protocol):
@@ -33,6 +36,13 @@ class Finished(Protocol):
     @property
     def notes(self) -> Sequence[str]:
         """What a person should know."""
+
+
+class LoadModel(Protocol):
+    """Loads a model of this reference onto a device; `whole` as a whole pipeline."""
+
+    def __call__(self, reference: str, device: str, tick: Tick, *, whole: bool) -> Model:
+        """Load it; it calls `tick` between the steps of a long answer."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +65,26 @@ class Craft:
     write: Callable[
         [Sequence[Picture], Recipe, Path], tuple[tuple[StagedFile, ...], tuple[str, ...]]
     ]
-    load_model: Callable[[str, str], Model]
+    load_model: LoadModel
 
 
-def real_craft() -> Craft:
-    """The functions of this package."""
-    from daemon.models import load_model
+def real_craft(compute: Compute = _ANY) -> Craft:
+    """The functions of this package, with models found and run as `compute` says."""
     from daemon.photo import read_picture
     from daemon.restorers import chain
     from daemon.results import stage
 
-    return Craft(read_picture, chain.restore, chain.footprint, chain.output_size, stage, load_model)
+    library = Library(compute.models_dir)
+
+    def load(reference: str, device: str, tick: Tick, *, whole: bool) -> Model:
+        checkpoint = library.checkpoint(reference)
+        return load_model(Placement(checkpoint, device, compute.handling, tick), whole=whole)
+
+    return Craft(
+        read=read_picture,
+        restore=partial(chain.restore, library=library),
+        footprint=chain.footprint,
+        output_size=chain.output_size,
+        write=stage,
+        load_model=load,
+    )

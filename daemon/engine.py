@@ -5,6 +5,7 @@ touches the device. Decoding, generators and encoding run in threads beside it. 
 order and never lets the fault of one reach another.
 """
 
+import math
 import queue
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from daemon.budget import Budget
 from daemon.course import Asked, Course, Done, Raised, Step, Written
 from daemon.craft import Craft, Finished, real_craft
 from daemon.device import Device, Pass
+from daemon.errors import CancelError
 from daemon.faults import is_out_of_memory, outcome_of
 from daemon.groups import Ask, Groups
 from daemon.hardware import core_count, memory_budget, pass_pixels, pick_device, use_threads
@@ -28,7 +30,7 @@ LINGER_S = 0.02
 
 @dataclass(frozen=True)
 class _Stop:
-    drain_s: float
+    deadline: float
 
 
 class Engine:
@@ -40,6 +42,7 @@ class Engine:
         craft: The functions that do the work; the package's own by default.
         begun: Is told the fence of each order whose photographs are about to be read.
         watch: Is told of every forward pass.
+        beat: Is called between the steps of a long pass.
         pixels: Pixels in one forward pass; the device's own number by default.
     """
 
@@ -51,6 +54,7 @@ class Engine:
         craft: Craft | None = None,
         begun: Callable[[int], None] = lambda fence: None,
         watch: Callable[[Pass], None] = lambda one: None,
+        beat: Callable[[], None] = lambda: None,
         pixels: int | None = None,
     ) -> None:
         """Take possession of the device.
@@ -59,8 +63,9 @@ class Engine:
             DeviceError: The device that is asked for is not there.
         """
         self._report, self._begun, self._watch = report, begun, watch
-        self._craft = craft or real_craft()
-        self._device = Device(pick_device(compute.device), self._craft.load_model)
+        self._beat = beat
+        self._craft = craft or real_craft(compute)
+        self._device = Device(pick_device(compute.device), self._craft.load_model, self._tick)
         self._limits = compute.limits
         self._threads = compute.threads or core_count()
         pixels = pixels or pass_pixels(self._device.name)
@@ -72,6 +77,7 @@ class Engine:
         self._stepping: set[int] = set()
         self._finished: dict[int, Finished] = {}
         self._deadline: float | None = None
+        self._give_up_at = math.inf
         self._numbered = 0
         self._idle_since = 0.0
         self._ended = False
@@ -88,7 +94,8 @@ class Engine:
 
     def stop(self, drain_s: float) -> None:
         """Let what is in flight finish within `drain_s`, hand back the rest. Any thread."""
-        self._events.put(_Stop(drain_s))
+        self._give_up_at = time.monotonic() + drain_s
+        self._events.put(_Stop(self._give_up_at))
 
     @property
     def device(self) -> str:
@@ -135,6 +142,16 @@ class Engine:
             if isinstance(event, Order):
                 self._report(HandedBack((event.fence,)))
 
+    def _tick(self) -> None:
+        """Between the steps of a long pass: the loop itself does not turn meanwhile.
+
+        Raises:
+            CancelError: Time to finish is over.
+        """
+        self._beat()
+        if time.monotonic() >= self._give_up_at:
+            raise CancelError("stopped before it was done")
+
     def _over(self) -> bool:
         if self._deadline is None:
             return False
@@ -178,7 +195,7 @@ class Engine:
         if isinstance(event, Order):
             self._enqueue(event)
         elif isinstance(event, _Stop):
-            self._deadline = time.monotonic() + event.drain_s
+            self._deadline = event.deadline
             self._hand_back(list(self._queue))
         else:
             course, step = event
@@ -265,7 +282,9 @@ class Engine:
     def _refused(self, group: Sequence[Ask], error: Exception) -> None:
         """Halve what did not fit; find the one call whose fault it is."""
         key = group[0].call.key
-        if len(group) == 1:
+        if isinstance(error, CancelError):
+            self._groups.put_back(group)
+        elif len(group) == 1:
             course = self._flying[group[0].order]
             too_large = is_out_of_memory(error)
             self._end(course, self._device.too_large(key, error) if too_large else error)

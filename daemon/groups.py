@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from daemon.call import Call, Key
+from daemon.call import Key, Question
 
 PATIENCE_S = 3.0
 """A call that waited so long goes before fuller groups and older orders."""
@@ -30,7 +30,7 @@ class Ask:
 
     order: int
     index: int
-    call: Call
+    call: Question
     since: float
 
 
@@ -57,7 +57,7 @@ class Groups:
         """How many calls wait."""
         return sum(map(len, self._waiting.values()))
 
-    def add(self, order: int, calls: Sequence[Call], now: float) -> None:
+    def add(self, order: int, calls: Sequence[Question], now: float) -> None:
         """Let the calls of an order wait for their answers."""
         for index, call in enumerate(calls):
             self._waiting[call.key].append(Ask(order, index, call, now))
@@ -101,8 +101,7 @@ class Groups:
     def cap(self, key: Key) -> int:
         """How many calls of this key go through one pass, at present; at least 1."""
         if key not in self._caps:
-            height, width = key.shape[-2:]
-            most = max(1, self._pass_pixels // (height * width))
+            most = max(1, self._pass_pixels // key.pixels)
             self._caps[key] = _Cap(most, most)
         return self._caps[key].now
 

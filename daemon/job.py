@@ -7,6 +7,7 @@ executors and the engine; all of them can be pickled to a worker of our own.
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from daemon.photo import Limits, Photo
 from daemon.recipe import Recipe
@@ -22,6 +23,7 @@ class Job:
         photos: One photograph, or two for a pair, in order.
         stem: What the result's file name starts with.
         seed: Seed of all noise, [0, 2**63), made from the id.
+        weights: Digests of the recipe's models, in the order of `recipe.models`.
     """
 
     id: str
@@ -29,6 +31,7 @@ class Job:
     photos: tuple[Photo, ...]
     stem: str
     seed: int
+    weights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,28 @@ def seed_of(job_id: str) -> int:
     return int(job_id[:16], 16) >> 1
 
 
+Dtype = Literal["auto", "bf16", "fp16", "fp32"]
+Offload = Literal["none", "model", "group"]
+
+
+@dataclass(frozen=True)
+class Handling:
+    """How models are run.
+
+    Attributes:
+        dtype: Precision of weights and activations; "auto" takes what the device is fastest with.
+        offload: Keep in the machine's memory what the device does not need at the moment: whole
+            components ("model") or groups of layers ("group").
+        compile: Compile networks; the first picture of each size takes minutes.
+        attention: Attention backend by diffusers' name, or None for its default.
+    """
+
+    dtype: Dtype = "auto"
+    offload: Offload = "none"
+    compile: bool = False
+    attention: str | None = None
+
+
 @dataclass(frozen=True)
 class Compute:
     """How an executor may use this machine.
@@ -212,9 +237,15 @@ class Compute:
         threads: CPU threads of the network; None takes all cores this process may use.
         memory_bytes: For photographs in flight; None takes a share of what is free.
         limits: What is refused.
+        models_dir: Where models lie that were pulled from the Hub.
+        model_bytes: For models that stay loaded; None takes a share of the device's memory.
+        handling: How models are run.
     """
 
     device: str = "auto"
     threads: int | None = None
     memory_bytes: int | None = None
     limits: Limits = field(default_factory=Limits)
+    models_dir: Path | None = None
+    model_bytes: int | None = None
+    handling: Handling = Handling()

@@ -12,7 +12,7 @@ from daemon.delivery import Delivery
 from daemon.errors import ConfigError
 from daemon.job import Job, Order, job_id, seed_of
 from daemon.ledger import Entry, Ledger
-from daemon.models import model_digest
+from daemon.models import Library
 from daemon.outbox import stands
 from daemon.photo import Photo
 from daemon.recipe import Recipe, recipe_named
@@ -24,9 +24,10 @@ IN_FLIGHT = 192
 class Leasing:
     """Chooses what is worked on next."""
 
-    def __init__(self, ledger: Ledger, delivery: Delivery) -> None:
+    def __init__(self, ledger: Ledger, delivery: Delivery, library: Library) -> None:
         self._ledger = ledger
         self._delivery = delivery
+        self._library = library
 
     def orders(self, recipes: Sequence[Recipe], in_flight: int, now: float) -> list[Order]:
         """Lease what there is room for, oldest first.
@@ -64,7 +65,7 @@ class Leasing:
         """What is to be done, or None if that is settled already."""
         try:
             recipe = recipe_named(entry.recipe, recipes)
-            weights = tuple(model_digest(model) for model in recipe.models)
+            weights = tuple(self._library.digest(model) for model in recipe.models)
         except ConfigError as error:
             self._ledger.fail([(entry.row, str(error))])
             return None
@@ -77,7 +78,7 @@ class Leasing:
             return None
         if self._ledger.working_on(key):
             return None
-        return Job(key, recipe, _photos(entry), entry.claim.stem, seed_of(key))
+        return Job(key, recipe, _photos(entry), entry.claim.stem, seed_of(key), weights)
 
 
 def _photos(entry: Entry) -> tuple[Photo, ...]:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from daemon.errors import ConfigError
+from daemon.reference import located
 from daemon.steps import Step
 from daemon.validation import explain
 
@@ -116,7 +117,7 @@ class Recipe(BaseModel):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read one recipe.
+    """Read one recipe; paths of models in it are relative to its folder.
 
     Raises:
         ConfigError: The file cannot be read, is no TOML, or says what no recipe may say.
@@ -127,9 +128,13 @@ def read_recipe(path: Path) -> Recipe:
         raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
     values.setdefault("name", path.stem)
     try:
-        return Recipe.model_validate(values)
+        recipe = Recipe.model_validate(values)
     except ValidationError as error:
         raise ConfigError(explain(path, error, Recipe)) from error
+    steps = tuple(
+        step.model_copy(update={"model": located(step.model, path.parent)}) for step in recipe.steps
+    )
+    return recipe.model_copy(update={"steps": steps})
 
 
 def load_recipes(folders: Iterable[Path]) -> tuple[Recipe, ...]:

@@ -12,7 +12,6 @@ from daemon import __version__
 from daemon.files import shown
 from daemon.job import Job, Restored
 from daemon.ledger import ClaimedFile, Entry
-from daemon.models import model_digest
 
 FORMAT = 1
 """Version of the record's layout; it grows when a key changes its meaning."""
@@ -43,7 +42,7 @@ def describe(
         "recipe": job.recipe.name,
         "recipe_digest": job.recipe.digest,
         "steps": [step.model_dump(mode="json") for step in job.recipe.steps],
-        "models": {name: model_digest(name) for name in job.recipe.models},
+        "models": dict(zip(job.recipe.models, job.weights, strict=True)),
         "seed": job.seed,
         "attempt": attempt,
         "device": outcome.device,

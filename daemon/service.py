@@ -28,7 +28,10 @@ from daemon.intake import Intake
 from daemon.job import Advanced, HandedBack, Job, Order, Outcome, Report, WorkerDied, WorkerReady
 from daemon.leasing import Leasing
 from daemon.ledger import QueueCount
+from daemon.models import Library
 from daemon.premises import compute_of, inbox_folders, limits_of, only_daemon, open_ledger, prepare
+from daemon.recipe import Recipe
+from daemon.restorers import check_models
 from daemon.retrying import take_requests
 from daemon.settings import Settings
 from daemon.station import Notice, Station
@@ -85,7 +88,8 @@ class Service:
         """
         self._station = station
         self._settings = settings
-        self._recipes = known_recipes(station)
+        self._library = Library(settings.models_dir)
+        self._recipes = self._usable_recipes()
         self._executor_name = executor
         self._progress = progress
         self._supervision = supervision or Supervision()
@@ -140,7 +144,7 @@ class Service:
                 settings.attempts, retry_s=settings.retry_s, arriving_s=settings.arriving_s
             )
             self._delivery = Delivery(station, self._ledger, access, patience)
-            self._leasing = Leasing(self._ledger, self._delivery)
+            self._leasing = Leasing(self._ledger, self._delivery, self._library)
             try:
                 self._recover()
                 self._inbox.start()
@@ -302,10 +306,15 @@ class Service:
             self._executor.start()
         return self._executor
 
+    def _usable_recipes(self) -> tuple[Recipe, ...]:
+        recipes = known_recipes(self._station)
+        check_models(recipes, self._library)
+        return recipes
+
     def _reload(self) -> None:
         with self._supervision.reloading(time.monotonic()):
             try:
-                self._recipes = known_recipes(self._station)
+                self._recipes = self._usable_recipes()
             except ConfigError as error:
                 _log.error("recipes_not_reloaded", why=str(error), kept=len(self._recipes))
                 return

@@ -42,6 +42,15 @@ class Watch(BaseModel):
     )
 
 
+def _cache_folder() -> Path:
+    """Of the service where systemd runs it, of the user elsewhere; the same for all stations."""
+    service = os.environ.get("CACHE_DIRECTORY")
+    if service:
+        return Path(service.split(":")[0]) / "models"
+    user = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(user) / "restored" / "models"
+
+
 class Settings(BaseSettings):
     """Every setting of a station, with its default."""
 
@@ -77,6 +86,26 @@ class Settings(BaseSettings):
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     threads: int | None = Field(None, ge=1, description="CPU threads of the network.")
     memory_mb: int | None = Field(None, ge=256, description="For photographs in flight.")
+    models_dir: Path = Field(
+        default_factory=_cache_folder, description="Where `restored models pull` puts models."
+    )
+    model_memory_mb: int | None = Field(
+        None, ge=64, description="For models that stay loaded on the device."
+    )
+    dtype: Literal["auto", "bf16", "fp16", "fp32"] = Field(
+        "auto", description="Precision of models; `auto` takes what the device is fastest with."
+    )
+    offload: Literal["none", "model", "group"] = Field(
+        "none",
+        description="Keep whole components (`model`) or layers (`group`) of a checkpoint in the "
+        "machine's memory while the device does not need them.",
+    )
+    compile: bool = Field(
+        False, description="Compile checkpoints: the first picture of each size takes minutes."
+    )
+    attention: str | None = Field(
+        None, description="Attention backend, by diffusers' name, such as `flash` or `native`."
+    )
     attempts: int = Field(3, ge=1, description="Before a passing fault counts as failed.")
     retry_s: float = Field(10, ge=0, description="First wait after a passing fault; it doubles.")
     min_free_mb: float = Field(200, ge=0, description="Intake waits while less is free.")

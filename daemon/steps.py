@@ -6,7 +6,10 @@ which only look at recipes answer at once.
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from daemon.errors import ConfigError
+from daemon.reference import PRIOR, parse_reference
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 
@@ -19,7 +22,11 @@ class BaseStep(BaseModel):
     photos: ClassVar[int] = 1
     """How many photographs the step takes at once."""
 
-    model: str = Field("prior", description="The network: `prior` is the one inside the package.")
+    model: str = Field(
+        PRIOR,
+        description="The network: `prior` is the one inside the package; a Hub id such as "
+        "`org/name@revision`, or the path of a folder or .safetensors file.",
+    )
     steps: int | None = Field(
         None,
         ge=1,
@@ -46,6 +53,15 @@ class BaseStep(BaseModel):
         """The keys it says that only a model which reads text can obey."""
         textual = ("prompt", "second_prompt", "negative_prompt", "guidance")
         return tuple(key for key in textual if key in self.model_fields_set)
+
+    @field_validator("model")
+    @classmethod
+    def _reference(cls, model: str) -> str:
+        try:
+            parse_reference(model)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return model
 
 
 class Denoise(BaseStep):

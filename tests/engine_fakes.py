@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daemon.call import Asking, Call
+from daemon.call import Asking, Call, ask
 from daemon.craft import Craft
 from daemon.device import Pass
 from daemon.engine import Engine
@@ -71,7 +71,7 @@ def restore(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[
     x = torch.from_numpy(pictures[0].pixels.astype(np.float32)).permute(2, 0, 1) / 256
     count = recipe.steps[0].steps or 1
     for k in range(1, count + 1):
-        (answer,) = yield [Call("toy", x, 1 / k)]
+        (answer,) = yield from ask([Call("toy", x, 1 / k)])
         if not torch.equal(answer, x / 2 + 1 / k):
             raise ValueError("this is the answer to somebody else's call")
     return ToyResult(pictures, (Measure(0, "steps", count),))
@@ -111,7 +111,7 @@ def craft(model: ToyModel, **others: object) -> Craft:
         "footprint": lambda recipe, sizes: 1,
         "output_size": lambda recipe, width, height: (width, height),
         "write": write,
-        "load_model": lambda reference, device: model,
+        "load_model": lambda reference, device, tick, whole: model,
     }
     return Craft(**(parts | others))  # type: ignore[arg-type]
 

@@ -27,5 +27,5 @@ def test_every_problem_is_listed_at_once(
     assert "model 'prior': the weights are torn" in said
 
 
-def broken(device: str) -> None:
+def broken(placement: object) -> None:
     raise OSError("the weights are torn")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from daemon.call import Asking, Call
+from daemon.call import Asking, Call, ask
 from daemon.diffusion.pixels import to_grey, to_pixels, to_tensor
 from daemon.diffusion.tiling import BUCKETS, GRID, Cut, cut, denoise_tiles
 from daemon.diffusion.together import abreast, together
@@ -116,7 +116,7 @@ def test_computations_side_by_side_ask_in_one_turn_and_keep_their_answers() -> N
     def count(turns: int, start: float) -> Asking[float]:
         x = torch.tensor([start])
         for _ in range(turns):
-            (x,) = yield [Call("toy", x, 0.0)]
+            (x,) = yield from ask([Call("toy", x, 0.0)])
         return float(x)
 
     sizes: list[list[Call]] = []
@@ -127,7 +127,7 @@ def test_computations_side_by_side_ask_in_one_turn_and_keep_their_answers() -> N
 
 def test_large_pictures_are_not_all_worked_on_side_by_side() -> None:
     def one() -> Asking[int]:
-        (x,) = yield [Call("toy", torch.zeros(1), 0.0)]
+        (x,) = yield from ask([Call("toy", torch.zeros(1, 1), 0.0)])
         return len(x)
 
     turns: list[list[Call]] = []

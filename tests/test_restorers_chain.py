@@ -31,7 +31,9 @@ def test_steps_follow_each_other_and_their_measures_name_them() -> None:
 
 
 def test_every_kind_of_step_has_its_restorer() -> None:
-    assert all(callable(restorer_for(kind)) for kind in RESTORERS)
+    kinds = {kind for kind, use in RESTORERS}
+    assert kinds == {"colorize", "denoise", "interpolate", "restyle", "super-resolve"}
+    assert all(callable(restorer_for(kind)) for kind in kinds)
 
 
 def noises(chain: Recipe, seed: int, count: int = 1) -> list[np.ndarray]:

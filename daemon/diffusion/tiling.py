@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from daemon.call import Asking, Call, Task
+from daemon.call import Asking, Call, Task, ask
 
 GRID = 48
 """Tiles and windows start at multiples of this: of the network's 16 and of every scale."""
@@ -120,7 +120,7 @@ def denoise_tiles(
         tile = _take(x_t, rows, columns)
         known = None if condition is None else _take(condition, rows, columns)
         calls.append(Call(model, tile, t, known, task, exact))
-    answers = yield calls
+    answers = yield from ask(calls)
     if len(places) == 1:
         return answers[0][:, :height, :width].contiguous()
     whole = torch.zeros_like(x_t)

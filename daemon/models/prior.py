@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from daemon.call import Call
-from daemon.models import WEIGHTS
+from daemon.models import Placement
 from daemon.models.network import PhotoPrior
 
 _NO_PICTURE = math.pi / 2 - 1e-6
@@ -22,12 +22,12 @@ class Prior:
     """The shipped network on one device.
 
     Args:
-        device: "cpu", "cuda:N" or "mps".
+        placement: Where it runs, and how.
     """
 
-    def __init__(self, device: str) -> None:
-        self._device = torch.device(device)
-        network = PhotoPrior.from_pretrained(WEIGHTS / "prior", torch_dtype=torch.float32)
+    def __init__(self, placement: Placement) -> None:
+        self._device = torch.device(placement.device)
+        network = PhotoPrior.from_pretrained(placement.checkpoint.folder, torch_dtype=torch.float32)
         self._network = network.eval().to(self._device, memory_format=torch.channels_last)
         self._half = _bf16_pays(self._device)
 

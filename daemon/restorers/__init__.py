@@ -4,13 +4,18 @@ Comes in: decoded pictures, a step's parameters and the job's noise. Goes out: r
 with what was measured. A restorer knows nothing of batches, devices or other photographs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from daemon.call import Asking
+from daemon.errors import ConfigError
+from daemon.models.library import Library
+from daemon.models.traits import PRIOR_TRAITS, Traits, Use
 from daemon.photo import Picture
+from daemon.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -29,19 +34,59 @@ class Restoration:
 
 
 Restorer = Callable[..., Asking[Restoration]]
-"""(pictures: tuple[Picture, ...], params: a class of daemon.steps, noise: Noise) -> Restoration."""
+"""(pictures: tuple[Picture, ...], params: a class of daemon.steps, noise: Noise) -> Restoration.
 
-RESTORERS = {
-    "colorize": "daemon.restorers.colorize:colorize",
-    "denoise": "daemon.restorers.denoise:denoise",
-    "interpolate": "daemon.restorers.interpolate:interpolate",
-    "restyle": "daemon.restorers.restyle:restyle",
-    "super-resolve": "daemon.restorers.super_resolve:super_resolve",
+Those that work with checkpoints take `traits: Traits` as well.
+"""
+
+RESTORERS: dict[tuple[str, Use], str] = {
+    ("colorize", "prior"): "daemon.restorers.colorize:colorize",
+    ("denoise", "prior"): "daemon.restorers.denoise:denoise",
+    ("interpolate", "prior"): "daemon.restorers.interpolate:interpolate",
+    ("restyle", "prior"): "daemon.restorers.restyle:restyle",
+    ("super-resolve", "prior"): "daemon.restorers.super_resolve:super_resolve",
+}
+"""What a step is and what its model can be used as: who does it."""
+
+_NEEDS: dict[Use, str] = {
+    "prior": "the prior",
+    "pixel": "an unconditional checkpoint",
+    "latent": "a Stable Diffusion checkpoint",
+    "image": "an image-to-image checkpoint",
+    "edit": "an image-editing checkpoint",
+    "upscale": "an upscaling checkpoint",
+    "text": "a text-to-image checkpoint",
 }
 
 
-def restorer_for(kind: str) -> Restorer:
-    """The restorer of a kind of step, importing its module only now."""
-    module, name = RESTORERS[kind].split(":")
+def restorer_for(kind: str, traits: Traits = PRIOR_TRAITS) -> Restorer:
+    """The restorer of a kind of step with a model of these traits, importing its module only now.
+
+    Raises:
+        ConfigError: A step of this kind can do nothing with such a model.
+    """
+    uses = [use for use in traits.uses if (kind, use) in RESTORERS]
+    if not uses:
+        needed = [_NEEDS[use] for known, use in RESTORERS if known == kind]
+        raise ConfigError(f"{kind} needs {' or '.join(needed)}; this is {traits.what}")
+    module, name = RESTORERS[kind, uses[0]].split(":")
     restorer: Any = getattr(import_module(module), name)
-    return restorer  # type: ignore[no-any-return]
+    return restorer if uses[0] == "prior" else partial(restorer, traits=traits)
+
+
+def check_models(recipes: Sequence[Recipe], library: Library) -> None:
+    """See that every step's model is on this machine and of use to the step.
+
+    Raises:
+        ConfigError: Some are not; all are named.
+    """
+    wrong: list[str] = []
+    for recipe in recipes:
+        for index, step in enumerate(recipe.steps):
+            try:
+                restorer_for(step.kind, library.checkpoint(step.model).traits)
+            except ConfigError as error:
+                where = f"recipe {recipe.name}: steps[{index}].model is {step.model!r}"
+                wrong.append(f"{where}: {error}")
+    if wrong:
+        raise ConfigError("\n".join(wrong))

@@ -13,12 +13,15 @@ from daemon.diffusion.noise import Noise
 from daemon.diffusion.together import abreast, count_abreast
 from daemon.diffusion.windows import WINDOW
 from daemon.job import Measure
+from daemon.models.library import Library
 from daemon.photo import Picture
 from daemon.recipe import Recipe
-from daemon.restorers import Restoration, restorer_for
+from daemon.restorers import Restoration, Restorer, restorer_for
 from daemon.restorers.restyle import sweep_labels
 from daemon.restorers.sheet import sheet_size
 from daemon.steps import Interpolate, Restyle, Step, SuperResolve
+
+_PRIOR_ONLY = Library()
 
 _PIXEL_BYTES = 8
 """Of a decoded picture: two copies of RGB and alpha in uint8, or one of uint16."""
@@ -38,7 +41,9 @@ class Finished:
     notes: tuple[str, ...]
 
 
-def restore(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[Finished]:
+def restore(
+    recipe: Recipe, pictures: tuple[Picture, ...], seed: int, library: Library = _PRIOR_ONLY
+) -> Asking[Finished]:
     """Put pictures through every step of a recipe.
 
     A step that takes one photograph is applied to each of several, side by side.
@@ -47,12 +52,14 @@ def restore(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[
         recipe: What is done.
         pictures: The job's photographs, decoded.
         seed: Of the job; a step's own seed replaces it for that step.
+        library: Where models lie.
     """
     measures: list[Measure] = []
     notes: list[str] = []
     for index, step in enumerate(recipe.steps):
         noise = Noise(seed).child(index) if step.seed is None else Noise(step.seed)
-        done = yield from _step(step, pictures, noise)
+        restorer = restorer_for(step.kind, library.checkpoint(step.model).traits)
+        done = yield from _step(restorer, step, pictures, noise)
         for restoration in done:
             measures += [Measure(index, name, value) for name, value in restoration.measures]
             notes += restoration.notes
@@ -86,8 +93,9 @@ def footprint(recipe: Recipe, sizes: Sequence[tuple[int, int]]) -> int:
     return most
 
 
-def _step(step: Step, pictures: tuple[Picture, ...], noise: Noise) -> Asking[list[Restoration]]:
-    restorer = restorer_for(step.kind)
+def _step(
+    restorer: Restorer, step: Step, pictures: tuple[Picture, ...], noise: Noise
+) -> Asking[list[Restoration]]:
     if step.photos > 1:
         restoration = yield from restorer(pictures, step, noise)
         return [restoration]
