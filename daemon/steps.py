@@ -36,6 +36,23 @@ class BaseStep(BaseModel):
     seed: int | None = Field(
         None, ge=0, lt=2**63, description="Fixes the noise; drawn from the job if absent."
     )
+    prompt: str = Field(
+        "", description="What the result shows, in words; for models that read text."
+    )
+    negative_prompt: str = Field("", description="What the result shall not show, in words.")
+    guidance: float | None = Field(
+        None,
+        ge=0,
+        le=50,
+        description="How much more than likely the result follows the prompt; up to 1 not at all "
+        "more. The model's own if absent.",
+    )
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The keys it says that only a model which reads text can obey."""
+        textual = ("prompt", "second_prompt", "negative_prompt", "guidance")
+        return tuple(key for key in textual if key in self.model_fields_set)
 
     @field_validator("model")
     @classmethod
@@ -116,6 +133,9 @@ class Interpolate(BaseStep):
     frames: int = Field(9, ge=2, le=240, description="Frames written, both ends included.")
     strength: Unit = Field(
         0.5, description="How deep both photographs are encoded; t = strength pi/2."
+    )
+    second_prompt: str = Field(
+        "", description="What the second photograph shows; `prompt` is for the first."
     )
 
 
