@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypeAlias, Type
 if TYPE_CHECKING:
     from torch import Tensor
 
-Operation = Literal["predict", "predict-exact", "encode", "decode", "embed", "whole"]
+Operation = Literal["predict", "predict-exact", "encode", "decode", "embed", "whole", "liken"]
 
 WholeUse = Literal["text", "image", "edit", "upscale"]
 """What a whole pipeline makes a picture of: a prompt; a prompt and a picture, partly kept; an
@@ -19,6 +19,10 @@ instruction and a picture; a small picture."""
 
 _EMBED_PIXELS = 64 * 64
 """A prompt counts as so many pixels where calls are gathered for one pass."""
+
+
+_LIKEN_PIXELS = 224 * 224
+"""The size at which most CLIP models see a picture."""
 
 
 class Key(NamedTuple):
@@ -242,7 +246,31 @@ class Whole:
         return Key(self.model, "whole", shape, common, self.settings.width * self.settings.height)
 
 
-Question = Call | Encode | Decode | Embed | Whole
+@dataclass(frozen=True, slots=True)
+class Liken:
+    """How much a picture looks like each of some phrases, to a CLIP model.
+
+    Attributes:
+        model: Reference of the model.
+        image: (3, H, W) in [-1, 1], any size; the middle of it counts.
+        phrases: What it may look like.
+
+    The answer is a logit for each phrase, (N,), float32 on the CPU.
+    """
+
+    t: ClassVar[float] = 0.0
+
+    model: str
+    image: "Tensor"
+    phrases: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        """The group this call can be answered in."""
+        return Key(self.model, "liken", (), self.phrases, _LIKEN_PIXELS)
+
+
+Question = Call | Encode | Decode | Embed | Whole | Liken
 """What may be asked. The engine knows of it only `model`, `key` and, to tell who watches, `t`."""
 
 Answer: TypeAlias = "Tensor | Embedding"
@@ -256,7 +284,7 @@ It yields what it wants answered together and is resumed with the answers in tha
 """
 
 
-def ask(questions: Sequence[Call | Encode | Decode | Whole]) -> "Asking[list[Tensor]]":
+def ask(questions: Sequence[Call | Encode | Decode | Whole | Liken]) -> "Asking[list[Tensor]]":
     """Ask for tensors, all together."""
     answers = yield questions
     return cast("list[Tensor]", list(answers))

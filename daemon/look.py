@@ -31,13 +31,18 @@ class Feature:
     of: Literal["colour", "noise", "likeness"]
     phrase: str = ""
 
+    @classmethod
+    def like(cls, phrase: str) -> "Feature":
+        """How much it looks like a phrase."""
+        return cls("likeness", phrase)
+
 
 COLOUR, NOISE = Feature("colour"), Feature("noise")
 
 
 def likeness(answers: Mapping[Feature, float], phrase: str, unlike: Sequence[str]) -> float:
     """Probability that a photograph shows the phrase rather than any of the others, [0, 1]."""
-    logits = [answers[Feature("likeness", p)] for p in (phrase, *unlike)]
+    logits = [answers[Feature.like(p)] for p in (phrase, *unlike)]
     highest = max(logits)
     shares = [math.exp(logit - highest) for logit in logits]
     return shares[0] / sum(shares)

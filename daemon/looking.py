@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from daemon.call import Asking
+from daemon.call import Asking, Liken, ask
+from daemon.diffusion.pixels import to_tensor
 from daemon.look import Feature
 from daemon.photo import Picture
 from daemon.restorers.chroma import eight_bits
 from daemon.restorers.denoise import noise_level
 
 _COLOUR_PX = 64
+_LIKENESS_PX = 1024
 _TONES = 32
 _BUSIEST = 90
 _PIXEL_BYTES = 8
@@ -41,7 +43,11 @@ def look(picture: Picture, questions: Sequence[Feature], clip: str) -> Asking[tu
                 answers[question] = 0.0 if picture.grey else colour_level(picture.pixels)
             case "noise":
                 answers[question] = noise_level(picture.pixels)
-    yield []
+    phrases = tuple(question.phrase for question in questions if question.of == "likeness")
+    if phrases:
+        image = to_tensor(np.asarray(_reduced(picture.pixels, _LIKENESS_PX).round(), np.uint8))
+        (logits,) = yield from ask([Liken(clip, image, phrases)])
+        answers |= zip(map(Feature.like, phrases), logits.tolist(), strict=True)
     return tuple(answers[question] for question in questions)
 
 
@@ -60,7 +66,7 @@ def colour_level(pixels: NDArray[np.generic]) -> float:
     Args:
         pixels: (H, W, 3), uint8 or uint16.
     """
-    small = _reduced(pixels)
+    small = _reduced(pixels, _COLOUR_PX)
     lightness = small @ _WEIGHTS
     chroma = np.stack([small[..., 0] - lightness, small[..., 2] - lightness], -1)
     tones = np.clip(lightness * (_TONES / 256), 0, _TONES - 1).astype(int)
@@ -69,7 +75,7 @@ def colour_level(pixels: NDArray[np.generic]) -> float:
     return float(np.percentile(np.hypot(chroma[..., 0], chroma[..., 1]), _BUSIEST))
 
 
-def _reduced(pixels: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Means of blocks, (h, w, 3), in levels of 0 to 255, sides up to 64."""
-    factor = max(1, -(-max(pixels.shape[:2]) // _COLOUR_PX))
+def _reduced(pixels: NDArray[np.generic], side: int) -> NDArray[np.float32]:
+    """Means of blocks, (h, w, 3), in levels of 0 to 255, no side longer than `side`."""
+    factor = max(1, -(-max(pixels.shape[:2]) // side))
     return np.asarray(Image.fromarray(eight_bits(pixels)).reduce(factor), np.float32)

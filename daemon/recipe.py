@@ -79,7 +79,7 @@ class Match(BaseModel):
         return (
             *((COLOUR,) if self.grey is not None else ()),
             *((NOISE,) if self.noise_above is not None else ()),
-            *(Feature("likeness", phrase) for phrase in phrases),
+            *map(Feature.like, phrases),
         )
 
     def refuses(self, answers: Mapping[Feature, float]) -> str | None:

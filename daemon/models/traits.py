@@ -14,12 +14,13 @@ from daemon.call import WholeUse
 from daemon.errors import ConfigError
 from daemon.files import shown
 
-Family = Literal["prior", "pixel", "latent", "pipeline"]
-"""Which class drives it: our network, a pixel-space UNet, a Stable Diffusion, or nobody but its own
-pipeline."""
+Family = Literal["prior", "pixel", "latent", "pipeline", "clip"]
+"""Which class drives it: our network, a pixel-space UNet, a Stable Diffusion, nobody but its own
+pipeline; or a CLIP model, which makes no pictures."""
 
-Use = Literal["prior", "pixel", "latent"] | WholeUse
-"""What a step can use it as: driven step by step ("prior", "pixel", "latent"), or whole."""
+Use = Literal["prior", "pixel", "latent", "likeness"] | WholeUse
+"""What a step can use it as: driven step by step ("prior", "pixel", "latent"), or whole; "likeness"
+is for [match] looks_like."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,10 @@ def traits_of(folder: Path) -> Traits:
         ConfigError: It is no checkpoint in diffusers' layout, or of a class no step can use.
     """
     index = folder / "model_index.json"
-    pipeline = str(_json(index if index.is_file() else folder / "config.json").get("_class_name"))
+    said = _json(index if index.is_file() else folder / "config.json")
+    if said.get("model_type") == "clip":
+        return Traits("clip", ("likeness",), "a CLIP model")
+    pipeline = str(said.get("_class_name"))
     if pipeline not in PIPELINES:
         raise ConfigError(
             f"{shown(folder)} holds a {pipeline}, which no step can use; "

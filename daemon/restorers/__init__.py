@@ -56,6 +56,7 @@ _NEEDS: dict[Use, str] = {
     "edit": "an image-editing checkpoint",
     "upscale": "an upscaling checkpoint",
     "text": "a text-to-image checkpoint",
+    "likeness": "a CLIP model",
 }
 
 
