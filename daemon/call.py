@@ -198,7 +198,7 @@ class WholeSettings:
         use: What is made of what.
         width, height: Of the result, in pixels.
         steps: Evaluations.
-        strength: Share of the way to noise, (0, 1], where the pipeline knows it.
+        strength: Where it begins, (0, 1]: the angle strength pi/2, where the pipeline knows one.
         guidance: Scale of classifier-free guidance.
         image_guidance: How closely an edit follows the picture, where the pipeline knows it.
     """
@@ -223,7 +223,6 @@ class Whole:
         prompt: What it shall show, or the instruction.
         negative: What it shall not show.
         image: (3, H, W), float32 on the CPU, in [-1, 1]; None where it begins with a prompt.
-        mask: (H, W) in [0, 1], 1 is free to change; None for all of it.
 
     The answer is (3, height, width), float32 on the CPU, in [-1, 1].
     """
@@ -236,14 +235,14 @@ class Whole:
     prompt: str = ""
     negative: str = ""
     image: "Tensor | None" = None
-    mask: "Tensor | None" = None
 
     @property
     def key(self) -> Key:
         """The group this call can be answered in."""
         shape = () if self.image is None else tuple(self.image.shape)
-        common = (self.settings, self.mask is not None)
-        return Key(self.model, "whole", shape, common, self.settings.width * self.settings.height)
+        return Key(
+            self.model, "whole", shape, self.settings, self.settings.width * self.settings.height
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class Model(Protocol):
 
 MODELS = {
     "clip": "daemon.models.clip:Clip",
+    "pipeline": "daemon.models.pipeline:Pipeline",
     "prior": "daemon.models.prior:Prior",
 }
 """Family: class, made with a `Placement`. "pipeline" answers `Whole` for every family."""

@@ -67,10 +67,41 @@ def colorize(pictures: tuple[Picture, ...], params: Colorize, noise: Noise) -> A
         The picture in uint8, `convert("L")` of which is that of the input rounded to 8 bits.
     """
     (picture,) = pictures
-    grey = luminance(picture.pixels)
-    guide = resized(grey, *_working_size(*grey.shape))
+    guide = small_guide(picture, WORKING_PX)
     bind = _binding(guide, picture, params)
     chroma = yield from _chroma(guide, bind, params, noise)
+    return _finished(picture, guide, chroma, params)
+
+
+def small_guide(picture: Picture, longest: int) -> Floats:
+    """The picture's luminance at the size a network works at, float32 (h, w) in [0, 1].
+
+    Args:
+        picture: Any.
+        longest: Its long side at most, in pixels; small photographs stay as they are.
+    """
+    grey = luminance(picture.pixels)
+    scale = min(1, longest / max(grey.shape))
+    height, width = (max(1, round(side * scale)) for side in grey.shape)
+    return resized(grey, height, width)
+
+
+def painted(picture: Picture, guide: Floats, small: Tensor, params: Colorize) -> Restoration:
+    """Give a picture the colours of a small coloured one; its luminance and its dabs win.
+
+    Args:
+        picture: The picture.
+        guide: Its luminance at the small size, as of `small_guide`.
+        small: The coloured one, (3, h, w) in [-1, 1].
+        params: The recipe's step.
+    """
+    chroma = _chroma_of(_binding(guide, picture, params)(small))
+    return _finished(picture, guide, chroma, params)
+
+
+def _finished(picture: Picture, guide: Floats, chroma: Floats, params: Colorize) -> Restoration:
+    """The picture in the colours that were found at the small size."""
+    grey = luminance(picture.pixels)
     pixels = coloured(grey, local_colours(guide, chroma), params.saturation)
     alpha = None if picture.alpha is None else eight_bits(picture.alpha)
     result = replace(picture, pixels=pixels, alpha=alpha, grey=False, hints=None)
@@ -122,9 +153,3 @@ def _colour_of(chroma: Floats) -> Tensor:
     """The inverse of `_chroma_of` for a picture of luminance 0."""
     red, blue = torch.from_numpy(2 * chroma).unbind(2)
     return torch.stack((red, (RED * red + BLUE * blue) / -GREEN, blue))
-
-
-def _working_size(height: int, width: int) -> tuple[int, int]:
-    """Height and width the network works at; small photographs stay as they are."""
-    scale = min(1, WORKING_PX / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))

@@ -7,6 +7,7 @@ Source: SDEdit, arXiv:2108.01073, algorithms 1 (whole) and 3 (with a mask).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -49,14 +50,30 @@ def restyle(pictures: tuple[Picture, ...], params: Restyle, noise: Noise) -> Ask
         The picture, with measure "sigma" (levels of 0 to 255), or the sheet in uint8.
     """
     (picture,) = pictures
-    mask = _fitted_mask(picture) if params.mask else None
+    mask = fitted_mask(picture) if params.mask else None
+
+    def at(strength: float) -> Asking[NDArray[np.generic]]:
+        return _restyled(picture, mask, strength, params, noise)
+
+    return presented(picture, params, at)
+
+
+def presented(
+    picture: Picture, params: Restyle, at: Callable[[float], Asking[NDArray[np.generic]]]
+) -> Asking[Restoration]:
+    """The picture at the step's strength, or the sheet of its sweep.
+
+    Args:
+        picture: The original.
+        params: The recipe's step.
+        at: Restyles it at a strength.
+    """
     if not params.sweep:
-        pixels = yield from _restyled(picture, mask, params.strength, params, noise)
+        pixels = yield from at(params.strength)
         result = replace(picture, pixels=pixels, mask=None)
         return Restoration((result,), (("sigma", sigma_levels(params.strength)),))
     trials = yield from abreast(
-        [partial(_restyled, picture, mask, strength, params, noise) for strength in params.sweep],
-        picture.pixels.size // 3,
+        [partial(at, strength) for strength in params.sweep], picture.pixels.size // 3
     )
     sheet = labelled_sheet([picture.pixels, *trials], sweep_labels(params))
     return Restoration((replace(picture, pixels=sheet, alpha=None, mask=None, hints=None),))
@@ -70,6 +87,17 @@ def sigma_levels(strength: float) -> float:
 def sweep_labels(params: Restyle) -> list[str]:
     """What stands over the panels of a sweep's sheet, the original first."""
     return ["original", *(f"strength {s:g}, sigma {sigma_levels(s):.0f}" for s in params.sweep)]
+
+
+def fitted_mask(picture: Picture) -> NDArray[np.float32] | None:
+    """The mask at the picture's size, (H, W), 0 keeps and 1 restyles; None without one."""
+    if picture.mask is None:
+        return None
+    height, width = picture.pixels.shape[:2]
+    mask = Image.fromarray(picture.mask)
+    if mask.size != (width, height):
+        mask = mask.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(mask, np.float32) / np.float32(255)
 
 
 def _restyled(
@@ -120,14 +148,3 @@ def _window(
     x_t = add_noise(original, angles[0], draw(0))
     result = yield from sample(x_t, angles, predict, draw, ETA)
     return result
-
-
-def _fitted_mask(picture: Picture) -> NDArray[np.float32] | None:
-    """The mask at the picture's size, (H, W), 0 keeps and 1 restyles; None without one."""
-    if picture.mask is None:
-        return None
-    height, width = picture.pixels.shape[:2]
-    mask = Image.fromarray(picture.mask)
-    if mask.size != (width, height):
-        mask = mask.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(mask, np.float32) / np.float32(255)

@@ -58,9 +58,14 @@ def super_resolve(
     pixels = yield from by_windows(
         picture.pixels, lambda window: _window(picture, window, params, noise), params.scale
     )
-    alpha = None if picture.alpha is None else _enlarged_alpha(picture.alpha, params.scale)
+    return enlarged(picture, pixels, params.scale)
+
+
+def enlarged(picture: Picture, pixels: NDArray[np.generic], scale: int) -> Restoration:
+    """The picture with these pixels, `scale` times as many along each side, and its residual."""
+    alpha = None if picture.alpha is None else _enlarged_alpha(picture.alpha, scale)
     result = replace(picture, pixels=pixels, alpha=alpha)
-    return Restoration((result,), (("residual", residual(pixels, picture.pixels, params.scale)),))
+    return Restoration((result,), (("residual", residual(pixels, picture.pixels, scale)),))
 
 
 def residual(large: NDArray[np.generic], small: NDArray[np.generic], scale: int) -> float:
@@ -97,6 +102,15 @@ def binding_weight(missed: Tensor, sigma: float) -> float:
     return max(0.0, 1 - sigma**2 / power) if power > 0 else 0.0
 
 
+def within_range(x0: Tensor, bind: Callable[[Tensor], Tensor]) -> Tensor:
+    """Clip to [-1, 1] and bind again, a few times, so that clipping breaks the means less."""
+    for _ in range(_CLIP_ROUNDS):
+        if float(x0.abs().max()) <= 1:
+            break
+        x0 = bind(x0.clamp(-1, 1))
+    return x0
+
+
 def _window(picture: Picture, window: Window, params: SuperResolve, noise: Noise) -> Asking[Tensor]:
     """One window of the result."""
     scale, sigma = params.scale, params.sigma * LEVEL
@@ -119,7 +133,7 @@ def _window(picture: Picture, window: Window, params: SuperResolve, noise: Noise
             x_t, angles, predict, lambda draw: window.draw(noise, draw, height, width)
         )
         x0 = x0.lerp(sampled, params.realism)
-    return _within_range(x0, bind)
+    return within_range(x0, bind)
 
 
 def _measured(pixels: NDArray[np.generic], window: Window, scale: int) -> tuple[Tensor, Tensor]:
@@ -135,15 +149,6 @@ def _measured(pixels: NDArray[np.generic], window: Window, scale: int) -> tuple[
         :, above * scale : (above + bottom - top) * scale, before * scale :
     ][:, :, : window.width]
     return y.contiguous(), large.contiguous()
-
-
-def _within_range(x0: Tensor, bind: Callable[[Tensor], Tensor]) -> Tensor:
-    """Clip to [-1, 1] and bind again, a few times, so that clipping breaks the means less."""
-    for _ in range(_CLIP_ROUNDS):
-        if float(x0.abs().max()) <= 1:
-            break
-        x0 = bind(x0.clamp(-1, 1))
-    return x0
 
 
 def _enlarged_alpha(alpha: NDArray[np.generic], scale: int) -> NDArray[np.generic]:
