@@ -170,6 +170,7 @@ def running(
     pixels: int = 8 * 96 * 96,
     passes: list[Pass] | None = None,
     drain_s: float = 0.0,
+    beat: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Engine, Heard]]:
     """An engine at work in a thread, stopped and joined at the end."""
     heard = Heard()
@@ -180,6 +181,7 @@ def running(
         craft=parts,
         pixels=pixels,
         watch=watch,
+        beat=beat,
     )
     thread = threading.Thread(target=engine.run)
     thread.start()

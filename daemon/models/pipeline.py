@@ -77,11 +77,13 @@ class Pipeline:
         own = copy.copy(form)
         own.scheduler = _watched(form.scheduler, self._placement.tick)
         arguments = dict(way.fixed) | self._arguments(way, calls)
+        share = 1.0
         if settings.strength is not None:
-            share = _begin_at(own, settings.strength)
-            arguments["strength"] = share
-            if settings.steps is not None:
-                arguments["num_inference_steps"] = max(1, round(settings.steps / share))
+            arguments["strength"] = share = _begin_at(own, settings.strength)
+        if settings.steps is not None:
+            # A schedule has as many steps as it was trained with; with an offset, one less.
+            most = form.scheduler.config.num_train_timesteps - 1
+            arguments["num_inference_steps"] = max(1, min(most, round(settings.steps / share)))
         known = inspect.signature(type(own).__call__).parameters
         given = {k: v for k, v in arguments.items() if k in known and v is not None}
         with torch.inference_mode():
@@ -100,7 +102,6 @@ class Pipeline:
             "image": _pictures(way, calls),
             "height": settings.height,
             "width": settings.width,
-            "num_inference_steps": settings.steps,
             way.guidance: settings.guidance,
             "image_guidance_scale": settings.image_guidance,
             "generator": [torch.Generator("cpu").manual_seed(call.seed) for call in calls],

@@ -19,6 +19,9 @@ from daemon.models.traits import Traits
 _LEAST_MULTIPLE = 16
 """Pipelines round sides down to multiples of this without a word."""
 
+_LEAST_SIDE, _LONGEST_TO_SHORTEST = 64, 8
+"""What FLUX.2 refuses below and beyond."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -59,7 +62,10 @@ def through(request: Request, image: Tensor, noise: Noise, traits: Traits) -> As
     multiple = max(_LEAST_MULTIPLE, traits.multiple_px) // scale
     side = max(multiple, traits.side_px // scale // multiple * multiple)
     _, height, width = image.shape
-    down, across = cut(height, side, multiple), cut(width, side, multiple)
+    longest = min(side, max(height, width))
+    least = max(_LEAST_SIDE // scale, -(-longest // _LONGEST_TO_SHORTEST))
+    down = cut(max(height, least), side, multiple)
+    across = cut(max(width, least), side, multiple)
     places = [(i, j) for i in range(len(down.starts)) for j in range(len(across.starts))]
     settings = WholeSettings(
         request.use,
@@ -77,7 +83,8 @@ def through(request: Request, image: Tensor, noise: Noise, traits: Traits) -> As
         seed = noise.child(number).seed
         calls.append(Whole(request.model, settings, seed, request.prompt, request.negative, padded))
     answers = yield from ask(calls)
-    return _blended(answers, _times(down, scale), _times(across, scale))
+    whole = _blended(answers, _times(down, scale), _times(across, scale))
+    return whole[:, : height * scale, : width * scale].contiguous()
 
 
 def enlargement(traits: Traits) -> int:
