@@ -42,15 +42,25 @@ Those that work with checkpoints take `traits: Traits` as well.
 
 RESTORERS: dict[tuple[str, Use], str] = {
     ("colorize", "prior"): "daemon.restorers.colorize:colorize",
+    ("colorize", "pixel"): "daemon.restorers.colorize:colorize",
+    ("colorize", "latent"): "daemon.restorers.colorize:colorize",
     ("denoise", "prior"): "daemon.restorers.denoise:denoise",
+    ("denoise", "pixel"): "daemon.restorers.denoise:denoise",
+    ("denoise", "latent"): "daemon.restorers.denoise:denoise",
     ("interpolate", "prior"): "daemon.restorers.interpolate:interpolate",
+    ("interpolate", "pixel"): "daemon.restorers.interpolate:interpolate",
+    ("interpolate", "latent"): "daemon.restorers.interpolate:interpolate",
     ("restyle", "prior"): "daemon.restorers.restyle:restyle",
+    ("restyle", "pixel"): "daemon.restorers.restyle:restyle",
+    ("restyle", "latent"): "daemon.restorers.restyle:restyle",
     ("super-resolve", "prior"): "daemon.restorers.super_resolve:super_resolve",
     ("colorize", "edit"): "daemon.restorers.whole_repair:colorize",
     ("denoise", "edit"): "daemon.restorers.whole_repair:denoise",
     ("restyle", "edit"): "daemon.restorers.whole_restyle:edit",
     ("restyle", "image"): "daemon.restorers.whole_restyle:restyle",
     ("super-resolve", "upscale"): "daemon.restorers.whole_repair:super_resolve",
+    ("super-resolve", "pixel"): "daemon.restorers.super_resolve:super_resolve",
+    ("super-resolve", "latent"): "daemon.restorers.super_resolve:super_resolve",
 }
 """What a step is and what its model can be used as: who does it."""
 

@@ -8,7 +8,7 @@ Source: SDEdit, arXiv:2108.01073, algorithms 1 (whole) and 3 (with a mask).
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -26,9 +26,11 @@ from daemon.diffusion.schedule import timesteps
 from daemon.diffusion.tiling import denoise_tiles
 from daemon.diffusion.together import abreast
 from daemon.diffusion.windows import Window, by_windows
+from daemon.models.traits import PRIOR_TRAITS, Traits
 from daemon.photo import Picture
 from daemon.restorers import Restoration
 from daemon.restorers.sheet import labelled_sheet
+from daemon.restorers.spaces import Space, space_of
 from daemon.steps import Restyle
 
 STEPS = 16
@@ -38,24 +40,25 @@ ETA = 0.5
 """Share of fresh noise."""
 
 
-def restyle(pictures: tuple[Picture, ...], params: Restyle, noise: Noise) -> Asking[Restoration]:
+def restyle(
+    pictures: tuple[Picture, ...], params: Restyle, noise: Noise, traits: Traits = PRIOR_TRAITS
+) -> Asking[Restoration]:
     """Restyle one picture, or try several strengths on it.
 
     Args:
         pictures: One picture, uint8 or uint16.
         params: The recipe's step; with a `sweep` the result is a sheet, the original first.
         noise: The step's noise; all strengths of a sweep share it.
+        traits: Of the step's model.
 
     Returns:
         The picture, with measure "sigma" (levels of 0 to 255), or the sheet in uint8.
     """
     (picture,) = pictures
+    space = yield from space_of(params, traits)
     mask = fitted_mask(picture) if params.mask else None
-
-    def at(strength: float) -> Asking[NDArray[np.generic]]:
-        return _restyled(picture, mask, strength, params, noise)
-
-    return presented(picture, params, at)
+    work = _Work(picture, mask, space, params.steps or STEPS, noise)
+    return (yield from presented(picture, params, partial(_restyled, work)))
 
 
 def presented(
@@ -100,51 +103,51 @@ def fitted_mask(picture: Picture) -> NDArray[np.float32] | None:
     return np.asarray(mask, np.float32) / np.float32(255)
 
 
-def _restyled(
-    picture: Picture,
-    mask: NDArray[np.float32] | None,
-    strength: float,
-    params: Restyle,
-    noise: Noise,
-) -> Asking[NDArray[np.generic]]:
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What all strengths have in common; of the mask, (H, W), 0 keeps and 1 restyles."""
+
+    picture: Picture
+    mask: NDArray[np.float32] | None
+    space: Space
+    steps: int
+    noise: Noise
+
+
+def _restyled(work: _Work, strength: float) -> Asking[NDArray[np.generic]]:
     """The picture's pixels at one strength."""
     if strength == 0:
-        return picture.pixels
+        return work.picture.pixels
     return (
-        yield from by_windows(
-            picture.pixels, lambda window: _window(picture, mask, window, strength, params, noise)
-        )
+        yield from by_windows(work.picture.pixels, lambda window: _window(work, window, strength))
     )
 
 
-def _window(
-    picture: Picture,
-    mask: NDArray[np.float32] | None,
-    window: Window,
-    strength: float,
-    params: Restyle,
-    noise: Noise,
-) -> Asking[Tensor]:
+def _window(work: _Work, window: Window, strength: float) -> Asking[Tensor]:
     """Forward to the strength, back again; what the mask keeps is put back at every step.
 
     The kept part of x0 is the photograph, and so the kept part of x_t is the photograph with noise
     of just the level that the rest has: the network sees the seam as it will be. In the end
     it is the photograph to the level.
     """
+    space, picture = work.space, work.picture
     original = to_tensor(window.of(picture.pixels))
-    free = None if mask is None else torch.from_numpy(window.of(mask).copy())
-    height, width = picture.pixels.shape[:2]
-
-    def draw(number: int) -> Tensor:
-        return window.draw(noise, number, height, width)
+    mask = None if work.mask is None else torch.from_numpy(window.of(work.mask).copy())
+    latent = yield from space.encode(original)
+    free = None if mask is None else space.free(mask)
 
     def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
-        x0 = yield from denoise_tiles(params.model, x_t, t)
-        if picture.grey:
+        x0 = yield from denoise_tiles(space.denoiser, x_t, t)
+        if picture.grey and not space.latent:
             x0 = to_grey(x0)
-        return x0 if free is None else original.lerp(x0, free)
+        return x0 if free is None else latent.lerp(x0, free)
 
-    angles = timesteps(strength * math.pi / 2, params.steps or STEPS)
-    x_t = add_noise(original, angles[0], draw(0))
-    result = yield from sample(x_t, angles, predict, draw, ETA)
-    return result
+    draw = space.draws(window, picture.pixels.shape[:2], work.noise)
+    angles = timesteps(strength * math.pi / 2, work.steps)
+    x_t = add_noise(latent, angles[0], draw(0))
+    restyled = yield from sample(x_t, angles, predict, draw, ETA)
+    if not space.latent:
+        return restyled
+    decoded = yield from space.decode(restyled, window.height, window.width)
+    decoded = to_grey(decoded) if picture.grey else decoded
+    return decoded if mask is None else original.lerp(decoded, mask)
