@@ -32,9 +32,9 @@ from daemon.job import (
 )
 from daemon.ledger import ClaimedFile
 from daemon.models import Library
-from daemon.photo import Limits, Metadata, Photo
+from daemon.photo import PROMPTS, Limits, Metadata, Photo
 from daemon.recipe import Recipe
-from daemon.record import describe
+from daemon.record import describe, output
 from daemon.restorers import check_models
 
 _FORMATS = {
@@ -177,6 +177,10 @@ def _task(
     recipe: Recipe, group: tuple[Path, ...], wish: Wish, stem: str | None, compute: Compute
 ) -> _Task:
     files = [_looked_at(path, "photo", compute.limits) for path in group]
+    for file in files:
+        if file.header and (file.header.format == PROMPTS) != recipe.generates:
+            reads = "files of prompts" if recipe.generates else "photographs"
+            raise PhotoError(f"recipe {recipe.name} takes {reads}, not {file.path}")
     files += [_looked_at(side, role, compute.limits) for role, side in _sides(recipe, group[0])]
     digests = [file.digest for file in files]
     library = Library(compute.models_dir)
@@ -282,18 +286,11 @@ def _delivered(task: _Task, outcome: Ended, wish: Wish, scratch: Path) -> Applie
             _put(file.path, target, force=wish.force)
         if wish.record:
             part = scratch / "record.json"
-            content = {
-                **describe(task.job, outcome, task.inputs, time.time()),
-                "outputs": [
-                    {
-                        "file": name,
-                        "sha256": file.digest,
-                        "width": file.width,
-                        "height": file.height,
-                    }
-                    for name, file in zip(names, outcome.files, strict=True)
-                ],
-            }
+            content = dict(describe(task.job, outcome, task.inputs, time.time()))
+            content["outputs"] = [
+                {"file": name} | output(file)
+                for name, file in zip(names, outcome.files, strict=True)
+            ]
             part.write_text(json.dumps(content, indent=2) + "\n")
             _put(part, task.target.with_name(f"{task.target.name}.json"), force=wish.force)
             part.unlink(missing_ok=True)

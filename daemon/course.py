@@ -15,7 +15,7 @@ from daemon.call import Answer, Asking, Question
 from daemon.craft import Craft, Finished
 from daemon.errors import PhotoError
 from daemon.job import Errand, Glance, Order, Outcome, Restored, Seen, StagedFile, Timing
-from daemon.photo import Limits, Photo, Picture
+from daemon.photo import Limits, Photo, Picture, Source
 
 
 @dataclass(frozen=True)
@@ -95,17 +95,17 @@ class Course(ABC, Generic[R]):
         """What is read."""
 
     @abstractmethod
-    def generator(self, pictures: tuple[Picture, ...]) -> Asking[R]:
+    def generator(self, sources: tuple[Source, ...]) -> Asking[R]:
         """What is done with what was read."""
 
     def begin(self) -> Step:
         """Read the photographs and run the generator to its first calls."""
         began = time.monotonic()
-        pictures = tuple(self._craft.read(photo, self._limits) for photo in self.photos())
-        self._notes = tuple(note for picture in pictures for note in picture.notes)
+        sources = tuple(self._craft.read(photo, self._limits) for photo in self.photos())
+        self._notes = tuple(note for source in sources for note in source.notes)
         self._began = time.monotonic()
         self._decode_s = self._began - began
-        self._generator = self.generator(pictures)
+        self._generator = self.generator(sources)
         return self._resume(None)
 
     def advance(self) -> Step:
@@ -153,7 +153,11 @@ class Ordered(Course[Finished]):
     def __init__(self, number: int, order: Order, craft: Craft, limits: Limits) -> None:
         super().__init__(number, order, craft, limits)
         recipe, photos = order.job.recipe, order.job.photos
-        sizes = [(photo.header.width, photo.header.height) for photo in photos]
+        sizes = [
+            (photo.header.width, photo.header.height)
+            for photo in photos
+            for _ in range(photo.header.pictures)
+        ]
         outputs = [craft.output_size(recipe, *size) for size in sizes]
         self.name = recipe.name
         self.pixels = max(width * height for width, height in outputs)
@@ -171,10 +175,10 @@ class Ordered(Course[Finished]):
         """The job's photographs."""
         return self._order.job.photos
 
-    def generator(self, pictures: tuple[Picture, ...]) -> Asking[Finished]:
+    def generator(self, sources: tuple[Source, ...]) -> Asking[Finished]:
         """The recipe, step by step."""
         job = self._order.job
-        return self._craft.restore(job.recipe, pictures, job.seed)
+        return self._craft.restore(job.recipe, sources, job.seed)
 
     def write(self, finished: Finished) -> Step:
         """Stage the results."""
@@ -212,9 +216,10 @@ class Glancing(Course[tuple[float, ...]]):
         """The one photograph, without its side files."""
         return (self._glance.photo,)
 
-    def generator(self, pictures: tuple[Picture, ...]) -> Asking[tuple[float, ...]]:
+    def generator(self, sources: tuple[Source, ...]) -> Asking[tuple[float, ...]]:
         """The questions."""
-        return self._craft.look(pictures[0], self._glance.questions, self._glance.clip)
+        (picture,) = (source for source in sources if isinstance(source, Picture))
+        return self._craft.look(picture, self._glance.questions, self._glance.clip)
 
     def write(self, finished: tuple[float, ...]) -> Step:
         """There is nothing to write."""

@@ -14,7 +14,7 @@ from daemon.call import Asking
 from daemon.job import Compute, Measure, StagedFile
 from daemon.look import Feature
 from daemon.models import Library, Model, Placement, Tick, load_model
-from daemon.photo import Limits, Photo, Picture
+from daemon.photo import Limits, Photo, Picture, Source
 from daemon.recipe import Recipe
 
 Size = tuple[int, int]
@@ -51,7 +51,7 @@ class Craft:
     """The functions an engine calls; see their modules.
 
     Attributes:
-        read: Decode a photograph.
+        read: Decode a photograph, or read a file of prompts.
         restore: Put pictures through a recipe, with the job's seed.
         footprint: Bytes a recipe needs for photographs of these sizes.
         output_size: Size of the result for a photograph of this width and height.
@@ -61,8 +61,8 @@ class Craft:
         look_footprint: Bytes that needs for a photograph of this width and height.
     """
 
-    read: Callable[[Photo, Limits], Picture]
-    restore: Callable[[Recipe, tuple[Picture, ...], int], Asking[Finished]]
+    read: Callable[[Photo, Limits], Source]
+    restore: Callable[[Recipe, tuple[Source, ...], int], Asking[Finished]]
     footprint: Callable[[Recipe, Sequence[Size]], int]
     output_size: Callable[[Recipe, int, int], Size]
     write: Callable[
@@ -76,7 +76,7 @@ class Craft:
 def real_craft(compute: Compute = _ANY) -> Craft:
     """The functions of this package, with models found and run as `compute` says."""
     from daemon import looking
-    from daemon.photo import read_picture
+    from daemon.photo import read_source
     from daemon.restorers import chain
     from daemon.results import stage
 
@@ -87,10 +87,10 @@ def real_craft(compute: Compute = _ANY) -> Craft:
         return load_model(Placement(checkpoint, device, compute.handling, tick), whole=whole)
 
     return Craft(
-        read=read_picture,
+        read=read_source,
         restore=partial(chain.restore, library=library),
-        footprint=chain.footprint,
-        output_size=chain.output_size,
+        footprint=partial(chain.footprint, library=library),
+        output_size=partial(chain.output_size, library=library),
         write=stage,
         load_model=load,
         look=looking.look,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from daemon.look import Feature
-from daemon.photo import Limits, Photo
+from daemon.photo import Limits, Photo, Prompt
 from daemon.recipe import Recipe
 
 
@@ -102,6 +102,7 @@ class StagedFile:
             "{stem}" in it stands for the job's stem, so that a taken name can be replaced.
         digest: sha256, hex.
         width, height: Size in pixels.
+        prompt: What it was generated from, with its seed; None of a photograph.
     """
 
     path: Path
@@ -109,6 +110,7 @@ class StagedFile:
     digest: str
     width: int
     height: int
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True)

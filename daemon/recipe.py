@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from daemon.errors import ConfigError
 from daemon.look import COLOUR, GREY_BELOW, NOISE, Feature, likeness
 from daemon.reference import located
-from daemon.steps import Step
+from daemon.steps import PROMPT_SUFFIXES, Step
 from daemon.validation import explain
 
 SHIPPED = Path(__file__).parent / "shipped_recipes"
@@ -134,7 +134,25 @@ class Recipe(BaseModel):
         for step in self.steps[:-1]:
             if step.kind == "restyle" and step.sweep:
                 raise ValueError("steps: a restyle step with a sweep must be the last step")
+        if any(step.kind == "generate" for step in self.steps[1:]):
+            raise ValueError("steps: generate must be the first step")
+        if self.generates and self.photos > 1:
+            raise ValueError("steps: after generate no step may take two photographs")
+        if self.generates and self.match.questions:
+            raise ValueError("match: grey, noise_above and looks_like need a photograph")
+        for suffix in self.suffixes:
+            if (suffix in PROMPT_SUFFIXES) != self.generates:
+                reads = PROMPT_SUFFIXES if self.generates else SUFFIXES
+                raise ValueError(
+                    f"match.suffixes contains {suffix!r}, but {self.steps[0].kind} reads "
+                    f"{', '.join(reads)}"
+                )
         return self
+
+    @property
+    def generates(self) -> bool:
+        """Whether it reads files of prompts instead of photographs."""
+        return self.steps[0].kind == "generate"
 
     @property
     def photos(self) -> int:
@@ -142,8 +160,16 @@ class Recipe(BaseModel):
         return max(step.photos for step in self.steps)
 
     @property
+    def suffixes(self) -> tuple[str, ...]:
+        """File name endings it takes: those of its [match], else those its first step reads."""
+        said = "suffixes" in self.match.model_fields_set
+        return PROMPT_SUFFIXES if self.generates and not said else self.match.suffixes
+
+    @property
     def companions(self) -> tuple[str, ...]:
         """The side files its steps read: "hints" and "mask", as in NAME.hints.png."""
+        if self.generates:
+            return ()
         hints = any(step.kind == "colorize" and step.hints for step in self.steps)
         mask = any(step.kind == "restyle" and step.mask for step in self.steps)
         return ("hints",) * hints + ("mask",) * mask
@@ -163,8 +189,8 @@ class Recipe(BaseModel):
         """Says why a photograph of this file name and size does not match, or None if it does."""
         match = self.match
         low = name.lower()
-        if not low.endswith(match.suffixes):
-            return f"its name ends with none of {', '.join(match.suffixes)}"
+        if not low.endswith(self.suffixes):
+            return f"its name ends with none of {', '.join(self.suffixes)}"
         if match.names and not any(fnmatch.fnmatch(low, p.lower()) for p in match.names):
             return f"its name fits none of {', '.join(match.names)}"
         if megapixels < match.min_megapixels:

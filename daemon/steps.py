@@ -11,7 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from daemon.errors import ConfigError
 from daemon.reference import PRIOR, parse_reference
 
+PROMPT_SUFFIXES = (".txt", ".toml")
+"""Endings of the files that `generate` reads."""
+
 Unit = Annotated[float, Field(ge=0, le=1)]
+
+Side = Annotated[int, Field(ge=64, le=4096)]
+"""Of a picture to be generated, in pixels."""
 
 
 class BaseStep(BaseModel):
@@ -139,6 +145,16 @@ class Interpolate(BaseStep):
     )
 
 
+class Generate(BaseStep):
+    """Make pictures of the prompts in a text file, which takes the photograph's place."""
+
+    kind: Literal["generate"] = "generate"
+    size: tuple[Side, Side] | None = Field(
+        None, description="Width and height in pixels where the file says none; else the model's."
+    )
+
+
 Step = Annotated[
-    Denoise | SuperResolve | Colorize | Restyle | Interpolate, Field(discriminator="kind")
+    Denoise | SuperResolve | Colorize | Restyle | Interpolate | Generate,
+    Field(discriminator="kind"),
 ]

@@ -54,13 +54,14 @@ RESTORERS: dict[tuple[str, Use], str] = {
     ("restyle", "pixel"): "daemon.restorers.restyle:restyle",
     ("restyle", "latent"): "daemon.restorers.restyle:restyle",
     ("super-resolve", "prior"): "daemon.restorers.super_resolve:super_resolve",
+    ("super-resolve", "pixel"): "daemon.restorers.super_resolve:super_resolve",
+    ("super-resolve", "latent"): "daemon.restorers.super_resolve:super_resolve",
     ("colorize", "edit"): "daemon.restorers.whole_repair:colorize",
     ("denoise", "edit"): "daemon.restorers.whole_repair:denoise",
     ("restyle", "edit"): "daemon.restorers.whole_restyle:edit",
     ("restyle", "image"): "daemon.restorers.whole_restyle:restyle",
     ("super-resolve", "upscale"): "daemon.restorers.whole_repair:super_resolve",
-    ("super-resolve", "pixel"): "daemon.restorers.super_resolve:super_resolve",
-    ("super-resolve", "latent"): "daemon.restorers.super_resolve:super_resolve",
+    ("generate", "text"): "daemon.restorers.generate:generate",
 }
 """What a step is and what its model can be used as: who does it."""
 

@@ -59,7 +59,7 @@ def through(request: Request, image: Tensor, noise: Noise, traits: Traits) -> As
         (3, H scale, W scale) in [-1, 1], scale being what the model enlarges, else 1.
     """
     scale = enlargement(traits) if request.use == "upscale" else 1
-    multiple = max(_LEAST_MULTIPLE, traits.multiple_px) // scale
+    multiple = whole_multiple(traits) // scale
     side = max(multiple, traits.side_px // scale // multiple * multiple)
     _, height, width = image.shape
     longest = min(side, max(height, width))
@@ -85,6 +85,11 @@ def through(request: Request, image: Tensor, noise: Noise, traits: Traits) -> As
     answers = yield from ask(calls)
     whole = _blended(answers, _times(down, scale), _times(across, scale))
     return whole[:, : height * scale, : width * scale].contiguous()
+
+
+def whole_multiple(traits: Traits) -> int:
+    """What the sides of a pipeline's pictures are multiples of, in pixels."""
+    return max(_LEAST_MULTIPLE, traits.multiple_px)
 
 
 def enlargement(traits: Traits) -> int:
