@@ -7,9 +7,10 @@ recipe takes it. What was found out once is read from the ledger; nothing is dec
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from daemon.entries import ClaimedFile, Entry
 from daemon.errors import ConfigError
 from daemon.files import shown
-from daemon.ledger import ClaimedFile, Entry, Ledger
+from daemon.ledger import Ledger
 from daemon.look import Feature
 from daemon.models import Library
 from daemon.recipe import Recipe, recipe_named

@@ -7,16 +7,15 @@ nothing beside it.
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 
 from daemon.choosing import Refused, Unknown, choose
 from daemon.delivery import Delivery
+from daemon.entries import Entry, photo_of, photos_of
 from daemon.errors import ConfigError
 from daemon.job import Errand, Glance, Job, Order, job_id, seed_of
-from daemon.ledger import ClaimedFile, Entry, Ledger
+from daemon.ledger import Ledger
 from daemon.models import Library
 from daemon.outbox import stands
-from daemon.photo import Photo
 from daemon.recipe import Recipe
 
 IN_FLIGHT = 192
@@ -71,7 +70,7 @@ class Leasing:
 
     def _errand(self, entry: Entry, plan: Job | Unknown, *, alone: bool) -> Errand:
         if isinstance(plan, Unknown):
-            photo = _photo(plan.file)
+            photo = photo_of(plan.file)
             clip = self._clip or ""
             digest = self._library.digest(clip) if clip else ""
             return Glance(photo, plan.questions, entry.fence, clip, digest, alone=alone)
@@ -105,23 +104,5 @@ class Leasing:
             return key, None
         if self._ledger.working_on(key):
             return key, None
-        return key, Job(key, recipe, _photos(entry), entry.claim.stem, seed_of(key), weights)
-
-
-def _photos(entry: Entry) -> tuple[Photo, ...]:
-    """The claimed photographs, the side files with the first of them."""
-    photos = [_photo(file) for file in entry.claim.photos]
-    sides = {file.role: file for file in entry.claim.files if file.role != "photo"}
-    first = replace(
-        photos[0],
-        mask=sides["mask"].path if "mask" in sides else None,
-        hints=sides["hints"].path if "hints" in sides else None,
-        companions_digest="".join(side.digest for side in sides.values()),
-    )
-    return (first, *photos[1:])
-
-
-def _photo(file: ClaimedFile) -> Photo:
-    if file.header is None:
-        raise RuntimeError(f"{file.path} was queued without a header")
-    return Photo(file.path, file.relative.name, file.digest, file.header)
+        photos = photos_of(entry.claim.files)
+        return key, Job(key, recipe, photos, entry.claim.stem, seed_of(key), weights)

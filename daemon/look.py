@@ -36,6 +36,10 @@ class Feature:
         """How much it looks like a phrase."""
         return cls("likeness", phrase)
 
+    def judge(self, clip_digest: str) -> str:
+        """Digest of the model whose opinion an answer is; what is measured depends on none."""
+        return clip_digest if self.of == "likeness" else ""
+
 
 COLOUR, NOISE = Feature("colour"), Feature("noise")
 

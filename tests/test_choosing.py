@@ -14,6 +14,7 @@ from rich.console import Console
 from daemon.errors import ConfigError
 from daemon.executors import EXECUTORS
 from daemon.ledger import Ledger
+from daemon.ledger_view import LedgerView
 from daemon.look import COLOUR, NOISE, Feature
 from daemon.service import Service, Tally
 from daemon.station import Station
@@ -163,7 +164,7 @@ def test_a_photograph_that_waits_to_be_looked_at_is_told_by_status_and_kept(root
 
 
 def in_state(station: Station, state: str) -> list:  # type: ignore[type-arg]
-    ledger = Ledger(station.ledger, readonly=True)
+    ledger = LedgerView(station.ledger)
     try:
         return ledger.in_state(state)  # type: ignore[arg-type]
     finally:

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, CLIPModel
 
 from daemon.call import Liken
 from daemon.errors import ConfigError
-from daemon.ledger import Ledger
+from daemon.ledger_view import LedgerView
 from daemon.look import Feature, likeness
 from daemon.models import Library, Placement, load_model
 from daemon.models.clip import Clip
@@ -91,7 +91,7 @@ def test_what_a_photograph_looks_like_chooses_its_recipe_and_is_remembered(
     station, settings = opened(root)
     assert Service(station, settings, executor="inline").once() == Tally(done=1)
     record = json.loads((root / "outbox/astronaut.png.json").read_text())
-    ledger = Ledger(station.ledger, readonly=True)
+    ledger = LedgerView(station.ledger)
     answers = ledger.answers(
         record["inputs"][0]["sha256"], clip_digest=Library().digest(str(folder))
     )
