@@ -1,7 +1,7 @@
 """Chains: order, seeds, side files, and sizes known before any work."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
