@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypeAlias, Type
 if TYPE_CHECKING:
     from torch import Tensor
 
-Operation = Literal["predict", "predict-exact", "encode", "decode", "embed", "whole"]
+Operation = Literal["predict", "predict-exact", "encode", "decode", "embed", "whole", "liken"]
 
 WholeUse = Literal["text", "image", "edit", "upscale"]
 """What a whole pipeline makes a picture of: a prompt; a prompt and a picture, partly kept; an
@@ -19,6 +19,10 @@ instruction and a picture; a small picture."""
 
 _EMBED_PIXELS = 64 * 64
 """A prompt counts as so many pixels where calls are gathered for one pass."""
+
+
+_LIKEN_PIXELS = 224 * 224
+"""The size at which most CLIP models see a picture."""
 
 
 class Key(NamedTuple):
@@ -194,7 +198,7 @@ class WholeSettings:
         use: What is made of what.
         width, height: Of the result, in pixels.
         steps: Evaluations.
-        strength: Share of the way to noise, (0, 1], where the pipeline knows it.
+        strength: Where it begins, (0, 1]: the angle strength pi/2, where the pipeline knows one.
         guidance: Scale of classifier-free guidance.
         image_guidance: How closely an edit follows the picture, where the pipeline knows it.
     """
@@ -219,7 +223,6 @@ class Whole:
         prompt: What it shall show, or the instruction.
         negative: What it shall not show.
         image: (3, H, W), float32 on the CPU, in [-1, 1]; None where it begins with a prompt.
-        mask: (H, W) in [0, 1], 1 is free to change; None for all of it.
 
     The answer is (3, height, width), float32 on the CPU, in [-1, 1].
     """
@@ -232,17 +235,41 @@ class Whole:
     prompt: str = ""
     negative: str = ""
     image: "Tensor | None" = None
-    mask: "Tensor | None" = None
 
     @property
     def key(self) -> Key:
         """The group this call can be answered in."""
         shape = () if self.image is None else tuple(self.image.shape)
-        common = (self.settings, self.mask is not None)
-        return Key(self.model, "whole", shape, common, self.settings.width * self.settings.height)
+        return Key(
+            self.model, "whole", shape, self.settings, self.settings.width * self.settings.height
+        )
 
 
-Question = Call | Encode | Decode | Embed | Whole
+@dataclass(frozen=True, slots=True)
+class Liken:
+    """How much a picture looks like each of some phrases, to a CLIP model.
+
+    Attributes:
+        model: Reference of the model.
+        image: (3, H, W) in [-1, 1], any size; the middle of it counts.
+        phrases: What it may look like.
+
+    The answer is a logit for each phrase, (N,), float32 on the CPU.
+    """
+
+    t: ClassVar[float] = 0.0
+
+    model: str
+    image: "Tensor"
+    phrases: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        """The group this call can be answered in."""
+        return Key(self.model, "liken", (), self.phrases, _LIKEN_PIXELS)
+
+
+Question = Call | Encode | Decode | Embed | Whole | Liken
 """What may be asked. The engine knows of it only `model`, `key` and, to tell who watches, `t`."""
 
 Answer: TypeAlias = "Tensor | Embedding"
@@ -256,7 +283,7 @@ It yields what it wants answered together and is resumed with the answers in tha
 """
 
 
-def ask(questions: Sequence[Call | Encode | Decode | Whole]) -> "Asking[list[Tensor]]":
+def ask(questions: Sequence[Call | Encode | Decode | Whole | Liken]) -> "Asking[list[Tensor]]":
     """Ask for tensors, all together."""
     answers = yield questions
     return cast("list[Tensor]", list(answers))

@@ -5,6 +5,7 @@ Comes in: a station and its settings. Goes out: one line for each problem. Chang
 
 import os
 
+from daemon.choosing import check_clip
 from daemon.errors import ConfigError, RestoredError
 from daemon.files import shown
 from daemon.models import Library, Placement, load_model
@@ -31,6 +32,10 @@ def problems(station: Station, settings: Settings) -> list[str]:
             for watch in settings.watch
             if watch.recipe not in names
         ]
+    try:
+        check_clip(recipes, settings.clip_model, Library(settings.models_dir))
+    except ConfigError as error:
+        found.append(str(error))
     found += _folder_problems(station, settings)
     found += _model_problems(recipes, settings)
     return found

@@ -12,8 +12,9 @@ from typing import Protocol
 
 from daemon.call import Asking
 from daemon.job import Compute, Measure, StagedFile
+from daemon.look import Feature
 from daemon.models import Library, Model, Placement, Tick, load_model
-from daemon.photo import Limits, Photo, Picture
+from daemon.photo import Limits, Photo, Picture, Source
 from daemon.recipe import Recipe
 
 Size = tuple[int, int]
@@ -50,27 +51,32 @@ class Craft:
     """The functions an engine calls; see their modules.
 
     Attributes:
-        read: Decode a photograph.
+        read: Decode a photograph, or read a file of prompts.
         restore: Put pictures through a recipe, with the job's seed.
         footprint: Bytes a recipe needs for photographs of these sizes.
         output_size: Size of the result for a photograph of this width and height.
         write: Stage the results in a folder.
         load_model: Load a model onto a device.
+        look: Answer questions about a picture, by a CLIP model where they are about likeness.
+        look_footprint: Bytes that needs for a photograph of this width and height.
     """
 
-    read: Callable[[Photo, Limits], Picture]
-    restore: Callable[[Recipe, tuple[Picture, ...], int], Asking[Finished]]
+    read: Callable[[Photo, Limits], Source]
+    restore: Callable[[Recipe, tuple[Source, ...], int], Asking[Finished]]
     footprint: Callable[[Recipe, Sequence[Size]], int]
     output_size: Callable[[Recipe, int, int], Size]
     write: Callable[
         [Sequence[Picture], Recipe, Path], tuple[tuple[StagedFile, ...], tuple[str, ...]]
     ]
     load_model: LoadModel
+    look: Callable[[Picture, Sequence[Feature], str], Asking[tuple[float, ...]]]
+    look_footprint: Callable[[int, int], int]
 
 
 def real_craft(compute: Compute = _ANY) -> Craft:
     """The functions of this package, with models found and run as `compute` says."""
-    from daemon.photo import read_picture
+    from daemon import looking
+    from daemon.photo import read_source
     from daemon.restorers import chain
     from daemon.results import stage
 
@@ -81,10 +87,12 @@ def real_craft(compute: Compute = _ANY) -> Craft:
         return load_model(Placement(checkpoint, device, compute.handling, tick), whole=whole)
 
     return Craft(
-        read=read_picture,
+        read=read_source,
         restore=partial(chain.restore, library=library),
-        footprint=chain.footprint,
-        output_size=chain.output_size,
+        footprint=partial(chain.footprint, library=library),
+        output_size=partial(chain.output_size, library=library),
         write=stage,
         load_model=load,
+        look=looking.look,
+        look_footprint=looking.footprint,
     )

@@ -5,25 +5,24 @@ step is recorded in the ledger before the next is done on disk.
 """
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
 from daemon import outbox
 from daemon.admission import named
+from daemon.entries import ClaimedFile, Entry
 from daemon.files import NO_SPACE, shown
-from daemon.job import Failed, Job, Outcome, Rejected, Restored
-from daemon.ledger import ClaimedFile, Entry, Ledger
+from daemon.job import Errand, Failed, Glance, Job, Order, Outcome, Rejected, Restored, Seen
+from daemon.job_log import JobLog
+from daemon.ledger import Ledger
 from daemon.outbox import Access, Publication
-from daemon.record import record_of, utc
+from daemon.record import AGAIN, reason_of, record_of
 from daemon.station import Station
 
 _log = structlog.get_logger()
-_AGAIN = "mend what is named, then `restored retry`, or drop it in again"
 
 
 @dataclass(frozen=True)
@@ -63,20 +62,21 @@ class Delivery:
         self._ledger = ledger
         self._access = access
         self._patience = patience
+        self._job_log = JobLog(station.logs)
         self._publish_after = 0.0
 
-    def deliver(self, outcomes: Sequence[tuple[Job, Outcome]], now: float) -> Delivered:
+    def deliver(self, outcomes: Sequence[tuple[Errand, Outcome]], now: float) -> Delivered:
         """Carry out what a group of outcomes asks for; stale ones are dropped.
 
         Args:
-            outcomes: With the jobs they belong to.
+            outcomes: With the errands they belong to.
             now: UTC seconds since the epoch.
         """
         publications: list[tuple[int, str]] = []
         failures: list[tuple[int, str]] = []
         changed: list[Entry] = []
         no_space = False
-        for job, outcome in outcomes:
+        for errand, outcome in outcomes:
             entry = self._ledger.leased(outcome.fence)
             if entry is None:
                 self.discard_staging(outcome.fence)
@@ -88,22 +88,30 @@ class Delivery:
                 changed.append(entry)
                 self.discard_staging(outcome.fence)
                 continue
-            match outcome:
-                case Restored():
-                    publication = self._publication(entry, job, outcome, now)
+            match errand, outcome:
+                case Order(), Restored():
+                    publication = self._publication(entry, errand.job, outcome, now)
                     publications.append((entry.row, publication.dump()))
-                case Rejected():
+                case Glance(), Seen():
+                    self._remember(entry, errand, outcome)
+                case _, Rejected():
                     if self._still_arriving(entry, outcome, now):
                         self._ledger.give_back(entry.row, not_before=now + self._patience.retry_s)
                     else:
                         failures.append((entry.row, named(outcome.reason, entry.claim)))
-                case Failed():
+                case _, Failed():
                     no_space |= outcome.no_space
                     failures += self._retry(entry, outcome, now)
         self._ledger.intend_publication(publications)
         self._ledger.fail(failures)
         ended = self.finish(now)
         return Delivered(ended.done, ended.failed, no_space or ended.no_space, tuple(changed))
+
+    def _remember(self, entry: Entry, glance: Glance, seen: Seen) -> None:
+        """Keep what was seen; the next lease of the photograph is for its recipe."""
+        answers = zip(glance.questions, seen.answers, strict=True)
+        self._ledger.remember(glance.photo.digest, answers, clip_digest=glance.clip_digest)
+        self._ledger.give_back(entry.row)
 
     def finish(self, now: float) -> Delivered:
         """Finish whatever the ledger says has been begun; after a crash, too."""
@@ -155,7 +163,7 @@ class Delivery:
             if staging.name.isdecimal():
                 self.discard_staging(int(staging.name))
         known = self._ledger.claimed_paths()
-        why = {"why": "found in the work folder with no entry in the ledger", "what_to_do": _AGAIN}
+        why = {"why": "found in the work folder with no entry in the ledger", "what_to_do": AGAIN}
         for group in self._station.work.iterdir():
             for path in group.iterdir() if group.is_dir() else ():
                 if path not in known:
@@ -204,7 +212,7 @@ class Delivery:
                 seconds=publication.record.get("seconds"),
                 result=shown(result),
             )
-            self._log_job({**publication.record, "result": shown(result)}, now)
+            self._job_log.append({**publication.record, "result": shown(result)}, now)
         self._ledger.publish(good)
         for publication, result in zip(publications, results, strict=True):
             if isinstance(result, Path):
@@ -245,20 +253,12 @@ class Delivery:
         entries = self._ledger.in_state("failing")
         ended: list[tuple[int, Path | None]] = []
         for entry in entries:
-            why = {
-                "photos": [shown(file.relative) for file in entry.claim.photos],
-                "recipe": entry.recipe,
-                "why": entry.reason,
-                "what_to_do": _AGAIN,
-                "origin": str(entry.claim.folder.path / entry.claim.files[0].relative),
-                "attempts": entry.attempts + entry.deaths + 1,
-                "at": utc(now),
-            }
+            why = reason_of(entry, now)
             kept = [self._reject_file(entry, file, why) for file in entry.claim.files]
             ended.append((entry.row, kept[0]))
             _remove_if_empty(entry)
             _log.warning("failed", job=entry.row, photo=_photo(entry), why=entry.reason)
-            self._log_job(why, now)
+            self._job_log.append(why, now)
         if ended:
             self._ledger.end(ended, "failed", now)
         return len(ended)
@@ -294,16 +294,6 @@ class Delivery:
             return False
         youngest = max(file.mtime_ns for file in entry.claim.files) / 1e9
         return now - youngest < self._patience.arriving_s
-
-    def _log_job(self, content: Mapping[str, object], now: float) -> None:
-        """Append one line to the day's job log; a crash may repeat a line, never lose one."""
-        day = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d")
-        path = self._station.logs / f"jobs-{day}.jsonl"
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"at": utc(now), **content}) + "\n")
-        except OSError as error:
-            _log.warning("job_log_not_written", path=shown(path), why=str(error))
 
 
 def _changed(entry: Entry) -> bool:

@@ -13,16 +13,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from daemon.budget import Budget
-from daemon.course import Asked, Course, Done, Raised, Step, Written
-from daemon.craft import Craft, Finished, real_craft
+from daemon.course import Asked, Course, Done, Raised, Step, Written, course_of
+from daemon.craft import Craft, real_craft
 from daemon.device import Device, Pass
 from daemon.errors import CancelError
 from daemon.faults import is_out_of_memory, outcome_of
 from daemon.groups import Ask, Groups
 from daemon.hardware import core_count, memory_budget, pass_pixels, pick_device, use_threads
-from daemon.job import Compute, HandedBack, Order, Report
+from daemon.job import Compute, Errand, HandedBack, Report
 
 LINGER_S = 0.02
 """How long the device may idle for generators that would fill a group; a pass takes about 0.1 s."""
@@ -31,6 +32,9 @@ LINGER_S = 0.02
 @dataclass(frozen=True)
 class _Stop:
     deadline: float
+
+
+_Event = Errand | _Stop | tuple[Course[Any], Step]
 
 
 class Engine:
@@ -71,11 +75,13 @@ class Engine:
         pixels = pixels or pass_pixels(self._device.name)
         self._budget = Budget(compute.memory_bytes or memory_budget(), pixels)
         self._groups = Groups(pixels)
-        self._events: queue.SimpleQueue[Order | _Stop | tuple[Course, Step]] = queue.SimpleQueue()
-        self._queue: deque[Course] = deque()
-        self._flying: dict[int, Course] = {}
+        self._events: queue.SimpleQueue[Errand | _Stop | tuple[Course[Any], Step]] = (
+            queue.SimpleQueue()
+        )
+        self._queue: deque[Course[Any]] = deque()
+        self._flying: dict[int, Course[Any]] = {}
         self._stepping: set[int] = set()
-        self._finished: dict[int, Finished] = {}
+        self._finished: dict[int, Any] = {}
         self._deadline: float | None = None
         self._give_up_at = math.inf
         self._numbered = 0
@@ -87,9 +93,9 @@ class Engine:
         for reference in models:
             self._device.load(reference)
 
-    def submit(self, order: Order) -> None:
-        """Take an order; exactly one report will name its fence. Never blocks; any thread."""
-        self._events.put(order)
+    def submit(self, errand: Errand) -> None:
+        """Take an errand; exactly one report will name its fence. Never blocks; any thread."""
+        self._events.put(errand)
         self._return_late_orders()
 
     def stop(self, drain_s: float) -> None:
@@ -139,7 +145,7 @@ class Engine:
                 event = self._events.get_nowait()
             except queue.Empty:
                 return
-            if isinstance(event, Order):
+            if isinstance(event, Errand):
                 self._report(HandedBack((event.fence,)))
 
     def _tick(self) -> None:
@@ -191,8 +197,8 @@ class Engine:
         except queue.Empty:
             return
 
-    def _handle(self, event: Order | _Stop | tuple[Course, Step]) -> None:
-        if isinstance(event, Order):
+    def _handle(self, event: _Event) -> None:
+        if isinstance(event, Errand):
             self._enqueue(event)
         elif isinstance(event, _Stop):
             self._deadline = event.deadline
@@ -205,15 +211,15 @@ class Engine:
             else:
                 course.close()
 
-    def _enqueue(self, order: Order) -> None:
+    def _enqueue(self, errand: Errand) -> None:
         if self._deadline is not None:
-            self._report(HandedBack((order.fence,)))
+            self._report(HandedBack((errand.fence,)))
             return
         self._numbered += 1
         try:
-            self._queue.append(Course(self._numbered, order, self._craft, self._limits))
+            self._queue.append(course_of(self._numbered, errand, self._craft, self._limits))
         except Exception as error:
-            self._report(outcome_of(order.fence, error))
+            self._report(outcome_of(errand.fence, error))
 
     def _admit(self) -> None:
         while self._queue and self._budget.allows(self._queue[0], self._flying.values()):
@@ -222,7 +228,9 @@ class Engine:
             self._begun(course.fence)
             self._step(self._files, course, course.begin)
 
-    def _step(self, pool: ThreadPoolExecutor, course: Course, work: Callable[[], Step]) -> None:
+    def _step(
+        self, pool: ThreadPoolExecutor, course: Course[Any], work: Callable[[], Step]
+    ) -> None:
         """Run one step of a course in a pool; what comes next arrives as an event."""
 
         def carry_out() -> None:
@@ -235,7 +243,7 @@ class Engine:
         self._stepping.add(course.number)
         pool.submit(carry_out)
 
-    def _follow(self, course: Course, step: Step) -> None:
+    def _follow(self, course: Course[Any], step: Step) -> None:
         if isinstance(step, Asked) and step.calls:
             now = time.monotonic()
             if not len(self._groups):
@@ -251,7 +259,7 @@ class Engine:
         elif isinstance(step, Written):
             finished = self._finished[course.number]
             self._forget(course)
-            self._report(course.restored(finished, step, self.device))
+            self._report(course.outcome(finished, step, self.device))
         else:
             self._end(course, step.error)
 
@@ -274,8 +282,7 @@ class Engine:
             if course.answer(ask.index, answer, seconds / len(group)):
                 self._step(self._generators, course, course.advance)
         members = tuple(
-            (courses[ask.order].fence, courses[ask.order].order.job.recipe.name, ask.call.t)
-            for ask in group
+            (courses[ask.order].fence, courses[ask.order].name, ask.call.t) for ask in group
         )
         self._watch(Pass(key, cap, began, seconds, members))
 
@@ -296,18 +303,18 @@ class Engine:
                 if ask.order in self._flying:
                     self._answer([ask])
 
-    def _end(self, course: Course, error: BaseException) -> None:
+    def _end(self, course: Course[Any], error: BaseException) -> None:
         self._forget(course)
         self._report(outcome_of(course.fence, error))
 
-    def _forget(self, course: Course) -> None:
+    def _forget(self, course: Course[Any]) -> None:
         del self._flying[course.number]
         self._finished.pop(course.number, None)
         self._groups.drop(course.number)
         if course.number not in self._stepping:
             course.close()
 
-    def _hand_back(self, courses: Sequence[Course]) -> None:
+    def _hand_back(self, courses: Sequence[Course[Any]]) -> None:
         for course in courses:
             if course.number in self._flying:
                 self._forget(course)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from daemon.photo import Limits, Photo
+from daemon.look import Feature
+from daemon.photo import Limits, Photo, Prompt
 from daemon.recipe import Recipe
 
 
@@ -52,6 +53,31 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Glance:
+    """A photograph handed to an executor to be looked at, so that its recipe can be chosen.
+
+    Attributes:
+        photo: The photograph.
+        questions: What is to be found out, at least one.
+        fence: Number of the lease.
+        clip: Reference of the CLIP model that answers for likeness, or "".
+        clip_digest: Its digest, or "".
+        alone: Nothing else may be in flight beside it.
+    """
+
+    photo: Photo
+    questions: tuple[Feature, ...]
+    fence: int
+    clip: str = ""
+    clip_digest: str = ""
+    alone: bool = False
+
+
+Errand = Order | Glance
+"""What an executor is given to do."""
+
+
+@dataclass(frozen=True)
 class Measure:
     """A number worth keeping in the record, such as the residual ||Ax - y||.
 
@@ -76,6 +102,7 @@ class StagedFile:
             "{stem}" in it stands for the job's stem, so that a taken name can be replaced.
         digest: sha256, hex.
         width, height: Size in pixels.
+        prompt: What it was generated from, with its seed; None of a photograph.
     """
 
     path: Path
@@ -83,6 +110,7 @@ class StagedFile:
     digest: str
     width: int
     height: int
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +147,19 @@ class Restored:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A photograph was looked at.
+
+    Attributes:
+        fence: Number of the lease.
+        answers: To the questions of the glance, in their order.
+    """
+
+    fence: int
+    answers: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Rejected:
     """The photograph is at fault; it is never retried unless a person says so.
 
@@ -152,7 +193,7 @@ class Failed:
     trace: str = ""
 
 
-Outcome = Restored | Rejected | Failed
+Outcome = Restored | Seen | Rejected | Failed
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,16 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from daemon import __version__
+from daemon.entries import ClaimedFile, Entry
 from daemon.files import shown
-from daemon.job import Job, Restored
-from daemon.ledger import ClaimedFile, Entry
+from daemon.job import Job, Restored, StagedFile
+from daemon.photo import PROMPTS, Header
 
 FORMAT = 1
 """Version of the record's layout; it grows when a key changes its meaning."""
+
+AGAIN = "mend what is named, then `restored retry`, or drop it in again"
+"""What can be done about every failure."""
 
 
 def record_of(entry: Entry, job: Job, outcome: Restored, now: float) -> Mapping[str, object]:
@@ -27,6 +31,24 @@ def record_of(entry: Entry, job: Job, outcome: Restored, now: float) -> Mapping[
         now: UTC seconds since the epoch.
     """
     return describe(job, outcome, entry.claim.files, now, attempt=entry.attempts + 1)
+
+
+def reason_of(entry: Entry, now: float) -> Mapping[str, object]:
+    """Why a job failed, for the file beside its original and for the job log.
+
+    Args:
+        entry: The job, with its reason.
+        now: UTC seconds since the epoch.
+    """
+    return {
+        "photos": [shown(file.relative) for file in entry.claim.photos],
+        "recipe": entry.recipe,
+        "why": entry.reason,
+        "what_to_do": AGAIN,
+        "origin": str(entry.claim.folder.path / entry.claim.files[0].relative),
+        "attempts": entry.attempts + entry.deaths + 1,
+        "at": utc(now),
+    }
 
 
 def describe(
@@ -54,17 +76,32 @@ def describe(
                 "file": shown(file.relative),
                 "sha256": file.digest,
                 "bytes": file.size_bytes,
-                **(asdict(file.header) if file.header else {}),
+                **(_header(file.header) if file.header else {}),
             }
             for file in files
         ],
-        "outputs": [
-            {"sha256": file.digest, "width": file.width, "height": file.height}
-            for file in outcome.files
-        ],
+        "outputs": [output(file) for file in outcome.files],
         "measures": [asdict(measure) for measure in outcome.measures],
         "notes": list(outcome.notes),
     }
+
+
+def _header(header: Header) -> dict[str, object]:
+    """What a file said of itself; how many pictures only where it is more than a photograph."""
+    said = asdict(header)
+    if header.format != PROMPTS:
+        del said["pictures"]
+    return said
+
+
+def output(file: StagedFile) -> dict[str, object]:
+    """One result, with what it was generated from."""
+    plain = {"sha256": file.digest, "width": file.width, "height": file.height}
+    if file.prompt is None:
+        return plain
+    made_from = {"prompt": file.prompt.text, "seed": file.prompt.seed}
+    negative = {"negative": file.prompt.negative} if file.prompt.negative else {}
+    return {**plain, **made_from, **negative}
 
 
 def utc(seconds: float) -> str:

@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     threads: int | None = Field(None, ge=1, description="CPU threads of the network.")
     memory_mb: int | None = Field(None, ge=256, description="For photographs in flight.")
+    clip_model: str | None = Field(
+        None, description="CLIP model for [match] looks_like: a local folder; off if not set."
+    )
     models_dir: Path = Field(
         default_factory=_cache_folder, description="Where `restored models pull` puts models."
     )

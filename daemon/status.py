@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from daemon.files import shown
-from daemon.ledger import Ledger
+from daemon.ledger_view import LedgerView
 from daemon.retrying import REASON
 from daemon.station import Station
 
@@ -33,7 +33,7 @@ def read_status(station: Station) -> dict[str, Any]:
     }
     if not station.ledger.exists():
         return found
-    ledger = Ledger(station.ledger, readonly=True)
+    ledger = LedgerView(station.ledger)
     try:
         counts = ledger.counts()
         # A ledger row stays for ever; what was retried since has left failed/ with its reason.
@@ -72,7 +72,8 @@ def show(found: dict[str, Any], out: Console) -> None:
     table = Table("recipe", "queued", "in flight", "done", "failed")
     for row in found["recipes"]:
         numbers = (str(row[key]) for key in ("queued", "in_flight", "done", "failed"))
-        table.add_row(row["recipe"] or "(none matches)", *numbers)
+        looked_at = "(being looked at)" if row["queued"] + row["in_flight"] else "(none matches)"
+        table.add_row(row["recipe"] or looked_at, *numbers)
     out.print(table)
     left = "" if found["left_s"] is None else f", {found['left_s'] / 60:.0f} min left"
     out.print(f"{found['rate_per_h']:.0f} an hour{left}{', paused' if found['paused'] else ''}")

@@ -13,12 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from daemon.call import Asking, Call, Key
+from daemon.diffusion.tiling import Denoiser
 from daemon.models import Library, Placement
 from daemon.models.prior import Prior
+from daemon.models.traits import PRIOR_TRAITS
 from daemon.photo import Metadata, Picture
+from daemon.restorers.spaces import Space
 
 T = TypeVar("T")
 Answers = Callable[[Sequence[Call]], list[Tensor]]
+
+PRIOR_SPACE = Space(Denoiser("prior"), PRIOR_TRAITS)
 
 
 def answer(asking: Asking[T], model: Answers, turns: list[list[Call]] | None = None) -> T:

@@ -28,6 +28,7 @@ from daemon.job import (
     StagedFile,
     WorkerReady,
 )
+from daemon.look import Feature
 from daemon.photo import Header, Limits, Metadata, Photo, Picture
 from daemon.recipe import Recipe
 from daemon.steps import Denoise
@@ -84,6 +85,13 @@ def write(
     return (StagedFile(staging / "x", "{stem}.png", "0", width, height),), ()
 
 
+def look(picture: Picture, questions: Sequence[Feature], clip: str) -> Asking[tuple[float, ...]]:
+    """Ask once; the answers are the picture's level and how many questions there are."""
+    x = torch.from_numpy(picture.pixels.astype(np.float32)).permute(2, 0, 1) / 256
+    (answer,) = yield from ask([Call("toy", x, 1.0)])
+    return (float(answer[0, 0, 0]), float(len(questions)))
+
+
 @dataclass
 class ToyModel:
     """D(x_t, t) = x_t / 2 + t; keeps what it was asked, and can be short of memory."""
@@ -112,6 +120,8 @@ def craft(model: ToyModel, **others: object) -> Craft:
         "output_size": lambda recipe, width, height: (width, height),
         "write": write,
         "load_model": lambda reference, device, tick, whole: model,
+        "look": look,
+        "look_footprint": lambda width, height: 1,
     }
     return Craft(**(parts | others))  # type: ignore[arg-type]
 
@@ -160,6 +170,7 @@ def running(
     pixels: int = 8 * 96 * 96,
     passes: list[Pass] | None = None,
     drain_s: float = 0.0,
+    beat: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Engine, Heard]]:
     """An engine at work in a thread, stopped and joined at the end."""
     heard = Heard()
@@ -170,6 +181,7 @@ def running(
         craft=parts,
         pixels=pixels,
         watch=watch,
+        beat=beat,
     )
     thread = threading.Thread(target=engine.run)
     thread.start()

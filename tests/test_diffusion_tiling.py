@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from daemon.call import Asking, Call, ask
 from daemon.diffusion.pixels import to_grey, to_pixels, to_tensor
-from daemon.diffusion.tiling import BUCKETS, GRID, Cut, cut, denoise_tiles
+from daemon.diffusion.tiling import BUCKETS, GRID, Cut, Denoiser, cut, denoise_tiles
 from daemon.diffusion.together import abreast, together
 from daemon.diffusion.windows import WINDOW, Window, by_windows, cut_windows
 
@@ -56,7 +56,7 @@ def test_any_size_from_one_pixel_up_is_answered_pixel_for_pixel(size: tuple[int,
     x_t = seeded(3, *size)
     expected = gaussian(0.1, 0.3)([Call("toy", x_t, 0.4)])[0]
     turns: list[list[Call]] = []
-    result = answer(denoise_tiles("toy", x_t, 0.4), gaussian(0.1, 0.3), turns)
+    result = answer(denoise_tiles(Denoiser("toy"), x_t, 0.4), gaussian(0.1, 0.3), turns)
     assert torch.allclose(result, expected, atol=1e-6)
     assert turns[0][0].x_t.shape[1] in BUCKETS
     assert turns[0][0].x_t.shape[2] in BUCKETS
@@ -65,7 +65,7 @@ def test_any_size_from_one_pixel_up_is_answered_pixel_for_pixel(size: tuple[int,
 def test_photographs_of_different_sizes_share_a_group() -> None:
     turns: list[list[Call]] = []
     for height, width in ((97, 120), (128, 101), (110, 128)):
-        answer(denoise_tiles("toy", seeded(3, height, width), 0.4), gaussian(0, 1), turns)
+        answer(denoise_tiles(Denoiser("toy"), seeded(3, height, width), 0.4), gaussian(0, 1), turns)
     assert len({call.key for turn in turns for call in turn}) == 1
 
 
@@ -80,7 +80,7 @@ def test_a_large_picture_is_the_same_tiled_as_whole() -> None:
 
     x_t = seeded(3, 1100, 1300)
     turns: list[list[Call]] = []
-    tiled = answer(denoise_tiles("toy", x_t, 0.4), blur, turns)
+    tiled = answer(denoise_tiles(Denoiser("toy"), x_t, 0.4), blur, turns)
     (whole,) = blur([Call("toy", x_t, 0.4)])
     inner = (slice(None), slice(61, -61), slice(61, -61))
     assert len(turns) == 1

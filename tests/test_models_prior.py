@@ -14,7 +14,7 @@ from torch import Tensor
 from daemon.call import Call, Task
 from daemon.diffusion.pixels import to_tensor
 from daemon.diffusion.sampling import add_noise, ddim_step
-from daemon.diffusion.tiling import denoise_tiles
+from daemon.diffusion.tiling import Denoiser, denoise_tiles
 from daemon.errors import ConfigError
 from daemon.models import Library
 
@@ -87,7 +87,7 @@ def test_tiled_equals_whole_for_one_evaluation(exact: bool, tolerance: float) ->
     x0 = to_tensor(data.coffee()).tile(1, 1, 2)[:, :128, 128:]
     x_t = add_noise(x0, 0.7, seeded(3, 128, 1072))
     asked: list[list[Call]] = []
-    tiled = answer(denoise_tiles("prior", x_t, 0.7, exact=exact), real, asked)
+    tiled = answer(denoise_tiles(Denoiser("prior"), x_t, 0.7, exact=exact), real, asked)
     (whole,) = prior().predict([Call("prior", x_t, 0.7, exact=exact)])
     assert len(asked[0]) == 2
     assert float((tiled - whole).abs().max()) / 2 < tolerance

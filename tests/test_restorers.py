@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import skimage.data
-from answering import answer, picture, psnr, real
+from answering import PRIOR_SPACE, answer, picture, psnr, real
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -138,8 +138,8 @@ def test_an_interpolation_begins_and_ends_with_the_photographs_and_is_no_cross_f
 
 def test_inversion_and_back_reproduces_a_photograph_at_35_db() -> None:
     pixels = photograph()
-    latent = answer(encode(to_tensor(pixels), math.pi / 4, 12, "prior"), real)
-    back = answer(decode(latent, math.pi / 4, 12, "prior"), real)
+    latent = answer(encode(to_tensor(pixels), math.pi / 4, 12, PRIOR_SPACE), real)
+    back = answer(decode(latent, math.pi / 4, 12, PRIOR_SPACE), real)
     assert psnr(to_pixels(back, np.uint8), pixels) > 35
     assert float(latent.std()) > 0.5
 

@@ -17,6 +17,7 @@ from PIL import Image
 from daemon.errors import BusyError, ConfigError
 from daemon.executors import EXECUTORS
 from daemon.ledger import Ledger
+from daemon.ledger_view import LedgerView
 from daemon.premises import only_daemon
 from daemon.retrying import retry_failed
 from daemon.service import Service, Tally
@@ -152,7 +153,7 @@ def test_sigterm_drains_and_leaves_nothing_leased(root: Path) -> None:
 
     def leased() -> bool:
         try:
-            ledger = Ledger(station.ledger, readonly=True)
+            ledger = LedgerView(station.ledger)
         except ConfigError:  # it is being made
             return False
         try:
@@ -253,10 +254,10 @@ def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(root: P
         executor = service._executor
         path = next(station.work.rglob("*held.png"))
         Image.new("RGB", (20, 20), "blue").save(path)
-        order = executor.orders.pop()  # type: ignore[union-attr]
+        order = executor.errands.pop()  # type: ignore[union-attr]
         executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
-        wait_for(lambda: bool(executor.orders))  # type: ignore[union-attr]
-        order = executor.orders.pop()  # type: ignore[union-attr]
+        wait_for(lambda: bool(executor.errands))  # type: ignore[union-attr]
+        order = executor.errands.pop()  # type: ignore[union-attr]
         executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
 
     thread = threading.Thread(target=rewrite_and_finish)

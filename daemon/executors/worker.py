@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from daemon.errors import RestoredError
 from daemon.executors.tuning import tune_process
-from daemon.job import Advanced, Compute, Order, WorkerReady
+from daemon.job import Advanced, Compute, Errand, WorkerReady
 from daemon.reference import PRIOR
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _beat(pipe: Connection) -> Callable[[], None]:
 
 
 def _receive(
-    pipe: Connection, submit: Callable[[Order], None], stop: Callable[[float], None]
+    pipe: Connection, submit: Callable[[Errand], None], stop: Callable[[float], None]
 ) -> None:
     try:
         while True:

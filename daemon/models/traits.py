@@ -14,12 +14,13 @@ from daemon.call import WholeUse
 from daemon.errors import ConfigError
 from daemon.files import shown
 
-Family = Literal["prior", "pixel", "latent", "pipeline"]
-"""Which class drives it: our network, a pixel-space UNet, a Stable Diffusion, or nobody but its own
-pipeline."""
+Family = Literal["prior", "pixel", "latent", "pipeline", "clip"]
+"""Which class drives it: our network, a pixel-space UNet, a Stable Diffusion, nobody but its own
+pipeline; or a CLIP model, which makes no pictures."""
 
-Use = Literal["prior", "pixel", "latent"] | WholeUse
-"""What a step can use it as: driven step by step ("prior", "pixel", "latent"), or whole."""
+Use = Literal["prior", "pixel", "latent", "likeness"] | WholeUse
+"""What a step can use it as: driven step by step ("prior", "pixel", "latent"), or whole; "likeness"
+is for [match] looks_like."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,17 @@ class _Kind:
     family: Family
     uses: tuple[Use, ...]
     what: str
+    side: int = 64
+    """Of what its network denoises, where its configuration does not say."""
 
 
-_TEXT = "a text-to-image checkpoint"
+_TEXT, _EDITING = "a text-to-image checkpoint", "an image-editing checkpoint"
 _PIXEL = _Kind("pixel", ("pixel",), "an unconditional checkpoint")
 _LATENT = _Kind("latent", ("latent", "image", "text"), _TEXT)
-_IMAGE = _Kind("pipeline", ("image", "text"), _TEXT)
-_EDIT = _Kind("pipeline", ("edit",), "an image-editing checkpoint")
+_IMAGE = _Kind("pipeline", ("image", "text"), _TEXT, side=128)
+_ONLY_TEXT = _Kind("pipeline", ("text",), _TEXT, side=128)
+_EDIT = _Kind("pipeline", ("edit",), _EDITING)
+_LARGE_EDIT = _Kind("pipeline", ("edit",), _EDITING, side=128)
 _UPSCALE = _Kind("pipeline", ("upscale",), "an upscaling checkpoint")
 
 PIPELINES: Mapping[str, _Kind] = {
@@ -80,9 +85,21 @@ PIPELINES: Mapping[str, _Kind] = {
     "StableDiffusionXLImg2ImgPipeline": _LATENT,
     "StableDiffusion3Pipeline": _IMAGE,
     "FluxPipeline": _IMAGE,
+    "QwenImagePipeline": _IMAGE,
+    "ZImagePipeline": _IMAGE,
+    "AuraFlowPipeline": _ONLY_TEXT,
+    "ChromaPipeline": _ONLY_TEXT,
+    "CogView4Pipeline": _ONLY_TEXT,
+    "HunyuanDiTPipeline": _ONLY_TEXT,
+    "Lumina2Pipeline": _ONLY_TEXT,
+    "PixArtAlphaPipeline": _ONLY_TEXT,
+    "PixArtSigmaPipeline": _ONLY_TEXT,
+    "SanaPipeline": _ONLY_TEXT,
     "StableDiffusionInstructPix2PixPipeline": _EDIT,
-    "QwenImageEditPipeline": _EDIT,
-    "Flux2KleinPipeline": _Kind("pipeline", ("edit", "text"), "an image-editing checkpoint"),
+    "FluxKontextPipeline": _LARGE_EDIT,
+    "QwenImageEditPipeline": _LARGE_EDIT,
+    "QwenImageEditPlusPipeline": _LARGE_EDIT,
+    "Flux2KleinPipeline": _Kind("pipeline", ("edit", "text"), _EDITING, side=128),
     "StableDiffusionUpscalePipeline": _UPSCALE,
     "LDMSuperResolutionPipeline": _UPSCALE,
 }
@@ -99,7 +116,10 @@ def traits_of(folder: Path) -> Traits:
         ConfigError: It is no checkpoint in diffusers' layout, or of a class no step can use.
     """
     index = folder / "model_index.json"
-    pipeline = str(_json(index if index.is_file() else folder / "config.json").get("_class_name"))
+    said = _json(index if index.is_file() else folder / "config.json")
+    if said.get("model_type") == "clip":
+        return Traits("clip", ("likeness",), "a CLIP model")
+    pipeline = str(said.get("_class_name"))
     if pipeline not in PIPELINES:
         raise ConfigError(
             f"{shown(folder)} holds a {pipeline}, which no step can use; "
@@ -115,8 +135,8 @@ def traits_of(folder: Path) -> Traits:
         uses=kind.uses,
         what=f"{kind.what} ({pipeline})",
         pipeline=pipeline,
-        side_px=_side(network) * reduction,
-        multiple_px=reduction * _halvings(network),
+        side_px=_side(network, kind.side) * reduction,
+        multiple_px=reduction * _halvings(network) * _patch(folder),
         channels=int(network.get("out_channels") or network.get("in_channels") or 4),
         reduction=reduction,
         prediction=_prediction(scheduler),
@@ -149,8 +169,13 @@ def _halvings(network: Mapping[str, Any]) -> int:
     return int(2 ** (len(levels) - 1))
 
 
-def _side(network: Mapping[str, Any]) -> int:
-    side = network.get("sample_size") or 64
+def _patch(folder: Path) -> int:
+    """How many elements along a side a transformer takes as one."""
+    return 2 if (folder / "transformer").is_dir() else 1
+
+
+def _side(network: Mapping[str, Any], usual: int) -> int:
+    side = network.get("sample_size") or usual
     return int(side if isinstance(side, int) else min(side))
 
 

@@ -16,6 +16,7 @@ from daemon.models.library import Library
 from daemon.models.traits import PRIOR_TRAITS, Traits, Use
 from daemon.photo import Picture
 from daemon.recipe import Recipe
+from daemon.steps import Step
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,26 @@ Those that work with checkpoints take `traits: Traits` as well.
 
 RESTORERS: dict[tuple[str, Use], str] = {
     ("colorize", "prior"): "daemon.restorers.colorize:colorize",
+    ("colorize", "pixel"): "daemon.restorers.colorize:colorize",
+    ("colorize", "latent"): "daemon.restorers.colorize:colorize",
     ("denoise", "prior"): "daemon.restorers.denoise:denoise",
+    ("denoise", "pixel"): "daemon.restorers.denoise:denoise",
+    ("denoise", "latent"): "daemon.restorers.denoise:denoise",
     ("interpolate", "prior"): "daemon.restorers.interpolate:interpolate",
+    ("interpolate", "pixel"): "daemon.restorers.interpolate:interpolate",
+    ("interpolate", "latent"): "daemon.restorers.interpolate:interpolate",
     ("restyle", "prior"): "daemon.restorers.restyle:restyle",
+    ("restyle", "pixel"): "daemon.restorers.restyle:restyle",
+    ("restyle", "latent"): "daemon.restorers.restyle:restyle",
     ("super-resolve", "prior"): "daemon.restorers.super_resolve:super_resolve",
+    ("super-resolve", "pixel"): "daemon.restorers.super_resolve:super_resolve",
+    ("super-resolve", "latent"): "daemon.restorers.super_resolve:super_resolve",
+    ("colorize", "edit"): "daemon.restorers.whole_repair:colorize",
+    ("denoise", "edit"): "daemon.restorers.whole_repair:denoise",
+    ("restyle", "edit"): "daemon.restorers.whole_restyle:edit",
+    ("restyle", "image"): "daemon.restorers.whole_restyle:restyle",
+    ("super-resolve", "upscale"): "daemon.restorers.whole_repair:super_resolve",
+    ("generate", "text"): "daemon.restorers.generate:generate",
 }
 """What a step is and what its model can be used as: who does it."""
 
@@ -56,7 +73,17 @@ _NEEDS: dict[Use, str] = {
     "edit": "an image-editing checkpoint",
     "upscale": "an upscaling checkpoint",
     "text": "a text-to-image checkpoint",
+    "likeness": "a CLIP model",
 }
+
+
+_MEANINGLESS: dict[tuple[str, Use], tuple[str, ...]] = {
+    ("colorize", "edit"): ("realism",),
+    ("denoise", "edit"): ("mode", "sigma", "realism"),
+    ("restyle", "edit"): ("strength", "sweep"),
+    ("super-resolve", "upscale"): ("realism",),
+}
+"""Keys of a step that mean nothing to a pipeline used so."""
 
 
 def restorer_for(kind: str, traits: Traits = PRIOR_TRAITS) -> Restorer:
@@ -65,13 +92,10 @@ def restorer_for(kind: str, traits: Traits = PRIOR_TRAITS) -> Restorer:
     Raises:
         ConfigError: A step of this kind can do nothing with such a model.
     """
-    uses = [use for use in traits.uses if (kind, use) in RESTORERS]
-    if not uses:
-        needed = [_NEEDS[use] for known, use in RESTORERS if known == kind]
-        raise ConfigError(f"{kind} needs {' or '.join(needed)}; this is {traits.what}")
-    module, name = RESTORERS[kind, uses[0]].split(":")
+    use = _use_of(kind, traits)
+    module, name = RESTORERS[kind, use].split(":")
     restorer: Any = getattr(import_module(module), name)
-    return restorer if uses[0] == "prior" else partial(restorer, traits=traits)
+    return restorer if use == "prior" else partial(restorer, traits=traits)
 
 
 def check_models(recipes: Sequence[Recipe], library: Library) -> None:
@@ -84,9 +108,29 @@ def check_models(recipes: Sequence[Recipe], library: Library) -> None:
     for recipe in recipes:
         for index, step in enumerate(recipe.steps):
             try:
-                restorer_for(step.kind, library.checkpoint(step.model).traits)
+                _check_step(step, library.checkpoint(step.model).traits)
             except ConfigError as error:
                 where = f"recipe {recipe.name}: steps[{index}].model is {step.model!r}"
                 wrong.append(f"{where}: {error}")
     if wrong:
         raise ConfigError("\n".join(wrong))
+
+
+def _use_of(kind: str, traits: Traits) -> Use:
+    """What a step of this kind uses such a model as."""
+    for use in traits.uses:
+        if (kind, use) in RESTORERS:
+            return use
+    needed = [_NEEDS[use] for known, use in RESTORERS if known == kind]
+    raise ConfigError(f"{kind} needs {' or '.join(needed)}; this is {traits.what}")
+
+
+def _check_step(step: Step, traits: Traits) -> None:
+    """See that a step says nothing that its model would pass over."""
+    use = _use_of(step.kind, traits)
+    unknown = _MEANINGLESS.get((step.kind, use), ())
+    for key in unknown:
+        if key in step.model_fields_set:
+            raise ConfigError(f"{traits.what} knows no {key}; leave {key} out")
+    if (step.kind, use) == ("restyle", "edit") and not step.prompt:
+        raise ConfigError(f"{traits.what} needs an instruction; write it as prompt")
