@@ -59,7 +59,11 @@ class Model(Protocol):
         """Answers in the questions' order, as each question's class says, on the CPU."""
 
 
-MODELS = {"prior": "daemon.models.prior:Prior"}
+MODELS = {
+    "latent": "daemon.models.latent:Latent",
+    "pixel": "daemon.models.pixel:Pixel",
+    "prior": "daemon.models.prior:Prior",
+}
 """Family: class, made with a `Placement`. "pipeline" answers `Whole` for every family."""
 
 

@@ -16,6 +16,7 @@ from daemon.models.library import Library
 from daemon.models.traits import PRIOR_TRAITS, Traits, Use
 from daemon.photo import Picture
 from daemon.recipe import Recipe
+from daemon.steps import BaseStep
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def restorer_for(kind: str, traits: Traits = PRIOR_TRAITS) -> Restorer:
 
 
 def check_models(recipes: Sequence[Recipe], library: Library) -> None:
-    """See that every step's model is on this machine and of use to the step.
+    """See that every step's model is on this machine, of use to the step, and reads its words.
 
     Raises:
         ConfigError: Some are not; all are named.
@@ -94,9 +95,20 @@ def check_models(recipes: Sequence[Recipe], library: Library) -> None:
     for recipe in recipes:
         for index, step in enumerate(recipe.steps):
             try:
-                restorer_for(step.kind, library.checkpoint(step.model).traits)
+                traits = library.checkpoint(step.model).traits
+                restorer_for(step.kind, traits)
+                _check_words(step, traits)
             except ConfigError as error:
                 where = f"recipe {recipe.name}: steps[{index}].model is {step.model!r}"
                 wrong.append(f"{where}: {error}")
     if wrong:
         raise ConfigError("\n".join(wrong))
+
+
+def _check_words(step: BaseStep, traits: Traits) -> None:
+    """See that nothing is said to a model that cannot read."""
+    if step.words and not traits.texts:
+        raise ConfigError(
+            f"{traits.what} reads no text; leave out {' and '.join(step.words)}, or name a "
+            "text-to-image checkpoint"
+        )
