@@ -124,7 +124,9 @@ class Call:
         """The group this call can be answered in."""
         operation: Operation = "predict-exact" if self.exact else "predict"
         shape = tuple(self.x_t.shape)
-        return Key(self.model, operation, shape, None, _area(shape) * self.reduction**2)
+        # With guidance the network is asked twice: with the prompt and against it.
+        twice = 2 if self.guidance is not None and self.guidance.scale > 1 else 1
+        return Key(self.model, operation, shape, None, twice * _area(shape) * self.reduction**2)
 
 
 @dataclass(frozen=True, slots=True)

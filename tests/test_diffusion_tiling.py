@@ -13,7 +13,17 @@ from torch.nn import functional
 
 from daemon.call import Asking, Call, ask
 from daemon.diffusion.pixels import to_grey, to_pixels, to_tensor
-from daemon.diffusion.tiling import BUCKETS, GRID, Cut, Denoiser, cut, denoise_tiles
+from daemon.diffusion.tiling import (
+    BUCKETS,
+    GRID,
+    Cut,
+    Denoiser,
+    Tiling,
+    cut,
+    denoise_tiles,
+    mirrored,
+    native_tiles,
+)
 from daemon.diffusion.together import abreast, together
 from daemon.diffusion.windows import WINDOW, Window, by_windows, cut_windows
 
@@ -40,6 +50,32 @@ def test_up_to_1024_px_a_side_is_one_tile_of_few_sizes(length: int) -> None:
     pieces = cut(length)
     assert pieces.starts == (0,)
     assert pieces.size == min(size for size in BUCKETS if size >= length)
+
+
+@settings(deadline=None, max_examples=60)
+@given(length=st.integers(1, 5000), side=st.sampled_from([8, 16, 32, 64, 100, 128, 256]))
+def test_native_tiles_cover_a_side_and_all_have_that_size(length: int, side: int) -> None:
+    pieces = cut(length, native_tiles(side))
+    assert pieces.size == side
+    assert float((shares(pieces) - 1).abs().max()) < 1e-5
+    gaps = {b - a for a, b in zip(pieces.starts[:-1], pieces.starts[1:], strict=True)}
+    assert all(side - gap >= side // 4 for gap in gaps)
+
+
+@pytest.mark.parametrize("size", [(5, 8), (30, 41)])
+def test_a_picture_that_is_cut_up_is_put_together_again_at_either_scale(
+    size: tuple[int, int],
+) -> None:
+    tiling = Tiling.of(size, native_tiles(8))
+    small, large = seeded(4, *size), seeded(3, 8 * size[0], 8 * size[1])
+    assert torch.allclose(tiling.put_together(tiling.cut_up(small)), small, atol=1e-6)
+    again = tiling.times(8).put_together(tiling.times(8).cut_up(large))
+    assert torch.allclose(again, large, atol=1e-6)
+
+
+def test_a_small_picture_is_filled_up_by_mirroring() -> None:
+    row = mirrored(torch.tensor([[[1.0, 2.0, 3.0]]]), 1, 7)
+    assert row.flatten().tolist() == [1, 2, 3, 2, 1, 2, 3]
 
 
 def test_512_px_is_one_tile_of_512() -> None:

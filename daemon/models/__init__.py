@@ -62,6 +62,8 @@ class Model(Protocol):
 MODELS = {
     "clip": "daemon.models.clip:Clip",
     "pipeline": "daemon.models.pipeline:Pipeline",
+    "latent": "daemon.models.latent:Latent",
+    "pixel": "daemon.models.pixel:Pixel",
     "prior": "daemon.models.prior:Prior",
 }
 """Family: class, made with a `Placement`. "pipeline" answers `Whole` for every family."""

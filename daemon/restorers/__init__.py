@@ -99,7 +99,7 @@ def restorer_for(kind: str, traits: Traits = PRIOR_TRAITS) -> Restorer:
 
 
 def check_models(recipes: Sequence[Recipe], library: Library) -> None:
-    """See that every step's model is on this machine and of use to the step.
+    """See that every step's model is on this machine, of use to the step, and reads its words.
 
     Raises:
         ConfigError: Some are not; all are named.
@@ -128,6 +128,11 @@ def _use_of(kind: str, traits: Traits) -> Use:
 def _check_step(step: Step, traits: Traits) -> None:
     """See that a step says nothing that its model would pass over."""
     use = _use_of(step.kind, traits)
+    if step.words and not traits.texts:
+        raise ConfigError(
+            f"{traits.what} reads no text; leave out {' and '.join(step.words)}, or name a "
+            "text-to-image checkpoint"
+        )
     unknown = _MEANINGLESS.get((step.kind, use), ())
     for key in unknown:
         if key in step.model_fields_set:

@@ -69,7 +69,8 @@ def plausible(
         mean = yield from _mean(space, guess, angles[0], draw)
         pictures.append((yield from space.decode(mean, *known.guess.shape[1:])))
     if realism > 0:
-        predict = partial(_bound, space, known, frozenset(angles[:: known.every or len(angles)]))
+        where = frozenset(angles[:: known.every]) if known.every else frozenset()
+        predict = partial(_bound, space, known, where)
         x_t = add_noise(guess, angles[0], draw(0))
         sampled = yield from sample(x_t, angles, predict, draw, ETA)
         pictures.append((yield from space.decode(sampled, *known.guess.shape[1:])))
@@ -96,7 +97,7 @@ def _bound(
     x0 = yield from denoise_tiles(space.denoiser, x_t, t)
     if not space.latent:
         return known.bind(x0)
-    if known.every and t in where:
+    if t in where:
         picture = yield from space.decode(x0, *known.guess.shape[1:])
         x0 = yield from space.encode(known.bind(picture))
     return x0

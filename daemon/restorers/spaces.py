@@ -115,11 +115,12 @@ def space_of(params: BaseStep, traits: Traits) -> Asking[Space]:
     space = Space(Denoiser(params.model, tiles, None, traits.reduction), traits)
     if not traits.texts:
         return space
-    prompt, negative = yield from embed(params.model, params.prompt, params.negative_prompt)
+    texts = [params.prompt, *([params.negative_prompt] if params.negative_prompt else [])]
+    prompt, *negative = yield from embed(params.model, *texts)
     scale = params.guidance
     if scale is None:
-        scale = PROMPTED if params.prompt else 1.0
-    return space.guided(Guidance(prompt, negative, scale))
+        scale = PROMPTED if params.prompt or negative else 1.0
+    return space.guided(Guidance(prompt, negative[0] if negative else None, scale))
 
 
 def path_of(params: Interpolate, space: Space) -> Asking[tuple[Space, Space]]:

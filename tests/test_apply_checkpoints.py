@@ -1,0 +1,100 @@
+"""The whole product on tiny checkpoints: `restored apply` with a recipe that names a folder."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checkpoints import TEXTUAL, tiny_folder
+from PIL import Image
+from skimage import data
+from tiny_pipelines import save_pixel
+
+from daemon.cli import exit_code
+
+STEPS = {
+    "denoise": 'kind = "denoise"\nrealism = 0.5',
+    "super-resolve": 'kind = "super-resolve"',
+    "colorize": 'kind = "colorize"',
+    "restyle": 'kind = "restyle"',
+    "interpolate": 'kind = "interpolate"\nframes = 3',
+}
+
+
+def recipe(folder: Path, model: object, kind: str, extra: str = "") -> Path:
+    path = folder / "mine.toml"
+    path.write_text(f"[[steps]]\n{STEPS[kind]}\nsteps = 2\nmodel = {str(model)!r}\n{extra}\n")
+    return path
+
+
+def photographs(folder: Path, count: int) -> list[Path]:
+    paths = [folder / f"photo-{number}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        Image.fromarray(data.astronaut()[:40, 160 + number : 230 + number]).save(path)
+    return paths
+
+
+@pytest.mark.parametrize("kind", STEPS)
+@pytest.mark.parametrize("name", ["pixel-epsilon", "stable-2", "stable-xl"])
+def test_a_recipe_restores_photographs_with_a_checkpoint(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    extra = 'prompt = "a photo of the old cat"' if name in TEXTUAL else ""
+    path = recipe(tmp_path, tiny_folder(name), kind, extra)
+    photos = photographs(tmp_path, 2)
+    out = tmp_path / "out"
+    arguments = ["apply", str(path), *map(str, photos), "-o", str(out), "--record"]
+    assert exit_code(arguments) == 0
+    suffix = ".webp" if kind == "interpolate" else ".png"
+    result = out / f"photo-0{suffix}"
+    scale = 2 if kind == "super-resolve" else 1
+    with Image.open(result) as image:
+        assert image.size == (70 * scale, 40 * scale)
+    record = json.loads((out / f"photo-0{suffix}.json").read_text())
+    assert record["steps"][0]["model"] == str(tiny_folder(name))
+    assert len(next(iter(record["models"].values()))) == 64
+
+
+def test_the_same_photograph_and_recipe_repeat_the_result(tmp_path: Path) -> None:
+    path = recipe(tmp_path, tiny_folder("stable-1"), "restyle")
+    (photo,) = photographs(tmp_path, 1)
+    pixels = []
+    for name in ("one", "two"):
+        assert exit_code(["apply", str(path), str(photo), "-o", str(tmp_path / name)]) == 0
+        with Image.open(tmp_path / name / "photo-0.png") as image:
+            pixels.append(np.asarray(image))
+    assert np.array_equal(pixels[0], pixels[1])
+
+
+def test_a_folder_that_is_not_there_is_a_wrong_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photo,) = photographs(tmp_path, 1)
+    path = recipe(tmp_path, "./nowhere", "restyle")
+    assert exit_code(["apply", str(path), str(photo), "-o", str(tmp_path / "out")]) == 78
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_words_for_a_checkpoint_that_cannot_read_are_a_wrong_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photo,) = photographs(tmp_path, 1)
+    path = recipe(tmp_path, tiny_folder("pixel-v"), "restyle", 'prompt = "a cat"')
+    assert exit_code(["apply", str(path), str(photo), "-o", str(tmp_path / "out")]) == 78
+    said = capsys.readouterr().err
+    assert "mine" in said
+    assert "steps[0]" in said
+    assert "reads no text" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_that_cannot_be_loaded_fails_the_photograph_with_its_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save_pixel(tmp_path / "net")
+    (folder / "unet/diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
+    (photo,) = photographs(tmp_path, 1)
+    path = recipe(tmp_path, "./net", "restyle")
+    assert exit_code(["apply", str(path), str(photo), "-o", str(tmp_path / "out")]) == 65
+    assert "cannot be loaded" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
