@@ -21,7 +21,9 @@ from daemon.restorers.whole import Request, cut, through
 from daemon.restorers.whole_repair import CLEAN, COLOUR
 from daemon.steps import Colorize, Denoise, Restyle, Step, SuperResolve
 
-EDIT = Traits("pipeline", ("edit",), "an image-editing checkpoint", side_px=64, reduction=8)
+EDIT = Traits(
+    "pipeline", ("edit",), "an image-editing checkpoint", side_px=64, reduction=8, texts=1
+)
 IMAGE = Traits("pipeline", ("image",), "a text-to-image checkpoint", side_px=64, reduction=8)
 UPSCALE = Traits(
     "pipeline", ("upscale",), "an upscaling checkpoint", side_px=256, multiple_px=32, reduction=4

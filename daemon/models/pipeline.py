@@ -16,14 +16,13 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
-import transformers
 from PIL import Image
 from torch import Tensor
 
 from daemon.call import Whole, WholeUse
-from daemon.errors import ConfigError
 from daemon.models import Placement
 from daemon.models.checkpoint_schedule import schedule_of
+from daemon.models.loading import load_pipeline
 from daemon.models.placing import place_pipeline, weights_dtype
 from daemon.models.ways import Way, way_of
 
@@ -43,9 +42,8 @@ class Pipeline:
     """
 
     def __init__(self, placement: Placement) -> None:
-        _be_quiet()
         self._placement = placement
-        self._base = _loaded(placement)
+        self._base = load_pipeline(placement.checkpoint, weights_dtype(placement))
         self._base.set_progress_bar_config(disable=True)
         place_pipeline(self._base, placement)
         self._forms: dict[WholeUse, Any] = {}
@@ -106,25 +104,6 @@ class Pipeline:
             "image_guidance_scale": settings.image_guidance,
             "generator": [torch.Generator("cpu").manual_seed(call.seed) for call in calls],
         }
-
-
-def _be_quiet() -> None:
-    """Keep progress bars and advice to programmers out of the daemon's log."""
-    for library in (diffusers, transformers):
-        library.utils.logging.disable_progress_bar()
-        library.utils.logging.set_verbosity_error()
-
-
-def _loaded(placement: Placement) -> Any:  # noqa: ANN401  diffusers is untyped
-    checkpoint = placement.checkpoint
-    kind: Any = getattr(diffusers, checkpoint.traits.pipeline)
-    how = {"local_files_only": True, "dtype": weights_dtype(placement)}
-    try:
-        if checkpoint.file is not None:
-            return kind.from_single_file(str(checkpoint.file), config=str(checkpoint.folder), **how)
-        return kind.from_pretrained(checkpoint.folder, use_safetensors=True, **how)
-    except (OSError, ValueError, ImportError) as error:
-        raise ConfigError(f"model {checkpoint.reference}: {error}") from error
 
 
 def _form(base: Any, use: WholeUse) -> Any:  # noqa: ANN401  diffusers is untyped
