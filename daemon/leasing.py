@@ -105,4 +105,5 @@ class Leasing:
         if self._ledger.working_on(key):
             return key, None
         photos = photos_of(entry.claim.files)
-        return key, Job(key, recipe, photos, entry.claim.stem, seed_of(key), weights)
+        pinned = recipe.with_models(self._library.pinned)
+        return key, Job(key, pinned, photos, entry.claim.stem, seed_of(key), weights)

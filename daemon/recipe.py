@@ -8,7 +8,7 @@ import fnmatch
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -179,6 +179,11 @@ class Recipe(BaseModel):
         """References of the models its steps use, each once, in order."""
         return tuple(dict.fromkeys(step.model for step in self.steps))
 
+    def with_models(self, renamed: Callable[[str], str]) -> "Recipe":
+        """The same recipe with each model's reference put differently."""
+        steps = (step.model_copy(update={"model": renamed(step.model)}) for step in self.steps)
+        return self.model_copy(update={"steps": tuple(steps)})
+
     @property
     def digest(self) -> str:
         """Identifies what the recipe does to pixels: comments, `about` and `match` do not count."""
@@ -215,10 +220,7 @@ def read_recipe(path: Path) -> Recipe:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         raise ConfigError(explain(path, error, Recipe)) from error
-    steps = tuple(
-        step.model_copy(update={"model": located(step.model, path.parent)}) for step in recipe.steps
-    )
-    return recipe.model_copy(update={"steps": steps})
+    return recipe.with_models(lambda model: located(model, path.parent))
 
 
 def load_recipes(folders: Iterable[Path]) -> tuple[Recipe, ...]:

@@ -140,7 +140,8 @@ def task_of(
         suffix = photo.output_format(recipe.output.format, seen)[1]
         target = wish.to / f"{group[0].stem}{'.webp' if recipe.photos == 2 else suffix}"
     seed = seed_of(key) if wish.seed is None else wish.seed
-    return Task(tuple(files), Job(key, recipe, photos, target.stem, seed, weights), target)
+    pinned = recipe.with_models(library.pinned)
+    return Task(tuple(files), Job(key, pinned, photos, target.stem, seed, weights), target)
 
 
 def _looked_at(path: Path, role: str, limits: Limits) -> ClaimedFile:
