@@ -1,7 +1,7 @@
 """Stable Diffusion driven step by step: answers, errors, and the stock pipelines' own latents."""
 
-import json
 import math
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,8 +17,9 @@ from daemon.call import Asking, Call, Decode, Embed, Embedding, Encode, Guidance
 from daemon.diffusion.reverse import sample
 from daemon.diffusion.tiling import Denoiser, denoise_tiles, native_tiles
 from daemon.errors import ConfigError
-from daemon.models import Model
+from daemon.models import Library, Model
 from daemon.models.latent import Latent
+from daemon.models.traits import traits_of
 
 PIPELINES = {
     "stable-1": "StableDiffusionPipeline",
@@ -152,20 +153,24 @@ def test_a_run_of_xl_gives_the_latent_of_the_stock_pipeline(
     torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
 
 
-def edited(folder: Path, part: str, **changes: object) -> Path:
-    path = folder / part / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    return folder
-
-
-def test_networks_that_want_more_than_a_prompt_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("odd", [{"time_cond_proj_dim": 8}, {"in_channels": 9}])
+def test_networks_that_want_more_than_a_prompt_are_used_whole(
+    tmp_path: Path, odd: dict[str, object]
+) -> None:
     folder = save_stable(tmp_path / "sd")
-    tiny_unet(time_cond_proj_dim=8).save_pretrained(folder / "unet")  # type: ignore[operator]
-    with pytest.raises(ConfigError, match="guidance or a class"):
-        loaded(folder)
-    tiny_unet(in_channels=9).save_pretrained(folder / "unet")  # type: ignore[operator]
-    with pytest.raises(ConfigError, match="takes 9 channels, its autoencoder makes 4"):
-        loaded(folder)
+    tiny_unet(**odd).save_pretrained(folder / "unet")  # type: ignore[operator]
+    assert Library().checkpoint(str(folder)).traits.uses == ("image", "text")
+    (folder / "scheduler/scheduler_config.json").write_text('{"_class_name": "EDMEulerScheduler"}')
+    tiny_unet().save_pretrained(folder / "unet")  # type: ignore[operator]
+    assert Library().checkpoint(str(folder)).traits.family == "pipeline"
+
+
+def test_a_refiner_of_xl_is_used_whole(tmp_path: Path) -> None:
+    folder = save_xl(tmp_path / "xl")
+    assert Library().checkpoint(str(folder)).traits.family == "latent"
+    shutil.rmtree(folder / "text_encoder")
+    refiner = traits_of(folder)
+    assert (refiner.family, refiner.uses) == ("pipeline", ("image", "text"))
 
 
 def test_missing_weights_are_a_clear_error(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Unconditional pixel checkpoints: answers, errors, and the stock pipeline's own pictures."""
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from daemon.diffusion.reverse import sample
 from daemon.diffusion.tiling import Denoiser, denoise_tiles, native_tiles
 from daemon.errors import ConfigError
 from daemon.job import Dtype
+from daemon.models import Library
 
 PIXEL = ("pixel-epsilon", "pixel-v", "pixel-sample")
 
@@ -105,7 +107,15 @@ def test_a_lone_network_with_its_scheduler_beside_it_is_a_checkpoint(tmp_path: P
 def test_a_network_of_one_channel_is_refused(tmp_path: Path) -> None:
     folder = save_pixel(tmp_path / "digits", channels=1)
     with pytest.raises(ConfigError, match="takes 1 channels; photographs need 3"):
-        loaded(folder)
+        Library().checkpoint(str(folder))
+
+
+def test_a_network_that_wants_a_class_is_refused(tmp_path: Path) -> None:
+    folder = save_pixel(tmp_path / "classes")
+    config = folder / "unet/config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"num_class_embeds": 10}))
+    with pytest.raises(ConfigError, match="wants a class"):
+        Library().checkpoint(str(folder))
 
 
 def test_missing_weights_and_an_odd_scheduler_are_clear_errors(tmp_path: Path) -> None:

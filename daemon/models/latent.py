@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from daemon.call import Answer, Call, Decode, Embed, Embedding, Encode
-from daemon.errors import ConfigError
 from daemon.models import Checkpoint, Placement
 from daemon.models.checkpoint_schedule import read_schedule
 from daemon.models.loading import load_pipeline
@@ -30,7 +29,7 @@ class Latent:
         placement: Which checkpoint, where it runs, and how.
 
     Raises:
-        ConfigError: The checkpoint is incomplete, or its network wants what nobody tells it.
+        ConfigError: The checkpoint is incomplete.
     """
 
     def __init__(self, placement: Placement) -> None:
@@ -42,7 +41,6 @@ class Latent:
         # Weights in half precision are for devices; the machine's own memory has room.
         self._dtype = torch.float32 if self._device.type == "cpu" else weights_dtype(placement)
         self._pipe = load_pipeline(checkpoint, self._dtype, **_unwanted(checkpoint))
-        _check(self._pipe, checkpoint)
         if self._dtype == torch.float16 and self._pipe.vae.config.get("force_upcast"):
             self._pipe.vae.to(torch.float32)
         encoders = (getattr(self._pipe, name, None) for name in ("text_encoder", "text_encoder_2"))
@@ -191,29 +189,3 @@ def _unwanted(checkpoint: Checkpoint) -> dict[str, None]:
 
 def _shift(vae: Any) -> float:  # noqa: ANN401  diffusers is untyped
     return float(vae.config.get("shift_factor") or 0.0)
-
-
-def _check(pipe: Any, checkpoint: Checkpoint) -> None:  # noqa: ANN401  diffusers is untyped
-    """See that the network wants nothing but a latent, a time and a prompt.
-
-    Raises:
-        ConfigError: It does.
-    """
-    config, where = pipe.unet.config, f"model {checkpoint.reference}"
-    if config.in_channels != pipe.vae.config.latent_channels:
-        raise ConfigError(
-            f"{where}: its network takes {config.in_channels} channels, its autoencoder makes "
-            f"{pipe.vae.config.latent_channels}; an inpainting or editing checkpoint is none for "
-            "this step"
-        )
-    if config.get("time_cond_proj_dim") or config.get("class_embed_type"):
-        raise ConfigError(
-            f"{where}: its network wants its guidance or a class as a number (as LCM and upscalers "
-            "do), which nobody tells it here"
-        )
-    sizes = 6 * (config.get("addition_time_embed_dim") or 0)
-    pooled = config.get("projection_class_embeddings_input_dim")
-    if config.get("addition_embed_type") == "text_time":
-        encoder = pipe.text_encoder_2
-        if pooled != sizes + encoder.config.projection_dim:
-            raise ConfigError(f"{where}: a refiner of XL cannot be driven alone; name its base")

@@ -4,15 +4,12 @@ Comes in: groups of denoiser calls. Goes out: posterior means. Imported in the w
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from daemon.call import Call
-from daemon.errors import ConfigError
-from daemon.files import shown
-from daemon.models import Checkpoint, Placement
+from daemon.models import Placement
 from daemon.models.checkpoint_schedule import read_schedule
 from daemon.models.loading import load_network
 from daemon.models.placing import place, precision
@@ -28,7 +25,7 @@ class Pixel:
         placement: Which checkpoint, where it runs, and how.
 
     Raises:
-        ConfigError: The checkpoint is incomplete, or not for colour pictures.
+        ConfigError: The checkpoint is incomplete.
     """
 
     def __init__(self, placement: Placement) -> None:
@@ -37,7 +34,6 @@ class Pixel:
         self._schedule = read_schedule(schedule / "scheduler_config.json")
         self._device = torch.device(placement.device)
         self._network = load_network(checkpoint, "unet", "UNet2DModel")
-        _check(self._network.config, checkpoint)
         place([self._network], placement)
         self._placement = placement
 
@@ -67,18 +63,3 @@ class Pixel:
         """Times as the network takes them: a table of them has whole ones only."""
         table = self._network.config.get("time_embedding_type") == "learned"
         return (times.round().long() if table else times).to(self._device)
-
-
-def _check(config: Any, checkpoint: Checkpoint) -> None:  # noqa: ANN401  diffusers is untyped
-    """See that the network takes pictures of three channels and nothing else.
-
-    Raises:
-        ConfigError: It does not.
-    """
-    where = f"model {shown(checkpoint.folder)}"
-    if config.in_channels != 3:
-        raise ConfigError(
-            f"{where}: its network takes {config.in_channels} channels; photographs need 3"
-        )
-    if config.get("num_class_embeds") or config.get("class_embed_type"):
-        raise ConfigError(f"{where}: its network wants a class; take an unconditional one")

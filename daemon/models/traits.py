@@ -113,7 +113,7 @@ def traits_of(folder: Path) -> Traits:
         folder: With model_index.json, or a lone network's config.json.
 
     Raises:
-        ConfigError: It is no checkpoint in diffusers' layout, or of a class no step can use.
+        ConfigError: It is no checkpoint in diffusers' layout, or one that no step can use.
     """
     index = folder / "model_index.json"
     said = _json(index if index.is_file() else folder / "config.json")
@@ -125,11 +125,15 @@ def traits_of(folder: Path) -> Traits:
             f"{shown(folder)} holds a {pipeline}, which no step can use; "
             f"there is {', '.join(PIPELINES)}"
         )
-    kind = PIPELINES[pipeline]
     network = _component(folder, "unet", "transformer")
     vae = _component(folder, "vae", "vqvae")
     scheduler = _component(folder, "scheduler")
     reduction = _halvings(vae) if vae else 1
+    kind = PIPELINES[pipeline]
+    if kind.family == "pixel":
+        _check_pixel(network, folder)
+    elif kind.family == "latent" and not _latent(network, vae, scheduler, folder):
+        kind = _IMAGE
     return Traits(
         family=kind.family,
         uses=kind.uses,
@@ -141,6 +145,35 @@ def traits_of(folder: Path) -> Traits:
         reduction=reduction,
         prediction=_prediction(scheduler),
         texts=len([part for part in folder.glob("text_encoder*") if part.is_dir()]),
+    )
+
+
+def _check_pixel(network: Mapping[str, Any], folder: Path) -> None:
+    """See that an unconditional network takes colour pictures and nothing else."""
+    channels = network.get("in_channels", 3)
+    if channels != 3:
+        raise ConfigError(
+            f"{shown(folder)}: its network takes {channels} channels; photographs need 3"
+        )
+    if network.get("num_class_embeds") or network.get("class_embed_type"):
+        raise ConfigError(f"{shown(folder)}: its network wants a class; take an unconditional one")
+
+
+def _latent(
+    network: Mapping[str, Any], vae: Mapping[str, Any], scheduler: Mapping[str, Any], folder: Path
+) -> bool:
+    """Whether a Stable Diffusion's network wants but a latent, a time and a prompt.
+
+    LCM wants its guidance as a number, inpainting a mask, a refiner of XL a rating of beauty, and
+    EDM schedules another scale: such a checkpoint is used as the whole pipeline that it is.
+    """
+    refiner = (folder / "text_encoder_2").is_dir() and not (folder / "text_encoder").is_dir()
+    return not (
+        network.get("time_cond_proj_dim")
+        or network.get("class_embed_type")
+        or network.get("in_channels") != vae.get("latent_channels", 4)
+        or "EDM" in str(scheduler.get("_class_name"))
+        or refiner
     )
 
 
