@@ -69,7 +69,8 @@ def _model_problems(recipes: tuple[Recipe, ...], settings: Settings) -> list[str
         check_models(recipes, library)
     except ConfigError as error:
         return str(error).splitlines()
-    for reference in sorted({model for recipe in recipes for model in recipe.models}):
+    named = {model for recipe in recipes for model in recipe.models}
+    for reference in sorted(named | ({settings.clip_model} if settings.clip_model else set())):
         try:
             load_model(Placement(library.checkpoint(reference), device))
         except (RestoredError, OSError, ValueError, RuntimeError) as error:

@@ -16,6 +16,7 @@ from daemon.craft import Craft, Finished
 from daemon.errors import PhotoError
 from daemon.job import Errand, Glance, Order, Outcome, Restored, Seen, StagedFile, Timing
 from daemon.photo import Limits, Photo, Picture, Source
+from daemon.residency import Slot
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Course(ABC, Generic[R]):
         pixels: Size of its result.
         answers: Answers to the calls it waits for, None where one is still missing.
         writing: It asks nothing any more.
+        models: References of the models that it may ask.
+        asking: Models that it asked last.
     """
 
     def __init__(self, number: int, errand: Errand, craft: Craft, limits: Limits) -> None:
@@ -74,6 +77,8 @@ class Course(ABC, Generic[R]):
         self.bytes = self.pixels = 0
         self.answers: list[Answer | None] = []
         self.writing = False
+        self.models: tuple[str, ...] = ()
+        self.asking: frozenset[Slot] = frozenset()
         self._craft = craft
         self._limits = limits
         self._generator: Asking[R] | None = None
@@ -160,6 +165,7 @@ class Ordered(Course[Finished]):
         ]
         outputs = [craft.output_size(recipe, *size) for size in sizes]
         self.name = recipe.name
+        self.models = recipe.models
         self.pixels = max(width * height for width, height in outputs)
         if self.pixels > limits.max_output_megapixels * 1e6:
             width, height = outputs[0]
@@ -209,6 +215,7 @@ class Glancing(Course[tuple[float, ...]]):
         super().__init__(number, glance, craft, limits)
         header = glance.photo.header
         self.name = "look"
+        self.models = (glance.clip,) if glance.clip else ()
         self.bytes = craft.look_footprint(header.width, header.height)
         self._glance = glance
 

@@ -57,6 +57,7 @@ class Craft:
         output_size: Size of the result for a photograph of this width and height.
         write: Stage the results in a folder.
         load_model: Load a model onto a device.
+        model_bytes: Bytes that a model takes on a device, as a whole pipeline or not.
         look: Answer questions about a picture, by a CLIP model where they are about likeness.
         look_footprint: Bytes that needs for a photograph of this width and height.
     """
@@ -69,6 +70,7 @@ class Craft:
         [Sequence[Picture], Recipe, Path], tuple[tuple[StagedFile, ...], tuple[str, ...]]
     ]
     load_model: LoadModel
+    model_bytes: Callable[[str, str, bool], int]
     look: Callable[[Picture, Sequence[Feature], str], Asking[tuple[float, ...]]]
     look_footprint: Callable[[int, int], int]
 
@@ -86,6 +88,12 @@ def real_craft(compute: Compute = _ANY) -> Craft:
         checkpoint = library.checkpoint(reference)
         return load_model(Placement(checkpoint, device, compute.handling, tick), whole=whole)
 
+    def size(reference: str, device: str, whole: bool) -> int:
+        from daemon.models.placing import bytes_on_device
+
+        placement = Placement(library.checkpoint(reference), device, compute.handling)
+        return bytes_on_device(placement, whole=whole)
+
     return Craft(
         read=read_source,
         restore=partial(chain.restore, library=library),
@@ -93,6 +101,7 @@ def real_craft(compute: Compute = _ANY) -> Craft:
         output_size=partial(chain.output_size, library=library),
         write=stage,
         load_model=load,
+        model_bytes=size,
         look=looking.look,
         look_footprint=looking.footprint,
     )

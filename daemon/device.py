@@ -4,18 +4,20 @@ Comes in: groups of calls with one key. Goes out: answers, or the reason why the
 thread that answers is the only one that touches the device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from daemon.call import Answer, Key, Question
+from daemon.craft import Craft
 from daemon.errors import DeviceError
 from daemon.faults import is_device_lost, is_out_of_memory
+from daemon.job import ModelLoaded
+from daemon.residency import Residency, Slot, slot_of
 
 if TYPE_CHECKING:
-    from daemon.craft import LoadModel
     from daemon.models import Model, Tick
 
 
@@ -43,32 +45,54 @@ class Device:
 
     Args:
         name: "cpu", "mps" or "cuda:N".
-        load_model: Loads a model of this reference onto a device.
+        craft: Loads models and knows their sizes.
+        model_bytes: For models that stay loaded.
         tick: Called between the steps of a long answer; may raise `CancelError`.
+        tell: Is told of every model that is loaded.
     """
 
-    def __init__(self, name: str, load_model: "LoadModel", tick: "Tick") -> None:
+    def __init__(
+        self,
+        name: str,
+        craft: Craft,
+        model_bytes: int,
+        tick: "Tick",
+        tell: Callable[[ModelLoaded], None],
+    ) -> None:
         self.name = name
-        self._load_model = load_model
-        self._tick = tick
-        self._models: dict[tuple[str, bool], Model] = {}
 
-    def load(self, reference: str, *, whole: bool = False) -> "Model":
-        """The model of that reference, loaded at its first use; `whole` as a whole pipeline."""
-        if (reference, whole) not in self._models:
-            model = self._load_model(reference, self.name, self._tick, whole=whole)
-            self._models[reference, whole] = model
-        return self._models[reference, whole]
+        def load(slot: Slot) -> "Model":
+            return craft.load_model(slot.reference, name, tick, whole=slot.whole)
 
-    def predict(self, calls: Sequence[Question]) -> Sequence[Answer] | Exception:
+        def size(slot: Slot) -> int:
+            return craft.model_bytes(slot.reference, name, slot.whole)
+
+        self.residency = Residency(model_bytes, load, size, self._free, tell)
+
+    def predict(
+        self, calls: Sequence[Question], busy: Collection[Slot] = ()
+    ) -> Sequence[Answer] | Exception:
         """Answers to calls that share a key, or what went wrong.
+
+        Args:
+            calls: What is asked.
+            busy: Models with work in flight, which stay; the others go if memory is short.
 
         Raises:
             DeviceError: The device is lost for this process.
         """
+        busy = {*busy, slot_of(calls[0].key)}
+        while True:
+            answers = self._attempt(calls, busy)
+            short = isinstance(answers, Exception) and is_out_of_memory(answers)
+            if not short or not self.residency.send_one_away(busy):
+                return answers
+
+    def _attempt(
+        self, calls: Sequence[Question], busy: Collection[Slot]
+    ) -> Sequence[Answer] | Exception:
         try:
-            model = self.load(calls[0].model, whole=calls[0].key.whole)
-            answers = model.predict(calls)
+            answers = self.residency.get(slot_of(calls[0].key), busy).predict(calls)
             if len(answers) != len(calls):
                 raise RuntimeError(f"{len(answers)} answers to {len(calls)} calls")
             return answers
@@ -79,9 +103,12 @@ class Device:
                 return error
             # The frames of the traceback hold the tensors that did not fit.
             refusal = error.with_traceback(None)
+        self._free()
+        return refusal
+
+    def _free(self) -> None:
         if self.name.startswith("cuda"):
             torch.cuda.empty_cache()
-        return refusal
 
     def too_large(self, key: Key, error: Exception) -> DeviceError:
         """The fault of an order whose lone call does not fit."""

@@ -22,8 +22,17 @@ from daemon.device import Device, Pass
 from daemon.errors import CancelError
 from daemon.faults import is_out_of_memory, outcome_of
 from daemon.groups import Ask, Groups
-from daemon.hardware import core_count, memory_budget, pass_pixels, pick_device, use_threads
+from daemon.hardware import (
+    core_count,
+    memory_budget,
+    model_budget,
+    pass_pixels,
+    pick_device,
+    use_threads,
+)
 from daemon.job import Compute, Errand, HandedBack, Report
+from daemon.residency import Slot, slot_of
+from daemon.turns import next_turn
 
 LINGER_S = 0.02
 """How long the device may idle for generators that would fill a group; a pass takes about 0.1 s."""
@@ -69,7 +78,9 @@ class Engine:
         self._report, self._begun, self._watch = report, begun, watch
         self._beat = beat
         self._craft = craft or real_craft(compute)
-        self._device = Device(pick_device(compute.device), self._craft.load_model, self._tick)
+        device = pick_device(compute.device)
+        model_bytes = compute.model_bytes or model_budget(device)
+        self._device = Device(device, self._craft, model_bytes, self._tick, report)
         self._limits = compute.limits
         self._threads = compute.threads or core_count()
         pixels = pixels or pass_pixels(self._device.name)
@@ -91,7 +102,7 @@ class Engine:
     def load(self, models: Sequence[str]) -> None:
         """Load models now rather than at their first call."""
         for reference in models:
-            self._device.load(reference)
+            self._device.residency.get(Slot(reference, whole=False), ())
 
     def submit(self, errand: Errand) -> None:
         """Take an errand; exactly one report will name its fence. Never blocks; any thread."""
@@ -167,13 +178,22 @@ class Engine:
         self._admit()
         now = time.monotonic()
         lingering = bool(self._asking()) and now - self._idle_since < LINGER_S
-        group = self._groups.pick(now, more_coming=lingering)
+        busy = self._busy()
+        group = self._groups.pick(
+            now,
+            more_coming=lingering,
+            ready=lambda key: self._device.residency.admits(slot_of(key), busy),
+        )
         if group:
             self._answer(group)
             self._take_events(wait_s=0)
             self._idle_since = time.monotonic()
         else:
             self._take_events(wait_s=self._wait_s(lingering=lingering))
+
+    def _busy(self) -> frozenset[Slot]:
+        """Models with work in flight."""
+        return frozenset().union(*(course.asking for course in self._flying.values()))
 
     def _asking(self) -> int:
         return sum(
@@ -222,8 +242,13 @@ class Engine:
             self._report(outcome_of(errand.fence, error))
 
     def _admit(self) -> None:
-        while self._queue and self._budget.allows(self._queue[0], self._flying.values()):
-            course = self._queue.popleft()
+        while self._queue:
+            residency = self._device.residency
+            index = next_turn(self._queue, self._busy(), residency, time.monotonic())
+            if index is None or not self._budget.allows(self._queue[index], self._flying.values()):
+                return
+            course = self._queue[index]
+            del self._queue[index]
             self._flying[course.number] = course
             self._begun(course.fence)
             self._step(self._files, course, course.begin)
@@ -249,11 +274,13 @@ class Engine:
             if not len(self._groups):
                 self._idle_since = now
             course.answers = [None] * len(step.calls)
+            course.asking = frozenset(slot_of(call.key) for call in step.calls)
             self._groups.add(course.number, step.calls, now)
         elif isinstance(step, Asked):
             self._step(self._generators, course, course.advance)
         elif isinstance(step, Done):
             course.writing = True
+            course.asking = frozenset()
             self._finished[course.number] = step.finished
             self._step(self._files, course, partial(course.write, step.finished))
         elif isinstance(step, Written):
@@ -268,7 +295,7 @@ class Engine:
         key = group[0].call.key
         cap = self._groups.cap(key)
         began = time.monotonic()
-        answers = self._device.predict([ask.call for ask in group])
+        answers = self._device.predict([ask.call for ask in group], self._busy())
         seconds = time.monotonic() - began
         if isinstance(answers, Exception):
             self._refused(group, answers)

@@ -5,7 +5,7 @@ larger than the cap. Remembers, per key, what fitted into memory. Never touches 
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from daemon.call import Key, Question
@@ -72,7 +72,9 @@ class Groups:
         for ask in asks:
             self._waiting[ask.call.key].append(ask)
 
-    def pick(self, now: float, *, more_coming: bool) -> list[Ask]:
+    def pick(
+        self, now: float, *, more_coming: bool, ready: Callable[[Key], bool] = lambda key: True
+    ) -> list[Ask]:
         """Take out the calls of the next forward pass.
 
         Whoever lost patience goes first, then the fullest group. Inside a group the oldest order
@@ -81,11 +83,12 @@ class Groups:
         Args:
             now: The time, on the clock of `add`.
             more_coming: Generators are about to ask; a group that is not full may wait for them.
+            ready: Whether the model of a key is loaded, or may be now.
 
         Returns:
             Calls of one key, none if it is better to wait.
         """
-        waiting = {key: asks for key, asks in self._waiting.items() if asks}
+        waiting = {key: asks for key, asks in self._waiting.items() if asks and ready(key)}
         if not waiting:
             return []
         late = {key: self._lateness(asks, now) for key, asks in waiting.items()}

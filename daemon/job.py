@@ -223,7 +223,24 @@ class Advanced:
     """The worker has answered a step of some order; told about once a second at most."""
 
 
-Report = Outcome | HandedBack | WorkerDied | WorkerReady | Advanced
+@dataclass(frozen=True)
+class ModelLoaded:
+    """A model was loaded onto the device.
+
+    Attributes:
+        reference: Which.
+        seconds: How long it took.
+        size: Bytes it takes there, estimated.
+        gone: References of those that went to make room.
+    """
+
+    reference: str
+    seconds: float
+    size: int
+    gone: tuple[str, ...] = ()
+
+
+Report = Outcome | HandedBack | WorkerDied | WorkerReady | Advanced | ModelLoaded
 """What an executor reports to whoever gave it orders."""
 
 

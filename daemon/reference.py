@@ -76,6 +76,19 @@ def parse_reference(text: str) -> Reference:
     return Hub(found[1], found[2] or DEFAULT_REVISION)
 
 
+def well_formed(text: str) -> str:
+    """The reference as it is, for pydantic.
+
+    Raises:
+        ValueError: It has none of the forms.
+    """
+    try:
+        parse_reference(text)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
 def located(text: str, folder: Path) -> str:
     """The reference with a path made absolute that is relative to a folder."""
     parsed = parse_reference(text)

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import structlog
 
@@ -24,7 +24,16 @@ from daemon.executors import Executor, make_executor
 from daemon.files import shown
 from daemon.inbox import Inbox
 from daemon.intake import Intake
-from daemon.job import Advanced, Errand, HandedBack, Outcome, Report, WorkerDied, WorkerReady
+from daemon.job import (
+    Advanced,
+    Errand,
+    HandedBack,
+    ModelLoaded,
+    Outcome,
+    Report,
+    WorkerDied,
+    WorkerReady,
+)
 from daemon.leasing import Leasing
 from daemon.mailbox import Mailbox
 from daemon.models import Library
@@ -206,6 +215,8 @@ class Service:
             match report:
                 case WorkerReady():
                     _log.info("worker_ready", device=report.device)
+                case ModelLoaded():
+                    _log.info("model_loaded", **asdict(report))
                 case Advanced():
                     pass
                 case WorkerDied():

@@ -4,12 +4,13 @@ Comes in: a station's folder and the environment, read once. Goes out: one froze
 `ConfigError` that names the file, the key and the value.
 """
 
+import contextlib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,6 +19,7 @@ from pydantic_settings import (
 )
 
 from daemon.errors import ConfigError
+from daemon.reference import located, well_formed
 from daemon.validation import close_match, explain
 
 STATION_VARIABLE = "RESTORED_STATION"
@@ -86,8 +88,8 @@ class Settings(BaseSettings):
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     threads: int | None = Field(None, ge=1, description="CPU threads of the network.")
     memory_mb: int | None = Field(None, ge=256, description="For photographs in flight.")
-    clip_model: str | None = Field(
-        None, description="CLIP model for [match] looks_like: a local folder; off if not set."
+    clip_model: Annotated[str, AfterValidator(well_formed)] | None = Field(
+        None, description="CLIP model for [match] looks_like, such as a folder; off if not set."
     )
     models_dir: Path = Field(
         default_factory=_cache_folder, description="Where `restored models pull` puts models."
@@ -138,6 +140,9 @@ def load_settings(path: Path = Path(os.devnull)) -> Settings:
     """
     origins = _environment()
     values = _read(path)
+    if isinstance(clip := values.get("clip_model"), str):
+        with contextlib.suppress(ConfigError):  # refused below, with its key
+            values["clip_model"] = located(clip, path.parent)
     try:
         return Settings(**values)
     except ValidationError as error:

@@ -6,10 +6,9 @@ which only look at recipes answer at once.
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from daemon.errors import ConfigError
-from daemon.reference import PRIOR, parse_reference
+from daemon.reference import PRIOR, well_formed
 
 PROMPT_SUFFIXES = (".txt", ".toml")
 """Endings of the files that `generate` reads."""
@@ -28,7 +27,7 @@ class BaseStep(BaseModel):
     photos: ClassVar[int] = 1
     """How many photographs the step takes at once."""
 
-    model: str = Field(
+    model: Annotated[str, AfterValidator(well_formed)] = Field(
         PRIOR,
         description="The network: `prior` is the one inside the package; a Hub id such as "
         "`org/name@revision`, or the path of a folder or .safetensors file.",
@@ -59,15 +58,6 @@ class BaseStep(BaseModel):
         """The keys it says that only a model which reads text can obey."""
         textual = ("prompt", "second_prompt", "negative_prompt", "guidance")
         return tuple(key for key in textual if key in self.model_fields_set)
-
-    @field_validator("model")
-    @classmethod
-    def _reference(cls, model: str) -> str:
-        try:
-            parse_reference(model)
-        except ConfigError as error:
-            raise ValueError(str(error)) from error
-        return model
 
 
 class Denoise(BaseStep):

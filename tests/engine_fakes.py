@@ -23,6 +23,7 @@ from daemon.job import (
     HandedBack,
     Job,
     Measure,
+    ModelLoaded,
     Order,
     Report,
     StagedFile,
@@ -135,6 +136,7 @@ def craft(model: ToyModel, **others: object) -> Craft:
         "output_size": lambda recipe, width, height: (width, height),
         "write": write,
         "load_model": lambda reference, device, tick, whole: model,
+        "model_bytes": lambda reference, device, whole: 1,
         "look": look,
         "look_footprint": lambda width, height: 1,
     }
@@ -146,11 +148,15 @@ class Heard:
 
     def __init__(self) -> None:
         self.reports: list[Report] = []
+        self.loaded: list[ModelLoaded] = []
         self._news = threading.Condition()
 
     def __call__(self, report: Report) -> None:
         with self._news:
-            self.reports.append(report)
+            if isinstance(report, ModelLoaded):
+                self.loaded.append(report)
+            else:
+                self.reports.append(report)
             self._news.notify_all()
 
     def fences(self) -> list[int]:

@@ -1,6 +1,7 @@
 """A tiny CLIP model: its logits, and the choice of a recipe by what a photograph looks like."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,14 @@ def test_a_wide_picture_is_seen_in_its_middle(folder: Path) -> None:
     wide[:, :, SIDE : 2 * SIDE] = middle
     seen = clip.predict([Liken("clip", wide, PHRASES), Liken("clip", middle, PHRASES)])
     assert torch.allclose(seen[0], seen[1], atol=1e-4)
+
+
+def test_a_folder_without_its_weights_is_told_with_its_name(folder: Path, tmp_path: Path) -> None:
+    torn = tmp_path / "torn"
+    shutil.copytree(folder, torn)
+    (torn / "model.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"model .*torn: cannot be loaded: "):
+        Clip(Placement(Library().checkpoint(str(torn)), "cpu"))
 
 
 def recipe(looks_like: str, unlike: str) -> str:

@@ -15,7 +15,7 @@ from diffusers.pipelines import auto_pipeline
 from torch import Tensor
 
 from daemon.call import Whole, WholeSettings, WholeUse
-from daemon.errors import CancelError, ConfigError
+from daemon.errors import CancelError, ConfigError, PhotoError
 from daemon.job import Handling
 from daemon.models import Library, Placement, load_model
 from daemon.models.pipeline import Pipeline
@@ -165,6 +165,20 @@ def test_edit_models_are_called_one_by_one(folders: dict[str, Path]) -> None:
 def test_text_and_image_share_the_networks(folders: dict[str, Path]) -> None:
     model = loaded(folders["stable"])
     assert model._form("text").unet is model._form("image").unet
+
+
+def test_what_a_safety_checker_withholds_is_refused_rather_than_black(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = loaded(folders["stable"])
+    kind = type(model._form("text"))
+
+    def withhold(self: object, image: Tensor, *_: object) -> tuple[Tensor, list[bool]]:
+        return image * 0, [True] * len(image)
+
+    monkeypatch.setattr(kind, "run_safety_checker", withhold)
+    with pytest.raises(PhotoError, match=r"safety checker of .*stable withheld the result"):
+        model.predict([asked("text", 1)])
 
 
 def test_a_single_weights_file_is_loaded_with_the_configuration_beside_it(

@@ -24,7 +24,9 @@ from daemon.steps import Colorize, Denoise, Restyle, Step, SuperResolve
 EDIT = Traits(
     "pipeline", ("edit",), "an image-editing checkpoint", side_px=64, reduction=8, texts=1
 )
-IMAGE = Traits("pipeline", ("image",), "a text-to-image checkpoint", side_px=64, reduction=8)
+IMAGE = Traits(
+    "pipeline", ("image",), "a text-to-image checkpoint", side_px=64, reduction=8, texts=1
+)
 UPSCALE = Traits(
     "pipeline", ("upscale",), "an upscaling checkpoint", side_px=256, multiple_px=32, reduction=4
 )

@@ -1,22 +1,26 @@
 """Whole pipelines in recipes: through `restored apply`, a station, and the engine's groups."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
 import tiny_wholes
+import torch
 from engine_fakes import order_for, running
 from fakes import everything_below
 from PIL import Image
+from torch import Tensor
 
+from daemon.call import Whole
 from daemon.cli import exit_code
 from daemon.craft import real_craft
 from daemon.device import Pass
 from daemon.engine import Engine
 from daemon.job import Compute, HandedBack, Handling, Restored
+from daemon.models.pipeline import Pipeline
 from daemon.recipe import read_recipe
 from daemon.service import Service, Tally
 from daemon.stationing import make_station, opened
@@ -115,6 +119,30 @@ def test_photographs_of_one_size_and_recipe_share_a_batch(
     together = {tuple(sorted(fence for fence, _, _ in one.members)) for one in passes}
     assert max(map(len, together)) > 1, together
     assert {one.key.operation for one in passes} == {"whole"}
+
+
+def test_a_batch_that_does_not_fit_is_halved(
+    recipes: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = read_recipe(recipes["denoise-pix2pix"])
+    compute = Compute(device="cpu", threads=1, handling=Handling(dtype="fp32"))
+    sizes: list[int] = []
+    run = Pipeline.predict
+
+    def short_of_memory(self: Pipeline, calls: Sequence[Whole]) -> list[Tensor]:
+        sizes.append(len(calls))
+        if len(calls) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run(self, calls)
+
+    monkeypatch.setattr(Pipeline, "predict", short_of_memory)
+    with running(real_craft(compute), compute=compute) as (engine, heard):
+        for fence in range(1, 9):
+            path = photograph(tmp_path / f"{fence}.png", left=fence)
+            engine.submit(order_for(recipe, path, tmp_path / f"staged{fence}", fence))
+        heard.until(lambda: len(heard.fences()) == 8)
+        assert all(isinstance(heard.of(fence), Restored) for fence in range(1, 9))
+    assert max(sizes) > 2, "nothing was refused"
 
 
 def test_a_stop_ends_a_pipeline_at_its_next_step_and_hands_the_photograph_back(

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPModel
 
 from daemon.call import Liken
+from daemon.errors import ConfigError
 from daemon.models import Placement
+from daemon.models.loading import be_quiet
 
 _MEAN, _DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Of OpenAI's CLIP, for folders without preprocessor_config.json."""
@@ -25,16 +28,27 @@ class Clip:
 
     The pictures are prepared here: transformers' own classes for that need torchvision in some
     versions and have another name in others.
+
+    Args:
+        placement: Which, and where.
+
+    Raises:
+        ConfigError: The folder is incomplete or damaged.
     """
 
     def __init__(self, placement: Placement) -> None:
         folder = placement.checkpoint.folder
         self._device = torch.device(placement.device)
-        model: Any = CLIPModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
+        be_quiet()
+        try:
+            model: Any = CLIPModel.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+            )
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, SafetensorError) as error:
+            name = placement.checkpoint.reference
+            raise ConfigError(f"model {name}: cannot be loaded: {error}") from error
         self._model = model.eval().to(self._device)
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._side = int(self._model.config.vision_config.image_size)
         file = folder / "preprocessor_config.json"
         said = json.loads(file.read_text("utf-8")) if file.is_file() else {}

@@ -29,7 +29,7 @@ def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype, **without: None) -
     Raises:
         ConfigError: The checkpoint is incomplete or damaged.
     """
-    _be_quiet()
+    be_quiet()
     kind: Any = getattr(diffusers, checkpoint.traits.pipeline)
     how = {"local_files_only": True, "dtype": dtype, **without}
     try:
@@ -57,7 +57,7 @@ def load_network(checkpoint: Checkpoint, name: str, kind: str) -> Any:  # noqa: 
     Raises:
         ConfigError: The checkpoint is incomplete or damaged.
     """
-    _be_quiet()
+    be_quiet()
     made: Any = getattr(diffusers, kind)
     folder = component_folder(checkpoint.folder, name)
     try:
@@ -73,7 +73,7 @@ def load_network(checkpoint: Checkpoint, name: str, kind: str) -> Any:  # noqa: 
     return network.eval()
 
 
-def _be_quiet() -> None:
+def be_quiet() -> None:
     """Keep progress bars and advice to programmers out of the daemon's log."""
     for library in (diffusers, transformers):
         library.utils.logging.disable_progress_bar()

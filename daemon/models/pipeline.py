@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from daemon.call import Whole, WholeUse
+from daemon.errors import PhotoError
 from daemon.models import Placement
 from daemon.models.checkpoint_schedule import schedule_of
 from daemon.models.loading import load_pipeline
@@ -56,6 +57,9 @@ class Pipeline:
 
         Returns:
             Each (3, height, width), float32, on the CPU, in [-1, 1], in the calls' order.
+
+        Raises:
+            PhotoError: The checkpoint's own safety checker made one of them black.
         """
         form = self._form(calls[0].settings.use)
         way = way_of(type(form).__name__)
@@ -85,8 +89,13 @@ class Pipeline:
         known = inspect.signature(type(own).__call__).parameters
         given = {k: v for k, v in arguments.items() if k in known and v is not None}
         with torch.inference_mode():
-            images = own(**given, output_type="pt").images
-        return list((images.float().cpu() * 2 - 1).clamp(-1, 1).unbind(0))
+            made = own(**given, output_type="pt")
+        if any(getattr(made, "nsfw_content_detected", None) or ()):
+            whose = self._placement.checkpoint.reference
+            raise PhotoError(
+                f"the safety checker of {whose} withheld the result; try another seed or prompt"
+            )
+        return list((made.images.float().cpu() * 2 - 1).clamp(-1, 1).unbind(0))
 
     def _arguments(self, way: Way, calls: Sequence[Whole]) -> dict[str, object]:
         """What the calls say, by the names that diffusers has for it; a lone call is no list."""

@@ -16,8 +16,12 @@ from torch.utils import _pytree as pytree
 
 from daemon.errors import ConfigError
 from daemon.models import Placement
+from daemon.models.sizes import elements, largest_elements
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+_LAYERS = 10
+"""Offloaded by layers, about one in so many of the largest network's is on the device at a time."""
 
 _BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 """Batches that a compiled network sees: each size is compiled once, at most half is padding."""
@@ -59,6 +63,24 @@ def bf16_pays(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def bytes_on_device(placement: Placement, *, whole: bool) -> int:
+    """What a model's weights will take on the device, told before it is loaded.
+
+    Args:
+        placement: Which, where and how.
+        whole: As a whole pipeline; those lie in `weights_dtype`, and what is driven step by step on
+            a processor or in pixels lies in float32.
+    """
+    checkpoint, offload = placement.checkpoint, placement.handling.offload
+    on_cpu = torch.device(placement.device).type == "cpu"
+    halved = whole or (checkpoint.traits.family == "latent" and not on_cpu)
+    width = weights_dtype(placement).itemsize if halved else 4
+    if offload == "none" or on_cpu or checkpoint.traits.family in {"prior", "clip"}:
+        return width * elements(checkpoint)
+    largest = width * largest_elements(checkpoint)
+    return largest if offload == "model" else largest // _LAYERS
 
 
 def place(networks: Sequence[nn.Module], placement: Placement) -> None:
