@@ -10,14 +10,14 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from daemon.budget import Budget
-from daemon.course import Asked, Course, Done, Raised, Step, Written, course_of
+from daemon.course import Asked, Course, Done, Step, Written, course_of
 from daemon.craft import Craft, real_craft
+from daemon.crew import Crew
 from daemon.device import Device, Pass
 from daemon.errors import CancelError
 from daemon.faults import is_out_of_memory, outcome_of
@@ -89,9 +89,9 @@ class Engine:
         self._events: queue.SimpleQueue[Errand | _Stop | tuple[Course[Any], Step]] = (
             queue.SimpleQueue()
         )
+        self._crew = Crew(self._threads, self._events.put)
         self._queue: deque[Course[Any]] = deque()
         self._flying: dict[int, Course[Any]] = {}
-        self._stepping: set[int] = set()
         self._finished: dict[int, Any] = {}
         self._deadline: float | None = None
         self._give_up_at = math.inf
@@ -131,11 +131,7 @@ class Engine:
             DeviceError: The device is lost; every order has been reported.
         """
         use_threads(self._threads)
-        single = partial(use_threads, 1)
-        with (
-            ThreadPoolExecutor(max(2, self._threads), "generator", single) as self._generators,
-            ThreadPoolExecutor(max(2, self._threads), "file", single) as self._files,
-        ):
+        with self._crew.at_work():
             try:
                 while not self._over():
                     self._turn()
@@ -144,8 +140,7 @@ class Engine:
                 raise
             finally:
                 self._hand_back([*self._queue, *self._flying.values()])
-                self._generators.shutdown(cancel_futures=True)
-                self._files.shutdown(cancel_futures=True)
+                self._crew.rest()
                 self._ended = self._deadline is not None
                 self._return_late_orders()
 
@@ -197,7 +192,7 @@ class Engine:
 
     def _asking(self) -> int:
         return sum(
-            not self._flying[number].writing for number in self._stepping & set(self._flying)
+            not self._flying[number].writing for number in self._crew.stepping & set(self._flying)
         )
 
     def _wait_s(self, *, lingering: bool) -> float | None:
@@ -225,7 +220,7 @@ class Engine:
             self._hand_back(list(self._queue))
         else:
             course, step = event
-            self._stepping.discard(course.number)
+            self._crew.done(course.number)
             if course.number in self._flying:
                 self._follow(course, step)
             else:
@@ -251,22 +246,7 @@ class Engine:
             del self._queue[index]
             self._flying[course.number] = course
             self._begun(course.fence)
-            self._step(self._files, course, course.begin)
-
-    def _step(
-        self, pool: ThreadPoolExecutor, course: Course[Any], work: Callable[[], Step]
-    ) -> None:
-        """Run one step of a course in a pool; what comes next arrives as an event."""
-
-        def carry_out() -> None:
-            try:
-                step = work()
-            except BaseException as error:  # one job's fault, whatever it is, stays its own
-                step = Raised(error)
-            self._events.put((course, step))
-
-        self._stepping.add(course.number)
-        pool.submit(carry_out)
+            self._crew.read_or_write(course, course.begin)
 
     def _follow(self, course: Course[Any], step: Step) -> None:
         if isinstance(step, Asked) and step.calls:
@@ -277,12 +257,12 @@ class Engine:
             course.asking = frozenset(slot_of(call.key) for call in step.calls)
             self._groups.add(course.number, step.calls, now)
         elif isinstance(step, Asked):
-            self._step(self._generators, course, course.advance)
+            self._crew.think(course, course.advance)
         elif isinstance(step, Done):
             course.writing = True
             course.asking = frozenset()
             self._finished[course.number] = step.finished
-            self._step(self._files, course, partial(course.write, step.finished))
+            self._crew.read_or_write(course, partial(course.write, step.finished))
         elif isinstance(step, Written):
             finished = self._finished[course.number]
             self._forget(course)
@@ -307,7 +287,7 @@ class Engine:
         for ask, answer in zip(group, answers, strict=True):
             course = courses[ask.order]
             if course.answer(ask.index, answer, seconds / len(group)):
-                self._step(self._generators, course, course.advance)
+                self._crew.think(course, course.advance)
         members = tuple(
             (courses[ask.order].fence, courses[ask.order].name, ask.call.t) for ask in group
         )
@@ -338,7 +318,7 @@ class Engine:
         del self._flying[course.number]
         self._finished.pop(course.number, None)
         self._groups.drop(course.number)
-        if course.number not in self._stepping:
+        if course.number not in self._crew.stepping:
             course.close()
 
     def _hand_back(self, courses: Sequence[Course[Any]]) -> None:

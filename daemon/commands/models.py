@@ -46,13 +46,13 @@ def list_models(
     repos = {one.repo for one in here}
     out.print("Recommended (`restored models list NAME` says more):", markup=False)
     for card in cards():
-        mark = "here" if card.repo in repos else ""
-        kinds = ", ".join(card.kinds)
-        terms = "" if card.free else "  NON-COMMERCIAL"
+        mark = "  (here)" if card.repo in repos else ""
+        terms = card.licence if card.free else f"{card.licence}  NON-COMMERCIAL"
         out.print(
-            f"  {card.name:22} {card.memory_gb:3} GB  {kinds:34} {card.licence}{terms}  {mark}",
+            f"  {card.name:17} {card.memory_gb:3} GB  {card.reference:46} {terms}{mark}",
             markup=False,
         )
+        out.print(f"{'':29}for {', '.join(card.kinds)}", markup=False)
     out.print(f"\nOn this machine, in {library.models}:", markup=False)
     for one in here:
         named = ", ".join(one.revisions) or "no branch"
