@@ -196,15 +196,16 @@ def test_looks_like_without_a_clip_model_says_what_to_set(root: Path) -> None:
         once(root)
 
 
-def test_real_photographs_are_sorted_by_colour_and_noise(root: Path) -> None:
-    """Through the real engine, in this process."""
+@pytest.mark.parametrize("executor", ["inline", "process"])
+def test_real_photographs_are_sorted_by_colour_and_noise(root: Path, executor: str) -> None:
+    """Through the real engine, in this process and in the worker."""
     astronaut = Image.fromarray(skimage.data.astronaut()).resize((96, 96))
     grey = np.asarray(astronaut.convert("L"))[..., None]
     toned = Image.fromarray((grey * (1, 0.9, 0.7)).round().astype(np.uint8))
     (root / "inbox").mkdir(exist_ok=True)
     astronaut.save(root / "inbox/colour.png")
     toned.save(root / "inbox/toned.png")
-    assert once(root, "inline") == Tally(done=2)
+    assert once(root, executor) == Tally(done=2)
     assert recipe_of(root, "toned.png") == "a-grey"
     assert recipe_of(root, "colour.png") in {"b-noisy", "c-rest"}
 
