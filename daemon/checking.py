@@ -10,6 +10,7 @@ from daemon.errors import ConfigError, RestoredError
 from daemon.files import shown
 from daemon.models import Library, Placement, load_model
 from daemon.mounts import is_network_path
+from daemon.premises import compute_of
 from daemon.recipe import Recipe
 from daemon.restorers import check_models
 from daemon.settings import Settings
@@ -41,6 +42,26 @@ def problems(station: Station, settings: Settings) -> list[str]:
     return found
 
 
+def model_lines(station: Station, settings: Settings) -> list[str]:
+    """What each model that recipes name takes of the device, one line each, the prior left out."""
+    from daemon.hardware import model_budget, pick_device
+    from daemon.models.placing import bytes_on_device
+
+    device = pick_device(settings.device)
+    compute = compute_of(settings)
+    budget = (compute.model_bytes or model_budget(device)) / 1e9
+    lines = []
+    for reference in sorted({m for recipe in known_recipes(station) for m in recipe.models}):
+        checkpoint = Library(settings.models_dir).checkpoint(reference)
+        if checkpoint.traits.family != "prior":
+            placement = Placement(checkpoint, device, compute.handling)
+            size = bytes_on_device(placement, whole=False) / 1e9
+            what = f"{reference}: {checkpoint.traits.what}, {size:.2f} GB on {device}"
+            alone = ", more than model_memory_mb allows: alone" if size > budget else ""
+            lines.append(f"{what} of {budget:.1f} GB for models{alone}")
+    return lines
+
+
 def _folder_problems(station: Station, settings: Settings) -> list[str]:
     found = []
     watched = [folder for watch in settings.watch for folder in (watch.path, watch.outbox)]
@@ -65,6 +86,7 @@ def _model_problems(recipes: tuple[Recipe, ...], settings: Settings) -> list[str
     except RestoredError as error:
         return [str(error)]
     library = Library(settings.models_dir)
+    handling = compute_of(settings).handling
     try:
         check_models(recipes, library)
     except ConfigError as error:
@@ -72,7 +94,7 @@ def _model_problems(recipes: tuple[Recipe, ...], settings: Settings) -> list[str
     named = {model for recipe in recipes for model in recipe.models}
     for reference in sorted(named | ({settings.clip_model} if settings.clip_model else set())):
         try:
-            load_model(Placement(library.checkpoint(reference), device))
+            load_model(Placement(library.checkpoint(reference), device, handling))
         except (RestoredError, OSError, ValueError, RuntimeError) as error:
             found.append(f"model {reference!r}: {error}")
     return found

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import structlog
 
@@ -164,6 +164,7 @@ class Service:
                 self._inbox.stop()
                 if self._executor is not None and self._stopping is None:
                     self._executor.stop(0)
+                self._bulletin.close()
                 self._ledger.close()
                 _log.info("stopped", done=self._done, failed=self._failed)
 
@@ -216,10 +217,11 @@ class Service:
                 case WorkerReady():
                     _log.info("worker_ready", device=report.device)
                 case ModelLoaded():
-                    _log.info("model_loaded", **asdict(report))
+                    self._bulletin.loaded(report)
                 case Advanced():
                     pass
                 case WorkerDied():
+                    self._bulletin.died()
                     self._delivery.died(report.fences, report.reason)
                     self._forget(report.fences)
                 case HandedBack():

@@ -3,6 +3,8 @@
 Comes in: a station. Goes out: plain values for `--json`, or a table. Never writes.
 """
 
+import contextlib
+import json
 import time
 from collections import Counter
 from pathlib import Path
@@ -28,9 +30,12 @@ def read_status(station: Station) -> dict[str, Any]:
         "recipes": [],
         "failures": [],
         "notices": [],
+        "models": [],
         "rate_per_h": 0.0,
         "left_s": None,
     }
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        found["models"] = json.loads(station.loaded.read_text("utf-8"))["models"]
     if not station.ledger.exists():
         return found
     ledger = LedgerView(station.ledger)
@@ -77,6 +82,8 @@ def show(found: dict[str, Any], out: Console) -> None:
     out.print(table)
     left = "" if found["left_s"] is None else f", {found['left_s'] / 60:.0f} min left"
     out.print(f"{found['rate_per_h']:.0f} an hour{left}{', paused' if found['paused'] else ''}")
+    if found["models"]:
+        out.print(f"loaded: {', '.join(found['models'])}", markup=False)
     for failure in found["failures"]:
         out.print(f"failed: {failure['path']}: {failure['reason']}", markup=False)
     for notice in found["notices"]:

@@ -30,7 +30,15 @@ from daemon.job import (
     WorkerReady,
 )
 from daemon.look import Feature
-from daemon.photo import Header, Limits, Metadata, Photo, Picture
+from daemon.photo import (
+    Header,
+    Limits,
+    Metadata,
+    Photo,
+    Picture,
+    digest_file,
+    read_header,
+)
 from daemon.recipe import Recipe
 from daemon.steps import Denoise
 
@@ -61,6 +69,13 @@ def order(
     return Order(
         Job(f"{fence:x}", recipe(steps, name), (photo,), "p", fence), fence, staging, alone
     )
+
+
+def order_for(recipe: Recipe, path: Path, staging: Path, fence: int) -> Order:
+    """An order for a real photograph."""
+    staging.mkdir()
+    photo = Photo(path, path.name, digest_file(path), read_header(path, Limits()))
+    return Order(Job(f"{fence:x}", recipe, (photo,), path.stem, fence), fence, staging)
 
 
 def read(photo: Photo, limits: Limits) -> Picture:

@@ -6,11 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from checkpoints import TEXTUAL, tiny_folder
+from engine_fakes import order_for, running
 from PIL import Image
 from skimage import data
 from tiny_pipelines import save_pixel
 
 from daemon.cli import exit_code
+from daemon.craft import real_craft
+from daemon.device import Pass
+from daemon.job import Compute, HandedBack, Handling, Restored
+from daemon.recipe import read_recipe
 
 STEPS = {
     "denoise": 'kind = "denoise"\nrealism = 0.5',
@@ -98,3 +103,43 @@ def test_a_checkpoint_that_cannot_be_loaded_fails_the_photograph_with_its_reason
     assert exit_code(["apply", str(path), str(photo), "-o", str(tmp_path / "out")]) == 65
     assert "cannot be loaded" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["pixel-v", "stable-xl"])
+def test_recipes_of_one_checkpoint_share_forward_passes(tmp_path: Path, name: str) -> None:
+    compute = Compute(device="cpu", threads=1, handling=Handling(dtype="fp32"))
+    passes: list[Pass] = []
+    with running(real_craft(compute), compute=compute, passes=passes) as (engine, heard):
+        for fence, kind in enumerate(("restyle", "denoise", "super-resolve"), start=1):
+            made = read_recipe(recipe(tmp_path, tiny_folder(name), kind))
+            named = made.model_copy(update={"name": kind})
+            (path,) = photographs(tmp_path, 1)
+            engine.submit(order_for(named, path, tmp_path / f"staged{fence}", fence))
+        heard.until(lambda: len(heard.fences()) == 3)
+        assert all(isinstance(heard.of(fence), Restored) for fence in (1, 2, 3))
+    shared = [one for one in passes if len({kind for _, kind, _ in one.members}) > 1]
+    assert {one.key.operation for one in shared} >= {"predict"}
+    assert any(len({t for _, _, t in one.members}) > 1 for one in shared), "at times of their own"
+
+
+def test_a_stop_hands_back_what_is_in_flight_and_leaves_nothing(tmp_path: Path) -> None:
+    compute = Compute(device="cpu", threads=1, handling=Handling(dtype="fp32"))
+    made = read_recipe(recipe(tmp_path, tiny_folder("stable-1"), "restyle"))
+    endless = made.steps[0].model_copy(update={"steps": 1000})
+    made = made.model_copy(update={"steps": (endless,)})
+    staged = tmp_path / "staged"
+    (path,) = photographs(tmp_path, 1)
+
+    class Watching(list[Pass]):
+        def append(self, one: Pass) -> None:
+            super().append(one)
+            if len(self) == 5:
+                engine.stop(0)
+
+    passes = Watching()
+    with running(real_craft(compute), compute=compute, passes=passes) as (engine, heard):
+        engine.submit(order_for(made, path, staged, 7))
+        heard.until(lambda: heard.fences() == [7])
+    assert heard.reports[-1] == HandedBack((7,))
+    assert len(passes) < 10
+    assert list(staged.iterdir()) == []

@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tiny_pipelines import save_pixel
 
 from daemon.cli import exit_code
 from daemon.models import MODELS
@@ -33,3 +34,21 @@ def test_every_problem_is_listed_at_once(
 
 def broken(placement: object) -> None:
     raise OSError("the weights are torn")
+
+
+def test_check_says_what_each_checkpoint_takes_of_the_device(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "s"
+    exit_code(["init", str(root)])
+    save_pixel(root / "nets" / "pixel")
+    (root / "recipes" / "mine.toml").write_text(
+        '[[steps]]\nkind = "restyle"\nmodel = "../nets/pixel"\n'
+    )
+    exit_code(["init", str(root)])
+    monkeypatch.setenv("RESTORED_MODEL_MEMORY_MB", "2000")
+    capsys.readouterr()
+    assert exit_code(["--station", str(root), "check"]) == 0
+    said = capsys.readouterr().out
+    assert f"{root}/nets/pixel: an unconditional checkpoint" in said
+    assert "of 2.1 GB for models\n" in said

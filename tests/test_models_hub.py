@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,19 +38,21 @@ def hub(checkpoint: Path, tmp_path: Path) -> Iterator[FakeHub]:
 @pytest.fixture
 def run(hub: FakeHub, tmp_path: Path) -> Run:
     """`restored models ...` against the Hub on loopback."""
+    return partial(run_against, hub, tmp_path / "models", tmp_path / "hf")
+
+
+def run_against(
+    hub: FakeHub, models: Path, home: Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "RESTORED_"))}
     environment = kept | {
         "HF_ENDPOINT": hub.address,
-        "HF_HOME": str(tmp_path / "hf"),
-        "RESTORED_MODELS_DIR": str(tmp_path / "models"),
+        "HF_HOME": str(home),
+        "RESTORED_MODELS_DIR": str(models),
         "no_proxy": "127.0.0.1",
     }
-
-    def restored(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "daemon", "models", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-    return restored
+    command = [sys.executable, "-m", "daemon", "models", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_a_pulled_model_is_pinned_found_verified_and_removed(

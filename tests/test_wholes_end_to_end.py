@@ -9,7 +9,7 @@ import pytest
 import skimage.data
 import tiny_wholes
 import torch
-from engine_fakes import running
+from engine_fakes import order_for, running
 from fakes import everything_below
 from PIL import Image
 from torch import Tensor
@@ -19,10 +19,9 @@ from daemon.cli import exit_code
 from daemon.craft import real_craft
 from daemon.device import Pass
 from daemon.engine import Engine
-from daemon.job import Compute, HandedBack, Handling, Job, Order, Restored
+from daemon.job import Compute, HandedBack, Handling, Restored
 from daemon.models.pipeline import Pipeline
-from daemon.photo import Limits, Photo, digest_file, read_header
-from daemon.recipe import Recipe, read_recipe
+from daemon.recipe import read_recipe
 from daemon.service import Service, Tally
 from daemon.stationing import make_station, opened
 
@@ -105,12 +104,6 @@ def test_a_station_drains_with_the_original_kept_and_finishes_later(
     assert list(record["models"]) == [str(model)]
 
 
-def order(recipe: Recipe, path: Path, staging: Path, fence: int) -> Order:
-    staging.mkdir()
-    photo = Photo(path, path.name, digest_file(path), read_header(path, Limits()))
-    return Order(Job(f"{fence:x}", recipe, (photo,), path.stem, fence), fence, staging)
-
-
 def test_photographs_of_one_size_and_recipe_share_a_batch(
     recipes: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -120,7 +113,7 @@ def test_photographs_of_one_size_and_recipe_share_a_batch(
     with running(real_craft(compute), compute=compute, passes=passes) as (engine, heard):
         for fence in (1, 2, 3):
             path = photograph(tmp_path / f"{fence}.png", left=fence)
-            engine.submit(order(recipe, path, tmp_path / f"staged{fence}", fence))
+            engine.submit(order_for(recipe, path, tmp_path / f"staged{fence}", fence))
         heard.until(lambda: len(heard.fences()) == 3)
         assert all(isinstance(heard.of(fence), Restored) for fence in (1, 2, 3))
     together = {tuple(sorted(fence for fence, _, _ in one.members)) for one in passes}
@@ -146,7 +139,7 @@ def test_a_batch_that_does_not_fit_is_halved(
     with running(real_craft(compute), compute=compute) as (engine, heard):
         for fence in range(1, 9):
             path = photograph(tmp_path / f"{fence}.png", left=fence)
-            engine.submit(order(recipe, path, tmp_path / f"staged{fence}", fence))
+            engine.submit(order_for(recipe, path, tmp_path / f"staged{fence}", fence))
         heard.until(lambda: len(heard.fences()) == 8)
         assert all(isinstance(heard.of(fence), Restored) for fence in range(1, 9))
     assert max(sizes) > 2, "nothing was refused"
@@ -168,7 +161,7 @@ def test_a_stop_ends_a_pipeline_at_its_next_step_and_hands_the_photograph_back(
             engine.stop(0)
 
     with running(real_craft(compute), compute=compute, beat=beat) as (engine, heard):
-        engine.submit(order(recipe, path, tmp_path / "staged", 7))
+        engine.submit(order_for(recipe, path, tmp_path / "staged", 7))
         heard.until(lambda: heard.fences() == [7])
     assert heard.reports == [HandedBack((7,))]
     assert len(steps) == 4

@@ -8,12 +8,12 @@ folder.
 import contextlib
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+
+from daemon.files import write_whole
 
 LOCK = "restored.lock.json"
 """Lies in the folder of a pulled model; holds what was pulled and each file's digest."""
@@ -90,19 +90,6 @@ def read_known(path: Path) -> dict[str, FileDigest]:
         files = json.loads(path.read_text("utf-8"))["files"]
         return {file["name"]: FileDigest(**file) for file in files}
     return {}
-
-
-def write_whole(path: Path, content: Mapping[str, object]) -> None:
-    """Replace a JSON file, so that a reader sees the old or the new one."""
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with part.open("x", encoding="utf-8") as file:
-            json.dump(content, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from daemon.errors import CannotWriteError, ConfigError, PassingError
-from daemon.files import shown
+from daemon.files import shown, write_whole
 from daemon.models.digests import (
     DATA_SUFFIXES,
     LOCK,
@@ -19,7 +19,6 @@ from daemon.models.digests import (
     data_files,
     read_known,
     stamped,
-    write_whole,
 )
 from daemon.models.library import REVISIONS, Library, Pulled, repository_name, revisions_of
 from daemon.models.traits import traits_of

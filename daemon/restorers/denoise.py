@@ -41,7 +41,8 @@ BLIND_START = 0.6
 """Angle that the mean of a blind repair is taken back up to before sampling."""
 
 LATENT_STARTS = (0.15, 0.7)
-"""Least and largest angle that a latent is taken up to; from about 0.7 on a checkpoint invents."""
+"""Least and largest angle that a latent is taken up to. Chosen so that a checkpoint mends rather
+than invents; not measured, for want of real weights."""
 
 ANCHOR_PX = 8.0
 """What is coarser than this (deviation of a Gaussian) is kept: about a cell of most latents."""

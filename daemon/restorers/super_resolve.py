@@ -41,8 +41,9 @@ STEPS = 10
 STARTS: dict[Family, float] = {"prior": 0.6, "pixel": 1.1, "latent": 0.6}
 """Angle that sampling starts at: the prior's from its mean, the others' from the enlargement.
 
-Without a condition the enlargement's missing detail, about 0.1, must drown in noise (tan 1.1 = 2);
-through an autoencoder more than 0.6 invents.
+Without a condition the enlargement's missing detail, about 0.1, must drown in noise (tan 1.1 = 2).
+The latents' angle is low so that they mend rather than invent; both were chosen, not measured, for
+want of real weights.
 """
 
 LATENT_BINDS = 4
