@@ -202,7 +202,6 @@ class WholeSettings:
         steps: Evaluations.
         strength: Where it begins, (0, 1]: the angle strength pi/2, where the pipeline knows one.
         guidance: Scale of classifier-free guidance.
-        image_guidance: How closely an edit follows the picture, where the pipeline knows it.
     """
 
     use: WholeUse
@@ -211,7 +210,6 @@ class WholeSettings:
     steps: int | None = None
     strength: float | None = None
     guidance: float | None = None
-    image_guidance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

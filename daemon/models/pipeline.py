@@ -110,7 +110,6 @@ class Pipeline:
             "height": settings.height,
             "width": settings.width,
             way.guidance: settings.guidance,
-            "image_guidance_scale": settings.image_guidance,
             "generator": [torch.Generator("cpu").manual_seed(call.seed) for call in calls],
         }
 
