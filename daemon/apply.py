@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.errors import CannotWriteError, PhotoError
+from daemon.errors import CannotWriteError, DeviceError, PhotoError
 from daemon.executors import make_executor
 from daemon.files import place
 from daemon.job import (
@@ -92,6 +92,10 @@ def apply(
             yield from _carry_out(tasks, wish, Path(scratch), compute, executor)
     except (FileExistsError, NotADirectoryError) as error:
         raise CannotWriteError(f"{folder}: a file is where a folder must be") from error
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            raise
+        raise CannotWriteError(f"{folder}: {error.strerror or error}") from error
 
 
 def _carry_out(
@@ -122,6 +126,8 @@ def _outcomes(report: Report) -> list[tuple[int, Ended]]:
             return [(report.fence, report)]
         case HandedBack():
             return [(fence, Failed(fence, "stopped before it was done")) for fence in report.fences]
+        case WorkerDied(hopeless=True):
+            raise DeviceError(report.reason)
         case WorkerDied():
             return [(fence, Failed(fence, report.reason)) for fence in report.fences]
     return []

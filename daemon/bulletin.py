@@ -95,8 +95,6 @@ class Bulletin:
         notices = list(waiting)
         if standing.full:
             notices.append(Notice(self._station.root, "the disk is full: intake waits", now))
-        if paused:
-            notices.append(Notice(self._station.paused, "paused: no job is started", now))
         told: list[tuple[object, str]] = [(notice.path, notice.what) for notice in notices]
         if told != self._told:
             self._ledger.set_notices(notices)

@@ -67,7 +67,10 @@ def exit_code(arguments: list[str]) -> int:
     except PermissionError as error:
         print(f"restored: {error}; run as a user who may, or mend its mode", file=sys.stderr)
         return 77
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as end:
+        # Click turns a broken pipe into SystemExit(1).
+        if not isinstance(end.__context__ or end, BrokenPipeError):
+            raise
         # Whoever read the output has gone; Python would complain once more while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -205,10 +205,17 @@ class HandedBack:
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """The worker process ended while these orders were in flight; one of them may be the cause."""
+    """The worker process ended while these orders were in flight; one of them may be the cause.
+
+    Attributes:
+        fences: The orders; none where it could not start.
+        reason: How it ended.
+        hopeless: It could not start several times in a row; orders wait until it can.
+    """
 
     fences: tuple[int, ...]
     reason: str
+    hopeless: bool = False
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ class Leasing:
         first = entry.claim.files[0]
         digests = [file.digest for file in entry.claim.files]
         key = job_id(recipe, weights, os.fsencode(first.relative), *digests)
-        result = self._ledger.standing(key)
+        result = self._ledger.standing(key, entry.claim.folder.outbox)
         if result is not None and stands(result):
             self._delivery.duplicate(entry, key, result)
             return key, None

@@ -65,14 +65,15 @@ class LedgerView:
         ).fetchone()
         return self.entries([found["row"]])[0] if found else None
 
-    def standing(self, job: str) -> Path | None:
-        """The published result of a job of this id, if there was one."""
-        found = self._db.execute(
+    def standing(self, job: str, outbox: Path) -> Path | None:
+        """The latest result of a job of this id that was published in an outbox, if any was."""
+        rows = self._db.execute(
             "SELECT result FROM job WHERE id = ? AND state IN ('published', 'done')"
-            " ORDER BY row DESC LIMIT 1",
+            " ORDER BY row DESC",
             (job,),
-        ).fetchone()
-        return Path(json.loads(found["result"])) if found else None
+        )
+        results = (Path(json.loads(row["result"])) for row in rows)
+        return next((result for result in results if result.is_relative_to(outbox)), None)
 
     def working_on(self, job: str) -> bool:
         """Whether a job of this id is leased or being published."""

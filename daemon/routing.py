@@ -12,6 +12,7 @@ from daemon.files import shown
 from daemon.look import Feature
 from daemon.recipe import Recipe
 from daemon.station import Arrival
+from daemon.validation import close_match
 
 Megapixels = Callable[[], float]
 """Reads a file's size from its header, in millions of pixels; raises `PhotoError`."""
@@ -41,13 +42,15 @@ class Route:
 def named_recipe(arrival: Arrival, recipes: Mapping[str, Recipe]) -> str | None:
     """Name of the recipe that an arrival's folder asks for; None where [match] decides.
 
-    A folder elsewhere may name a recipe that there is not; below the station's inbox a sub-folder
-    that bears no recipe's name is just a folder.
+    There may be no such recipe. Below the station's inbox a sub-folder that bears no recipe's name
+    is just a folder, unless its name is nearly one: a slip must not send photographs elsewhere.
     """
     if arrival.folder.recipe is not None:
         return arrival.folder.recipe
-    parts = arrival.relative.parts
-    return parts[0] if len(parts) > 1 and parts[0] in recipes else None
+    if len(arrival.relative.parts) < 2:
+        return None
+    name = arrival.relative.parts[0]
+    return name if name in recipes or close_match(name, list(recipes)) else None
 
 
 def is_below_recipe(arrival: Arrival) -> bool:

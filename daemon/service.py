@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -19,7 +19,7 @@ from daemon.bulletin import Bulletin, Standing
 from daemon.choosing import check_clip
 from daemon.delivery import Delivery, Patience
 from daemon.entries import QueueCount
-from daemon.errors import ConfigError
+from daemon.errors import ConfigError, PassingError
 from daemon.executors import Executor, make_executor
 from daemon.files import shown
 from daemon.inbox import Inbox
@@ -55,6 +55,9 @@ _TURN_S = 1.0
 _GRACE_S = 30.0
 """Beyond `drain_s`: to kill a worker that does not end and to publish what came in."""
 
+_HOPELESS_TURNS = 30
+"""After so many failed turns in a row, about a second each, `once` gives up."""
+
 _ADMIT = 1024
 """Arrivals taken in one turn, so that results are published while a large inbox is admitted."""
 
@@ -66,12 +69,14 @@ class Tally:
     Attributes:
         done: Jobs whose result stands.
         failed: Jobs that ended in failed/.
-        waiting: Files still in an inbox, and why.
+        waiting: What is still in an inbox, and why.
+        held_up: Why nothing more could be started, or "".
     """
 
     done: int = 0
     failed: int = 0
     waiting: tuple[Notice, ...] = ()
+    held_up: str = ""
 
 
 class Service:
@@ -107,6 +112,9 @@ class Service:
         self._in_flight: dict[int, Errand] = {}
         self._executor: Executor | None = None
         self._stopping: threading.Thread | None = None
+        self._undelivered: tuple[Report, ...] = ()
+        self._failed_turns = 0
+        self._failure = self._no_worker = ""
         self._open_for_work = True
         self._done = self._failed = 0
 
@@ -119,14 +127,24 @@ class Service:
             return self._drain()
 
     def once(self) -> Tally:
-        """Work until the inboxes hold nothing that can be restored, or the station is paused."""
+        """Work until the inboxes hold nothing that can be restored, or nothing may be started."""
         with self._at_work():
             while self._stopping is None:
                 self._turn(at_once=True)
-                waiting = self._ledger.open_jobs() or self._inbox.unsettled()
-                if not self._in_flight and (self._station.paused.exists() or not waiting):
+                waiting = self._failed_turns or self._ledger.open_jobs() or self._inbox.unsettled()
+                idle = not self._in_flight
+                if self._no_worker or (idle and (self._held_up() or not waiting)):
                     break
-            return self._drain()
+            return replace(self._drain(), held_up=self._held_up())
+
+    def _held_up(self) -> str:
+        if self._station.paused.exists():
+            return "the station is paused; `restored resume` goes on"
+        if self._space.stays_full(time.monotonic()):
+            return "the disk is full; free some space"
+        if self._failed_turns > _HOPELESS_TURNS:
+            return self._failure
+        return self._no_worker
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -165,38 +183,75 @@ class Service:
                 if self._executor is not None and self._stopping is None:
                     self._executor.stop(0)
                 self._bulletin.close()
+                with contextlib.suppress(sqlite3.Error):  # a full disk is told of at the next start
+                    self._ledger.set_notices(self._waiting())
                 self._ledger.close()
                 _log.info("stopped", done=self._done, failed=self._failed)
 
     def _recover(self) -> None:
-        """Finish or take back whatever a crash interrupted."""
+        """Finish or take back whatever a crash interrupted.
+
+        Raises:
+            PassingError: The disk is too full for that.
+        """
         now = time.time()
-        self._delivery.crashed()
-        self._admission.resume(now)
-        self._count(self._delivery.finish(now).done, 0)
-        self._delivery.discard_stale()
+        try:
+            self._delivery.crashed()
+            self._admission.resume(now)
+            self._count(self._delivery.finish(now).done, 0)
+            self._delivery.discard_stale()
+        except (sqlite3.OperationalError, OSError) as error:
+            if is_no_space(error):
+                root = shown(self._station.root)
+                raise PassingError(f"{root}: {error}; free some space, then start again") from error
+            raise
 
     def _advanced(self) -> None:
         self._supervision.advanced(time.monotonic(), working=bool(self._in_flight))
 
     def _turn(self, *, at_once: bool) -> None:
-        reports = self._wait()
+        self._undelivered += self._wait()
         self._advanced()
         now = time.time()
         try:
-            self._handle(reports, now)
-            reports = ()
+            full = self._handle(self._undelivered, now)
+            self._undelivered = ()
             self._open_for_work = self._may_work()
             if self._open_for_work:
+                if self._failed_turns:
+                    self._mend(now)
                 self._admit(now, at_once=at_once)
                 self._lease(now)
             self._tell(now)
+            self._failed_turns = 0
+            if not full:
+                self._space.sufficed()
         except (sqlite3.OperationalError, OSError) as error:
-            if not is_no_space(error):
+            # What came stays undelivered: the leases stand, so that it can be delivered later.
+            self._failed_turns += 1
+            self._open_for_work = False
+            if is_no_space(error):
+                self._space.ran_out(str(error), time.monotonic())
+            elif isinstance(error, OSError):
+                self._say_failed(error)
+            else:
                 raise
-            self._space.ran_out(str(error))
-            for report in reports:  # their leases stand, so they can be delivered once more
-                self._mailbox.put(report)
+
+    def _say_failed(self, error: OSError) -> None:
+        """The file system refused something that stops a whole turn; it is tried again."""
+        if str(error) != self._failure:
+            self._failure = str(error)
+            _log.error("turn_failed", why=self._failure, what_to_do="mend it; it is tried again")
+
+    def _mend(self, now: float) -> None:
+        """Take up what an interrupted turn left: half-made claims, leases without an order."""
+        self._admission.resume(now)
+        self._give_back_strays()
+
+    def _give_back_strays(self) -> None:
+        """Nothing may be leased that no executor holds."""
+        strays = [e.fence for e in self._ledger.in_state("leased")]
+        self._hand_back([fence for fence in strays if fence not in self._in_flight])
 
     def _wait(self) -> tuple[Report, ...]:
         """Sleep until there is something to do; signals are seen to at once."""
@@ -208,7 +263,8 @@ class Service:
             self._stop()
         return mail.reports
 
-    def _handle(self, reports: Sequence[Report], now: float) -> None:
+    def _handle(self, reports: Sequence[Report], now: float) -> bool:
+        """Act on reports; says whether the disk was full for one of them."""
         outcomes: list[tuple[Errand, Outcome]] = []
         for report in reports:
             ready, died = isinstance(report, WorkerReady), isinstance(report, WorkerDied)
@@ -216,6 +272,7 @@ class Service:
             match report:
                 case WorkerReady():
                     _log.info("worker_ready", device=report.device)
+                    self._no_worker = ""
                 case ModelLoaded():
                     self._bulletin.loaded(report)
                 case Advanced():
@@ -224,6 +281,9 @@ class Service:
                     self._bulletin.died()
                     self._delivery.died(report.fences, report.reason)
                     self._forget(report.fences)
+                    if report.hopeless and not self._no_worker:
+                        _log.error("no_worker", why=report.reason, what_to_do="mend the device")
+                    self._no_worker = report.reason if report.hopeless else self._no_worker
                 case HandedBack():
                     self._hand_back(report.fences)
                 case _ if report.fence in self._in_flight:
@@ -235,7 +295,8 @@ class Service:
             self._admission.look_again(entry, now)
         self._count(delivered.done, delivered.failed)
         if delivered.no_space:
-            self._space.ran_out("a result or a record could not be written")
+            self._space.ran_out("a result or a record could not be written", time.monotonic())
+        return delivered.no_space
 
     def _hand_back(self, fences: Sequence[int]) -> None:
         for fence in fences:
@@ -248,6 +309,7 @@ class Service:
         for path in take_requests(self._station):
             self._ledger.unsee([path])
             self._inbox.hint(path)
+        self._admission.look_at_refused(now)
         arrivals = self._inbox.settled(time.monotonic(), _ADMIT, at_once=at_once)
         decision = self._intake.consider(self._admission.unseen(arrivals), time.monotonic())
         for path in decision.again:
@@ -262,7 +324,7 @@ class Service:
     def _may_work(self) -> bool:
         if self._stopping is not None or self._station.paused.exists():
             return False
-        return self._space.look()
+        return self._space.look(time.monotonic())
 
     def _tell(self, now: float) -> None:
         if self._bulletin.is_due(now):
@@ -271,9 +333,16 @@ class Service:
             )
             self._bulletin.tell(self._waiting(), standing, now)
 
-    def _waiting(self) -> tuple[Notice, ...]:
-        """What lies in the inboxes, and why."""
-        return (*self._inbox.notices(), *self._intake.waiting(time.monotonic()))
+    def _waiting(self, *, at_once: bool = False) -> tuple[Notice, ...]:
+        """What does not get on by itself, and why; `at_once` has no patience with it."""
+        now = time.monotonic()
+        return (
+            *self._inbox.notices(now, at_once=at_once),
+            *self._intake.waiting(now, at_once=at_once),
+            *self._admission.notices(),
+            *self._delivery.notices(),
+            *((Notice(self._station.root, self._no_worker, time.time()),) * bool(self._no_worker)),
+        )
 
     def _start_executor(self) -> Executor:
         if self._executor is None:
@@ -317,8 +386,14 @@ class Service:
         while self._stopping is not None and self._stopping.is_alive():
             self._turn(at_once=False)
         self._turn(at_once=False)
-        self._hand_back(tuple(self._in_flight))
-        return Tally(self._done, self._failed, self._waiting())
+        try:
+            self._hand_back(tuple(self._in_flight))
+            self._give_back_strays()
+        except sqlite3.OperationalError as error:
+            if not is_no_space(error):
+                raise
+            _log.warning("leases_stand", why=str(error), what_to_do="the next start takes them")
+        return Tally(self._done, self._failed, self._waiting(at_once=True))
 
     def _forget(self, fences: Sequence[int]) -> None:
         for fence in fences:

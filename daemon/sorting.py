@@ -17,6 +17,7 @@ from daemon.photo import Limits, read_header
 from daemon.recipe import Recipe
 from daemon.routing import Route, is_below_recipe, named_recipe, route_by_match, route_to
 from daemon.station import Arrival, Claim
+from daemon.validation import close_match
 
 _SIDE_ENDINGS = (".mask.png", ".hints.png")
 _UNPAIRED = "unpaired: waits for its other half"
@@ -35,6 +36,7 @@ class Held:
         fresh: Not claimed yet; the others only complete a pair or bring a mask again.
         megapixels: From its header, once that was read.
         why: What it waits for.
+        astray: Nothing that arrives will let it go on; a person must see to it.
     """
 
     arrival: Arrival
@@ -44,6 +46,7 @@ class Held:
     fresh: bool = True
     megapixels: float | None = None
     why: str = ""
+    astray: bool = False
 
     def is_unchanged(self) -> bool:
         """Whether the file is still as it arrived."""
@@ -107,9 +110,14 @@ class Sorting:
         held = self._folder.held[name]
         asked = named_recipe(held.arrival, self._recipes)
         recipe = self._recipes.get(asked) if asked is not None else None
+        held.astray = asked is not None and recipe is None
         if asked is not None and recipe is None:
             known = ", ".join(sorted(self._recipes))
-            held.why = f"no recipe is named {asked!r}; there are {known}"
+            meant = close_match(asked, list(self._recipes))
+            held.why = (
+                f"no recipe is named {shown(asked)!r}{meant}; there are {known}; "
+                "a new recipe counts from SIGHUP or the next start on"
+            )
             return None
         if self._is_side(name, recipe):
             held.why = "waits for the photograph it belongs to, of the same name"

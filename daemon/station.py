@@ -146,6 +146,11 @@ class Claim:
     hints: Arrival | None = None
     refusal: str = ""
 
+    @property
+    def files(self) -> tuple[Arrival, ...]:
+        """The photographs and their side files."""
+        return (*self.arrivals, *(side for side in (self.mask, self.hints) if side is not None))
+
 
 @dataclass(frozen=True)
 class Notice:

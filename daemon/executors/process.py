@@ -16,13 +16,13 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from daemon.executors.worker import Begun, StartFailed, Stop, work
-from daemon.job import Compute, Errand, Failed, HandedBack, Report, WorkerDied, WorkerReady
+from daemon.job import Compute, Errand, HandedBack, Report, WorkerDied, WorkerReady
 
 GRACE_S = 10.0
 """Beyond the time to drain: until then the worker has reported, or is killed."""
 
 GIVE_UP = 3
-"""After so many deaths at start in a row, the orders that wait fail for now."""
+"""After so many deaths at start in a row it is called hopeless, and tried all the same."""
 
 _LONGEST_PAUSE_S = 60.0
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
@@ -195,13 +195,7 @@ class ProcessExecutor:
         self._starts_failed += 1
         times = f"{self._starts_failed} times in a row" if self._starts_failed > 1 else "once"
         reason = f"the worker process {process.pid} could not start ({times}): {how}"
-        self._report(WorkerDied((), reason))
-        if self._starts_failed >= GIVE_UP:
-            with self._lock:
-                fences = tuple(self._waiting)
-                self._waiting.clear()
-            for fence in fences:
-                self._report(Failed(fence, reason, passing=True))
+        self._report(WorkerDied((), reason, hopeless=self._starts_failed >= GIVE_UP))
 
 
 def _send(ours: Connection, outbound: "queue.SimpleQueue[Errand | Stop | None]") -> None:
