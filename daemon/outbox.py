@@ -152,8 +152,12 @@ def reject(
     """
     make_folder(target.parent, access.group)
     kept = target.with_name(fit_name(target.name))
-    if source is not None and source.exists():
-        kept = move_to_free(source, target.parent, target.name, key, access.group)
+    if source is not None:
+        before = target.with_name(alternative(target.name, key))
+        if source.exists():
+            kept = move_to_free(source, target.parent, target.name, key, access.group)
+        elif before.exists():  # a crash came between its move and its reason
+            kept = before
     error = kept.with_name(f"{kept.name}.error.json")
     error.unlink(missing_ok=True)
     write_json(error, why, access.file_mode, access.group)

@@ -70,6 +70,11 @@ class Station:
         return self.state / "lock"
 
     @property
+    def loaded(self) -> Path:
+        """While a daemon works: which models are on its device."""
+        return self.state / "models.json"
+
+    @property
     def paused(self) -> Path:
         """While this file exists, no job is started."""
         return self.state / "paused"
@@ -140,6 +145,11 @@ class Claim:
     mask: Arrival | None = None
     hints: Arrival | None = None
     refusal: str = ""
+
+    @property
+    def files(self) -> tuple[Arrival, ...]:
+        """The photographs and their side files."""
+        return (*self.arrivals, *(side for side in (self.mask, self.hints) if side is not None))
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ _TEMPLATE = """\
 # originals = "archive"     # what becomes of finished originals: archive, delete or leave
 # device = "auto"           # auto, cpu, cuda, cuda:1 or mps
 # attempts = 3              # before a fault that may pass counts as failed
+# offload = "none"          # none, model or group: keep parts of a checkpoint off the GPU
 # file_mode = "0644"        # mode of results
 
 # A folder elsewhere can be an inbox too:
@@ -52,10 +53,16 @@ def make_station(root: Path) -> Station:
             *(station.work, station.staged),
         ):
             make_folder(folder, group)
+        if group is not None:
+            _share_inboxes(station, group)
         mark = json.dumps({"format": 1}) + "\n"
         _write_if_missing(station.state / "station.json", mark, group)
     except (FileExistsError, NotADirectoryError) as error:
         raise CannotWriteError(f"{error.filename}: a file is where a folder must be") from error
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            raise
+        raise CannotWriteError(f"{error.filename}: {error.strerror}") from error
     return station
 
 
@@ -119,6 +126,14 @@ def recipe_for(reference: str, station: Station | None = None) -> Recipe:
     if reference.endswith(".toml"):
         return read_recipe(Path(reference))
     return recipe_named(reference, known_recipes(station))
+
+
+def _share_inboxes(station: Station, group: int) -> None:
+    """Let the group drop photographs, into inboxes that stood before the group was set, too."""
+    for folder in (station.inbox, *station.inbox.iterdir()):
+        if folder.is_dir() and not folder.is_symlink():
+            os.chown(folder, -1, group)
+            folder.chmod(folder.stat().st_mode | 0o2070)
 
 
 def _write_if_missing(path: Path, text: str, group: int | None) -> None:

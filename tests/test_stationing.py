@@ -1,5 +1,6 @@
 import grp
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,15 @@ def test_an_unknown_group_is_refused_before_anything_is_made(
     with pytest.raises(ConfigError, match="no-such-group"):
         make_station(tmp_path / "station")
     assert not (tmp_path / "station").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to any group")
+def test_an_inbox_that_stood_before_the_group_was_set_is_opened_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_station(tmp_path)
+    group = next(g for g in grp.getgrall() if g.gr_gid != 0)
+    monkeypatch.setenv("RESTORED_GROUP", group.gr_name)
+    make_station(tmp_path)
+    status = (tmp_path / "inbox" / "denoise").stat()
+    assert (status.st_gid, stat.S_IMODE(status.st_mode) & 0o2070) == (group.gr_gid, 0o2070)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from daemon.commands.context import SOME_FAILED, out, station_of
+from daemon.errors import BusyError
 from daemon.files import shown
 from daemon.settings import load_settings
 from daemon.stationing import make_station, opened, recipe_for
@@ -76,6 +77,8 @@ def once(context: typer.Context) -> int:
     for notice in tally.waiting:
         out.print(f"waits: {shown(notice.path)}: {notice.what}", markup=False)
     out.print(f"{tally.done} restored, {tally.failed} failed, {len(tally.waiting)} waiting")
+    if tally.held_up:
+        raise BusyError(f"no more was started: {tally.held_up}")
     return SOME_FAILED if tally.failed else 0
 
 

@@ -18,7 +18,7 @@ class Beat:
 
     Args:
         pulse: Of the engine.
-        resident: Says which models are loaded; from any thread.
+        residents: Says which models are loaded; from any thread.
         report: Is told; from this thread.
         every_s: Between two looks at the pulse, in seconds.
     """
@@ -26,12 +26,12 @@ class Beat:
     def __init__(
         self,
         pulse: Pulse,
-        resident: Callable[[], tuple[Resident, ...]],
+        residents: Callable[[], tuple[Resident, ...]],
         report: Callable[[Advanced], None],
         every_s: float = _EVERY_S,
     ) -> None:
         self._pulse = pulse
-        self._resident = resident
+        self._residents = residents
         self._report = report
         self._every_s = every_s
         self._over = threading.Event()
@@ -53,4 +53,4 @@ class Beat:
             over = self._over.wait(self._every_s)
             work, progress = self._pulse.take()
             if progress or work != Work():
-                self._report(Advanced(work, self._resident()))
+                self._report(Advanced(work, self._residents()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from daemon.executors.beating import Beat
 from daemon.executors.tuning import tune_process
-from daemon.job import Compute, Order, Report, WorkerReady
+from daemon.job import Compute, Errand, Report, WorkerReady
 from daemon.pulse import Pulse
 
 if TYPE_CHECKING:
@@ -39,15 +39,15 @@ class InlineExecutor:
 
         pulse = Pulse()
         self._engine = engine = Engine(self._compute, self._report, pulse=pulse)
-        self._beat = Beat(pulse, lambda: engine.resident, self._report)
+        self._beat = Beat(pulse, lambda: engine.residents, self._report)
         self._thread = threading.Thread(target=self._work, args=(engine,), name="engine")
         self._thread.start()
-        self._report(WorkerReady(engine.device))
+        self._report(WorkerReady(engine.device, engine.residents))
         self._beat.start()
 
-    def submit(self, order: Order) -> None:
-        """Take an order; exactly one report will name its fence. Never blocks."""
-        self._running().submit(order)
+    def submit(self, errand: Errand) -> None:
+        """Take an errand; exactly one report will name its fence. Never blocks."""
+        self._running().submit(errand)
 
     def stop(self, drain_s: float) -> None:
         """Finish what is in flight within `drain_s`, hand back the rest, end the thread."""

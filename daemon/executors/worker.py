@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from daemon.errors import RestoredError
 from daemon.executors.beating import Beat
 from daemon.executors.tuning import tune_process
-from daemon.job import Compute, Order, Report, WorkerReady
+from daemon.job import Compute, Errand, Report, WorkerReady
 from daemon.pulse import Pulse
+from daemon.reference import PRIOR
 
 if TYPE_CHECKING:
     from daemon.craft import Craft
@@ -70,17 +71,16 @@ def work(
     tell, pulse = partial(_tell, pipe, threading.Lock()), Pulse()
     try:
         from daemon.engine import Engine
-        from daemon.models import MODELS
 
         craft = None if make_craft is None else make_craft()
         engine = Engine(compute, tell, craft=craft, begun=lambda one: tell(Begun(one)), pulse=pulse)
-        engine.load(tuple(MODELS))
+        engine.load([PRIOR])
     except Exception as error:
         known = isinstance(error, RestoredError)
         tell(StartFailed(str(error) if known else f"{type(error).__name__}: {error}"))
         sys.exit(_BUG)
-    tell(WorkerReady(engine.device, engine.resident))
-    beat = Beat(pulse, lambda: engine.resident, tell)
+    tell(WorkerReady(engine.device, engine.residents))
+    beat = Beat(pulse, lambda: engine.residents, tell)
     beat.start()
     threading.Thread(target=_receive, args=(pipe, engine.submit, engine.stop), daemon=True).start()
     try:
@@ -100,7 +100,7 @@ def _tell(pipe: Connection, lock: threading.Lock, message: Report | Begun | Star
 
 
 def _receive(
-    pipe: Connection, submit: Callable[[Order], None], stop: Callable[[float], None]
+    pipe: Connection, submit: Callable[[Errand], None], stop: Callable[[float], None]
 ) -> None:
     try:
         while True:
