@@ -7,6 +7,7 @@ folder. The intent is recorded before any file is moved, the digests after.
 import contextlib
 import secrets
 import stat
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from daemon.files import NO_SPACE, fit_name, move_to_free, shown, sync_folders
 from daemon.files import claim as take
 from daemon.ledger import Ledger
 from daemon.photo import Limits, digest_file, read_header
+from daemon.stages import Took
 from daemon.station import Arrival, Claim, Notice, Station
 
 _log = structlog.get_logger()
@@ -75,16 +77,26 @@ class Admission:
             or not self._ledger.seen(a.path, a.size_bytes, a.mtime_ns)
         ]
 
-    def admit(self, claims: Sequence[Claim], now: float) -> None:
+    def admit(self, claims: Sequence[Claim], now: float) -> list[Took]:
         """Claim, hash and queue; what cannot be claimed stays where it is and is looked at again.
 
         Args:
             claims: What to take, any number.
             now: UTC seconds since the epoch.
+
+        Returns:
+            How long each took to settle and to be claimed.
         """
+        took: list[Took] = []
         try:
             for start in range(0, len(claims), GROUP):
-                self._admit_group(claims[start : start + GROUP], now)
+                group = claims[start : start + GROUP]
+                began = time.monotonic()
+                self._admit_group(group, now)
+                seconds = time.monotonic() - began
+                took += [Took("settle", c.recipe, c.arrivals[0].settled_s) for c in group]
+                took += [Took("claim", c.recipe, seconds) for c in group]
+            return took
         except BaseException:
             for claim in claims:  # those that were queued are gone from there, and no harm is done
                 for arrival in claim.files:

@@ -15,11 +15,23 @@ from daemon import outbox
 from daemon.admission import named
 from daemon.entries import Entry
 from daemon.files import shown
-from daemon.finishing import Finishing, photo_of
-from daemon.job import Errand, Failed, Glance, Job, Order, Outcome, Rejected, Restored, Seen
+from daemon.finishing import Ended, Finishing, photo_of
+from daemon.job import (
+    Errand,
+    Failed,
+    Glance,
+    Job,
+    Order,
+    Outcome,
+    Rejected,
+    Restored,
+    Seen,
+    Timing,
+)
 from daemon.ledger import Ledger
 from daemon.outbox import Access, Publication
 from daemon.record import AGAIN, record_of
+from daemon.stages import Took
 from daemon.station import Notice, Station
 
 _log = structlog.get_logger()
@@ -44,12 +56,29 @@ class Patience:
 
 @dataclass(frozen=True)
 class Delivered:
-    """What one group of outcomes came to."""
+    """What one group of outcomes came to.
 
-    done: int = 0
-    failed: int = 0
+    Attributes:
+        ended: Jobs that came to their end.
+        took: How long they were in which stage.
+        no_space: The disk was full for one of them.
+        changed: Jobs whose files changed while they were worked on.
+    """
+
+    ended: tuple[Ended, ...] = ()
+    took: tuple[Took, ...] = ()
     no_space: bool = False
     changed: tuple[Entry, ...] = ()
+
+    @property
+    def done(self) -> int:
+        """How many results stand."""
+        return len(self.ended) - self.failed
+
+    @property
+    def failed(self) -> int:
+        """How many jobs ended in failed/."""
+        return sum(job.how in ("rejected", "failed") for job in self.ended)
 
 
 class Delivery:
@@ -75,7 +104,9 @@ class Delivery:
         """
         publications: list[tuple[int, str]] = []
         failures: list[tuple[int, str]] = []
+        at_fault: set[int] = set()
         changed: list[Entry] = []
+        took: list[Took] = []
         no_space = False
         for errand, outcome in outcomes:
             entry = self._ledger.leased(outcome.fence)
@@ -93,6 +124,7 @@ class Delivery:
                 case Order(), Restored():
                     publication = self._publication(entry, errand.job, outcome, now)
                     publications.append((entry.row, publication.dump()))
+                    took += _stages(entry.recipe, outcome.timing)
                 case Glance(), Seen():
                     self._remember(entry, errand, outcome)
                 case _, Rejected():
@@ -100,13 +132,15 @@ class Delivery:
                         self._ledger.give_back(entry.row, not_before=now + self._patience.retry_s)
                     else:
                         failures.append((entry.row, named(outcome.reason, entry.claim)))
+                        at_fault.add(entry.row)
                 case _, Failed():
                     no_space |= outcome.no_space
                     failures += self._retry(entry, outcome, now)
         self._ledger.intend_publication(publications)
         self._ledger.fail(failures)
-        ended = self.finish(now)
-        return Delivered(ended.done, ended.failed, no_space or ended.no_space, tuple(changed))
+        done = self._finishing.finish(now, at_fault)
+        no_space |= done.no_space
+        return Delivered(done.ended, (*took, *done.took), no_space, tuple(changed))
 
     def _remember(self, entry: Entry, glance: Glance, seen: Seen) -> None:
         """Keep what was seen; the next lease of the photograph is for its recipe."""
@@ -116,8 +150,8 @@ class Delivery:
 
     def finish(self, now: float) -> Delivered:
         """Finish whatever the ledger says has been begun; after a crash, too."""
-        ended = self._finishing.finish(now)
-        return Delivered(ended.done, ended.failed, ended.no_space)
+        done = self._finishing.finish(now)
+        return Delivered(done.ended, done.took, done.no_space)
 
     def notices(self) -> tuple[Notice, ...]:
         """What cannot be finished yet, and why."""
@@ -225,3 +259,12 @@ def _changed(entry: Entry) -> bool:
         if (stat.st_size, stat.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
             return True
     return False
+
+
+def _stages(recipe: str, timing: Timing) -> list[Took]:
+    return [
+        Took("decode", recipe, timing.decode_s),
+        Took("restore", recipe, timing.restore_s),
+        Took("device", recipe, timing.device_s),
+        Took("encode", recipe, timing.encode_s),
+    ]

@@ -6,7 +6,8 @@ and is tried again; it stops no other.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,17 +21,32 @@ from daemon.job_log import JobLog
 from daemon.ledger import Ledger
 from daemon.outbox import Access, Publication
 from daemon.record import reason_of
+from daemon.stages import Took
 from daemon.station import Notice, Station
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Finished:
-    """How many jobs came to an end, and whether the disk was full for one of them."""
+class Ended:
+    """A job that came to its end.
 
-    done: int = 0
-    failed: int = 0
+    Attributes:
+        recipe: Its name; "" where none matched.
+        how: duplicate: its result stood already; rejected: the photograph is at fault; failed:
+            something else was.
+    """
+
+    recipe: str
+    how: Literal["restored", "duplicate", "rejected", "failed"]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What came to an end, how long publishing took, and whether the disk was full for one."""
+
+    ended: tuple[Ended, ...] = ()
+    took: tuple[Took, ...] = ()
     no_space: bool = False
 
 
@@ -64,34 +80,46 @@ class Finishing:
         self._job_log = JobLog(station.logs)
         self._stuck: dict[int, _Stuck] = {}
 
-    def finish(self, now: float) -> Finished:
-        """Finish whatever the ledger says has been begun; `now` in UTC seconds since the epoch."""
-        no_space = self._publish(now)
+    def finish(self, now: float, at_fault: Collection[int] = ()) -> Finished:
+        """Finish whatever the ledger says has been begun.
+
+        Args:
+            now: UTC seconds since the epoch.
+            at_fault: Rows that fail because of the photograph itself.
+        """
+        took, no_space = self._publish(now)
         done, full = self._each("published", self._retire, now)
         if done:
-            self._ledger.end(done, "done", now)
+            self._ledger.end([(entry.row, where) for entry, where in done], "done", now)
         failed, also_full = self._each("failing", self._reject, now)
         if failed:
-            self._ledger.end(failed, "failed", now)
-        return Finished(len(done), len(failed), no_space or full or also_full)
+            self._ledger.end([(entry.row, where) for entry, where in failed], "failed", now)
+        ended = [Ended(e.recipe, "restored" if e.fence else "duplicate") for e, _ in done]
+        for entry, _ in failed:
+            own_fault = entry.row in at_fault or not entry.fence
+            ended.append(Ended(entry.recipe, "rejected" if own_fault else "failed"))
+        return Finished(tuple(ended), tuple(took), no_space or full or also_full)
 
     def notices(self) -> tuple[Notice, ...]:
         """What the file system refuses, and why."""
         return tuple(stuck.notice for stuck in self._stuck.values())
 
-    def _publish(self, now: float) -> bool:
+    def _publish(self, now: float) -> tuple[list[Took], bool]:
         entries = [e for e in self._ledger.in_state("publishing") if self._is_due(e, now)]
         if not entries:
-            return False
+            return [], False
+        began = time.monotonic()
         publications = [Publication.load(entry.publication) for entry in entries]
         results = outbox.publish(publications, self._access)
         good: list[tuple[int, str, Path]] = []
+        recipes: list[str] = []
         no_space = False
         for entry, publication, result in zip(entries, publications, results, strict=True):
             if isinstance(result, OSError):
                 no_space |= self._not_published(entry, result, now)
                 continue
             good.append((entry.row, entry.id, result))
+            recipes.append(entry.recipe)
             _log.info(
                 "restored",
                 job=entry.row,
@@ -106,7 +134,8 @@ class Finishing:
         for publication, result in zip(publications, results, strict=True):
             if isinstance(result, Path):
                 outbox.discard(publication.staging)
-        return no_space
+        seconds = time.monotonic() - began
+        return [Took("publish", recipe, seconds) for recipe in recipes], no_space
 
     def _not_published(self, entry: Entry, error: OSError, now: float) -> bool:
         """Wait and try again, with a limit unless the disk is full; says whether it is."""
@@ -123,15 +152,15 @@ class Finishing:
         state: Literal["published", "failing"],
         end: Callable[[Entry, float], Path | None],
         now: float,
-    ) -> tuple[list[tuple[int, Path | None]], bool]:
+    ) -> tuple[list[tuple[Entry, Path | None]], bool]:
         """Bring each entry of a state to its end; those that are refused wait."""
-        ended: list[tuple[int, Path | None]] = []
+        ended: list[tuple[Entry, Path | None]] = []
         no_space = False
         for entry in self._ledger.in_state(state):
             if not self._is_due(entry, now):
                 continue
             try:
-                ended.append((entry.row, end(entry, now)))
+                ended.append((entry, end(entry, now)))
                 self._stuck.pop(entry.row, None)
             except OSError as error:
                 no_space |= self._wait("original_not_moved", entry, error, now)

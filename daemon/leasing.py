@@ -64,11 +64,11 @@ class Leasing:
             return []
         leased = self._ledger.lease([(entry.row, key) for key, (entry, _) in planned.items()])
         return [
-            self._errand(entry, plan, alone=bool(suspects))
+            self._errand(entry, plan, now, alone=bool(suspects))
             for entry, (_, plan) in zip(leased, planned.values(), strict=True)
         ]
 
-    def _errand(self, entry: Entry, plan: Job | Unknown, *, alone: bool) -> Errand:
+    def _errand(self, entry: Entry, plan: Job | Unknown, now: float, *, alone: bool) -> Errand:
         if isinstance(plan, Unknown):
             photo = photo_of(plan.file)
             clip = self._clip or ""
@@ -76,7 +76,8 @@ class Leasing:
             return Glance(photo, plan.questions, entry.fence, clip, digest, alone=alone)
         staging = self._delivery.staging(entry.fence)
         staging.mkdir()
-        return Order(plan, entry.fence, staging, alone=alone)
+        queued_s = max(0.0, now - entry.queued_at)  # the clock may have been set back
+        return Order(plan, entry.fence, staging, alone=alone, queued_s=queued_s)
 
     def _plan(self, entry: Entry, recipes: Sequence[Recipe]) -> tuple[str, Job | Unknown | None]:
         """What is to be done and its id; None if that is settled already."""

@@ -221,7 +221,14 @@ class Settling:
             return None
         if not seen.announced:
             self._missed.add(self._scan)
-        return Arrival(self.folder, Path(relative), status.st_size, status.st_mtime_ns)
+        return Arrival(
+            self.folder,
+            Path(relative),
+            status.st_size,
+            status.st_mtime_ns,
+            settled_s=now - seen.since_s,
+            missed=not seen.announced,
+        )
 
     def _arriving_s(self, path: str, status: os.stat_result, seen: _Seen, now: float) -> float:
         """For how long at most a file may be still arriving, in seconds; 0 if it is whole.

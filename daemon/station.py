@@ -1,6 +1,6 @@
 """The folders of one station: where everything is, and nothing else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -113,12 +113,16 @@ class Arrival:
         relative: Its path below that folder; undecodable bytes as surrogates.
         size_bytes: Its size when last seen.
         mtime_ns: Its time of change when last seen.
+        settled_s: How long it was watched without a change.
+        missed: A scan found it, though events should have told of it.
     """
 
     folder: InboxFolder
     relative: Path
     size_bytes: int
     mtime_ns: int
+    settled_s: float = field(default=0.0, compare=False)
+    missed: bool = field(default=False, compare=False)
 
     @property
     def path(self) -> Path:

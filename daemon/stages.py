@@ -1,0 +1,29 @@
+"""The stages of a photograph's way, as they are measured.
+
+Comes in: nothing. Goes out: the names of the stages, and the type in which durations travel. It
+measures nothing itself.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Stage = Literal["settle", "claim", "queue", "decode", "restore", "device", "encode", "publish"]
+"""settle: from the last change seen until the file counts as whole; claim: until its group is
+moved, hashed and queued; queue: until it is leased; decode, restore (other photographs' turns
+included), device (its share of the passes) and encode: see `Timing`; publish: until its group
+stands in outbox/."""
+
+
+@dataclass(frozen=True)
+class Took:
+    """How long one photograph (or pair) spent in a stage.
+
+    Attributes:
+        stage: Which.
+        recipe: Name of its recipe.
+        seconds: How long.
+    """
+
+    stage: Stage
+    recipe: str
+    seconds: float
