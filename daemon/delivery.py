@@ -5,7 +5,7 @@ step is recorded in the ledger before the next is done on disk.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,6 +122,13 @@ class Delivery:
     def notices(self) -> tuple[Notice, ...]:
         """What cannot be finished yet, and why."""
         return self._finishing.notices()
+
+    def hand_back(self, fences: Collection[int]) -> None:
+        """These were not finished, and nobody is at fault: they are queued again."""
+        for fence in fences:
+            if entry := self._ledger.leased(fence):
+                self._ledger.give_back(entry.row)
+            self.discard_staging(fence)
 
     def died(self, fences: Sequence[int], reason: str) -> None:
         """A worker died: each of these may be the cause and runs alone next."""

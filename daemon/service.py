@@ -7,9 +7,8 @@ happens.
 
 import contextlib
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -20,7 +19,6 @@ from daemon.choosing import check_clip
 from daemon.delivery import Delivery, Patience
 from daemon.entries import QueueCount
 from daemon.errors import ConfigError, PassingError
-from daemon.executors import Executor, make_executor
 from daemon.files import shown
 from daemon.inbox import Inbox
 from daemon.intake import Intake
@@ -46,6 +44,7 @@ from daemon.space import Space, is_no_space
 from daemon.station import Notice, Station
 from daemon.stationing import known_recipes
 from daemon.supervision import Supervision
+from daemon.workforce import Workforce
 
 _log = structlog.get_logger()
 
@@ -104,36 +103,33 @@ class Service:
         self._settings = settings
         self._library = Library(settings.models_dir)
         self._recipes = self._usable_recipes()
-        self._executor_name = executor
         self._progress = progress
         self._supervision = supervision or Supervision()
         self._mailbox = Mailbox()
         self._space = Space((station.state, station.outbox), settings.min_free_mb * 1e6)
-        self._in_flight: dict[int, Errand] = {}
-        self._executor: Executor | None = None
-        self._stopping: threading.Thread | None = None
+        self._workforce = Workforce(executor, compute_of(settings), self._mailbox)
         self._undelivered: tuple[Report, ...] = ()
         self._failed_turns = 0
-        self._failure = self._no_worker = ""
+        self._failure = ""
         self._open_for_work = True
         self._done = self._failed = 0
 
     def run(self) -> Tally:
         """Work until SIGTERM or SIGINT; SIGHUP reads the recipes anew."""
         with self._at_work():
-            self._start_executor()
-            while self._stopping is None:
+            self._workforce.start()
+            while not self._workforce.stopping:
                 self._turn(at_once=False)
             return self._drain()
 
     def once(self) -> Tally:
         """Work until the inboxes hold nothing that can be restored, or nothing may be started."""
         with self._at_work():
-            while self._stopping is None:
+            while not self._workforce.stopping:
                 self._turn(at_once=True)
                 waiting = self._failed_turns or self._ledger.open_jobs() or self._inbox.unsettled()
-                idle = not self._in_flight
-                if self._no_worker or (idle and (self._held_up() or not waiting)):
+                idle = not len(self._workforce)
+                if self._workforce.missing or (idle and (self._held_up() or not waiting)):
                     break
             return replace(self._drain(), held_up=self._held_up())
 
@@ -144,7 +140,7 @@ class Service:
             return "the disk is full; free some space"
         if self._failed_turns > _HOPELESS_TURNS:
             return self._failure
-        return self._no_worker
+        return self._workforce.missing
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -180,8 +176,7 @@ class Service:
                 yield
             finally:
                 self._inbox.stop()
-                if self._executor is not None and self._stopping is None:
-                    self._executor.stop(0)
+                self._workforce.kill()
                 self._bulletin.close()
                 with contextlib.suppress(sqlite3.Error):  # a full disk is told of at the next start
                     self._ledger.set_notices(self._waiting())
@@ -207,7 +202,7 @@ class Service:
             raise
 
     def _advanced(self) -> None:
-        self._supervision.advanced(time.monotonic(), working=bool(self._in_flight))
+        self._supervision.advanced(time.monotonic(), working=len(self._workforce) > 0)
 
     def _turn(self, *, at_once: bool) -> None:
         self._undelivered += self._wait()
@@ -250,8 +245,8 @@ class Service:
 
     def _give_back_strays(self) -> None:
         """Nothing may be leased that no executor holds."""
-        strays = [e.fence for e in self._ledger.in_state("leased")]
-        self._hand_back([fence for fence in strays if fence not in self._in_flight])
+        leased = {entry.fence for entry in self._ledger.in_state("leased")}
+        self._hand_back(leased.difference(self._workforce.fences))
 
     def _wait(self) -> tuple[Report, ...]:
         """Sleep until there is something to do; signals are seen to at once."""
@@ -271,8 +266,7 @@ class Service:
             self._supervision.heard(time.monotonic(), ready=ready, died=died)
             match report:
                 case WorkerReady():
-                    _log.info("worker_ready", device=report.device)
-                    self._no_worker = ""
+                    self._workforce.heard(report)
                 case ModelLoaded():
                     self._bulletin.loaded(report)
                 case Advanced():
@@ -280,16 +274,13 @@ class Service:
                 case WorkerDied():
                     self._bulletin.died()
                     self._delivery.died(report.fences, report.reason)
-                    self._forget(report.fences)
-                    if report.hopeless and not self._no_worker:
-                        _log.error("no_worker", why=report.reason, what_to_do="mend the device")
-                    self._no_worker = report.reason if report.hopeless else self._no_worker
+                    self._workforce.heard(report)
                 case HandedBack():
                     self._hand_back(report.fences)
-                case _ if report.fence in self._in_flight:
-                    outcomes.append((self._in_flight[report.fence], report))
+                case _ if errand := self._workforce.errand(report.fence):
+                    outcomes.append((errand, report))
         delivered = self._delivery.deliver(outcomes, now)
-        self._forget([outcome.fence for _, outcome in outcomes])
+        self._workforce.forget([outcome.fence for _, outcome in outcomes])
         for entry in delivered.changed:
             _log.info("changed_while_processed", job=entry.row)
             self._admission.look_again(entry, now)
@@ -298,12 +289,9 @@ class Service:
             self._space.ran_out("a result or a record could not be written", time.monotonic())
         return delivered.no_space
 
-    def _hand_back(self, fences: Sequence[int]) -> None:
-        for fence in fences:
-            if entry := self._ledger.leased(fence):
-                self._ledger.give_back(entry.row)
-            self._delivery.discard_staging(fence)
-        self._forget(fences)
+    def _hand_back(self, fences: Collection[int]) -> None:
+        self._delivery.hand_back(fences)
+        self._workforce.forget(fences)
 
     def _admit(self, now: float, *, at_once: bool) -> None:
         for path in take_requests(self._station):
@@ -317,39 +305,30 @@ class Service:
         self._admission.admit(decision.claims, now)
 
     def _lease(self, now: float) -> None:
-        for errand in self._leasing.errands(self._recipes, len(self._in_flight), now):
-            self._in_flight[errand.fence] = errand
-            self._start_executor().submit(errand)
+        self._workforce.send(self._leasing.errands(self._recipes, len(self._workforce), now))
 
     def _may_work(self) -> bool:
-        if self._stopping is not None or self._station.paused.exists():
+        if self._workforce.stopping or self._station.paused.exists():
             return False
         return self._space.look(time.monotonic())
 
     def _tell(self, now: float) -> None:
         if self._bulletin.is_due(now):
             standing = Standing(
-                len(self._in_flight), self._done, self._failed, full=self._space.full
+                len(self._workforce), self._done, self._failed, full=self._space.full
             )
             self._bulletin.tell(self._waiting(), standing, now)
 
     def _waiting(self, *, at_once: bool = False) -> tuple[Notice, ...]:
         """What does not get on by itself, and why; `at_once` has no patience with it."""
-        now = time.monotonic()
+        now, missing = time.monotonic(), self._workforce.missing
         return (
             *self._inbox.notices(now, at_once=at_once),
             *self._intake.waiting(now, at_once=at_once),
             *self._admission.notices(),
             *self._delivery.notices(),
-            *((Notice(self._station.root, self._no_worker, time.time()),) * bool(self._no_worker)),
+            *((Notice(self._station.root, missing, time.time()),) if missing else ()),
         )
-
-    def _start_executor(self) -> Executor:
-        if self._executor is None:
-            compute = compute_of(self._settings)
-            self._executor = make_executor(self._executor_name, compute, self._mailbox.put)
-            self._executor.start()
-        return self._executor
 
     def _usable_recipes(self) -> tuple[Recipe, ...]:
         recipes = known_recipes(self._station)
@@ -369,35 +348,26 @@ class Service:
 
     def _stop(self) -> None:
         """Begin to drain: no intake, no leases, what is in flight may finish."""
-        if self._stopping is None:
-            _log.info("stopping", in_flight=len(self._in_flight), drain_s=self._settings.drain_s)
-            self._supervision.stopping(self._settings.drain_s + _GRACE_S)
-            self._stopping = threading.Thread(target=self._stop_executor, daemon=True)
-            self._stopping.start()
-
-    def _stop_executor(self) -> None:
-        if self._executor is not None:
-            self._executor.stop(self._settings.drain_s)
-        self._mailbox.wake()
+        if not self._workforce.stopping:
+            drain_s = self._settings.drain_s
+            _log.info("stopping", in_flight=len(self._workforce), drain_s=drain_s)
+            self._supervision.stopping(drain_s + _GRACE_S)
+            self._workforce.stop(drain_s)
 
     def _drain(self) -> Tally:
         """Publish what still comes, hand back the rest, leave nothing leased."""
         self._stop()
-        while self._stopping is not None and self._stopping.is_alive():
+        while not self._workforce.ended:
             self._turn(at_once=False)
         self._turn(at_once=False)
         try:
-            self._hand_back(tuple(self._in_flight))
+            self._hand_back(self._workforce.fences)
             self._give_back_strays()
         except sqlite3.OperationalError as error:
             if not is_no_space(error):
                 raise
             _log.warning("leases_stand", why=str(error), what_to_do="the next start takes them")
         return Tally(self._done, self._failed, self._waiting(at_once=True))
-
-    def _forget(self, fences: Sequence[int]) -> None:
-        for fence in fences:
-            self._in_flight.pop(fence, None)
 
     def _count(self, done: int, failed: int) -> None:
         self._done += done

@@ -250,8 +250,8 @@ def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(root: P
     service = Service(station, settings, executor="fake")
 
     def rewrite_and_finish() -> None:
-        wait_for(lambda: any(station.work.rglob("*held.png")) and bool(service._in_flight))
-        executor = service._executor
+        wait_for(lambda: any(station.work.rglob("*held.png")) and len(service._workforce) > 0)
+        executor = service._workforce._executor
         path = next(station.work.rglob("*held.png"))
         Image.new("RGB", (20, 20), "blue").save(path)
         order = executor.errands.pop()  # type: ignore[union-attr]
@@ -274,7 +274,7 @@ def test_sighup_reads_the_recipes_anew_and_a_bad_one_keeps_the_old_set(root: Pat
     own = root / "recipes" / "mine.toml"
 
     def act() -> None:
-        wait_for(lambda: service._executor is not None)
+        wait_for(lambda: service._workforce._executor is not None)
         own.write_text('[[steps]]\nkind = "denoise"\n')
         os.kill(os.getpid(), signal.SIGHUP)
         wait_for(lambda: "mine" in {r.name for r in service._recipes})
