@@ -5,10 +5,8 @@ step is recorded in the ledger before the next is done on disk.
 """
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -17,6 +15,7 @@ from daemon import outbox
 from daemon.admission import named
 from daemon.files import NO_SPACE, shown
 from daemon.job import Failed, Job, Outcome, Rejected, Restored
+from daemon.joblog import write_line
 from daemon.ledger import ClaimedFile, Entry, Ledger
 from daemon.outbox import Access, Publication
 from daemon.record import record_of, utc
@@ -204,7 +203,7 @@ class Delivery:
                 seconds=publication.record.get("seconds"),
                 result=shown(result),
             )
-            self._log_job({**publication.record, "result": shown(result)}, now)
+            write_line(self._station.logs, {**publication.record, "result": shown(result)}, now)
         self._ledger.publish(good)
         for publication, result in zip(publications, results, strict=True):
             if isinstance(result, Path):
@@ -258,7 +257,7 @@ class Delivery:
             ended.append((entry.row, kept[0]))
             _remove_if_empty(entry)
             _log.warning("failed", job=entry.row, photo=_photo(entry), why=entry.reason)
-            self._log_job(why, now)
+            write_line(self._station.logs, why, now)
         if ended:
             self._ledger.end(ended, "failed", now)
         return len(ended)
@@ -294,16 +293,6 @@ class Delivery:
             return False
         youngest = max(file.mtime_ns for file in entry.claim.files) / 1e9
         return now - youngest < self._patience.arriving_s
-
-    def _log_job(self, content: Mapping[str, object], now: float) -> None:
-        """Append one line to the day's job log; a crash may repeat a line, never lose one."""
-        day = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d")
-        path = self._station.logs / f"jobs-{day}.jsonl"
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"at": utc(now), **content}) + "\n")
-        except OSError as error:
-            _log.warning("job_log_not_written", path=shown(path), why=str(error))
 
 
 def _changed(entry: Entry) -> bool:

@@ -19,8 +19,9 @@ from daemon.craft import Craft, Finished, real_craft
 from daemon.device import Device, Pass
 from daemon.faults import is_out_of_memory, outcome_of
 from daemon.groups import Ask, Groups
-from daemon.hardware import core_count, memory_budget, pass_pixels, pick_device, use_threads
+from daemon.hardware import memory_budget, pass_pixels, pick_device, use_threads
 from daemon.job import Compute, HandedBack, Order, Report
+from daemon.quota import core_count
 
 LINGER_S = 0.02
 """How long the device may idle for generators that would fill a group; a pass takes about 0.1 s."""

@@ -1,0 +1,81 @@
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.estimate import Sample
+from daemon.joblog import days, samples, write_line
+from daemon.models import model_digest
+from daemon.recipe import SHIPPED, Recipe, load_recipes, recipe_named
+
+NOW = datetime(2026, 3, 4, 23, 59, 30, tzinfo=UTC).timestamp()
+DAY_S = 86400
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return recipe_named("denoise", load_recipes([SHIPPED]))
+
+
+def line(recipe: Recipe, device_s: float, **others: object) -> dict[str, Any]:
+    return {
+        "recipe": recipe.name,
+        "recipe_digest": recipe.digest,
+        "models": {name: model_digest(name) for name in recipe.models},
+        "device": "cpu",
+        "timing": {"device_s": device_s, "decode_s": 0.25, "encode_s": 0.5},
+        "inputs": [
+            {"role": "photo", "width": 2000, "height": 1000},
+            {"role": "mask"},
+        ],
+        **others,
+    }
+
+
+def test_each_day_has_a_file_of_lines_with_their_time(tmp_path: Path) -> None:
+    write_line(tmp_path, {"why": "x"}, NOW)
+    write_line(tmp_path, {"why": "y"}, NOW + 60)
+    (tmp_path / "jobs-notadate.jsonl").write_text("{}")
+    assert [path.name for _, path in days(tmp_path)] == [
+        "jobs-20260304.jsonl", "jobs-20260305.jsonl",
+    ]  # fmt: skip
+    written = json.loads((tmp_path / "jobs-20260304.jsonl").read_text())
+    assert written == {"at": "2026-03-04T23:59:30+00:00", "why": "x"}
+
+
+def test_what_jobs_took_is_read_the_newest_first(tmp_path: Path, recipe: Recipe) -> None:
+    write_line(tmp_path, line(recipe, 1.0), NOW)
+    write_line(tmp_path, line(recipe, 2.0), NOW + DAY_S)
+    write_line(tmp_path, line(recipe, 3.0), NOW + DAY_S)
+    assert samples(tmp_path, recipe) == [
+        Sample(2.0, 3.0, 0.75), Sample(2.0, 2.0, 0.75), Sample(2.0, 1.0, 0.75),
+    ]  # fmt: skip
+
+
+def test_other_recipes_weights_devices_and_failures_do_not_count(
+    tmp_path: Path, recipe: Recipe
+) -> None:
+    write_line(tmp_path, line(recipe, 9.0, device="cuda:0"), NOW)
+    write_line(tmp_path, line(recipe, 1.0), NOW)
+    write_line(tmp_path, line(recipe, 9.0, recipe_digest="older"), NOW)
+    write_line(tmp_path, line(recipe, 9.0, models={"prior": "older"}), NOW)
+    write_line(tmp_path, {"recipe": recipe.name, "why": "it ends early"}, NOW)
+    with (tmp_path / "jobs-20260304.jsonl").open("a") as file:
+        file.write('{"cut off')
+    assert samples(tmp_path, recipe) == [Sample(2.0, 1.0, 0.75)]
+
+
+def test_a_long_log_is_read_from_its_end(
+    tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(50):
+        write_line(tmp_path, line(recipe, number), NOW)
+    size = next(tmp_path.iterdir()).stat().st_size
+    monkeypatch.setattr("daemon.joblog._TAIL_BYTES", size // 5)
+    assert [round(sample.device_s) for sample in samples(tmp_path, recipe)] == list(
+        range(49, 40, -1)
+    )
+    monkeypatch.setattr("daemon.joblog._SAMPLES", 3)
+    assert len(samples(tmp_path, recipe)) == 3
