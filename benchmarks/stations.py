@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.measuring import Row, crop
+from daemon.entries import QueueCount
 from daemon.executors import EXECUTORS
 from daemon.job import Compute, HandedBack, Order, Report, WorkerReady
-from daemon.ledger import QueueCount
 from daemon.service import Service
 from daemon.stationing import make_station, opened
 

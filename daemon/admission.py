@@ -11,10 +11,11 @@ from pathlib import Path
 
 import structlog
 
+from daemon.entries import Claimed, ClaimedFile, Entry
 from daemon.errors import PhotoError
 from daemon.files import claim as take
 from daemon.files import fit_name, shown, sync_folders
-from daemon.ledger import Claimed, ClaimedFile, Entry, Ledger
+from daemon.ledger import Ledger
 from daemon.photo import Limits, digest_file, read_header
 from daemon.station import Arrival, Claim, Station
 

@@ -5,63 +5,30 @@ input. Originals are only read, and nothing is overwritten unless that is asked 
 """
 
 import json
-import os
 import queue
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from daemon import photo
-from daemon.errors import CannotWriteError, PhotoError, UsageError
+from daemon.errors import CannotWriteError, PhotoError
 from daemon.executors import make_executor
 from daemon.files import place
 from daemon.job import (
     Compute,
     Failed,
     HandedBack,
-    Job,
     Order,
     Outcome,
     Rejected,
     Report,
     Restored,
     WorkerDied,
-    job_id,
-    seed_of,
 )
-from daemon.ledger import ClaimedFile
-from daemon.models import model_digest
-from daemon.photo import Limits, Metadata, Photo
 from daemon.recipe import Recipe
 from daemon.record import describe
-
-_FORMATS = {
-    ".png": "png",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".webp": "webp",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-}
-
-
-@dataclass(frozen=True)
-class Wish:
-    """How results are wanted.
-
-    Attributes:
-        to: A folder, or the file of the only result.
-        force: Replace what is there.
-        seed: Of the noise; None takes each job's own.
-        record: Write a record beside each result.
-    """
-
-    to: Path
-    force: bool = False
-    seed: int | None = None
-    record: bool = False
+from daemon.wishes import Task, Wish, check_targets, groups_of, shaped, task_of
 
 
 @dataclass(frozen=True)
@@ -79,13 +46,6 @@ class Applied:
     result: Path | None
     why: str = ""
     seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Task:
-    inputs: tuple[ClaimedFile, ...]
-    job: Job
-    target: Path
 
 
 def apply(
@@ -112,15 +72,15 @@ def apply(
         UsageError: The inputs or the output make no sense together.
         CannotWriteError: A result is there already; nothing has been computed.
     """
-    recipe, stem = _shaped(recipe, inputs, wish)
-    tasks: list[_Task] = []
-    for group in _groups(recipe, inputs):
+    recipe, stem = shaped(recipe, inputs, wish)
+    tasks: list[Task] = []
+    for group in groups_of(recipe, inputs):
         try:
-            tasks.append(_task(recipe, group, wish, stem, compute.limits))
+            tasks.append(task_of(recipe, group, wish, stem, compute.limits))
         except (PhotoError, OSError) as error:
             yield Applied(group[0], None, str(error))
     folder = wish.to if stem is None else wish.to.parent
-    _check_targets(tasks, wish)
+    check_targets(tasks, wish)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".restored-", dir=folder) as scratch:
@@ -129,105 +89,8 @@ def apply(
         raise CannotWriteError(f"{folder}: a file is where a folder must be") from error
 
 
-def _shaped(recipe: Recipe, inputs: Sequence[Path], wish: Wish) -> tuple[Recipe, str | None]:
-    """The recipe with the format that the output's name asks for, and that name's stem."""
-    for path in inputs:
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder; name its files, such as {path}/*.jpg")
-    if wish.to.is_dir() or not wish.to.suffix or str(wish.to).endswith(os.sep):
-        return recipe, None
-    if len(inputs) > recipe.photos:
-        raise UsageError(f"{wish.to}: more than one result needs a folder, which has no suffix")
-    wanted = _FORMATS.get(wish.to.suffix.lower())
-    if recipe.photos == 2:
-        if wanted != "webp":
-            raise UsageError(f"{wish.to}: a sequence is written as .webp, with its frames beside")
-        return recipe, wish.to.stem
-    if wanted is None:
-        raise UsageError(f"{wish.to}: its suffix is none of {', '.join(_FORMATS)}")
-    output = recipe.output.model_copy(update={"format": wanted})
-    return recipe.model_copy(update={"output": output}), wish.to.stem
-
-
-def _groups(recipe: Recipe, inputs: Sequence[Path]) -> list[tuple[Path, ...]]:
-    """The inputs of each job; a side file that a glob brought along is no photograph."""
-    sides = {side for path in inputs for _, side in _sides(recipe, path)}
-    photos = [path for path in inputs if path not in sides]
-    if len(photos) % recipe.photos:
-        raise UsageError(f"{recipe.name} takes pairs; {len(photos)} photographs are given")
-    step = recipe.photos
-    return [tuple(photos[i : i + step]) for i in range(0, len(photos), step)]
-
-
-def _sides(recipe: Recipe, path: Path) -> list[tuple[str, Path]]:
-    found = []
-    for role in recipe.companions:
-        names = (f"{path.stem}.{role}.png", f"{path.name}.{role}.png")
-        beside = [path.with_name(name) for name in names if path.with_name(name).is_file()]
-        found += [(role, side) for side in beside[:1]]
-    return found
-
-
-def _task(
-    recipe: Recipe, group: tuple[Path, ...], wish: Wish, stem: str | None, limits: Limits
-) -> _Task:
-    files = [_looked_at(path, "photo", limits) for path in group]
-    files += [_looked_at(side, role, limits) for role, side in _sides(recipe, group[0])]
-    digests = [file.digest for file in files]
-    weights = tuple(model_digest(model) for model in recipe.models)
-    key = job_id(recipe, weights, os.fsencode(group[0].name), *digests)
-    photos = _photos(files)
-    target = wish.to
-    if stem is None:
-        header = photos[0].header
-        seen = Metadata(format=header.format, mode=header.mode)
-        suffix = photo.output_format(recipe.output.format, seen)[1]
-        target = wish.to / f"{group[0].stem}{'.webp' if recipe.photos == 2 else suffix}"
-    seed = seed_of(key) if wish.seed is None else wish.seed
-    return _Task(tuple(files), Job(key, recipe, photos, target.stem, seed), target)
-
-
-def _photos(files: Sequence[ClaimedFile]) -> tuple[Photo, ...]:
-    """The photographs, the side files with the first of them."""
-    sides = {file.role: file for file in files if file.role != "photo"}
-    first, *others = (
-        Photo(file.path, file.path.name, file.digest, file.header)
-        for file in files
-        if file.header is not None
-    )
-    first = replace(
-        first,
-        mask=sides["mask"].path if "mask" in sides else None,
-        hints=sides["hints"].path if "hints" in sides else None,
-        companions_digest="".join(side.digest for side in sides.values()),
-    )
-    return (first, *others)
-
-
-def _looked_at(path: Path, role: str, limits: Limits) -> ClaimedFile:
-    stat = path.stat()
-    header = photo.read_header(path, limits) if role == "photo" else None
-    digest = photo.digest_file(path)
-    return ClaimedFile(role, Path(path.name), path, stat.st_size, stat.st_mtime_ns, digest, header)  # type: ignore[arg-type]
-
-
-def _check_targets(tasks: Sequence[_Task], wish: Wish) -> None:
-    """See before anything is computed that every result has a place of its own."""
-    taken: dict[Path, Path] = {}
-    originals = {file.path.resolve() for task in tasks for file in task.inputs}
-    for task in tasks:
-        first = task.inputs[0].path
-        if task.target.resolve() in originals:
-            raise CannotWriteError(f"{task.target} is an original; give another -o")
-        if task.target in taken:
-            raise UsageError(f"{taken[task.target]} and {first} would both become {task.target}")
-        if task.target.exists() and not wish.force:
-            raise CannotWriteError(f"{task.target} is there already; --force replaces it")
-        taken[task.target] = first
-
-
 def _carry_out(
-    tasks: Sequence[_Task], wish: Wish, scratch: Path, compute: Compute, executor: str
+    tasks: Sequence[Task], wish: Wish, scratch: Path, compute: Compute, executor: str
 ) -> Iterator[Applied]:
     if not tasks:
         return
@@ -259,7 +122,7 @@ def _outcomes(report: Report) -> list[tuple[int, Outcome]]:
     return []
 
 
-def _delivered(task: _Task, outcome: Outcome, wish: Wish, scratch: Path) -> Applied:
+def _delivered(task: Task, outcome: Outcome, wish: Wish, scratch: Path) -> Applied:
     first = task.inputs[0].path
     if not isinstance(outcome, Restored):
         trace = getattr(outcome, "trace", "")

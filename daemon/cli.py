@@ -236,9 +236,9 @@ def apply(
 
     Example: `restored apply denoise holiday/*.jpg -o restored/`
     """
-    from daemon.apply import Wish
     from daemon.apply import apply as restore
     from daemon.premises import compute_of
+    from daemon.wishes import Wish
 
     station, settings = (None, load_settings()) if context.obj is None else opened(context.obj)
     chosen = recipe_for(recipe, station)

@@ -13,16 +13,16 @@ import structlog
 
 from daemon import outbox
 from daemon.admission import named
+from daemon.entries import ClaimedFile, Entry
 from daemon.files import NO_SPACE, shown
 from daemon.job import Failed, Job, Outcome, Rejected, Restored
-from daemon.joblog import write_line
-from daemon.ledger import ClaimedFile, Entry, Ledger
+from daemon.job_log import JobLog
+from daemon.ledger import Ledger
 from daemon.outbox import Access, Publication
-from daemon.record import record_of, utc
+from daemon.record import AGAIN, reason_of, record_of
 from daemon.station import Station
 
 _log = structlog.get_logger()
-_AGAIN = "mend what is named, then `restored retry`, or drop it in again"
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Delivery:
         self._ledger = ledger
         self._access = access
         self._patience = patience
+        self._job_log = JobLog(station.logs)
         self._publish_after = 0.0
 
     def deliver(self, outcomes: Sequence[tuple[Job, Outcome]], now: float) -> Delivered:
@@ -154,7 +155,7 @@ class Delivery:
             if staging.name.isdecimal():
                 self.discard_staging(int(staging.name))
         known = self._ledger.claimed_paths()
-        why = {"why": "found in the work folder with no entry in the ledger", "what_to_do": _AGAIN}
+        why = {"why": "found in the work folder with no entry in the ledger", "what_to_do": AGAIN}
         for group in self._station.work.iterdir():
             for path in group.iterdir() if group.is_dir() else ():
                 if path not in known:
@@ -203,7 +204,7 @@ class Delivery:
                 seconds=publication.record.get("seconds"),
                 result=shown(result),
             )
-            write_line(self._station.logs, {**publication.record, "result": shown(result)}, now)
+            self._job_log.append({**publication.record, "result": shown(result)}, now)
         self._ledger.publish(good)
         for publication, result in zip(publications, results, strict=True):
             if isinstance(result, Path):
@@ -244,20 +245,12 @@ class Delivery:
         entries = self._ledger.in_state("failing")
         ended: list[tuple[int, Path | None]] = []
         for entry in entries:
-            why = {
-                "photos": [shown(file.relative) for file in entry.claim.photos],
-                "recipe": entry.recipe,
-                "why": entry.reason,
-                "what_to_do": _AGAIN,
-                "origin": str(entry.claim.folder.path / entry.claim.files[0].relative),
-                "attempts": entry.attempts + entry.deaths + 1,
-                "at": utc(now),
-            }
+            why = reason_of(entry, now)
             kept = [self._reject_file(entry, file, why) for file in entry.claim.files]
             ended.append((entry.row, kept[0]))
             _remove_if_empty(entry)
             _log.warning("failed", job=entry.row, photo=_photo(entry), why=entry.reason)
-            write_line(self._station.logs, why, now)
+            self._job_log.append(why, now)
         if ended:
             self._ledger.end(ended, "failed", now)
         return len(ended)

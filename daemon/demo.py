@@ -17,7 +17,7 @@ from rich.table import Table
 from daemon import log
 from daemon.demo_photos import Sample, psnr, samples
 from daemon.demo_sheet import Row, draw_sheet
-from daemon.ledger import QueueCount
+from daemon.entries import QueueCount
 from daemon.service import Service
 from daemon.settings import Settings
 from daemon.station import Station

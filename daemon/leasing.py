@@ -6,15 +6,14 @@ been near a dying process runs with nothing beside it.
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 
 from daemon.delivery import Delivery
+from daemon.entries import Entry, photos_of
 from daemon.errors import ConfigError
 from daemon.job import Job, Order, job_id, seed_of
-from daemon.ledger import Entry, Ledger
+from daemon.ledger import Ledger
 from daemon.models import model_digest
 from daemon.outbox import stands
-from daemon.photo import Photo
 from daemon.recipe import Recipe, recipe_named
 
 IN_FLIGHT = 192
@@ -77,21 +76,4 @@ class Leasing:
             return None
         if self._ledger.working_on(key):
             return None
-        return Job(key, recipe, _photos(entry), entry.claim.stem, seed_of(key))
-
-
-def _photos(entry: Entry) -> tuple[Photo, ...]:
-    """The claimed photographs, the side files with the first of them."""
-    photos = [
-        Photo(file.path, file.relative.name, file.digest, file.header)
-        for file in entry.claim.photos
-        if file.header is not None
-    ]
-    sides = {file.role: file for file in entry.claim.files if file.role != "photo"}
-    first = replace(
-        photos[0],
-        mask=sides["mask"].path if "mask" in sides else None,
-        hints=sides["hints"].path if "hints" in sides else None,
-        companions_digest="".join(side.digest for side in sides.values()),
-    )
-    return (first, *photos[1:])
+        return Job(key, recipe, photos_of(entry.claim.files), entry.claim.stem, seed_of(key))

@@ -8,21 +8,14 @@ claiming -> queued -> leased -> publishing -> published -> done
 """
 
 import contextlib
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote
 
-from daemon.errors import ConfigError
-from daemon.photo import Header
-from daemon.station import InboxFolder, Notice
-
-State = Literal[
-    "claiming", "queued", "leased", "publishing", "published", "done", "failing", "failed"
-]
+from daemon.entries import Claimed, Entry, claim_text, path_text
+from daemon.ledger_view import LedgerView
+from daemon.station import Notice
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS job (
@@ -46,101 +39,11 @@ CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NUL
 """
 
 
-@dataclass(frozen=True)
-class ClaimedFile:
-    """One file of a claim.
+class Ledger(LedgerView):
+    """The connection that writes; a station's daemon alone has one, and makes what is missing."""
 
-    Attributes:
-        role: What it is to the job.
-        relative: Its path below the inbox folder it came from.
-        path: Where it lies once claimed (the original itself where originals are left).
-        size_bytes: Its size when it was claimed.
-        mtime_ns: Its time of change when it was claimed.
-        digest: sha256, hex; "" until it is queued.
-        header: What the file says of itself, once queued, for photographs.
-    """
-
-    role: Literal["photo", "mask", "hints"]
-    relative: Path
-    path: Path
-    size_bytes: int
-    mtime_ns: int
-    digest: str = ""
-    header: Header | None = None
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """What was claimed together: as intended first, then with digests."""
-
-    folder: InboxFolder
-    stem: str
-    files: tuple[ClaimedFile, ...]
-
-    @property
-    def photos(self) -> tuple[ClaimedFile, ...]:
-        """The photographs, without their side files."""
-        return tuple(file for file in self.files if file.role == "photo")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A job as the ledger knows it; `publication` is the outbox's own JSON."""
-
-    row: int
-    state: State
-    recipe: str
-    claim: Claimed
-    id: str
-    fence: int
-    attempts: int
-    deaths: int
-    crashes: int
-    alone: bool
-    publication: str
-    reason: str
-    queued_at: float
-
-
-@dataclass(frozen=True)
-class QueueCount:
-    """How many jobs of a recipe are where."""
-
-    recipe: str
-    queued: int
-    in_flight: int
-    done: int
-    failed: int
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A job that ended in failed/."""
-
-    path: Path
-    recipe: str
-    reason: str
-    at: float
-
-
-class Ledger:
-    """One connection to a station's ledger; of writers there is only the station's daemon."""
-
-    def __init__(self, path: Path, *, readonly: bool = False) -> None:
-        """Open it, making it if it is not there.
-
-        Raises:
-            ConfigError: It cannot be opened, or is no ledger.
-        """
-        try:
-            self._db = _open_to_read(path) if readonly else _open_to_write(path)
-        except (sqlite3.Error, OSError) as error:
-            raise ConfigError(f"{path}: the ledger cannot be opened: {error}") from error
-        self._db.row_factory = sqlite3.Row
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._db.close()
+    def _open(self, path: Path) -> sqlite3.Connection:
+        return _open_to_write(path)
 
     @contextlib.contextmanager
     def _commit(self) -> Iterator[sqlite3.Connection]:
@@ -158,7 +61,7 @@ class Ledger:
         rows = []
         with self._commit() as db:
             for recipe, claim, refusal in claims:
-                values = ("claiming", recipe, _dump(claim), refusal)
+                values = ("claiming", recipe, claim_text(claim), refusal)
                 cursor = db.execute(
                     "INSERT INTO job (state, recipe, claim, reason) VALUES (?, ?, ?, ?)", values
                 )
@@ -174,12 +77,12 @@ class Ledger:
             for row, claim, refusal in claims:
                 db.execute(
                     "UPDATE job SET state = ?, claim = ?, reason = ?, queued_at = ? WHERE row = ?",
-                    ("failing" if refusal else "queued", _dump(claim), refusal, now, row),
+                    ("failing" if refusal else "queued", claim_text(claim), refusal, now, row),
                 )
                 if claim.folder.originals == "leave":
                     db.executemany(
                         "INSERT OR REPLACE INTO seen VALUES (?, ?, ?)",
-                        [(_text(f.path), f.size_bytes, f.mtime_ns) for f in claim.files],
+                        [(path_text(f.path), f.size_bytes, f.mtime_ns) for f in claim.files],
                     )
 
     def forget(self, rows: Iterable[int]) -> None:
@@ -190,21 +93,7 @@ class Ledger:
     def unsee(self, paths: Iterable[Path]) -> None:
         """Originals left in place are to be taken again at the next scan."""
         with self._commit() as db:
-            db.executemany("DELETE FROM seen WHERE path = ?", [(_text(p),) for p in paths])
-
-    def seen(self, path: Path, size_bytes: int, mtime_ns: int) -> bool:
-        """Whether an original left in place was taken in this very state before."""
-        found = self._db.execute("SELECT * FROM seen WHERE path = ?", (_text(path),)).fetchone()
-        return found is not None and (found["size"], found["mtime_ns"]) == (size_bytes, mtime_ns)
-
-    def ready(self, limit: int, now: float, *, alone: bool) -> list[Entry]:
-        """Jobs that may be leased now, oldest first."""
-        rows = self._db.execute(
-            "SELECT row FROM job WHERE state = 'queued' AND not_before <= ? AND alone = ?"
-            " ORDER BY row LIMIT ?",
-            (now, alone, limit),
-        )
-        return self.entries([row["row"] for row in rows])
+            db.executemany("DELETE FROM seen WHERE path = ?", [(path_text(p),) for p in paths])
 
     def lease(self, jobs: Sequence[tuple[int, str]]) -> list[Entry]:
         """Lease queued rows under their job ids, each with a fence never used before."""
@@ -221,13 +110,6 @@ class Ledger:
                     (job, row),
                 )
         return self.entries([row for row, _ in jobs])
-
-    def leased(self, fence: int) -> Entry | None:
-        """The job that holds this lease, or None if it is stale."""
-        found = self._db.execute(
-            "SELECT row FROM job WHERE fence = ? AND state = 'leased'", (fence,)
-        ).fetchone()
-        return self.entries([found["row"]])[0] if found else None
 
     def give_back(
         self, row: int, *, not_before: float = 0, attempt: int = 0, death: int = 0, crash: int = 0
@@ -260,7 +142,7 @@ class Ledger:
             db.executemany(
                 "UPDATE job SET state = 'published', publication = '', id = ?, result = ?"
                 " WHERE row = ?",
-                [(job, _text(path), row) for row, job, path in results],
+                [(job, path_text(path), row) for row, job, path in results],
             )
 
     def fail(self, failures: Iterable[tuple[int, str]]) -> None:
@@ -278,55 +160,8 @@ class Ledger:
         with self._commit() as db:
             db.executemany(
                 "UPDATE job SET state = ?, ended_at = ?, failed_to = ? WHERE row = ?",
-                [(state, now, _text(path) if path else "", row) for row, path in rows],
+                [(state, now, path_text(path) if path else "", row) for row, path in rows],
             )
-
-    def standing(self, job: str) -> Path | None:
-        """The published result of a job of this id, if there was one."""
-        found = self._db.execute(
-            "SELECT result FROM job WHERE id = ? AND state IN ('published', 'done')"
-            " ORDER BY row DESC LIMIT 1",
-            (job,),
-        ).fetchone()
-        return Path(json.loads(found["result"])) if found else None
-
-    def working_on(self, job: str) -> bool:
-        """Whether a job of this id is leased or being published."""
-        return bool(
-            self._db.execute(
-                "SELECT 1 FROM job WHERE id = ? AND state IN ('leased', 'publishing')", (job,)
-            ).fetchone()
-        )
-
-    def publishing(self, fence: int) -> bool:
-        """Whether what this lease staged is about to be published."""
-        return bool(
-            self._db.execute(
-                "SELECT 1 FROM job WHERE fence = ? AND state = 'publishing'", (fence,)
-            ).fetchone()
-        )
-
-    def claimed_paths(self) -> set[Path]:
-        """Where the files of every job that has not ended lie."""
-        rows = self._db.execute("SELECT * FROM job WHERE state NOT IN ('done', 'failed')")
-        return {file.path for row in rows for file in _entry(row).claim.files}
-
-    def entries(self, rows: Sequence[int]) -> list[Entry]:
-        """The entries of these rows, in that order; rows that are gone are left out."""
-        found = (self._db.execute("SELECT * FROM job WHERE row = ?", (r,)).fetchone() for r in rows)
-        return [_entry(row) for row in found if row is not None]
-
-    def in_state(self, state: State) -> list[Entry]:
-        """Every entry in one of the passing states."""
-        rows = self._db.execute("SELECT * FROM job WHERE state = ? ORDER BY row", (state,))
-        return [_entry(row) for row in rows]
-
-    def open_jobs(self) -> int:
-        """How many jobs have not ended."""
-        count = self._db.execute(
-            "SELECT count(*) FROM job WHERE state NOT IN ('done', 'failed')"
-        ).fetchone()[0]
-        return int(count)
 
     def set_notices(self, notices: Sequence[Notice]) -> None:
         """Replace what `status` tells of files that wait in an inbox."""
@@ -334,40 +169,8 @@ class Ledger:
             db.execute("DELETE FROM notice")
             db.executemany(
                 "INSERT INTO notice VALUES (?, ?, ?)",
-                [(_text(n.path), n.what, n.since) for n in notices],
+                [(path_text(n.path), n.what, n.since) for n in notices],
             )
-
-    def notices(self) -> tuple[Notice, ...]:
-        """Files that wait in an inbox, and why."""
-        rows = self._db.execute("SELECT * FROM notice ORDER BY since")
-        return tuple(Notice(Path(json.loads(r["path"])), r["what"], r["since"]) for r in rows)
-
-    def counts(self) -> tuple[QueueCount, ...]:
-        """How many jobs are where, by recipe."""
-        rows = self._db.execute(
-            "SELECT recipe, sum(state IN ('claiming', 'queued')) AS queued,"
-            " sum(state IN ('leased', 'publishing', 'published', 'failing')) AS in_flight,"
-            " sum(state = 'done') AS done, sum(state = 'failed') AS failed"
-            " FROM job GROUP BY recipe ORDER BY recipe"
-        )
-        return tuple(QueueCount(*row) for row in rows)
-
-    def failures(self, limit: int) -> tuple[Failure, ...]:
-        """The latest that ended in failed/."""
-        rows = self._db.execute(
-            "SELECT failed_to, recipe, reason, ended_at FROM job WHERE state = 'failed'"
-            " ORDER BY ended_at DESC LIMIT ?",
-            (limit,),
-        )
-        return tuple(Failure(Path(json.loads(row[0] or '""')), *row[1:]) for row in rows)
-
-    def finished_since(self, since: float) -> tuple[int, float]:
-        """How many jobs were done since a time (UTC seconds), and when the first of them was."""
-        count, first = self._db.execute(
-            "SELECT count(*), min(ended_at) FROM job WHERE state = 'done' AND ended_at >= ?",
-            (since,),
-        ).fetchone()
-        return int(count), float(first or since)
 
 
 def _open_to_write(path: Path) -> sqlite3.Connection:
@@ -377,57 +180,3 @@ def _open_to_write(path: Path) -> sqlite3.Connection:
     db.execute("PRAGMA synchronous = FULL")
     db.executescript(_SCHEMA)
     return db
-
-
-def _open_to_read(path: Path) -> sqlite3.Connection:
-    """Open for a reader that may lack the right to write where the ledger lies."""
-    path.stat()
-    place = f"file:{quote(bytes(path.absolute()))}?mode=ro"
-    db = sqlite3.connect(place, uri=True, timeout=2)
-    try:
-        db.execute("SELECT 1 FROM job LIMIT 1").fetchone()
-    except sqlite3.OperationalError:
-        # No daemon runs, so no index of the log exists and this user may not make one; nobody
-        # writes either.
-        db.close()
-        db = sqlite3.connect(f"{place}&immutable=1", uri=True)
-        db.execute("SELECT 1 FROM job LIMIT 1").fetchone()
-    return db
-
-
-def _text(path: Path) -> str:
-    """A path as ASCII: undecodable bytes survive as escaped surrogates."""
-    return json.dumps(str(path))
-
-
-def _dump(claim: Claimed) -> str:
-    return json.dumps(asdict(claim), default=str)
-
-
-def _entry(row: sqlite3.Row) -> Entry:
-    claim = json.loads(row["claim"])
-    folder = claim["folder"]
-    for key in ("path", "outbox", "failed", "archive"):
-        folder[key] = Path(folder[key])
-    files = []
-    for file in claim["files"]:
-        header = Header(**file.pop("header")) if file["header"] else None
-        known = ClaimedFile(**file | {"header": None})
-        files.append(
-            replace(known, relative=Path(known.relative), path=Path(known.path), header=header)
-        )
-    return Entry(
-        row=row["row"],
-        state=row["state"],
-        recipe=row["recipe"],
-        claim=Claimed(InboxFolder(**folder), claim["stem"], tuple(files)),
-        id=row["id"],
-        fence=row["fence"],
-        attempts=row["attempts"],
-        deaths=row["deaths"],
-        crashes=row["crashes"],
-        alone=bool(row["alone"]),
-        publication=row["publication"],
-        reason=row["reason"],
-        queued_at=row["queued_at"],
-    )

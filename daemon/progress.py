@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 
 from daemon import log
-from daemon.ledger import QueueCount
+from daemon.entries import QueueCount
 
 Tell = Callable[[tuple[QueueCount, ...]], None]
 

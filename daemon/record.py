@@ -9,13 +9,16 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from daemon import __version__
+from daemon.entries import ClaimedFile, Entry
 from daemon.files import shown
 from daemon.job import Job, Restored
-from daemon.ledger import ClaimedFile, Entry
 from daemon.models import model_digest
 
 FORMAT = 1
 """Version of the record's layout; it grows when a key changes its meaning."""
+
+AGAIN = "mend what is named, then `restored retry`, or drop it in again"
+"""What can be done about every failure."""
 
 
 def record_of(entry: Entry, job: Job, outcome: Restored, now: float) -> Mapping[str, object]:
@@ -28,6 +31,24 @@ def record_of(entry: Entry, job: Job, outcome: Restored, now: float) -> Mapping[
         now: UTC seconds since the epoch.
     """
     return describe(job, outcome, entry.claim.files, now, attempt=entry.attempts + 1)
+
+
+def reason_of(entry: Entry, now: float) -> Mapping[str, object]:
+    """Why a job failed, for the file beside its original and for the job log.
+
+    Args:
+        entry: The job, with its reason.
+        now: UTC seconds since the epoch.
+    """
+    return {
+        "photos": [shown(file.relative) for file in entry.claim.photos],
+        "recipe": entry.recipe,
+        "why": entry.reason,
+        "what_to_do": AGAIN,
+        "origin": str(entry.claim.folder.path / entry.claim.files[0].relative),
+        "attempts": entry.attempts + entry.deaths + 1,
+        "at": utc(now),
+    }
 
 
 def describe(

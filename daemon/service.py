@@ -6,31 +6,30 @@ happens.
 """
 
 import contextlib
-import queue
-import shutil
-import signal
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
 from daemon.admission import Admission
+from daemon.bulletin import Bulletin, Standing
 from daemon.delivery import Delivery, Patience
+from daemon.entries import QueueCount
 from daemon.errors import ConfigError
 from daemon.executors import Executor, make_executor
-from daemon.files import NO_SPACE, shown
+from daemon.files import shown
 from daemon.inbox import Inbox
 from daemon.intake import Intake
 from daemon.job import Advanced, HandedBack, Job, Order, Outcome, Report, WorkerDied, WorkerReady
 from daemon.leasing import Leasing
-from daemon.ledger import QueueCount
+from daemon.mailbox import Mailbox
 from daemon.premises import compute_of, inbox_folders, limits_of, only_daemon, open_ledger, prepare
 from daemon.retrying import take_requests
 from daemon.settings import Settings
+from daemon.space import Space, is_no_space
 from daemon.station import Notice, Station
 from daemon.stationing import known_recipes
 from daemon.supervision import Supervision
@@ -89,15 +88,13 @@ class Service:
         self._executor_name = executor
         self._progress = progress
         self._supervision = supervision or Supervision()
-        self._mailbox: queue.SimpleQueue[Report | int | None] = queue.SimpleQueue()
+        self._mailbox = Mailbox()
+        self._space = Space((station.state, station.outbox), settings.min_free_mb * 1e6)
         self._in_flight: dict[int, Order] = {}
         self._executor: Executor | None = None
         self._stopping: threading.Thread | None = None
-        self._full = False
         self._open_for_work = True
         self._done = self._failed = 0
-        self._noticed_at = 0.0
-        self._notices: tuple[Notice, ...] = ()
 
     def run(self) -> Tally:
         """Work until SIGTERM or SIGINT; SIGHUP reads the recipes anew."""
@@ -122,7 +119,7 @@ class Service:
         settings, station = self._settings, self._station
         access = prepare(station, settings)
         limits = limits_of(settings)
-        with only_daemon(station), _signals(self._mailbox):
+        with only_daemon(station), self._mailbox.signals():
             self._ledger = open_ledger(station, access)
             self._inbox = Inbox(
                 inbox_folders(station, settings),
@@ -130,7 +127,7 @@ class Service:
                 settle_polled_s=settings.settle_polled_s,
                 rescan_s=settings.rescan_s,
                 arriving_s=settings.arriving_s,
-                wake=lambda: self._mailbox.put(None),
+                wake=self._mailbox.wake,
             )
             self._intake = Intake(self._recipes, limits=limits, pair_wait_s=settings.pair_wait_s)
             self._admission = Admission(
@@ -141,6 +138,7 @@ class Service:
             )
             self._delivery = Delivery(station, self._ledger, access, patience)
             self._leasing = Leasing(self._ledger, self._delivery)
+            self._bulletin = Bulletin(station, self._ledger, self._supervision, self._progress)
             try:
                 self._recover()
                 self._inbox.start()
@@ -170,41 +168,28 @@ class Service:
         now = time.time()
         try:
             self._handle(reports, now)
-            reports = []
+            reports = ()
             self._open_for_work = self._may_work()
             if self._open_for_work:
                 self._admit(now, at_once=at_once)
                 self._lease(now)
             self._tell(now)
         except (sqlite3.OperationalError, OSError) as error:
-            if not _is_no_space(error):
+            if not is_no_space(error):
                 raise
-            self._disk_is_full(str(error))
+            self._space.ran_out(str(error))
             for report in reports:  # their leases stand, so they can be delivered once more
                 self._mailbox.put(report)
 
-    def _wait(self) -> list[Report]:
-        """Sleep until there is something to do, and take all of it."""
+    def _wait(self) -> tuple[Report, ...]:
+        """Sleep until there is something to do; signals are seen to at once."""
         due_s = self._inbox.next_due_s(time.monotonic()) if self._open_for_work else _TURN_S
-        wait_s = min(_TURN_S, due_s)
-        reports: list[Report] = []
-        with contextlib.suppress(queue.Empty):
-            item = self._mailbox.get(timeout=max(0.0, wait_s))
-            while True:
-                self._open(item, reports)
-                item = self._mailbox.get_nowait()
-        return reports
-
-    def _open(self, item: Report | int | None, reports: list[Report]) -> None:
-        match item:
-            case None:
-                pass
-            case signal.SIGHUP:
-                self._reload()
-            case int():
-                self._stop()
-            case _:
-                reports.append(item)
+        mail = self._mailbox.take(min(_TURN_S, due_s))
+        if mail.reload:
+            self._reload()
+        if mail.stop:
+            self._stop()
+        return mail.reports
 
     def _handle(self, reports: Sequence[Report], now: float) -> None:
         outcomes: list[tuple[Job, Outcome]] = []
@@ -230,7 +215,7 @@ class Service:
             self._admission.look_again(entry, now)
         self._count(delivered.done, delivered.failed)
         if delivered.no_space:
-            self._disk_is_full("a result or a record could not be written")
+            self._space.ran_out("a result or a record could not be written")
 
     def _hand_back(self, fences: Sequence[int]) -> None:
         for fence in fences:
@@ -257,43 +242,18 @@ class Service:
     def _may_work(self) -> bool:
         if self._stopping is not None or self._station.paused.exists():
             return False
-        low = [p for p in (self._station.state, self._station.outbox) if self._is_low(p)]
-        if low:
-            self._disk_is_full(f"less than min_free_mb is free at {shown(low[0])}")
-            return False
-        if self._full:
-            self._full = False
-            _log.info("disk_has_space", station=shown(self._station.root))
-        return True
-
-    def _is_low(self, folder: Path) -> bool:
-        return shutil.disk_usage(folder).free < self._settings.min_free_mb * 1e6
-
-    def _disk_is_full(self, why: str) -> None:
-        if not self._full:
-            _log.warning("disk_full", why=why, what_to_do="free some space; work resumes alone")
-        self._full = True
+        return self._space.look()
 
     def _tell(self, now: float) -> None:
-        """About once a second, keep what `status` shows up to date."""
-        if now - self._noticed_at < _TURN_S:
-            return
-        self._noticed_at = now
-        notices = (*self._inbox.notices(), *self._intake.waiting(time.monotonic()))
-        if self._full:
-            notices = (*notices, Notice(self._station.root, "the disk is full: intake waits", now))
-        if self._station.paused.exists():
-            notices = (*notices, Notice(self._station.paused, "paused: no job is started", now))
-        if [(n.path, n.what) for n in notices] != [(n.path, n.what) for n in self._notices]:
-            self._ledger.set_notices(notices)
-            self._notices = notices
-        state = "paused: " if self._station.paused.exists() else "disk full: " if self._full else ""
-        self._supervision.status(
-            f"{state}{len(self._in_flight)} in flight; since the start "
-            f"{self._done} restored, {self._failed} failed"
-        )
-        if self._progress is not None:
-            self._progress(self._ledger.counts())
+        if self._bulletin.is_due(now):
+            standing = Standing(
+                len(self._in_flight), self._done, self._failed, full=self._space.full
+            )
+            self._bulletin.tell(self._waiting(), standing, now)
+
+    def _waiting(self) -> tuple[Notice, ...]:
+        """What lies in the inboxes, and why."""
+        return (*self._inbox.notices(), *self._intake.waiting(time.monotonic()))
 
     def _start_executor(self) -> Executor:
         if self._executor is None:
@@ -323,7 +283,7 @@ class Service:
     def _stop_executor(self) -> None:
         if self._executor is not None:
             self._executor.stop(self._settings.drain_s)
-        self._mailbox.put(None)
+        self._mailbox.wake()
 
     def _drain(self) -> Tally:
         """Publish what still comes, hand back the rest, leave nothing leased."""
@@ -332,8 +292,7 @@ class Service:
             self._turn(at_once=False)
         self._turn(at_once=False)
         self._hand_back(tuple(self._in_flight))
-        waiting = (*self._inbox.notices(), *self._intake.waiting(time.monotonic()))
-        return Tally(self._done, self._failed, waiting)
+        return Tally(self._done, self._failed, self._waiting())
 
     def _forget(self, fences: Sequence[int]) -> None:
         for fence in fences:
@@ -342,24 +301,3 @@ class Service:
     def _count(self, done: int, failed: int) -> None:
         self._done += done
         self._failed += failed
-
-
-def _is_no_space(error: Exception) -> bool:
-    if isinstance(error, sqlite3.Error):
-        return error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
-    return isinstance(error, OSError) and error.errno in NO_SPACE
-
-
-@contextlib.contextmanager
-def _signals(mailbox: "queue.SimpleQueue[Report | int | None]") -> Iterator[None]:
-    """Put signals into the mailbox (its `put` is safe there) while at work."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {s: signal.signal(s, lambda number, _: mailbox.put(number)) for s in wanted}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from daemon.files import shown
-from daemon.ledger import Ledger
+from daemon.ledger_view import LedgerView
 from daemon.retrying import REASON
 from daemon.station import Station
 
@@ -33,7 +33,7 @@ def read_status(station: Station) -> dict[str, Any]:
     }
     if not station.ledger.exists():
         return found
-    ledger = Ledger(station.ledger, readonly=True)
+    ledger = LedgerView(station.ledger)
     try:
         counts = ledger.counts()
         # A ledger row stays for ever; what was retried since has left failed/ with its reason.

@@ -5,13 +5,14 @@ import pytest
 from fakes import everything_below
 from PIL import Image
 
-from daemon.apply import Applied, Wish, apply
+from daemon.apply import Applied, apply
 from daemon.cli import exit_code
 from daemon.errors import CannotWriteError, ConfigError, UsageError
 from daemon.executors import EXECUTORS
 from daemon.job import Compute
 from daemon.photo import Limits
 from daemon.stationing import recipe_for
+from daemon.wishes import Wish
 
 COMPUTE = Compute(limits=Limits())
 

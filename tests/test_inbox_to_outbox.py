@@ -17,7 +17,7 @@ from fakes import everything_below
 from PIL import Image
 
 from daemon.errors import ConfigError
-from daemon.ledger import Ledger
+from daemon.ledger_view import LedgerView
 
 RESTORED = Path(sys.executable).with_name("restored")
 DEADLINE_S = 120
@@ -111,7 +111,7 @@ def assert_whole(root: Path, originals: dict[str, bytes]) -> None:
 
 def leased(root: Path) -> int:
     try:
-        ledger = Ledger(root / ".restored" / "ledger.sqlite3", readonly=True)
+        ledger = LedgerView(root / ".restored" / "ledger.sqlite3")
     except ConfigError:  # it is being made
         return 0
     try:

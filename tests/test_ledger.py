@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from daemon.entries import Claimed, ClaimedFile, Entry
 from daemon.errors import ConfigError
-from daemon.ledger import Claimed, ClaimedFile, Entry, Ledger
+from daemon.ledger import Ledger
+from daemon.ledger_view import LedgerView
 from daemon.photo import Header
 from daemon.station import InboxFolder, Notice
 
@@ -189,7 +191,7 @@ def test_another_user_of_the_group_can_read_it(
         os.setgroups([])
         os.setgid(group)
         os.setuid(65534)
-        counts = Ledger(tmp_path / "ledger.sqlite3", readonly=True).counts()
+        counts = LedgerView(tmp_path / "ledger.sqlite3").counts()
         os.write(tell, str(counts[0].queued).encode())
         os._exit(0)
     os.close(tell)

@@ -5,7 +5,8 @@ import pytest
 from fakes import everything_below
 
 from daemon.cli import exit_code
-from daemon.ledger import Claimed, ClaimedFile, Ledger
+from daemon.entries import Claimed, ClaimedFile
+from daemon.ledger import Ledger
 from daemon.premises import inbox_folders
 from daemon.retrying import take_requests
 from daemon.stationing import make_station, opened

@@ -17,6 +17,7 @@ from PIL import Image
 from daemon.errors import BusyError, ConfigError
 from daemon.executors import EXECUTORS
 from daemon.ledger import Ledger
+from daemon.ledger_view import LedgerView
 from daemon.premises import only_daemon
 from daemon.retrying import retry_failed
 from daemon.service import Service, Tally
@@ -152,7 +153,7 @@ def test_sigterm_drains_and_leaves_nothing_leased(root: Path) -> None:
 
     def leased() -> bool:
         try:
-            ledger = Ledger(station.ledger, readonly=True)
+            ledger = LedgerView(station.ledger)
         except ConfigError:  # it is being made
             return False
         try:

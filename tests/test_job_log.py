@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from daemon.estimate import Sample
-from daemon.joblog import days, samples, write_line
+from daemon.job_log import JobLog, days, samples
 from daemon.models import model_digest
 from daemon.recipe import SHIPPED, Recipe, load_recipes, recipe_named
 
@@ -35,8 +35,8 @@ def line(recipe: Recipe, device_s: float, **others: object) -> dict[str, Any]:
 
 
 def test_each_day_has_a_file_of_lines_with_their_time(tmp_path: Path) -> None:
-    write_line(tmp_path, {"why": "x"}, NOW)
-    write_line(tmp_path, {"why": "y"}, NOW + 60)
+    JobLog(tmp_path).append({"why": "x"}, NOW)
+    JobLog(tmp_path).append({"why": "y"}, NOW + 60)
     (tmp_path / "jobs-notadate.jsonl").write_text("{}")
     assert [path.name for _, path in days(tmp_path)] == [
         "jobs-20260304.jsonl", "jobs-20260305.jsonl",
@@ -46,9 +46,9 @@ def test_each_day_has_a_file_of_lines_with_their_time(tmp_path: Path) -> None:
 
 
 def test_what_jobs_took_is_read_the_newest_first(tmp_path: Path, recipe: Recipe) -> None:
-    write_line(tmp_path, line(recipe, 1.0), NOW)
-    write_line(tmp_path, line(recipe, 2.0), NOW + DAY_S)
-    write_line(tmp_path, line(recipe, 3.0), NOW + DAY_S)
+    JobLog(tmp_path).append(line(recipe, 1.0), NOW)
+    JobLog(tmp_path).append(line(recipe, 2.0), NOW + DAY_S)
+    JobLog(tmp_path).append(line(recipe, 3.0), NOW + DAY_S)
     assert samples(tmp_path, recipe) == [
         Sample(2.0, 3.0, 0.75), Sample(2.0, 2.0, 0.75), Sample(2.0, 1.0, 0.75),
     ]  # fmt: skip
@@ -57,11 +57,11 @@ def test_what_jobs_took_is_read_the_newest_first(tmp_path: Path, recipe: Recipe)
 def test_other_recipes_weights_devices_and_failures_do_not_count(
     tmp_path: Path, recipe: Recipe
 ) -> None:
-    write_line(tmp_path, line(recipe, 9.0, device="cuda:0"), NOW)
-    write_line(tmp_path, line(recipe, 1.0), NOW)
-    write_line(tmp_path, line(recipe, 9.0, recipe_digest="older"), NOW)
-    write_line(tmp_path, line(recipe, 9.0, models={"prior": "older"}), NOW)
-    write_line(tmp_path, {"recipe": recipe.name, "why": "it ends early"}, NOW)
+    JobLog(tmp_path).append(line(recipe, 9.0, device="cuda:0"), NOW)
+    JobLog(tmp_path).append(line(recipe, 1.0), NOW)
+    JobLog(tmp_path).append(line(recipe, 9.0, recipe_digest="older"), NOW)
+    JobLog(tmp_path).append(line(recipe, 9.0, models={"prior": "older"}), NOW)
+    JobLog(tmp_path).append({"recipe": recipe.name, "why": "it ends early"}, NOW)
     with (tmp_path / "jobs-20260304.jsonl").open("a") as file:
         file.write('{"cut off')
     assert samples(tmp_path, recipe) == [Sample(2.0, 1.0, 0.75)]
@@ -71,11 +71,11 @@ def test_a_long_log_is_read_from_its_end(
     tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(50):
-        write_line(tmp_path, line(recipe, number), NOW)
+        JobLog(tmp_path).append(line(recipe, number), NOW)
     size = next(tmp_path.iterdir()).stat().st_size
-    monkeypatch.setattr("daemon.joblog._TAIL_BYTES", size // 5)
+    monkeypatch.setattr("daemon.job_log._TAIL_BYTES", size // 5)
     assert [round(sample.device_s) for sample in samples(tmp_path, recipe)] == list(
         range(49, 40, -1)
     )
-    monkeypatch.setattr("daemon.joblog._SAMPLES", 3)
+    monkeypatch.setattr("daemon.job_log._SAMPLES", 3)
     assert len(samples(tmp_path, recipe)) == 3

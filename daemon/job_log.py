@@ -1,7 +1,7 @@
-"""The job log: one line for each finished job, a file a day.
+"""The job log: one file a day, one line for each finished job.
 
-Comes in: what became of a job. Goes out: lines in `jobs-YYYYMMDD.jsonl`, and what they say of how
-long jobs took. A crash may repeat a line, never lose one; nothing depends on the lines.
+Comes in: what became of a job. Goes out: a line of JSON, and what the lines say of how long jobs
+took. A crash may repeat a line, never lose one; nothing that must be right depends on them.
 """
 
 import json
@@ -16,6 +16,7 @@ from daemon.estimate import Sample
 from daemon.files import shown
 from daemon.models import model_digest
 from daemon.recipe import Recipe
+from daemon.record import utc
 
 _log = structlog.get_logger()
 _SAMPLES = 500
@@ -24,21 +25,21 @@ _SAMPLES = 500
 _TAIL_BYTES = 8 << 20
 
 
-def write_line(logs: Path, content: Mapping[str, object], now: float) -> None:
-    """Append one line to the day's file; a log that cannot be written is told of, no more.
+class JobLog:
+    """Appends to the files of one folder; a line that cannot be written stops nothing."""
 
-    Args:
-        logs: Folder of the job log.
-        content: What became of the job.
-        now: UTC seconds since the epoch.
-    """
-    at = datetime.fromtimestamp(now, UTC)
-    path = logs / f"jobs-{at:%Y%m%d}.jsonl"
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"at": at.isoformat(timespec="seconds"), **content}) + "\n")
-    except OSError as error:
-        _log.warning("job_log_not_written", path=shown(path), why=str(error))
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def append(self, content: Mapping[str, object], now: float) -> None:
+        """Append one line to the day's file; `now` in UTC seconds since the epoch."""
+        day = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d")
+        path = self._folder / f"jobs-{day}.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"at": utc(now), **content}) + "\n")
+        except OSError as error:
+            _log.warning("job_log_not_written", path=shown(path), why=str(error))
 
 
 def days(logs: Path) -> list[tuple[date, Path]]:

@@ -1,0 +1,88 @@
+"""The bulletin: what the daemon tells those who watch it, about once a second.
+
+Comes in: how things stand. Goes out: notices for `status`, a line for the service manager, counts
+for a terminal. Decides nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from daemon.entries import QueueCount
+from daemon.ledger import Ledger
+from daemon.station import Notice, Station
+from daemon.supervision import Supervision
+
+EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How things stand.
+
+    Attributes:
+        in_flight: Orders the executor holds.
+        done: Jobs restored since the start.
+        failed: Jobs that ended in failed/ since the start.
+        full: The disk is full.
+    """
+
+    in_flight: int
+    done: int
+    failed: int
+    full: bool
+
+
+class Bulletin:
+    """Tells; remembers what it told last, so that only news is written.
+
+    Args:
+        station: Whose.
+        ledger: Where `status` finds the notices.
+        supervision: The service manager.
+        progress: Is told how many jobs are where, or None.
+    """
+
+    def __init__(
+        self,
+        station: Station,
+        ledger: Ledger,
+        supervision: Supervision,
+        progress: Callable[[tuple[QueueCount, ...]], None] | None,
+    ) -> None:
+        self._station = station
+        self._ledger = ledger
+        self._supervision = supervision
+        self._progress = progress
+        self._told_at = 0.0
+        self._told: list[tuple[object, str]] = []
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to tell again; `now` in UTC seconds since the epoch."""
+        return now - self._told_at >= EVERY_S
+
+    def tell(self, waiting: Sequence[Notice], standing: Standing, now: float) -> None:
+        """Tell how things stand.
+
+        Args:
+            waiting: What lies in the inboxes, and why.
+            standing: The rest.
+            now: UTC seconds since the epoch.
+        """
+        self._told_at = now
+        paused = self._station.paused.exists()
+        notices = list(waiting)
+        if standing.full:
+            notices.append(Notice(self._station.root, "the disk is full: intake waits", now))
+        if paused:
+            notices.append(Notice(self._station.paused, "paused: no job is started", now))
+        told: list[tuple[object, str]] = [(notice.path, notice.what) for notice in notices]
+        if told != self._told:
+            self._ledger.set_notices(notices)
+            self._told = told
+        state = "paused: " if paused else "disk full: " if standing.full else ""
+        self._supervision.status(
+            f"{state}{standing.in_flight} in flight; since the start "
+            f"{standing.done} restored, {standing.failed} failed"
+        )
+        if self._progress is not None:
+            self._progress(self._ledger.counts())

@@ -1,0 +1,154 @@
+"""What the ledger says, for whoever only reads: `status`, and the daemon itself.
+
+Comes in: a station's ledger. Goes out: frozen entries and counts. Changes nothing; a reader who may
+not write where the ledger lies is served too.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from daemon.entries import Entry, Failure, QueueCount, State, entry_of, path_text
+from daemon.errors import ConfigError
+from daemon.station import Notice
+
+
+class LedgerView:
+    """One connection to a station's ledger that reads."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it.
+
+        Raises:
+            ConfigError: It cannot be opened, or is no ledger.
+        """
+        try:
+            self._db = self._open(path)
+        except (sqlite3.Error, OSError) as error:
+            raise ConfigError(f"{path}: the ledger cannot be opened: {error}") from error
+        self._db.row_factory = sqlite3.Row
+
+    def _open(self, path: Path) -> sqlite3.Connection:
+        return _open_to_read(path)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def seen(self, path: Path, size_bytes: int, mtime_ns: int) -> bool:
+        """Whether an original left in place was taken in this very state before."""
+        found = self._db.execute("SELECT * FROM seen WHERE path = ?", (path_text(path),)).fetchone()
+        return found is not None and (found["size"], found["mtime_ns"]) == (size_bytes, mtime_ns)
+
+    def ready(self, limit: int, now: float, *, alone: bool) -> list[Entry]:
+        """Jobs that may be leased now, oldest first."""
+        rows = self._db.execute(
+            "SELECT row FROM job WHERE state = 'queued' AND not_before <= ? AND alone = ?"
+            " ORDER BY row LIMIT ?",
+            (now, alone, limit),
+        )
+        return self.entries([row["row"] for row in rows])
+
+    def leased(self, fence: int) -> Entry | None:
+        """The job that holds this lease, or None if it is stale."""
+        found = self._db.execute(
+            "SELECT row FROM job WHERE fence = ? AND state = 'leased'", (fence,)
+        ).fetchone()
+        return self.entries([found["row"]])[0] if found else None
+
+    def standing(self, job: str) -> Path | None:
+        """The published result of a job of this id, if there was one."""
+        found = self._db.execute(
+            "SELECT result FROM job WHERE id = ? AND state IN ('published', 'done')"
+            " ORDER BY row DESC LIMIT 1",
+            (job,),
+        ).fetchone()
+        return Path(json.loads(found["result"])) if found else None
+
+    def working_on(self, job: str) -> bool:
+        """Whether a job of this id is leased or being published."""
+        return bool(
+            self._db.execute(
+                "SELECT 1 FROM job WHERE id = ? AND state IN ('leased', 'publishing')", (job,)
+            ).fetchone()
+        )
+
+    def publishing(self, fence: int) -> bool:
+        """Whether what this lease staged is about to be published."""
+        return bool(
+            self._db.execute(
+                "SELECT 1 FROM job WHERE fence = ? AND state = 'publishing'", (fence,)
+            ).fetchone()
+        )
+
+    def claimed_paths(self) -> set[Path]:
+        """Where the files of every job that has not ended lie."""
+        rows = self._db.execute("SELECT * FROM job WHERE state NOT IN ('done', 'failed')")
+        return {file.path for row in rows for file in entry_of(row).claim.files}
+
+    def entries(self, rows: Sequence[int]) -> list[Entry]:
+        """The entries of these rows, in that order; rows that are gone are left out."""
+        found = (self._db.execute("SELECT * FROM job WHERE row = ?", (r,)).fetchone() for r in rows)
+        return [entry_of(row) for row in found if row is not None]
+
+    def in_state(self, state: State) -> list[Entry]:
+        """Every entry in one of the passing states."""
+        rows = self._db.execute("SELECT * FROM job WHERE state = ? ORDER BY row", (state,))
+        return [entry_of(row) for row in rows]
+
+    def open_jobs(self) -> int:
+        """How many jobs have not ended."""
+        count = self._db.execute(
+            "SELECT count(*) FROM job WHERE state NOT IN ('done', 'failed')"
+        ).fetchone()[0]
+        return int(count)
+
+    def notices(self) -> tuple[Notice, ...]:
+        """Files that wait in an inbox, and why."""
+        rows = self._db.execute("SELECT * FROM notice ORDER BY since")
+        return tuple(Notice(Path(json.loads(r["path"])), r["what"], r["since"]) for r in rows)
+
+    def counts(self) -> tuple[QueueCount, ...]:
+        """How many jobs are where, by recipe."""
+        rows = self._db.execute(
+            "SELECT recipe, sum(state IN ('claiming', 'queued')) AS queued,"
+            " sum(state IN ('leased', 'publishing', 'published', 'failing')) AS in_flight,"
+            " sum(state = 'done') AS done, sum(state = 'failed') AS failed"
+            " FROM job GROUP BY recipe ORDER BY recipe"
+        )
+        return tuple(QueueCount(*row) for row in rows)
+
+    def failures(self, limit: int) -> tuple[Failure, ...]:
+        """The latest that ended in failed/."""
+        rows = self._db.execute(
+            "SELECT failed_to, recipe, reason, ended_at FROM job WHERE state = 'failed'"
+            " ORDER BY ended_at DESC LIMIT ?",
+            (limit,),
+        )
+        return tuple(Failure(Path(json.loads(row[0] or '""')), *row[1:]) for row in rows)
+
+    def finished_since(self, since: float) -> tuple[int, float]:
+        """How many jobs were done since a time (UTC seconds), and when the first of them was."""
+        count, first = self._db.execute(
+            "SELECT count(*), min(ended_at) FROM job WHERE state = 'done' AND ended_at >= ?",
+            (since,),
+        ).fetchone()
+        return int(count), float(first or since)
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    """Open for a reader that may lack the right to write where the ledger lies."""
+    path.stat()
+    place = f"file:{quote(bytes(path.absolute()))}?mode=ro"
+    db = sqlite3.connect(place, uri=True, timeout=2)
+    try:
+        db.execute("SELECT 1 FROM job LIMIT 1").fetchone()
+    except sqlite3.OperationalError:
+        # No daemon runs, so no index of the log exists and this user may not make one; nobody
+        # writes either.
+        db.close()
+        db = sqlite3.connect(f"{place}&immutable=1", uri=True)
+        db.execute("SELECT 1 FROM job LIMIT 1").fetchone()
+    return db
