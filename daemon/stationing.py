@@ -44,8 +44,7 @@ def make_station(root: Path) -> Station:
     os.umask(int(settings.umask, 8))
     try:
         make_folder(root, group)
-        if not station.settings_file.exists():
-            station.settings_file.write_text(_TEMPLATE)
+        _write_if_missing(station.settings_file, _TEMPLATE, group)
         names = [recipe.name for recipe in known_recipes(station)]
         for folder in (
             *(station.inbox / name for name in names),
@@ -53,9 +52,8 @@ def make_station(root: Path) -> Station:
             *(station.work, station.staged),
         ):
             make_folder(folder, group)
-        mark = station.state / "station.json"
-        if not mark.exists():
-            mark.write_text(json.dumps({"format": 1}) + "\n")
+        mark = json.dumps({"format": 1}) + "\n"
+        _write_if_missing(station.state / "station.json", mark, group)
     except (FileExistsError, NotADirectoryError) as error:
         raise CannotWriteError(f"{error.filename}: a file is where a folder must be") from error
     return station
@@ -121,3 +119,11 @@ def recipe_for(reference: str, station: Station | None = None) -> Recipe:
     if reference.endswith(".toml"):
         return read_recipe(Path(reference))
     return recipe_named(reference, known_recipes(station))
+
+
+def _write_if_missing(path: Path, text: str, group: int | None) -> None:
+    if path.exists():
+        return
+    path.write_text(text)
+    if group is not None:
+        os.chown(path, -1, group)

@@ -1,11 +1,13 @@
 """The whole product as a user runs it: `restored`, its worker process, the shipped network."""
 
+import grp
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -230,6 +232,39 @@ def test_a_second_daemon_is_refused_with_exit_code_75(root: Path) -> None:
         wait_for(lambda: (root / ".restored" / "ledger.sqlite3").exists(), "the ledger")
         done = restored(root, "once", expect=75)
         assert "another daemon" in done.stderr
+
+
+ASK_AS_ANOTHER_USER = """
+import os, sys
+from daemon.cli import exit_code
+ask = ["--station", sys.argv[1], "status", "--json"]
+exit_code(ask)  # loads every module: the other user may not read where Python lies
+print("as another user", flush=True)
+os.setgroups([int(sys.argv[2])])
+os.setgid(65534)
+os.setuid(65534)
+sys.exit(exit_code(ask))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_another_user_of_the_group_is_told_the_status_while_the_daemon_runs() -> None:
+    group = next(g for g in grp.getgrall() if g.gr_gid not in (0, 65534))
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        root = Path(folder) / "station"
+        shared = {"RESTORED_GROUP": group.gr_name, "RESTORED_UMASK": "0027"}
+        subprocess.run(
+            [RESTORED, "init", root], check=True, capture_output=True, env=os.environ | shared
+        )
+        drop(root, "denoise/a.png", photograph(64))
+        with running(root, **shared):
+            wait_for(lambda: bool(records(root)), "a result")
+            command = [sys.executable, "-c", ASK_AS_ANOTHER_USER, str(root), str(group.gr_gid)]
+            asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert asked.returncode == 0, asked.stderr
+    answer = json.loads(asked.stdout.partition("as another user")[2])
+    assert [(row["recipe"], row["done"]) for row in answer["recipes"]] == [("denoise", 1)]
 
 
 @pytest.fixture

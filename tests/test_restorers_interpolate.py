@@ -1,6 +1,7 @@
 """Interpolate: the round trip, the ends and what lies between."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,6 +91,23 @@ def test_a_second_photograph_of_another_size_is_fitted_and_said_so() -> None:
         "the second photograph was fitted from 80x50 to 20x30: "
         "enlarged or reduced to fill, then cut",
     )
+
+
+def test_opacity_goes_straight_from_one_to_the_other() -> None:
+    clear = replace(picture(random_pixels(8, 8)), alpha=np.full((8, 8), 55, np.uint8))
+    opaque = picture(random_pixels(8, 8))
+    frames = answer(interpolate((clear, opaque), Interpolate(frames=3, steps=2), Noise(0)), real)
+    found = [frame.alpha for frame in frames.pictures]
+    assert [None if a is None else (int(a.min()), int(a.max())) for a in found] == [
+        (55, 55), (155, 155), (255, 255),
+    ]  # fmt: skip
+
+
+def test_sixteen_bits_are_morphed_as_eight_and_that_is_said() -> None:
+    deep = picture(random_pixels(8, 8).astype(np.uint16) * 257)
+    frames = answer(interpolate((deep, deep), Interpolate(frames=2), Noise(0)), real)
+    assert frames.pictures[0].pixels.dtype == np.uint8
+    assert frames.notes == ("16 bits morphed as 8",)
 
 
 def test_fitting_fills_the_size_from_the_middle() -> None:

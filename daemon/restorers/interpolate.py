@@ -50,7 +50,8 @@ def interpolate(
         noise: Unused: the way through the latents is deterministic.
 
     Returns:
-        `frames` pictures in uint8, in order.
+        `frames` pictures in uint8, in order; opacity, where either has any, goes straight from
+        one's to the other's.
     """
     first, second = pictures
     height, width = first.pixels.shape[:2]
@@ -61,12 +62,15 @@ def interpolate(
             f"the second photograph was fitted from {second.pixels.shape[1]}x"
             f"{second.pixels.shape[0]} to {width}x{height}: enlarged or reduced to fill, then cut"
         )
+    if np.uint16 in (first.pixels.dtype, second.pixels.dtype):
+        notes.append("16 bits morphed as 8")
     grey = first.grey and second.grey
     between = yield from _between(ends, params, grey=grey)
-    blank = replace(first, alpha=None, mask=None, hints=None, grey=grey)
-    frames = [ends[0], *between, ends[1]]
+    blank = replace(first, mask=None, hints=None, grey=grey)
+    frames = zip([ends[0], *between, ends[1]], _opacities(first, second, params), strict=True)
     return Restoration(
-        tuple(replace(blank, pixels=pixels) for pixels in frames), notes=tuple(notes)
+        tuple(replace(blank, pixels=pixels, alpha=alpha) for pixels, alpha in frames),
+        notes=tuple(notes),
     )
 
 
@@ -85,7 +89,7 @@ def fitted(pixels: NDArray[np.generic], width: int, height: int) -> NDArray[np.g
     """Fill a size, keeping proportions, and cut what is over evenly from both sides.
 
     Args:
-        pixels: (h, w, 3), uint8.
+        pixels: (h, w, 3) or (h, w), uint8.
         width: Of the result, px.
         height: Of the result, px.
     """
@@ -128,6 +132,21 @@ def blend(a: Tensor, b: Tensor, share: float) -> Tensor:
     """
     mean_a, mean_b = a.mean((1, 2), keepdim=True), b.mean((1, 2), keepdim=True)
     return slerp(a - mean_a, b - mean_b, share) + mean_a.lerp(mean_b, share)
+
+
+def _opacities(
+    first: Picture, second: Picture, params: Interpolate
+) -> list[NDArray[np.generic] | None]:
+    """The opacity of every frame, (H, W) in uint8; None where both photographs are opaque."""
+    if first.alpha is None and second.alpha is None:
+        return [None] * params.frames
+    a, b = (
+        np.full(p.pixels.shape[:2], 255, np.uint8) if p.alpha is None else _eight_bits(p.alpha)
+        for p in (first, second)
+    )
+    b = fitted(b, a.shape[1], a.shape[0])
+    shares = np.linspace(0, 1, params.frames)
+    return [np.rint(a * (1 - share) + b * share).astype(np.uint8) for share in shares]
 
 
 def _frame(
