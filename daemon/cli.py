@@ -22,7 +22,7 @@ from daemon.settings import STATION_VARIABLE
 _COMMANDS = (
     *(stations.init, stations.recipes, queue.status, queue.retry, queue.pause, queue.resume),
     *(stations.check, work.apply, work.run, work.once, work.demo),
-    keeping.estimate,
+    *(keeping.estimate, keeping.redo),
 )
 """In the order in which `restored --help` lists them."""
 

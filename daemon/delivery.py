@@ -13,7 +13,7 @@ import structlog
 
 from daemon import outbox
 from daemon.admission import named
-from daemon.entries import ClaimedFile, Entry
+from daemon.entries import ClaimedFile, Entry, Original
 from daemon.files import NO_SPACE, shown
 from daemon.job import Failed, Job, Outcome, Rejected, Restored
 from daemon.job_log import JobLog
@@ -224,22 +224,28 @@ class Delivery:
 
     def _retire(self, now: float) -> int:
         entries = self._ledger.in_state("published")
+        archived: list[Original] = []
         for entry in entries:
-            folder = entry.claim.folder
-            if folder.originals == "leave":
-                continue
-            for file in entry.claim.files:
-                outbox.retire(
-                    file.path,
-                    folder.archive / file.relative,
-                    entry.id[:8],
-                    self._access,
-                    keep=folder.originals == "archive",
-                )
-            _remove_if_empty(entry)
+            if entry.claim.folder.originals != "leave":
+                for position in range(len(entry.claim.files)):
+                    archived += self._retire_file(entry, position, now)
+                _remove_if_empty(entry)
         if entries:
-            self._ledger.end([(entry.row, None) for entry in entries], "done", now)
+            self._ledger.end([(entry.row, None) for entry in entries], "done", now, archived)
         return len(entries)
+
+    def _retire_file(self, entry: Entry, position: int, now: float) -> list[Original]:
+        """Move or remove one original; what is in the archive now, for its catalogue."""
+        folder, file = entry.claim.folder, entry.claim.files[position]
+        target, key = folder.archive / file.relative, entry.id[:8]
+        keep = folder.originals == "archive"
+        path = outbox.retire(file.path, target, key, self._access, keep=keep)
+        if path is None and keep:
+            path = outbox.retired(target, key, file.digest)
+        if path is None:
+            return []
+        stat = path.stat()
+        return [Original(path, entry.row, position, stat.st_size, stat.st_mtime_ns, now)]
 
     def _reject(self, now: float) -> int:
         entries = self._ledger.in_state("failing")

@@ -37,6 +37,10 @@ class LedgerView:
         """Close the connection."""
         self._db.close()
 
+    def select(self, query: str, *values: object) -> list[sqlite3.Row]:
+        """Rows, for the rooms beside this one that read its tables."""
+        return self._db.execute(query, values).fetchall()
+
     def seen(self, path: Path, size_bytes: int, mtime_ns: int) -> bool:
         """Whether an original left in place was taken in this very state before."""
         found = self._db.execute("SELECT * FROM seen WHERE path = ?", (path_text(path),)).fetchone()
@@ -59,12 +63,19 @@ class LedgerView:
         return self.entries([found["row"]])[0] if found else None
 
     def standing(self, job: str) -> Path | None:
-        """The published result of a job of this id, if there was one."""
-        found = self._db.execute(
-            "SELECT result FROM job WHERE id = ? AND state IN ('published', 'done')"
-            " ORDER BY row DESC LIMIT 1",
-            (job,),
-        ).fetchone()
+        """The published result of a job of this id, if there was one.
+
+        What housekeeping keeps of a job is asked too: a result that stands is never done twice
+        because its row is gone.
+        """
+        found = (
+            self._db.execute(
+                "SELECT result FROM job WHERE id = ? AND state IN ('published', 'done')"
+                " ORDER BY row DESC LIMIT 1",
+                (job,),
+            ).fetchone()
+            or self._db.execute("SELECT result FROM standing WHERE id = ?", (job,)).fetchone()
+        )
         return Path(json.loads(found["result"])) if found else None
 
     def working_on(self, job: str) -> bool:

@@ -21,12 +21,14 @@ from daemon.entries import QueueCount
 from daemon.errors import ConfigError
 from daemon.executors import Executor, make_executor
 from daemon.files import shown
+from daemon.housekeeping import Housekeeping, keep_of
 from daemon.inbox import Inbox
 from daemon.intake import Intake
 from daemon.job import Advanced, HandedBack, Job, Order, Outcome, Report, WorkerDied, WorkerReady
 from daemon.leasing import Leasing
 from daemon.mailbox import Mailbox
 from daemon.premises import compute_of, inbox_folders, limits_of, only_daemon, open_ledger, prepare
+from daemon.redoing import Redoing
 from daemon.retrying import take_requests
 from daemon.settings import Settings
 from daemon.space import Space, is_no_space
@@ -94,6 +96,7 @@ class Service:
         self._executor: Executor | None = None
         self._stopping: threading.Thread | None = None
         self._open_for_work = True
+        self._much_to_keep = False
         self._done = self._failed = 0
 
     def run(self) -> Tally:
@@ -109,7 +112,12 @@ class Service:
         with self._at_work():
             while self._stopping is None:
                 self._turn(at_once=True)
-                waiting = self._ledger.open_jobs() or self._inbox.unsettled()
+                waiting = (
+                    self._ledger.open_jobs()
+                    or self._inbox.unsettled()
+                    or self._redoing.waiting()
+                    or self._much_to_keep
+                )
                 if not self._in_flight and (self._station.paused.exists() or not waiting):
                     break
             return self._drain()
@@ -138,6 +146,8 @@ class Service:
             )
             self._delivery = Delivery(station, self._ledger, access, patience)
             self._leasing = Leasing(self._ledger, self._delivery)
+            self._redoing = Redoing(station, self._ledger, self._admission)
+            self._housekeeping = Housekeeping(station, self._ledger, keep_of(settings))
             self._bulletin = Bulletin(station, self._ledger, self._supervision, self._progress)
             try:
                 self._recover()
@@ -173,6 +183,8 @@ class Service:
             if self._open_for_work:
                 self._admit(now, at_once=at_once)
                 self._lease(now)
+            if self._stopping is None:
+                self._much_to_keep = self._housekeeping.turn(now)
             self._tell(now)
         except (sqlite3.OperationalError, OSError) as error:
             if not is_no_space(error):
@@ -228,6 +240,7 @@ class Service:
         for path in take_requests(self._station):
             self._ledger.unsee([path])
             self._inbox.hint(path)
+        self._redoing.take(self._recipes, now)
         arrivals = self._inbox.settled(time.monotonic(), _ADMIT, at_once=at_once)
         decision = self._intake.consider(self._admission.unseen(arrivals), time.monotonic())
         for path in decision.again:

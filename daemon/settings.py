@@ -68,6 +68,21 @@ class Settings(BaseSettings):
 
     logs_dir: Path | None = Field(None, description="Where the job log lies, if not in logs/.")
 
+    # Housekeeping
+    keep_archive_days: float | None = Field(
+        None, gt=0, description="Archived originals are removed after so long."
+    )
+    keep_archive_gb: float | None = Field(
+        None, ge=0, description="Beyond so much, the oldest archived originals are removed."
+    )
+    keep_free_gb: float | None = Field(
+        None, gt=0, description="While less is free, the oldest archived originals are removed."
+    )
+    keep_logs_days: float | None = Field(365, gt=0, description="Files of the job log.")
+    keep_ledger_days: float | None = Field(
+        365, gt=0, description="Ended jobs whose originals are not in the archive."
+    )
+
     # Photographs
     max_file_mb: float = Field(2000, gt=0)
     max_input_megapixels: float = Field(250, gt=0)
