@@ -104,7 +104,8 @@ def ended(view: LedgerView, before: float, last: Ended | None, limit: int) -> li
     """
     rows = view.select(
         "SELECT row, ended_at, id, result, claim, failed_to FROM job"
-        " WHERE state IN ('done', 'failed') AND ended_at > 0 AND ended_at < ? AND (ended_at, row) > (?, ?)"
+        " WHERE state IN ('done', 'failed') AND ended_at > 0 AND ended_at < ?"
+        " AND (ended_at, row) > (?, ?)"
         " AND row NOT IN (SELECT row FROM original) ORDER BY ended_at, row LIMIT ?",
         *(before, last.ended_at if last else 0.0, last.row if last else 0, limit),
     )

@@ -79,32 +79,32 @@ class Housekeeping:
             *(self._archive_by_age, self._archive_by_size, self._archive_by_space),
             *(self._logs, self._vanished_originals, self._rows, self._standing),
         )
-        self._rests_until = self._space_waits_until = 0.0
+        self._rests_until = self._waits_until = self._space_waits_until = 0.0
         self._free_expected = 0.0
         self._visited: Path | None = None
         self._looked_at: Ended | None = None
         self._stood = ""
 
-    def turn(self, now: float) -> bool:
+    def turn(self, now: float, *, at_once: bool) -> bool:
         """Do a little of what is due.
 
         Args:
             now: UTC seconds since the epoch.
+            at_once: Look although there was nothing to do a moment ago.
 
         Returns:
             Whether there is more to do at once.
         """
-        if now < self._rests_until:
+        if now < self._waits_until or (now < self._rests_until and not at_once):
             return False
         try:
             more = [duty(now) for duty in self._duties]
         except OSError as error:
             what = shown(error.filename or "")
             _log.warning("not_removed", path=what, why=str(error), tries_again_in_s=_TROUBLE_S)
-            self._rests_until = now + _TROUBLE_S
+            self._waits_until = now + _TROUBLE_S
             return False
-        if not any(more):
-            self._rests_until = now + _REST_S
+        self._rests_until = 0 if any(more) else now + _REST_S
         return any(more)
 
     def _archive_by_age(self, now: float) -> bool:

@@ -184,7 +184,7 @@ class Service:
                 self._admit(now, at_once=at_once)
                 self._lease(now)
             if self._stopping is None:
-                self._much_to_keep = self._housekeeping.turn(now)
+                self._much_to_keep = self._housekeeping.turn(now, at_once=at_once)
             self._tell(now)
         except (sqlite3.OperationalError, OSError) as error:
             if not is_no_space(error):
