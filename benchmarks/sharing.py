@@ -14,8 +14,9 @@ from benchmarks.measuring import RECIPES, Row, with_staging
 from daemon.craft import real_craft
 from daemon.device import Pass
 from daemon.engine import Engine
-from daemon.hardware import core_count, pick_device
+from daemon.hardware import pick_device
 from daemon.job import Compute, Order, Report, Restored
+from daemon.quota import core_count
 
 
 def measure_sharing(

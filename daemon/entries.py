@@ -76,6 +76,27 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Original:
+    """A file of a finished job in the archive.
+
+    Attributes:
+        path: Where it lies.
+        row: The job, the last one if several brought the same file there.
+        position: The how-manieth file of its claim it is, from 0.
+        size_bytes: Its size.
+        mtime_ns: Its time of change.
+        at: When it went there, UTC seconds since the epoch.
+    """
+
+    path: Path
+    row: int
+    position: int
+    size_bytes: int
+    mtime_ns: int
+    at: float
+
+
+@dataclass(frozen=True)
 class QueueCount:
     """How many jobs of a recipe are where."""
 

@@ -38,6 +38,10 @@ class LedgerView:
         """Close the connection."""
         self._db.close()
 
+    def select(self, query: str, *values: object) -> list[sqlite3.Row]:
+        """Rows, for the rooms beside this one that read its tables."""
+        return self._db.execute(query, values).fetchall()
+
     def seen(self, path: Path, size_bytes: int, mtime_ns: int) -> bool:
         """Whether an original left in place was taken in this very state before."""
         found = self._db.execute("SELECT * FROM seen WHERE path = ?", (path_text(path),)).fetchone()
@@ -66,11 +70,15 @@ class LedgerView:
         return self.entries([found["row"]])[0] if found else None
 
     def standing(self, job: str, outbox: Path) -> Path | None:
-        """The latest result of a job of this id that was published in an outbox, if any was."""
+        """The latest result of a job of this id that was published in an outbox, if any was.
+
+        What housekeeping keeps of a job is asked too: a result that stands is never done twice
+        because its row is gone.
+        """
         rows = self._db.execute(
-            "SELECT result FROM job WHERE id = ? AND state IN ('published', 'done')"
-            " ORDER BY row DESC",
-            (job,),
+            "SELECT row, result FROM job WHERE id = ? AND state IN ('published', 'done')"
+            " UNION ALL SELECT 0, result FROM standing WHERE id = ? ORDER BY row DESC",
+            (job, job),
         )
         results = (Path(json.loads(row["result"])) for row in rows)
         return next((result for result in results if result.is_relative_to(outbox)), None)

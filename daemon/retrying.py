@@ -57,6 +57,11 @@ def retry_failed(
     return [_put_back(station, path, inboxes, pairing) for path in chosen]
 
 
+def has_reason(path: Path) -> bool:
+    """Whether a failed photograph lies there still: what was retried took its reason with it."""
+    return bool(path.name) and _reason(path).exists()
+
+
 def take_requests(station: Station) -> list[Path]:
     """Take what `retry` asked for: originals left in their place, to be looked at as if new.
 

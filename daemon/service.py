@@ -20,6 +20,7 @@ from daemon.delivery import Delivery, Patience
 from daemon.entries import QueueCount
 from daemon.errors import ConfigError, PassingError
 from daemon.files import shown
+from daemon.housekeeping import Housekeeping, keep_of
 from daemon.inbox import Inbox
 from daemon.intake import Intake
 from daemon.job import (
@@ -37,6 +38,7 @@ from daemon.mailbox import Mailbox
 from daemon.models import Library
 from daemon.premises import compute_of, inbox_folders, limits_of, only_daemon, open_ledger, prepare
 from daemon.recipe import Recipe
+from daemon.redoing import Redoing
 from daemon.restorers import check_models
 from daemon.retrying import take_requests
 from daemon.settings import Settings
@@ -112,6 +114,7 @@ class Service:
         self._failed_turns = 0
         self._failure = ""
         self._open_for_work = True
+        self._much_to_keep = False
         self._done = self._failed = 0
 
     def run(self) -> Tally:
@@ -127,7 +130,13 @@ class Service:
         with self._at_work():
             while not self._workforce.stopping:
                 self._turn(at_once=True)
-                waiting = self._failed_turns or self._ledger.open_jobs() or self._inbox.unsettled()
+                waiting = (
+                    self._failed_turns
+                    or self._ledger.open_jobs()
+                    or self._inbox.unsettled()
+                    or self._redoing.waiting()
+                    or self._much_to_keep
+                )
                 idle = not len(self._workforce)
                 if self._workforce.missing or (idle and (self._held_up() or not waiting)):
                     break
@@ -168,6 +177,8 @@ class Service:
             self._leasing = Leasing(
                 self._ledger, self._delivery, self._library, settings.clip_model
             )
+            self._redoing = Redoing(station, self._ledger, self._admission, self._library)
+            self._housekeeping = Housekeeping(station, self._ledger, keep_of(settings))
             self._bulletin = Bulletin(station, self._ledger, self._supervision, self._progress)
             try:
                 self._recover()
@@ -217,6 +228,8 @@ class Service:
                     self._mend(now)
                 self._admit(now, at_once=at_once)
                 self._lease(now)
+            if not self._workforce.stopping:
+                self._much_to_keep = self._housekeeping.turn(now, at_once=at_once)
             self._tell(now)
             self._failed_turns = 0
             if not full:
@@ -298,6 +311,7 @@ class Service:
             self._ledger.unsee([path])
             self._inbox.hint(path)
         self._admission.look_at_refused(now)
+        self._redoing.take(self._recipes, now)
         arrivals = self._inbox.settled(time.monotonic(), _ADMIT, at_once=at_once)
         decision = self._intake.consider(self._admission.unseen(arrivals), time.monotonic())
         for path in decision.again:

@@ -7,7 +7,6 @@ import contextlib
 import json
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -15,7 +14,7 @@ from rich.table import Table
 
 from daemon.files import shown
 from daemon.ledger_view import LedgerView
-from daemon.retrying import REASON
+from daemon.retrying import has_reason
 from daemon.station import Station
 
 _RATE_WINDOW_S = 3600.0
@@ -42,7 +41,7 @@ def read_status(station: Station) -> dict[str, Any]:
     try:
         counts = ledger.counts()
         # A ledger row stays for ever; what was retried since has left failed/ with its reason.
-        standing = {f.path: f for f in reversed(ledger.failures(-1)) if _stands(f.path)}
+        standing = {f.path: f for f in reversed(ledger.failures(-1)) if has_reason(f.path)}
         failed = Counter(failure.recipe for failure in standing.values())
         now = time.time()
         done, first = ledger.finished_since(now - _RATE_WINDOW_S)
@@ -88,7 +87,3 @@ def show(found: dict[str, Any], out: Console) -> None:
         out.print(f"failed: {failure['path']}: {failure['reason']}", markup=False)
     for notice in found["notices"]:
         out.print(f"waits: {notice['path']}: {notice['what']}", markup=False)
-
-
-def _stands(path: Path) -> bool:
-    return bool(path.name) and path.with_name(path.name + REASON).exists()
