@@ -14,8 +14,9 @@ from benchmarks.measuring import RECIPES, Row, with_staging
 from daemon.craft import real_craft
 from daemon.device import Pass
 from daemon.engine import Engine
-from daemon.hardware import core_count, pick_device
+from daemon.hardware import pick_device
 from daemon.job import Compute, Order, Report, Restored
+from daemon.quota import core_count
 
 
 def measure_sharing(
@@ -106,7 +107,7 @@ def _by_loop_elsewhere(orders: Sequence[Order], threads: int | None) -> float:
 def _by_loop(orders: Sequence[Order], threads: int | None) -> float:
     torch.set_num_threads(threads or core_count())
     craft = real_craft()
-    model = craft.load_model("prior", pick_device("auto"))
+    model = craft.load_model("prior", pick_device("auto"), lambda: None, whole=False)
     limits = Compute().limits
     began = time.monotonic()
     for order in orders:

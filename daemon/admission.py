@@ -4,25 +4,39 @@ Comes in: claims of the intake. Goes out: rows of the ledger, with the files in 
 folder. The intent is recorded before any file is moved, the digests after.
 """
 
+import contextlib
 import secrets
+import stat
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
 from daemon.entries import Claimed, ClaimedFile, Entry
 from daemon.errors import PhotoError
+from daemon.files import NO_SPACE, fit_name, move_to_free, shown, sync_folders
 from daemon.files import claim as take
-from daemon.files import fit_name, shown, sync_folders
 from daemon.ledger import Ledger
 from daemon.photo import Limits, digest_file, read_header
-from daemon.station import Arrival, Claim, Station
+from daemon.station import Arrival, Claim, Notice, Station
 
 _log = structlog.get_logger()
 
 GROUP = 256
 """Claims that share one pair of commits and fsyncs."""
+
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 300.0
+"""Between tries to take a file that the system does not let go; the wait doubles."""
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A file that could not be taken: when to look at it again, and what a person is told."""
+
+    again_at: float
+    wait_s: float
+    notice: Notice
 
 
 class Admission:
@@ -50,6 +64,7 @@ class Admission:
         self._limits = limits
         self._hint = hint
         self._advanced = advanced
+        self._refused: dict[Path, _Refused] = {}
 
     def unseen(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
         """Leave out originals that stay in place and were taken before."""
@@ -67,15 +82,37 @@ class Admission:
             claims: What to take, any number.
             now: UTC seconds since the epoch.
         """
-        for start in range(0, len(claims), GROUP):
-            self._admit_group(claims[start : start + GROUP], now)
+        try:
+            for start in range(0, len(claims), GROUP):
+                self._admit_group(claims[start : start + GROUP], now)
+        except BaseException:
+            for claim in claims:  # those that were queued are gone from there, and no harm is done
+                for arrival in claim.files:
+                    self._hint(arrival.path)
+            raise
 
     def resume(self, now: float) -> None:
-        """Finish what a crash left half claimed; what was not claimed at all is forgotten."""
+        """Finish what was left half claimed; what was not claimed at all is looked at again."""
         entries = self._ledger.in_state("claiming")
         begun = [e for e in entries if any(f.path.exists() for f in e.claim.files)]
-        self._ledger.forget(e.row for e in entries if e not in begun)
+        for entry in entries:
+            if entry not in begun:
+                self._forget(entry)
         self._take_and_queue(begun, now)
+
+    def look_at_refused(self, now: float) -> None:
+        """Have files looked at again whose time has come; `now` in UTC seconds."""
+        for path, refused in self._refused.items():
+            if now >= refused.again_at:
+                self._refused[path] = replace(refused, again_at=now + refused.wait_s)
+                self._hint(path)
+
+    def notices(self) -> tuple[Notice, ...]:
+        """Files that cannot be taken, and why."""
+        gone = [path for path in self._refused if not path.exists()]
+        for path in gone:
+            del self._refused[path]
+        return tuple(refused.notice for refused in self._refused.values())
 
     def look_again(self, entry: Entry, now: float) -> None:
         """Queue a job anew whose files changed after they were claimed."""
@@ -87,10 +124,14 @@ class Admission:
         intents = []
         for number, claim in enumerate(claims):
             intents.append((claim.recipe, _claimed(claim, group, number), claim.refusal))
-        self._take_and_queue(self._ledger.intend(intents), now)
+        try:
+            self._take_and_queue(self._ledger.intend(intents), now)
+        finally:
+            with contextlib.suppress(OSError):  # it is empty where nothing could be taken
+                group.rmdir()
 
     def _take_and_queue(self, entries: Sequence[Entry], now: float) -> None:
-        taken = [entry for entry in entries if self._take(entry)]
+        taken = [kept for entry in entries if (kept := self._take(entry, now)) is not None]
         moved = [e for e in taken if e.claim.folder.originals != "leave"]
         sync_folders(file.path.parent for e in moved for file in e.claim.files)
         sync_folders(
@@ -101,31 +142,61 @@ class Admission:
         )
         self._queue(taken, now)
 
-    def _take(self, entry: Entry) -> bool:
-        """Move an entry's files; on failure put back what was moved and forget the entry."""
+    def _take(self, entry: Entry, now: float) -> Entry | None:
+        """Move an entry's files.
+
+        Returns:
+            The entry, with a reason if it must go to failed/; None if all stays where it was.
+        """
         if entry.claim.folder.originals == "leave":
-            return True
+            return entry
         for file in entry.claim.files:
             if file.path.exists():
                 continue
             try:
                 take(entry.claim.folder.path / file.relative, file.path)
+            except (FileNotFoundError, BlockingIOError) as error:
+                return self._put_back(entry, error)
             except OSError as error:
-                _log.info(
-                    "not_claimed", photo=shown(file.relative), recipe=entry.recipe, why=str(error)
-                )
-                self._put_back(entry)
-                return False
-        return True
+                if error.errno in NO_SPACE:
+                    raise
+                self._refuse(entry.claim.folder.path / file.relative, error, now)
+                return self._put_back(entry, error)
+            self._refused.pop(entry.claim.folder.path / file.relative, None)
+        return entry
 
-    def _put_back(self, entry: Entry) -> None:
+    def _refuse(self, origin: Path, error: OSError, now: float) -> None:
+        """Remember a file that the system does not let go, and say so once."""
+        before = self._refused.get(origin)
+        wait_s = min(_LONGEST_WAIT_S, 2 * before.wait_s) if before else _FIRST_WAIT_S
+        why = f"cannot be taken out of {shown(origin.parent)}: {error.strerror or error}"
+        notice = before.notice if before else Notice(origin, f"{why}; it is tried again", now)
+        if before is None:
+            _log.warning("cannot_be_taken", photo=shown(origin), why=why)
+        self._refused[origin] = _Refused(now + wait_s, wait_s, notice)
+
+    def _put_back(self, entry: Entry, error: OSError) -> Entry | None:
+        """Return to the inbox what was taken of a claim; if that fails, too, it is refused."""
+        photo = shown(entry.claim.files[0].relative)
+        _log.info("not_claimed", photo=photo, recipe=entry.recipe, why=str(error))
+        try:
+            for file in entry.claim.files:
+                origin = entry.claim.folder.path / file.relative
+                if file.path.exists():
+                    move_to_free(file.path, origin.parent, origin.name, f"{entry.row:08x}")
+        except OSError as again:
+            why = f"not all of it could be taken ({error}), nor put back ({again})"
+            return replace(entry, reason=named(why, entry.claim))
+        self._forget(entry)
+        return None
+
+    def _forget(self, entry: Entry) -> None:
+        """Nothing of an entry was claimed: the inbox shall look at its files anew."""
+        self._ledger.forget([entry.row])
         for file in entry.claim.files:
             origin = entry.claim.folder.path / file.relative
-            if file.path.exists() and not origin.exists():
-                origin.parent.mkdir(parents=True, exist_ok=True)
-                file.path.rename(origin)
-            self._hint(origin)
-        self._ledger.forget([entry.row])
+            if origin not in self._refused:
+                self._hint(origin)
 
     def _queue(self, entries: Sequence[Entry], now: float) -> None:
         self._ledger.queue([(e.row, *self._known(e)) for e in entries], now)
@@ -147,14 +218,16 @@ class Admission:
             return entry.claim, named(str(error), entry.claim)
 
     def _look(self, file: ClaimedFile) -> ClaimedFile:
-        stat = file.path.stat()  # before the hash, so that a write meanwhile is noticed later
+        status = file.path.lstat()  # before the hash, so that a write meanwhile is noticed later
+        if not stat.S_ISREG(status.st_mode):
+            raise PhotoError(f"{shown(file.relative)}: it is no regular file any more")
         header = read_header(file.path, self._limits) if file.role == "photo" else None
         digest = digest_file(file.path)
         self._advanced()
         return replace(
             file,
-            size_bytes=stat.st_size,
-            mtime_ns=stat.st_mtime_ns,
+            size_bytes=status.st_size,
+            mtime_ns=status.st_mtime_ns,
             digest=digest,
             header=header,
         )

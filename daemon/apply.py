@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.errors import CannotWriteError, PhotoError
+from daemon.errors import CannotWriteError, DeviceError, PhotoError
 from daemon.executors import make_executor
 from daemon.files import place
 from daemon.job import (
@@ -20,15 +20,18 @@ from daemon.job import (
     Failed,
     HandedBack,
     Order,
-    Outcome,
     Rejected,
     Report,
     Restored,
     WorkerDied,
 )
+from daemon.models import Library
 from daemon.recipe import Recipe
-from daemon.record import describe
+from daemon.record import describe, output
+from daemon.restorers import check_models
 from daemon.wishes import Task, Wish, check_targets, groups_of, shaped, task_of
+
+Ended = Restored | Rejected | Failed
 
 
 @dataclass(frozen=True)
@@ -69,14 +72,16 @@ def apply(
         What became of each, as soon as it is known.
 
     Raises:
+        ConfigError: A model is not there, or of no use to its step.
         UsageError: The inputs or the output make no sense together.
         CannotWriteError: A result is there already; nothing has been computed.
     """
+    check_models([recipe], Library(compute.models_dir))
     recipe, stem = shaped(recipe, inputs, wish)
     tasks: list[Task] = []
     for group in groups_of(recipe, inputs):
         try:
-            tasks.append(task_of(recipe, group, wish, stem, compute.limits))
+            tasks.append(task_of(recipe, group, wish, stem, compute))
         except (PhotoError, OSError) as error:
             yield Applied(group[0], None, str(error))
     folder = wish.to if stem is None else wish.to.parent
@@ -87,6 +92,10 @@ def apply(
             yield from _carry_out(tasks, wish, Path(scratch), compute, executor)
     except (FileExistsError, NotADirectoryError) as error:
         raise CannotWriteError(f"{folder}: a file is where a folder must be") from error
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            raise
+        raise CannotWriteError(f"{folder}: {error.strerror or error}") from error
 
 
 def _carry_out(
@@ -111,18 +120,20 @@ def _carry_out(
         runner.stop(0)
 
 
-def _outcomes(report: Report) -> list[tuple[int, Outcome]]:
+def _outcomes(report: Report) -> list[tuple[int, Ended]]:
     match report:
         case Restored() | Rejected() | Failed():
             return [(report.fence, report)]
         case HandedBack():
             return [(fence, Failed(fence, "stopped before it was done")) for fence in report.fences]
+        case WorkerDied(hopeless=True):
+            raise DeviceError(report.reason)
         case WorkerDied():
             return [(fence, Failed(fence, report.reason)) for fence in report.fences]
     return []
 
 
-def _delivered(task: Task, outcome: Outcome, wish: Wish, scratch: Path) -> Applied:
+def _delivered(task: Task, outcome: Ended, wish: Wish, scratch: Path) -> Applied:
     first = task.inputs[0].path
     if not isinstance(outcome, Restored):
         trace = getattr(outcome, "trace", "")
@@ -138,18 +149,11 @@ def _delivered(task: Task, outcome: Outcome, wish: Wish, scratch: Path) -> Appli
             _put(file.path, target, force=wish.force)
         if wish.record:
             part = scratch / "record.json"
-            content = {
-                **describe(task.job, outcome, task.inputs, time.time()),
-                "outputs": [
-                    {
-                        "file": name,
-                        "sha256": file.digest,
-                        "width": file.width,
-                        "height": file.height,
-                    }
-                    for name, file in zip(names, outcome.files, strict=True)
-                ],
-            }
+            content = dict(describe(task.job, outcome, task.inputs, time.time()))
+            content["outputs"] = [
+                {"file": name} | output(file)
+                for name, file in zip(names, outcome.files, strict=True)
+            ]
             part.write_text(json.dumps(content, indent=2) + "\n")
             _put(part, task.target.with_name(f"{task.target.name}.json"), force=wish.force)
             part.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from daemon import __version__
-from daemon.commands import queue, stations, work
+from daemon.commands import keeping, models, queue, stations, work
 from daemon.commands.context import out
 from daemon.errors import RestoredError
 from daemon.settings import STATION_VARIABLE
@@ -22,6 +22,7 @@ from daemon.settings import STATION_VARIABLE
 _COMMANDS = (
     *(stations.init, stations.recipes, queue.status, queue.retry, queue.pause, queue.resume),
     *(stations.check, work.apply, work.run, work.once, work.demo),
+    *(keeping.estimate, keeping.redo),
 )
 """In the order in which `restored --help` lists them."""
 
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 for _command in _COMMANDS:
     app.command()(_command)
+app.add_typer(models.app)
 
 USAGE, BUG, INTERRUPTED, TERMINATED = 64, 70, 130, 143
 
@@ -66,7 +68,10 @@ def exit_code(arguments: list[str]) -> int:
     except PermissionError as error:
         print(f"restored: {error}; run as a user who may, or mend its mode", file=sys.stderr)
         return 77
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as end:
+        # Click turns a broken pipe into SystemExit(1).
+        if not isinstance(end.__context__ or end, BrokenPipeError):
+            raise
         # Whoever read the output has gone; Python would complain once more while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

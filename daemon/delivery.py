@@ -5,7 +5,7 @@ step is recorded in the ledger before the next is done on disk.
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +13,14 @@ import structlog
 
 from daemon import outbox
 from daemon.admission import named
-from daemon.entries import ClaimedFile, Entry
-from daemon.files import NO_SPACE, shown
-from daemon.job import Failed, Job, Outcome, Rejected, Restored
-from daemon.job_log import JobLog
+from daemon.entries import Entry
+from daemon.files import shown
+from daemon.finishing import Finishing, photo_of
+from daemon.job import Errand, Failed, Glance, Job, Order, Outcome, Rejected, Restored, Seen
 from daemon.ledger import Ledger
 from daemon.outbox import Access, Publication
-from daemon.record import AGAIN, reason_of, record_of
-from daemon.station import Station
+from daemon.record import AGAIN, record_of
+from daemon.station import Notice, Station
 
 _log = structlog.get_logger()
 
@@ -62,21 +62,22 @@ class Delivery:
         self._ledger = ledger
         self._access = access
         self._patience = patience
-        self._job_log = JobLog(station.logs)
-        self._publish_after = 0.0
+        self._finishing = Finishing(
+            station, ledger, access, attempts=patience.attempts, retry_s=patience.retry_s
+        )
 
-    def deliver(self, outcomes: Sequence[tuple[Job, Outcome]], now: float) -> Delivered:
+    def deliver(self, outcomes: Sequence[tuple[Errand, Outcome]], now: float) -> Delivered:
         """Carry out what a group of outcomes asks for; stale ones are dropped.
 
         Args:
-            outcomes: With the jobs they belong to.
+            outcomes: With the errands they belong to.
             now: UTC seconds since the epoch.
         """
         publications: list[tuple[int, str]] = []
         failures: list[tuple[int, str]] = []
         changed: list[Entry] = []
         no_space = False
-        for job, outcome in outcomes:
+        for errand, outcome in outcomes:
             entry = self._ledger.leased(outcome.fence)
             if entry is None:
                 self.discard_staging(outcome.fence)
@@ -88,16 +89,18 @@ class Delivery:
                 changed.append(entry)
                 self.discard_staging(outcome.fence)
                 continue
-            match outcome:
-                case Restored():
-                    publication = self._publication(entry, job, outcome, now)
+            match errand, outcome:
+                case Order(), Restored():
+                    publication = self._publication(entry, errand.job, outcome, now)
                     publications.append((entry.row, publication.dump()))
-                case Rejected():
+                case Glance(), Seen():
+                    self._remember(entry, errand, outcome)
+                case _, Rejected():
                     if self._still_arriving(entry, outcome, now):
                         self._ledger.give_back(entry.row, not_before=now + self._patience.retry_s)
                     else:
                         failures.append((entry.row, named(outcome.reason, entry.claim)))
-                case Failed():
+                case _, Failed():
                     no_space |= outcome.no_space
                     failures += self._retry(entry, outcome, now)
         self._ledger.intend_publication(publications)
@@ -105,12 +108,27 @@ class Delivery:
         ended = self.finish(now)
         return Delivered(ended.done, ended.failed, no_space or ended.no_space, tuple(changed))
 
+    def _remember(self, entry: Entry, glance: Glance, seen: Seen) -> None:
+        """Keep what was seen; the next lease of the photograph is for its recipe."""
+        answers = zip(glance.questions, seen.answers, strict=True)
+        self._ledger.remember(glance.photo.digest, answers, clip_digest=glance.clip_digest)
+        self._ledger.give_back(entry.row)
+
     def finish(self, now: float) -> Delivered:
         """Finish whatever the ledger says has been begun; after a crash, too."""
-        no_space = self._publish(now)
-        done = self._retire(now)
-        failed = self._reject(now)
-        return Delivered(done, failed, no_space)
+        ended = self._finishing.finish(now)
+        return Delivered(ended.done, ended.failed, ended.no_space)
+
+    def notices(self) -> tuple[Notice, ...]:
+        """What cannot be finished yet, and why."""
+        return self._finishing.notices()
+
+    def hand_back(self, fences: Collection[int]) -> None:
+        """These were not finished, and nobody is at fault: they are queued again."""
+        for fence in fences:
+            if entry := self._ledger.leased(fence):
+                self._ledger.give_back(entry.row)
+            self.discard_staging(fence)
 
     def died(self, fences: Sequence[int], reason: str) -> None:
         """A worker died: each of these may be the cause and runs alone next."""
@@ -120,7 +138,7 @@ class Delivery:
             if entry is None:
                 continue
             deaths = entry.deaths + 1
-            _log.warning("worker_died", job=entry.row, photo=_photo(entry), deaths=deaths)
+            _log.warning("worker_died", job=entry.row, photo=photo_of(entry), deaths=deaths)
             if entry.alone and deaths >= self._patience.attempts:
                 why = f"the worker process died {deaths} times with this photograph: {reason}"
                 self._ledger.fail([(entry.row, why)])
@@ -167,7 +185,7 @@ class Delivery:
 
     def duplicate(self, entry: Entry, job: str, result: Path) -> None:
         """Its result stands already: nothing is computed, the original goes its way."""
-        _log.info("already_restored", job=entry.row, photo=_photo(entry), result=shown(result))
+        _log.info("already_restored", job=entry.row, photo=photo_of(entry), result=shown(result))
         self._ledger.publish([(entry.row, job, result)])
 
     def _publication(self, entry: Entry, job: Job, outcome: Restored, now: float) -> Publication:
@@ -183,91 +201,6 @@ class Delivery:
             record=record_of(entry, job, outcome, now),
         )
 
-    def _publish(self, now: float) -> bool:
-        entries = self._ledger.in_state("publishing")
-        if not entries or now < self._publish_after:
-            return False
-        publications = [Publication.load(entry.publication) for entry in entries]
-        results = outbox.publish(publications, self._access)
-        good: list[tuple[int, str, Path]] = []
-        no_space = False
-        for entry, publication, result in zip(entries, publications, results, strict=True):
-            if isinstance(result, OSError):
-                no_space |= self._not_published(entry, result)
-                continue
-            good.append((entry.row, entry.id, result))
-            _log.info(
-                "restored",
-                job=entry.row,
-                recipe=entry.recipe,
-                photo=_photo(entry),
-                seconds=publication.record.get("seconds"),
-                result=shown(result),
-            )
-            self._job_log.append({**publication.record, "result": shown(result)}, now)
-        self._ledger.publish(good)
-        for publication, result in zip(publications, results, strict=True):
-            if isinstance(result, Path):
-                outbox.discard(publication.staging)
-        self._publish_after = now + self._patience.retry_s if len(good) < len(entries) else 0
-        return no_space
-
-    def _not_published(self, entry: Entry, error: OSError) -> bool:
-        """Wait and try again, with a limit unless the disk is full; says whether it is."""
-        _log.warning("not_published", job=entry.row, photo=_photo(entry), why=str(error))
-        if error.errno in NO_SPACE:
-            return True
-        self._ledger.count_attempt(entry.row)
-        if entry.attempts + 1 >= self._patience.attempts:
-            self._ledger.fail([(entry.row, f"the result could not be published: {error}")])
-        return False
-
-    def _retire(self, now: float) -> int:
-        entries = self._ledger.in_state("published")
-        for entry in entries:
-            folder = entry.claim.folder
-            if folder.originals == "leave":
-                continue
-            for file in entry.claim.files:
-                outbox.retire(
-                    file.path,
-                    folder.archive / file.relative,
-                    entry.id[:8],
-                    self._access,
-                    keep=folder.originals == "archive",
-                )
-            _remove_if_empty(entry)
-        if entries:
-            self._ledger.end([(entry.row, None) for entry in entries], "done", now)
-        return len(entries)
-
-    def _reject(self, now: float) -> int:
-        entries = self._ledger.in_state("failing")
-        ended: list[tuple[int, Path | None]] = []
-        for entry in entries:
-            why = reason_of(entry, now)
-            kept = [self._reject_file(entry, file, why) for file in entry.claim.files]
-            ended.append((entry.row, kept[0]))
-            _remove_if_empty(entry)
-            _log.warning("failed", job=entry.row, photo=_photo(entry), why=entry.reason)
-            self._job_log.append(why, now)
-        if ended:
-            self._ledger.end(ended, "failed", now)
-        return len(ended)
-
-    def _reject_file(self, entry: Entry, file: ClaimedFile, why: Mapping[str, object]) -> Path:
-        """The photograph takes its reason with it; its other half and side files just follow."""
-        folder = entry.claim.folder
-        target = folder.failed / file.relative
-        source = None if folder.originals == "leave" else file.path
-        key = f"{entry.row:08x}"
-        if file is entry.claim.files[0]:
-            return outbox.reject(source, target, key, why, self._access)
-        if source is None:
-            return target
-        kept = outbox.retire(source, target, key, self._access, keep=True)
-        return kept or target
-
     def _retry(self, entry: Entry, outcome: Failed, now: float) -> list[tuple[int, str]]:
         """Give a passing fault back to the queue; return what has failed for good."""
         wait_s = self._patience.retry_s * 2**entry.attempts
@@ -275,7 +208,7 @@ class Delivery:
             self._ledger.give_back(entry.row, not_before=now + self._patience.retry_s)
             return []
         if outcome.passing and entry.attempts + 1 < self._patience.attempts:
-            _log.warning("will_retry", job=entry.row, photo=_photo(entry), why=outcome.reason)
+            _log.warning("will_retry", job=entry.row, photo=photo_of(entry), why=outcome.reason)
             self._ledger.give_back(entry.row, not_before=now + wait_s, attempt=1)
             return []
         reason = f"{outcome.reason}\n{outcome.trace}" if outcome.trace else outcome.reason
@@ -285,7 +218,8 @@ class Delivery:
         if not outcome.truncated:
             return False
         youngest = max(file.mtime_ns for file in entry.claim.files) / 1e9
-        return now - youngest < self._patience.arriving_s
+        age_s = max(now - youngest, now - entry.queued_at)  # it may be dated in the future
+        return age_s < self._patience.arriving_s
 
 
 def _changed(entry: Entry) -> bool:
@@ -293,19 +227,8 @@ def _changed(entry: Entry) -> bool:
     for file in entry.claim.files:
         try:
             stat = file.path.stat()
-        except FileNotFoundError:
+        except OSError:  # gone, or out of reach: whoever looks again will say so
             return True
         if (stat.st_size, stat.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
             return True
     return False
-
-
-def _photo(entry: Entry) -> str:
-    return shown(entry.claim.files[0].relative)
-
-
-def _remove_if_empty(entry: Entry) -> None:
-    """Remove the claim's work folder once the last of its group has left."""
-    if entry.claim.folder.originals != "leave":
-        with contextlib.suppress(OSError):
-            entry.claim.files[0].path.parent.rmdir()

@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -128,28 +129,49 @@ def move_to_free(source: Path, folder: Path, name: str, key: str, group: int | N
 def claim(source: Path, target: Path) -> None:
     """Take a file away from where others see it, to a name that nobody else uses.
 
+    Either it is taken or it stays where it was; what it left of a copy is removed.
+
     Raises:
         FileNotFoundError: It vanished.
-        BlockingIOError: It was written to while it was copied between file systems.
+        BlockingIOError: It was written to while it was copied between file systems, or something
+            that is no regular file took its place.
+        OSError: The system forbids it.
     """
     try:
         source.rename(target)
-        return
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-    before = source.stat()
+        _claim_copy(source, target)
+        return
+    if not stat.S_ISREG(target.lstat().st_mode):
+        target.rename(source)
+        raise BlockingIOError(errno.EAGAIN, "it is no regular file any more", str(source))
+
+
+def _claim_copy(source: Path, target: Path) -> None:
+    """Claim from another file system: copy, compare, and only then remove."""
+    before = source.lstat()
+    if not stat.S_ISREG(before.st_mode):
+        raise BlockingIOError(errno.EAGAIN, "it is no regular file any more", str(source))
     part = target.with_name(f"{target.name[:200]}.part")
-    _copy(source, part)
-    after = source.stat()
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
-        not same_content(source, part)
-    ):
-        part.unlink()
-        raise BlockingIOError(errno.EAGAIN, "it changed while it was copied", str(source))
+    try:
+        _copy(source, part)
+        after = source.stat()
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
+            not same_content(source, part)
+        ):
+            raise BlockingIOError(errno.EAGAIN, "it changed while it was copied", str(source))
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
     part.rename(target)
     sync_folders([target.parent])
-    source.unlink()
+    try:
+        source.unlink()
+    except OSError:
+        target.unlink()
+        raise
 
 
 def write_json(path: Path, content: Mapping[str, object], mode: int, group: int | None) -> None:
@@ -162,6 +184,19 @@ def write_json(path: Path, content: Mapping[str, object], mode: int, group: int 
         if group is not None:
             os.fchown(file.fileno(), -1, group)
         os.fsync(file.fileno())
+
+
+def write_whole(path: Path, content: Mapping[str, object]) -> None:
+    """Replace a JSON file, so that a reader sees the old or the new one."""
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with part.open("x", encoding="utf-8") as file:
+            json.dump(content, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _place_copy(source: Path, target: Path) -> bool:

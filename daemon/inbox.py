@@ -23,6 +23,8 @@ from daemon.watching import Hint, Hints, Watcher
 
 _log = structlog.get_logger()
 
+_EMPTY = "empty: it is taken once it has content"
+
 
 @dataclass(slots=True)
 class _Watch:
@@ -126,11 +128,18 @@ class Inbox:
         """How many files may settle yet; empty ones and those handed out do not count."""
         return sum(watch.files.unsettled() for watch in self._watches)
 
-    def notices(self) -> list[Notice]:
-        """What lies in an inbox and is left alone, and folders that cannot be read or watched."""
+    def notices(self, now: float, *, at_once: bool = False) -> list[Notice]:
+        """What lies in an inbox and is left alone, and folders that cannot be read or watched.
+
+        Args:
+            now: Monotonic seconds.
+            at_once: Also empty files that may only just have been made.
+        """
         found: list[Notice] = []
         for watch in self._watches:
             found += [*watch.odd.values(), *([watch.unwatched] if watch.unwatched else [])]
+            for relative in watch.files.empty(now, at_once=at_once):
+                found.append(Notice(Path(watch.root, relative), _EMPTY, self._wall()))
         return found
 
     def _take_hints(self, now: float) -> None:

@@ -86,20 +86,19 @@ class Intake:
                 del self._folders[folder.path]
         return Decision(tuple(claims), tuple(again))
 
-    def waiting(self, now: float) -> tuple[Notice, ...]:
-        """What has waited longer than `pair_wait_s`, and for what."""
+    def waiting(self, now: float, *, at_once: bool = False) -> tuple[Notice, ...]:
+        """What waits, and for what.
+
+        Args:
+            now: Monotonic seconds.
+            at_once: Also what has waited less than `pair_wait_s` and may get on by itself.
+        """
         return tuple(
             Notice(held.arrival.path, held.why, held.since_utc)
-            for held in self._waiting()
-            if now - held.since_s >= self._pair_wait_s
+            for folder in self._folders.values()
+            for held in folder.held.values()
+            if held.fresh and (at_once or held.astray or now - held.since_s >= self._pair_wait_s)
         )
-
-    def unpaired(self) -> tuple[Path, ...]:
-        """Everything that waits, however short."""
-        return tuple(held.arrival.path for held in self._waiting())
-
-    def _waiting(self) -> list[Held]:
-        return [h for folder in self._folders.values() for h in folder.held.values() if h.fresh]
 
     def _forget_changed(self) -> list[Path]:
         again: list[Path] = []

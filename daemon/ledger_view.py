@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from daemon.entries import Entry, Failure, QueueCount, State, entry_of, path_text
 from daemon.errors import ConfigError
+from daemon.look import Feature
 from daemon.station import Notice
 
 
@@ -37,10 +38,20 @@ class LedgerView:
         """Close the connection."""
         self._db.close()
 
+    def select(self, query: str, *values: object) -> list[sqlite3.Row]:
+        """Rows, for the rooms beside this one that read its tables."""
+        return self._db.execute(query, values).fetchall()
+
     def seen(self, path: Path, size_bytes: int, mtime_ns: int) -> bool:
         """Whether an original left in place was taken in this very state before."""
         found = self._db.execute("SELECT * FROM seen WHERE path = ?", (path_text(path),)).fetchone()
         return found is not None and (found["size"], found["mtime_ns"]) == (size_bytes, mtime_ns)
+
+    def answers(self, photo: str, *, clip_digest: str) -> dict[Feature, float]:
+        """What was seen in a photograph of this digest, likeness by this CLIP model only."""
+        rows = self._db.execute("SELECT * FROM look WHERE photo = ?", (photo,))
+        found = ((Feature(row["subject"], row["phrase"]), row) for row in rows)
+        return {q: row["answer"] for q, row in found if row["model"] == q.judge(clip_digest)}
 
     def ready(self, limit: int, now: float, *, alone: bool) -> list[Entry]:
         """Jobs that may be leased now, oldest first."""
@@ -58,14 +69,19 @@ class LedgerView:
         ).fetchone()
         return self.entries([found["row"]])[0] if found else None
 
-    def standing(self, job: str) -> Path | None:
-        """The published result of a job of this id, if there was one."""
-        found = self._db.execute(
-            "SELECT result FROM job WHERE id = ? AND state IN ('published', 'done')"
-            " ORDER BY row DESC LIMIT 1",
-            (job,),
-        ).fetchone()
-        return Path(json.loads(found["result"])) if found else None
+    def standing(self, job: str, outbox: Path) -> Path | None:
+        """The latest result of a job of this id that was published in an outbox, if any was.
+
+        What housekeeping keeps of a job is asked too: a result that stands is never done twice
+        because its row is gone.
+        """
+        rows = self._db.execute(
+            "SELECT row, result FROM job WHERE id = ? AND state IN ('published', 'done')"
+            " UNION ALL SELECT 0, result FROM standing WHERE id = ? ORDER BY row DESC",
+            (job, job),
+        )
+        results = (Path(json.loads(row["result"])) for row in rows)
+        return next((result for result in results if result.is_relative_to(outbox)), None)
 
     def working_on(self, job: str) -> bool:
         """Whether a job of this id is leased or being published."""

@@ -24,6 +24,7 @@ from daemon.files import (
     sync_folders,
     write_json,
 )
+from daemon.photo import digest_file
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,28 @@ def retire(source: Path, target: Path, key: str, access: Access, *, keep: bool) 
         keep: False removes it.
 
     Returns:
-        Where it is now, None if nowhere.
+        Where it is now, None if nowhere or if a crash came after it was moved.
     """
     if not source.exists():
         return None
     if keep:
         return move_to_free(source, target.parent, target.name, key, access.group)
     source.unlink()
+    return None
+
+
+def retired(target: Path, key: str, digest: str) -> Path | None:
+    """Where `retire` put a file before a crash, found by its content; None if nowhere.
+
+    Args:
+        target: Its place in the archive.
+        key: As it was given to `retire`.
+        digest: sha256 of the file, hex.
+    """
+    for name in (fit_name(target.name), alternative(target.name, key)):
+        path = target.with_name(name)
+        if path.is_file() and digest_file(path) == digest:
+            return path
     return None
 
 
@@ -152,8 +168,12 @@ def reject(
     """
     make_folder(target.parent, access.group)
     kept = target.with_name(fit_name(target.name))
-    if source is not None and source.exists():
-        kept = move_to_free(source, target.parent, target.name, key, access.group)
+    if source is not None:
+        before = target.with_name(alternative(target.name, key))
+        if source.exists():
+            kept = move_to_free(source, target.parent, target.name, key, access.group)
+        elif before.exists():  # a crash came between its move and its reason
+            kept = before
     error = kept.with_name(f"{kept.name}.error.json")
     error.unlink(missing_ok=True)
     write_json(error, why, access.file_mode, access.group)

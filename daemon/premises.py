@@ -6,17 +6,20 @@ a second daemon out.
 
 import contextlib
 import fcntl
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from daemon.errors import BusyError, ConfigError
-from daemon.files import make_folder, shown
-from daemon.job import Compute
+from daemon.errors import BusyError, ConfigError, PassingError
+from daemon.files import alternative, make_folder, shown
+from daemon.job import Compute, Handling
 from daemon.ledger import Ledger
 from daemon.mounts import is_network_path
 from daemon.outbox import Access
 from daemon.photo import Limits
 from daemon.settings import Settings
+from daemon.space import is_no_space
 from daemon.station import InboxFolder, Station
 from daemon.stationing import group_id
 
@@ -44,7 +47,12 @@ def prepare(station: Station, settings: Settings) -> Access:
 
 def open_ledger(station: Station, access: Access) -> Ledger:
     """Open the ledger for writing, readable for the group."""
-    ledger = Ledger(station.ledger)
+    try:
+        ledger = Ledger(station.ledger)
+    except ConfigError as error:
+        if error.__cause__ is not None and is_no_space(error.__cause__):
+            raise PassingError(f"{error}; free some space") from error
+        raise
     if access.group is not None:
         for path in station.state.glob("ledger.sqlite3*"):
             os.chown(path, -1, access.group)
@@ -62,19 +70,28 @@ def inbox_folders(station: Station, settings: Settings) -> tuple[InboxFolder, ..
         originals=settings.originals,
         polled=is_network_path(station.inbox),
     )
+    names = [watch.path.name for watch in settings.watch]
     watched = (
         InboxFolder(
             path=watch.path,
             recipe=watch.recipe,
             outbox=watch.outbox,
-            failed=station.failed / watch.path.name,
-            archive=station.archive / watch.path.name,
+            failed=station.failed / name,
+            archive=station.archive / name,
             originals=watch.originals,
             polled=is_network_path(watch.path) if watch.polled == "auto" else watch.polled,
         )
-        for watch in settings.watch
+        for number, watch in enumerate(settings.watch)
+        for name in [_own_name(watch.path, taken=names[:number])]
     )
     return (own, *watched)
+
+
+def _own_name(folder: Path, *, taken: Sequence[str]) -> str:
+    """What a watched folder is called in failed/ and archive/, where others may be called alike."""
+    if folder.name not in taken:
+        return folder.name
+    return alternative(folder.name, hashlib.sha256(os.fsencode(folder)).hexdigest()[:8])
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -100,13 +117,22 @@ def only_daemon(station: Station) -> Iterator[None]:
                 f"{shown(station.root)}: another daemon (process {file.read().strip() or '?'}) "
                 "works on this station; stop it first, or use another station"
             ) from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+        with contextlib.suppress(OSError):  # a full disk keeps the number out, not the lock
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f"{os.getpid()}\n".encode())
         yield
 
 
 def compute_of(settings: Settings) -> Compute:
     """How an executor may use this machine, as plain values."""
     memory = settings.memory_mb * 2**20 if settings.memory_mb else None
-    return Compute(settings.device, settings.threads, memory, limits_of(settings))
+    models = settings.model_memory_mb * 2**20 if settings.model_memory_mb else None
+    return Compute(
+        device=settings.device,
+        threads=settings.threads,
+        memory_bytes=memory,
+        limits=limits_of(settings),
+        models_dir=settings.models_dir,
+        model_bytes=models,
+        handling=Handling(settings.dtype, settings.offload, settings.compile, settings.attention),
+    )

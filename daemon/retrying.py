@@ -4,24 +4,27 @@ Comes in: a station, what a person chose. Goes out: moved files; for originals t
 place, a request that the daemon takes, because only the daemon writes the ledger.
 """
 
+import contextlib
 import json
-import re
+import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from daemon.errors import ConfigError, UsageError
 from daemon.files import move_to_free, shown
+from daemon.pairs import half_of, stem_of
 from daemon.recipe import Recipe
 from daemon.settings import Settings
 from daemon.station import Station
 
+_log = structlog.get_logger()
+
 REASON = ".error.json"
 """What a failed photograph's reason is called, after its name."""
-
-_HALF = re.compile(r"^(?P<name>.+[-_])(?P<half>[ab12])$", re.IGNORECASE)
-_OTHER = {"a": "b", "b": "a", "1": "2", "2": "1"}
 
 
 def retry_failed(
@@ -54,12 +57,28 @@ def retry_failed(
     return [_put_back(station, path, inboxes, pairing) for path in chosen]
 
 
+def has_reason(path: Path) -> bool:
+    """Whether a failed photograph lies there still: what was retried took its reason with it."""
+    return bool(path.name) and _reason(path).exists()
+
+
 def take_requests(station: Station) -> list[Path]:
-    """Take what `retry` asked for: originals left in their place, to be looked at as if new."""
+    """Take what `retry` asked for: originals left in their place, to be looked at as if new.
+
+    What cannot be read or removed is logged and left; it holds nothing up.
+    """
     asked: list[Path] = []
     for request in sorted(_requests(station).glob("*.json")):
-        asked += [Path(path) for path in json.loads(request.read_text())]
-        request.unlink()
+        try:
+            paths = [Path(path) for path in json.loads(request.read_text())]
+            request.unlink()
+        except (OSError, ValueError, TypeError) as error:
+            aside = request.with_suffix(".refused")
+            with contextlib.suppress(OSError):
+                request.rename(aside)
+                _log.warning("request_refused", request=shown(aside), why=str(error))
+            continue
+        asked += paths
     return asked
 
 
@@ -92,7 +111,7 @@ def _companions(path: Path, *, paired: bool) -> list[Path]:
     sides = [side for name in names if (side := path.with_name(name)).is_file()]
     if not paired:
         return sides
-    half = _HALF.match(path.stem)
+    half = half_of(path.name)
     others = [
         other
         for other in sorted(path.parent.iterdir())
@@ -102,8 +121,8 @@ def _companions(path: Path, *, paired: bool) -> list[Path]:
         and not _reason(other).exists()
     ]
     if half:
-        wanted = f"{half['name']}{_OTHER[half['half'].lower()]}".lower()
-        matching = [other for other in others if other.stem.lower() == wanted]
+        wanted = half.other.casefold()
+        matching = [other for other in others if stem_of(other.name).casefold() == wanted]
         if matching:
             return [*sides, matching[0]]
     return [*sides, *others] if len(others) == 1 else sides
@@ -114,6 +133,10 @@ def _ask(station: Station, paths: Sequence[Path]) -> None:
     folder.mkdir(exist_ok=True)
     part = folder / f"{secrets.token_hex(8)}.part"
     part.write_text(json.dumps([str(path) for path in paths]))
+    if os.geteuid() == 0:  # what root asks for, too, the daemon's own user must be able to take
+        owner = station.state.stat()
+        for path in (folder, part):
+            os.chown(path, owner.st_uid, owner.st_gid)
     part.rename(part.with_suffix(".json"))
 
 

@@ -7,32 +7,46 @@ happens.
 
 import contextlib
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import structlog
 
 from daemon.admission import Admission
 from daemon.bulletin import Bulletin, Standing
+from daemon.choosing import check_clip
 from daemon.delivery import Delivery, Patience
 from daemon.entries import QueueCount
-from daemon.errors import ConfigError
-from daemon.executors import Executor, make_executor
+from daemon.errors import ConfigError, PassingError
 from daemon.files import shown
+from daemon.housekeeping import Housekeeping, keep_of
 from daemon.inbox import Inbox
 from daemon.intake import Intake
-from daemon.job import Advanced, HandedBack, Job, Order, Outcome, Report, WorkerDied, WorkerReady
+from daemon.job import (
+    Advanced,
+    Errand,
+    HandedBack,
+    ModelLoaded,
+    Outcome,
+    Report,
+    WorkerDied,
+    WorkerReady,
+)
 from daemon.leasing import Leasing
 from daemon.mailbox import Mailbox
+from daemon.models import Library
 from daemon.premises import compute_of, inbox_folders, limits_of, only_daemon, open_ledger, prepare
+from daemon.recipe import Recipe
+from daemon.redoing import Redoing
+from daemon.restorers import check_models
 from daemon.retrying import take_requests
 from daemon.settings import Settings
 from daemon.space import Space, is_no_space
 from daemon.station import Notice, Station
 from daemon.stationing import known_recipes
 from daemon.supervision import Supervision
+from daemon.workforce import Workforce
 
 _log = structlog.get_logger()
 
@@ -41,6 +55,9 @@ _TURN_S = 1.0
 
 _GRACE_S = 30.0
 """Beyond `drain_s`: to kill a worker that does not end and to publish what came in."""
+
+_HOPELESS_TURNS = 30
+"""After so many failed turns in a row, about a second each, `once` gives up."""
 
 _ADMIT = 1024
 """Arrivals taken in one turn, so that results are published while a large inbox is admitted."""
@@ -53,12 +70,14 @@ class Tally:
     Attributes:
         done: Jobs whose result stands.
         failed: Jobs that ended in failed/.
-        waiting: Files still in an inbox, and why.
+        waiting: What is still in an inbox, and why.
+        held_up: Why nothing more could be started, or "".
     """
 
     done: int = 0
     failed: int = 0
     waiting: tuple[Notice, ...] = ()
+    held_up: str = ""
 
 
 class Service:
@@ -84,35 +103,53 @@ class Service:
         """
         self._station = station
         self._settings = settings
-        self._recipes = known_recipes(station)
-        self._executor_name = executor
+        self._library = Library(settings.models_dir)
+        self._recipes = self._usable_recipes()
         self._progress = progress
         self._supervision = supervision or Supervision()
         self._mailbox = Mailbox()
         self._space = Space((station.state, station.outbox), settings.min_free_mb * 1e6)
-        self._in_flight: dict[int, Order] = {}
-        self._executor: Executor | None = None
-        self._stopping: threading.Thread | None = None
+        self._workforce = Workforce(executor, compute_of(settings), self._mailbox)
+        self._undelivered: tuple[Report, ...] = ()
+        self._failed_turns = 0
+        self._failure = ""
         self._open_for_work = True
+        self._much_to_keep = False
         self._done = self._failed = 0
 
     def run(self) -> Tally:
         """Work until SIGTERM or SIGINT; SIGHUP reads the recipes anew."""
         with self._at_work():
-            self._start_executor()
-            while self._stopping is None:
+            self._workforce.start()
+            while not self._workforce.stopping:
                 self._turn(at_once=False)
             return self._drain()
 
     def once(self) -> Tally:
-        """Work until the inboxes hold nothing that can be restored, or the station is paused."""
+        """Work until the inboxes hold nothing that can be restored, or nothing may be started."""
         with self._at_work():
-            while self._stopping is None:
+            while not self._workforce.stopping:
                 self._turn(at_once=True)
-                waiting = self._ledger.open_jobs() or self._inbox.unsettled()
-                if not self._in_flight and (self._station.paused.exists() or not waiting):
+                waiting = (
+                    self._failed_turns
+                    or self._ledger.open_jobs()
+                    or self._inbox.unsettled()
+                    or self._redoing.waiting()
+                    or self._much_to_keep
+                )
+                idle = not len(self._workforce)
+                if self._workforce.missing or (idle and (self._held_up() or not waiting)):
                     break
-            return self._drain()
+            return replace(self._drain(), held_up=self._held_up())
+
+    def _held_up(self) -> str:
+        if self._station.paused.exists():
+            return "the station is paused; `restored resume` goes on"
+        if self._space.stays_full(time.monotonic()):
+            return "the disk is full; free some space"
+        if self._failed_turns > _HOPELESS_TURNS:
+            return self._failure
+        return self._workforce.missing
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -137,7 +174,11 @@ class Service:
                 settings.attempts, retry_s=settings.retry_s, arriving_s=settings.arriving_s
             )
             self._delivery = Delivery(station, self._ledger, access, patience)
-            self._leasing = Leasing(self._ledger, self._delivery)
+            self._leasing = Leasing(
+                self._ledger, self._delivery, self._library, settings.clip_model
+            )
+            self._redoing = Redoing(station, self._ledger, self._admission, self._library)
+            self._housekeeping = Housekeeping(station, self._ledger, keep_of(settings))
             self._bulletin = Bulletin(station, self._ledger, self._supervision, self._progress)
             try:
                 self._recover()
@@ -146,40 +187,79 @@ class Service:
                 yield
             finally:
                 self._inbox.stop()
-                if self._executor is not None and self._stopping is None:
-                    self._executor.stop(0)
+                self._workforce.kill()
+                self._bulletin.close()
+                with contextlib.suppress(sqlite3.Error):  # a full disk is told of at the next start
+                    self._ledger.set_notices(self._waiting())
                 self._ledger.close()
                 _log.info("stopped", done=self._done, failed=self._failed)
 
     def _recover(self) -> None:
-        """Finish or take back whatever a crash interrupted."""
+        """Finish or take back whatever a crash interrupted.
+
+        Raises:
+            PassingError: The disk is too full for that.
+        """
         now = time.time()
-        self._delivery.crashed()
-        self._admission.resume(now)
-        self._count(self._delivery.finish(now).done, 0)
-        self._delivery.discard_stale()
+        try:
+            self._delivery.crashed()
+            self._admission.resume(now)
+            self._count(self._delivery.finish(now).done, 0)
+            self._delivery.discard_stale()
+        except (sqlite3.OperationalError, OSError) as error:
+            if is_no_space(error):
+                root = shown(self._station.root)
+                raise PassingError(f"{root}: {error}; free some space, then start again") from error
+            raise
 
     def _advanced(self) -> None:
-        self._supervision.advanced(time.monotonic(), working=bool(self._in_flight))
+        self._supervision.advanced(time.monotonic(), working=len(self._workforce) > 0)
 
     def _turn(self, *, at_once: bool) -> None:
-        reports = self._wait()
+        self._undelivered += self._wait()
         self._advanced()
         now = time.time()
         try:
-            self._handle(reports, now)
-            reports = ()
+            full = self._handle(self._undelivered, now)
+            self._undelivered = ()
             self._open_for_work = self._may_work()
             if self._open_for_work:
+                if self._failed_turns:
+                    self._mend(now)
                 self._admit(now, at_once=at_once)
                 self._lease(now)
+            if not self._workforce.stopping:
+                self._much_to_keep = self._housekeeping.turn(now, at_once=at_once)
             self._tell(now)
+            self._failed_turns = 0
+            if not full:
+                self._space.sufficed()
         except (sqlite3.OperationalError, OSError) as error:
-            if not is_no_space(error):
+            # What came stays undelivered: the leases stand, so that it can be delivered later.
+            self._failed_turns += 1
+            self._open_for_work = False
+            if is_no_space(error):
+                self._space.ran_out(str(error), time.monotonic())
+            elif isinstance(error, OSError):
+                self._say_failed(error)
+            else:
                 raise
-            self._space.ran_out(str(error))
-            for report in reports:  # their leases stand, so they can be delivered once more
-                self._mailbox.put(report)
+
+    def _say_failed(self, error: OSError) -> None:
+        """The file system refused something that stops a whole turn; it is tried again."""
+        if str(error) != self._failure:
+            self._failure = str(error)
+            _log.error("turn_failed", why=self._failure, what_to_do="mend it; it is tried again")
+
+    def _mend(self, now: float) -> None:
+        """Take up what an interrupted turn left: half-made claims, leases without an order."""
+        self._admission.resume(now)
+        self._give_back_strays()
+
+    def _give_back_strays(self) -> None:
+        """Nothing may be leased that no executor holds."""
+        leased = {entry.fence for entry in self._ledger.in_state("leased")}
+        self._hand_back(leased.difference(self._workforce.fences))
 
     def _wait(self) -> tuple[Report, ...]:
         """Sleep until there is something to do; signals are seen to at once."""
@@ -191,43 +271,47 @@ class Service:
             self._stop()
         return mail.reports
 
-    def _handle(self, reports: Sequence[Report], now: float) -> None:
-        outcomes: list[tuple[Job, Outcome]] = []
+    def _handle(self, reports: Sequence[Report], now: float) -> bool:
+        """Act on reports; says whether the disk was full for one of them."""
+        outcomes: list[tuple[Errand, Outcome]] = []
         for report in reports:
             ready, died = isinstance(report, WorkerReady), isinstance(report, WorkerDied)
             self._supervision.heard(time.monotonic(), ready=ready, died=died)
             match report:
                 case WorkerReady():
-                    _log.info("worker_ready", device=report.device)
+                    self._workforce.heard(report)
+                case ModelLoaded():
+                    self._bulletin.loaded(report)
                 case Advanced():
                     pass
                 case WorkerDied():
+                    self._bulletin.died()
                     self._delivery.died(report.fences, report.reason)
-                    self._forget(report.fences)
+                    self._workforce.heard(report)
                 case HandedBack():
                     self._hand_back(report.fences)
-                case _ if report.fence in self._in_flight:
-                    outcomes.append((self._in_flight[report.fence].job, report))
+                case _ if errand := self._workforce.errand(report.fence):
+                    outcomes.append((errand, report))
         delivered = self._delivery.deliver(outcomes, now)
-        self._forget([outcome.fence for _, outcome in outcomes])
+        self._workforce.forget([outcome.fence for _, outcome in outcomes])
         for entry in delivered.changed:
             _log.info("changed_while_processed", job=entry.row)
             self._admission.look_again(entry, now)
         self._count(delivered.done, delivered.failed)
         if delivered.no_space:
-            self._space.ran_out("a result or a record could not be written")
+            self._space.ran_out("a result or a record could not be written", time.monotonic())
+        return delivered.no_space
 
-    def _hand_back(self, fences: Sequence[int]) -> None:
-        for fence in fences:
-            if entry := self._ledger.leased(fence):
-                self._ledger.give_back(entry.row)
-            self._delivery.discard_staging(fence)
-        self._forget(fences)
+    def _hand_back(self, fences: Collection[int]) -> None:
+        self._delivery.hand_back(fences)
+        self._workforce.forget(fences)
 
     def _admit(self, now: float, *, at_once: bool) -> None:
         for path in take_requests(self._station):
             self._ledger.unsee([path])
             self._inbox.hint(path)
+        self._admission.look_at_refused(now)
+        self._redoing.take(self._recipes, now)
         arrivals = self._inbox.settled(time.monotonic(), _ADMIT, at_once=at_once)
         decision = self._intake.consider(self._admission.unseen(arrivals), time.monotonic())
         for path in decision.again:
@@ -235,37 +319,41 @@ class Service:
         self._admission.admit(decision.claims, now)
 
     def _lease(self, now: float) -> None:
-        for order in self._leasing.orders(self._recipes, len(self._in_flight), now):
-            self._in_flight[order.fence] = order
-            self._start_executor().submit(order)
+        self._workforce.send(self._leasing.errands(self._recipes, len(self._workforce), now))
 
     def _may_work(self) -> bool:
-        if self._stopping is not None or self._station.paused.exists():
+        if self._workforce.stopping or self._station.paused.exists():
             return False
-        return self._space.look()
+        return self._space.look(time.monotonic())
 
     def _tell(self, now: float) -> None:
         if self._bulletin.is_due(now):
             standing = Standing(
-                len(self._in_flight), self._done, self._failed, full=self._space.full
+                len(self._workforce), self._done, self._failed, full=self._space.full
             )
             self._bulletin.tell(self._waiting(), standing, now)
 
-    def _waiting(self) -> tuple[Notice, ...]:
-        """What lies in the inboxes, and why."""
-        return (*self._inbox.notices(), *self._intake.waiting(time.monotonic()))
+    def _waiting(self, *, at_once: bool = False) -> tuple[Notice, ...]:
+        """What does not get on by itself, and why; `at_once` has no patience with it."""
+        now, missing = time.monotonic(), self._workforce.missing
+        return (
+            *self._inbox.notices(now, at_once=at_once),
+            *self._intake.waiting(now, at_once=at_once),
+            *self._admission.notices(),
+            *self._delivery.notices(),
+            *((Notice(self._station.root, missing, time.time()),) if missing else ()),
+        )
 
-    def _start_executor(self) -> Executor:
-        if self._executor is None:
-            compute = compute_of(self._settings)
-            self._executor = make_executor(self._executor_name, compute, self._mailbox.put)
-            self._executor.start()
-        return self._executor
+    def _usable_recipes(self) -> tuple[Recipe, ...]:
+        recipes = known_recipes(self._station)
+        check_models(recipes, self._library)
+        check_clip(recipes, self._settings.clip_model, self._library)
+        return recipes
 
     def _reload(self) -> None:
         with self._supervision.reloading(time.monotonic()):
             try:
-                self._recipes = known_recipes(self._station)
+                self._recipes = self._usable_recipes()
             except ConfigError as error:
                 _log.error("recipes_not_reloaded", why=str(error), kept=len(self._recipes))
                 return
@@ -274,29 +362,26 @@ class Service:
 
     def _stop(self) -> None:
         """Begin to drain: no intake, no leases, what is in flight may finish."""
-        if self._stopping is None:
-            _log.info("stopping", in_flight=len(self._in_flight), drain_s=self._settings.drain_s)
-            self._supervision.stopping(self._settings.drain_s + _GRACE_S)
-            self._stopping = threading.Thread(target=self._stop_executor, daemon=True)
-            self._stopping.start()
-
-    def _stop_executor(self) -> None:
-        if self._executor is not None:
-            self._executor.stop(self._settings.drain_s)
-        self._mailbox.wake()
+        if not self._workforce.stopping:
+            drain_s = self._settings.drain_s
+            _log.info("stopping", in_flight=len(self._workforce), drain_s=drain_s)
+            self._supervision.stopping(drain_s + _GRACE_S)
+            self._workforce.stop(drain_s)
 
     def _drain(self) -> Tally:
         """Publish what still comes, hand back the rest, leave nothing leased."""
         self._stop()
-        while self._stopping is not None and self._stopping.is_alive():
+        while not self._workforce.ended:
             self._turn(at_once=False)
         self._turn(at_once=False)
-        self._hand_back(tuple(self._in_flight))
-        return Tally(self._done, self._failed, self._waiting())
-
-    def _forget(self, fences: Sequence[int]) -> None:
-        for fence in fences:
-            self._in_flight.pop(fence, None)
+        try:
+            self._hand_back(self._workforce.fences)
+            self._give_back_strays()
+        except sqlite3.OperationalError as error:
+            if not is_no_space(error):
+                raise
+            _log.warning("leases_stand", why=str(error), what_to_do="the next start takes them")
+        return Tally(self._done, self._failed, self._waiting(at_once=True))
 
     def _count(self, done: int, failed: int) -> None:
         self._done += done

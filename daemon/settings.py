@@ -4,12 +4,13 @@ Comes in: a station's folder and the environment, read once. Goes out: one froze
 `ConfigError` that names the file, the key and the value.
 """
 
+import contextlib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,12 +19,18 @@ from pydantic_settings import (
 )
 
 from daemon.errors import ConfigError
+from daemon.reference import located, well_formed
 from daemon.validation import close_match, explain
 
 STATION_VARIABLE = "RESTORED_STATION"
 """Names the station's folder for the commands; it is no setting."""
 
+CONFIG_VARIABLE = "RESTORED_CONFIG"
+"""Names the folder of restored.toml and recipes/, if not the station's; it is no setting either."""
+
 _PREFIX = "RESTORED_"
+
+_NO_SETTINGS = (STATION_VARIABLE, CONFIG_VARIABLE)
 
 Originals = Literal["archive", "delete", "leave"]
 
@@ -40,6 +47,15 @@ class Watch(BaseModel):
     polled: bool | Literal["auto"] = Field(
         "auto", description="Scan instead of events; `auto` polls network file systems."
     )
+
+
+def _cache_folder() -> Path:
+    """Of the service where systemd runs it, of the user elsewhere; the same for all stations."""
+    service = os.environ.get("CACHE_DIRECTORY")
+    if service:
+        return Path(service.split(":")[0]) / "models"
+    user = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(user) / "restored" / "models"
 
 
 class Settings(BaseSettings):
@@ -63,6 +79,21 @@ class Settings(BaseSettings):
 
     logs_dir: Path | None = Field(None, description="Where the job log lies, if not in logs/.")
 
+    # Housekeeping
+    keep_archive_days: float | None = Field(
+        None, gt=0, description="Archived originals are removed after so long."
+    )
+    keep_archive_gb: float | None = Field(
+        None, ge=0, description="Beyond so much, the oldest archived originals are removed."
+    )
+    keep_free_gb: float | None = Field(
+        None, gt=0, description="While less is free, the oldest archived originals are removed."
+    )
+    keep_logs_days: float | None = Field(365, gt=0, description="Files of the job log.")
+    keep_ledger_days: float | None = Field(
+        365, gt=0, description="Ended jobs whose originals are not in the archive."
+    )
+
     # Photographs
     max_file_mb: float = Field(2000, gt=0)
     max_input_megapixels: float = Field(250, gt=0)
@@ -77,12 +108,38 @@ class Settings(BaseSettings):
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     threads: int | None = Field(None, ge=1, description="CPU threads of the network.")
     memory_mb: int | None = Field(None, ge=256, description="For photographs in flight.")
+    clip_model: Annotated[str, AfterValidator(well_formed)] | None = Field(
+        None, description="CLIP model for [match] looks_like, such as a folder; off if not set."
+    )
+    models_dir: Path = Field(
+        default_factory=_cache_folder, description="Where `restored models pull` puts models."
+    )
+    model_memory_mb: int | None = Field(
+        None, ge=64, description="For models that stay loaded on the device."
+    )
+    dtype: Literal["auto", "bf16", "fp16", "fp32"] = Field(
+        "auto", description="Precision of models; `auto` takes what the device is fastest with."
+    )
+    offload: Literal["none", "model", "group"] = Field(
+        "none",
+        description="Keep whole components (`model`) or layers (`group`) of a checkpoint in the "
+        "machine's memory while the device does not need them.",
+    )
+    compile: bool = Field(
+        False, description="Compile checkpoints: the first picture of each size takes minutes."
+    )
+    attention: str | None = Field(
+        None, description="Attention backend, by diffusers' name, such as `flash` or `native`."
+    )
     attempts: int = Field(3, ge=1, description="Before a passing fault counts as failed.")
     retry_s: float = Field(10, ge=0, description="First wait after a passing fault; it doubles.")
     min_free_mb: float = Field(200, ge=0, description="Intake waits while less is free.")
     drain_s: float = Field(20, ge=0, description="For work in flight when the daemon stops.")
     stall_s: float = Field(
         900, gt=0, description="A worker that takes no step for so long is not alive to systemd."
+    )
+    alive_file: Path | None = Field(
+        None, description="Touched every 5 s while the daemon gets on, for health checks."
     )
 
     @classmethod
@@ -98,6 +155,20 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
+def config_folder(root: Path) -> Path:
+    """Where the settings and the user's own recipes of the station in `root` lie.
+
+    Raises:
+        ConfigError: The environment names a folder that is not there.
+    """
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named and not Path(named).is_dir():
+        raise ConfigError(
+            f"{CONFIG_VARIABLE}: {named} is no folder; make it, or unset the variable"
+        )
+    return Path(named or root)
+
+
 def load_settings(path: Path = Path(os.devnull)) -> Settings:
     """Read a settings file (it may be absent) and the environment, which wins.
 
@@ -106,6 +177,9 @@ def load_settings(path: Path = Path(os.devnull)) -> Settings:
     """
     origins = _environment()
     values = _read(path)
+    if isinstance(clip := values.get("clip_model"), str):
+        with contextlib.suppress(ConfigError):  # refused below, with its key
+            values["clip_model"] = located(clip, path.parent)
     try:
         return Settings(**values)
     except ValidationError as error:
@@ -133,7 +207,7 @@ def _environment() -> dict[str, str]:
     origins: dict[str, str] = {}
     wrong: list[str] = []
     for variable in sorted(os.environ):
-        if not variable.startswith(_PREFIX) or variable == STATION_VARIABLE:
+        if not variable.startswith(_PREFIX) or variable in _NO_SETTINGS:
             continue
         key = variable.removeprefix(_PREFIX).lower()
         if key in keys:

@@ -175,6 +175,15 @@ class Settling:
         """How many files may settle yet; empty ones and those handed out do not count."""
         return sum(s.due_s < _NEVER and s.signature[0] > 0 for s in self._files.values())
 
+    def empty(self, now: float, *, at_once: bool) -> list[str]:
+        """Files without content; unless `at_once`, only those that are so for `arriving_s`."""
+        return [
+            relative
+            for relative, seen in self._files.items()
+            if seen.signature[0] == 0
+            and (at_once or now - seen.since_s >= self._patience.arriving_s)
+        ]
+
     def _saw(self, relative: str, status: os.stat_result, now: float, *, announced: bool) -> _Seen:
         """Note a file as it is; one that is new or has changed must settle."""
         signature = self._signature(status)

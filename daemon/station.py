@@ -13,11 +13,13 @@ class Station:
         root: The station's folder.
         state: Ledger, work and staged files; `root/.restored` unless `state_dir` says otherwise.
         logs: One file a day, one line per finished job; `root/logs` unless `logs_dir` is set.
+        config: Settings and the user's own recipes; `root` unless the environment names another.
     """
 
     root: Path
     state: Path
     logs: Path
+    config: Path
 
     @property
     def inbox(self) -> Path:
@@ -42,12 +44,12 @@ class Station:
     @property
     def recipes(self) -> Path:
         """The user's own recipes."""
-        return self.root / "recipes"
+        return self.config / "recipes"
 
     @property
     def settings_file(self) -> Path:
         """The station's settings."""
-        return self.root / "restored.toml"
+        return self.config / "restored.toml"
 
     @property
     def ledger(self) -> Path:
@@ -68,6 +70,11 @@ class Station:
     def lock(self) -> Path:
         """Held by the one daemon of the station."""
         return self.state / "lock"
+
+    @property
+    def loaded(self) -> Path:
+        """While a daemon works: which models are on its device."""
+        return self.state / "models.json"
 
     @property
     def paused(self) -> Path:
@@ -140,6 +147,11 @@ class Claim:
     mask: Arrival | None = None
     hints: Arrival | None = None
     refusal: str = ""
+
+    @property
+    def files(self) -> tuple[Arrival, ...]:
+        """The photographs and their side files."""
+        return (*self.arrivals, *(side for side in (self.mask, self.hints) if side is not None))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from daemon.errors import CannotWriteError, ConfigError
 from daemon.files import make_folder
 from daemon.recipe import SHIPPED, Recipe, load_recipes, read_recipe, recipe_named
-from daemon.settings import Settings, load_settings
+from daemon.settings import Settings, config_folder, load_settings
 from daemon.station import Station
 
 _TEMPLATE = """\
@@ -22,6 +22,7 @@ _TEMPLATE = """\
 # originals = "archive"     # what becomes of finished originals: archive, delete or leave
 # device = "auto"           # auto, cpu, cuda, cuda:1 or mps
 # attempts = 3              # before a fault that may pass counts as failed
+# offload = "none"          # none, model or group: keep parts of a checkpoint off the GPU
 # file_mode = "0644"        # mode of results
 
 # A folder elsewhere can be an inbox too:
@@ -44,18 +45,26 @@ def make_station(root: Path) -> Station:
     os.umask(int(settings.umask, 8))
     try:
         make_folder(root, group)
-        _write_if_missing(station.settings_file, _TEMPLATE, group)
+        if station.config == station.root:  # elsewhere it is the administrator's
+            _write_if_missing(station.settings_file, _TEMPLATE, group)
+            make_folder(station.recipes, group)
         names = [recipe.name for recipe in known_recipes(station)]
         for folder in (
             *(station.inbox / name for name in names),
-            *(station.outbox, station.failed, station.archive, station.recipes, station.logs),
+            *(station.outbox, station.failed, station.archive, station.logs),
             *(station.work, station.staged),
         ):
             make_folder(folder, group)
+        if group is not None:
+            _share_inboxes(station, group)
         mark = json.dumps({"format": 1}) + "\n"
         _write_if_missing(station.state / "station.json", mark, group)
     except (FileExistsError, NotADirectoryError) as error:
         raise CannotWriteError(f"{error.filename}: a file is where a folder must be") from error
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            raise
+        raise CannotWriteError(f"{error.filename}: {error.strerror}") from error
     return station
 
 
@@ -66,9 +75,10 @@ def opened(root: Path) -> tuple[Station, Settings]:
         ConfigError: The settings are wrong.
     """
     root = root.absolute()
-    settings = load_settings(root / "restored.toml")
+    config = config_folder(root).absolute()
+    settings = load_settings(config / "restored.toml")
     state, logs = settings.state_dir or root / ".restored", settings.logs_dir or root / "logs"
-    return Station(root, state.absolute(), logs.absolute()), settings
+    return Station(root, state.absolute(), logs.absolute(), config), settings
 
 
 def found_station(root: Path) -> Station:
@@ -119,6 +129,14 @@ def recipe_for(reference: str, station: Station | None = None) -> Recipe:
     if reference.endswith(".toml"):
         return read_recipe(Path(reference))
     return recipe_named(reference, known_recipes(station))
+
+
+def _share_inboxes(station: Station, group: int) -> None:
+    """Let the group drop photographs, into inboxes that stood before the group was set, too."""
+    for folder in (station.inbox, *station.inbox.iterdir()):
+        if folder.is_dir() and not folder.is_symlink():
+            os.chown(folder, -1, group)
+            folder.chmod(folder.stat().st_mode | 0o2070)
 
 
 def _write_if_missing(path: Path, text: str, group: int | None) -> None:

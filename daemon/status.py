@@ -3,9 +3,10 @@
 Comes in: a station. Goes out: plain values for `--json`, or a table. Never writes.
 """
 
+import contextlib
+import json
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from daemon.files import shown
 from daemon.ledger_view import LedgerView
-from daemon.retrying import REASON
+from daemon.retrying import has_reason
 from daemon.station import Station
 
 _RATE_WINDOW_S = 3600.0
@@ -28,16 +29,19 @@ def read_status(station: Station) -> dict[str, Any]:
         "recipes": [],
         "failures": [],
         "notices": [],
+        "models": [],
         "rate_per_h": 0.0,
         "left_s": None,
     }
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        found["models"] = json.loads(station.loaded.read_text("utf-8"))["models"]
     if not station.ledger.exists():
         return found
     ledger = LedgerView(station.ledger)
     try:
         counts = ledger.counts()
         # A ledger row stays for ever; what was retried since has left failed/ with its reason.
-        standing = {f.path: f for f in reversed(ledger.failures(-1)) if _stands(f.path)}
+        standing = {f.path: f for f in reversed(ledger.failures(-1)) if has_reason(f.path)}
         failed = Counter(failure.recipe for failure in standing.values())
         now = time.time()
         done, first = ledger.finished_since(now - _RATE_WINDOW_S)
@@ -72,15 +76,14 @@ def show(found: dict[str, Any], out: Console) -> None:
     table = Table("recipe", "queued", "in flight", "done", "failed")
     for row in found["recipes"]:
         numbers = (str(row[key]) for key in ("queued", "in_flight", "done", "failed"))
-        table.add_row(row["recipe"] or "(none matches)", *numbers)
+        looked_at = "(being looked at)" if row["queued"] + row["in_flight"] else "(none matches)"
+        table.add_row(row["recipe"] or looked_at, *numbers)
     out.print(table)
     left = "" if found["left_s"] is None else f", {found['left_s'] / 60:.0f} min left"
     out.print(f"{found['rate_per_h']:.0f} an hour{left}{', paused' if found['paused'] else ''}")
+    if found["models"]:
+        out.print(f"loaded: {', '.join(found['models'])}", markup=False)
     for failure in found["failures"]:
         out.print(f"failed: {failure['path']}: {failure['reason']}", markup=False)
     for notice in found["notices"]:
         out.print(f"waits: {notice['path']}: {notice['what']}", markup=False)
-
-
-def _stands(path: Path) -> bool:
-    return bool(path.name) and path.with_name(path.name + REASON).exists()

@@ -19,7 +19,6 @@ from daemon.executors import EXECUTORS, Executor, make_executor
 from daemon.executors.process import ProcessExecutor
 from daemon.job import (
     Compute,
-    Failed,
     HandedBack,
     Job,
     Order,
@@ -189,7 +188,7 @@ def test_stopping_leaves_no_process_and_no_open_file(tmp_path: Path) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_a_worker_that_cannot_start_says_why_and_orders_fail_for_now(
+def test_a_worker_that_cannot_start_says_why_and_orders_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daemon.executors.process.GIVE_UP", 1)
@@ -198,17 +197,16 @@ def test_a_worker_that_cannot_start_says_why_and_orders_fail_for_now(
     executor.submit(toy_order(1, tmp_path))
     executor.start()
     try:
-        heard.until(lambda: heard.fences() == [1])
+        heard.until(lambda: bool(heard.reports))
+        assert heard.fences() == []
     finally:
         executor.stop(0)
     died = heard.reports[0]
     assert isinstance(died, WorkerDied)
-    assert died.fences == ()
+    assert (died.fences, died.hopeless) == ((), True)
     assert "could not start (once): device 'cuda:99' is not there" in died.reason
-    failed = heard.of(1)
-    assert isinstance(failed, Failed)
-    assert failed.passing
-    assert failed.reason == died.reason
+    assert heard.fences() == [1]
+    assert isinstance(heard.reports[-1], HandedBack)
 
 
 def _until_gone(pid: int) -> None:

@@ -128,3 +128,37 @@ def test_folders_are_made_with_their_parents(tmp_path: Path) -> None:
     make_folder(tmp_path / "a" / "b" / "c")
     make_folder(tmp_path / "a" / "b" / "c")
     assert (tmp_path / "a" / "b" / "c").is_dir()
+
+
+def test_what_is_no_regular_file_any_more_is_not_claimed(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BlockingIOError, match="no regular file"):
+        claim(link, tmp_path / "taken")
+    assert link.is_symlink()
+    assert not (tmp_path / "taken").is_symlink()
+
+
+def test_a_claim_across_file_systems_that_cannot_be_ended_leaves_no_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"photo")
+
+    rename, unlink = Path.rename, Path.unlink
+
+    def other_file_system(path: Path, new: Path) -> Path:
+        if path == source:
+            raise OSError(errno.EXDEV, "another file system")
+        return rename(path, new)
+
+    def refuse(path: Path) -> None:
+        if path == source:
+            raise PermissionError(errno.EACCES, "not yours")
+        unlink(path)
+
+    monkeypatch.setattr(Path, "rename", other_file_system)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(PermissionError):
+        claim(source, target)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]

@@ -319,7 +319,7 @@ def test_ignored_names_are_passed_over_at_every_level(
         inbox.hint(tmp_path / "in" / name)
     after(inbox, clock, 0)
     assert after(inbox, clock, 2) == sorted(kept)
-    assert inbox.notices() == []
+    assert inbox.notices(0) == []
 
 
 def test_links_sockets_and_fifos_are_reported_once_and_left_at_every_level(
@@ -336,7 +336,7 @@ def test_links_sockets_and_fifos_are_reported_once_and_left_at_every_level(
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(os.path.relpath(sub / "sock"))
         after(inbox, clock, 0)
-    told = {n.path.relative_to(tmp_path / "in").as_posix(): n.what for n in inbox.notices()}
+    told = {n.path.relative_to(tmp_path / "in").as_posix(): n.what for n in inbox.notices(0)}
     assert told == {
         "deep/sub/file.jpg": "symbolic link, left alone",
         "folder": "symbolic link, left alone",
@@ -344,13 +344,13 @@ def test_links_sockets_and_fifos_are_reported_once_and_left_at_every_level(
         "deep/sub/fifo.jpg": "FIFO, left alone",
         "deep/sub/sock": "socket, left alone",
     }
-    since = {notice.since for notice in inbox.notices()}
+    since = {notice.since for notice in inbox.notices(0)}
     assert after(inbox, clock, 60) == []
-    assert len(inbox.notices()) == 5
-    assert {notice.since for notice in inbox.notices()} == since
+    assert len(inbox.notices(0)) == 5
+    assert {notice.since for notice in inbox.notices(0)} == since
     (sub / "fifo.jpg").unlink()
     after(inbox, clock, 60)
-    assert len(inbox.notices()) == 4
+    assert len(inbox.notices(0)) == 4
     assert (tmp_path / "in/folder").is_symlink()
 
 
@@ -370,7 +370,7 @@ def test_an_unreadable_folder_is_reported(tmp_path: Path, make: Make, clock: Clo
     inbox = make(folder_at(tmp_path / "in"))
     (tmp_path / "in/shut").mkdir(mode=0)
     after(inbox, clock, 0)
-    assert [n.what for n in inbox.notices()] == ["cannot be read: Permission denied"]
+    assert [n.what for n in inbox.notices(0)] == ["cannot be read: Permission denied"]
 
 
 def test_a_folder_the_system_will_not_list_is_reported_and_the_rest_goes_on(
@@ -389,7 +389,7 @@ def test_a_folder_the_system_will_not_list_is_reported_and_the_rest_goes_on(
     monkeypatch.setattr("daemon.scan.os.scandir", scandir)
     after(inbox, clock, 0)
     assert after(inbox, clock, 2) == ["b.jpg"]
-    (notice,) = inbox.notices()
+    (notice,) = inbox.notices(0)
     assert (notice.path, notice.what) == (
         tmp_path / "in/shut",
         "cannot be read: Permission denied",
@@ -435,11 +435,11 @@ def test_a_folder_that_is_not_there_is_reported_and_found_soon_after_it_comes(
     folder.path.rmdir()
     inbox = make(folder)
     after(inbox, clock, 0)
-    assert [n.what for n in inbox.notices()] == ["this inbox folder is not there"]
+    assert [n.what for n in inbox.notices(0)] == ["this inbox folder is not there"]
     write(tmp_path / "in/a.jpg")
     after(inbox, clock, 2)
     assert after(inbox, clock, 2) == ["a.jpg"]
-    assert inbox.notices() == []
+    assert inbox.notices(0) == []
 
 
 def test_more_hints_than_memory_allows_become_a_scan(
@@ -473,11 +473,11 @@ def test_a_watched_folder_whose_events_fail_to_come_twice_is_scanned_instead(
     inbox = make(folder_at(tmp_path / "in"))
     after(inbox, clock, 0)
     for name in ("a.jpg", "b.jpg"):
-        assert inbox.notices() == []
+        assert inbox.notices(0) == []
         write(tmp_path / "in" / name)
         after(inbox, clock, 60)
         assert after(inbox, clock, 2) == [name]
-    assert [n.what for n in inbox.notices()] == [
+    assert [n.what for n in inbox.notices(0)] == [
         "scanned, because no events came for what was put there"
     ]
     write(tmp_path / "in/c.jpg")

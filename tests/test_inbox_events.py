@@ -180,7 +180,7 @@ def test_a_folder_beyond_the_limit_of_watches_is_scanned_instead(
     watched = listen()
     write(watched.path / "a.jpg")
     assert watched.arrivals("a.jpg") == {"a.jpg"}
-    (notice,) = watched.inbox.notices()
+    (notice,) = watched.inbox.notices(0)
     assert "fs.inotify.max_user_watches" in notice.what
 
 

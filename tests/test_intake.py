@@ -233,7 +233,7 @@ def test_hints_without_their_photograph_wait_and_are_told_of(desk: Desk) -> None
         "colorize/grey-1.hints.png": "waits for the photograph it belongs to, of the same name"
     }
     assert len(desk.drop("colorize/grey-1.tif")) == 1
-    assert desk.intake.unpaired() == ()
+    assert desk.intake.waiting(0, at_once=True) == ()
 
 
 def test_where_a_recipe_reads_no_masks_one_is_a_photograph(desk: Desk) -> None:
@@ -305,7 +305,7 @@ def test_halves_are_claimed_together_in_order(
 )
 def test_what_is_not_alike_is_no_pair(desk: Desk, names: tuple[str, str]) -> None:
     assert desk.drop(*[f"interpolate/{name}" for name in names]) == ()
-    assert len(desk.intake.unpaired()) == 2
+    assert len(desk.intake.waiting(0, at_once=True)) == 2
 
 
 def test_of_several_other_halves_the_one_most_alike_is_taken(desk: Desk) -> None:
@@ -315,7 +315,7 @@ def test_of_several_other_halves_the_one_most_alike_is_taken(desk: Desk) -> None
         ["interpolate/X-a.png", "interpolate/X-b.png"],
         ["interpolate/x-a.png", "interpolate/x-b.png"],
     ]
-    assert [path.name for path in desk.intake.unpaired()] == ["x-b.jpg"]
+    assert [n.path.name for n in desk.intake.waiting(0, at_once=True)] == ["x-b.jpg"]
 
 
 def test_halves_in_different_folders_are_no_pair(desk: Desk) -> None:
@@ -405,7 +405,7 @@ def test_a_half_that_vanished_is_no_longer_waited_with(desk: Desk) -> None:
     (desk.root / "interpolate/x-a.png").unlink()
     decision = desk.arrive()
     assert decision == Decision((), (desk.root / "interpolate/x-a.png",))
-    assert desk.intake.unpaired() == ()
+    assert desk.intake.waiting(0, at_once=True) == ()
     assert desk.drop("interpolate/x-b.png") == ()
 
 

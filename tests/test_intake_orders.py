@@ -64,11 +64,11 @@ def test_every_file_is_claimed_once_or_waits(batches: tuple[list[str], list[int]
                 arrival.path.unlink(missing_ok=True)
         again = intake.consider((), 0.0)  # a photograph may have waited for what is claimed now
         claimed += [arrival for claim in again.claims for arrival in files_of(claim)]
-        waiting = [path.relative_to(root).as_posix() for path in intake.unpaired()]
+        waiting = [n.path.relative_to(root).as_posix() for n in intake.waiting(0, at_once=True)]
         fate = Counter([a.relative.as_posix() for a in claimed] + waiting)
         assert fate == Counter(order)
         assert sorted(str(notice.path) for notice in intake.waiting(0.0)) == sorted(
-            str(path) for path in intake.unpaired()
+            str(n.path) for n in intake.waiting(0, at_once=True)
         )
         assert all(notice.what for notice in intake.waiting(0.0))
         for below in ("both", "both/s", "both/t"):

@@ -100,14 +100,15 @@ def test_one_crash_of_the_daemon_makes_nothing_run_alone_but_two_do(
 
 def test_a_published_job_stands_under_its_id(ledger: Ledger, tmp_path: Path) -> None:
     (entry,) = leased(ledger, tmp_path, "a.jpg")
-    assert ledger.standing(entry.id) is None
+    assert ledger.standing(entry.id, tmp_path) is None
     assert ledger.working_on(entry.id)
     ledger.intend_publication([(entry.row, "{}")])
     assert ledger.publishing(entry.fence)
     result = tmp_path / os.fsdecode(b"\xe9.png")
     ledger.publish([(entry.row, entry.id, result)])
     ledger.end([(entry.row, None)], "done", NOW)
-    assert ledger.standing(entry.id) == result
+    assert ledger.standing(entry.id, tmp_path) == result
+    assert ledger.standing(entry.id, tmp_path / "another outbox") is None
     assert not ledger.working_on(entry.id)
     assert ledger.open_jobs() == 0
 

@@ -146,3 +146,16 @@ def test_a_reject_keeps_the_original_and_says_why(tmp_path: Path) -> None:
     assert target.read_text() == "broken"
     error = json.loads((target.parent / "scan.jpg.error.json").read_text())
     assert error == {"why": "it ends early"}
+
+
+def test_a_rejection_repeated_after_a_crash_gives_no_other_photograph_its_reason(
+    tmp_path: Path,
+) -> None:
+    target, access = tmp_path / "failed" / "a.jpg", Access()
+    for number, content in enumerate((b"first", b"second")):
+        source = tmp_path / f"{number}.jpg"
+        source.write_bytes(content)
+        kept = outbox.reject(source, target, f"{number}", {"why": content.decode()}, access)
+    assert outbox.reject(source, target, "1", {"why": "second"}, access) == kept
+    for path, why in ((target, "first"), (kept, "second")):
+        assert json.loads(path.with_name(f"{path.name}.error.json").read_text())["why"] == why

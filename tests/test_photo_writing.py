@@ -468,3 +468,15 @@ def test_verifying_refuses_what_does_not_decode_to_its_size(tmp_path: Path) -> N
     path.write_bytes(damaged)
     with pytest.raises(CannotWriteError):
         verify_file(path, 60, 40)
+
+
+def test_an_animation_keeps_the_opacity_of_its_frames(tmp_path: Path) -> None:
+    alphas = [np.full((8, 8), level, np.uint8) for level in (40, 200)]
+    pixels = np.full((8, 8, 3), 90, np.uint8)
+    path = tmp_path / "film.webp"
+    frames = [Picture(pixels, False, Metadata("PNG", "RGBA"), alpha=alpha) for alpha in alphas]
+    write_animation(frames, path, frame_ms=50)
+    with Image.open(path) as film:
+        for number, alpha in enumerate(alphas):
+            film.seek(number)
+            assert np.asarray(film.convert("RGBA"))[..., 3].tolist() == alpha.tolist()

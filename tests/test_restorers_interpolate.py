@@ -1,10 +1,11 @@
 """Interpolate: the round trip, the ends and what lies between."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from answering import answer, gaussian, picture, psnr, random_pixels, real
+from answering import PRIOR_SPACE, answer, gaussian, picture, psnr, random_pixels, real
 from skimage import data
 
 from daemon.call import Call
@@ -21,8 +22,8 @@ from daemon.steps import Interpolate
 def test_a_photograph_encoded_and_decoded_is_itself_at_35_db(
     start: float, photograph: np.ndarray
 ) -> None:
-    latent = answer(encode(to_tensor(photograph), start, STEPS, "prior"), real)
-    back = to_pixels(answer(decode(latent, start, STEPS, "prior"), real), "uint8")
+    latent = answer(encode(to_tensor(photograph), start, STEPS, PRIOR_SPACE), real)
+    back = to_pixels(answer(decode(latent, start, STEPS, PRIOR_SPACE), real), "uint8")
     assert psnr(back, photograph) > 38
     noise = (latent - math.cos(start) * to_tensor(photograph)) / math.sin(start)
     assert float(noise.std()) == pytest.approx(1, abs=0.2)
@@ -90,6 +91,23 @@ def test_a_second_photograph_of_another_size_is_fitted_and_said_so() -> None:
         "the second photograph was fitted from 80x50 to 20x30: "
         "enlarged or reduced to fill, then cut",
     )
+
+
+def test_opacity_goes_straight_from_one_to_the_other() -> None:
+    clear = replace(picture(random_pixels(8, 8)), alpha=np.full((8, 8), 55, np.uint8))
+    opaque = picture(random_pixels(8, 8))
+    frames = answer(interpolate((clear, opaque), Interpolate(frames=3, steps=2), Noise(0)), real)
+    found = [frame.alpha for frame in frames.pictures]
+    assert [None if a is None else (int(a.min()), int(a.max())) for a in found] == [
+        (55, 55), (155, 155), (255, 255),
+    ]  # fmt: skip
+
+
+def test_sixteen_bits_are_morphed_as_eight_and_that_is_said() -> None:
+    deep = picture(random_pixels(8, 8).astype(np.uint16) * 257)
+    frames = answer(interpolate((deep, deep), Interpolate(frames=2), Noise(0)), real)
+    assert frames.pictures[0].pixels.dtype == np.uint8
+    assert frames.notes == ("16 bits morphed as 8",)
 
 
 def test_fitting_fills_the_size_from_the_middle() -> None:

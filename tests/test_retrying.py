@@ -108,3 +108,13 @@ def test_status_counts_as_failed_what_lies_in_failed_now(
     assert status() == (1, ["it ends early"])
     retry(root)
     assert status() == (0, [])
+
+
+def test_a_request_that_cannot_be_read_is_set_aside_and_holds_nothing_up(tmp_path: Path) -> None:
+    station = make_station(tmp_path)
+    folder = station.state / "retry"
+    folder.mkdir()
+    (folder / "a.json").write_text("no JSON")
+    (folder / "b.json").write_text('["/x/y.png"]')
+    assert take_requests(station) == [Path("/x/y.png")]
+    assert [path.name for path in folder.iterdir()] == ["a.refused"]

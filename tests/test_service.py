@@ -250,14 +250,14 @@ def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(root: P
     service = Service(station, settings, executor="fake")
 
     def rewrite_and_finish() -> None:
-        wait_for(lambda: any(station.work.rglob("*held.png")) and bool(service._in_flight))
-        executor = service._executor
+        wait_for(lambda: any(station.work.rglob("*held.png")) and len(service._workforce) > 0)
+        executor = service._workforce._executor
         path = next(station.work.rglob("*held.png"))
         Image.new("RGB", (20, 20), "blue").save(path)
-        order = executor.orders.pop()  # type: ignore[union-attr]
+        order = executor.errands.pop()  # type: ignore[union-attr]
         executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
-        wait_for(lambda: bool(executor.orders))  # type: ignore[union-attr]
-        order = executor.orders.pop()  # type: ignore[union-attr]
+        wait_for(lambda: bool(executor.errands))  # type: ignore[union-attr]
+        order = executor.errands.pop()  # type: ignore[union-attr]
         executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
 
     thread = threading.Thread(target=rewrite_and_finish)
@@ -274,7 +274,7 @@ def test_sighup_reads_the_recipes_anew_and_a_bad_one_keeps_the_old_set(root: Pat
     own = root / "recipes" / "mine.toml"
 
     def act() -> None:
-        wait_for(lambda: service._executor is not None)
+        wait_for(lambda: service._workforce._executor is not None)
         own.write_text('[[steps]]\nkind = "denoise"\n')
         os.kill(os.getpid(), signal.SIGHUP)
         wait_for(lambda: "mine" in {r.name for r in service._recipes})
@@ -309,6 +309,130 @@ def test_a_full_disk_pauses_the_intake_and_loses_nothing(
     assert left < 0
     assert sorted(results(root).values()) == sorted(o[::-1] for o in originals)
     no_leftovers(root)
+
+
+@pytest.mark.parametrize("what", ["work", "staged"])
+def test_a_disk_without_room_for_a_folder_holds_nothing_up_for_good(
+    root: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """The claim's folder or the lease's: what was begun is taken up again in the same run."""
+    originals = [drop(root, f"denoise/{n}.png", size=8 + n) for n in range(3)]
+    real, failures = Path.mkdir, 2
+
+    def mkdir(path: Path, *args: object, **kwargs: object) -> None:
+        nonlocal failures
+        if path.parent.name == what and failures:
+            failures -= 1
+            raise OSError(errno.ENOSPC, "no space left on device", str(path))
+        real(path, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert once(root).done == 3
+    assert failures == 0
+    assert sorted(results(root).values()) == sorted(o[::-1] for o in originals)
+    no_leftovers(root)
+
+
+def test_once_ends_with_what_holds_it_up_when_the_disk_stays_full(root: Path) -> None:
+    drop(root, "denoise/a.png")
+    set_up(root, min_free_mb=1e12)
+    assert "disk is full" in once(root).held_up
+    assert set(everything_below(root / "inbox")) == {"denoise/a.png"}
+
+
+def test_the_same_photograph_in_two_watched_folders_gets_two_results(
+    root: Path, tmp_path: Path
+) -> None:
+    lines = (root / "restored.toml").read_text()
+    for person in ("anna", "ben"):
+        folder = tmp_path / person / "scans"
+        folder.mkdir(parents=True)
+        Image.new("RGB", (8, 8), "red").save(folder / "x.png")
+        lines += f"\n[[watch]]\npath = '{folder}'\nrecipe = 'denoise'\noutbox = '{folder}-out'"
+    (root / "restored.toml").write_text(lines)
+    assert once(root).done == 2
+    for person in ("anna", "ben"):
+        assert set(everything_below(tmp_path / person / "scans-out")) == {"x.png", "x.png.json"}
+    archived = [name.split("/")[0] for name in everything_below(root / "archive")]
+    assert len(set(archived)) == 2
+
+
+def test_what_the_system_does_not_let_go_waits_with_its_reason(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = drop(root, "denoise/holiday/mine.png")
+    drop(root, "denoise/other.png", size=9)
+    real = Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        if path.parent.name == "holiday":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    tally = once(root)
+    assert (tally.done, [notice.path.name for notice in tally.waiting]) == (1, ["mine.png"])
+    assert "holiday: Permission denied" in tally.waiting[0].what
+    assert everything_below(root / "inbox") == {"denoise/holiday/mine.png": original}
+    assert list((root / ".restored" / "work").iterdir()) == []
+
+
+def test_an_original_that_cannot_be_archived_stops_nobody_and_is_tried_again(root: Path) -> None:
+    original = drop(root, "denoise/a.png")
+    (root / "archive" / "denoise").write_text("in the way")
+    set_up(root, retry_s=0.2)
+    station, settings = opened(root)
+    service = Service(station, settings, executor="fake")
+
+    def act() -> None:
+        wait_for((root / "outbox/denoise/a.png.json").exists)
+        drop(root, "restyle/b.png", size=9)
+        wait_for((root / "archive/restyle/b.png").exists)
+        (root / "archive" / "denoise").unlink()
+        wait_for((root / "archive/denoise/a.png").exists)
+        service._stop()
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    assert service.run().done == 2
+    thread.join()
+    assert everything_below(root / "archive")["denoise/a.png"] == original
+    no_leftovers(root)
+
+
+def test_an_outbox_that_somebody_removes_is_made_again(root: Path) -> None:
+    station, settings = opened(root)
+    service = Service(station, settings, executor="fake")
+
+    def act() -> None:
+        wait_for(lambda: service._open_for_work and (root / ".restored/lock").exists())
+        (root / "outbox").rmdir()
+        drop(root, "denoise/a.png")
+        wait_for(lambda: (root / "outbox/denoise/a.png.json").exists())
+        service._stop()
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    assert service.run().done == 1
+    thread.join()
+
+
+def test_a_truncated_photograph_dated_in_the_future_fails_in_the_end(root: Path) -> None:
+    set_up(root, arriving_s=0.5, retry_s=0.1)
+    drop(root, "denoise/broken.png")
+    os.utime(root / "inbox/denoise/broken.png", (4e9, 4e9))
+    assert once(root).failed == 1
+
+
+def test_once_says_what_waits_however_short(root: Path) -> None:
+    drop(root, "interpolate/pair-a.png")
+    (root / "inbox/denoise/empty.png").touch()
+    drop(root, "denoize/slip.png")
+    tally = once(root)
+    waiting = {notice.path.name: notice.what for notice in tally.waiting}
+    assert set(waiting) == {"pair-a.png", "empty.png", "slip.png"}
+    assert "unpaired" in waiting["pair-a.png"]
+    assert "did you mean denoise?" in waiting["slip.png"]
 
 
 _CUT = ("link", "unlink", "rename", "mkdir", "fsync", "chmod")

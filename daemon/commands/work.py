@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from daemon.commands.context import SOME_FAILED, out, station_of
+from daemon.errors import BusyError
 from daemon.files import shown
 from daemon.settings import load_settings
 from daemon.stationing import make_station, opened, recipe_for
@@ -57,7 +58,7 @@ def run(context: typer.Context) -> None:
     from daemon.supervision import supervision_of
 
     station, settings = opened(station_of(context).root)
-    supervision = supervision_of(os.environ, settings.stall_s)
+    supervision = supervision_of(os.environ, settings.stall_s, settings.alive_file)
     with watched() as progress:
         Service(station, settings, progress=progress, supervision=supervision).run()
 
@@ -69,13 +70,17 @@ def once(context: typer.Context) -> int:
     """
     from daemon.progress import watched
     from daemon.service import Service
+    from daemon.supervision import supervision_of
 
     station, settings = opened(station_of(context).root)
+    supervision = supervision_of(os.environ, settings.stall_s, settings.alive_file)
     with watched() as progress:
-        tally = Service(station, settings, progress=progress).once()
+        tally = Service(station, settings, progress=progress, supervision=supervision).once()
     for notice in tally.waiting:
         out.print(f"waits: {shown(notice.path)}: {notice.what}", markup=False)
     out.print(f"{tally.done} restored, {tally.failed} failed, {len(tally.waiting)} waiting")
+    if tally.held_up:
+        raise BusyError(f"no more was started: {tally.held_up}")
     return SOME_FAILED if tally.failed else 0
 
 

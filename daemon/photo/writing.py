@@ -79,6 +79,8 @@ def write_picture(picture: Picture, path: Path, *, format: str, quality: int) ->
 def write_animation(pictures: Sequence[Picture], path: Path, *, frame_ms: int) -> None:
     """Write pictures of one size as the frames of an endless animated WebP, synced to disk.
 
+    Transparent ones stay so.
+
     Args:
         pictures: At least one, all of one size.
         path: Where; an existing file is replaced.
@@ -90,9 +92,16 @@ def write_animation(pictures: Sequence[Picture], path: Path, *, frame_ms: int) -
     """
     height, width = pictures[0].pixels.shape[:2]
     _check_side(path, "webp", width, height)
-    first, *others = (Image.fromarray(to_eight_bits(picture.pixels)) for picture in pictures)
+    first, *others = map(_frame, pictures)
     options = {"save_all": True, "append_images": others, "duration": frame_ms, "loop": 0}
     _save(first, path, "webp", {**options, "quality": 90, "method": 4})
+
+
+def _frame(picture: Picture) -> Image.Image:
+    image = Image.fromarray(to_eight_bits(picture.pixels))
+    if picture.alpha is not None:
+        image.putalpha(Image.fromarray(to_eight_bits(picture.alpha)))
+    return image
 
 
 def _check_side(path: Path, format: str, width: int, height: int) -> None:
