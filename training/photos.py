@@ -101,6 +101,16 @@ def whole_picture(pyramid: Pyramid, height: int, width: int, rng: Generator) -> 
     return pixels[:, ::-1] if rng.random() < 0.5 else pixels
 
 
+def to_grey_pixels(pixels: Pixels) -> Pixels:
+    """Pillow's luminance, three times."""
+    return np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"))
+
+
+def is_grey(pixels: Pixels) -> bool:
+    """Whether the three channels are one."""
+    return bool((pixels == pixels[..., :1]).all())
+
+
 def to_tensor(pixels: Pixels) -> Tensor:
     """Pixels (H, W, 3), 0 to 255 -> (3, H, W), float32, in [-1, 1]."""
     return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 127.5 - 1
