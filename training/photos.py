@@ -64,6 +64,11 @@ def load_pyramids(paths: Sequence[Path], threads: int = 2) -> list[Pyramid]:
     return [pyramid for pyramid in pyramids if pyramid.levels]
 
 
+def with_room(pyramids: Sequence[Pyramid], side_px: int) -> list[Pyramid]:
+    """Those that hold a square crop of this side."""
+    return [one for one in pyramids if min(one.levels[0].shape[:2]) >= side_px]
+
+
 def random_crop(pyramid: Pyramid, side_px: int, rng: Generator) -> Pixels:
     """A square crop, (side, side, 3), of a random level, mirrored half of the time.
 

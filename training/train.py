@@ -31,7 +31,7 @@ from training.checkpoint import (
 from training.growth import grow
 from training.objective import LogVariance, colour_rarity, predict_error
 from training.optimiser import make_optimisers, rate_share, set_rate
-from training.photos import Pixels, Pyramid, load_pyramids, photo_paths
+from training.photos import Pixels, Pyramid, load_pyramids, photo_paths, with_room
 from training.plot import draw_curves
 from training.tasks import CROP_PX, KINDS, Batch, colour_batch, crop_batch
 from training.validation import measure_all
@@ -236,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run.load()
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
-    pyramids = load_pyramids(photo_paths(asked.photos, validation=False))
+    pyramids = with_room(load_pyramids(photo_paths(asked.photos, validation=False)), asked.crop_px)
     pictures = held_out_pictures(asked.photos)
     print(
         f"{len(pyramids)} photographs, {len(pictures)} held out, step {run.progress.step}",

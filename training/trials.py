@@ -17,7 +17,7 @@ import torch
 
 from daemon.models.network import PhotoPrior
 from training.growth import grow
-from training.photos import load_pyramids, photo_paths
+from training.photos import load_pyramids, photo_paths, with_room
 from training.train import Plan, Run, held_out_pictures, read_weights, train
 
 _COLUMNS = ("noise15", "noise25", "noise50", "x2", "x4", "jpeg20", "colour", "colourfulness")
@@ -76,11 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := set(asked.arms) - set(ARMS):
         parser.error(f"no arm {', '.join(sorted(unknown))}; there are {', '.join(ARMS)}")
     torch.set_num_threads(1)
-    pyramids = [
-        pyramid
-        for pyramid in load_pyramids(photo_paths(asked.photos, validation=False))
-        if min(pyramid.levels[0].shape[:2]) >= _LARGEST_CROP_PX
-    ]
+    pyramids = with_room(
+        load_pyramids(photo_paths(asked.photos, validation=False)), _LARGEST_CROP_PX
+    )
     pictures = held_out_pictures(asked.photos)
     print(f"| arm | M parameters | steps | {' | '.join(_COLUMNS)} |")
     print("|---|" + "---|" * (2 + len(_COLUMNS)), flush=True)

@@ -4,8 +4,9 @@ Comes in: one picture. Goes out: the same picture without its noise, same size a
 stays grey.
 
 Source: blind repair is a conditional regression and sampler. Gaussian noise is the diffusion
-process itself: y = x0 + sigma n is x_t at t* = atan(sigma), scaled by cos(t*). `realism` mixes mean
-and sample, which is the optimal trade of distortion for perception (arXiv:2107.02555).
+process itself: y = x0 + sigma n is x_t at t* = atan(sigma), scaled by cos(t*); what the
+file clipped of the noise is undone at the end. `realism` mixes mean and sample, which is the
+optimal trade of distortion for perception (arXiv:2107.02555).
 """
 
 import math
@@ -18,6 +19,7 @@ from skimage.restoration import estimate_sigma
 from torch import Tensor
 
 from daemon.call import Asking, Task
+from daemon.diffusion.clipping import unclip
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_grey, to_tensor
 from daemon.diffusion.reverse import Draw, sample
@@ -100,11 +102,11 @@ def _gaussian(
     """Down from the photograph's own place in the diffusion process."""
     y = to_tensor(window.of(picture.pixels))
     draw = _draws(picture, window, noise)
-    level = sigma / _LEVELS
+    seen, level = y, sigma / _LEVELS
     if picture.grey:
-        y, level = _with_coloured_noise(y, level, draw(_CHROMA_DRAW))
+        seen, level = _with_coloured_noise(y, level, draw(_CHROMA_DRAW))
     start = angle_of(level)
-    x_t = math.cos(start) * y
+    x_t = math.cos(start) * seen
 
     def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
         return denoise_tiles(params.model, x_t, t)
@@ -114,7 +116,7 @@ def _gaussian(
         angles = timesteps(start, params.steps or STEPS)
         sampled = yield from sample(x_t, angles, predict, draw)
         mean = mean.lerp(sampled, params.realism)
-    return to_grey(mean) if picture.grey else mean
+    return unclip(to_grey(mean) if picture.grey else mean, y, sigma / _LEVELS)
 
 
 def _blind(picture: Picture, window: Window, params: Denoise, noise: Noise) -> Asking[Tensor]:
