@@ -29,7 +29,7 @@ from training.damage import jpeg, reduce
 from training.train import held_out_pictures
 from training.validation import colourfulness, psnr, thumbnail
 
-_SIDE_PX = 192
+_SIDE_PX = 160
 _BLOCK_PX = 8
 _SEEDS = (0, 1, 2)
 _GREY = 10.0
@@ -100,6 +100,19 @@ def starts(pictures: Sequence[Pixels]) -> Iterator[str]:
         yield f"| {damage.name} | {' | '.join(cells)} |"
 
 
+def excesses(pictures: Sequence[Pixels]) -> Iterator[str]:
+    """Full samples of enlargements by how much stronger than its own a step's fresh noise is."""
+    factors = (1.0, 1.01, 1.02, 1.03)
+    yield f"| sample of | {' | '.join(f'excess {factor:g}' for factor in factors)} |"
+    yield "|---" * (1 + len(factors)) + "|"
+    for damage in DAMAGES[-2:]:
+        cells = []
+        for factor in factors:
+            with patch.object(super_resolve, "EXCESS", factor):
+                cells.append(_cell(damage, pictures, 1.0, None))
+        yield f"| {damage.name} | {' | '.join(cells)} |"
+
+
 def colours(pictures: Sequence[Pixels]) -> Iterator[str]:
     """Colourfulness against the truth's, and how far several seeds lie apart."""
     yield "| start, steps, realism | PSNR, dB | colourfulness, % | seeds apart, levels |"
@@ -135,19 +148,20 @@ def middles(pictures: Sequence[Pixels]) -> Iterator[str]:
 
 def strokes(pictures: Sequence[Pixels]) -> Iterator[str]:
     """Blocks of 8 px restyled: gradients inside the blocks and across their borders."""
-    yield "| strength, eta, steps | inside, % of the truth's | across, % | dB from the truth |"
+    yield "| strength, eta, excess | inside, % of the truth's | across, % | dB from the truth |"
     yield "|---|---|---|---|"
     blocks = [_blocks(one) for one in pictures]
     yield _stroke_row("the blocks", pictures, blocks)
     for strength in (0.3, 0.4, 0.5, 0.6):
-        for eta in (0.0, 0.5, 1.0):
-            with patch.object(restyle, "ETA", eta):
+        for eta, excess in ((0.5, 1.0), (1.0, 1.0), (1.0, 1.02), (1.0, 1.04)):
+            with patch.object(restyle, "ETA", eta), patch.object(restyle, "EXCESS", excess):
                 results = [restore(Restyle(strength=strength), one)[0] for one in blocks]
-            yield _stroke_row(f"{strength:g}, {eta:g}, {restyle.STEPS}", pictures, results)
+            yield _stroke_row(f"{strength:g}, {eta:g}, {excess:g}", pictures, results)
 
 
 PARTS = {
-    function.__name__: function for function in (dial, steps, starts, colours, middles, strokes)
+    function.__name__: function
+    for function in (dial, steps, starts, excesses, colours, middles, strokes)
 }
 
 
@@ -168,7 +182,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     torch.set_num_threads(asked.threads)
-    pictures = [_middle(one) for one in held_out_pictures(asked.photos, asked.count)]
+    pictures = [
+        _middle(one) for one in held_out_pictures(asked.photos) if min(one.shape[:2]) >= _SIDE_PX
+    ][: asked.count]
     for name in asked.parts:
         began = time.monotonic()
         print(f"\n## {name}\n", flush=True)
@@ -249,10 +265,9 @@ def _larger(scale: int, realism: float, count: int | None) -> SuperResolve:
 
 
 def _middle(pixels: Pixels) -> Pixels:
-    """A square from the middle, of a side that blocks and every scale divide."""
-    side = min(_SIDE_PX, *pixels.shape[:2]) // 16 * 16
-    top, left = ((length - side) // 2 for length in pixels.shape[:2])
-    return np.ascontiguousarray(pixels[top : top + side, left : left + side])
+    """A square from the middle; blocks and every scale divide its side."""
+    top, left = ((length - _SIDE_PX) // 2 for length in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[top : top + _SIDE_PX, left : left + _SIDE_PX])
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ _CROPS_PER_KIND = 8
 """At `CROP_PX`; larger crops are fewer, so that a step sees as many pixels."""
 _SCALES = (2.0, 3.0, 4.0)
 _SCALE_ODDS = (0.55, 0.1, 0.35)
+_REGRESSED = 0.7
+"""Of the conditional draws: most recipes ask for the mean, and only those who sample for more."""
 _GREY_SHARE = 0.15
 """Of the crops: people restore black-and-white photographs too."""
 _SMALL_THUMBNAILS = ((64, 96), (64, 64), (96, 64), (96, 144), (144, 96))
@@ -160,9 +162,9 @@ def make_batch(pixels: Sequence[Pixels], kinds: Sequence[int], rng: Generator) -
 
 
 def draw_time(kind: int, rng: Generator) -> float:
-    """An angle: sigma = tan(t) is log-normal; half of the conditional draws are at pi/2."""
+    """An angle: sigma = tan(t) is log-normal; most conditional draws are at pi/2."""
     if KINDS[kind] == "unconditional":
-        return math.atan(math.exp(rng.normal(-1.2, 1.3)))
-    if rng.random() < 0.5:
+        return math.atan(math.exp(rng.normal(-1.4, 1.1)))
+    if rng.random() < _REGRESSED:
         return math.pi / 2
     return math.atan(math.exp(rng.normal(0, 1.2)))

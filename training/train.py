@@ -72,7 +72,7 @@ class Plan:
     muon: bool = True
     weighting: bool = True
     checkpoint_s: float = 600.0
-    validate_s: float = 300.0
+    validate_s: float = 1200.0
     log_steps: int = 50
 
 

@@ -33,8 +33,11 @@ from daemon.steps import Restyle
 STEPS = 16
 """Evaluations of a sampling run unless the recipe says otherwise."""
 
-ETA = 0.5
+ETA = 1.0
 """Share of fresh noise."""
+
+EXCESS = 1.02
+"""Times that fresh noise is stronger than a step's own: see docs/quality.md, restyle's texture."""
 
 
 def restyle(pictures: tuple[Picture, ...], params: Restyle, noise: Noise) -> Asking[Restoration]:
@@ -118,7 +121,7 @@ def _window(
 
     angles = timesteps(strength * math.pi / 2, params.steps or STEPS)
     x_t = add_noise(original, angles[0], draw(0))
-    result = yield from sample(x_t, angles, predict, draw, ETA)
+    result = yield from sample(x_t, angles, predict, draw, ETA, EXCESS)
     return result
 
 

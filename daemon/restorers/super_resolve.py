@@ -33,8 +33,11 @@ from daemon.steps import SuperResolve
 STEPS = 10
 """Evaluations of a sampling run unless the recipe says otherwise."""
 
-START = 0.6
+START = 1.0
 """Angle that the mean is taken back up to before sampling."""
+
+EXCESS = 1.02
+"""Times that fresh noise is stronger than a step's own."""
 
 _CONTEXT_PX = 16
 _CLIP_ROUNDS = 4
@@ -116,7 +119,11 @@ def _window(picture: Picture, window: Window, params: SuperResolve, noise: Noise
         angles = timesteps(START, params.steps or STEPS)
         x_t = add_noise(x0, START, window.draw(noise, 0, height, width))
         sampled = yield from sample(
-            x_t, angles, predict, lambda draw: window.draw(noise, draw, height, width)
+            x_t,
+            angles,
+            predict,
+            lambda draw: window.draw(noise, draw, height, width),
+            excess=EXCESS,
         )
         x0 = x0.lerp(sampled, params.realism)
     return _within_range(x0, bind)
