@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from daemon.errors import ConfigError
+from daemon.schedule import Schedule
 from daemon.steps import Step
 from daemon.validation import explain
 
@@ -67,6 +68,7 @@ class Recipe(BaseModel):
     match: Match = Match()
     steps: tuple[Step, ...] = Field(min_length=1, max_length=16)
     output: Output = Output()
+    schedule: Schedule = Schedule()
 
     @model_validator(mode="after")
     def _chain_makes_sense(self) -> "Recipe":
@@ -96,7 +98,7 @@ class Recipe(BaseModel):
 
     @property
     def digest(self) -> str:
-        """Identifies what the recipe does to pixels: comments, `about` and `match` do not count."""
+        """Identifies what it does to pixels; `about`, `match` and `schedule` do not count."""
         meaning = self.model_dump(mode="json", include={"name", "steps", "output"})
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
