@@ -69,13 +69,15 @@ def held_back(ledger: LedgerView, recipes: Sequence[Recipe], now: float) -> tupl
     found = []
     for name, schedule in _queued(ledger, recipes):
         released = schedule.last_firing(now)
-        early, late = ledger.queued_by(name, released)
-        if early and not schedule.is_open(now):
-            found.append(HeldBack(name, early, schedule.next_opening(now), schedule.zone))
-        if late:
+        waits = []
+        if not schedule.is_open(now):
+            early = ledger.queued_between(name, -math.inf, released)
+            waits.append((early, schedule.next_opening(now)))
+        if math.isfinite(released):
+            late = ledger.queued_between(name, released, math.inf)
             fires = schedule.next_firing(now)
-            until = fires if math.isinf(fires) else schedule.next_opening(fires)
-            found.append(HeldBack(name, late, until, schedule.zone))
+            waits.append((late, schedule.next_opening(fires) if math.isfinite(fires) else fires))
+        found += [HeldBack(name, jobs, at, schedule.zone) for jobs, at in waits if jobs]
     return tuple(found)
 
 

@@ -594,6 +594,7 @@ def test_what_is_in_flight_when_its_window_ends_is_finished(
         wait_for(lambda: bool(service._in_flight))
         hours(monkeypatch, open_now=False)
         drop(root, "nightly/late.png", colour="blue")
+        wait_for(lambda: not (root / "inbox/nightly/late.png").exists())
         (order,) = service._in_flight.values()
         service._mailbox.put(restored(order))
 

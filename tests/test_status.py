@@ -7,7 +7,8 @@ from test_ledger import claimed
 
 from daemon.cli import exit_code
 from daemon.ledger import Ledger
-from daemon.station import Notice, Station
+from daemon.station import Notice
+from daemon.stationing import opened
 from daemon.status import read_status
 
 
@@ -70,7 +71,7 @@ def test_the_time_left_leaves_out_what_waits_for_its_schedule(scheduled: Path) -
     ledger.queue([(done.row, claim, "")], time.time())
     ledger.end([(done.row, None)], "done", time.time() - 60)
     ledger.close()
-    assert read_status(Station(scheduled))["left_s"] == 0
+    assert read_status(opened(scheduled)[0])["left_s"] == 0
 
 
 def test_a_wrong_recipe_leaves_the_rest_of_the_status(
