@@ -97,7 +97,7 @@ def _restored(given: Pixels, step: Step) -> Pixels:
 @cache
 def _at_work() -> tuple[Craft, Model]:
     craft = real_craft()
-    return craft, craft.load_model("prior", pick_device("auto"))
+    return craft, craft.load_model("prior", pick_device("auto"), lambda: None, whole=False)
 
 
 def _opencv_nlm(given: Pixels, sigma: float) -> Pixels:

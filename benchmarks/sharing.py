@@ -106,7 +106,7 @@ def _by_loop_elsewhere(orders: Sequence[Order], threads: int | None) -> float:
 def _by_loop(orders: Sequence[Order], threads: int | None) -> float:
     torch.set_num_threads(threads or core_count())
     craft = real_craft()
-    model = craft.load_model("prior", pick_device("auto"))
+    model = craft.load_model("prior", pick_device("auto"), lambda: None, whole=False)
     limits = Compute().limits
     began = time.monotonic()
     for order in orders:

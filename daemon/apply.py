@@ -20,15 +20,18 @@ from daemon.job import (
     Failed,
     HandedBack,
     Order,
-    Outcome,
     Rejected,
     Report,
     Restored,
     WorkerDied,
 )
+from daemon.models import Library
 from daemon.recipe import Recipe
-from daemon.record import describe
+from daemon.record import describe, output
+from daemon.restorers import check_models
 from daemon.wishes import Task, Wish, check_targets, groups_of, shaped, task_of
+
+Ended = Restored | Rejected | Failed
 
 
 @dataclass(frozen=True)
@@ -69,14 +72,16 @@ def apply(
         What became of each, as soon as it is known.
 
     Raises:
+        ConfigError: A model is not there, or of no use to its step.
         UsageError: The inputs or the output make no sense together.
         CannotWriteError: A result is there already; nothing has been computed.
     """
+    check_models([recipe], Library(compute.models_dir))
     recipe, stem = shaped(recipe, inputs, wish)
     tasks: list[Task] = []
     for group in groups_of(recipe, inputs):
         try:
-            tasks.append(task_of(recipe, group, wish, stem, compute.limits))
+            tasks.append(task_of(recipe, group, wish, stem, compute))
         except (PhotoError, OSError) as error:
             yield Applied(group[0], None, str(error))
     folder = wish.to if stem is None else wish.to.parent
@@ -115,7 +120,7 @@ def _carry_out(
         runner.stop(0)
 
 
-def _outcomes(report: Report) -> list[tuple[int, Outcome]]:
+def _outcomes(report: Report) -> list[tuple[int, Ended]]:
     match report:
         case Restored() | Rejected() | Failed():
             return [(report.fence, report)]
@@ -128,7 +133,7 @@ def _outcomes(report: Report) -> list[tuple[int, Outcome]]:
     return []
 
 
-def _delivered(task: Task, outcome: Outcome, wish: Wish, scratch: Path) -> Applied:
+def _delivered(task: Task, outcome: Ended, wish: Wish, scratch: Path) -> Applied:
     first = task.inputs[0].path
     if not isinstance(outcome, Restored):
         trace = getattr(outcome, "trace", "")
@@ -144,18 +149,11 @@ def _delivered(task: Task, outcome: Outcome, wish: Wish, scratch: Path) -> Appli
             _put(file.path, target, force=wish.force)
         if wish.record:
             part = scratch / "record.json"
-            content = {
-                **describe(task.job, outcome, task.inputs, time.time()),
-                "outputs": [
-                    {
-                        "file": name,
-                        "sha256": file.digest,
-                        "width": file.width,
-                        "height": file.height,
-                    }
-                    for name, file in zip(names, outcome.files, strict=True)
-                ],
-            }
+            content = dict(describe(task.job, outcome, task.inputs, time.time()))
+            content["outputs"] = [
+                {"file": name} | output(file)
+                for name, file in zip(names, outcome.files, strict=True)
+            ]
             part.write_text(json.dumps(content, indent=2) + "\n")
             _put(part, task.target.with_name(f"{task.target.name}.json"), force=wish.force)
             part.unlink(missing_ok=True)

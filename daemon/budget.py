@@ -5,6 +5,7 @@ Comes in: courses. Goes out: whether the next may begin. Keeps no count of its o
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from daemon.course import Course
 
@@ -27,11 +28,11 @@ class Budget:
     memory_bytes: int
     pass_pixels: int
 
-    def allows(self, course: Course, flying: Collection[Course]) -> bool:
+    def allows(self, course: Course[Any], flying: Collection[Course[Any]]) -> bool:
         """Whether an order may begin beside those in flight; alone, any order may."""
         if not flying:
             return True
-        if course.order.alone or any(other.order.alone for other in flying):
+        if course.alone or any(other.alone for other in flying):
             return False
         if course.bytes + sum(other.bytes for other in flying) > self.memory_bytes:
             return False

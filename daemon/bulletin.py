@@ -5,12 +5,18 @@ for a terminal. Decides nothing.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+import structlog
 
 from daemon.entries import QueueCount
+from daemon.files import write_whole
+from daemon.job import ModelLoaded
 from daemon.ledger import Ledger
 from daemon.station import Notice, Station
 from daemon.supervision import Supervision
+
+_log = structlog.get_logger()
 
 EVERY_S = 1.0
 
@@ -55,6 +61,22 @@ class Bulletin:
         self._progress = progress
         self._told_at = 0.0
         self._told: list[tuple[object, str]] = []
+        self._loaded: tuple[str, ...] = ()
+        self._shown: tuple[str, ...] | None = None
+
+    def loaded(self, model: ModelLoaded) -> None:
+        """The worker has loaded a model; others may have gone for it."""
+        _log.info("model_loaded", **asdict(model))
+        staying = [other for other in self._loaded if other not in model.gone]
+        self._loaded = tuple(dict.fromkeys((*staying, model.reference)))
+
+    def died(self) -> None:
+        """The worker has ended, and with it what it had loaded."""
+        self._loaded = ()
+
+    def close(self) -> None:
+        """The daemon ends: nothing is loaded any more."""
+        self._station.loaded.unlink(missing_ok=True)
 
     def is_due(self, now: float) -> bool:
         """Whether it is time to tell again; `now` in UTC seconds since the epoch."""
@@ -77,6 +99,9 @@ class Bulletin:
         if told != self._told:
             self._ledger.set_notices(notices)
             self._told = told
+        if self._loaded != self._shown:
+            write_whole(self._station.loaded, {"models": self._loaded})
+            self._shown = self._loaded
         state = "paused: " if paused else "disk full: " if standing.full else ""
         self._supervision.status(
             f"{state}{standing.in_flight} in flight; since the start "

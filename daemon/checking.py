@@ -5,11 +5,14 @@ Comes in: a station and its settings. Goes out: one line for each problem. Chang
 
 import os
 
+from daemon.choosing import check_clip
 from daemon.errors import ConfigError, RestoredError
 from daemon.files import shown
-from daemon.models import check_reference, load_model
+from daemon.models import Library, Placement, load_model
 from daemon.mounts import is_network_path
+from daemon.premises import compute_of
 from daemon.recipe import Recipe
+from daemon.restorers import check_models
 from daemon.settings import Settings
 from daemon.station import Station
 from daemon.stationing import known_recipes
@@ -30,9 +33,33 @@ def problems(station: Station, settings: Settings) -> list[str]:
             for watch in settings.watch
             if watch.recipe not in names
         ]
+    try:
+        check_clip(recipes, settings.clip_model, Library(settings.models_dir))
+    except ConfigError as error:
+        found.append(str(error))
     found += _folder_problems(station, settings)
     found += _model_problems(recipes, settings)
     return found
+
+
+def model_lines(station: Station, settings: Settings) -> list[str]:
+    """What each model that recipes name takes of the device, one line each, the prior left out."""
+    from daemon.hardware import model_budget, pick_device
+    from daemon.models.placing import bytes_on_device
+
+    device = pick_device(settings.device)
+    compute = compute_of(settings)
+    budget = (compute.model_bytes or model_budget(device)) / 1e9
+    lines = []
+    for reference in sorted({m for recipe in known_recipes(station) for m in recipe.models}):
+        checkpoint = Library(settings.models_dir).checkpoint(reference)
+        if checkpoint.traits.family != "prior":
+            placement = Placement(checkpoint, device, compute.handling)
+            size = bytes_on_device(placement, whole=False) / 1e9
+            what = f"{reference}: {checkpoint.traits.what}, {size:.2f} GB on {device}"
+            alone = ", more than model_memory_mb allows: alone" if size > budget else ""
+            lines.append(f"{what} of {budget:.1f} GB for models{alone}")
+    return lines
 
 
 def _folder_problems(station: Station, settings: Settings) -> list[str]:
@@ -58,10 +85,16 @@ def _model_problems(recipes: tuple[Recipe, ...], settings: Settings) -> list[str
         device = pick_device(settings.device)
     except RestoredError as error:
         return [str(error)]
-    for reference in sorted({model for recipe in recipes for model in recipe.models}):
+    library = Library(settings.models_dir)
+    handling = compute_of(settings).handling
+    try:
+        check_models(recipes, library)
+    except ConfigError as error:
+        return str(error).splitlines()
+    named = {model for recipe in recipes for model in recipe.models}
+    for reference in sorted(named | ({settings.clip_model} if settings.clip_model else set())):
         try:
-            check_reference(reference)
-            load_model(reference, device)
+            load_model(Placement(library.checkpoint(reference), device, handling))
         except (RestoredError, OSError, ValueError, RuntimeError) as error:
             found.append(f"model {reference!r}: {error}")
     return found

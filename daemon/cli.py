@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from daemon import __version__
-from daemon.commands import queue, stations, work
+from daemon.commands import models, queue, stations, work
 from daemon.commands.context import out
 from daemon.errors import RestoredError
 from daemon.settings import STATION_VARIABLE
@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 for _command in _COMMANDS:
     app.command()(_command)
+app.add_typer(models.app)
 
 USAGE, BUG, INTERRUPTED, TERMINATED = 64, 70, 130, 143
 

@@ -16,7 +16,7 @@ from daemon.admission import named
 from daemon.entries import Entry
 from daemon.files import shown
 from daemon.finishing import Finishing, photo_of
-from daemon.job import Failed, Job, Outcome, Rejected, Restored
+from daemon.job import Errand, Failed, Glance, Job, Order, Outcome, Rejected, Restored, Seen
 from daemon.ledger import Ledger
 from daemon.outbox import Access, Publication
 from daemon.record import AGAIN, record_of
@@ -66,18 +66,18 @@ class Delivery:
             station, ledger, access, attempts=patience.attempts, retry_s=patience.retry_s
         )
 
-    def deliver(self, outcomes: Sequence[tuple[Job, Outcome]], now: float) -> Delivered:
+    def deliver(self, outcomes: Sequence[tuple[Errand, Outcome]], now: float) -> Delivered:
         """Carry out what a group of outcomes asks for; stale ones are dropped.
 
         Args:
-            outcomes: With the jobs they belong to.
+            outcomes: With the errands they belong to.
             now: UTC seconds since the epoch.
         """
         publications: list[tuple[int, str]] = []
         failures: list[tuple[int, str]] = []
         changed: list[Entry] = []
         no_space = False
-        for job, outcome in outcomes:
+        for errand, outcome in outcomes:
             entry = self._ledger.leased(outcome.fence)
             if entry is None:
                 self.discard_staging(outcome.fence)
@@ -89,22 +89,30 @@ class Delivery:
                 changed.append(entry)
                 self.discard_staging(outcome.fence)
                 continue
-            match outcome:
-                case Restored():
-                    publication = self._publication(entry, job, outcome, now)
+            match errand, outcome:
+                case Order(), Restored():
+                    publication = self._publication(entry, errand.job, outcome, now)
                     publications.append((entry.row, publication.dump()))
-                case Rejected():
+                case Glance(), Seen():
+                    self._remember(entry, errand, outcome)
+                case _, Rejected():
                     if self._still_arriving(entry, outcome, now):
                         self._ledger.give_back(entry.row, not_before=now + self._patience.retry_s)
                     else:
                         failures.append((entry.row, named(outcome.reason, entry.claim)))
-                case Failed():
+                case _, Failed():
                     no_space |= outcome.no_space
                     failures += self._retry(entry, outcome, now)
         self._ledger.intend_publication(publications)
         self._ledger.fail(failures)
         ended = self.finish(now)
         return Delivered(ended.done, ended.failed, no_space or ended.no_space, tuple(changed))
+
+    def _remember(self, entry: Entry, glance: Glance, seen: Seen) -> None:
+        """Keep what was seen; the next lease of the photograph is for its recipe."""
+        answers = zip(glance.questions, seen.answers, strict=True)
+        self._ledger.remember(glance.photo.digest, answers, clip_digest=glance.clip_digest)
+        self._ledger.give_back(entry.row)
 
     def finish(self, now: float) -> Delivered:
         """Finish whatever the ledger says has been begun; after a crash, too."""

@@ -4,20 +4,21 @@ Comes in: groups of calls with one key. Goes out: answers, or the reason why the
 thread that answers is the only one that touches the device.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from daemon.call import Call, Key
+from daemon.call import Answer, Key, Question
+from daemon.craft import Craft
 from daemon.errors import DeviceError
 from daemon.faults import is_device_lost, is_out_of_memory
+from daemon.job import ModelLoaded
+from daemon.residency import Residency, Slot, slot_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from daemon.models import Model
+    from daemon.models import Model, Tick
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Pass:
         cap: How many would have fitted.
         began_s: When it began, on the monotonic clock.
         seconds: How long it took.
-        members: Fence, recipe and time t of each call.
+        members: Fence, recipe and time t of each call; 0 where it is no denoiser call.
     """
 
     key: Key
@@ -44,28 +45,54 @@ class Device:
 
     Args:
         name: "cpu", "mps" or "cuda:N".
-        load_model: Loads a model of this reference onto a device.
+        craft: Loads models and knows their sizes.
+        model_bytes: For models that stay loaded.
+        tick: Called between the steps of a long answer; may raise `CancelError`.
+        tell: Is told of every model that is loaded.
     """
 
-    def __init__(self, name: str, load_model: "Callable[[str, str], Model]") -> None:
+    def __init__(
+        self,
+        name: str,
+        craft: Craft,
+        model_bytes: int,
+        tick: "Tick",
+        tell: Callable[[ModelLoaded], None],
+    ) -> None:
         self.name = name
-        self._load_model = load_model
-        self._models: dict[str, Model] = {}
 
-    def load(self, reference: str) -> "Model":
-        """The model of that reference, loaded at its first use."""
-        if reference not in self._models:
-            self._models[reference] = self._load_model(reference, self.name)
-        return self._models[reference]
+        def load(slot: Slot) -> "Model":
+            return craft.load_model(slot.reference, name, tick, whole=slot.whole)
 
-    def predict(self, calls: Sequence[Call]) -> "list[Tensor] | Exception":
+        def size(slot: Slot) -> int:
+            return craft.model_bytes(slot.reference, name, slot.whole)
+
+        self.residency = Residency(model_bytes, load, size, self._free, tell)
+
+    def predict(
+        self, calls: Sequence[Question], busy: Collection[Slot] = ()
+    ) -> Sequence[Answer] | Exception:
         """Answers to calls that share a key, or what went wrong.
+
+        Args:
+            calls: What is asked.
+            busy: Models with work in flight, which stay; the others go if memory is short.
 
         Raises:
             DeviceError: The device is lost for this process.
         """
+        busy = {*busy, slot_of(calls[0].key)}
+        while True:
+            answers = self._attempt(calls, busy)
+            short = isinstance(answers, Exception) and is_out_of_memory(answers)
+            if not short or not self.residency.send_one_away(busy):
+                return answers
+
+    def _attempt(
+        self, calls: Sequence[Question], busy: Collection[Slot]
+    ) -> Sequence[Answer] | Exception:
         try:
-            answers = self.load(calls[0].model).predict(calls)
+            answers = self.residency.get(slot_of(calls[0].key), busy).predict(calls)
             if len(answers) != len(calls):
                 raise RuntimeError(f"{len(answers)} answers to {len(calls)} calls")
             return answers
@@ -76,12 +103,15 @@ class Device:
                 return error
             # The frames of the traceback hold the tensors that did not fit.
             refusal = error.with_traceback(None)
-        if self.name.startswith("cuda"):
-            torch.cuda.empty_cache()
+        self._free()
         return refusal
 
+    def _free(self) -> None:
+        if self.name.startswith("cuda"):
+            torch.cuda.empty_cache()
+
     def too_large(self, key: Key, error: Exception) -> DeviceError:
-        """The fault of an order whose lone tile does not fit."""
-        height, width = key.shape[-2:]
-        text = f"one {width}x{height} tile does not fit into the memory of {self.name}"
+        """The fault of an order whose lone call does not fit."""
+        size = "x".join(str(side) for side in reversed(key.shape[-2:]))
+        text = f"one {size} {key.operation} does not fit into the memory of {self.name}"
         return DeviceError(f"{text}: {error}")

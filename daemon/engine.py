@@ -5,22 +5,34 @@ touches the device. Decoding, generators and encoding run in threads beside it. 
 order and never lets the fault of one reach another.
 """
 
+import math
 import queue
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from daemon.budget import Budget
-from daemon.course import Asked, Course, Done, Raised, Step, Written
-from daemon.craft import Craft, Finished, real_craft
+from daemon.course import Asked, Course, Done, Step, Written, course_of
+from daemon.craft import Craft, real_craft
+from daemon.crew import Crew
 from daemon.device import Device, Pass
+from daemon.errors import CancelError
 from daemon.faults import is_out_of_memory, outcome_of
 from daemon.groups import Ask, Groups
-from daemon.hardware import core_count, memory_budget, pass_pixels, pick_device, use_threads
-from daemon.job import Compute, HandedBack, Order, Report
+from daemon.hardware import (
+    core_count,
+    memory_budget,
+    model_budget,
+    pass_pixels,
+    pick_device,
+    use_threads,
+)
+from daemon.job import Compute, Errand, HandedBack, Report
+from daemon.residency import Slot, slot_of
+from daemon.turns import next_turn
 
 LINGER_S = 0.02
 """How long the device may idle for generators that would fill a group; a pass takes about 0.1 s."""
@@ -28,7 +40,10 @@ LINGER_S = 0.02
 
 @dataclass(frozen=True)
 class _Stop:
-    drain_s: float
+    deadline: float
+
+
+_Event = Errand | _Stop | tuple[Course[Any], Step]
 
 
 class Engine:
@@ -40,6 +55,7 @@ class Engine:
         craft: The functions that do the work; the package's own by default.
         begun: Is told the fence of each order whose photographs are about to be read.
         watch: Is told of every forward pass.
+        beat: Is called between the steps of a long pass.
         pixels: Pixels in one forward pass; the device's own number by default.
     """
 
@@ -51,6 +67,7 @@ class Engine:
         craft: Craft | None = None,
         begun: Callable[[int], None] = lambda fence: None,
         watch: Callable[[Pass], None] = lambda one: None,
+        beat: Callable[[], None] = lambda: None,
         pixels: int | None = None,
     ) -> None:
         """Take possession of the device.
@@ -59,19 +76,25 @@ class Engine:
             DeviceError: The device that is asked for is not there.
         """
         self._report, self._begun, self._watch = report, begun, watch
-        self._craft = craft or real_craft()
-        self._device = Device(pick_device(compute.device), self._craft.load_model)
+        self._beat = beat
+        self._craft = craft or real_craft(compute)
+        device = pick_device(compute.device)
+        model_bytes = compute.model_bytes or model_budget(device)
+        self._device = Device(device, self._craft, model_bytes, self._tick, report)
         self._limits = compute.limits
         self._threads = compute.threads or core_count()
         pixels = pixels or pass_pixels(self._device.name)
         self._budget = Budget(compute.memory_bytes or memory_budget(), pixels)
         self._groups = Groups(pixels)
-        self._events: queue.SimpleQueue[Order | _Stop | tuple[Course, Step]] = queue.SimpleQueue()
-        self._queue: deque[Course] = deque()
-        self._flying: dict[int, Course] = {}
-        self._stepping: set[int] = set()
-        self._finished: dict[int, Finished] = {}
+        self._events: queue.SimpleQueue[Errand | _Stop | tuple[Course[Any], Step]] = (
+            queue.SimpleQueue()
+        )
+        self._crew = Crew(self._threads, self._events.put)
+        self._queue: deque[Course[Any]] = deque()
+        self._flying: dict[int, Course[Any]] = {}
+        self._finished: dict[int, Any] = {}
         self._deadline: float | None = None
+        self._give_up_at = math.inf
         self._numbered = 0
         self._idle_since = 0.0
         self._ended = False
@@ -79,16 +102,17 @@ class Engine:
     def load(self, models: Sequence[str]) -> None:
         """Load models now rather than at their first call."""
         for reference in models:
-            self._device.load(reference)
+            self._device.residency.get(Slot(reference, whole=False), ())
 
-    def submit(self, order: Order) -> None:
-        """Take an order; exactly one report will name its fence. Never blocks; any thread."""
-        self._events.put(order)
+    def submit(self, errand: Errand) -> None:
+        """Take an errand; exactly one report will name its fence. Never blocks; any thread."""
+        self._events.put(errand)
         self._return_late_orders()
 
     def stop(self, drain_s: float) -> None:
         """Let what is in flight finish within `drain_s`, hand back the rest. Any thread."""
-        self._events.put(_Stop(drain_s))
+        self._give_up_at = time.monotonic() + drain_s
+        self._events.put(_Stop(self._give_up_at))
 
     @property
     def device(self) -> str:
@@ -107,11 +131,7 @@ class Engine:
             DeviceError: The device is lost; every order has been reported.
         """
         use_threads(self._threads)
-        single = partial(use_threads, 1)
-        with (
-            ThreadPoolExecutor(max(2, self._threads), "generator", single) as self._generators,
-            ThreadPoolExecutor(max(2, self._threads), "file", single) as self._files,
-        ):
+        with self._crew.at_work():
             try:
                 while not self._over():
                     self._turn()
@@ -120,8 +140,7 @@ class Engine:
                 raise
             finally:
                 self._hand_back([*self._queue, *self._flying.values()])
-                self._generators.shutdown(cancel_futures=True)
-                self._files.shutdown(cancel_futures=True)
+                self._crew.rest()
                 self._ended = self._deadline is not None
                 self._return_late_orders()
 
@@ -132,8 +151,18 @@ class Engine:
                 event = self._events.get_nowait()
             except queue.Empty:
                 return
-            if isinstance(event, Order):
+            if isinstance(event, Errand):
                 self._report(HandedBack((event.fence,)))
+
+    def _tick(self) -> None:
+        """Between the steps of a long pass: the loop itself does not turn meanwhile.
+
+        Raises:
+            CancelError: Time to finish is over.
+        """
+        self._beat()
+        if time.monotonic() >= self._give_up_at:
+            raise CancelError("stopped before it was done")
 
     def _over(self) -> bool:
         if self._deadline is None:
@@ -144,7 +173,12 @@ class Engine:
         self._admit()
         now = time.monotonic()
         lingering = bool(self._asking()) and now - self._idle_since < LINGER_S
-        group = self._groups.pick(now, more_coming=lingering)
+        busy = self._busy()
+        group = self._groups.pick(
+            now,
+            more_coming=lingering,
+            ready=lambda key: self._device.residency.admits(slot_of(key), busy),
+        )
         if group:
             self._answer(group)
             self._take_events(wait_s=0)
@@ -152,9 +186,13 @@ class Engine:
         else:
             self._take_events(wait_s=self._wait_s(lingering=lingering))
 
+    def _busy(self) -> frozenset[Slot]:
+        """Models with work in flight."""
+        return frozenset().union(*(course.asking for course in self._flying.values()))
+
     def _asking(self) -> int:
         return sum(
-            not self._flying[number].writing for number in self._stepping & set(self._flying)
+            not self._flying[number].writing for number in self._crew.stepping & set(self._flying)
         )
 
     def _wait_s(self, *, lingering: bool) -> float | None:
@@ -174,67 +212,61 @@ class Engine:
         except queue.Empty:
             return
 
-    def _handle(self, event: Order | _Stop | tuple[Course, Step]) -> None:
-        if isinstance(event, Order):
+    def _handle(self, event: _Event) -> None:
+        if isinstance(event, Errand):
             self._enqueue(event)
         elif isinstance(event, _Stop):
-            self._deadline = time.monotonic() + event.drain_s
+            self._deadline = event.deadline
             self._hand_back(list(self._queue))
         else:
             course, step = event
-            self._stepping.discard(course.number)
+            self._crew.done(course.number)
             if course.number in self._flying:
                 self._follow(course, step)
             else:
                 course.close()
 
-    def _enqueue(self, order: Order) -> None:
+    def _enqueue(self, errand: Errand) -> None:
         if self._deadline is not None:
-            self._report(HandedBack((order.fence,)))
+            self._report(HandedBack((errand.fence,)))
             return
         self._numbered += 1
         try:
-            self._queue.append(Course(self._numbered, order, self._craft, self._limits))
+            self._queue.append(course_of(self._numbered, errand, self._craft, self._limits))
         except Exception as error:
-            self._report(outcome_of(order.fence, error))
+            self._report(outcome_of(errand.fence, error))
 
     def _admit(self) -> None:
-        while self._queue and self._budget.allows(self._queue[0], self._flying.values()):
-            course = self._queue.popleft()
+        while self._queue:
+            residency = self._device.residency
+            index = next_turn(self._queue, self._busy(), residency, time.monotonic())
+            if index is None or not self._budget.allows(self._queue[index], self._flying.values()):
+                return
+            course = self._queue[index]
+            del self._queue[index]
             self._flying[course.number] = course
             self._begun(course.fence)
-            self._step(self._files, course, course.begin)
+            self._crew.read_or_write(course, course.begin)
 
-    def _step(self, pool: ThreadPoolExecutor, course: Course, work: Callable[[], Step]) -> None:
-        """Run one step of a course in a pool; what comes next arrives as an event."""
-
-        def carry_out() -> None:
-            try:
-                step = work()
-            except BaseException as error:  # one job's fault, whatever it is, stays its own
-                step = Raised(error)
-            self._events.put((course, step))
-
-        self._stepping.add(course.number)
-        pool.submit(carry_out)
-
-    def _follow(self, course: Course, step: Step) -> None:
+    def _follow(self, course: Course[Any], step: Step) -> None:
         if isinstance(step, Asked) and step.calls:
             now = time.monotonic()
             if not len(self._groups):
                 self._idle_since = now
             course.answers = [None] * len(step.calls)
+            course.asking = frozenset(slot_of(call.key) for call in step.calls)
             self._groups.add(course.number, step.calls, now)
         elif isinstance(step, Asked):
-            self._step(self._generators, course, course.advance)
+            self._crew.think(course, course.advance)
         elif isinstance(step, Done):
             course.writing = True
+            course.asking = frozenset()
             self._finished[course.number] = step.finished
-            self._step(self._files, course, partial(course.write, step.finished))
+            self._crew.read_or_write(course, partial(course.write, step.finished))
         elif isinstance(step, Written):
             finished = self._finished[course.number]
             self._forget(course)
-            self._report(course.restored(finished, step, self.device))
+            self._report(course.outcome(finished, step, self.device))
         else:
             self._end(course, step.error)
 
@@ -243,7 +275,7 @@ class Engine:
         key = group[0].call.key
         cap = self._groups.cap(key)
         began = time.monotonic()
-        answers = self._device.predict([ask.call for ask in group])
+        answers = self._device.predict([ask.call for ask in group], self._busy())
         seconds = time.monotonic() - began
         if isinstance(answers, Exception):
             self._refused(group, answers)
@@ -255,17 +287,18 @@ class Engine:
         for ask, answer in zip(group, answers, strict=True):
             course = courses[ask.order]
             if course.answer(ask.index, answer, seconds / len(group)):
-                self._step(self._generators, course, course.advance)
+                self._crew.think(course, course.advance)
         members = tuple(
-            (courses[ask.order].fence, courses[ask.order].order.job.recipe.name, ask.call.t)
-            for ask in group
+            (courses[ask.order].fence, courses[ask.order].name, ask.call.t) for ask in group
         )
         self._watch(Pass(key, cap, began, seconds, members))
 
     def _refused(self, group: Sequence[Ask], error: Exception) -> None:
         """Halve what did not fit; find the one call whose fault it is."""
         key = group[0].call.key
-        if len(group) == 1:
+        if isinstance(error, CancelError):
+            self._groups.put_back(group)
+        elif len(group) == 1:
             course = self._flying[group[0].order]
             too_large = is_out_of_memory(error)
             self._end(course, self._device.too_large(key, error) if too_large else error)
@@ -277,18 +310,18 @@ class Engine:
                 if ask.order in self._flying:
                     self._answer([ask])
 
-    def _end(self, course: Course, error: BaseException) -> None:
+    def _end(self, course: Course[Any], error: BaseException) -> None:
         self._forget(course)
         self._report(outcome_of(course.fence, error))
 
-    def _forget(self, course: Course) -> None:
+    def _forget(self, course: Course[Any]) -> None:
         del self._flying[course.number]
         self._finished.pop(course.number, None)
         self._groups.drop(course.number)
-        if course.number not in self._stepping:
+        if course.number not in self._crew.stepping:
             course.close()
 
-    def _hand_back(self, courses: Sequence[Course]) -> None:
+    def _hand_back(self, courses: Sequence[Course[Any]]) -> None:
         for course in courses:
             if course.number in self._flying:
                 self._forget(course)

@@ -97,12 +97,8 @@ class Failure:
 
 
 def photos_of(files: Sequence[ClaimedFile]) -> tuple[Photo, ...]:
-    """The photographs with known headers among claimed files, side files with the first."""
-    first, *others = (
-        Photo(file.path, file.relative.name, file.digest, file.header)
-        for file in files
-        if file.header is not None
-    )
+    """The photographs among queued files, side files with the first."""
+    first, *others = (photo_of(file) for file in files if file.role == "photo")
     sides = {file.role: file for file in files if file.role != "photo"}
     first = replace(
         first,
@@ -111,6 +107,13 @@ def photos_of(files: Sequence[ClaimedFile]) -> tuple[Photo, ...]:
         companions_digest="".join(side.digest for side in sides.values()),
     )
     return (first, *others)
+
+
+def photo_of(file: ClaimedFile) -> Photo:
+    """A claimed photograph without its side files; it was queued with a header."""
+    if file.header is None:
+        raise RuntimeError(f"{file.path} was queued without a header")
+    return Photo(file.path, file.relative.name, file.digest, file.header)
 
 
 def path_text(path: Path) -> str:

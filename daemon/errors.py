@@ -55,6 +55,10 @@ class DeviceError(PassingError):
     """The device refused: out of memory that halving could not mend, or the device was lost."""
 
 
+class CancelError(RestoredError):
+    """The answer is not wanted any more; raised inside a model and caught by the device."""
+
+
 class AccessError(RestoredError):
     """The file system forbids it to this user."""
 

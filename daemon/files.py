@@ -186,6 +186,19 @@ def write_json(path: Path, content: Mapping[str, object], mode: int, group: int 
         os.fsync(file.fileno())
 
 
+def write_whole(path: Path, content: Mapping[str, object]) -> None:
+    """Replace a JSON file, so that a reader sees the old or the new one."""
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with part.open("x", encoding="utf-8") as file:
+            json.dump(content, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def _place_copy(source: Path, target: Path) -> bool:
     """Reserve the name, then rename a whole copy over the reservation."""
     part = target.with_name(f".{secrets.token_hex(8)}.part")

@@ -5,10 +5,10 @@ larger than the cap. Remembers, per key, what fitted into memory. Never touches 
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from daemon.call import Call, Key
+from daemon.call import Key, Question
 
 PATIENCE_S = 3.0
 """A call that waited so long goes before fuller groups and older orders."""
@@ -30,7 +30,7 @@ class Ask:
 
     order: int
     index: int
-    call: Call
+    call: Question
     since: float
 
 
@@ -57,7 +57,7 @@ class Groups:
         """How many calls wait."""
         return sum(map(len, self._waiting.values()))
 
-    def add(self, order: int, calls: Sequence[Call], now: float) -> None:
+    def add(self, order: int, calls: Sequence[Question], now: float) -> None:
         """Let the calls of an order wait for their answers."""
         for index, call in enumerate(calls):
             self._waiting[call.key].append(Ask(order, index, call, now))
@@ -72,7 +72,9 @@ class Groups:
         for ask in asks:
             self._waiting[ask.call.key].append(ask)
 
-    def pick(self, now: float, *, more_coming: bool) -> list[Ask]:
+    def pick(
+        self, now: float, *, more_coming: bool, ready: Callable[[Key], bool] = lambda key: True
+    ) -> list[Ask]:
         """Take out the calls of the next forward pass.
 
         Whoever lost patience goes first, then the fullest group. Inside a group the oldest order
@@ -81,11 +83,12 @@ class Groups:
         Args:
             now: The time, on the clock of `add`.
             more_coming: Generators are about to ask; a group that is not full may wait for them.
+            ready: Whether the model of a key is loaded, or may be now.
 
         Returns:
             Calls of one key, none if it is better to wait.
         """
-        waiting = {key: asks for key, asks in self._waiting.items() if asks}
+        waiting = {key: asks for key, asks in self._waiting.items() if asks and ready(key)}
         if not waiting:
             return []
         late = {key: self._lateness(asks, now) for key, asks in waiting.items()}
@@ -101,8 +104,7 @@ class Groups:
     def cap(self, key: Key) -> int:
         """How many calls of this key go through one pass, at present; at least 1."""
         if key not in self._caps:
-            height, width = key.shape[-2:]
-            most = max(1, self._pass_pixels // (height * width))
+            most = max(1, self._pass_pixels // key.pixels)
             self._caps[key] = _Cap(most, most)
         return self._caps[key].now
 

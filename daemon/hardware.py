@@ -17,6 +17,8 @@ Two CPU cores in bf16: a lone 512-px tile already fills them; 96-px tiles want c
 """
 
 _SHARE_OF_FREE = 0.5
+_SHARE_FOR_MODELS = 0.3
+_SHARE_OF_GPU = 0.7
 _FALLBACK_BYTES = 2 << 30
 
 
@@ -65,6 +67,16 @@ def memory_budget() -> int:
     """Bytes that photographs in flight may take: half of what is free, also inside a container."""
     free = [value for value in (_free_in_machine(), _free_in_cgroup()) if value is not None]
     return max(256 << 20, int(_SHARE_OF_FREE * min(free, default=_FALLBACK_BYTES)))
+
+
+def model_budget(device: str) -> int:
+    """Bytes that models may take that stay loaded, in all.
+
+    The rest of a GPU's memory is for activations, the rest of the machine's for photographs.
+    """
+    if device.startswith("cuda"):
+        return int(_SHARE_OF_GPU * torch.cuda.get_device_properties(device).total_memory)
+    return int(_SHARE_FOR_MODELS / _SHARE_OF_FREE * memory_budget())
 
 
 def _free_in_machine() -> int | None:

@@ -7,8 +7,10 @@ executors and the engine; all of them can be pickled to a worker of our own.
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from daemon.photo import Limits, Photo
+from daemon.look import Feature
+from daemon.photo import Limits, Photo, Prompt
 from daemon.recipe import Recipe
 
 
@@ -22,6 +24,7 @@ class Job:
         photos: One photograph, or two for a pair, in order.
         stem: What the result's file name starts with.
         seed: Seed of all noise, [0, 2**63), made from the id.
+        weights: Digests of the recipe's models, in the order of `recipe.models`.
     """
 
     id: str
@@ -29,6 +32,7 @@ class Job:
     photos: tuple[Photo, ...]
     stem: str
     seed: int
+    weights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,31 @@ class Order:
     fence: int
     staging: Path
     alone: bool = False
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A photograph handed to an executor to be looked at, so that its recipe can be chosen.
+
+    Attributes:
+        photo: The photograph.
+        questions: What is to be found out, at least one.
+        fence: Number of the lease.
+        clip: Reference of the CLIP model that answers for likeness, or "".
+        clip_digest: Its digest, or "".
+        alone: Nothing else may be in flight beside it.
+    """
+
+    photo: Photo
+    questions: tuple[Feature, ...]
+    fence: int
+    clip: str = ""
+    clip_digest: str = ""
+    alone: bool = False
+
+
+Errand = Order | Glance
+"""What an executor is given to do."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +102,7 @@ class StagedFile:
             "{stem}" in it stands for the job's stem, so that a taken name can be replaced.
         digest: sha256, hex.
         width, height: Size in pixels.
+        prompt: What it was generated from, with its seed; None of a photograph.
     """
 
     path: Path
@@ -80,6 +110,7 @@ class StagedFile:
     digest: str
     width: int
     height: int
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +147,19 @@ class Restored:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A photograph was looked at.
+
+    Attributes:
+        fence: Number of the lease.
+        answers: To the questions of the glance, in their order.
+    """
+
+    fence: int
+    answers: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Rejected:
     """The photograph is at fault; it is never retried unless a person says so.
 
@@ -149,7 +193,7 @@ class Failed:
     trace: str = ""
 
 
-Outcome = Restored | Rejected | Failed
+Outcome = Restored | Seen | Rejected | Failed
 
 
 @dataclass(frozen=True)
@@ -186,7 +230,24 @@ class Advanced:
     """The worker has answered a step of some order; told about once a second at most."""
 
 
-Report = Outcome | HandedBack | WorkerDied | WorkerReady | Advanced
+@dataclass(frozen=True)
+class ModelLoaded:
+    """A model was loaded onto the device.
+
+    Attributes:
+        reference: Which.
+        seconds: How long it took.
+        size: Bytes it takes there, estimated.
+        gone: References of those that went to make room.
+    """
+
+    reference: str
+    seconds: float
+    size: int
+    gone: tuple[str, ...] = ()
+
+
+Report = Outcome | HandedBack | WorkerDied | WorkerReady | Advanced | ModelLoaded
 """What an executor reports to whoever gave it orders."""
 
 
@@ -210,6 +271,28 @@ def seed_of(job_id: str) -> int:
     return int(job_id[:16], 16) >> 1
 
 
+Dtype = Literal["auto", "bf16", "fp16", "fp32"]
+Offload = Literal["none", "model", "group"]
+
+
+@dataclass(frozen=True)
+class Handling:
+    """How models are run.
+
+    Attributes:
+        dtype: Precision of weights and activations; "auto" takes what the device is fastest with.
+        offload: Keep in the machine's memory what the device does not need at the moment: whole
+            components ("model") or groups of layers ("group").
+        compile: Compile networks; the first picture of each size takes minutes.
+        attention: Attention backend by diffusers' name, or None for its default.
+    """
+
+    dtype: Dtype = "auto"
+    offload: Offload = "none"
+    compile: bool = False
+    attention: str | None = None
+
+
 @dataclass(frozen=True)
 class Compute:
     """How an executor may use this machine.
@@ -219,9 +302,15 @@ class Compute:
         threads: CPU threads of the network; None takes all cores this process may use.
         memory_bytes: For photographs in flight; None takes a share of what is free.
         limits: What is refused.
+        models_dir: Where models lie that were pulled from the Hub.
+        model_bytes: For models that stay loaded; None takes a share of the device's memory.
+        handling: How models are run.
     """
 
     device: str = "auto"
     threads: int | None = None
     memory_bytes: int | None = None
     limits: Limits = field(default_factory=Limits)
+    models_dir: Path | None = None
+    model_bytes: int | None = None
+    handling: Handling = Handling()

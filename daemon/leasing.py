@@ -1,41 +1,55 @@
-"""Leasing: queued rows become orders for an executor.
+"""Leasing: queued rows become errands for an executor.
 
-Comes in: how much room there is. Goes out: orders, each with a fence never used before. What has
-been near a dying process runs with nothing beside it. What a schedule holds back stays queued.
+Comes in: how much room there is. Goes out: orders, and glances at photographs whose content chooses
+the recipe, each with a fence never used before. What has been near a dying process runs with
+nothing beside it. What a schedule holds back stays queued.
 """
 
 import os
 from collections.abc import Sequence
 
+from daemon.choosing import Refused, Unknown, choose
 from daemon.delivery import Delivery
-from daemon.entries import Entry, photos_of
+from daemon.entries import Entry, photo_of, photos_of
 from daemon.errors import ConfigError
 from daemon.fairness import Turns
-from daemon.job import Job, Order, job_id, seed_of
+from daemon.job import Errand, Glance, Job, Order, job_id, seed_of
 from daemon.ledger import Ledger
-from daemon.models import model_digest
+from daemon.models import Library
 from daemon.outbox import stands
-from daemon.recipe import Recipe, recipe_named
+from daemon.recipe import Recipe
 from daemon.timetable import lines
 
 IN_FLIGHT = 192
-"""Orders an executor holds at most: enough for full groups of small photographs."""
+"""Errands an executor holds at most: enough for full groups of small photographs."""
 
 
 class Leasing:
     """Chooses what is worked on next."""
 
-    def __init__(self, ledger: Ledger, delivery: Delivery) -> None:
+    def __init__(
+        self, ledger: Ledger, delivery: Delivery, library: Library, clip: str | None = None
+    ) -> None:
+        """Lease from one ledger.
+
+        Args:
+            ledger: The station's.
+            delivery: Has the staging folders.
+            library: The models of this machine.
+            clip: Reference of the CLIP model that says what photographs look like, if one is set.
+        """
         self._ledger = ledger
         self._delivery = delivery
+        self._library = library
+        self._clip = clip
         self._turns = Turns()
 
-    def orders(self, recipes: Sequence[Recipe], in_flight: int, now: float) -> list[Order]:
+    def errands(self, recipes: Sequence[Recipe], in_flight: int, now: float) -> list[Errand]:
         """Lease what there is room for: by priority, shared between recipes, oldest first.
 
         Args:
             recipes: The recipes as they are now.
-            in_flight: Orders the executor already holds.
+            in_flight: Errands the executor already holds.
             now: UTC seconds since the epoch.
         """
         suspects = self._ready(recipes, 1, now, alone=True)
@@ -44,17 +58,17 @@ class Leasing:
         room = IN_FLIGHT - in_flight
         if not suspects and room < IN_FLIGHT // 4:
             return []  # one commit serves many leases
-        jobs: dict[str, tuple[Entry, Job]] = {}
+        planned: dict[str, tuple[Entry, Job | Unknown]] = {}
         for entry in suspects or self._ready(recipes, room, now, alone=False):
-            job = self._job(entry, recipes)
-            if job is not None:
-                jobs.setdefault(job.id, (entry, job))
-        if not jobs:
+            key, plan = self._plan(entry, recipes)
+            if plan is not None:
+                planned.setdefault(key, (entry, plan))
+        if not planned:
             return []
-        leased = self._ledger.lease([(entry.row, key) for key, (entry, _) in jobs.items()])
+        leased = self._ledger.lease([(entry.row, key) for key, (entry, _) in planned.items()])
         return [
-            self._order(entry, job, alone=bool(suspects))
-            for entry, (_, job) in zip(leased, jobs.values(), strict=True)
+            self._errand(entry, plan, alone=bool(suspects))
+            for entry, (_, plan) in zip(leased, planned.values(), strict=True)
         ]
 
     def _ready(
@@ -65,26 +79,44 @@ class Leasing:
             return self._ledger.entries(sorted(line.rows[0] for line in waiting)[:limit])
         return self._ledger.entries(self._turns.take(waiting, limit, now))
 
-    def _order(self, entry: Entry, job: Job, *, alone: bool) -> Order:
+    def _errand(self, entry: Entry, plan: Job | Unknown, *, alone: bool) -> Errand:
+        if isinstance(plan, Unknown):
+            photo = photo_of(plan.file)
+            clip = self._clip or ""
+            digest = self._library.digest(clip) if clip else ""
+            return Glance(photo, plan.questions, entry.fence, clip, digest, alone=alone)
         staging = self._delivery.staging(entry.fence)
         staging.mkdir()
-        return Order(job, entry.fence, staging, alone=alone)
+        return Order(plan, entry.fence, staging, alone=alone)
 
-    def _job(self, entry: Entry, recipes: Sequence[Recipe]) -> Job | None:
-        """What is to be done, or None if that is settled already."""
+    def _plan(self, entry: Entry, recipes: Sequence[Recipe]) -> tuple[str, Job | Unknown | None]:
+        """What is to be done and its id; None if that is settled already."""
         try:
-            recipe = recipe_named(entry.recipe, recipes)
-            weights = tuple(model_digest(model) for model in recipe.models)
+            clip_digest = self._library.digest(self._clip) if self._clip else ""
+            choice = choose(entry, recipes, self._ledger, clip_digest)
+            if isinstance(choice, Recipe) and not entry.recipe:
+                return "", None  # only now is it known whose schedule and turn it waits for
+            if isinstance(choice, Recipe):
+                return self._job(entry, choice)
         except ConfigError as error:
-            self._ledger.fail([(entry.row, str(error))])
-            return None
+            choice = Refused(str(error))
+        if isinstance(choice, Refused):
+            self._ledger.fail([(entry.row, choice.reason)])
+            return "", None
+        key = f"look/{choice.file.digest}"
+        return key, None if self._ledger.working_on(key) else choice
+
+    def _job(self, entry: Entry, recipe: Recipe) -> tuple[str, Job | None]:
+        weights = tuple(self._library.digest(model) for model in recipe.models)
         first = entry.claim.files[0]
         digests = [file.digest for file in entry.claim.files]
         key = job_id(recipe, weights, os.fsencode(first.relative), *digests)
         result = self._ledger.standing(key, entry.claim.folder.outbox)
         if result is not None and stands(result):
             self._delivery.duplicate(entry, key, result)
-            return None
+            return key, None
         if self._ledger.working_on(key):
-            return None
-        return Job(key, recipe, photos_of(entry.claim.files), entry.claim.stem, seed_of(key))
+            return key, None
+        photos = photos_of(entry.claim.files)
+        pinned = recipe.with_models(self._library.pinned)
+        return key, Job(key, pinned, photos, entry.claim.stem, seed_of(key), weights)

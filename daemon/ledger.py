@@ -15,6 +15,7 @@ from typing import Literal
 
 from daemon.entries import Claimed, Entry, claim_text, path_text
 from daemon.ledger_view import LedgerView
+from daemon.look import Feature
 from daemon.station import Notice
 
 _SCHEMA = """
@@ -34,6 +35,9 @@ CREATE INDEX IF NOT EXISTS job_id ON job (id) WHERE id <> '';
 CREATE INDEX IF NOT EXISTS job_ended ON job (ended_at) WHERE ended_at > 0;
 CREATE TABLE IF NOT EXISTS seen (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS look (
+    photo TEXT NOT NULL, subject TEXT NOT NULL, phrase TEXT NOT NULL, model TEXT NOT NULL,
+    answer REAL NOT NULL, PRIMARY KEY (photo, subject, phrase, model)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notice (path TEXT NOT NULL, what TEXT NOT NULL, since REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
@@ -121,6 +125,23 @@ class Ledger(LedgerView):
                 " deaths = deaths + ?, crashes = crashes + ?, alone = (deaths + ? > 0 OR"
                 " crashes + ? > 1) WHERE row = ? AND state = 'leased'",
                 (not_before, attempt, death, crash, death, crash, row),
+            )
+
+    def choose(self, row: int, recipe: str) -> None:
+        """The content of a queued photograph has decided on its recipe."""
+        with self._commit() as db:
+            db.execute(
+                "UPDATE job SET recipe = ? WHERE row = ? AND state = 'queued'", (recipe, row)
+            )
+
+    def remember(
+        self, photo: str, answers: Iterable[tuple[Feature, float]], *, clip_digest: str
+    ) -> None:
+        """Keep what was seen in a photograph of this digest, so that it is not asked again."""
+        with self._commit() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO look VALUES (?, ?, ?, ?, ?)",
+                [(photo, q.of, q.phrase, q.judge(clip_digest), value) for q, value in answers],
             )
 
     def intend_publication(self, publications: Iterable[tuple[int, str]]) -> None:

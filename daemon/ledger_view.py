@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from daemon.entries import Entry, Failure, QueueCount, State, entry_of, path_text
 from daemon.errors import ConfigError
+from daemon.look import Feature
 from daemon.station import Notice
 
 
@@ -41,6 +42,12 @@ class LedgerView:
         """Whether an original left in place was taken in this very state before."""
         found = self._db.execute("SELECT * FROM seen WHERE path = ?", (path_text(path),)).fetchone()
         return found is not None and (found["size"], found["mtime_ns"]) == (size_bytes, mtime_ns)
+
+    def answers(self, photo: str, *, clip_digest: str) -> dict[Feature, float]:
+        """What was seen in a photograph of this digest, likeness by this CLIP model only."""
+        rows = self._db.execute("SELECT * FROM look WHERE photo = ?", (photo,))
+        found = ((Feature(row["subject"], row["phrase"]), row) for row in rows)
+        return {q: row["answer"] for q, row in found if row["model"] == q.judge(clip_digest)}
 
     def recipes_queued(self) -> tuple[str, ...]:
         """Names of the recipes of which anything is queued."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from daemon.errors import BusyError, ConfigError, PassingError
 from daemon.files import alternative, make_folder, shown
-from daemon.job import Compute
+from daemon.job import Compute, Handling
 from daemon.ledger import Ledger
 from daemon.mounts import is_network_path
 from daemon.outbox import Access
@@ -126,4 +126,13 @@ def only_daemon(station: Station) -> Iterator[None]:
 def compute_of(settings: Settings) -> Compute:
     """How an executor may use this machine, as plain values."""
     memory = settings.memory_mb * 2**20 if settings.memory_mb else None
-    return Compute(settings.device, settings.threads, memory, limits_of(settings))
+    models = settings.model_memory_mb * 2**20 if settings.model_memory_mb else None
+    return Compute(
+        device=settings.device,
+        threads=settings.threads,
+        memory_bytes=memory,
+        limits=limits_of(settings),
+        models_dir=settings.models_dir,
+        model_bytes=models,
+        handling=Handling(settings.dtype, settings.offload, settings.compile, settings.attention),
+    )

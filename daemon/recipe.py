@@ -8,20 +8,24 @@ import fnmatch
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from daemon.errors import ConfigError
+from daemon.look import COLOUR, GREY_BELOW, NOISE, Feature, likeness
+from daemon.reference import located
 from daemon.schedule import Schedule
-from daemon.steps import Step
+from daemon.steps import PROMPT_SUFFIXES, Step
 from daemon.validation import explain
 
 SHIPPED = Path(__file__).parent / "shipped_recipes"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+Phrase = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Match(BaseModel):
@@ -35,6 +39,21 @@ class Match(BaseModel):
     )
     min_megapixels: float = Field(0, ge=0)
     max_megapixels: float | None = Field(None, gt=0)
+    grey: bool | None = Field(
+        None, description="`true` takes grey and toned photographs only, `false` coloured ones."
+    )
+    noise_above: Annotated[float, Field(ge=0, le=255)] | None = Field(
+        None, description="Takes photographs with more noise, in levels of 0 to 255."
+    )
+    looks_like: Phrase | None = Field(
+        None, description="What it shows, in English; needs the setting `clip_model`."
+    )
+    unlike: tuple[Phrase, ...] = Field(
+        ("a photograph",), min_length=1, max_length=32, description="What it may show instead."
+    )
+    looks_like_above: float = Field(
+        0.5, ge=0, lt=1, description="Probability, among these phrases, from which it matches."
+    )
 
     @field_validator("suffixes")
     @classmethod
@@ -43,6 +62,46 @@ class Match(BaseModel):
             if not suffix.startswith("."):
                 raise ValueError(f"{suffix!r} must start with a dot")
         return tuple(suffix.lower() for suffix in suffixes)
+
+    @model_validator(mode="after")
+    def _phrases_make_sense(self) -> "Match":
+        if self.looks_like is None:
+            for key in ("unlike", "looks_like_above"):
+                if key in self.model_fields_set:
+                    raise ValueError(f"match.{key} needs match.looks_like")
+        elif self.looks_like in self.unlike:
+            raise ValueError(f"match.unlike contains match.looks_like, {self.looks_like!r}")
+        return self
+
+    @property
+    def questions(self) -> tuple[Feature, ...]:
+        """What must be known of a photograph's content; nothing where its header settles it."""
+        phrases = () if self.looks_like is None else (self.looks_like, *self.unlike)
+        return (
+            *((COLOUR,) if self.grey is not None else ()),
+            *((NOISE,) if self.noise_above is not None else ()),
+            *map(Feature.like, phrases),
+        )
+
+    def refuses(self, answers: Mapping[Feature, float]) -> str | None:
+        """Says why a photograph of this content does not match, or None if it does.
+
+        Args:
+            answers: To all of `questions`.
+        """
+        if self.grey is not None and (answers[COLOUR] <= GREY_BELOW) != self.grey:
+            said = f"grey = {str(self.grey).lower()}, and up to {GREY_BELOW:g} is grey"
+            return f"it has {answers[COLOUR]:.1f} levels of colour; {said}"
+        if self.noise_above is not None and answers[NOISE] <= self.noise_above:
+            return f"it has {answers[NOISE]:.1f} levels of noise, not above {self.noise_above:g}"
+        if self.looks_like is not None:
+            probability = likeness(answers, self.looks_like, self.unlike)
+            if probability < self.looks_like_above:
+                return (
+                    f"it looks like {self.looks_like!r} with probability {probability:.2f}, "
+                    f"below {self.looks_like_above:g}"
+                )
+        return None
 
 
 class Output(BaseModel):
@@ -77,7 +136,25 @@ class Recipe(BaseModel):
         for step in self.steps[:-1]:
             if step.kind == "restyle" and step.sweep:
                 raise ValueError("steps: a restyle step with a sweep must be the last step")
+        if any(step.kind == "generate" for step in self.steps[1:]):
+            raise ValueError("steps: generate must be the first step")
+        if self.generates and self.photos > 1:
+            raise ValueError("steps: after generate no step may take two photographs")
+        if self.generates and self.match.questions:
+            raise ValueError("match: grey, noise_above and looks_like need a photograph")
+        for suffix in self.suffixes:
+            if (suffix in PROMPT_SUFFIXES) != self.generates:
+                reads = PROMPT_SUFFIXES if self.generates else SUFFIXES
+                raise ValueError(
+                    f"match.suffixes contains {suffix!r}, but {self.steps[0].kind} reads "
+                    f"{', '.join(reads)}"
+                )
         return self
+
+    @property
+    def generates(self) -> bool:
+        """Whether it reads files of prompts instead of photographs."""
+        return self.steps[0].kind == "generate"
 
     @property
     def photos(self) -> int:
@@ -85,8 +162,16 @@ class Recipe(BaseModel):
         return max(step.photos for step in self.steps)
 
     @property
+    def suffixes(self) -> tuple[str, ...]:
+        """File name endings it takes: those of its [match], else those its first step reads."""
+        said = "suffixes" in self.match.model_fields_set
+        return PROMPT_SUFFIXES if self.generates and not said else self.match.suffixes
+
+    @property
     def companions(self) -> tuple[str, ...]:
         """The side files its steps read: "hints" and "mask", as in NAME.hints.png."""
+        if self.generates:
+            return ()
         hints = any(step.kind == "colorize" and step.hints for step in self.steps)
         mask = any(step.kind == "restyle" and step.mask for step in self.steps)
         return ("hints",) * hints + ("mask",) * mask
@@ -95,6 +180,11 @@ class Recipe(BaseModel):
     def models(self) -> tuple[str, ...]:
         """References of the models its steps use, each once, in order."""
         return tuple(dict.fromkeys(step.model for step in self.steps))
+
+    def with_models(self, renamed: Callable[[str], str]) -> "Recipe":
+        """The same recipe with each model's reference put differently."""
+        steps = (step.model_copy(update={"model": renamed(step.model)}) for step in self.steps)
+        return self.model_copy(update={"steps": tuple(steps)})
 
     @property
     def digest(self) -> str:
@@ -106,8 +196,8 @@ class Recipe(BaseModel):
         """Says why a photograph of this file name and size does not match, or None if it does."""
         match = self.match
         low = name.lower()
-        if not low.endswith(match.suffixes):
-            return f"its name ends with none of {', '.join(match.suffixes)}"
+        if not low.endswith(self.suffixes):
+            return f"its name ends with none of {', '.join(self.suffixes)}"
         if match.names and not any(fnmatch.fnmatch(low, p.lower()) for p in match.names):
             return f"its name fits none of {', '.join(match.names)}"
         if megapixels < match.min_megapixels:
@@ -118,7 +208,7 @@ class Recipe(BaseModel):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read one recipe.
+    """Read one recipe; paths of models in it are relative to its folder.
 
     Raises:
         ConfigError: The file cannot be read, is no TOML, or says what no recipe may say.
@@ -129,9 +219,10 @@ def read_recipe(path: Path) -> Recipe:
         raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
     values.setdefault("name", path.stem)
     try:
-        return Recipe.model_validate(values)
+        recipe = Recipe.model_validate(values)
     except ValidationError as error:
         raise ConfigError(explain(path, error, Recipe)) from error
+    return recipe.with_models(lambda model: located(model, path.parent))
 
 
 def load_recipes(folders: Iterable[Path]) -> tuple[Recipe, ...]:

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from daemon import __version__
 from daemon.entries import ClaimedFile, Entry
 from daemon.files import shown
-from daemon.job import Job, Restored
-from daemon.models import model_digest
+from daemon.job import Job, Restored, StagedFile
+from daemon.photo import PROMPTS, Header
 
 FORMAT = 1
 """Version of the record's layout; it grows when a key changes its meaning."""
@@ -64,7 +64,7 @@ def describe(
         "recipe": job.recipe.name,
         "recipe_digest": job.recipe.digest,
         "steps": [step.model_dump(mode="json") for step in job.recipe.steps],
-        "models": {name: model_digest(name) for name in job.recipe.models},
+        "models": dict(zip(job.recipe.models, job.weights, strict=True)),
         "seed": job.seed,
         "attempt": attempt,
         "device": outcome.device,
@@ -76,17 +76,32 @@ def describe(
                 "file": shown(file.relative),
                 "sha256": file.digest,
                 "bytes": file.size_bytes,
-                **(asdict(file.header) if file.header else {}),
+                **(_header(file.header) if file.header else {}),
             }
             for file in files
         ],
-        "outputs": [
-            {"sha256": file.digest, "width": file.width, "height": file.height}
-            for file in outcome.files
-        ],
+        "outputs": [output(file) for file in outcome.files],
         "measures": [asdict(measure) for measure in outcome.measures],
         "notes": list(outcome.notes),
     }
+
+
+def _header(header: Header) -> dict[str, object]:
+    """What a file said of itself; how many pictures only where it is more than a photograph."""
+    said = asdict(header)
+    if header.format != PROMPTS:
+        del said["pictures"]
+    return said
+
+
+def output(file: StagedFile) -> dict[str, object]:
+    """One result, with what it was generated from."""
+    plain = {"sha256": file.digest, "width": file.width, "height": file.height}
+    if file.prompt is None:
+        return plain
+    made_from = {"prompt": file.prompt.text, "seed": file.prompt.seed}
+    negative = {"negative": file.prompt.negative} if file.prompt.negative else {}
+    return {**plain, **made_from, **negative}
 
 
 def utc(seconds: float) -> str:

@@ -22,8 +22,9 @@ def stage(
 ) -> tuple[tuple[StagedFile, ...], tuple[str, ...]]:
     """Write the pictures of one job, look at what was written, sync it and its folders.
 
-    One picture becomes one file of the recipe's format; several become an animated WebP, which
-    is the main result, and a folder of PNG frames.
+    One picture becomes one file of the recipe's format, and generated ones a file each, the first
+    being the main result; the frames of an interpolation become an animated WebP, which is the main
+    result, and a folder of PNG frames.
 
     Args:
         pictures: At least one.
@@ -38,11 +39,17 @@ def stage(
         PhotoError: The format cannot hold the picture.
         OSError: It could not be written.
     """
-    if len(pictures) == 1:
-        files, notes = _stage_one(pictures[0], recipe, staging, "result", _STEM)
-        _sync(staging)
-        return (files,), notes
-    return _stage_frames(pictures, staging)
+    if len(pictures) > 1 and not recipe.generates:
+        return _stage_frames(pictures, staging)
+    files: list[StagedFile] = []
+    notes: list[str] = []
+    for number, picture in enumerate(pictures, start=1):
+        suffix = f"-{number}" if number > 1 else ""
+        file, said = _stage_one(picture, recipe, staging, f"result{suffix}", f"{_STEM}{suffix}")
+        files.append(file)
+        notes += said
+    _sync(staging)
+    return tuple(files), tuple(dict.fromkeys(notes))
 
 
 def _stage_one(
@@ -81,7 +88,7 @@ def _proven(path: Path, name: str, picture: Picture) -> StagedFile:
     except CannotWriteError as error:
         # The photograph is not at fault for what the disk or the encoder made of it.
         raise PassingError(f"the result does not read back: {error}") from error
-    return StagedFile(path, name, photo.digest_file(path), width, height)
+    return StagedFile(path, name, photo.digest_file(path), width, height, picture.prompt)
 
 
 def _sync(path: Path) -> None:

@@ -16,6 +16,7 @@ import structlog
 
 from daemon.admission import Admission
 from daemon.bulletin import Bulletin, Standing
+from daemon.choosing import check_clip
 from daemon.delivery import Delivery, Patience
 from daemon.entries import QueueCount
 from daemon.errors import ConfigError, PassingError
@@ -23,10 +24,22 @@ from daemon.executors import Executor, make_executor
 from daemon.files import shown
 from daemon.inbox import Inbox
 from daemon.intake import Intake
-from daemon.job import Advanced, HandedBack, Job, Order, Outcome, Report, WorkerDied, WorkerReady
+from daemon.job import (
+    Advanced,
+    Errand,
+    HandedBack,
+    ModelLoaded,
+    Outcome,
+    Report,
+    WorkerDied,
+    WorkerReady,
+)
 from daemon.leasing import Leasing
 from daemon.mailbox import Mailbox
+from daemon.models import Library
 from daemon.premises import compute_of, inbox_folders, limits_of, only_daemon, open_ledger, prepare
+from daemon.recipe import Recipe
+from daemon.restorers import check_models
 from daemon.retrying import take_requests
 from daemon.settings import Settings
 from daemon.space import Space, is_no_space
@@ -92,13 +105,14 @@ class Service:
         """
         self._station = station
         self._settings = settings
-        self._recipes = known_recipes(station)
+        self._library = Library(settings.models_dir)
+        self._recipes = self._usable_recipes()
         self._executor_name = executor
         self._progress = progress
         self._supervision = supervision or Supervision()
         self._mailbox = Mailbox()
         self._space = Space((station.state, station.outbox), settings.min_free_mb * 1e6)
-        self._in_flight: dict[int, Order] = {}
+        self._in_flight: dict[int, Errand] = {}
         self._executor: Executor | None = None
         self._stopping: threading.Thread | None = None
         self._undelivered: tuple[Report, ...] = ()
@@ -165,7 +179,9 @@ class Service:
                 settings.attempts, retry_s=settings.retry_s, arriving_s=settings.arriving_s
             )
             self._delivery = Delivery(station, self._ledger, access, patience)
-            self._leasing = Leasing(self._ledger, self._delivery)
+            self._leasing = Leasing(
+                self._ledger, self._delivery, self._library, settings.clip_model
+            )
             self._bulletin = Bulletin(station, self._ledger, self._supervision, self._progress)
             try:
                 self._recover()
@@ -176,6 +192,7 @@ class Service:
                 self._inbox.stop()
                 if self._executor is not None and self._stopping is None:
                     self._executor.stop(0)
+                self._bulletin.close()
                 with contextlib.suppress(sqlite3.Error):  # a full disk is told of at the next start
                     self._ledger.set_notices(self._waiting())
                 self._ledger.close()
@@ -258,7 +275,7 @@ class Service:
 
     def _handle(self, reports: Sequence[Report], now: float) -> bool:
         """Act on reports; says whether the disk was full for one of them."""
-        outcomes: list[tuple[Job, Outcome]] = []
+        outcomes: list[tuple[Errand, Outcome]] = []
         for report in reports:
             ready, died = isinstance(report, WorkerReady), isinstance(report, WorkerDied)
             self._supervision.heard(time.monotonic(), ready=ready, died=died)
@@ -266,9 +283,12 @@ class Service:
                 case WorkerReady():
                     _log.info("worker_ready", device=report.device)
                     self._no_worker = ""
+                case ModelLoaded():
+                    self._bulletin.loaded(report)
                 case Advanced():
                     pass
                 case WorkerDied():
+                    self._bulletin.died()
                     self._delivery.died(report.fences, report.reason)
                     self._forget(report.fences)
                     if report.hopeless and not self._no_worker:
@@ -277,7 +297,7 @@ class Service:
                 case HandedBack():
                     self._hand_back(report.fences)
                 case _ if report.fence in self._in_flight:
-                    outcomes.append((self._in_flight[report.fence].job, report))
+                    outcomes.append((self._in_flight[report.fence], report))
         delivered = self._delivery.deliver(outcomes, now)
         self._forget([outcome.fence for _, outcome in outcomes])
         for entry in delivered.changed:
@@ -307,9 +327,9 @@ class Service:
         self._admission.admit(decision.claims, now)
 
     def _lease(self, now: float) -> None:
-        for order in self._leasing.orders(self._recipes, len(self._in_flight), now):
-            self._in_flight[order.fence] = order
-            self._start_executor().submit(order)
+        for errand in self._leasing.errands(self._recipes, len(self._in_flight), now):
+            self._in_flight[errand.fence] = errand
+            self._start_executor().submit(errand)
 
     def _may_work(self) -> bool:
         if self._stopping is not None or self._station.paused.exists():
@@ -341,10 +361,16 @@ class Service:
             self._executor.start()
         return self._executor
 
+    def _usable_recipes(self) -> tuple[Recipe, ...]:
+        recipes = known_recipes(self._station)
+        check_models(recipes, self._library)
+        check_clip(recipes, self._settings.clip_model, self._library)
+        return recipes
+
     def _reload(self) -> None:
         with self._supervision.reloading(time.monotonic()):
             try:
-                self._recipes = known_recipes(self._station)
+                self._recipes = self._usable_recipes()
             except ConfigError as error:
                 _log.error("recipes_not_reloaded", why=str(error), kept=len(self._recipes))
                 return

@@ -4,12 +4,13 @@ Comes in: a station's folder and the environment, read once. Goes out: one froze
 `ConfigError` that names the file, the key and the value.
 """
 
+import contextlib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,6 +19,7 @@ from pydantic_settings import (
 )
 
 from daemon.errors import ConfigError
+from daemon.reference import located, well_formed
 from daemon.validation import close_match, explain
 
 STATION_VARIABLE = "RESTORED_STATION"
@@ -40,6 +42,15 @@ class Watch(BaseModel):
     polled: bool | Literal["auto"] = Field(
         "auto", description="Scan instead of events; `auto` polls network file systems."
     )
+
+
+def _cache_folder() -> Path:
+    """Of the service where systemd runs it, of the user elsewhere; the same for all stations."""
+    service = os.environ.get("CACHE_DIRECTORY")
+    if service:
+        return Path(service.split(":")[0]) / "models"
+    user = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(user) / "restored" / "models"
 
 
 class Settings(BaseSettings):
@@ -77,6 +88,29 @@ class Settings(BaseSettings):
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     threads: int | None = Field(None, ge=1, description="CPU threads of the network.")
     memory_mb: int | None = Field(None, ge=256, description="For photographs in flight.")
+    clip_model: Annotated[str, AfterValidator(well_formed)] | None = Field(
+        None, description="CLIP model for [match] looks_like, such as a folder; off if not set."
+    )
+    models_dir: Path = Field(
+        default_factory=_cache_folder, description="Where `restored models pull` puts models."
+    )
+    model_memory_mb: int | None = Field(
+        None, ge=64, description="For models that stay loaded on the device."
+    )
+    dtype: Literal["auto", "bf16", "fp16", "fp32"] = Field(
+        "auto", description="Precision of models; `auto` takes what the device is fastest with."
+    )
+    offload: Literal["none", "model", "group"] = Field(
+        "none",
+        description="Keep whole components (`model`) or layers (`group`) of a checkpoint in the "
+        "machine's memory while the device does not need them.",
+    )
+    compile: bool = Field(
+        False, description="Compile checkpoints: the first picture of each size takes minutes."
+    )
+    attention: str | None = Field(
+        None, description="Attention backend, by diffusers' name, such as `flash` or `native`."
+    )
     attempts: int = Field(3, ge=1, description="Before a passing fault counts as failed.")
     retry_s: float = Field(10, ge=0, description="First wait after a passing fault; it doubles.")
     min_free_mb: float = Field(200, ge=0, description="Intake waits while less is free.")
@@ -106,6 +140,9 @@ def load_settings(path: Path = Path(os.devnull)) -> Settings:
     """
     origins = _environment()
     values = _read(path)
+    if isinstance(clip := values.get("clip_model"), str):
+        with contextlib.suppress(ConfigError):  # refused below, with its key
+            values["clip_model"] = located(clip, path.parent)
     try:
         return Settings(**values)
     except ValidationError as error:

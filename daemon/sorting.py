@@ -99,8 +99,8 @@ class Sorting:
                 self._claim((name,), recipe, stem_of(name), refusal=route.refusal)
             elif recipe is not None and recipe.photos > 1:
                 pairs.setdefault(recipe.name, []).append(name)
-            elif recipe is not None:
-                self._claim_with_sides((name,), recipe, stem_of(name), route.refusal)
+            else:
+                self._claim_with_sides((name,), route, stem_of(name))
         for recipe_name, names in pairs.items():
             self._pair_up(names, self._recipes[recipe_name])
         return self._claims
@@ -152,15 +152,12 @@ class Sorting:
             return False
         photos = self._photos_called.get(called, [])
         routes = [self._route(photo) for photo in photos if photo in self._folder.held]
-        readers = [r.recipe for r in routes if r is not None and r.recipe is not None]
-        return not photos or any(role in reader.companions for reader in readers)
+        return not photos or any(role in route.companions for route in routes if route is not None)
 
-    def _claim_with_sides(
-        self, names: tuple[str, ...], recipe: Recipe, stem: str, refusal: str = ""
-    ) -> None:
+    def _claim_with_sides(self, names: tuple[str, ...], route: Route, stem: str) -> None:
         """Claim photographs with the side files of the first, unless one still arrives."""
         sides: dict[str, str] = {}
-        for role in recipe.companions:
+        for role in route.companions:
             side = self._side_on_disk(names[0], role)
             if side is not None and side not in self._folder.held:
                 self._wait(names, f"waits for {shown(side)}, which is still arriving")
@@ -168,13 +165,13 @@ class Sorting:
                 return
             if side is not None:
                 sides[role] = side
-        self._claim(names, recipe, stem, sides, refusal)
+        self._claim(names, route.recipe, stem, sides, route.refusal)
 
     def _pair_up(self, names: list[str], recipe: Recipe) -> None:
         """Claim what pairs there are among photographs of one folder; the others wait."""
         paired: set[str] = set()
         for pair in by_name(names):
-            self._claim_with_sides((pair.first, pair.second), recipe, pair.stem)
+            self._claim_with_sides((pair.first, pair.second), Route(recipe), pair.stem)
             paired |= {pair.first, pair.second}
         names = [name for name in names if name not in paired]
         for name in names:
@@ -197,7 +194,7 @@ class Sorting:
             self._wait(tuple(names), f"waits for {shown(arriving)}, which is still arriving")
             self._folder.stale = True
             return
-        self._claim_with_sides((pair.first, pair.second), recipe, pair.stem)
+        self._claim_with_sides((pair.first, pair.second), Route(recipe), pair.stem)
 
     def _claim(
         self,

@@ -70,6 +70,11 @@ class Station:
         return self.state / "lock"
 
     @property
+    def loaded(self) -> Path:
+        """While a daemon works: which models are on its device."""
+        return self.state / "models.json"
+
+    @property
     def paused(self) -> Path:
         """While this file exists, no job is started."""
         return self.state / "paused"

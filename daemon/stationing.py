@@ -22,6 +22,7 @@ _TEMPLATE = """\
 # originals = "archive"     # what becomes of finished originals: archive, delete or leave
 # device = "auto"           # auto, cpu, cuda, cuda:1 or mps
 # attempts = 3              # before a fault that may pass counts as failed
+# offload = "none"          # none, model or group: keep parts of a checkpoint off the GPU
 # file_mode = "0644"        # mode of results
 
 # A folder elsewhere can be an inbox too:

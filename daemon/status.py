@@ -3,6 +3,8 @@
 Comes in: a station. Goes out: plain values for `--json`, or a table. Never writes.
 """
 
+import contextlib
+import json
 import math
 import time
 from collections import Counter
@@ -38,9 +40,12 @@ def read_status(station: Station) -> dict[str, Any]:
         "problem": None,
         "failures": [],
         "notices": [],
+        "models": [],
         "rate_per_h": 0.0,
         "left_s": None,
     }
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        found["models"] = json.loads(station.loaded.read_text("utf-8"))["models"]
     if not station.ledger.exists():
         return found
     ledger = LedgerView(station.ledger)
@@ -89,7 +94,8 @@ def show(found: dict[str, Any], out: Console) -> None:
     table = Table("recipe", "queued", "in flight", "done", "failed")
     for row in found["recipes"]:
         numbers = (str(row[key]) for key in ("queued", "in_flight", "done", "failed"))
-        table.add_row(row["recipe"] or "(none matches)", *numbers)
+        looked_at = "(being looked at)" if row["queued"] + row["in_flight"] else "(none matches)"
+        table.add_row(row["recipe"] or looked_at, *numbers)
     out.print(table)
     left = "" if found["left_s"] is None else f", {found['left_s'] / 60:.0f} min left"
     out.print(f"{found['rate_per_h']:.0f} an hour{left}{', paused' if found['paused'] else ''}")
@@ -97,6 +103,8 @@ def show(found: dict[str, Any], out: Console) -> None:
         out.print(found["problem"], markup=False)
     for held in found["held_back"]:
         out.print(held["told"], markup=False)
+    if found["models"]:
+        out.print(f"loaded: {', '.join(found['models'])}", markup=False)
     for failure in found["failures"]:
         out.print(f"failed: {failure['path']}: {failure['reason']}", markup=False)
     for notice in found["notices"]:

@@ -6,9 +6,17 @@ which only look at recipes answer at once.
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from daemon.reference import PRIOR, well_formed
+
+PROMPT_SUFFIXES = (".txt", ".toml")
+"""Endings of the files that `generate` reads."""
 
 Unit = Annotated[float, Field(ge=0, le=1)]
+
+Side = Annotated[int, Field(ge=64, le=4096)]
+"""Of a picture to be generated, in pixels."""
 
 
 class BaseStep(BaseModel):
@@ -19,7 +27,11 @@ class BaseStep(BaseModel):
     photos: ClassVar[int] = 1
     """How many photographs the step takes at once."""
 
-    model: str = Field("prior", description="The network: `prior` is the one inside the package.")
+    model: Annotated[str, AfterValidator(well_formed)] = Field(
+        PRIOR,
+        description="The network: `prior` is the one inside the package; a Hub id such as "
+        "`org/name@revision`, or the path of a folder or .safetensors file.",
+    )
     steps: int | None = Field(
         None,
         ge=1,
@@ -29,6 +41,23 @@ class BaseStep(BaseModel):
     seed: int | None = Field(
         None, ge=0, lt=2**63, description="Fixes the noise; drawn from the job if absent."
     )
+    prompt: str = Field(
+        "", description="What the result shows, in words; for models that read text."
+    )
+    negative_prompt: str = Field("", description="What the result shall not show, in words.")
+    guidance: float | None = Field(
+        None,
+        ge=0,
+        le=50,
+        description="How much more than likely the result follows the prompt; up to 1 not at all "
+        "more. The model's own if absent.",
+    )
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The keys it says that only a model which reads text can obey."""
+        textual = ("prompt", "second_prompt", "negative_prompt", "guidance")
+        return tuple(key for key in textual if key in self.model_fields_set)
 
 
 class Denoise(BaseStep):
@@ -101,8 +130,21 @@ class Interpolate(BaseStep):
     strength: Unit = Field(
         0.5, description="How deep both photographs are encoded; t = strength pi/2."
     )
+    second_prompt: str = Field(
+        "", description="What the second photograph shows; `prompt` is for the first."
+    )
+
+
+class Generate(BaseStep):
+    """Make pictures of the prompts in a text file, which takes the photograph's place."""
+
+    kind: Literal["generate"] = "generate"
+    size: tuple[Side, Side] | None = Field(
+        None, description="Width and height in pixels where the file says none; else the model's."
+    )
 
 
 Step = Annotated[
-    Denoise | SuperResolve | Colorize | Restyle | Interpolate, Field(discriminator="kind")
+    Denoise | SuperResolve | Colorize | Restyle | Interpolate | Generate,
+    Field(discriminator="kind"),
 ]

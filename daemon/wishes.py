@@ -11,10 +11,10 @@ from pathlib import Path
 
 from daemon import photo
 from daemon.entries import ClaimedFile, photos_of
-from daemon.errors import CannotWriteError, UsageError
-from daemon.job import Job, job_id, seed_of
-from daemon.models import model_digest
-from daemon.photo import Limits, Metadata
+from daemon.errors import CannotWriteError, PhotoError, UsageError
+from daemon.job import Compute, Job, job_id, seed_of
+from daemon.models import Library
+from daemon.photo import PROMPTS, Limits, Metadata
 from daemon.recipe import Recipe
 
 _FORMATS = {
@@ -107,7 +107,7 @@ def _sides(recipe: Recipe, path: Path) -> list[tuple[str, Path]]:
 
 
 def task_of(
-    recipe: Recipe, group: tuple[Path, ...], wish: Wish, stem: str | None, limits: Limits
+    recipe: Recipe, group: tuple[Path, ...], wish: Wish, stem: str | None, compute: Compute
 ) -> Task:
     """Look at the files of one job and name its result.
 
@@ -116,16 +116,21 @@ def task_of(
         group: The photographs.
         wish: How the result is wanted.
         stem: Name of the result without suffix; None takes the first photograph's.
-        limits: What is refused.
+        compute: What is refused, and where models lie.
 
     Raises:
-        PhotoError: A photograph is refused.
+        PhotoError: A file is refused, or is none that the recipe takes.
         OSError: A file cannot be read.
     """
-    files = [_looked_at(path, "photo", limits) for path in group]
-    files += [_looked_at(side, role, limits) for role, side in _sides(recipe, group[0])]
+    files = [_looked_at(path, "photo", compute.limits) for path in group]
+    for file in files:
+        if file.header and (file.header.format == PROMPTS) != recipe.generates:
+            reads = "files of prompts" if recipe.generates else "photographs"
+            raise PhotoError(f"recipe {recipe.name} takes {reads}, not {file.path}")
+    files += [_looked_at(side, role, compute.limits) for role, side in _sides(recipe, group[0])]
     digests = [file.digest for file in files]
-    weights = tuple(model_digest(model) for model in recipe.models)
+    library = Library(compute.models_dir)
+    weights = tuple(library.digest(model) for model in recipe.models)
     key = job_id(recipe, weights, os.fsencode(group[0].name), *digests)
     photos = photos_of(files)
     target = wish.to
@@ -135,7 +140,8 @@ def task_of(
         suffix = photo.output_format(recipe.output.format, seen)[1]
         target = wish.to / f"{group[0].stem}{'.webp' if recipe.photos == 2 else suffix}"
     seed = seed_of(key) if wish.seed is None else wish.seed
-    return Task(tuple(files), Job(key, recipe, photos, target.stem, seed), target)
+    pinned = recipe.with_models(library.pinned)
+    return Task(tuple(files), Job(key, pinned, photos, target.stem, seed, weights), target)
 
 
 def _looked_at(path: Path, role: str, limits: Limits) -> ClaimedFile:

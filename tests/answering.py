@@ -13,21 +13,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from daemon.call import Asking, Call, Key
+from daemon.diffusion.tiling import Denoiser
+from daemon.models import Library, Placement
 from daemon.models.prior import Prior
+from daemon.models.traits import PRIOR_TRAITS
 from daemon.photo import Metadata, Picture
+from daemon.restorers.spaces import Space
 
 T = TypeVar("T")
 Answers = Callable[[Sequence[Call]], list[Tensor]]
+
+PRIOR_SPACE = Space(Denoiser("prior"), PRIOR_TRAITS)
 
 
 def answer(asking: Asking[T], model: Answers, turns: list[list[Call]] | None = None) -> T:
     """Drive a generator to its end; `turns` collects what it asked for."""
     try:
-        calls = next(asking)
+        questions = next(asking)
         while True:
+            calls = [question for question in questions if isinstance(question, Call)]
             if turns is not None:
-                turns.append(list(calls))
-            calls = asking.send(model(calls))
+                turns.append(calls)
+            questions = asking.send(model(calls))
     except StopIteration as end:
         result: T = end.value
         return result
@@ -66,7 +73,7 @@ def real(calls: Sequence[Call]) -> list[Tensor]:
 @cache
 def prior() -> Prior:
     """The shipped network, loaded once."""
-    return Prior("cpu")
+    return Prior(Placement(Library().checkpoint("prior"), "cpu"))
 
 
 def picture(pixels: NDArray[np.generic], *, grey: bool = False) -> Picture:

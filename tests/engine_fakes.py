@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daemon.call import Asking, Call
+from daemon.call import Asking, Call, ask
 from daemon.craft import Craft
 from daemon.device import Pass
 from daemon.engine import Engine
@@ -23,12 +23,22 @@ from daemon.job import (
     HandedBack,
     Job,
     Measure,
+    ModelLoaded,
     Order,
     Report,
     StagedFile,
     WorkerReady,
 )
-from daemon.photo import Header, Limits, Metadata, Photo, Picture
+from daemon.look import Feature
+from daemon.photo import (
+    Header,
+    Limits,
+    Metadata,
+    Photo,
+    Picture,
+    digest_file,
+    read_header,
+)
 from daemon.recipe import Recipe
 from daemon.steps import Denoise
 
@@ -61,6 +71,13 @@ def order(
     )
 
 
+def order_for(recipe: Recipe, path: Path, staging: Path, fence: int) -> Order:
+    """An order for a real photograph."""
+    staging.mkdir()
+    photo = Photo(path, path.name, digest_file(path), read_header(path, Limits()))
+    return Order(Job(f"{fence:x}", recipe, (photo,), path.stem, fence), fence, staging)
+
+
 def read(photo: Photo, limits: Limits) -> Picture:
     pixels = np.full((photo.header.height, photo.header.width, 3), int(photo.path.stem) % 256)
     return Picture(pixels.astype(np.uint8), False, Metadata("PNG", "RGB"))
@@ -71,7 +88,7 @@ def restore(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[
     x = torch.from_numpy(pictures[0].pixels.astype(np.float32)).permute(2, 0, 1) / 256
     count = recipe.steps[0].steps or 1
     for k in range(1, count + 1):
-        (answer,) = yield [Call("toy", x, 1 / k)]
+        (answer,) = yield from ask([Call("toy", x, 1 / k)])
         if not torch.equal(answer, x / 2 + 1 / k):
             raise ValueError("this is the answer to somebody else's call")
     return ToyResult(pictures, (Measure(0, "steps", count),))
@@ -82,6 +99,13 @@ def write(
 ) -> tuple[tuple[StagedFile, ...], tuple[str, ...]]:
     height, width = pictures[0].pixels.shape[:2]
     return (StagedFile(staging / "x", "{stem}.png", "0", width, height),), ()
+
+
+def look(picture: Picture, questions: Sequence[Feature], clip: str) -> Asking[tuple[float, ...]]:
+    """Ask once; the answers are the picture's level and how many questions there are."""
+    x = torch.from_numpy(picture.pixels.astype(np.float32)).permute(2, 0, 1) / 256
+    (answer,) = yield from ask([Call("toy", x, 1.0)])
+    return (float(answer[0, 0, 0]), float(len(questions)))
 
 
 @dataclass
@@ -111,7 +135,10 @@ def craft(model: ToyModel, **others: object) -> Craft:
         "footprint": lambda recipe, sizes: 1,
         "output_size": lambda recipe, width, height: (width, height),
         "write": write,
-        "load_model": lambda reference, device: model,
+        "load_model": lambda reference, device, tick, whole: model,
+        "model_bytes": lambda reference, device, whole: 1,
+        "look": look,
+        "look_footprint": lambda width, height: 1,
     }
     return Craft(**(parts | others))  # type: ignore[arg-type]
 
@@ -121,11 +148,15 @@ class Heard:
 
     def __init__(self) -> None:
         self.reports: list[Report] = []
+        self.loaded: list[ModelLoaded] = []
         self._news = threading.Condition()
 
     def __call__(self, report: Report) -> None:
         with self._news:
-            self.reports.append(report)
+            if isinstance(report, ModelLoaded):
+                self.loaded.append(report)
+            else:
+                self.reports.append(report)
             self._news.notify_all()
 
     def fences(self) -> list[int]:
@@ -160,6 +191,7 @@ def running(
     pixels: int = 8 * 96 * 96,
     passes: list[Pass] | None = None,
     drain_s: float = 0.0,
+    beat: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Engine, Heard]]:
     """An engine at work in a thread, stopped and joined at the end."""
     heard = Heard()
@@ -170,6 +202,7 @@ def running(
         craft=parts,
         pixels=pixels,
         watch=watch,
+        beat=beat,
     )
     thread = threading.Thread(target=engine.run)
     thread.start()

@@ -3,16 +3,20 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 from daemon.job import (
     Compute,
+    Errand,
     Failed,
+    Glance,
     HandedBack,
     Order,
     Outcome,
     Rejected,
     Report,
     Restored,
+    Seen,
     StagedFile,
     Timing,
     WorkerDied,
@@ -33,27 +37,40 @@ def restored(order: Order) -> Restored:
 
 
 class FakeExecutor:
-    """Answers every order at once; what it answers depends on the photograph's name."""
+    """Answers every errand at once; what it answers depends on the photograph's name."""
+
+    glances: ClassVar[list[Glance]] = []
+    """What any of them was asked to look at; tests clear it."""
 
     def __init__(self, compute: Compute, report: Callable[[Report], None]) -> None:
         self._report = report
-        self.orders: list[Order] = []
+        self.errands: list[Errand] = []
         self._killed = False
 
     def start(self) -> None:
         self._report(WorkerReady("fake"))
 
-    def submit(self, order: Order) -> None:
-        self.orders.append(order)
-        name = order.job.photos[0].name
-        if "killer" in name:
-            fences = tuple(known.fence for known in self.orders)
-            self.orders.clear()
+    def submit(self, errand: Errand) -> None:
+        self.errands.append(errand)
+        photo = errand.photo if isinstance(errand, Glance) else errand.job.photos[0]
+        if "killer" in photo.name:
+            fences = tuple(known.fence for known in self.errands)
+            self.errands.clear()
             self._killed = True
             self._report(WorkerDied(fences, "signal 9"))
-        elif self._killed or "held" not in name:
-            self.orders.remove(order)
-            self._report(self.answer(order, name))
+        elif self._killed or "held" not in photo.name:
+            self.errands.remove(errand)
+            if isinstance(errand, Glance):
+                self._report(self.seen(errand, photo.name))
+            else:
+                self._report(self.answer(errand, photo.name))
+
+    def seen(self, glance: Glance, name: str) -> Outcome:
+        self.glances.append(glance)
+        if "broken" in name:
+            return Rejected(glance.fence, f"{glance.photo.path}: it ends early")
+        numbers = {"colour": 0.0 if "grey" in name else 30.0, "noise": 12.0 * ("noisy" in name)}
+        return Seen(glance.fence, tuple(numbers[question.of] for question in glance.questions))
 
     def answer(self, order: Order, name: str) -> Outcome:
         if "broken" in name:
@@ -67,8 +84,8 @@ class FakeExecutor:
         return restored(order)
 
     def stop(self, drain_s: float) -> None:
-        self._report(HandedBack(tuple(order.fence for order in self.orders)))
-        self.orders.clear()
+        self._report(HandedBack(tuple(errand.fence for errand in self.errands)))
+        self.errands.clear()
 
 
 def everything_below(folder: Path) -> dict[str, bytes]:

@@ -6,7 +6,7 @@ import time
 from toy_worker import toy_worker
 
 from daemon.executors.process import ProcessExecutor
-from daemon.job import Compute, Report, WorkerReady
+from daemon.job import Compute, ModelLoaded, Report, WorkerReady
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     def heard(report: Report) -> None:
         if isinstance(report, WorkerReady):
             print(executor.pid, "torch" in sys.modules, flush=True)
-        else:
+        elif not isinstance(report, ModelLoaded):
             print(report, flush=True)
 
     executor = ProcessExecutor(Compute(device="cpu", threads=1), heard, worker=toy_worker)

@@ -55,7 +55,7 @@ def test_the_schema_has_every_kind_of_step(capsys: pytest.CaptureFixture[str]) -
     exit_code(["recipes", "--schema"])
     kinds = json.loads(capsys.readouterr().out)["properties"]["steps"]["items"]["discriminator"]
     assert set(kinds["mapping"]) == {
-        "colorize", "denoise", "interpolate", "restyle", "super-resolve",
+        "colorize", "denoise", "generate", "interpolate", "restyle", "super-resolve",
     }  # fmt: skip
 
 

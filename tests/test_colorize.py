@@ -16,6 +16,7 @@ from torch import Tensor
 
 from daemon.call import Call
 from daemon.diffusion.noise import Noise
+from daemon.models import Library, Placement
 from daemon.models.prior import Prior
 from daemon.photo import Metadata, Picture
 from daemon.restorers import Restoration, chroma, restorer_for
@@ -57,7 +58,9 @@ def _run(picture: Picture, model: object, noise: Noise = _SOME, **params: object
         except StopIteration as end:
             restoration: Restoration = end.value
             return restoration
-        assert all(call.task.grey and call.model == "prior" for call in calls)
+        assert all(
+            isinstance(call, Call) and call.task.grey and call.model == "prior" for call in calls
+        )
         answers = model.predict(list(calls))  # type: ignore[attr-defined]
 
 
@@ -69,7 +72,7 @@ def _pixels(restoration: Restoration) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def prior() -> Prior:
-    return Prior("cpu")
+    return Prior(Placement(Library().checkpoint("prior"), "cpu"))
 
 
 @given(

@@ -51,3 +51,11 @@ def test_noise_is_standard_normal() -> None:
     assert float(drawn.mean()) == pytest.approx(0, abs=0.01)
     assert float(drawn.std()) == pytest.approx(1, abs=0.01)
     assert float((drawn.abs() < 1).float().mean()) == pytest.approx(0.6827, abs=0.005)
+
+
+def test_latents_have_as_many_channels_as_they_like_and_windows_agree() -> None:
+    whole = Noise(4).draw(1, 100, 30, channels=16)
+    assert whole.shape == (16, 100, 30)
+    assert float(whole.std()) == pytest.approx(1, abs=0.02)
+    assert torch.equal(Noise(4).draw(1, 100, 30, 60, 20, channels=16), whole[:, 60:80])
+    assert torch.equal(Window(60, 5, 20, 9).draw(Noise(4), 1, 100, 30, 16), whole[:, 60:80, 5:14])

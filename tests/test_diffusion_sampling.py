@@ -10,7 +10,7 @@ import torch
 from answering import StockDdim, answer, gaussian, seeded
 from torch import Tensor
 
-from daemon.call import Asking, Call
+from daemon.call import Asking, Call, ask
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.reverse import follow, sample
 from daemon.diffusion.sampling import add_noise, ddim_step, eps_of, slerp
@@ -20,7 +20,7 @@ MU, DEVIATION = 0.3, 0.2
 
 
 def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
-    (x0,) = yield [Call("toy", x_t, t)]
+    (x0,) = yield from ask([Call("toy", x_t, t)])
     return x0
 
 

@@ -11,9 +11,19 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from daemon.call import Asking, Call
+from daemon.call import Asking, Call, ask
 from daemon.diffusion.pixels import to_grey, to_pixels, to_tensor
-from daemon.diffusion.tiling import BUCKETS, GRID, Cut, cut, denoise_tiles
+from daemon.diffusion.tiling import (
+    BUCKETS,
+    GRID,
+    Cut,
+    Denoiser,
+    Tiling,
+    cut,
+    denoise_tiles,
+    mirrored,
+    native_tiles,
+)
 from daemon.diffusion.together import abreast, together
 from daemon.diffusion.windows import WINDOW, Window, by_windows, cut_windows
 
@@ -42,6 +52,32 @@ def test_up_to_1024_px_a_side_is_one_tile_of_few_sizes(length: int) -> None:
     assert pieces.size == min(size for size in BUCKETS if size >= length)
 
 
+@settings(deadline=None, max_examples=60)
+@given(length=st.integers(1, 5000), side=st.sampled_from([8, 16, 32, 64, 100, 128, 256]))
+def test_native_tiles_cover_a_side_and_all_have_that_size(length: int, side: int) -> None:
+    pieces = cut(length, native_tiles(side))
+    assert pieces.size == side
+    assert float((shares(pieces) - 1).abs().max()) < 1e-5
+    gaps = {b - a for a, b in zip(pieces.starts[:-1], pieces.starts[1:], strict=True)}
+    assert all(side - gap >= side // 4 for gap in gaps)
+
+
+@pytest.mark.parametrize("size", [(5, 8), (30, 41)])
+def test_a_picture_that_is_cut_up_is_put_together_again_at_either_scale(
+    size: tuple[int, int],
+) -> None:
+    tiling = Tiling.of(size, native_tiles(8))
+    small, large = seeded(4, *size), seeded(3, 8 * size[0], 8 * size[1])
+    assert torch.allclose(tiling.put_together(tiling.cut_up(small)), small, atol=1e-6)
+    again = tiling.times(8).put_together(tiling.times(8).cut_up(large))
+    assert torch.allclose(again, large, atol=1e-6)
+
+
+def test_a_small_picture_is_filled_up_by_mirroring() -> None:
+    row = mirrored(torch.tensor([[[1.0, 2.0, 3.0]]]), 1, 7)
+    assert row.flatten().tolist() == [1, 2, 3, 2, 1, 2, 3]
+
+
 def test_512_px_is_one_tile_of_512() -> None:
     assert cut(512) == Cut(512, 512, (0,), 32)
 
@@ -56,7 +92,7 @@ def test_any_size_from_one_pixel_up_is_answered_pixel_for_pixel(size: tuple[int,
     x_t = seeded(3, *size)
     expected = gaussian(0.1, 0.3)([Call("toy", x_t, 0.4)])[0]
     turns: list[list[Call]] = []
-    result = answer(denoise_tiles("toy", x_t, 0.4), gaussian(0.1, 0.3), turns)
+    result = answer(denoise_tiles(Denoiser("toy"), x_t, 0.4), gaussian(0.1, 0.3), turns)
     assert torch.allclose(result, expected, atol=1e-6)
     assert turns[0][0].x_t.shape[1] in BUCKETS
     assert turns[0][0].x_t.shape[2] in BUCKETS
@@ -65,7 +101,7 @@ def test_any_size_from_one_pixel_up_is_answered_pixel_for_pixel(size: tuple[int,
 def test_photographs_of_different_sizes_share_a_group() -> None:
     turns: list[list[Call]] = []
     for height, width in ((97, 120), (128, 101), (110, 128)):
-        answer(denoise_tiles("toy", seeded(3, height, width), 0.4), gaussian(0, 1), turns)
+        answer(denoise_tiles(Denoiser("toy"), seeded(3, height, width), 0.4), gaussian(0, 1), turns)
     assert len({call.key for turn in turns for call in turn}) == 1
 
 
@@ -80,7 +116,7 @@ def test_a_large_picture_is_the_same_tiled_as_whole() -> None:
 
     x_t = seeded(3, 1100, 1300)
     turns: list[list[Call]] = []
-    tiled = answer(denoise_tiles("toy", x_t, 0.4), blur, turns)
+    tiled = answer(denoise_tiles(Denoiser("toy"), x_t, 0.4), blur, turns)
     (whole,) = blur([Call("toy", x_t, 0.4)])
     inner = (slice(None), slice(61, -61), slice(61, -61))
     assert len(turns) == 1
@@ -116,7 +152,7 @@ def test_computations_side_by_side_ask_in_one_turn_and_keep_their_answers() -> N
     def count(turns: int, start: float) -> Asking[float]:
         x = torch.tensor([start])
         for _ in range(turns):
-            (x,) = yield [Call("toy", x, 0.0)]
+            (x,) = yield from ask([Call("toy", x, 0.0)])
         return float(x)
 
     sizes: list[list[Call]] = []
@@ -127,7 +163,7 @@ def test_computations_side_by_side_ask_in_one_turn_and_keep_their_answers() -> N
 
 def test_large_pictures_are_not_all_worked_on_side_by_side() -> None:
     def one() -> Asking[int]:
-        (x,) = yield [Call("toy", torch.zeros(1), 0.0)]
+        (x,) = yield from ask([Call("toy", torch.zeros(1, 1), 0.0)])
         return len(x)
 
     turns: list[list[Call]] = []

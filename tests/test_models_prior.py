@@ -14,9 +14,9 @@ from torch import Tensor
 from daemon.call import Call, Task
 from daemon.diffusion.pixels import to_tensor
 from daemon.diffusion.sampling import add_noise, ddim_step
-from daemon.diffusion.tiling import denoise_tiles
+from daemon.diffusion.tiling import Denoiser, denoise_tiles
 from daemon.errors import ConfigError
-from daemon.models import load_model, model_digest
+from daemon.models import Library
 
 EXACT, BF16 = 1e-4, 0.06
 """Largest differences between single and batched in [-1, 1]; bf16 rounds to 2**-8 of its values."""
@@ -87,7 +87,7 @@ def test_tiled_equals_whole_for_one_evaluation(exact: bool, tolerance: float) ->
     x0 = to_tensor(data.coffee()).tile(1, 1, 2)[:, :128, 128:]
     x_t = add_noise(x0, 0.7, seeded(3, 128, 1072))
     asked: list[list[Call]] = []
-    tiled = answer(denoise_tiles("prior", x_t, 0.7, exact=exact), real, asked)
+    tiled = answer(denoise_tiles(Denoiser("prior"), x_t, 0.7, exact=exact), real, asked)
     (whole,) = prior().predict([Call("prior", x_t, 0.7, exact=exact)])
     assert len(asked[0]) == 2
     assert float((tiled - whole).abs().max()) / 2 < tolerance
@@ -107,16 +107,14 @@ def test_unconditional_sampling_equals_the_stock_ddim_scheduler() -> None:
 
 def test_the_digest_is_stable_and_needs_no_torch() -> None:
     code = (
-        "import sys; from daemon.models import model_digest; print(model_digest('prior'));"
+        "import sys; from daemon.models import Library; print(Library().digest('prior'));"
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == model_digest("prior")
-    assert len(model_digest("prior")) == 64
+    assert done.stdout.strip() == Library().digest("prior")
+    assert len(Library().digest("prior")) == 64
 
 
 def test_an_unknown_model_is_named_with_what_there_is() -> None:
-    with pytest.raises(ConfigError, match="'dream' is not known; there is prior"):
-        load_model("dream", "cpu")
-    with pytest.raises(ConfigError, match="'dream'"):
-        model_digest("dream")
+    with pytest.raises(ConfigError, match="is 'dream', allowed are \"prior\", a Hub id"):
+        Library().checkpoint("dream")

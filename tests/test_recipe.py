@@ -32,7 +32,7 @@ def _said(tmp_path: Path, text: str) -> str:
         (
             '[[steps]]\nkind = "sharpen"\n',
             "steps[0].kind is 'sharpen', allowed are "
-            "denoise, super-resolve, colorize, restyle, interpolate",
+            "denoise, super-resolve, colorize, restyle, interpolate, generate",
         ),
         ("[[steps]]\nscale = 2\n", "steps[0].kind is missing"),
         (

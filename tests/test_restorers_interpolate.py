@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from answering import answer, gaussian, picture, psnr, random_pixels, real
+from answering import PRIOR_SPACE, answer, gaussian, picture, psnr, random_pixels, real
 from skimage import data
 
 from daemon.call import Call
@@ -22,8 +22,8 @@ from daemon.steps import Interpolate
 def test_a_photograph_encoded_and_decoded_is_itself_at_35_db(
     start: float, photograph: np.ndarray
 ) -> None:
-    latent = answer(encode(to_tensor(photograph), start, STEPS, "prior"), real)
-    back = to_pixels(answer(decode(latent, start, STEPS, "prior"), real), "uint8")
+    latent = answer(encode(to_tensor(photograph), start, STEPS, PRIOR_SPACE), real)
+    back = to_pixels(answer(decode(latent, start, STEPS, PRIOR_SPACE), real), "uint8")
     assert psnr(back, photograph) > 38
     noise = (latent - math.cos(start) * to_tensor(photograph)) / math.sin(start)
     assert float(noise.std()) == pytest.approx(1, abs=0.2)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from daemon.errors import BusyError, ConfigError
 from daemon.executors import EXECUTORS
+from daemon.job import Order
 from daemon.ledger import Ledger
 from daemon.ledger_view import LedgerView
 from daemon.premises import only_daemon
@@ -255,10 +256,10 @@ def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(root: P
         executor = service._executor
         path = next(station.work.rglob("*held.png"))
         Image.new("RGB", (20, 20), "blue").save(path)
-        order = executor.orders.pop()  # type: ignore[union-attr]
+        order = executor.errands.pop()  # type: ignore[union-attr]
         executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
-        wait_for(lambda: bool(executor.orders))  # type: ignore[union-attr]
-        order = executor.orders.pop()  # type: ignore[union-attr]
+        wait_for(lambda: bool(executor.errands))  # type: ignore[union-attr]
+        order = executor.errands.pop()  # type: ignore[union-attr]
         executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
 
     thread = threading.Thread(target=rewrite_and_finish)
@@ -596,6 +597,7 @@ def test_what_is_in_flight_when_its_window_ends_is_finished(
         drop(root, "nightly/late.png", colour="blue")
         wait_for(lambda: not (root / "inbox/nightly/late.png").exists())
         (order,) = service._in_flight.values()
+        assert isinstance(order, Order)
         service._mailbox.put(restored(order))
 
     thread = threading.Thread(target=act)

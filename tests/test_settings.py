@@ -64,3 +64,13 @@ def test_a_key_inside_a_list_of_tables_is_named_with_its_index(tmp_path: Path) -
 
 def test_broken_toml_is_a_configuration_error(tmp_path: Path) -> None:
     assert _said(tmp_path, "settle_s = \n").startswith("restored.toml: not a readable TOML file")
+
+
+def test_the_clip_model_is_a_reference_beside_the_settings(tmp_path: Path) -> None:
+    file = tmp_path / "restored.toml"
+    file.write_text('clip_model = "./clip"\n')
+    assert load_settings(file).clip_model == str(tmp_path / "clip")
+    file.write_text('clip_model = "openai/clip-vit-base-patch32"\n')
+    assert load_settings(file).clip_model == "openai/clip-vit-base-patch32"
+    said = _said(tmp_path, 'clip_model = "clip"\n')
+    assert said.startswith("restored.toml: clip_model is 'clip', allowed are \"prior\", a Hub id")

@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 from test_ledger import claimed
 
+from daemon.bulletin import Bulletin, Standing
 from daemon.cli import exit_code
+from daemon.job import ModelLoaded
 from daemon.ledger import Ledger
 from daemon.station import Notice
-from daemon.stationing import opened
+from daemon.stationing import found_station, opened
 from daemon.status import read_status
+from daemon.supervision import Supervision
 
 
 def test_status_before_the_first_run_is_empty(
@@ -83,3 +86,33 @@ def test_a_wrong_recipe_leaves_the_rest_of_the_status(
     told = capsys.readouterr().out
     assert "leap.toml: steps" in told
     assert "wait for" not in told
+
+
+def test_status_says_which_models_a_daemon_has_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exit_code(["init", str(tmp_path)])
+    station = found_station(tmp_path)
+    ledger = Ledger(station.ledger)
+    bulletin = Bulletin(station, ledger, Supervision(), None)
+
+    def status() -> list[str]:
+        capsys.readouterr()
+        exit_code(["--station", str(tmp_path), "status", "--json"])
+        models: list[str] = json.loads(capsys.readouterr().out)["models"]
+        return models
+
+    standing = Standing(0, 0, 0, full=False)
+    bulletin.loaded(ModelLoaded("x/a", 1.0, 5))
+    bulletin.loaded(ModelLoaded("x/b", 1.0, 5))
+    bulletin.tell((), standing, 1.0)
+    assert status() == ["x/a", "x/b"]
+    bulletin.loaded(ModelLoaded("x/c", 1.0, 5, gone=("x/a",)))
+    bulletin.tell((), standing, 2.0)
+    assert status() == ["x/b", "x/c"]
+    bulletin.died()
+    bulletin.tell((), standing, 3.0)
+    assert status() == []
+    bulletin.close()
+    assert not station.loaded.exists()
+    ledger.close()

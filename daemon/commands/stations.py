@@ -49,10 +49,12 @@ def check(context: typer.Context) -> None:
 
     Example: `restored --station photos check`
     """
-    from daemon.checking import problems
+    from daemon.checking import model_lines, problems
 
     station, settings = opened(station_of(context).root)
     wrong = problems(station, settings)
     if wrong:
         raise ConfigError("\n".join(wrong))
+    for line in model_lines(station, settings):
+        out.print(line, markup=False)
     out.print("settings, recipes, models, folders and device are right")

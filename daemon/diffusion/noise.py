@@ -33,9 +33,16 @@ class Noise:
         return Noise(int.from_bytes(hashlib.sha256(text).digest()[:8]) % _SEEDS)
 
     def draw(
-        self, draw: int, height: int, width: int, top: int = 0, rows: int | None = None
+        self,
+        draw: int,
+        height: int,
+        width: int,
+        top: int = 0,
+        rows: int | None = None,
+        *,
+        channels: int = 3,
     ) -> Tensor:
-        """Standard normal noise of a picture or of some of its rows.
+        """Standard normal noise of a picture, or of its latent, or of some of its rows.
 
         Args:
             draw: Which draw, [0, 2**31): a step of sampling, for instance.
@@ -43,20 +50,22 @@ class Noise:
             width: Columns of the whole picture.
             top: First row wanted.
             rows: Rows wanted; None means all from `top` on.
+            channels: Of the picture or latent.
 
         Returns:
-            (3, rows, width), float32; row y is the same whatever window it is asked in.
+            (channels, rows, width), float32; row y is the same whatever window it is asked in.
         """
         end = height if rows is None else top + rows
         bands = [
-            self._band(draw, band, width, end)[max(0, top - band * BAND) :]
+            self._band(draw, band, (end, width, channels))[max(0, top - band * BAND) :]
             for band in range(top // BAND, -(-end // BAND))
         ]
-        whole = np.concatenate(bands) if bands else np.empty((0, width, 3), np.float32)
+        whole = np.concatenate(bands) if bands else np.empty((0, width, channels), np.float32)
         return torch.from_numpy(whole).permute(2, 0, 1).contiguous()
 
-    def _band(self, draw: int, band: int, width: int, end: int) -> np.ndarray:
-        """Rows of a band down to row `end` of the picture, (rows, width, 3)."""
+    def _band(self, draw: int, band: int, extent: tuple[int, int, int]) -> np.ndarray:
+        """Rows of a band down to row `end` of the picture, (rows, width, channels)."""
+        end, width, channels = extent
         stream = np.random.Philox(key=np.array([self.seed, draw << 32 | band], np.uint64))
-        shape = (min(BAND, end - band * BAND), width, 3)
+        shape = (min(BAND, end - band * BAND), width, channels)
         return np.random.Generator(stream).standard_normal(shape, np.float32)

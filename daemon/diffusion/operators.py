@@ -1,4 +1,4 @@
-"""The measurement of super-resolution: A takes box means, A+ is a smooth right inverse of it.
+"""What is measured of a picture. Super-resolution: A takes box means, A+ is a smooth right inverse.
 
 Comes in and goes out: single pictures (3, H, W), float32, in [-1, 1]. A A+ y = y holds to float
 precision whatever the size of y.
@@ -59,6 +59,23 @@ def project(x0: Tensor, y: Tensor, scale: int, weight: float = 1.0) -> Tensor:
     Source: DDNM, arXiv:2212.00490, eq. 13; with weight < 1 its DDNM+, eq. 17.
     """
     return x0 + weight * right_inverse(y - box_mean(x0, scale), scale)
+
+
+def low_frequencies(x: Tensor, deviation_px: float) -> Tensor:
+    """What a Gaussian blur leaves of a picture, (C, H, W) of any size; its ends are continued.
+
+    Args:
+        x: The picture.
+        deviation_px: Of the Gaussian, in pixels.
+    """
+    radius = int(3 * deviation_px)
+    place = torch.arange(-radius, radius + 1, dtype=x.dtype)
+    weights = torch.exp(-(place**2) / (2 * deviation_px**2))
+    kernel = (weights / weights.sum()).view(1, 1, 1, -1)
+    rows = functional.pad(x[:, None], (radius, radius, 0, 0), "replicate")
+    rows = functional.conv2d(rows, kernel)
+    columns = functional.pad(rows, (0, 0, radius, radius), "replicate")
+    return functional.conv2d(columns, kernel.transpose(2, 3))[:, 0]
 
 
 def _replicate(y: Tensor, scale: int) -> Tensor:

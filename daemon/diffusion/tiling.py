@@ -1,16 +1,18 @@
-"""Pictures of any size through a network that wants sides of few sizes and has a finite reach.
+"""Pictures of any size, or their latents, through a network that wants sides of few sizes.
 
 Small pictures are padded to the next bucket, so that different photographs share forward passes;
 wide ones are cut into tiles that overlap; very large ones are worked on window by window, so that
-memory stays bounded. Tiles and windows start at multiples of `GRID`.
+memory stays bounded. The prior's tiles and all windows start at multiples of `GRID`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
 
-from daemon.call import Asking, Call, Task
+from daemon.call import Asking, Call, Guidance, Task, ask
 
 GRID = 48
 """Tiles and windows start at multiples of this: of the network's 16 and of every scale."""
@@ -25,7 +27,47 @@ less than 5e-3 (in [0, 1], fp32, all tasks and times measured) from that of the 
 FEATHER = 32
 """Width of the blend in the middle of an overlap."""
 
-_UNCONDITIONAL = Task()
+
+@dataclass(frozen=True)
+class Tiles:
+    """Which tiles a network wants, in elements of what it denoises: pixels or latents.
+
+    Attributes:
+        sizes: Sides of tiles, ascending.
+        grid: Tiles start at multiples of this.
+        overlap: Least overlap of neighbouring tiles.
+        feather: Width of the blend in the middle of an overlap.
+    """
+
+    sizes: tuple[int, ...] = BUCKETS
+    grid: int = GRID
+    overlap: int = OVERLAP
+    feather: int = FEATHER
+
+
+PRIOR_TILES = Tiles()
+
+
+def native_tiles(side: int) -> Tiles:
+    """Tiles of a network that attends to all of its picture: only of the size it was trained on."""
+    return Tiles((side,), max(1, side // 8), side // 4, max(1, side // 8))
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """A model as restorers ask it, tile by tile.
+
+    Attributes:
+        model: Its reference.
+        tiles: What it wants to see.
+        guidance: The prompt, for models that take one.
+        reduction: Pixels along one element of what it denoises.
+    """
+
+    model: str
+    tiles: Tiles = PRIOR_TILES
+    guidance: Guidance | None = None
+    reduction: int = 1
 
 
 @dataclass(frozen=True)
@@ -35,7 +77,7 @@ class Cut:
     Attributes:
         length: Pixels of the side.
         size: Pixels of each piece; the last may reach beyond the side.
-        starts: First pixel of each piece, multiples of GRID, ascending.
+        starts: First pixel of each piece, multiples of a grid, ascending.
         feather: Width of the blend in the middle of each overlap.
     """
 
@@ -59,38 +101,97 @@ class Cut:
             share = share * (1 - self._risen(place, index + 1))
         return share
 
+    def times(self, factor: int) -> "Cut":
+        """The same cut of a picture that is so many times larger."""
+        starts = tuple(start * factor for start in self.starts)
+        return Cut(self.length * factor, self.size * factor, starts, self.feather * factor)
+
     def _risen(self, place: Tensor, index: int) -> Tensor:
         """0 before, 1 behind the blend between piece index - 1 and piece index."""
         middle = (self.starts[index] + self.starts[index - 1] + self.size) / 2
         return ((place - middle) / self.feather + 0.5).clamp(0, 1)
 
 
-def cut(length: int) -> Cut:
-    """Tiles along a side: one up to 1024 px, else those that cost least."""
-    for size in BUCKETS:
+def cut(length: int, tiles: Tiles = PRIOR_TILES) -> Cut:
+    """Tiles along a side: one up to the largest size, else those that cost least."""
+    for size in tiles.sizes:
         if size >= length:
-            return Cut(length, size, (0,), FEATHER)
-    cuts = (spread(length, size, OVERLAP, FEATHER) for size in BUCKETS if size >= 512)
+            return Cut(length, size, (0,), tiles.feather)
+    cuts = (
+        spread(length, size, tiles.overlap, tiles.feather, tiles.grid)
+        for size in tiles.sizes
+        if 2 * size >= tiles.sizes[-1]
+    )
     return min(cuts, key=lambda c: (len(c.starts) * c.size, -c.size))
 
 
-def spread(length: int, size: int, overlap: int, feather: int) -> Cut:
+def spread(length: int, size: int, overlap: int, feather: int, grid: int = GRID) -> Cut:
     """As few pieces of a size as cover a side with at least the overlap, evenly spaced.
 
     Args:
         length: Pixels of the side, more than `size`.
         size: Pixels of each piece.
-        overlap: Least overlap of neighbours.
+        overlap: Least overlap of neighbours, at most size - grid.
         feather: Width of the blend, at most the overlap.
+        grid: Pieces start at multiples of this.
     """
-    widest = (size - overlap) // GRID * GRID
+    widest = (size - overlap) // grid * grid
     gaps = -(-(length - size) // widest)
-    step = -(-(length - size) // (gaps * GRID)) * GRID
+    step = -(-(length - size) // (gaps * grid)) * grid
     return Cut(length, size, tuple(range(0, gaps * step + 1, step)), feather)
 
 
+@dataclass(frozen=True)
+class Tiling:
+    """How a picture is cut into tiles and put together again.
+
+    Attributes:
+        down: The cut of its height.
+        across: The cut of its width.
+    """
+
+    down: Cut
+    across: Cut
+
+    @classmethod
+    def of(cls, size: Sequence[int], tiles: Tiles) -> "Tiling":
+        """The tiling of a picture, or of a latent, of a (height, width)."""
+        height, width = size
+        return cls(cut(height, tiles), cut(width, tiles))
+
+    def times(self, factor: int) -> "Tiling":
+        """The same tiling of a picture that is so many times larger."""
+        return Tiling(self.down.times(factor), self.across.times(factor))
+
+    def cut_up(self, picture: Tensor) -> list[Tensor]:
+        """The tiles of a picture (C, H, W), row by row; beyond its ends it is mirrored."""
+        return [
+            picture.index_select(1, _padded(self.down, i)).index_select(2, _padded(self.across, j))
+            for i, j in self._places()
+        ]
+
+    def put_together(self, tiles: Sequence[Tensor]) -> Tensor:
+        """The picture (C, H, W) of which these are the tiles, blended where they overlap."""
+        if len(tiles) == 1:
+            return tiles[0][:, : self.down.length, : self.across.length].contiguous()
+        whole = tiles[0].new_zeros(len(tiles[0]), self.down.length, self.across.length)
+        for (i, j), tile in zip(self._places(), tiles, strict=True):
+            top, bottom = self.down.starts[i], self.down.stop(i)
+            left, right = self.across.starts[j], self.across.stop(j)
+            shares = self.down.weights(i)[:, None] * self.across.weights(j)
+            part = tile[:, : bottom - top, : right - left]
+            whole[:, top:bottom, left:right] += shares * part
+        return whole
+
+    def _places(self) -> list[tuple[int, int]]:
+        return list(product(range(len(self.down.starts)), range(len(self.across.starts))))
+
+
+_UNCONDITIONAL = Task()
+
+
 def denoise_tiles(
-    model: str,
+    denoiser: Denoiser,
     x_t: Tensor,
     t: float,
     *,
@@ -98,35 +199,35 @@ def denoise_tiles(
     task: Task = _UNCONDITIONAL,
     exact: bool = False,
 ) -> Asking[Tensor]:
-    """The posterior mean of a picture of any size, all tiles asked for at once.
+    """The posterior mean of a picture or latent of any size, all tiles asked for at once.
 
     Args:
-        model: Reference of the model.
-        x_t: Noisy picture, (3, H, W), float32, any H and W from 1.
+        denoiser: Whom to ask.
+        x_t: Noisy picture, (C, H, W), float32, any H and W from 1.
         t: Diffusion angle in radians, [0, pi/2].
         condition: What is known, (3, H, W) in [-1, 1], or None.
         task: What the condition means.
         exact: Ask for float32 throughout.
 
     Returns:
-        (3, H, W), float32. Tiled differs from whole by less than 1e-2 in [0, 1].
+        (C, H, W), float32. Of the prior, tiled differs from whole by less than 1e-2 in [0, 1].
     """
-    _, height, width = x_t.shape
-    down, across = cut(height), cut(width)
-    places = [(i, j) for i in range(len(down.starts)) for j in range(len(across.starts))]
-    calls = []
-    for i, j in places:
-        rows, columns = _padded(down, i), _padded(across, j)
-        tile = _take(x_t, rows, columns)
-        known = None if condition is None else _take(condition, rows, columns)
-        calls.append(Call(model, tile, t, known, task, exact))
-    answers = yield calls
-    if len(places) == 1:
-        return answers[0][:, :height, :width].contiguous()
-    whole = torch.zeros_like(x_t)
-    for (i, j), answer in zip(places, answers, strict=True):
-        _add(whole, answer, (down, i), (across, j))
-    return whole
+    tiling = Tiling.of(x_t.shape[1:], denoiser.tiles)
+    tiles = tiling.cut_up(x_t)
+    known: Sequence[Tensor | None] = [None] * len(tiles)
+    if condition is not None:
+        known = tiling.cut_up(condition)
+    calls = [
+        Call(denoiser.model, tile, t, part, task, exact, denoiser.guidance, denoiser.reduction)
+        for tile, part in zip(tiles, known, strict=True)
+    ]
+    return tiling.put_together((yield from ask(calls)))
+
+
+def mirrored(picture: Tensor, height: int, width: int) -> Tensor:
+    """A picture (C, H, W) filled up to at least its own size by mirroring it at its ends."""
+    down, across = Cut(picture.shape[1], height, (0,), 1), Cut(picture.shape[2], width, (0,), 1)
+    return Tiling(down, across).cut_up(picture)[0]
 
 
 def _padded(side: Cut, index: int) -> Tensor:
@@ -137,15 +238,3 @@ def _padded(side: Cut, index: int) -> Tensor:
     period = 2 * (side.length - 1)
     folded = place % period
     return torch.minimum(folded, period - folded)
-
-
-def _take(picture: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    return picture.index_select(1, rows).index_select(2, columns)
-
-
-def _add(whole: Tensor, answer: Tensor, down: tuple[Cut, int], across: tuple[Cut, int]) -> None:
-    """Add a tile's answer to the whole with its shares."""
-    (rows, i), (columns, j) = down, across
-    top, bottom, left, right = rows.starts[i], rows.stop(i), columns.starts[j], columns.stop(j)
-    shares = rows.weights(i)[:, None] * columns.weights(j)
-    whole[:, top:bottom, left:right] += shares * answer[:, : bottom - top, : right - left]

@@ -3,9 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from torch import Tensor
-
-from daemon.call import Asking, Call
+from daemon.call import Answer, Asking, Question
 
 ABREAST_PX = 2**24
 """Pictures of one job are worked on side by side up to so many pixels in all: memory is bounded."""
@@ -23,9 +21,9 @@ def together(askings: Sequence[Asking[T]]) -> Asking[list[T]]:
         Their results, in order.
     """
     results: dict[int, T] = {}
-    waiting: dict[int, list[Call]] = {}
+    waiting: dict[int, list[Question]] = {}
 
-    def resume(index: int, answers: list[Tensor] | None) -> None:
+    def resume(index: int, answers: list[Answer] | None) -> None:
         try:
             turn = next(askings[index]) if answers is None else askings[index].send(answers)
             waiting[index] = list(turn)

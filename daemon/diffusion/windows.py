@@ -39,9 +39,9 @@ class Window:
         """This part of (H, W, ...)."""
         return pixels[self.top : self.top + self.height, self.left : self.left + self.width]
 
-    def draw(self, noise: Noise, draw: int, height: int, width: int) -> Tensor:
-        """This part, (3, height, width), of a draw for a picture of the given size."""
-        rows = noise.draw(draw, height, width, self.top, self.height)
+    def draw(self, noise: Noise, draw: int, height: int, width: int, channels: int = 3) -> Tensor:
+        """This part, (channels, height, width), of a draw for a picture of the given size."""
+        rows = noise.draw(draw, height, width, self.top, self.height, channels=channels)
         return rows[:, :, self.left : self.left + self.width].contiguous()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Protocol
 
-from daemon.job import Compute, Order, Report
+from daemon.job import Compute, Errand, Report
 
 
 class Executor(Protocol):
@@ -18,8 +18,8 @@ class Executor(Protocol):
     def start(self) -> None:
         """Begin; `WorkerReady` is reported when orders are being worked on."""
 
-    def submit(self, order: Order) -> None:
-        """Take an order; exactly one report will name its fence. Never blocks."""
+    def submit(self, errand: Errand) -> None:
+        """Take an errand; exactly one report will name its fence. Never blocks."""
 
     def stop(self, drain_s: float) -> None:
         """Finish what is in flight within `drain_s`, hand back the rest, end every process."""

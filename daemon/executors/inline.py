@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from daemon.executors.tuning import tune_process
-from daemon.job import Compute, Order, Report, WorkerReady
+from daemon.job import Compute, Errand, Report, WorkerReady
 
 if TYPE_CHECKING:
     from daemon.engine import Engine
@@ -39,9 +39,9 @@ class InlineExecutor:
         self._thread.start()
         self._report(WorkerReady(self._engine.device))
 
-    def submit(self, order: Order) -> None:
-        """Take an order; exactly one report will name its fence. Never blocks."""
-        self._running().submit(order)
+    def submit(self, errand: Errand) -> None:
+        """Take an errand; exactly one report will name its fence. Never blocks."""
+        self._running().submit(errand)
 
     def stop(self, drain_s: float) -> None:
         """Finish what is in flight within `drain_s`, hand back the rest, end the thread."""

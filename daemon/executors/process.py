@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from daemon.executors.worker import Begun, StartFailed, Stop, work
-from daemon.job import Compute, HandedBack, Order, Report, WorkerDied, WorkerReady
+from daemon.job import Compute, Errand, HandedBack, Report, WorkerDied, WorkerReady
 
 GRACE_S = 10.0
 """Beyond the time to drain: until then the worker has reported, or is killed."""
@@ -47,9 +47,9 @@ class ProcessExecutor:
         self._report = report
         self._worker = worker
         self._lock = threading.Lock()
-        self._waiting: dict[int, Order] = {}
+        self._waiting: dict[int, Errand] = {}
         self._begun: set[int] = set()
-        self._outbound: queue.SimpleQueue[Order | Stop | None] | None = None
+        self._outbound: queue.SimpleQueue[Errand | Stop | None] | None = None
         self._process: SpawnProcess | None = None
         self._stopping = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="worker-keeper", daemon=True)
@@ -71,16 +71,16 @@ class ProcessExecutor:
         """Begin; `WorkerReady` is reported when the worker takes orders."""
         self._keeper.start()
 
-    def submit(self, order: Order) -> None:
-        """Take an order; exactly one report will name its fence. Never blocks."""
+    def submit(self, errand: Errand) -> None:
+        """Take an errand; exactly one report will name its fence. Never blocks."""
         with self._lock:
             stopping = self._stopping.is_set()
             if not stopping:
-                self._waiting[order.fence] = order
+                self._waiting[errand.fence] = errand
                 if self._outbound is not None:
-                    self._outbound.put(order)
+                    self._outbound.put(errand)
         if stopping:
-            self._report(HandedBack((order.fence,)))
+            self._report(HandedBack((errand.fence,)))
 
     def stop(self, drain_s: float) -> None:
         """Finish what is in flight within `drain_s`, hand back the rest, end the process."""
@@ -167,10 +167,10 @@ class ProcessExecutor:
 
     def _open(self, ours: Connection) -> None:
         """Send the orders that wait and, from now on, every new one."""
-        outbound: queue.SimpleQueue[Order | Stop | None] = queue.SimpleQueue()
+        outbound: queue.SimpleQueue[Errand | Stop | None] = queue.SimpleQueue()
         with self._lock:
-            for order in self._waiting.values():
-                outbound.put(order)
+            for errand in self._waiting.values():
+                outbound.put(errand)
             if self._stopping.is_set():
                 outbound.put(Stop(0))
             self._outbound = outbound
@@ -198,7 +198,7 @@ class ProcessExecutor:
         self._report(WorkerDied((), reason, hopeless=self._starts_failed >= GIVE_UP))
 
 
-def _send(ours: Connection, outbound: "queue.SimpleQueue[Order | Stop | None]") -> None:
+def _send(ours: Connection, outbound: "queue.SimpleQueue[Errand | Stop | None]") -> None:
     """Sending blocks while the pipe is full, so it has a thread of its own."""
     while (message := outbound.get()) is not None:
         # A worker that is gone is noticed by who listens to it.

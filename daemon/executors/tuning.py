@@ -1,4 +1,4 @@
-"""Habits of this process that are fixed before torch is first imported: OpenMP's and malloc's.
+"""Habits of this process that are fixed before torch is first imported: of OpenMP, malloc, Hub.
 
 Comes in: how many threads the network may have. Goes out: environment variables of this process
 and settings of its C library.
@@ -23,10 +23,12 @@ def tune_process(threads: int | None) -> None:
     evaluation on two cores took, with torch's own habits, threads that sleep at once, and these:
     139, 175 and 146 ms alone; 1191, 231 and 236 ms beside two other busy processes. malloc would
     give the activations back to the system after every operation, and the page faults of taking
-    them anew cost a tenth of a pass. What the user has set for OpenMP stays.
+    them anew cost a tenth of a pass. What the user has set for OpenMP stays. Whatever a library
+    may do, this process fetches nothing from the Hub.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", str(_SPINS))
+    os.environ["HF_HUB_OFFLINE"] = "1"
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     if sys.platform == "linux":

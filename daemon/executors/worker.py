@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 from daemon.errors import RestoredError
 from daemon.executors.tuning import tune_process
-from daemon.job import Advanced, Compute, Order, WorkerReady
+from daemon.job import Advanced, Compute, Errand, WorkerReady
+from daemon.reference import PRIOR
 
 if TYPE_CHECKING:
     from daemon.craft import Craft
-    from daemon.device import Pass
 
 _PR_SET_PDEATHSIG = 1
 _BUG = 70
@@ -70,12 +70,13 @@ def work(
     tune_process(compute.threads)
     try:
         from daemon.engine import Engine
-        from daemon.models import MODELS
 
         craft = None if make_craft is None else make_craft()
-        begun = partial(_tell_begun, pipe)
-        engine = Engine(compute, pipe.send, craft=craft, begun=begun, watch=_beat(pipe))
-        engine.load(tuple(MODELS))
+        begun, beat = partial(_tell_begun, pipe), _beat(pipe)
+        engine = Engine(
+            compute, pipe.send, craft=craft, begun=begun, watch=lambda _: beat(), beat=beat
+        )
+        engine.load([PRIOR])
     except Exception as error:
         known = isinstance(error, RestoredError)
         pipe.send(StartFailed(str(error) if known else f"{type(error).__name__}: {error}"))
@@ -94,11 +95,11 @@ def _tell_begun(pipe: Connection, fence: int) -> None:
     pipe.send(Begun(fence))
 
 
-def _beat(pipe: Connection) -> "Callable[[Pass], None]":
+def _beat(pipe: Connection) -> Callable[[], None]:
     """Tell of forward passes, but not of every one: small ones take milliseconds."""
     told_at = 0.0
 
-    def tell(_: "Pass") -> None:
+    def tell() -> None:
         nonlocal told_at
         if time.monotonic() - told_at >= _BEAT_S:
             pipe.send(Advanced())
@@ -108,7 +109,7 @@ def _beat(pipe: Connection) -> "Callable[[Pass], None]":
 
 
 def _receive(
-    pipe: Connection, submit: Callable[[Order], None], stop: Callable[[float], None]
+    pipe: Connection, submit: Callable[[Errand], None], stop: Callable[[float], None]
 ) -> None:
     try:
         while True:

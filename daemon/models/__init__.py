@@ -1,64 +1,88 @@
-"""Models: what answers denoiser calls.
+"""Models: what answers the questions of restorers.
 
-Comes in: groups of calls with equal keys. Goes out: posterior means. This package's front imports
+Comes in: groups of questions with equal keys. Goes out: their answers. This package's front imports
 no torch, so that the parent process can ask for digests.
 """
 
-import hashlib
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
-from daemon.call import Call
+from daemon.call import Answer
 from daemon.errors import ConfigError
+from daemon.job import Handling
+from daemon.models.library import WEIGHTS, Checkpoint, Library
 
-if TYPE_CHECKING:
-    from torch import Tensor
+__all__ = [
+    "MODELS",
+    "WEIGHTS",
+    "Checkpoint",
+    "Library",
+    "Model",
+    "Placement",
+    "Tick",
+    "load_model",
+]
 
-WEIGHTS = Path(__file__).parent / "weights"
+Tick = Callable[[], None]
+"""Called by a model between the steps of a long answer: says that it lives, and may raise
+`CancelError`, which the model lets through."""
+
+
+def _never_mind() -> None:
+    """Nobody asks."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A model to be loaded: which, where and how.
+
+    Attributes:
+        checkpoint: Which.
+        device: "cpu", "cuda:N" or "mps".
+        handling: Precision, offload and the like.
+        tick: Called between the steps of a long answer.
+    """
+
+    checkpoint: Checkpoint
+    device: str
+    handling: Handling = field(default_factory=Handling)
+    tick: Tick = _never_mind
 
 
 class Model(Protocol):
-    """Answers calls that share a key, in one forward pass."""
+    """Answers questions that share a key, in one forward pass or one run of a pipeline."""
 
-    def predict(self, calls: Sequence[Call]) -> list["Tensor"]:
-        """Posterior means of the calls' clean tiles, each (3, H, W), float32, on the CPU."""
-
-
-MODELS = {"prior": "daemon.models.prior:Prior"}
+    # Sequence[Any]: each class answers its own kinds of questions; the table below knows which.
+    def predict(self, calls: Sequence[Any]) -> Sequence[Answer]:
+        """Answers in the questions' order, as each question's class says, on the CPU."""
 
 
-def load_model(reference: str, device: str) -> Model:
-    """Load a model onto a device ("cpu", "cuda:0", "mps"), importing its module only now."""
-    check_reference(reference)
-    module, name = MODELS[reference].split(":")
-    model: Model = getattr(import_module(module), name)(device)
+MODELS = {
+    "clip": "daemon.models.clip:Clip",
+    "pipeline": "daemon.models.pipeline:Pipeline",
+    "latent": "daemon.models.latent:Latent",
+    "pixel": "daemon.models.pixel:Pixel",
+    "prior": "daemon.models.prior:Prior",
+}
+"""Family: class, made with a `Placement`. "pipeline" answers `Whole` for every family."""
+
+
+def load_model(placement: Placement, *, whole: bool = False) -> Model:
+    """Load a model onto a device, importing its module only now.
+
+    Args:
+        placement: Which, where and how.
+        whole: As a whole pipeline, even if it can be driven step by step.
+
+    Raises:
+        ConfigError: Nothing here drives such a model.
+    """
+    traits = placement.checkpoint.traits
+    family = "pipeline" if whole else traits.family
+    if family not in MODELS:
+        raise ConfigError(f"model {placement.checkpoint.reference}: {traits.what} cannot be driven")
+    module, name = MODELS[family].split(":")
+    model: Model = getattr(import_module(module), name)(placement)
     return model
-
-
-@cache
-def model_digest(reference: str) -> str:
-    """sha256 (hex) over a model's weights and configuration, read once per process.
-
-    Raises:
-        ConfigError: The model does not exist.
-    """
-    check_reference(reference)
-    whole = hashlib.sha256()
-    for path in sorted((WEIGHTS / reference).iterdir()):
-        if path.suffix in {".json", ".safetensors"}:
-            content = path.read_bytes()
-            whole.update(f"{path.name}/{len(content)}/".encode() + content)
-    return whole.hexdigest()
-
-
-def check_reference(reference: str) -> None:
-    """See that a recipe's model exists.
-
-    Raises:
-        ConfigError: It does not.
-    """
-    if reference not in MODELS:
-        raise ConfigError(f"model {reference!r} is not known; there is {', '.join(MODELS)}")

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from daemon.call import Call
-from daemon.models import WEIGHTS
+from daemon.models import Placement
 from daemon.models.network import PhotoPrior
+from daemon.models.placing import bf16_pays
 
 _NO_PICTURE = math.pi / 2 - 1e-6
 """From here on x_t holds nothing of the picture; the network was trained to see zeros then."""
@@ -22,14 +23,14 @@ class Prior:
     """The shipped network on one device.
 
     Args:
-        device: "cpu", "cuda:N" or "mps".
+        placement: Where it runs, and how.
     """
 
-    def __init__(self, device: str) -> None:
-        self._device = torch.device(device)
-        network = PhotoPrior.from_pretrained(WEIGHTS / "prior", torch_dtype=torch.float32)
+    def __init__(self, placement: Placement) -> None:
+        self._device = torch.device(placement.device)
+        network = PhotoPrior.from_pretrained(placement.checkpoint.folder, torch_dtype=torch.float32)
         self._network = network.eval().to(self._device, memory_format=torch.channels_last)
-        self._half = _bf16_pays(self._device)
+        self._half = _half_pays(placement, self._device)
 
     def predict(self, calls: Sequence[Call]) -> list[Tensor]:
         """Posterior means of a group of calls that share a key, in one forward pass.
@@ -66,8 +67,7 @@ def _task_numbers(call: Call) -> tuple[float, float, float, float]:
     return float(task.grey), math.log2(task.scale) / 2, task.sigma, float(task.blind)
 
 
-def _bf16_pays(device: torch.device) -> bool:
-    """Whether bf16 is faster there: on GPUs and processors that multiply in it."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+def _half_pays(placement: Placement, device: torch.device) -> bool:
+    """Whether to run in bf16: as the setting says, or where that is faster."""
+    dtype = placement.handling.dtype
+    return bf16_pays(device) if dtype == "auto" else dtype == "bf16"

@@ -1,7 +1,8 @@
 """Photographs on disk and in memory: the only package that knows file formats.
 
 Comes in: paths. Goes out: `Header` (cheap, no pixels), `Picture` (pixels and everything that must
-survive to the result), written files. Never imports torch and never changes the file it reads.
+survive to the result) or `Prompts`, written files. Never imports torch and never changes the file
+it reads.
 Pillow and numpy are imported by the first call that needs them, because commands that only look
 at a station import this package too.
 """
@@ -11,23 +12,39 @@ from typing import TYPE_CHECKING
 
 from daemon.photo.decoding import digest_file, read_header, verify_file
 from daemon.photo.ending import ends_early
-from daemon.photo.picture import Header, Limits, Metadata, Photo, Picture, output_format
+from daemon.photo.picture import (
+    PROMPTS,
+    Header,
+    Limits,
+    Metadata,
+    Photo,
+    Picture,
+    Prompt,
+    Prompts,
+    Source,
+    output_format,
+)
 
 if TYPE_CHECKING:
-    from daemon.photo.reading import read_picture
+    from daemon.photo.reading import read_picture, read_source
     from daemon.photo.writing import write_animation, write_picture
 
 __all__ = [
+    "PROMPTS",
     "Header",
     "Limits",
     "Metadata",
     "Photo",
     "Picture",
+    "Prompt",
+    "Prompts",
+    "Source",
     "digest_file",
     "ends_early",
     "output_format",
     "read_header",
     "read_picture",
+    "read_source",
     "verify_file",
     "write_animation",
     "write_picture",
@@ -35,6 +52,7 @@ __all__ = [
 
 _LAZY = {
     "read_picture": "daemon.photo.reading",
+    "read_source": "daemon.photo.reading",
     "write_animation": "daemon.photo.writing",
     "write_picture": "daemon.photo.writing",
 }

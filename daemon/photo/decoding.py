@@ -21,6 +21,7 @@ from daemon.errors import CannotWriteError, PhotoError, RestoredError, Truncated
 from daemon.files import shown
 from daemon.photo.ending import ends_early
 from daemon.photo.picture import Header, Limits
+from daemon.photo.prompts import is_prompts, prompts_header
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,6 +38,8 @@ _MAX_PROFILE_BYTES = 1 << 26
 def read_header(path: Path, limits: Limits, *, name: str | None = None) -> Header:
     """Read what a file says of itself, without decoding pixels; its content tells the format.
 
+    Of a file of prompts, which its name tells, all is read.
+
     Args:
         path: The file.
         limits: What is refused.
@@ -48,6 +51,8 @@ def read_header(path: Path, limits: Limits, *, name: str | None = None) -> Heade
         OSError: It cannot be read.
     """
     called = shown(path.name if name is None else name)
+    if is_prompts(path):
+        return prompts_header(path, called)
     with path.open("rb") as file:
         size_mb = os.fstat(file.fileno()).st_size / 1e6
         if size_mb == 0:

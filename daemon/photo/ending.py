@@ -9,6 +9,8 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
+from daemon.steps import PROMPT_SUFFIXES
+
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"RIFF", b"BM")
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
 _BLOCK = 1 << 20
@@ -20,11 +22,14 @@ def ends_early(path: Path) -> bool:
     """See whether a picture file lacks its end.
 
     JPEG must have its end marker, PNG its last chunk, GIF its trailer, WebP and BMP the length
-    they declare, TIFF all that its first directory points at.
+    they declare, TIFF all that its first directory points at. A text has no end to miss, whatever
+    its first letters.
 
     Raises:
         OSError: The file cannot be read.
     """
+    if path.suffix.lower() in PROMPT_SUFFIXES:
+        return False
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(64)

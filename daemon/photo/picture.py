@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+PROMPTS = "PROMPTS"
+"""Format of a header that is one of prompts."""
+
 _SAME = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "TIFF": "tiff"}
 _SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif"}
 
@@ -35,12 +38,20 @@ class Limits:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself before its pixels are decoded; sizes as stored, in pixels."""
+    """What a file says of itself before its pixels are decoded; sizes as stored, in pixels.
+
+    Attributes:
+        format: Pillow's name of it, or `PROMPTS`.
+        width, height: 0 in a file of prompts that says none.
+        mode: Pillow's mode, "" of prompts.
+        pictures: How many pictures it gives: 1, or as many as it has prompts.
+    """
 
     format: str
     width: int
     height: int
     mode: str
+    pictures: int = 1
 
     @property
     def megapixels(self) -> float:
@@ -92,6 +103,36 @@ class Metadata:
     dpi: tuple[float, float] | None = None
 
 
+@dataclass(frozen=True)
+class Prompt:
+    """One picture that is wanted.
+
+    Attributes:
+        text: What it shows.
+        negative: What it shall not show.
+        seed: Of its noise, [0, 2**63); None leaves it to the job.
+    """
+
+    text: str
+    negative: str = ""
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """A file of prompts, read.
+
+    Attributes:
+        prompts: One for each picture.
+        size: Width and height in pixels; None leaves it to the recipe.
+        notes: Nothing: what is wrong with it is an error.
+    """
+
+    prompts: tuple[Prompt, ...]
+    size: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """A decoded photograph.
@@ -104,6 +145,7 @@ class Picture:
         mask: uint8 (h, w), or None. Any size: who uses it fits it.
         hints: uint8 RGBA (h, w, 4), or None. Any size.
         notes: What a person should know of the reading, such as "16-bit RGB read as 8-bit".
+        prompt: What it was generated from, with its seed; None of a photograph.
     """
 
     pixels: NDArray[np.generic]
@@ -113,6 +155,11 @@ class Picture:
     mask: NDArray[np.uint8] | None = None
     hints: NDArray[np.uint8] | None = None
     notes: tuple[str, ...] = ()
+    prompt: Prompt | None = None
+
+
+Source = Picture | Prompts
+"""What a recipe begins with."""
 
 
 def output_format(choice: str, metadata: Metadata) -> tuple[str, str]:

@@ -18,7 +18,8 @@ from daemon.files import shown
 from daemon.photo.colour import Conversion, into_srgb, profile_space
 from daemon.photo.decoding import faults_of, format_of, open_image, read_header
 from daemon.photo.metadata import read_metadata
-from daemon.photo.picture import Limits, Metadata, Photo, Picture
+from daemon.photo.picture import PROMPTS, Limits, Metadata, Photo, Picture, Source
+from daemon.photo.prompts import read_prompts
 
 Pixels = NDArray[np.generic]
 
@@ -36,6 +37,13 @@ class _Decoded:
     alpha: Pixels | None
     metadata: Metadata
     notes: tuple[str, ...]
+
+
+def read_source(photo: Photo, limits: Limits) -> Source:
+    """Decode a photograph, or read a file of prompts; see `read_picture`."""
+    if photo.header.format == PROMPTS:
+        return read_prompts(photo.path, shown(photo.name))
+    return read_picture(photo, limits)
 
 
 def read_picture(photo: Photo, limits: Limits) -> Picture:

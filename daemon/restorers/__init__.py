@@ -4,13 +4,19 @@ Comes in: decoded pictures, a step's parameters and the job's noise. Goes out: r
 with what was measured. A restorer knows nothing of batches, devices or other photographs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from daemon.call import Asking
+from daemon.errors import ConfigError
+from daemon.models.library import Library
+from daemon.models.traits import PRIOR_TRAITS, Traits, Use
 from daemon.photo import Picture
+from daemon.recipe import Recipe
+from daemon.steps import Step
 
 
 @dataclass(frozen=True)
@@ -29,19 +35,107 @@ class Restoration:
 
 
 Restorer = Callable[..., Asking[Restoration]]
-"""(pictures: tuple[Picture, ...], params: a class of daemon.steps, noise: Noise) -> Restoration."""
+"""(pictures: tuple[Picture, ...], params: a class of daemon.steps, noise: Noise) -> Restoration.
 
-RESTORERS = {
-    "colorize": "daemon.restorers.colorize:colorize",
-    "denoise": "daemon.restorers.denoise:denoise",
-    "interpolate": "daemon.restorers.interpolate:interpolate",
-    "restyle": "daemon.restorers.restyle:restyle",
-    "super-resolve": "daemon.restorers.super_resolve:super_resolve",
+Those that work with checkpoints take `traits: Traits` as well.
+"""
+
+RESTORERS: dict[tuple[str, Use], str] = {
+    ("colorize", "prior"): "daemon.restorers.colorize:colorize",
+    ("colorize", "pixel"): "daemon.restorers.colorize:colorize",
+    ("colorize", "latent"): "daemon.restorers.colorize:colorize",
+    ("denoise", "prior"): "daemon.restorers.denoise:denoise",
+    ("denoise", "pixel"): "daemon.restorers.denoise:denoise",
+    ("denoise", "latent"): "daemon.restorers.denoise:denoise",
+    ("interpolate", "prior"): "daemon.restorers.interpolate:interpolate",
+    ("interpolate", "pixel"): "daemon.restorers.interpolate:interpolate",
+    ("interpolate", "latent"): "daemon.restorers.interpolate:interpolate",
+    ("restyle", "prior"): "daemon.restorers.restyle:restyle",
+    ("restyle", "pixel"): "daemon.restorers.restyle:restyle",
+    ("restyle", "latent"): "daemon.restorers.restyle:restyle",
+    ("super-resolve", "prior"): "daemon.restorers.super_resolve:super_resolve",
+    ("super-resolve", "pixel"): "daemon.restorers.super_resolve:super_resolve",
+    ("super-resolve", "latent"): "daemon.restorers.super_resolve:super_resolve",
+    ("colorize", "edit"): "daemon.restorers.whole_repair:colorize",
+    ("denoise", "edit"): "daemon.restorers.whole_repair:denoise",
+    ("restyle", "edit"): "daemon.restorers.whole_restyle:edit",
+    ("restyle", "image"): "daemon.restorers.whole_restyle:restyle",
+    ("super-resolve", "upscale"): "daemon.restorers.whole_repair:super_resolve",
+    ("generate", "text"): "daemon.restorers.generate:generate",
+}
+"""What a step is and what its model can be used as: who does it."""
+
+_NEEDS: dict[Use, str] = {
+    "prior": "the prior",
+    "pixel": "an unconditional checkpoint",
+    "latent": "a Stable Diffusion checkpoint",
+    "image": "an image-to-image checkpoint",
+    "edit": "an image-editing checkpoint",
+    "upscale": "an upscaling checkpoint",
+    "text": "a text-to-image checkpoint",
+    "likeness": "a CLIP model",
 }
 
 
-def restorer_for(kind: str) -> Restorer:
-    """The restorer of a kind of step, importing its module only now."""
-    module, name = RESTORERS[kind].split(":")
+_MEANINGLESS: dict[tuple[str, Use], tuple[str, ...]] = {
+    ("colorize", "edit"): ("realism",),
+    ("denoise", "edit"): ("mode", "sigma", "realism"),
+    ("restyle", "edit"): ("strength", "sweep"),
+    ("super-resolve", "upscale"): ("realism",),
+}
+"""Keys of a step that mean nothing to a pipeline used so."""
+
+
+def restorer_for(kind: str, traits: Traits = PRIOR_TRAITS) -> Restorer:
+    """The restorer of a kind of step with a model of these traits, importing its module only now.
+
+    Raises:
+        ConfigError: A step of this kind can do nothing with such a model.
+    """
+    use = _use_of(kind, traits)
+    module, name = RESTORERS[kind, use].split(":")
     restorer: Any = getattr(import_module(module), name)
-    return restorer  # type: ignore[no-any-return]
+    return restorer if use == "prior" else partial(restorer, traits=traits)
+
+
+def check_models(recipes: Sequence[Recipe], library: Library) -> None:
+    """See that every step's model is on this machine, of use to the step, and reads its words.
+
+    Raises:
+        ConfigError: Some are not; all are named.
+    """
+    wrong: list[str] = []
+    for recipe in recipes:
+        for index, step in enumerate(recipe.steps):
+            try:
+                _check_step(step, library.checkpoint(step.model).traits)
+            except ConfigError as error:
+                where = f"recipe {recipe.name}: steps[{index}].model is {step.model!r}"
+                wrong.append(f"{where}: {error}")
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+
+
+def _use_of(kind: str, traits: Traits) -> Use:
+    """What a step of this kind uses such a model as."""
+    for use in traits.uses:
+        if (kind, use) in RESTORERS:
+            return use
+    needed = [_NEEDS[use] for known, use in RESTORERS if known == kind]
+    raise ConfigError(f"{kind} needs {' or '.join(needed)}; this is {traits.what}")
+
+
+def _check_step(step: Step, traits: Traits) -> None:
+    """See that a step says nothing that its model would pass over."""
+    use = _use_of(step.kind, traits)
+    if step.words and not traits.texts:
+        raise ConfigError(
+            f"{traits.what} reads no text; leave out {' and '.join(step.words)}, or name a "
+            "text-to-image checkpoint"
+        )
+    unknown = _MEANINGLESS.get((step.kind, use), ())
+    for key in unknown:
+        if key in step.model_fields_set:
+            raise ConfigError(f"{traits.what} knows no {key}; leave {key} out")
+    if (step.kind, use) == ("restyle", "edit") and not step.prompt:
+        raise ConfigError(f"{traits.what} needs an instruction; write it as prompt")

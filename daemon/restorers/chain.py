@@ -13,12 +13,16 @@ from daemon.diffusion.noise import Noise
 from daemon.diffusion.together import abreast, count_abreast
 from daemon.diffusion.windows import WINDOW
 from daemon.job import Measure
-from daemon.photo import Picture
+from daemon.models.library import Library
+from daemon.photo import Picture, Source
 from daemon.recipe import Recipe
-from daemon.restorers import Restoration, restorer_for
+from daemon.restorers import Restoration, Restorer, restorer_for
+from daemon.restorers.generate import wanted_size
 from daemon.restorers.restyle import sweep_labels
 from daemon.restorers.sheet import sheet_size
-from daemon.steps import Interpolate, Restyle, Step, SuperResolve
+from daemon.steps import Generate, Interpolate, Restyle, Step, SuperResolve
+
+_PRIOR_ONLY = Library()
 
 _PIXEL_BYTES = 8
 """Of a decoded picture: two copies of RGB and alpha in uint8, or one of uint16."""
@@ -38,21 +42,30 @@ class Finished:
     notes: tuple[str, ...]
 
 
-def restore(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[Finished]:
+def restore(
+    recipe: Recipe, sources: tuple[Source, ...], seed: int, library: Library = _PRIOR_ONLY
+) -> Asking[Finished]:
     """Put pictures through every step of a recipe.
 
     A step that takes one photograph is applied to each of several, side by side.
 
     Args:
         recipe: What is done.
-        pictures: The job's photographs, decoded.
+        sources: The job's photographs, decoded, or its file of prompts, read.
         seed: Of the job; a step's own seed replaces it for that step.
+        library: Where models lie.
     """
     measures: list[Measure] = []
     notes: list[str] = []
+    pictures: tuple[Picture, ...] = ()
     for index, step in enumerate(recipe.steps):
         noise = Noise(seed).child(index) if step.seed is None else Noise(step.seed)
-        done = yield from _step(step, pictures, noise)
+        restorer = restorer_for(step.kind, library.checkpoint(step.model).traits)
+        if isinstance(step, Generate):
+            done = [(yield from restorer(sources, step, noise))]
+        else:
+            photographs = tuple(s for s in sources if isinstance(s, Picture))
+            done = yield from _step(restorer, step, pictures or photographs, noise)
         for restoration in done:
             measures += [Measure(index, name, value) for name, value in restoration.measures]
             notes += restoration.notes
@@ -60,21 +73,30 @@ def restore(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[
     return Finished(pictures, tuple(measures), tuple(dict.fromkeys(notes)))
 
 
-def output_size(recipe: Recipe, width: int, height: int) -> tuple[int, int]:
-    """Width and height in pixels of the result for a photograph of a size."""
+def output_size(
+    recipe: Recipe, width: int, height: int, library: Library = _PRIOR_ONLY
+) -> tuple[int, int]:
+    """Width and height in pixels of the result for a photograph of a size.
+
+    A file of prompts that says no size has 0 x 0.
+    """
+    width, height = _begun(recipe, (width, height), library)
     for step in recipe.steps:
         width, height = _grown(step, width, height)
     return width, height
 
 
-def footprint(recipe: Recipe, sizes: Sequence[tuple[int, int]]) -> int:
+def footprint(
+    recipe: Recipe, sizes: Sequence[tuple[int, int]], library: Library = _PRIOR_ONLY
+) -> int:
     """Bytes a job needs while it is in flight, network apart.
 
     Args:
         recipe: What is done.
-        sizes: Width and height of each photograph, in pixels.
+        sizes: Width and height of each photograph, or picture to be generated, in pixels.
+        library: Where models lie.
     """
-    held = list(sizes)
+    held = [_begun(recipe, size, library) for size in sizes]
     most = 0
     for step in recipe.steps:
         grown = [_grown(step, *size) for size in held]
@@ -86,8 +108,9 @@ def footprint(recipe: Recipe, sizes: Sequence[tuple[int, int]]) -> int:
     return most
 
 
-def _step(step: Step, pictures: tuple[Picture, ...], noise: Noise) -> Asking[list[Restoration]]:
-    restorer = restorer_for(step.kind)
+def _step(
+    restorer: Restorer, step: Step, pictures: tuple[Picture, ...], noise: Noise
+) -> Asking[list[Restoration]]:
     if step.photos > 1:
         restoration = yield from restorer(pictures, step, noise)
         return [restoration]
@@ -98,6 +121,14 @@ def _step(step: Step, pictures: tuple[Picture, ...], noise: Noise) -> Asking[lis
     scale = step.scale if isinstance(step, SuperResolve) else 1
     largest = max(picture.pixels.size // 3 for picture in pictures)
     return (yield from abreast(each, largest * scale**2))
+
+
+def _begun(recipe: Recipe, size: tuple[int, int], library: Library) -> tuple[int, int]:
+    """The size of a photograph, or of a picture to be generated."""
+    first = recipe.steps[0]
+    if not isinstance(first, Generate) or size != (0, 0):
+        return size
+    return wanted_size(first, library.checkpoint(first.model).traits)
 
 
 def _grown(step: Step, width: int, height: int) -> tuple[int, int]:

@@ -20,7 +20,9 @@ from daemon.call import Asking, Task
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.sampling import add_noise, ddim_step
 from daemon.diffusion.schedule import timesteps
-from daemon.diffusion.tiling import denoise_tiles
+from daemon.diffusion.tiling import Denoiser, denoise_tiles
+from daemon.diffusion.windows import Window
+from daemon.models.traits import PRIOR_TRAITS, Traits
 from daemon.photo import Picture
 from daemon.restorers import Restoration
 from daemon.restorers.chroma import (
@@ -36,11 +38,14 @@ from daemon.restorers.chroma import (
     resized,
 )
 from daemon.restorers.dabs import Spread, dabs_on
+from daemon.restorers.plausible import Known, plausible
+from daemon.restorers.spaces import space_of
 from daemon.steps import Colorize
 
 WORKING_PX = 160
-"""Long side of the working size. Over eight photographs the mean gained 1.63, 1.56, 1.52 and
-1.42 dB on grey at 128, 160, 192 and 256: larger loses the scene, smaller has no small things."""
+"""Long side of the prior's working size; a checkpoint's is that of its training. Over eight
+photographs the mean gained 1.63, 1.56, 1.52 and 1.42 dB on grey at 128, 160, 192 and 256: larger
+loses the scene, smaller has no small things."""
 
 STEPS = 12
 """Evaluations of a sampling run unless the recipe says otherwise."""
@@ -55,22 +60,63 @@ Bind = Callable[[Tensor], Tensor]
 """Puts what is known (luminance, dabs) back into an estimate of the clean picture, (3, H, W)."""
 
 
-def colorize(pictures: tuple[Picture, ...], params: Colorize, noise: Noise) -> Asking[Restoration]:
+def colorize(
+    pictures: tuple[Picture, ...], params: Colorize, noise: Noise, traits: Traits = PRIOR_TRAITS
+) -> Asking[Restoration]:
     """Colour one picture; one that has colours already is treated by its luminance.
 
     Args:
         pictures: One picture, uint8 or uint16.
         params: The recipe's step.
         noise: The job's noise.
+        traits: Of the step's model; only the prior has learned to colour.
 
     Returns:
         The picture in uint8, `convert("L")` of which is that of the input rounded to 8 bits.
     """
     (picture,) = pictures
-    grey = luminance(picture.pixels)
-    guide = resized(grey, *_working_size(*grey.shape))
+    space = yield from space_of(params, traits)
+    guide = small_guide(picture, WORKING_PX if traits.family == "prior" else traits.side_px)
     bind = _binding(guide, picture, params)
-    chroma = yield from _chroma(guide, bind, params, noise)
+    if traits.family == "prior":
+        small = yield from _regressed(guide, bind, params, noise)
+    else:
+        known = Known(bind(torch.zeros(3, *guide.shape)), bind)
+        angles = timesteps(START, params.steps or STEPS)
+        draw = space.draws(Window(0, 0, *guide.shape), guide.shape, noise)
+        small = yield from plausible(space, known, angles, draw, params.realism)
+    return _finished(picture, guide, _chroma_of(small), params)
+
+
+def small_guide(picture: Picture, longest: int) -> Floats:
+    """The picture's luminance at the size a network works at, float32 (h, w) in [0, 1].
+
+    Args:
+        picture: Any.
+        longest: Its long side at most, in pixels; small photographs stay as they are.
+    """
+    grey = luminance(picture.pixels)
+    scale = min(1, longest / max(grey.shape))
+    height, width = (max(1, round(side * scale)) for side in grey.shape)
+    return resized(grey, height, width)
+
+
+def painted(picture: Picture, guide: Floats, small: Tensor, params: Colorize) -> Restoration:
+    """Give a picture the colours of a small coloured one; its luminance and its dabs win.
+
+    Args:
+        picture: The picture.
+        guide: Its luminance at the small size, as of `small_guide`.
+        small: The coloured one, (3, h, w) in [-1, 1].
+        params: The recipe's step.
+    """
+    chroma = _chroma_of(_binding(guide, picture, params)(small))
+    return _finished(picture, guide, chroma, params)
+
+
+def _finished(picture: Picture, guide: Floats, chroma: Floats, params: Colorize) -> Restoration:
+    """The picture in the colours that were found at the small size."""
+    grey = luminance(picture.pixels)
     pixels = coloured(grey, local_colours(guide, chroma), params.saturation)
     alpha = None if picture.alpha is None else eight_bits(picture.alpha)
     result = replace(picture, pixels=pixels, alpha=alpha, grey=False, hints=None)
@@ -78,23 +124,23 @@ def colorize(pictures: tuple[Picture, ...], params: Colorize, noise: Noise) -> A
     return Restoration((result,), (("colourfulness", colourfulness(pixels)),), notes)
 
 
-def _chroma(guide: Floats, bind: Bind, params: Colorize, noise: Noise) -> Asking[Floats]:
-    """Chroma at the working size: from the mean (realism 0) to one sample (realism 1)."""
+def _regressed(guide: Floats, bind: Bind, params: Colorize, noise: Noise) -> Asking[Tensor]:
+    """The picture at the working size: from the mean (realism 0) to one sample (realism 1)."""
     condition = torch.from_numpy(guide * 2 - 1).expand(3, -1, -1)
     unknown = torch.zeros(condition.shape)
     mean = bind((yield from _estimate(unknown, math.pi / 2, condition, params.model)))
     if params.realism == 0:
-        return _chroma_of(mean)
+        return mean
     x_t = add_noise(mean, START, noise.draw(0, *guide.shape))
     steps = pairwise(timesteps(START, params.steps or STEPS))
     for t, s in steps:
         x0 = bind((yield from _estimate(x_t, t, condition, params.model)))
         x_t = ddim_step(x_t, x0, t, s)
-    return _chroma_of(torch.lerp(mean, x_t, params.realism))
+    return torch.lerp(mean, x_t, params.realism)
 
 
 def _estimate(x_t: Tensor, t: float, condition: Tensor, model: str) -> Asking[Tensor]:
-    return denoise_tiles(model, x_t, t, condition=condition, task=Task(grey=True))
+    return denoise_tiles(Denoiser(model), x_t, t, condition=condition, task=Task(grey=True))
 
 
 def _binding(guide: Floats, picture: Picture, params: Colorize) -> Bind:
@@ -122,9 +168,3 @@ def _colour_of(chroma: Floats) -> Tensor:
     """The inverse of `_chroma_of` for a picture of luminance 0."""
     red, blue = torch.from_numpy(2 * chroma).unbind(2)
     return torch.stack((red, (RED * red + BLUE * blue) / -GREEN, blue))
-
-
-def _working_size(height: int, width: int) -> tuple[int, int]:
-    """Height and width the network works at; small photographs stay as they are."""
-    scale = min(1, WORKING_PX / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))

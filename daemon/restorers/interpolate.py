@@ -23,8 +23,10 @@ from daemon.diffusion.reverse import Predict, follow
 from daemon.diffusion.sampling import slerp
 from daemon.diffusion.tiling import denoise_tiles
 from daemon.diffusion.together import abreast, together
+from daemon.models.traits import PRIOR_TRAITS, Traits
 from daemon.photo import Picture
 from daemon.restorers import Restoration
+from daemon.restorers.spaces import Space, between, path_of, space_of
 from daemon.steps import Interpolate
 
 STEPS = 12
@@ -40,7 +42,7 @@ deviation is 1.02 against 0.91."""
 
 
 def interpolate(
-    pictures: tuple[Picture, ...], params: Interpolate, noise: Noise
+    pictures: tuple[Picture, ...], params: Interpolate, noise: Noise, traits: Traits = PRIOR_TRAITS
 ) -> Asking[Restoration]:
     """Morph one picture into another.
 
@@ -48,6 +50,7 @@ def interpolate(
         pictures: Two pictures; the second is fitted to the first's size.
         params: The recipe's step.
         noise: Unused: the way through the latents is deterministic.
+        traits: Of the step's model; prompts are interpolated with the pictures.
 
     Returns:
         `frames` pictures in uint8, in order; opacity, where either has any, goes straight from
@@ -65,7 +68,9 @@ def interpolate(
     if np.uint16 in (first.pixels.dtype, second.pixels.dtype):
         notes.append("16 bits morphed as 8")
     grey = first.grey and second.grey
-    between = yield from _between(ends, params, grey=grey)
+    space = yield from space_of(params, traits)
+    path = yield from path_of(params, space)
+    between = yield from _between(ends, params, path, grey=grey)
     blank = replace(first, mask=None, hints=None, grey=grey)
     frames = zip([ends[0], *between, ends[1]], _opacities(first, second, params), strict=True)
     return Restoration(
@@ -74,15 +79,16 @@ def interpolate(
     )
 
 
-def encode(picture: Tensor, start: float, steps: int, model: str) -> Asking[Tensor]:
-    """The latent of a clean picture, (3, H, W), at angle `start` in radians."""
+def encode(picture: Tensor, start: float, steps: int, space: Space) -> Asking[Tensor]:
+    """The noisy latent, at angle `start` in radians, of a clean picture (3, H, W)."""
     angles = _angles(start, steps)[::-1]
-    return follow(math.cos(angles[0]) * picture, angles, _predictor(model))
+    clean = yield from space.encode(picture)
+    return (yield from follow(math.cos(angles[0]) * clean, angles, _predictor(space)))
 
 
-def decode(latent: Tensor, start: float, steps: int, model: str) -> Asking[Tensor]:
-    """The clean picture, (3, H, W), of a latent at angle `start` in radians."""
-    return follow(latent, [*_angles(start, steps), 0.0], _predictor(model))
+def decode(latent: Tensor, start: float, steps: int, space: Space) -> Asking[Tensor]:
+    """The clean content of the space, of a noisy latent at angle `start` in radians."""
+    return follow(latent, [*_angles(start, steps), 0.0], _predictor(space))
 
 
 def fitted(pixels: NDArray[np.generic], width: int, height: int) -> NDArray[np.generic]:
@@ -105,7 +111,11 @@ def fitted(pixels: NDArray[np.generic], width: int, height: int) -> NDArray[np.g
 
 
 def _between(
-    ends: list[NDArray[np.generic]], params: Interpolate, *, grey: bool
+    ends: list[NDArray[np.generic]],
+    params: Interpolate,
+    path: tuple[Space, Space],
+    *,
+    grey: bool,
 ) -> Asking[list[NDArray[np.generic]]]:
     """The frames between both ends."""
     if params.frames == 2:
@@ -116,10 +126,17 @@ def _between(
         a, b = (to_tensor(end) for end in ends)
         return [to_pixels(a.lerp(b, share), np.uint8) for share in shares]
     latents = yield from together(
-        [encode(to_tensor(end), start, steps, params.model) for end in ends]
+        [encode(to_tensor(end), start, steps, space) for end, space in zip(ends, path, strict=True)]
     )
-    mixed = [partial(_frame, latents, share, start, steps, params.model) for share in shares]
-    decoded = yield from abreast(mixed, ends[0].size // 3)
+    height, width = ends[0].shape[:2]
+
+    def frame(share: float) -> Asking[Tensor]:
+        space = between(*path, share)
+        mixed = blend(latents[0], latents[1], share)
+        clean = yield from decode(mixed, start, steps, space)
+        return (yield from space.decode(clean, height, width))
+
+    decoded = yield from abreast([partial(frame, share) for share in shares], height * width)
     return [to_pixels(to_grey(x) if grey else x, np.uint8) for x in decoded]
 
 
@@ -149,15 +166,9 @@ def _opacities(
     return [np.rint(a * (1 - share) + b * share).astype(np.uint8) for share in shares]
 
 
-def _frame(
-    latents: list[Tensor], share: float, start: float, steps: int, model: str
-) -> Asking[Tensor]:
-    return decode(blend(latents[0], latents[1], share), start, steps, model)
-
-
-def _predictor(model: str) -> Predict:
+def _predictor(space: Space) -> Predict:
     def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
-        return denoise_tiles(model, x_t, t, exact=True)
+        return denoise_tiles(space.denoiser, x_t, t, exact=True)
 
     return predict
 

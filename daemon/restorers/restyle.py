@@ -7,7 +7,8 @@ Source: SDEdit, arXiv:2108.01073, algorithms 1 (whole) and 3 (with a mask).
 """
 
 import math
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -25,9 +26,11 @@ from daemon.diffusion.schedule import timesteps
 from daemon.diffusion.tiling import denoise_tiles
 from daemon.diffusion.together import abreast
 from daemon.diffusion.windows import Window, by_windows
+from daemon.models.traits import PRIOR_TRAITS, Traits
 from daemon.photo import Picture
 from daemon.restorers import Restoration
 from daemon.restorers.sheet import labelled_sheet
+from daemon.restorers.spaces import Space, space_of
 from daemon.steps import Restyle
 
 STEPS = 16
@@ -37,26 +40,43 @@ ETA = 0.5
 """Share of fresh noise."""
 
 
-def restyle(pictures: tuple[Picture, ...], params: Restyle, noise: Noise) -> Asking[Restoration]:
+def restyle(
+    pictures: tuple[Picture, ...], params: Restyle, noise: Noise, traits: Traits = PRIOR_TRAITS
+) -> Asking[Restoration]:
     """Restyle one picture, or try several strengths on it.
 
     Args:
         pictures: One picture, uint8 or uint16.
         params: The recipe's step; with a `sweep` the result is a sheet, the original first.
         noise: The step's noise; all strengths of a sweep share it.
+        traits: Of the step's model.
 
     Returns:
         The picture, with measure "sigma" (levels of 0 to 255), or the sheet in uint8.
     """
     (picture,) = pictures
-    mask = _fitted_mask(picture) if params.mask else None
+    space = yield from space_of(params, traits)
+    mask = fitted_mask(picture) if params.mask else None
+    work = _Work(picture, mask, space, params.steps or STEPS, noise)
+    return (yield from presented(picture, params, partial(_restyled, work)))
+
+
+def presented(
+    picture: Picture, params: Restyle, at: Callable[[float], Asking[NDArray[np.generic]]]
+) -> Asking[Restoration]:
+    """The picture at the step's strength, or the sheet of its sweep.
+
+    Args:
+        picture: The original.
+        params: The recipe's step.
+        at: Restyles it at a strength.
+    """
     if not params.sweep:
-        pixels = yield from _restyled(picture, mask, params.strength, params, noise)
+        pixels = yield from at(params.strength)
         result = replace(picture, pixels=pixels, mask=None)
         return Restoration((result,), (("sigma", sigma_levels(params.strength)),))
     trials = yield from abreast(
-        [partial(_restyled, picture, mask, strength, params, noise) for strength in params.sweep],
-        picture.pixels.size // 3,
+        [partial(at, strength) for strength in params.sweep], picture.pixels.size // 3
     )
     sheet = labelled_sheet([picture.pixels, *trials], sweep_labels(params))
     return Restoration((replace(picture, pixels=sheet, alpha=None, mask=None, hints=None),))
@@ -72,57 +92,7 @@ def sweep_labels(params: Restyle) -> list[str]:
     return ["original", *(f"strength {s:g}, sigma {sigma_levels(s):.0f}" for s in params.sweep)]
 
 
-def _restyled(
-    picture: Picture,
-    mask: NDArray[np.float32] | None,
-    strength: float,
-    params: Restyle,
-    noise: Noise,
-) -> Asking[NDArray[np.generic]]:
-    """The picture's pixels at one strength."""
-    if strength == 0:
-        return picture.pixels
-    return (
-        yield from by_windows(
-            picture.pixels, lambda window: _window(picture, mask, window, strength, params, noise)
-        )
-    )
-
-
-def _window(
-    picture: Picture,
-    mask: NDArray[np.float32] | None,
-    window: Window,
-    strength: float,
-    params: Restyle,
-    noise: Noise,
-) -> Asking[Tensor]:
-    """Forward to the strength, back again; what the mask keeps is put back at every step.
-
-    The kept part of x0 is the photograph, and so the kept part of x_t is the photograph with noise
-    of just the level that the rest has: the network sees the seam as it will be. In the end
-    it is the photograph to the level.
-    """
-    original = to_tensor(window.of(picture.pixels))
-    free = None if mask is None else torch.from_numpy(window.of(mask).copy())
-    height, width = picture.pixels.shape[:2]
-
-    def draw(number: int) -> Tensor:
-        return window.draw(noise, number, height, width)
-
-    def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
-        x0 = yield from denoise_tiles(params.model, x_t, t)
-        if picture.grey:
-            x0 = to_grey(x0)
-        return x0 if free is None else original.lerp(x0, free)
-
-    angles = timesteps(strength * math.pi / 2, params.steps or STEPS)
-    x_t = add_noise(original, angles[0], draw(0))
-    result = yield from sample(x_t, angles, predict, draw, ETA)
-    return result
-
-
-def _fitted_mask(picture: Picture) -> NDArray[np.float32] | None:
+def fitted_mask(picture: Picture) -> NDArray[np.float32] | None:
     """The mask at the picture's size, (H, W), 0 keeps and 1 restyles; None without one."""
     if picture.mask is None:
         return None
@@ -131,3 +101,53 @@ def _fitted_mask(picture: Picture) -> NDArray[np.float32] | None:
     if mask.size != (width, height):
         mask = mask.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(mask, np.float32) / np.float32(255)
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What all strengths have in common; of the mask, (H, W), 0 keeps and 1 restyles."""
+
+    picture: Picture
+    mask: NDArray[np.float32] | None
+    space: Space
+    steps: int
+    noise: Noise
+
+
+def _restyled(work: _Work, strength: float) -> Asking[NDArray[np.generic]]:
+    """The picture's pixels at one strength."""
+    if strength == 0:
+        return work.picture.pixels
+    return (
+        yield from by_windows(work.picture.pixels, lambda window: _window(work, window, strength))
+    )
+
+
+def _window(work: _Work, window: Window, strength: float) -> Asking[Tensor]:
+    """Forward to the strength, back again; what the mask keeps is put back at every step.
+
+    The kept part of x0 is the photograph, and so the kept part of x_t is the photograph with noise
+    of just the level that the rest has: the network sees the seam as it will be. In the end
+    it is the photograph to the level.
+    """
+    space, picture = work.space, work.picture
+    original = to_tensor(window.of(picture.pixels))
+    mask = None if work.mask is None else torch.from_numpy(window.of(work.mask).copy())
+    latent = yield from space.encode(original)
+    free = None if mask is None else space.free(mask)
+
+    def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
+        x0 = yield from denoise_tiles(space.denoiser, x_t, t)
+        if picture.grey and not space.latent:
+            x0 = to_grey(x0)
+        return x0 if free is None else latent.lerp(x0, free)
+
+    draw = space.draws(window, picture.pixels.shape[:2], work.noise)
+    angles = timesteps(strength * math.pi / 2, work.steps)
+    x_t = add_noise(latent, angles[0], draw(0))
+    restyled = yield from sample(x_t, angles, predict, draw, ETA)
+    if not space.latent:
+        return restyled
+    decoded = yield from space.decode(restyled, window.height, window.width)
+    decoded = to_grey(decoded) if picture.grey else decoded
+    return decoded if mask is None else original.lerp(decoded, mask)

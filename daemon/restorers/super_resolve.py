@@ -9,10 +9,12 @@ mixture does.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -21,20 +23,34 @@ from daemon.call import Asking, Task
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.operators import box_mean, enlarge, project
 from daemon.diffusion.pixels import LEVEL, to_grey, to_tensor
-from daemon.diffusion.reverse import sample
+from daemon.diffusion.reverse import Draw, Predict, sample
 from daemon.diffusion.sampling import add_noise
 from daemon.diffusion.schedule import timesteps
 from daemon.diffusion.tiling import denoise_tiles
 from daemon.diffusion.windows import Window, by_windows
+from daemon.models.traits import PRIOR_TRAITS, Family, Traits
 from daemon.photo import Picture
 from daemon.restorers import Restoration
+from daemon.restorers.plausible import Known, plausible
+from daemon.restorers.spaces import Space, space_of
 from daemon.steps import SuperResolve
 
 STEPS = 10
 """Evaluations of a sampling run unless the recipe says otherwise."""
 
-START = 0.6
-"""Angle that the mean is taken back up to before sampling."""
+STARTS: dict[Family, float] = {"prior": 0.6, "pixel": 1.1, "latent": 0.6}
+"""Angle that sampling starts at: the prior's from its mean, the others' from the enlargement.
+
+Without a condition the enlargement's missing detail, about 0.1, must drown in noise (tan 1.1 = 2).
+The latents' angle is low so that they mend rather than invent; both were chosen, not measured, for
+want of real weights.
+"""
+
+LATENT_BINDS = 4
+"""Through an autoencoder every so many steps are bound: each binding costs a way out and in."""
+
+Bind = Callable[[Tensor], Tensor]
+"""Puts the measurement into an estimate of the large picture, (3, H, W)."""
 
 _CONTEXT_PX = 16
 _CLIP_ROUNDS = 4
@@ -42,7 +58,7 @@ _BAND_ROWS = 256
 
 
 def super_resolve(
-    pictures: tuple[Picture, ...], params: SuperResolve, noise: Noise
+    pictures: tuple[Picture, ...], params: SuperResolve, noise: Noise, traits: Traits = PRIOR_TRAITS
 ) -> Asking[Restoration]:
     """Enlarge one picture.
 
@@ -50,17 +66,24 @@ def super_resolve(
         pictures: One picture, uint8 or uint16.
         params: The recipe's step.
         noise: The step's noise.
+        traits: Of the step's model; only the prior has learned to enlarge.
 
     Returns:
         The enlarged picture, with measure "residual": RMS of A x - y in levels of 0 to 255.
     """
     (picture,) = pictures
+    space = yield from space_of(params, traits)
     pixels = yield from by_windows(
-        picture.pixels, lambda window: _window(picture, window, params, noise), params.scale
+        picture.pixels, lambda window: _window(picture, window, params, noise, space), params.scale
     )
-    alpha = None if picture.alpha is None else _enlarged_alpha(picture.alpha, params.scale)
+    return enlarged(picture, pixels, params.scale)
+
+
+def enlarged(picture: Picture, pixels: NDArray[np.generic], scale: int) -> Restoration:
+    """The picture with these pixels, `scale` times as many along each side, and its residual."""
+    alpha = None if picture.alpha is None else _enlarged_alpha(picture.alpha, scale)
     result = replace(picture, pixels=pixels, alpha=alpha)
-    return Restoration((result,), (("residual", residual(pixels, picture.pixels, params.scale)),))
+    return Restoration((result,), (("residual", residual(pixels, picture.pixels, scale)),))
 
 
 def residual(large: NDArray[np.generic], small: NDArray[np.generic], scale: int) -> float:
@@ -97,29 +120,57 @@ def binding_weight(missed: Tensor, sigma: float) -> float:
     return max(0.0, 1 - sigma**2 / power) if power > 0 else 0.0
 
 
-def _window(picture: Picture, window: Window, params: SuperResolve, noise: Noise) -> Asking[Tensor]:
+def within_range(x0: Tensor, bind: Bind) -> Tensor:
+    """Clip to [-1, 1] and bind again, a few times, so that clipping breaks the means less."""
+    for _ in range(_CLIP_ROUNDS):
+        if float(x0.abs().max()) <= 1:
+            break
+        x0 = bind(x0.clamp(-1, 1))
+    return x0
+
+
+def _window(
+    picture: Picture, window: Window, params: SuperResolve, noise: Noise, space: Space
+) -> Asking[Tensor]:
     """One window of the result."""
     scale, sigma = params.scale, params.sigma * LEVEL
     height, width = (side * scale for side in picture.pixels.shape[:2])
     y, condition = _measured(picture.pixels, window, scale)
-    task = Task(scale=scale, sigma=sigma)
 
     def bind(x0: Tensor) -> Tensor:
+        x0 = to_grey(x0) if picture.grey else x0
         return project(x0, y, scale, binding_weight(y - box_mean(x0, scale), sigma))
 
-    def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
-        x0 = yield from denoise_tiles(params.model, x_t, t, condition=condition, task=task)
-        return bind(to_grey(x0) if picture.grey else x0)
+    draw = space.draws(window, (height, width), noise)
+    angles = timesteps(STARTS[space.traits.family], params.steps or STEPS)
+    if space.traits.family == "prior":
+        asked = Task(scale=scale, sigma=sigma)
+        predict = partial(_conditional, space, condition, asked, bind)
+        nothing = torch.zeros_like(condition)
+        x0 = yield from _regressed(predict, nothing, angles, draw, params.realism)
+    else:
+        known = Known(bind(condition), bind, every=LATENT_BINDS)
+        x0 = yield from plausible(space, known, angles, draw, params.realism)
+    return within_range(x0, bind)
 
-    x0 = yield from predict(condition.new_zeros(condition.shape), math.pi / 2)
-    if params.realism > 0:
-        angles = timesteps(START, params.steps or STEPS)
-        x_t = add_noise(x0, START, window.draw(noise, 0, height, width))
-        sampled = yield from sample(
-            x_t, angles, predict, lambda draw: window.draw(noise, draw, height, width)
-        )
-        x0 = x0.lerp(sampled, params.realism)
-    return _within_range(x0, bind)
+
+def _conditional(
+    space: Space, condition: Tensor, task: Task, bind: Bind, x_t: Tensor, t: float
+) -> Asking[Tensor]:
+    """The bound estimate of a network that is told the enlarged measurement."""
+    x0 = yield from denoise_tiles(space.denoiser, x_t, t, condition=condition, task=task)
+    return bind(x0)
+
+
+def _regressed(
+    predict: Predict, nothing: Tensor, angles: Sequence[float], draw: Draw, realism: float
+) -> Asking[Tensor]:
+    """The mean in one evaluation from nothing; for realism it is taken back up and sampled."""
+    mean = yield from predict(nothing, math.pi / 2)
+    if realism == 0:
+        return mean
+    sampled = yield from sample(add_noise(mean, angles[0], draw(0)), angles, predict, draw)
+    return mean.lerp(sampled, realism)
 
 
 def _measured(pixels: NDArray[np.generic], window: Window, scale: int) -> tuple[Tensor, Tensor]:
@@ -135,15 +186,6 @@ def _measured(pixels: NDArray[np.generic], window: Window, scale: int) -> tuple[
         :, above * scale : (above + bottom - top) * scale, before * scale :
     ][:, :, : window.width]
     return y.contiguous(), large.contiguous()
-
-
-def _within_range(x0: Tensor, bind: Callable[[Tensor], Tensor]) -> Tensor:
-    """Clip to [-1, 1] and bind again, a few times, so that clipping breaks the means less."""
-    for _ in range(_CLIP_ROUNDS):
-        if float(x0.abs().max()) <= 1:
-            break
-        x0 = bind(x0.clamp(-1, 1))
-    return x0
 
 
 def _enlarged_alpha(alpha: NDArray[np.generic], scale: int) -> NDArray[np.generic]:

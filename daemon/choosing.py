@@ -1,0 +1,97 @@
+"""Choosing: which recipe a claimed photograph goes to, where its content has a say.
+
+Comes in: a queued entry, the recipes. Goes out: its recipe, what must be found out first, or why no
+recipe takes it. What was found out once is read from the ledger; nothing is decoded here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from daemon.entries import ClaimedFile, Entry
+from daemon.errors import ConfigError
+from daemon.files import shown
+from daemon.ledger import Ledger
+from daemon.look import Feature
+from daemon.models import Library
+from daemon.recipe import Recipe, recipe_named
+from daemon.routing import route_by_content, unanswered
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """These questions about a photograph must be answered before its recipe is known."""
+
+    file: ClaimedFile
+    questions: tuple[Feature, ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """No recipe takes the photograph, and why."""
+
+    reason: str
+
+
+Choice = Recipe | Unknown | Refused
+
+
+def choose(entry: Entry, recipes: Sequence[Recipe], ledger: Ledger, clip_digest: str) -> Choice:
+    """Find the recipe of a queued entry.
+
+    Args:
+        entry: As it was claimed: its folder named the recipe, or its content decides ("").
+        recipes: The recipes as they are now.
+        ledger: Remembers what was seen before.
+        clip_digest: Digest of the CLIP model, "" without one.
+
+    Raises:
+        ConfigError: The recipe is not known any more.
+    """
+    if entry.recipe:
+        recipe = recipe_named(entry.recipe, recipes)
+        return _admitted(entry, recipe, ledger, clip_digest) if recipe.match.questions else recipe
+    (file,) = entry.claim.photos
+    header = file.header
+    if header is None:
+        raise RuntimeError(f"job {entry.row} was queued without a header")
+    in_order = sorted(recipes, key=lambda recipe: recipe.name)
+    answers = ledger.answers(file.digest, clip_digest=clip_digest)
+    seen = (file.relative.name, lambda: header.megapixels, in_order, answers)
+    if questions := unanswered(*seen):
+        return Unknown(file, questions)
+    route = route_by_content(*seen)
+    if route.recipe is None:
+        return Refused(route.refusal)
+    ledger.choose(entry.row, route.recipe.name)
+    return route.recipe
+
+
+def check_clip(recipes: Sequence[Recipe], clip: str | None, library: Library) -> None:
+    """See that whoever asks what a photograph looks like can be answered.
+
+    Raises:
+        ConfigError: A recipe asks and no model is set, or what is set is no CLIP model.
+    """
+    if clip is not None:
+        traits = library.checkpoint(clip).traits
+        if "likeness" not in traits.uses:
+            raise ConfigError(f"clip_model is {clip!r}, which is {traits.what}, not a CLIP model")
+    for recipe in recipes:
+        if recipe.match.looks_like is not None and clip is None:
+            raise ConfigError(
+                f"recipe {recipe.name}: match.looks_like is {recipe.match.looks_like!r}, which "
+                "needs a CLIP model; set clip_model in restored.toml to the folder of one, or "
+                "use match.grey, which needs none"
+            )
+
+
+def _admitted(entry: Entry, recipe: Recipe, ledger: Ledger, clip_digest: str) -> Choice:
+    """The recipe that the folder names, if its conditions hold for every photograph."""
+    for file in entry.claim.photos:
+        answers = ledger.answers(file.digest, clip_digest=clip_digest)
+        if missing := tuple(q for q in recipe.match.questions if q not in answers):
+            return Unknown(file, missing)
+        if why := recipe.match.refuses(answers):
+            name = shown(file.relative.name)
+            return Refused(f"{name}: recipe {recipe.name} refuses it: {why}")
+    return recipe

@@ -1,0 +1,97 @@
+"""Checkpoints from this machine: a diffusers pipeline with its networks, not yet placed.
+
+Comes in: a placement. Goes out: the pipeline. Opens safetensors only, runs no code that comes with
+a checkpoint, and never reaches for the network.
+"""
+
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from daemon.errors import ConfigError
+from daemon.models import Checkpoint
+from daemon.models.traits import component_folder
+
+
+def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype, **without: None) -> Any:  # noqa: ANN401  diffusers is untyped
+    """A checkpoint's own pipeline.
+
+    Args:
+        checkpoint: Which.
+        dtype: Of its weights.
+        without: Components that are not wanted, each None.
+
+    Raises:
+        ConfigError: The checkpoint is incomplete or damaged.
+    """
+    be_quiet()
+    kind: Any = getattr(diffusers, checkpoint.traits.pipeline)
+    how = {"local_files_only": True, "dtype": dtype, **without}
+    try:
+        if checkpoint.file is None:
+            pipeline = kind.from_pretrained(checkpoint.folder, use_safetensors=True, **how)
+        else:
+            file, folder = str(checkpoint.file), str(checkpoint.folder)
+            pipeline = kind.from_single_file(file, config=folder, **how)
+    except _DAMAGED as error:
+        raise _incomplete(checkpoint, str(error)) from error
+    for part in pipeline.components.values():
+        if isinstance(part, nn.Module):
+            _check_whole(part, checkpoint)
+    return pipeline
+
+
+def load_network(checkpoint: Checkpoint, name: str, kind: str) -> Any:  # noqa: ANN401  diffusers is untyped
+    """One network of a checkpoint, with float32 weights.
+
+    Args:
+        checkpoint: Which.
+        name: Of the component, such as "unet"; a lone network lies in the folder itself.
+        kind: Its class in diffusers.
+
+    Raises:
+        ConfigError: The checkpoint is incomplete or damaged.
+    """
+    be_quiet()
+    made: Any = getattr(diffusers, kind)
+    folder = component_folder(checkpoint.folder, name)
+    try:
+        if checkpoint.file is None:
+            how = {"local_files_only": True, "torch_dtype": torch.float32}
+            network = made.from_pretrained(folder, use_safetensors=True, **how)
+        else:
+            network = made.from_config(made.load_config(folder, local_files_only=True))
+            network.load_state_dict(load_file(checkpoint.file))
+    except _DAMAGED as error:
+        raise _incomplete(checkpoint, str(error)) from error
+    _check_whole(network, checkpoint)
+    return network.eval()
+
+
+def be_quiet() -> None:
+    """Keep progress bars and advice to programmers out of the daemon's log."""
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+        library.utils.logging.set_verbosity_error()
+
+
+_DAMAGED = (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError)
+
+
+def _check_whole(network: nn.Module, checkpoint: Checkpoint) -> None:
+    """See that the file had every weight: diffusers leaves those without data that it lacks."""
+    missing = [name for name, weight in network.named_parameters() if weight.is_meta]
+    if missing:
+        raise _incomplete(checkpoint, f"{missing[0]} and {len(missing) - 1} more are missing")
+
+
+def _incomplete(checkpoint: Checkpoint, why: str) -> ConfigError:
+    return ConfigError(
+        f"model {checkpoint.reference}: cannot be loaded: {why}; it needs a folder as "
+        "save_pretrained writes it, with safetensors weights"
+    )

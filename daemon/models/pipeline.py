@@ -1,0 +1,194 @@
+"""A whole diffusers pipeline at work: pictures and prompts go in as one batch, pictures come out.
+
+Loaded from this machine only, safetensors only, never with code of others. Each picture has a
+generator of its own, so that a batch gives what its pictures would get alone. Between the steps of
+a run the placement's `tick` is called, whatever the pipeline itself offers for that.
+"""
+
+import copy
+import functools
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from daemon.call import Whole, WholeUse
+from daemon.errors import PhotoError
+from daemon.models import Placement
+from daemon.models.checkpoint_schedule import schedule_of
+from daemon.models.loading import load_pipeline
+from daemon.models.placing import place_pipeline, weights_dtype
+from daemon.models.ways import Way, way_of
+
+_PROBES = 1000
+_WHOLLY = 1 - 1e-4
+_NO_PATH = Path("scheduler_config.json")
+
+
+class Pipeline:
+    """One checkpoint's pipeline on one device, in every form in which it is asked.
+
+    Args:
+        placement: Which, where and how.
+
+    Raises:
+        ConfigError: The checkpoint lacks a component, or has one in another format.
+    """
+
+    def __init__(self, placement: Placement) -> None:
+        self._placement = placement
+        self._base = load_pipeline(placement.checkpoint, weights_dtype(placement))
+        self._base.set_progress_bar_config(disable=True)
+        place_pipeline(self._base, placement)
+        self._forms: dict[WholeUse, Any] = {}
+
+    def predict(self, calls: Sequence[Whole]) -> list[Tensor]:
+        """Results of calls that share a key.
+
+        Args:
+            calls: Pictures of one size with the same settings; prompts and seeds may differ.
+
+        Returns:
+            Each (3, height, width), float32, on the CPU, in [-1, 1], in the calls' order.
+
+        Raises:
+            PhotoError: The checkpoint's own safety checker made one of them black.
+        """
+        form = self._form(calls[0].settings.use)
+        way = way_of(type(form).__name__)
+        if way.batches:
+            return self._run(form, way, calls)
+        return [self._run(form, way, [call])[0] for call in calls]
+
+    def _form(self, use: WholeUse) -> Any:  # noqa: ANN401  diffusers is untyped
+        """The pipeline that makes this of that; all forms share the checkpoint's networks."""
+        if use not in self._forms:
+            self._forms[use] = _form(self._base, use)
+        return self._forms[use]
+
+    def _run(self, form: Any, way: Way, calls: Sequence[Whole]) -> list[Tensor]:  # noqa: ANN401
+        """One run of a copy of the pipeline, whose scheduler and hooks are thrown away with it."""
+        settings = calls[0].settings
+        own = copy.copy(form)
+        own.scheduler = _watched(form.scheduler, self._placement.tick)
+        arguments = dict(way.fixed) | self._arguments(way, calls)
+        share = 1.0
+        if settings.strength is not None:
+            arguments["strength"] = share = _begin_at(own, settings.strength)
+        if settings.steps is not None:
+            # A schedule has as many steps as it was trained with; with an offset, one less.
+            most = form.scheduler.config.num_train_timesteps - 1
+            arguments["num_inference_steps"] = max(1, min(most, round(settings.steps / share)))
+        known = inspect.signature(type(own).__call__).parameters
+        given = {k: v for k, v in arguments.items() if k in known and v is not None}
+        with torch.inference_mode():
+            made = own(**given, output_type="pt")
+        if any(getattr(made, "nsfw_content_detected", None) or ()):
+            whose = self._placement.checkpoint.reference
+            raise PhotoError(
+                f"the safety checker of {whose} withheld the result; try another seed or prompt"
+            )
+        return list((made.images.float().cpu() * 2 - 1).clamp(-1, 1).unbind(0))
+
+    def _arguments(self, way: Way, calls: Sequence[Whole]) -> dict[str, object]:
+        """What the calls say, by the names that diffusers has for it; a lone call is no list."""
+        settings = calls[0].settings
+        prompts, negatives = [call.prompt for call in calls], [call.negative for call in calls]
+        return {
+            "prompt": prompts if way.batches else prompts[0],
+            "negative_prompt": (negatives if way.batches else negatives[0])
+            if any(negatives)
+            else None,
+            "image": _pictures(way, calls),
+            "height": settings.height,
+            "width": settings.width,
+            way.guidance: settings.guidance,
+            "generator": [torch.Generator("cpu").manual_seed(call.seed) for call in calls],
+        }
+
+
+def _form(base: Any, use: WholeUse) -> Any:  # noqa: ANN401  diffusers is untyped
+    auto: Any
+    match use:
+        case "text":
+            auto = diffusers.AutoPipelineForText2Image
+        case "image":
+            auto = diffusers.AutoPipelineForImage2Image
+        case _:
+            return base
+    form = auto.from_pipe(base)
+    form.set_progress_bar_config(disable=True)
+    return form
+
+
+def _pictures(way: Way, calls: Sequence[Whole]) -> object:
+    images = [call.image for call in calls if call.image is not None]
+    if not images:
+        return None
+    if way.picture == "pillow":
+        levels = ((images[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+        return Image.fromarray(np.ascontiguousarray(levels))
+    whole = torch.stack(images)
+    return whole if way.picture == "signed" else (whole + 1) / 2
+
+
+def _watched(scheduler: Any, tick: Callable[[], None]) -> Any:  # noqa: ANN401  diffusers is untyped
+    """A fresh scheduler that asks before each step whether the run shall go on.
+
+    Every pipeline steps its scheduler, also those that know no callback.
+    """
+    fresh = type(scheduler).from_config(scheduler.config)
+    step = fresh.step
+
+    @functools.wraps(step)
+    def watched(*args: object, **kwargs: object) -> object:
+        tick()
+        return step(*args, **kwargs)
+
+    fresh.step = watched
+    return fresh
+
+
+def _begin_at(pipeline: Any, strength: float) -> float:  # noqa: ANN401  diffusers is untyped
+    """Let a pipeline begin at the angle strength pi/2 of its own schedule.
+
+    Its own `strength` is a share of its steps, which means another noise level for each schedule.
+    The pipeline asks `get_timesteps` where to begin when the schedule is made; the step nearest to
+    the wanted time is the answer.
+
+    Returns:
+        The share of its steps that are behind that angle, (0, 1].
+    """
+    wanted = schedule_of(pipeline.scheduler, _NO_PATH).time(min(strength, _WHOLLY) * math.pi / 2)
+
+    def get_timesteps(count: int, *_: object, **__: object) -> tuple[Tensor, int]:
+        scheduler = pipeline.scheduler
+        starts = scheduler.timesteps[:: scheduler.order]
+        begin = int((starts.double() - wanted).abs().argmin())
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(begin * scheduler.order)
+        return scheduler.timesteps[begin * scheduler.order :], len(starts) - begin
+
+    pipeline.get_timesteps = get_timesteps
+    return _share_behind(pipeline.scheduler, wanted)
+
+
+def _share_behind(scheduler: Any, wanted: float) -> float:  # noqa: ANN401  diffusers is untyped
+    """Share of a schedule's steps at times up to a wanted one, at least one in a thousand.
+
+    Where the schedule is shifted by the picture's size, a middling size is taken.
+    """
+    probe, config = type(scheduler).from_config(scheduler.config), scheduler.config
+    shift = {}
+    if config.get("use_dynamic_shifting"):
+        shift["mu"] = (config["base_shift"] + config["max_shift"]) / 2
+    probe.set_timesteps(_PROBES, **shift)
+    starts = probe.timesteps[:: probe.order]
+    return max(1, int((starts <= wanted).sum())) / len(starts)

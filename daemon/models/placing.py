@@ -1,0 +1,249 @@
+"""How networks come to lie and run on a device: precision, offload, attention, compilation.
+
+Comes in: networks or a pipeline, and a placement. Goes out: the same, placed. Imported in the
+worker only. Never loads anything and fetches nothing: kernels from the Hub are refused.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import torch
+from accelerate.hooks import ModelHook, add_hook_to_module  # type: ignore[import-untyped]
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from daemon.errors import ConfigError
+from daemon.models import Placement
+from daemon.models.sizes import elements, largest_elements
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+_LAYERS = 10
+"""Offloaded by layers, about one in so many of the largest network's is on the device at a time."""
+
+_BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+"""Batches that a compiled network sees: each size is compiled once, at most half is padding."""
+
+
+class _Pipeline(Protocol):
+    """What is used of diffusers' DiffusionPipeline, which is untyped."""
+
+    components: Mapping[str, object]
+
+    def to(self, device: torch.device) -> object: ...
+
+    def enable_model_cpu_offload(self, *, device: torch.device) -> None: ...
+
+
+def weights_dtype(placement: Placement) -> torch.dtype:
+    """Precision in which a checkpoint's weights lie on the device.
+
+    "auto" is bf16 where the device multiplies in it, else fp16 on CUDA and fp32 elsewhere.
+    """
+    if placement.handling.dtype != "auto":
+        return _DTYPES[placement.handling.dtype]
+    device = torch.device(placement.device)
+    if bf16_pays(device):
+        return torch.bfloat16
+    return torch.float16 if device.type == "cuda" else torch.float32
+
+
+def precision(placement: Placement, *, exact: bool) -> AbstractContextManager[object]:
+    """The context in which a network with fp32 weights runs: mixed precision unless exact."""
+    dtype = weights_dtype(placement)
+    if exact or dtype == torch.float32:
+        return nullcontext()
+    return torch.autocast(torch.device(placement.device).type, dtype)
+
+
+def bf16_pays(device: torch.device) -> bool:
+    """Whether bf16 is faster there: on GPUs and processors that multiply in it."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def bytes_on_device(placement: Placement, *, whole: bool) -> int:
+    """What a model's weights will take on the device, told before it is loaded.
+
+    Args:
+        placement: Which, where and how.
+        whole: As a whole pipeline; those lie in `weights_dtype`, and what is driven step by step on
+            a processor or in pixels lies in float32.
+    """
+    checkpoint, offload = placement.checkpoint, placement.handling.offload
+    on_cpu = torch.device(placement.device).type == "cpu"
+    halved = whole or (checkpoint.traits.family == "latent" and not on_cpu)
+    width = weights_dtype(placement).itemsize if halved else 4
+    if offload == "none" or on_cpu or checkpoint.traits.family in {"prior", "clip"}:
+        return width * elements(checkpoint)
+    largest = width * largest_elements(checkpoint)
+    return largest if offload == "model" else largest // _LAYERS
+
+
+def place(networks: Sequence[nn.Module], placement: Placement) -> None:
+    """Put networks that are driven one at a time onto the device.
+
+    Args:
+        networks: The denoiser first; then encoders and decoders.
+        placement: Where and how.
+
+    Raises:
+        ConfigError: The attention backend is unknown or not installed.
+    """
+    device = torch.device(placement.device)
+    _tune(networks[0], placement)
+    match placement.handling.offload:
+        case "model" if device.type != "cpu":
+            take_turns(networks, device)
+        case "group" if device.type != "cpu":
+            for network in networks:
+                offload_layers(network, device)
+        case _:
+            for network in networks:
+                network.to(device)
+
+
+def place_pipeline(pipeline: _Pipeline, placement: Placement) -> None:
+    """Put a diffusers pipeline onto the device.
+
+    Raises:
+        ConfigError: The attention backend is unknown or not installed.
+    """
+    device = torch.device(placement.device)
+    for name in ("unet", "transformer"):
+        network = pipeline.components.get(name)
+        if isinstance(network, nn.Module):
+            _tune(network, placement)
+    match placement.handling.offload:
+        case "model" if device.type != "cpu":
+            pipeline.enable_model_cpu_offload(device=device)
+        case "group" if device.type != "cpu":
+            for network in pipeline.components.values():
+                if isinstance(network, nn.Module):
+                    offload_layers(network, device)
+        case _:
+            pipeline.to(device)
+
+
+def take_turns(networks: Sequence[nn.Module], device: torch.device) -> None:
+    """Keep at most one of the networks on the device: the one that ran last."""
+    turns: list[nn.Module] = []
+    for network in networks:
+        network.to("cpu")
+        add_hook_to_module(network, _Turn(turns, device))
+
+
+def offload_layers(network: nn.Module, device: torch.device) -> None:
+    """Keep a network's layers in the machine's memory, each on the device while it runs."""
+    from diffusers.hooks.group_offloading import apply_group_offloading
+
+    apply_group_offloading(
+        network,
+        onload_device=device,
+        offload_device=torch.device("cpu"),
+        offload_type="leaf_level",
+        use_stream=device.type == "cuda",
+    )
+
+
+def compile_blocks(network: nn.Module, backend: str = "inductor") -> None:
+    """Compile a network's blocks, and round the batches it sees up to few sizes.
+
+    Sides need no rounding: tiles and recipes have few. Blocks are compiled rather than the whole,
+    so that equal ones share the work.
+
+    Args:
+        network: A diffusers network.
+        backend: Of torch.compile.
+    """
+    names = getattr(network, "_repeated_blocks", None) or []
+    blocks = [module for module in network.modules() if type(module).__name__ in names]
+    if not blocks:
+        lists = [child for child in network.children() if isinstance(child, nn.ModuleList)]
+        blocks = [block for one in lists for block in one]
+    for block in blocks or [network]:
+        block.compile(backend=backend, dynamic=False)
+    sizes: list[int] = []
+    network.register_forward_pre_hook(_pad(sizes), with_kwargs=True)
+    network.register_forward_hook(_cut(sizes))
+
+
+def _tune(network: nn.Module, placement: Placement) -> None:
+    backend = placement.handling.attention
+    if backend is not None and isinstance(network, ModelMixin):
+        _attend(network, backend)
+    if placement.handling.compile:
+        compile_blocks(network)
+
+
+def _attend(network: ModelMixin, backend: str) -> None:
+    if backend.endswith("_hub"):
+        raise ConfigError(
+            f"attention is {backend!r}: kernels from the Hub are code from elsewhere and never "
+            "fetched; install a backend as a package and name it, or leave the setting out"
+        )
+    try:
+        network.set_attention_backend(backend)
+    except (ValueError, ImportError, RuntimeError) as error:
+        raise ConfigError(f"attention is {backend!r}: {error}") from error
+
+
+class _Turn(ModelHook):  # type: ignore[misc]  # accelerate is untyped
+    """Brings its network onto the device when it runs, and sends home who was there before."""
+
+    def __init__(self, present: list[nn.Module], device: torch.device) -> None:
+        self._present = present
+        self._device = device
+
+    def pre_forward(
+        self, module: nn.Module, *args: object, **kwargs: object
+    ) -> tuple[tuple[object, ...], dict[str, object]]:
+        if self._present != [module]:
+            for other in self._present:
+                other.to("cpu")
+            self._present[:] = [module]
+            module.to(self._device)
+        return args, kwargs
+
+
+_Inputs = tuple[tuple[object, ...], dict[str, object]]
+
+
+def _pad(sizes: list[int]) -> Callable[[nn.Module, tuple[object, ...], dict[str, object]], _Inputs]:
+    """Before a network runs: repeat the last of the batch until it has a size of `_BATCHES`."""
+
+    def pad(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> _Inputs:
+        tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and v.ndim > 1]
+        size = tensors[0].shape[0]
+        wanted = next((batch for batch in _BATCHES if batch >= size), size)
+        sizes.append(size)
+
+        def padded(value: object) -> object:
+            if not isinstance(value, Tensor) or value.ndim == 0 or value.shape[0] != size:
+                return value
+            return torch.cat([value, value[-1:].expand(wanted - size, *value.shape[1:])])
+
+        if wanted == size:
+            return args, kwargs
+        inputs: _Inputs = pytree.tree_map(padded, (args, kwargs))
+        return inputs
+
+    return pad
+
+
+def _cut(sizes: list[int]) -> Callable[[nn.Module, tuple[object, ...], object], object]:
+    """After it ran: drop what was repeated."""
+
+    def cut(module: nn.Module, args: tuple[object, ...], output: object) -> object:
+        size = sizes.pop()
+
+        def own(value: object) -> object:
+            return value[:size] if isinstance(value, Tensor) and value.ndim else value
+
+        cut_off: object = pytree.tree_map(own, output)
+        return cut_off
+
+    return cut

@@ -1,0 +1,76 @@
+"""Generate: pictures of prompts, through a whole text-to-image pipeline.
+
+Comes in: a file of prompts, read. Goes out: a picture for each, with the prompt and the seed it was
+made from. All prompts of a file have one size and go through the pipeline as one batch.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from daemon.call import Asking, Whole, WholeSettings, ask
+from daemon.diffusion.noise import Noise
+from daemon.diffusion.pixels import to_pixels
+from daemon.diffusion.together import count_abreast
+from daemon.models.traits import Traits
+from daemon.photo import Metadata, Picture, Prompt, Prompts
+from daemon.restorers import Restoration
+from daemon.restorers.whole import whole_multiple
+from daemon.steps import Generate
+
+_SEEDS = 2**32
+"""Seeds drawn for people to write down are this short."""
+
+
+def generate(
+    sources: tuple[Prompts, ...], params: Generate, noise: Noise, traits: Traits
+) -> Asking[Restoration]:
+    """Make a picture of each prompt.
+
+    Args:
+        sources: One file of prompts.
+        params: The recipe's step; its prompt is added to each, its negative prompt stands in for
+            none.
+        noise: The step's noise; prompts without a seed draw theirs from it.
+        traits: Of the step's model.
+
+    Returns:
+        The pictures, uint8, in the order of the prompts.
+    """
+    (source,) = sources
+    width, height = source.size or wanted_size(params, traits)
+    prompts = [_whole(p, params, noise.child(n)) for n, p in enumerate(source.prompts)]
+    multiple = whole_multiple(traits)
+    settings = WholeSettings(
+        "text",
+        -(-width // multiple) * multiple,
+        -(-height // multiple) * multiple,
+        params.steps,
+        guidance=params.guidance,
+    )
+    pictures: list[Picture] = []
+    many = count_abreast(width * height)
+    for first in range(0, len(prompts), many):
+        chosen = prompts[first : first + many]
+        made = yield from ask(
+            [Whole(params.model, settings, p.seed or 0, p.text, p.negative) for p in chosen]
+        )
+        for prompt, picture in zip(chosen, made, strict=True):
+            pixels = to_pixels(picture[:, :height, :width], np.uint8)
+            pictures.append(Picture(pixels, False, Metadata("PNG", "RGB"), prompt=prompt))
+    return Restoration(tuple(pictures))
+
+
+def wanted_size(params: Generate, traits: Traits) -> tuple[int, int]:
+    """Width and height where the file says none: the step's, else what the model was trained on."""
+    return params.size or (traits.side_px, traits.side_px)
+
+
+def _whole(prompt: Prompt, params: Generate, noise: Noise) -> Prompt:
+    """The prompt with what the recipe adds to it, and a seed."""
+    return replace(
+        prompt,
+        text=", ".join(text for text in (prompt.text, params.prompt) if text),
+        negative=prompt.negative or params.negative_prompt,
+        seed=noise.seed % _SEEDS if prompt.seed is None else prompt.seed,
+    )
