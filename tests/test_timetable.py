@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from test_ledger import claimed
 
+from daemon.fairness import Turns
 from daemon.ledger import Ledger
 from daemon.recipe import Recipe
 from daemon.timetable import HeldBack, held_back, lines
@@ -88,6 +89,48 @@ def test_what_cron_releases_outside_the_window_waits_for_the_window(
         (1, at("2026-11-27T22:00")),
         (2, at("2026-12-04T22:00")),
     ]
+
+
+@pytest.mark.parametrize("schedule", [{}, {"window": "22:00-06:00"}, {"cron": "0 0 1 1 *"}])
+@pytest.mark.parametrize("alone", [True, False])
+def test_choosing_costs_the_same_however_many_wait(
+    ledger: Ledger, tmp_path: Path, schedule: dict[str, str], *, alone: bool
+) -> None:
+    recipes = [recipe("crowd", **schedule)]
+
+    def cost() -> int:
+        steps = 0
+
+        def step() -> None:
+            nonlocal steps
+            steps += 1
+
+        ledger._db.set_progress_handler(step, 10)
+        found = lines(ledger, recipes, 48, NOON + 1, alone=alone)
+        ledger._db.set_progress_handler(None, 0)
+        assert [len(line.rows) for line in found] == ([48] if not schedule and not alone else [])
+        return steps
+
+    queue(ledger, tmp_path, "crowd", 100, NOON)
+    few = cost()
+    queue(ledger, tmp_path, "crowd", 2_000, NOON)
+    assert cost() <= few + 5
+
+
+def test_one_photograph_behind_ten_thousand_of_another_recipe_is_in_the_next_batch(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    turns = Turns()
+    crowd = queue(ledger, tmp_path, "crowd", 10_000, NOON)
+
+    def batch(limit: int) -> list[int]:
+        rows = turns.take(lines(ledger, [], limit, NOON + 1, alone=False), limit, NOON + 1)
+        ledger.lease([(row, str(row)) for row in rows])
+        return rows
+
+    assert batch(192) == crowd[:192]
+    (single,) = queue(ledger, tmp_path, "single", 1, NOON + 1)
+    assert batch(48) == [single, *crowd[192:239]]
 
 
 def test_a_recipe_that_is_gone_holds_nothing_back(ledger: Ledger, tmp_path: Path) -> None:
