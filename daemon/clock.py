@@ -5,7 +5,7 @@ readings. Keeps no time of its own: `now` is passed in.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import tzlocal
@@ -40,35 +40,17 @@ def changes(after: float, until: float, zone: ZoneInfo) -> Iterator[float]:
         low = high
 
 
-def next_reading(hour: int, minute: int, now: float, zone: ZoneInfo) -> float:
-    """When the clock next reads this; on a day on which it skips that time, when it does so.
-
-    Args:
-        hour: 0 to 23.
-        minute: 0 to 59.
-        now: Seconds since the epoch; the result is later.
-        zone: Whose clock.
-    """
-    today = wall(now, zone).replace(hour=hour, minute=minute, second=0, microsecond=0)
-    for day in range(3):
-        reading = today + timedelta(days=day)
-        for at in instants(reading, zone) or changes(now, now + 72 * 3600, zone):
-            if at > now:
-                return at
-    raise AssertionError("a clock reads every time within three days")
-
-
 def spoken(at: float, now: float, zone: ZoneInfo) -> str:
-    """An instant as people say it: "22:00", "Mon 22:00", or with the date beyond a week."""
-    then, today = wall(at, zone), wall(now, zone)
+    """As people say it: "22:00 CET", "Mon 22:00 CET", or with the date beyond a week."""
+    then, today = datetime.fromtimestamp(at, zone), wall(now, zone)
     if at - now < 12 * 3600 or then.date() == today.date():
-        return f"{then:%H:%M}"
-    return f"{then:%a %H:%M}" if at - now < 6 * 86400 else f"{then:%Y-%m-%d %H:%M}"
+        return f"{then:%H:%M %Z}"
+    return f"{then:%a %H:%M %Z}" if at - now < 6 * 86400 else f"{then:%Y-%m-%d %H:%M %Z}"
 
 
-def iso(at: float, zone: ZoneInfo | None = None) -> str:
+def iso(at: float, zone: ZoneInfo) -> str:
     """An instant as ISO 8601 with its offset from UTC, to the second."""
-    return datetime.fromtimestamp(at, zone or UTC).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(at, zone).isoformat(timespec="seconds")
 
 
 def _offset(at: float, zone: ZoneInfo) -> timedelta | None:

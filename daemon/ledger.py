@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS job (
     failed_to TEXT NOT NULL DEFAULT '', queued_at REAL NOT NULL DEFAULT 0,
     ended_at REAL NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS job_state ON job (state, recipe);
-CREATE INDEX IF NOT EXISTS job_open ON job (row) WHERE state = 'queued';
+CREATE INDEX IF NOT EXISTS job_waiting ON job (recipe, alone, queued_at) WHERE state = 'queued';
 CREATE INDEX IF NOT EXISTS job_fence ON job (fence) WHERE fence > 0;
 CREATE INDEX IF NOT EXISTS job_id ON job (id) WHERE id <> '';
 CREATE INDEX IF NOT EXISTS job_ended ON job (ended_at) WHERE ended_at > 0;

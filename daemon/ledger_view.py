@@ -53,14 +53,38 @@ class LedgerView:
         found = ((Feature(row["subject"], row["phrase"]), row) for row in rows)
         return {q: row["answer"] for q, row in found if row["model"] == q.judge(clip_digest)}
 
-    def ready(self, limit: int, now: float, *, alone: bool) -> list[Entry]:
-        """Jobs that may be leased now, oldest first."""
+    def recipes_queued(self) -> tuple[str, ...]:
+        """Names of the recipes of which anything is queued."""
+        # One seek for each name; DISTINCT would read all that is queued.
         rows = self._db.execute(
-            "SELECT row FROM job WHERE state = 'queued' AND not_before <= ? AND alone = ?"
-            " ORDER BY row LIMIT ?",
-            (now, alone, limit),
+            "WITH RECURSIVE found (name) AS ("
+            " SELECT min(recipe) FROM job WHERE state = 'queued' UNION ALL"
+            " SELECT (SELECT min(recipe) FROM job WHERE state = 'queued' AND recipe > name)"
+            " FROM found WHERE name IS NOT NULL)"
+            " SELECT name FROM found WHERE name IS NOT NULL"
         )
-        return self.entries([row["row"] for row in rows])
+        return tuple(row["name"] for row in rows)
+
+    def ready(
+        self, recipe: str, queued_by: float, limit: int, now: float, *, alone: bool
+    ) -> tuple[int, ...]:
+        """Rows of a recipe, queued by some time, that need not wait for a retry; oldest first."""
+        rows = self._db.execute(
+            "SELECT row FROM job WHERE state = 'queued' AND recipe = ? AND alone = ?"
+            " AND queued_at <= ? AND not_before <= ? ORDER BY queued_at, row LIMIT ?",
+            (recipe, alone, queued_by, now, limit),
+        )
+        return tuple(row["row"] for row in rows)
+
+    def queued_between(self, recipe: str, after: float, until: float) -> int:
+        """How many of a recipe wait that were queued after one time and by another."""
+        # Both values of `alone` are named so that the index alone answers.
+        count = self._db.execute(
+            "SELECT count(*) FROM job WHERE state = 'queued' AND recipe = ? AND alone IN (0, 1)"
+            " AND queued_at > ? AND queued_at <= ?",
+            (recipe, after, until),
+        ).fetchone()[0]
+        return int(count)
 
     def leased(self, fence: int) -> Entry | None:
         """The job that holds this lease, or None if it is stale."""

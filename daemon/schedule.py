@@ -1,13 +1,13 @@
 """The schedule of a recipe: in which hours its jobs start, and how they share the device.
 
 Comes in: the `[schedule]` table of a recipe. Goes out: whether jobs may start at an instant, and
-when that changes. What counts is what the clock on the wall reads, so a window is an hour shorter
+when they may next. What counts is what the clock on the wall reads, so a window is an hour shorter
 or longer on the nights on which the clock is changed.
 """
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -59,7 +59,7 @@ class Schedule(BaseModel):
     )
     priority: int = Field(0, ge=-10, le=10, description="Higher goes first.")
     weight: float = Field(
-        1, gt=0, le=1000, description="Share of the device beside recipes of the same priority."
+        1, ge=0.001, le=1000, description="Share of the starts beside recipes of equal priority."
     )
 
     @field_validator("window")
@@ -139,11 +139,6 @@ class Schedule(BaseModel):
             return now
         # A window that the clock skips every time it comes does not exist.
         return min((at for at in self._edges(now) if self.is_open(at)), default=math.inf)
-
-    def next_change(self, now: float) -> float:
-        """The earliest instant after `now` at which something may start or must not any more."""
-        edges: Iterable[float] = () if self.always_open else self._edges(now)
-        return min((*edges, self.next_firing(now)), default=math.inf)
 
     def last_firing(self, now: float) -> float:
         """When `cron` fired last, at `now` at the latest; what was queued since then waits.

@@ -46,6 +46,7 @@ from daemon.space import Space, is_no_space
 from daemon.station import Notice, Station
 from daemon.stationing import known_recipes
 from daemon.supervision import Supervision
+from daemon.timetable import HeldBack, held_back
 from daemon.workforce import Workforce
 
 _log = structlog.get_logger()
@@ -72,12 +73,14 @@ class Tally:
         failed: Jobs that ended in failed/.
         waiting: What is still in an inbox, and why.
         held_up: Why nothing more could be started, or "".
+        held_back: What is queued and waits for its recipe's schedule.
     """
 
     done: int = 0
     failed: int = 0
     waiting: tuple[Notice, ...] = ()
     held_up: str = ""
+    held_back: tuple[HeldBack, ...] = ()
 
 
 class Service:
@@ -126,21 +129,25 @@ class Service:
             return self._drain()
 
     def once(self) -> Tally:
-        """Work until the inboxes hold nothing that can be restored, or nothing may be started."""
+        """Work until nothing is left that can be restored now, or nothing may be started."""
         with self._at_work():
             while not self._workforce.stopping:
                 self._turn(at_once=True)
-                waiting = (
-                    self._failed_turns
-                    or self._ledger.open_jobs()
-                    or self._inbox.unsettled()
-                    or self._redoing.waiting()
-                    or self._much_to_keep
-                )
                 idle = not len(self._workforce)
-                if self._workforce.missing or (idle and (self._held_up() or not waiting)):
+                hopeless = self._workforce.missing
+                if hopeless or (idle and (self._held_up() or not self._more_to_do())):
                     break
             return replace(self._drain(), held_up=self._held_up())
+
+    def _more_to_do(self) -> bool:
+        if self._failed_turns or self._inbox.unsettled() or self._much_to_keep:
+            return True
+        if self._redoing.waiting():
+            return True
+        return self._ledger.open_jobs() > sum(held.jobs for held in self._held_back())
+
+    def _held_back(self) -> tuple[HeldBack, ...]:
+        return held_back(self._ledger, self._recipes, time.time())
 
     def _held_up(self) -> str:
         if self._station.paused.exists():
@@ -381,7 +388,8 @@ class Service:
             if not is_no_space(error):
                 raise
             _log.warning("leases_stand", why=str(error), what_to_do="the next start takes them")
-        return Tally(self._done, self._failed, self._waiting(at_once=True))
+        waiting = self._waiting(at_once=True)
+        return Tally(self._done, self._failed, waiting, held_back=self._held_back())
 
     def _count(self, done: int, failed: int) -> None:
         self._done += done
