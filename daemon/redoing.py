@@ -7,7 +7,6 @@ from the daemon, which alone writes the ledger. Results appear beside the old on
 import contextlib
 import json
 import os
-import secrets
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Literal
 
 from daemon import catalogue
 from daemon.admission import Admission
+from daemon.asking import leave
 from daemon.entries import Entry, Original
 from daemon.errors import ConfigError
 from daemon.job import job_id
@@ -84,13 +84,8 @@ def plan(
 
 def ask(station: Station, rows: Sequence[int]) -> None:
     """Ask the daemon, now or when it runs next, to do these jobs again."""
-    folder = _requests(station)
-    folder.mkdir(exist_ok=True)
     for start in range(0, len(rows), _GROUP):
-        name = f"{start:012}-{secrets.token_hex(8)}"
-        part = folder / f"{name}.part"
-        part.write_text(json.dumps(rows[start : start + _GROUP]))
-        part.rename(folder / f"{name}.json")
+        leave(_requests(station), rows[start : start + _GROUP], f"{start:012}-")
 
 
 class Redoing:
