@@ -1,15 +1,42 @@
-# CPU only. For CUDA, leave the extra index out and run with `--gpus all`.
-FROM python:3.12-slim
+# CPU:   docker build -t restored .
+# CUDA:  docker build -t restored:cuda --build-arg TORCH_INDEX= .
+# How to run it: docs/operating.md, "In a container".
+ARG PYTHON=3.11
 
-WORKDIR /src
-COPY . .
-RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu \
-    -c constraints.txt . && rm -rf /src/*
+FROM python:${PYTHON}-slim AS build
+# An index beside the registry's own, with the CPU build of torch; the registry's build carries CUDA.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Extras of the package, such as "[notify]".
+ARG EXTRAS=
+COPY . /src
+RUN /src/docker/install /src /opt/restored "${TORCH_INDEX}" "${EXTRAS}"
 
-RUN useradd --system --create-home restored && install -d -o restored /station
-USER restored
+FROM python:${PYTHON}-slim
+ARG UID=1000
+ARG GID=1000
+# tini is process 1: it buries what a health check or an exec leaves behind, and passes signals on.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends tini=0.19.* \
+    && rm -rf /var/lib/apt/lists/* \
+    && install -d -o "${UID}" -g "${GID}" /station /models /config
+COPY --from=build /opt/restored /opt/restored
+COPY --chmod=755 docker/serve /opt/restored/bin/serve
+# Nothing is written but to /station, /models and /tmp, whoever the container runs as.
+ENV PATH=/opt/restored/bin:${PATH} \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
+    USER=restored \
+    HF_HOME=/models/huggingface \
+    RESTORED_STATION=/station \
+    RESTORED_CONFIG=/config \
+    RESTORED_ALIVE_FILE=/tmp/restored.alive
+VOLUME ["/station", "/models", "/config"]
 WORKDIR /station
-ENV RESTORED_STATION=/station
-VOLUME /station
+USER ${UID}:${GID}
 STOPSIGNAL SIGTERM
-CMD ["sh", "-c", "restored init /station && exec restored run"]
+# The daemon touches the file every 5 s while the loop and the worker get on, as it feeds systemd's
+# watchdog. A large file on a slow disk is hashed in minutes, hence five of them.
+HEALTHCHECK --interval=1m --timeout=10s --start-period=2m --retries=2 \
+    CMD ["find", "/tmp/restored.alive", "-mmin", "+4", "-exec", "false", "{}", "+"]
+ENTRYPOINT ["/usr/bin/tini", "--", "serve"]
+CMD ["run"]

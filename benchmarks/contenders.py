@@ -5,7 +5,7 @@ restored are imported where they are used; `requirements-quality.txt` names them
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal, Protocol
 
@@ -13,14 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from daemon.craft import Craft, real_craft
-from daemon.hardware import pick_device
-from daemon.models import Model
-from daemon.photo import Metadata, Picture
-from daemon.recipe import Recipe
-from daemon.steps import Colorize, Denoise, Step, SuperResolve
+from benchmarks.restoring import Pixels, restore
+from daemon.steps import Colorize, Denoise, SuperResolve
 
-Pixels = NDArray[np.uint8]
 Contender = Callable[[Pixels], Pixels]
 
 
@@ -43,7 +38,7 @@ def denoisers(sigma: float) -> dict[str, Contender]:
         "scikit-image NLM": lambda given: _skimage_nlm(given, sigma),
         "BM3D": lambda given: _bm3d(given, sigma),
         "FFDNet": lambda given: _ffdnet(given, sigma),
-        "restored": lambda given: _restored(given, step),
+        "restored": lambda given: restore(step, given)[0],
     }
 
 
@@ -57,8 +52,8 @@ def enlargers(scale: Literal[2, 4]) -> dict[str, Contender]:
     if scale == 4:
         found["Real-ESRGAN"] = _realesrgan
     return found | {
-        "restored": lambda given: _restored(given, mean),
-        "restored, r. 0.5": lambda given: _restored(given, mixed),
+        "restored": lambda given: restore(mean, given)[0],
+        "restored, r. 0.5": lambda given: restore(mixed, given)[0],
     }
 
 
@@ -67,7 +62,7 @@ def cleaners() -> dict[str, Contender]:
     return {
         "OpenCV NLM": lambda given: _opencv_nlm(given, 3.0),
         "waifu2x, noise 2": _waifu2x_clean,
-        "restored": lambda given: _restored(given, Denoise(mode="blind", realism=0)),
+        "restored": lambda given: restore(Denoise(mode="blind", realism=0), given)[0],
     }
 
 
@@ -75,29 +70,9 @@ def colorizers() -> dict[str, Contender]:
     """Programs that give a grey photograph colours: none but ours runs offline from a package."""
     mean, mixed = Colorize(realism=0, hints=False), Colorize(hints=False)
     return {
-        "restored": lambda given: _restored(given, mean),
-        "restored, r. 0.7": lambda given: _restored(given, mixed),
+        "restored": lambda given: restore(mean, given)[0],
+        "restored, r. 0.7": lambda given: restore(mixed, given)[0],
     }
-
-
-def _restored(given: Pixels, step: Step) -> Pixels:
-    craft, model = _at_work()
-    grey = bool((given == given[..., :1]).all())
-    picture = Picture(given, grey, Metadata("PNG", "RGB"))
-    asking = craft.restore(Recipe(name="quality", steps=(step,)), (picture,), 0)
-    answers: Sequence[Any] | None = None
-    try:
-        while True:
-            calls = next(asking) if answers is None else asking.send(answers)
-            answers = [model.predict([call])[0] for call in calls]
-    except StopIteration as end:
-        return np.asarray(end.value.pictures[0].pixels, np.uint8)
-
-
-@cache
-def _at_work() -> tuple[Craft, Model]:
-    craft = real_craft()
-    return craft, craft.load_model("prior", pick_device("auto"), lambda: None, whole=False)
 
 
 def _opencv_nlm(given: Pixels, sigma: float) -> Pixels:

@@ -98,7 +98,8 @@ def machine(command: str) -> str:
     """When, with which command and on what: the first sentence of a page of figures."""
     import torch
 
-    from daemon.hardware import core_count, pick_device
+    from daemon.hardware import pick_device
+    from daemon.quota import core_count
 
     device = pick_device("auto")
     name = torch.cuda.get_device_name(0) if device.startswith("cuda") else _processor()

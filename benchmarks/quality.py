@@ -26,8 +26,9 @@ from PIL import Image
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from benchmarks.contenders import Contender, Pixels, cleaners, colorizers, denoisers, enlargers
+from benchmarks.contenders import Contender, cleaners, colorizers, denoisers, enlargers
 from benchmarks.measuring import machine
+from benchmarks.restoring import Pixels
 from daemon.demo_sheet import Row, draw_sheet
 from daemon.executors.tuning import tune_process
 from training.validation import colourfulness

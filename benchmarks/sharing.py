@@ -14,8 +14,9 @@ from benchmarks.measuring import RECIPES, Row, with_staging
 from daemon.craft import real_craft
 from daemon.device import Pass
 from daemon.engine import Engine
-from daemon.hardware import core_count, pick_device
-from daemon.job import Compute, Order, Report, Restored
+from daemon.hardware import pick_device
+from daemon.job import Compute, ModelLoaded, Order, Report, Restored
+from daemon.quota import core_count
 
 
 def measure_sharing(
@@ -65,6 +66,8 @@ def _by_engine(
     done = threading.Event()
 
     def heard(report: Report) -> None:
+        if isinstance(report, ModelLoaded):
+            return
         if not isinstance(report, Restored):
             raise RuntimeError(f"a photograph was not restored: {report}")
         reports.append(report)

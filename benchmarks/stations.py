@@ -73,7 +73,7 @@ def _admit(root: Path, count: int, answer: Connection) -> None:
     """In a process of its own, for the sake of its memory; its log goes nowhere."""
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), 1)
-    EXECUTORS["idle"] = "stations:IdleExecutor"
+    EXECUTORS["idle"] = "benchmarks.stations:IdleExecutor"
     began = time.monotonic()
     told = False
 

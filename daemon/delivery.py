@@ -5,7 +5,7 @@ step is recorded in the ledger before the next is done on disk.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from daemon import outbox
 from daemon.admission import named
 from daemon.entries import Entry
 from daemon.files import shown
-from daemon.finishing import Ended, Finishing, photo_of
+from daemon.finishing import Finishing, photo_of
 from daemon.job import (
     Errand,
     Failed,
@@ -31,7 +31,7 @@ from daemon.job import (
 from daemon.ledger import Ledger
 from daemon.outbox import Access, Publication
 from daemon.record import AGAIN, record_of
-from daemon.stages import Took
+from daemon.stages import Ended, Took
 from daemon.station import Notice, Station
 
 _log = structlog.get_logger()
@@ -156,6 +156,13 @@ class Delivery:
     def notices(self) -> tuple[Notice, ...]:
         """What cannot be finished yet, and why."""
         return self._finishing.notices()
+
+    def hand_back(self, fences: Collection[int]) -> None:
+        """These were not finished, and nobody is at fault: they are queued again."""
+        for fence in fences:
+            if entry := self._ledger.leased(fence):
+                self._ledger.give_back(entry.row)
+            self.discard_staging(fence)
 
     def died(self, fences: Sequence[int], reason: str) -> None:
         """A worker died: each of these may be the cause and runs alone next."""

@@ -23,7 +23,6 @@ from daemon.errors import CancelError
 from daemon.faults import is_out_of_memory, outcome_of
 from daemon.groups import Ask, Groups
 from daemon.hardware import (
-    core_count,
     memory_budget,
     model_budget,
     pass_pixels,
@@ -32,6 +31,7 @@ from daemon.hardware import (
 )
 from daemon.job import Compute, Errand, HandedBack, Report, Resident
 from daemon.pulse import Pulse
+from daemon.quota import core_count
 from daemon.residency import Slot, slot_of
 from daemon.turns import next_turn
 

@@ -76,6 +76,27 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Original:
+    """A file of a finished job in the archive.
+
+    Attributes:
+        path: Where it lies.
+        row: The job, the last one if several brought the same file there.
+        position: The how-manieth file of its claim it is, from 0.
+        size_bytes: Its size.
+        mtime_ns: Its time of change.
+        at: When it went there, UTC seconds since the epoch.
+    """
+
+    path: Path
+    row: int
+    position: int
+    size_bytes: int
+    mtime_ns: int
+    at: float
+
+
+@dataclass(frozen=True)
 class QueueCount:
     """How many jobs of a recipe are where."""
 
@@ -84,6 +105,21 @@ class QueueCount:
     in_flight: int
     done: int
     failed: int
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Jobs of a recipe that wait to be leased.
+
+    Attributes:
+        recipe: Its name; "" where none matched.
+        jobs: How many.
+        oldest_s: How long the first of them has waited.
+    """
+
+    recipe: str
+    jobs: int
+    oldest_s: float
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Exposition: a few pages over HTTP, for a metrics collector and for health checks.
 
-Comes in: GET requests, in threads of their own. Goes out: what the pages say. Nothing a client does,
-or leaves undone, reaches the daemon's loop, and there is nothing to change here.
+Comes in: GET requests, in threads of their own. Goes out: what the pages say. Nothing a client
+does, or leaves undone, reaches the daemon's loop, and there is nothing to change here.
 """
 
 import socket
@@ -97,7 +97,7 @@ class _Server(socketserver.ThreadingTCPServer):
             self.shutdown_request(request)
             return
         try:
-            super().process_request(request, client_address)  # type: ignore[arg-type]
+            super().process_request(request, client_address)
         except BaseException:
             self._free.release()
             raise
@@ -107,7 +107,7 @@ class _Server(socketserver.ThreadingTCPServer):
     ) -> None:
         """In the thread."""
         try:
-            super().process_request_thread(request, client_address)  # type: ignore[arg-type]
+            super().process_request_thread(request, client_address)
         finally:
             self._free.release()
 
@@ -121,7 +121,7 @@ class _Request(BaseHTTPRequestHandler):
     sys_version = ""
     server: _Server
 
-    def do_GET(self) -> None:  # noqa: N802, the name is http.server's
+    def do_GET(self) -> None:
         """Answer; anything but GET is refused by the base class."""
         page = self.server.pages.get(self.path.partition("?")[0])
         try:

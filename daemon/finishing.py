@@ -9,36 +9,23 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import structlog
 
 from daemon import outbox
-from daemon.entries import ClaimedFile, Entry
+from daemon.entries import ClaimedFile, Entry, Original
 from daemon.files import NO_SPACE, shown
 from daemon.job_log import JobLog
 from daemon.ledger import Ledger
 from daemon.outbox import Access, Publication
 from daemon.record import reason_of
-from daemon.stages import Took
+from daemon.stages import Ended, Took
 from daemon.station import Notice, Station
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A job that came to its end.
-
-    Attributes:
-        recipe: Its name; "" where none matched.
-        how: duplicate: its result stood already; rejected: the photograph is at fault; failed:
-            something else was.
-    """
-
-    recipe: str
-    how: Literal["restored", "duplicate", "rejected", "failed"]
 
 
 @dataclass(frozen=True)
@@ -88,17 +75,19 @@ class Finishing:
             at_fault: Rows that fail because of the photograph itself.
         """
         took, no_space = self._publish(now)
-        done, full = self._each("published", self._retire, now)
+        archived: list[Original] = []
+        done, full = self._each("published", partial(self._retire, archived), now)
         if done:
-            self._ledger.end([(entry.row, where) for entry, where in done], "done", now)
+            ended = [(entry.row, where) for entry, where in done]
+            self._ledger.end(ended, "done", now, archived)
         failed, also_full = self._each("failing", self._reject, now)
         if failed:
             self._ledger.end([(entry.row, where) for entry, where in failed], "failed", now)
-        ended = [Ended(e.recipe, "restored" if e.fence else "duplicate") for e, _ in done]
+        jobs = [Ended(e.recipe, "restored" if e.fence else "duplicate") for e, _ in done]
         for entry, _ in failed:
             own_fault = entry.row in at_fault or not entry.fence
-            ended.append(Ended(entry.recipe, "rejected" if own_fault else "failed"))
-        return Finished(tuple(ended), tuple(took), no_space or full or also_full)
+            jobs.append(Ended(entry.recipe, "rejected" if own_fault else "failed"))
+        return Finished(tuple(jobs), tuple(took), no_space or full or also_full)
 
     def notices(self) -> tuple[Notice, ...]:
         """What the file system refuses, and why."""
@@ -139,7 +128,8 @@ class Finishing:
 
     def _not_published(self, entry: Entry, error: OSError, now: float) -> bool:
         """Wait and try again, with a limit unless the disk is full; says whether it is."""
-        if self._wait("not_published", entry, error, now):
+        _log.warning("not_published", job=entry.row, photo=photo_of(entry), why=str(error))
+        if self._wait(entry, error, now):
             return True
         self._ledger.count_attempt(entry.row)
         if entry.attempts + 1 >= self._attempts:
@@ -163,23 +153,31 @@ class Finishing:
                 ended.append((entry, end(entry, now)))
                 self._stuck.pop(entry.row, None)
             except OSError as error:
-                no_space |= self._wait("original_not_moved", entry, error, now)
+                photo = photo_of(entry)
+                _log.warning("original_not_moved", job=entry.row, photo=photo, why=str(error))
+                no_space |= self._wait(entry, error, now)
         return ended, no_space
 
-    def _retire(self, entry: Entry, now: float) -> None:
+    def _retire(self, archived: list[Original], entry: Entry, now: float) -> None:
         """The originals of a finished job go to the archive, or are removed, or stay."""
-        folder = entry.claim.folder
-        if folder.originals == "leave":
+        if entry.claim.folder.originals == "leave":
             return
-        for file in entry.claim.files:
-            outbox.retire(
-                file.path,
-                folder.archive / file.relative,
-                entry.id[:8],
-                self._access,
-                keep=folder.originals == "archive",
-            )
+        kept = [self._retire_file(entry, n, now) for n in range(len(entry.claim.files))]
+        archived += [original for some in kept for original in some]
         _remove_if_empty(entry)
+
+    def _retire_file(self, entry: Entry, position: int, now: float) -> list[Original]:
+        """Move or remove one original; what is in the archive now, for its catalogue."""
+        folder, file = entry.claim.folder, entry.claim.files[position]
+        target, key = folder.archive / file.relative, entry.id[:8]
+        keep = folder.originals == "archive"
+        path = outbox.retire(file.path, target, key, self._access, keep=keep)
+        if path is None and keep:
+            path = outbox.retired(target, key, file.digest)
+        if path is None:
+            return []
+        stat = path.stat()
+        return [Original(path, entry.row, position, stat.st_size, stat.st_mtime_ns, now)]
 
     def _reject(self, entry: Entry, now: float) -> Path:
         """The originals go to failed/ with the reason; says where the first of them is now."""
@@ -206,9 +204,8 @@ class Finishing:
     def _is_due(self, entry: Entry, now: float) -> bool:
         return entry.row not in self._stuck or now >= self._stuck[entry.row].again_at
 
-    def _wait(self, event: str, entry: Entry, error: OSError, now: float) -> bool:
+    def _wait(self, entry: Entry, error: OSError, now: float) -> bool:
         """Try an entry again later; says whether the disk is full."""
-        _log.warning(event, job=entry.row, photo=photo_of(entry), why=str(error))
         what = f"{error.strerror or error}: {shown(error.filename or '')}; it is tried again"
         notice = Notice(entry.claim.folder.path / entry.claim.files[0].relative, what, now)
         self._stuck[entry.row] = _Stuck(now + self._retry_s, notice)

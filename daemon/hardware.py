@@ -1,14 +1,14 @@
-"""What this machine offers the network: its device, cores and memory.
+"""What this machine offers the network: its device and memory.
 
 Comes in: what the settings ask for. Goes out: a device's name and numbers. Allocates nothing.
 """
 
-import os
 from pathlib import Path
 
 import torch
 
 from daemon.errors import DeviceError
+from daemon.quota import free_bytes
 
 PASS_PIXELS = {"cpu": 2**18, "mps": 2**20, "cuda": 2**22}
 """Pixels worth putting through one forward pass: beyond it a pass only takes longer.
@@ -46,13 +46,6 @@ def pass_pixels(device: str) -> int:
     return PASS_PIXELS[device.partition(":")[0]]
 
 
-def core_count() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def use_threads(count: int) -> None:
     """Let the operations of the calling thread use so many cores; other threads keep theirs.
 
@@ -65,7 +58,7 @@ def use_threads(count: int) -> None:
 
 def memory_budget() -> int:
     """Bytes that photographs in flight may take: half of what is free, also inside a container."""
-    free = [value for value in (_free_in_machine(), _free_in_cgroup()) if value is not None]
+    free = [value for value in (_free_in_machine(), free_bytes()) if value is not None]
     return max(256 << 20, int(_SHARE_OF_FREE * min(free, default=_FALLBACK_BYTES)))
 
 
@@ -86,13 +79,3 @@ def _free_in_machine() -> int | None:
         return None
     found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
     return int(found[0]) * 1024 if found else None
-
-
-def _free_in_cgroup() -> int | None:
-    folder = Path("/sys/fs/cgroup")
-    try:
-        most = (folder / "memory.max").read_text("ascii").strip()
-        used = (folder / "memory.current").read_text("ascii").strip()
-    except OSError:
-        return None
-    return None if most == "max" else max(0, int(most) - int(used))

@@ -2,7 +2,7 @@
 
 Comes in: how much room there is. Goes out: orders, and glances at photographs whose content chooses
 the recipe, each with a fence never used before. What has been near a dying process runs with
-nothing beside it.
+nothing beside it. What a schedule holds back stays queued.
 """
 
 import os
@@ -12,11 +12,13 @@ from daemon.choosing import Refused, Unknown, choose
 from daemon.delivery import Delivery
 from daemon.entries import Entry, photo_of, photos_of
 from daemon.errors import ConfigError
+from daemon.fairness import Turns
 from daemon.job import Errand, Glance, Job, Order, job_id, seed_of
 from daemon.ledger import Ledger
 from daemon.models import Library
 from daemon.outbox import stands
 from daemon.recipe import Recipe
+from daemon.timetable import lines
 
 IN_FLIGHT = 192
 """Errands an executor holds at most: enough for full groups of small photographs."""
@@ -40,23 +42,24 @@ class Leasing:
         self._delivery = delivery
         self._library = library
         self._clip = clip
+        self._turns = Turns()
 
     def errands(self, recipes: Sequence[Recipe], in_flight: int, now: float) -> list[Errand]:
-        """Lease what there is room for, oldest first.
+        """Lease what there is room for: by priority, shared between recipes, oldest first.
 
         Args:
             recipes: The recipes as they are now.
             in_flight: Errands the executor already holds.
             now: UTC seconds since the epoch.
         """
-        suspects = self._ledger.ready(1, now, alone=True)
+        suspects = self._ready(recipes, 1, now, alone=True)
         if suspects and in_flight:
             return []
         room = IN_FLIGHT - in_flight
         if not suspects and room < IN_FLIGHT // 4:
             return []  # one commit serves many leases
         planned: dict[str, tuple[Entry, Job | Unknown]] = {}
-        for entry in suspects or self._ledger.ready(room, now, alone=False):
+        for entry in suspects or self._ready(recipes, room, now, alone=False):
             key, plan = self._plan(entry, recipes)
             if plan is not None:
                 planned.setdefault(key, (entry, plan))
@@ -67,6 +70,14 @@ class Leasing:
             self._errand(entry, plan, now, alone=bool(suspects))
             for entry, (_, plan) in zip(leased, planned.values(), strict=True)
         ]
+
+    def _ready(
+        self, recipes: Sequence[Recipe], limit: int, now: float, *, alone: bool
+    ) -> list[Entry]:
+        waiting = lines(self._ledger, recipes, limit, now, alone=alone)
+        if alone:
+            return self._ledger.entries(sorted(line.rows[0] for line in waiting)[:limit])
+        return self._ledger.entries(self._turns.take(waiting, limit, now))
 
     def _errand(self, entry: Entry, plan: Job | Unknown, now: float, *, alone: bool) -> Errand:
         if isinstance(plan, Unknown):
@@ -84,6 +95,8 @@ class Leasing:
         try:
             clip_digest = self._library.digest(self._clip) if self._clip else ""
             choice = choose(entry, recipes, self._ledger, clip_digest)
+            if isinstance(choice, Recipe) and not entry.recipe:
+                return "", None  # only now is it known whose schedule and turn it waits for
             if isinstance(choice, Recipe):
                 return self._job(entry, choice)
         except ConfigError as error:

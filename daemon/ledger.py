@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from daemon.entries import Claimed, Entry, claim_text, path_text
+from daemon.entries import Claimed, Entry, Original, claim_text, path_text
 from daemon.ledger_view import LedgerView
 from daemon.look import Feature
 from daemon.station import Notice
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS job (
     failed_to TEXT NOT NULL DEFAULT '', queued_at REAL NOT NULL DEFAULT 0,
     ended_at REAL NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS job_state ON job (state, recipe);
-CREATE INDEX IF NOT EXISTS job_open ON job (row) WHERE state = 'queued';
+CREATE INDEX IF NOT EXISTS job_waiting ON job (recipe, alone, queued_at) WHERE state = 'queued';
 CREATE INDEX IF NOT EXISTS job_fence ON job (fence) WHERE fence > 0;
 CREATE INDEX IF NOT EXISTS job_id ON job (id) WHERE id <> '';
 CREATE INDEX IF NOT EXISTS job_ended ON job (ended_at) WHERE ended_at > 0;
@@ -38,6 +38,14 @@ CREATE TABLE IF NOT EXISTS seen (
 CREATE TABLE IF NOT EXISTS look (
     photo TEXT NOT NULL, subject TEXT NOT NULL, phrase TEXT NOT NULL, model TEXT NOT NULL,
     answer REAL NOT NULL, PRIMARY KEY (photo, subject, phrase, model)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS original (
+    path TEXT PRIMARY KEY, row INTEGER NOT NULL, position INTEGER NOT NULL, size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS original_at ON original (at);
+CREATE INDEX IF NOT EXISTS original_row ON original (row);
+CREATE TABLE IF NOT EXISTS standing (
+    id TEXT NOT NULL, result TEXT NOT NULL, outbox TEXT NOT NULL,
+    PRIMARY KEY (id, result)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notice (path TEXT NOT NULL, what TEXT NOT NULL, since REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
@@ -59,6 +67,10 @@ class Ledger(LedgerView):
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             raise
+
+    def transaction(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        """All or nothing, for the rooms beside this one that change its tables."""
+        return self._commit()
 
     def intend(self, claims: Sequence[tuple[str, Claimed, str]]) -> list[Entry]:
         """Record what is about to be claimed: (recipe, claim, refusal or "")."""
@@ -175,10 +187,28 @@ class Ledger(LedgerView):
             )
 
     def end(
-        self, rows: Iterable[tuple[int, Path | None]], state: Literal["done", "failed"], now: float
+        self,
+        rows: Iterable[tuple[int, Path | None]],
+        state: Literal["done", "failed"],
+        now: float,
+        archived: Iterable[Original] = (),
     ) -> None:
-        """Originals are where they belong; with where a failed one went."""
+        """Originals are where they belong.
+
+        Args:
+            rows: With where a failed one went.
+            state: How they ended.
+            now: UTC seconds since the epoch.
+            archived: What went to the archive, for its catalogue.
+        """
         with self._commit() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO original VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (path_text(o.path), o.row, o.position, o.size_bytes, o.mtime_ns, o.at)
+                    for o in archived
+                ],
+            )
             db.executemany(
                 "UPDATE job SET state = ?, ended_at = ?, failed_to = ? WHERE row = ?",
                 [(state, now, path_text(path) if path else "", row) for row, path in rows],

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from daemon.entries import Entry, Failure, QueueCount, State, entry_of, path_text
+from daemon.entries import Entry, Failure, QueueCount, State, Waiting, entry_of, path_text
 from daemon.errors import ConfigError
 from daemon.look import Feature
 from daemon.station import Notice
@@ -38,6 +38,10 @@ class LedgerView:
         """Close the connection."""
         self._db.close()
 
+    def select(self, query: str, *values: object) -> list[sqlite3.Row]:
+        """Rows, for the rooms beside this one that read its tables."""
+        return self._db.execute(query, values).fetchall()
+
     def seen(self, path: Path, size_bytes: int, mtime_ns: int) -> bool:
         """Whether an original left in place was taken in this very state before."""
         found = self._db.execute("SELECT * FROM seen WHERE path = ?", (path_text(path),)).fetchone()
@@ -49,14 +53,38 @@ class LedgerView:
         found = ((Feature(row["subject"], row["phrase"]), row) for row in rows)
         return {q: row["answer"] for q, row in found if row["model"] == q.judge(clip_digest)}
 
-    def ready(self, limit: int, now: float, *, alone: bool) -> list[Entry]:
-        """Jobs that may be leased now, oldest first."""
+    def recipes_queued(self) -> tuple[str, ...]:
+        """Names of the recipes of which anything is queued."""
+        # One seek for each name; DISTINCT would read all that is queued.
         rows = self._db.execute(
-            "SELECT row FROM job WHERE state = 'queued' AND not_before <= ? AND alone = ?"
-            " ORDER BY row LIMIT ?",
-            (now, alone, limit),
+            "WITH RECURSIVE found (name) AS ("
+            " SELECT min(recipe) FROM job WHERE state = 'queued' UNION ALL"
+            " SELECT (SELECT min(recipe) FROM job WHERE state = 'queued' AND recipe > name)"
+            " FROM found WHERE name IS NOT NULL)"
+            " SELECT name FROM found WHERE name IS NOT NULL"
         )
-        return self.entries([row["row"] for row in rows])
+        return tuple(row["name"] for row in rows)
+
+    def ready(
+        self, recipe: str, queued_by: float, limit: int, now: float, *, alone: bool
+    ) -> tuple[int, ...]:
+        """Rows of a recipe, queued by some time, that need not wait for a retry; oldest first."""
+        rows = self._db.execute(
+            "SELECT row FROM job WHERE state = 'queued' AND recipe = ? AND alone = ?"
+            " AND queued_at <= ? AND not_before <= ? ORDER BY queued_at, row LIMIT ?",
+            (recipe, alone, queued_by, now, limit),
+        )
+        return tuple(row["row"] for row in rows)
+
+    def queued_between(self, recipe: str, after: float, until: float) -> int:
+        """How many of a recipe wait that were queued after one time and by another."""
+        # Both values of `alone` are named so that the index alone answers.
+        count = self._db.execute(
+            "SELECT count(*) FROM job WHERE state = 'queued' AND recipe = ? AND alone IN (0, 1)"
+            " AND queued_at > ? AND queued_at <= ?",
+            (recipe, after, until),
+        ).fetchone()[0]
+        return int(count)
 
     def leased(self, fence: int) -> Entry | None:
         """The job that holds this lease, or None if it is stale."""
@@ -66,11 +94,15 @@ class LedgerView:
         return self.entries([found["row"]])[0] if found else None
 
     def standing(self, job: str, outbox: Path) -> Path | None:
-        """The latest result of a job of this id that was published in an outbox, if any was."""
+        """The latest result of a job of this id that was published in an outbox, if any was.
+
+        What housekeeping keeps of a job is asked too: a result that stands is never done twice
+        because its row is gone.
+        """
         rows = self._db.execute(
-            "SELECT result FROM job WHERE id = ? AND state IN ('published', 'done')"
-            " ORDER BY row DESC",
-            (job,),
+            "SELECT row, result FROM job WHERE id = ? AND state IN ('published', 'done')"
+            " UNION ALL SELECT 0, result FROM standing WHERE id = ? ORDER BY row DESC",
+            (job, job),
         )
         results = (Path(json.loads(row["result"])) for row in rows)
         return next((result for result in results if result.is_relative_to(outbox)), None)
@@ -127,6 +159,15 @@ class LedgerView:
             " FROM job GROUP BY recipe ORDER BY recipe"
         )
         return tuple(QueueCount(*row) for row in rows)
+
+    def waiting(self, now: float) -> tuple[Waiting, ...]:
+        """What is queued, by recipe; `now` in UTC seconds since the epoch."""
+        rows = self._db.execute(
+            "SELECT recipe, jobs, (SELECT queued_at FROM job WHERE row = first) AS since FROM"
+            " (SELECT recipe, count(*) AS jobs, min(row) AS first FROM job"
+            " WHERE state = 'queued' GROUP BY recipe)"
+        )
+        return tuple(Waiting(r["recipe"], r["jobs"], max(0.0, now - r["since"])) for r in rows)
 
     def failures(self, limit: int) -> tuple[Failure, ...]:
         """The latest that ended in failed/."""

@@ -1,7 +1,7 @@
 """Metrics: what the daemon has done, counted and timed, in Prometheus' text form.
 
-Comes in: what the loop and the worker tell. Goes out: one page of text, made when it is asked for, in
-any thread. Labels are recipes, stages and models: never a file name, so that their number is bounded.
+Comes in: what the loop and the worker tell. Goes out: one page of text, made when it is asked for,
+in any thread. Labels are recipes, stages and models, never file names: their number is bounded.
 """
 
 import time
@@ -9,15 +9,23 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 
 from daemon import __version__
 from daemon.entries import Waiting
-from daemon.finishing import Ended
 from daemon.job import GROUP_SIZES, Resident, Work
-from daemon.stages import Took
+from daemon.stages import Ended, Took
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
 _RATIO_S = 60.0

@@ -5,6 +5,7 @@ writes nothing.
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 _MOUNTINFO = Path("/proc/self/mountinfo")
@@ -33,6 +34,23 @@ _LOCAL_FUSE = frozenset(
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
+@dataclass(frozen=True)
+class Mount:
+    """One line of the kernel's list.
+
+    Attributes:
+        root: Which folder of the file system is mounted.
+        point: Where.
+        kind: Type of the file system, such as "ext4" or "fuse.sshfs".
+        options: Of the file system, separated by commas.
+    """
+
+    root: str
+    point: str
+    kind: str
+    options: str
+
+
 def is_network_path(path: Path, mountinfo: str | None = None) -> bool:
     """Say whether a path lies on a file system that other machines change unseen.
 
@@ -53,20 +71,21 @@ def is_network_path(path: Path, mountinfo: str | None = None) -> bool:
     target = str(path.resolve())
     best, kind = -1, ""
     for line in mountinfo.splitlines():
-        mount = _mount(line)
-        if mount and _holds(mount[0], target) and len(mount[0]) >= best:
-            best, kind = len(mount[0]), mount[1]  # a later mount on the same point hides the first
+        mount = read_mount(line)
+        if mount and _holds(mount.point, target) and len(mount.point) >= best:
+            # A later mount on the same point hides the first.
+            best, kind = len(mount.point), mount.kind
     return kind in _NETWORK or (kind.startswith("fuse.") and kind not in _LOCAL_FUSE)
 
 
-def _mount(line: str) -> tuple[str, str] | None:
-    """Mount point and file system type of one line, or None where it is no such line."""
+def read_mount(line: str) -> Mount | None:
+    """What a line of /proc/self/mountinfo says, or None where it is no such line."""
     before, dash, after = line.partition(" - ")
     fields, rest = before.split(" "), after.split(" ")
     if not dash or len(fields) < 5 or not rest[0]:
         return None
-    point = _ESCAPE.sub(lambda found: chr(int(found[1], 8)), fields[4])
-    return point, rest[0]
+    root, point = (_ESCAPE.sub(lambda found: chr(int(found[1], 8)), text) for text in fields[3:5])
+    return Mount(root, point, rest[0], rest[2] if len(rest) > 2 else "")
 
 
 def _holds(point: str, target: str) -> bool:

@@ -72,9 +72,8 @@ class Notifier:
         self._clock = clock
         self._news: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._sending: dict[str, threading.Thread] = {}
+        self._begun = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="notifier", daemon=True)
-        if addresses:
-            self._thread.start()
 
     def tell(self, kind: str, title: str, text: str) -> None:
         """Tell people, unless this kind is quiet; then it is counted and summed up. Any thread.
@@ -84,8 +83,11 @@ class Notifier:
             title: In a few words.
             text: The rest.
         """
-        if self._addresses:
-            self._news.put(Message(kind, title, text))
+        if not self._addresses:
+            return
+        self._news.put(Message(kind, title, text))
+        if self._begun.acquire(blocking=False):  # by the first, and never given back
+            self._thread.start()
 
     def close(self, wait_s: float) -> None:
         """Send what was held back, and wait for it at most so long."""

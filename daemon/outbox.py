@@ -24,6 +24,7 @@ from daemon.files import (
     sync_folders,
     write_json,
 )
+from daemon.photo import digest_file
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,28 @@ def retire(source: Path, target: Path, key: str, access: Access, *, keep: bool) 
         keep: False removes it.
 
     Returns:
-        Where it is now, None if nowhere.
+        Where it is now, None if nowhere or if a crash came after it was moved.
     """
     if not source.exists():
         return None
     if keep:
         return move_to_free(source, target.parent, target.name, key, access.group)
     source.unlink()
+    return None
+
+
+def retired(target: Path, key: str, digest: str) -> Path | None:
+    """Where `retire` put a file before a crash, found by its content; None if nowhere.
+
+    Args:
+        target: Its place in the archive.
+        key: As it was given to `retire`.
+        digest: sha256 of the file, hex.
+    """
+    for name in (fit_name(target.name), alternative(target.name, key)):
+        path = target.with_name(name)
+        if path.is_file() and digest_file(path) == digest:
+            return path
     return None
 
 

@@ -15,7 +15,9 @@ from daemon.errors import BusyError, ConfigError, PassingError
 from daemon.files import alternative, make_folder, shown
 from daemon.job import Compute, Handling
 from daemon.ledger import Ledger
+from daemon.lookout import Outlook
 from daemon.mounts import is_network_path
+from daemon.notifying import read_addresses
 from daemon.outbox import Access
 from daemon.photo import Limits
 from daemon.settings import Settings
@@ -121,6 +123,22 @@ def only_daemon(station: Station) -> Iterator[None]:
             os.ftruncate(file.fileno(), 0)
             os.write(file.fileno(), f"{os.getpid()}\n".encode())
         yield
+
+
+def outlook_of(settings: Settings) -> Outlook:
+    """What of the work is shown to whom.
+
+    Raises:
+        ConfigError: An address for messages is wrong, or apprise is missing.
+    """
+    urls = [url.get_secret_value() for url in settings.notify]
+    return Outlook(
+        port=settings.metrics_port,
+        interface=settings.metrics_address,
+        addresses=read_addresses(urls, settings.notify_file),
+        quiet_s=settings.notify_quiet_s,
+        failures_per_hour=settings.notify_failures_per_hour,
+    )
 
 
 def compute_of(settings: Settings) -> Compute:

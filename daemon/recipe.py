@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from daemon.errors import ConfigError
 from daemon.look import COLOUR, GREY_BELOW, NOISE, Feature, likeness
 from daemon.reference import located
+from daemon.schedule import Schedule
 from daemon.steps import PROMPT_SUFFIXES, Step
 from daemon.validation import explain
 
@@ -126,6 +127,7 @@ class Recipe(BaseModel):
     match: Match = Match()
     steps: tuple[Step, ...] = Field(min_length=1, max_length=16)
     output: Output = Output()
+    schedule: Schedule = Schedule()
 
     @model_validator(mode="after")
     def _chain_makes_sense(self) -> "Recipe":
@@ -186,7 +188,7 @@ class Recipe(BaseModel):
 
     @property
     def digest(self) -> str:
-        """Identifies what the recipe does to pixels: comments, `about` and `match` do not count."""
+        """Identifies what it does to pixels; `about`, `match` and `schedule` do not count."""
         meaning = self.model_dump(mode="json", include={"name", "steps", "output"})
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 

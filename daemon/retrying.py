@@ -6,14 +6,13 @@ place, a request that the daemon takes, because only the daemon writes the ledge
 
 import contextlib
 import json
-import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from daemon.asking import leave
 from daemon.errors import ConfigError, UsageError
 from daemon.files import move_to_free, shown
 from daemon.pairs import half_of, stem_of
@@ -57,6 +56,11 @@ def retry_failed(
     return [_put_back(station, path, inboxes, pairing) for path in chosen]
 
 
+def has_reason(path: Path) -> bool:
+    """Whether a failed photograph lies there still: what was retried took its reason with it."""
+    return bool(path.name) and _reason(path).exists()
+
+
 def take_requests(station: Station) -> list[Path]:
     """Take what `retry` asked for: originals left in their place, to be looked at as if new.
 
@@ -87,7 +91,8 @@ def _put_back(station: Station, path: Path, inboxes: Sequence[Path], pairing: se
             move_to_free(other, origin.parent, other.name, "retry")
         origin = move_to_free(path, origin.parent, origin.name, "retry")
     elif origin.is_file():
-        _ask(station, [origin, *_companions(origin, paired=paired)])
+        asked = [origin, *_companions(origin, paired=paired)]
+        leave(_requests(station), [str(path) for path in asked])
     _reason(path).unlink(missing_ok=True)
     return origin
 
@@ -121,18 +126,6 @@ def _companions(path: Path, *, paired: bool) -> list[Path]:
         if matching:
             return [*sides, matching[0]]
     return [*sides, *others] if len(others) == 1 else sides
-
-
-def _ask(station: Station, paths: Sequence[Path]) -> None:
-    folder = _requests(station)
-    folder.mkdir(exist_ok=True)
-    part = folder / f"{secrets.token_hex(8)}.part"
-    part.write_text(json.dumps([str(path) for path in paths]))
-    if os.geteuid() == 0:  # what root asks for, too, the daemon's own user must be able to take
-        owner = station.state.stat()
-        for path in (folder, part):
-            os.chown(path, owner.st_uid, owner.st_gid)
-    part.rename(part.with_suffix(".json"))
 
 
 def _requests(station: Station) -> Path:

@@ -7,9 +7,8 @@ happens.
 
 import contextlib
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -17,11 +16,11 @@ import structlog
 from daemon.admission import Admission
 from daemon.bulletin import Bulletin, Standing
 from daemon.choosing import check_clip
-from daemon.delivery import Delivery, Patience
+from daemon.delivery import Delivered, Delivery, Patience
 from daemon.entries import QueueCount
 from daemon.errors import ConfigError, PassingError
-from daemon.executors import Executor, make_executor
 from daemon.files import shown
+from daemon.housekeeping import Housekeeping, keep_of
 from daemon.inbox import Inbox
 from daemon.intake import Intake
 from daemon.job import (
@@ -35,10 +34,20 @@ from daemon.job import (
     WorkerReady,
 )
 from daemon.leasing import Leasing
+from daemon.lookout import Lookout
 from daemon.mailbox import Mailbox
 from daemon.models import Library
-from daemon.premises import compute_of, inbox_folders, limits_of, only_daemon, open_ledger, prepare
+from daemon.premises import (
+    compute_of,
+    inbox_folders,
+    limits_of,
+    only_daemon,
+    open_ledger,
+    outlook_of,
+    prepare,
+)
 from daemon.recipe import Recipe
+from daemon.redoing import Redoing
 from daemon.restorers import check_models
 from daemon.retrying import take_requests
 from daemon.settings import Settings
@@ -46,6 +55,8 @@ from daemon.space import Space, is_no_space
 from daemon.station import Notice, Station
 from daemon.stationing import known_recipes
 from daemon.supervision import Supervision
+from daemon.timetable import HeldBack, held_back
+from daemon.workforce import Workforce
 
 _log = structlog.get_logger()
 
@@ -71,12 +82,14 @@ class Tally:
         failed: Jobs that ended in failed/.
         waiting: What is still in an inbox, and why.
         held_up: Why nothing more could be started, or "".
+        held_back: What is queued and waits for its recipe's schedule.
     """
 
     done: int = 0
     failed: int = 0
     waiting: tuple[Notice, ...] = ()
     held_up: str = ""
+    held_back: tuple[HeldBack, ...] = ()
 
 
 class Service:
@@ -104,38 +117,50 @@ class Service:
         self._settings = settings
         self._library = Library(settings.models_dir)
         self._recipes = self._usable_recipes()
-        self._executor_name = executor
         self._progress = progress
         self._supervision = supervision or Supervision()
         self._mailbox = Mailbox()
         self._space = Space((station.state, station.outbox), settings.min_free_mb * 1e6)
-        self._in_flight: dict[int, Errand] = {}
-        self._executor: Executor | None = None
-        self._stopping: threading.Thread | None = None
+        self._lookout = Lookout(
+            station, self._supervision.vitals, outlook_of(settings), lambda: self._space.full
+        )
+        self._lookout.know([recipe.name for recipe in self._recipes])
+        self._workforce = Workforce(executor, compute_of(settings), self._mailbox)
         self._undelivered: tuple[Report, ...] = ()
         self._failed_turns = 0
-        self._failure = self._no_worker = ""
+        self._failure = ""
         self._open_for_work = True
+        self._much_to_keep = False
         self._done = self._failed = 0
 
     def run(self) -> Tally:
         """Work until SIGTERM or SIGINT; SIGHUP reads the recipes anew."""
-        with self._at_work():
-            self._start_executor()
-            while self._stopping is None:
+        with self._at_work(), self._lookout.serving():
+            self._workforce.start()
+            while not self._workforce.stopping:
                 self._turn(at_once=False)
             return self._drain()
 
     def once(self) -> Tally:
-        """Work until the inboxes hold nothing that can be restored, or nothing may be started."""
+        """Work until nothing is left that can be restored now, or nothing may be started."""
         with self._at_work():
-            while self._stopping is None:
+            while not self._workforce.stopping:
                 self._turn(at_once=True)
-                waiting = self._failed_turns or self._ledger.open_jobs() or self._inbox.unsettled()
-                idle = not self._in_flight
-                if self._no_worker or (idle and (self._held_up() or not waiting)):
+                idle = not len(self._workforce)
+                hopeless = self._workforce.missing
+                if hopeless or (idle and (self._held_up() or not self._more_to_do())):
                     break
             return replace(self._drain(), held_up=self._held_up())
+
+    def _more_to_do(self) -> bool:
+        if self._failed_turns or self._inbox.unsettled() or self._much_to_keep:
+            return True
+        if self._redoing.waiting():
+            return True
+        return self._ledger.open_jobs() > sum(held.jobs for held in self._held_back())
+
+    def _held_back(self) -> tuple[HeldBack, ...]:
+        return held_back(self._ledger, self._recipes, time.time())
 
     def _held_up(self) -> str:
         if self._station.paused.exists():
@@ -144,7 +169,7 @@ class Service:
             return "the disk is full; free some space"
         if self._failed_turns > _HOPELESS_TURNS:
             return self._failure
-        return self._no_worker
+        return self._workforce.missing
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -172,6 +197,8 @@ class Service:
             self._leasing = Leasing(
                 self._ledger, self._delivery, self._library, settings.clip_model
             )
+            self._redoing = Redoing(station, self._ledger, self._admission, self._library)
+            self._housekeeping = Housekeeping(station, self._ledger, keep_of(settings))
             self._bulletin = Bulletin(station, self._ledger, self._supervision, self._progress)
             try:
                 self._recover()
@@ -180,12 +207,12 @@ class Service:
                 yield
             finally:
                 self._inbox.stop()
-                if self._executor is not None and self._stopping is None:
-                    self._executor.stop(0)
+                self._workforce.kill()
                 self._bulletin.close()
                 with contextlib.suppress(sqlite3.Error):  # a full disk is told of at the next start
                     self._ledger.set_notices(self._waiting())
                 self._ledger.close()
+                self._lookout.close()
                 _log.info("stopped", done=self._done, failed=self._failed)
 
     def _recover(self) -> None:
@@ -198,7 +225,7 @@ class Service:
         try:
             self._delivery.crashed()
             self._admission.resume(now)
-            self._count(self._delivery.finish(now).done, 0)
+            self._delivered(self._delivery.finish(now))
             self._delivery.discard_stale()
         except (sqlite3.OperationalError, OSError) as error:
             if is_no_space(error):
@@ -207,10 +234,12 @@ class Service:
             raise
 
     def _advanced(self) -> None:
-        self._supervision.advanced(time.monotonic(), working=bool(self._in_flight))
+        self._supervision.advanced(time.monotonic(), working=len(self._workforce) > 0)
 
     def _turn(self, *, at_once: bool) -> None:
-        self._undelivered += self._wait()
+        reports = self._wait()
+        self._lookout.heard(reports)
+        self._undelivered += reports
         self._advanced()
         now = time.time()
         try:
@@ -222,6 +251,8 @@ class Service:
                     self._mend(now)
                 self._admit(now, at_once=at_once)
                 self._lease(now)
+            if not self._workforce.stopping:
+                self._much_to_keep = self._housekeeping.turn(now, at_once=at_once)
             self._tell(now)
             self._failed_turns = 0
             if not full:
@@ -250,8 +281,8 @@ class Service:
 
     def _give_back_strays(self) -> None:
         """Nothing may be leased that no executor holds."""
-        strays = [e.fence for e in self._ledger.in_state("leased")]
-        self._hand_back([fence for fence in strays if fence not in self._in_flight])
+        leased = {entry.fence for entry in self._ledger.in_state("leased")}
+        self._hand_back(leased.difference(self._workforce.fences))
 
     def _wait(self) -> tuple[Report, ...]:
         """Sleep until there is something to do; signals are seen to at once."""
@@ -271,8 +302,7 @@ class Service:
             self._supervision.heard(time.monotonic(), ready=ready, died=died)
             match report:
                 case WorkerReady():
-                    _log.info("worker_ready", device=report.device)
-                    self._no_worker = ""
+                    self._workforce.heard(report)
                 case ModelLoaded():
                     self._bulletin.loaded(report)
                 case Advanced():
@@ -280,76 +310,66 @@ class Service:
                 case WorkerDied():
                     self._bulletin.died()
                     self._delivery.died(report.fences, report.reason)
-                    self._forget(report.fences)
-                    if report.hopeless and not self._no_worker:
-                        _log.error("no_worker", why=report.reason, what_to_do="mend the device")
-                    self._no_worker = report.reason if report.hopeless else self._no_worker
+                    self._workforce.heard(report)
                 case HandedBack():
                     self._hand_back(report.fences)
-                case _ if report.fence in self._in_flight:
-                    outcomes.append((self._in_flight[report.fence], report))
+                case _ if errand := self._workforce.errand(report.fence):
+                    outcomes.append((errand, report))
         delivered = self._delivery.deliver(outcomes, now)
-        self._forget([outcome.fence for _, outcome in outcomes])
+        self._workforce.forget([outcome.fence for _, outcome in outcomes])
         for entry in delivered.changed:
             _log.info("changed_while_processed", job=entry.row)
             self._admission.look_again(entry, now)
-        self._count(delivered.done, delivered.failed)
+        self._delivered(delivered)
         if delivered.no_space:
             self._space.ran_out("a result or a record could not be written", time.monotonic())
         return delivered.no_space
 
-    def _hand_back(self, fences: Sequence[int]) -> None:
-        for fence in fences:
-            if entry := self._ledger.leased(fence):
-                self._ledger.give_back(entry.row)
-            self._delivery.discard_staging(fence)
-        self._forget(fences)
+    def _hand_back(self, fences: Collection[int]) -> None:
+        self._delivery.hand_back(fences)
+        self._workforce.forget(fences)
 
     def _admit(self, now: float, *, at_once: bool) -> None:
         for path in take_requests(self._station):
             self._ledger.unsee([path])
             self._inbox.hint(path)
         self._admission.look_at_refused(now)
+        self._redoing.take(self._recipes, now)
         arrivals = self._inbox.settled(time.monotonic(), _ADMIT, at_once=at_once)
+        self._lookout.arrived(arrivals)
         decision = self._intake.consider(self._admission.unseen(arrivals), time.monotonic())
         for path in decision.again:
             self._inbox.hint(path)
-        self._admission.admit(decision.claims, now)
+        self._lookout.took(self._admission.admit(decision.claims, now))
 
     def _lease(self, now: float) -> None:
-        for errand in self._leasing.errands(self._recipes, len(self._in_flight), now):
-            self._in_flight[errand.fence] = errand
-            self._start_executor().submit(errand)
+        errands = self._leasing.errands(self._recipes, len(self._workforce), now)
+        self._workforce.send(errands)
+        self._lookout.sent(errands)
 
     def _may_work(self) -> bool:
-        if self._stopping is not None or self._station.paused.exists():
+        if self._workforce.stopping or self._station.paused.exists():
             return False
         return self._space.look(time.monotonic())
 
     def _tell(self, now: float) -> None:
         if self._bulletin.is_due(now):
             standing = Standing(
-                len(self._in_flight), self._done, self._failed, full=self._space.full
+                len(self._workforce), self._done, self._failed, full=self._space.full
             )
             self._bulletin.tell(self._waiting(), standing, now)
+            self._lookout.stands(standing.in_flight)
 
     def _waiting(self, *, at_once: bool = False) -> tuple[Notice, ...]:
         """What does not get on by itself, and why; `at_once` has no patience with it."""
-        now = time.monotonic()
+        now, missing = time.monotonic(), self._workforce.missing
         return (
             *self._inbox.notices(now, at_once=at_once),
             *self._intake.waiting(now, at_once=at_once),
             *self._admission.notices(),
             *self._delivery.notices(),
-            *((Notice(self._station.root, self._no_worker, time.time()),) * bool(self._no_worker)),
+            *((Notice(self._station.root, missing, time.time()),) if missing else ()),
         )
-
-    def _start_executor(self) -> Executor:
-        if self._executor is None:
-            compute = compute_of(self._settings)
-            self._executor = make_executor(self._executor_name, compute, self._mailbox.put)
-            self._executor.start()
-        return self._executor
 
     def _usable_recipes(self) -> tuple[Recipe, ...]:
         recipes = known_recipes(self._station)
@@ -365,40 +385,34 @@ class Service:
                 _log.error("recipes_not_reloaded", why=str(error), kept=len(self._recipes))
                 return
             self._intake.set_recipes(self._recipes)
+            self._lookout.know([recipe.name for recipe in self._recipes])
         _log.info("recipes_reloaded", recipes=len(self._recipes))
 
     def _stop(self) -> None:
         """Begin to drain: no intake, no leases, what is in flight may finish."""
-        if self._stopping is None:
-            _log.info("stopping", in_flight=len(self._in_flight), drain_s=self._settings.drain_s)
-            self._supervision.stopping(self._settings.drain_s + _GRACE_S)
-            self._stopping = threading.Thread(target=self._stop_executor, daemon=True)
-            self._stopping.start()
-
-    def _stop_executor(self) -> None:
-        if self._executor is not None:
-            self._executor.stop(self._settings.drain_s)
-        self._mailbox.wake()
+        if not self._workforce.stopping:
+            drain_s = self._settings.drain_s
+            _log.info("stopping", in_flight=len(self._workforce), drain_s=drain_s)
+            self._supervision.stopping(drain_s + _GRACE_S)
+            self._workforce.stop(drain_s)
 
     def _drain(self) -> Tally:
         """Publish what still comes, hand back the rest, leave nothing leased."""
         self._stop()
-        while self._stopping is not None and self._stopping.is_alive():
+        while not self._workforce.ended:
             self._turn(at_once=False)
         self._turn(at_once=False)
         try:
-            self._hand_back(tuple(self._in_flight))
+            self._hand_back(self._workforce.fences)
             self._give_back_strays()
         except sqlite3.OperationalError as error:
             if not is_no_space(error):
                 raise
             _log.warning("leases_stand", why=str(error), what_to_do="the next start takes them")
-        return Tally(self._done, self._failed, self._waiting(at_once=True))
+        waiting = self._waiting(at_once=True)
+        return Tally(self._done, self._failed, waiting, held_back=self._held_back())
 
-    def _forget(self, fences: Sequence[int]) -> None:
-        for fence in fences:
-            self._in_flight.pop(fence, None)
-
-    def _count(self, done: int, failed: int) -> None:
-        self._done += done
-        self._failed += failed
+    def _delivered(self, delivered: Delivered) -> None:
+        self._done += delivered.done
+        self._failed += delivered.failed
+        self._lookout.delivered(delivered.ended, delivered.took)

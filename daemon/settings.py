@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -25,7 +25,12 @@ from daemon.validation import close_match, explain
 STATION_VARIABLE = "RESTORED_STATION"
 """Names the station's folder for the commands; it is no setting."""
 
+CONFIG_VARIABLE = "RESTORED_CONFIG"
+"""Names the folder of restored.toml and recipes/, if not the station's; it is no setting either."""
+
 _PREFIX = "RESTORED_"
+
+_NO_SETTINGS = (STATION_VARIABLE, CONFIG_VARIABLE)
 
 Originals = Literal["archive", "delete", "leave"]
 
@@ -74,6 +79,21 @@ class Settings(BaseSettings):
 
     logs_dir: Path | None = Field(None, description="Where the job log lies, if not in logs/.")
 
+    # Housekeeping
+    keep_archive_days: float | None = Field(
+        None, gt=0, description="Archived originals are removed after so long."
+    )
+    keep_archive_gb: float | None = Field(
+        None, ge=0, description="Beyond so much, the oldest archived originals are removed."
+    )
+    keep_free_gb: float | None = Field(
+        None, gt=0, description="While less is free, the oldest archived originals are removed."
+    )
+    keep_logs_days: float | None = Field(365, gt=0, description="Files of the job log.")
+    keep_ledger_days: float | None = Field(
+        365, gt=0, description="Ended jobs whose originals are not in the archive."
+    )
+
     # Photographs
     max_file_mb: float = Field(2000, gt=0)
     max_input_megapixels: float = Field(250, gt=0)
@@ -118,6 +138,25 @@ class Settings(BaseSettings):
     stall_s: float = Field(
         900, gt=0, description="A worker that takes no step for so long is not alive to systemd."
     )
+    alive_file: Path | None = Field(
+        None, description="Touched every 5 s while the daemon gets on, for health checks."
+    )
+
+    # Who watches
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="/metrics, /livez and /readyz; 0 is any; off if not set."
+    )
+    metrics_address: str = Field(
+        "127.0.0.1", min_length=1, description="Of the interface they are served on."
+    )
+    notify: tuple[SecretStr, ...] = Field(
+        (), description="URLs of apprise that are told of trouble and of finished bulk jobs."
+    )
+    notify_file: Path | None = Field(None, description="A file with more of them, one a line.")
+    notify_quiet_s: float = Field(
+        3600, ge=0, description="Messages of one kind are that far apart; the rest is summed up."
+    )
+    notify_failures_per_hour: int = Field(10, ge=0, description="More are worth a message.")
 
     @classmethod
     def settings_customise_sources(
@@ -130,6 +169,20 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file."""
         return env_settings, init_settings
+
+
+def config_folder(root: Path) -> Path:
+    """Where the settings and the user's own recipes of the station in `root` lie.
+
+    Raises:
+        ConfigError: The environment names a folder that is not there.
+    """
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named and not Path(named).is_dir():
+        raise ConfigError(
+            f"{CONFIG_VARIABLE}: {named} is no folder; make it, or unset the variable"
+        )
+    return Path(named or root)
 
 
 def load_settings(path: Path = Path(os.devnull)) -> Settings:
@@ -170,7 +223,7 @@ def _environment() -> dict[str, str]:
     origins: dict[str, str] = {}
     wrong: list[str] = []
     for variable in sorted(os.environ):
-        if not variable.startswith(_PREFIX) or variable == STATION_VARIABLE:
+        if not variable.startswith(_PREFIX) or variable in _NO_SETTINGS:
             continue
         key = variable.removeprefix(_PREFIX).lower()
         if key in keys:

@@ -1,7 +1,6 @@
-"""The stages of a photograph's way, as they are measured.
+"""The stages of a photograph's way and its ends, as they are counted and measured.
 
-Comes in: nothing. Goes out: the names of the stages, and the type in which durations travel. It
-measures nothing itself.
+Comes in: nothing. Goes out: the names, and the types in which they travel. Measures nothing itself.
 """
 
 from dataclasses import dataclass
@@ -27,3 +26,17 @@ class Took:
     stage: Stage
     recipe: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that came to its end.
+
+    Attributes:
+        recipe: Its name; "" where none matched.
+        how: duplicate: its result stood already; rejected: the photograph is at fault; failed:
+            something else was.
+    """
+
+    recipe: str
+    how: Literal["restored", "duplicate", "rejected", "failed"]

@@ -13,11 +13,13 @@ class Station:
         root: The station's folder.
         state: Ledger, work and staged files; `root/.restored` unless `state_dir` says otherwise.
         logs: One file a day, one line per finished job; `root/logs` unless `logs_dir` is set.
+        config: Settings and the user's own recipes; `root` unless the environment names another.
     """
 
     root: Path
     state: Path
     logs: Path
+    config: Path
 
     @property
     def inbox(self) -> Path:
@@ -42,12 +44,12 @@ class Station:
     @property
     def recipes(self) -> Path:
         """The user's own recipes."""
-        return self.root / "recipes"
+        return self.config / "recipes"
 
     @property
     def settings_file(self) -> Path:
         """The station's settings."""
-        return self.root / "restored.toml"
+        return self.config / "restored.toml"
 
     @property
     def ledger(self) -> Path:

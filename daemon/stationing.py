@@ -11,7 +11,7 @@ from pathlib import Path
 from daemon.errors import CannotWriteError, ConfigError
 from daemon.files import make_folder
 from daemon.recipe import SHIPPED, Recipe, load_recipes, read_recipe, recipe_named
-from daemon.settings import Settings, load_settings
+from daemon.settings import Settings, config_folder, load_settings
 from daemon.station import Station
 
 _TEMPLATE = """\
@@ -45,11 +45,13 @@ def make_station(root: Path) -> Station:
     os.umask(int(settings.umask, 8))
     try:
         make_folder(root, group)
-        _write_if_missing(station.settings_file, _TEMPLATE, group)
+        if station.config == station.root:  # elsewhere it is the administrator's
+            _write_if_missing(station.settings_file, _TEMPLATE, group)
+            make_folder(station.recipes, group)
         names = [recipe.name for recipe in known_recipes(station)]
         for folder in (
             *(station.inbox / name for name in names),
-            *(station.outbox, station.failed, station.archive, station.recipes, station.logs),
+            *(station.outbox, station.failed, station.archive, station.logs),
             *(station.work, station.staged),
         ):
             make_folder(folder, group)
@@ -73,9 +75,10 @@ def opened(root: Path) -> tuple[Station, Settings]:
         ConfigError: The settings are wrong.
     """
     root = root.absolute()
-    settings = load_settings(root / "restored.toml")
+    config = config_folder(root).absolute()
+    settings = load_settings(config / "restored.toml")
     state, logs = settings.state_dir or root / ".restored", settings.logs_dir or root / "logs"
-    return Station(root, state.absolute(), logs.absolute()), settings
+    return Station(root, state.absolute(), logs.absolute(), config), settings
 
 
 def found_station(root: Path) -> Station:

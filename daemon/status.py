@@ -5,29 +5,38 @@ Comes in: a station. Goes out: plain values for `--json`, or a table. Never writ
 
 import contextlib
 import json
+import math
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from daemon.clock import iso
+from daemon.errors import ConfigError
 from daemon.files import shown
 from daemon.ledger_view import LedgerView
-from daemon.retrying import REASON
+from daemon.retrying import has_reason
 from daemon.station import Station
+from daemon.stationing import known_recipes
+from daemon.timetable import HeldBack, held_back
 
 _RATE_WINDOW_S = 3600.0
 _FAILURES_SHOWN = 10
 
 
 def read_status(station: Station) -> dict[str, Any]:
-    """Counts by recipe, failures, notices, rate (jobs an hour) and time left (s, or None)."""
+    """Counts by recipe, failures, notices, rate (jobs an hour) and time left (s, or None).
+
+    Time left is that of the jobs which no schedule holds back.
+    """
     found: dict[str, Any] = {
         "station": shown(station.root),
         "paused": station.paused.exists(),
         "recipes": [],
+        "held_back": [],
+        "problem": None,
         "failures": [],
         "notices": [],
         "models": [],
@@ -42,11 +51,18 @@ def read_status(station: Station) -> dict[str, Any]:
     try:
         counts = ledger.counts()
         # A ledger row stays for ever; what was retried since has left failed/ with its reason.
-        standing = {f.path: f for f in reversed(ledger.failures(-1)) if _stands(f.path)}
+        standing = {f.path: f for f in reversed(ledger.failures(-1)) if has_reason(f.path)}
         failed = Counter(failure.recipe for failure in standing.values())
         now = time.time()
         done, first = ledger.finished_since(now - _RATE_WINDOW_S)
+        try:
+            held = held_back(ledger, known_recipes(station), now)
+        except ConfigError as error:  # the daemon goes on with the recipes that it read before
+            held = ()
+            found["problem"] = f"{error}: so nothing can be said of schedules"
+        found["held_back"] = [_row(line, now) for line in held]
         waiting = sum(count.queued + count.in_flight for count in counts)
+        waiting -= sum(line.jobs for line in held)
         rate_per_s = done / max(now - first, 1.0)
         found["rate_per_h"] = round(rate_per_s * 3600, 1)
         found["left_s"] = round(waiting / rate_per_s) if rate_per_s else None
@@ -82,6 +98,10 @@ def show(found: dict[str, Any], out: Console) -> None:
     out.print(table)
     left = "" if found["left_s"] is None else f", {found['left_s'] / 60:.0f} min left"
     out.print(f"{found['rate_per_h']:.0f} an hour{left}{', paused' if found['paused'] else ''}")
+    if found["problem"]:
+        out.print(found["problem"], markup=False)
+    for held in found["held_back"]:
+        out.print(held["told"], markup=False)
     if found["models"]:
         out.print(f"loaded: {', '.join(found['models'])}", markup=False)
     for failure in found["failures"]:
@@ -90,5 +110,6 @@ def show(found: dict[str, Any], out: Console) -> None:
         out.print(f"waits: {notice['path']}: {notice['what']}", markup=False)
 
 
-def _stands(path: Path) -> bool:
-    return bool(path.name) and path.with_name(path.name + REASON).exists()
+def _row(held: HeldBack, now: float) -> dict[str, Any]:
+    until = None if math.isinf(held.until) else iso(held.until, held.zone)
+    return {"recipe": held.recipe, "jobs": held.jobs, "until": until, "told": held.told(now)}

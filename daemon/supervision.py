@@ -1,13 +1,15 @@
 """What the service manager is told: ready, alive, reloading, stopping.
 
 Comes in: what the daemon's loop has just done, with the time. Goes out: datagrams of sd_notify(3)
-to the socket that systemd names; nothing where it names none. It never restarts anything: a loop or
+to the socket that systemd names, nothing where it names none; for health checks of containers, the
+time of change of a file. It never restarts anything: a loop or
 a worker that stands still is simply no longer reported alive, and systemd sees to it.
 """
 
 import contextlib
 import socket
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from daemon.vitals import Vitals
 
@@ -21,14 +23,18 @@ class Supervision:
     Args:
         address: Of the manager's datagram socket: a path, or "@" and an abstract name; "" for none.
         stall_s: A worker that has work and says nothing for so long is not alive, seconds.
+        alive_file: Touched while the daemon is alive, or None.
 
     Attributes:
         vitals: What is known of the loop and the worker.
     """
 
-    def __init__(self, address: str = "", *, stall_s: float = 900) -> None:
+    def __init__(
+        self, address: str = "", *, stall_s: float = 900, alive_file: Path | None = None
+    ) -> None:
         self.vitals = Vitals(stall_s)
         self._address = address
+        self._alive_file = alive_file
         self._due_at = 0.0
         self._status = ""
 
@@ -53,7 +59,7 @@ class Supervision:
         self._due_at = now + _EVERY_S
         if not self.vitals.why_not_alive(now):
             extension = f"EXTEND_TIMEOUT_USEC={_EXTENSION_S * 10**6}"
-            self._send("WATCHDOG=1" if self.vitals.ready else extension)
+            self._alive("WATCHDOG=1" if self.vitals.ready else extension)
 
     def status(self, text: str) -> None:
         """Say in a line what the daemon is doing, if that is news."""
@@ -82,6 +88,13 @@ class Supervision:
         self.vitals.stopping = True
         self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
+    def _alive(self, message: str) -> None:
+        self._send(message)
+        if self._alive_file is not None:
+            # Where it cannot be made the health check says so; the daemon has its work to do.
+            with contextlib.suppress(OSError):
+                self._alive_file.touch()
+
     def _send(self, message: str) -> None:
         if not self._address:
             return
@@ -95,11 +108,15 @@ class Supervision:
             line.sendto(message.encode(errors="replace"), name)
 
 
-def supervision_of(environment: Mapping[str, str], stall_s: float) -> Supervision:
+def supervision_of(
+    environment: Mapping[str, str], stall_s: float, alive_file: Path | None = None
+) -> Supervision:
     """The service manager that started this process, if one did and wants to be told.
 
     Args:
         environment: Of this process; NOTIFY_SOCKET names the manager's socket.
         stall_s: The setting of that name, seconds.
+        alive_file: The setting of that name.
     """
-    return Supervision(environment.get("NOTIFY_SOCKET", ""), stall_s=stall_s)
+    address = environment.get("NOTIFY_SOCKET", "")
+    return Supervision(address, stall_s=stall_s, alive_file=alive_file)

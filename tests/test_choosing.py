@@ -69,6 +69,18 @@ def test_the_content_of_a_photograph_in_the_plain_inbox_chooses_its_recipe(root:
     assert everything_below(root / ".restored/work") == {}
 
 
+def test_what_is_chosen_by_content_waits_for_the_schedule_of_its_recipe(root: Path) -> None:
+    yearly = root / "recipes/a-grey.toml"
+    yearly.write_text('[schedule]\ncron = "0 0 1 1 *"\n' + GREY)
+    drop(root, "grey.png", "grey")
+    drop(root, "plain.png", "blue")
+    tally = once(root)
+    assert (tally.done, tally.failed) == (1, 0)
+    assert [(held.recipe, held.jobs) for held in tally.held_back] == [("a-grey", 1)]
+    yearly.write_text(GREY)
+    assert once(root) == Tally(done=1)
+
+
 def test_a_photograph_that_no_conditional_recipe_could_take_is_not_looked_at(root: Path) -> None:
     (root / "recipes/a-grey.toml").write_text(GREY.replace("grey =", 'names = ["x*"]\ngrey ='))
     (root / "recipes/b-noisy.toml").unlink()

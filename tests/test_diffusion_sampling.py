@@ -87,6 +87,21 @@ def test_ancestral_sampling_has_the_known_posterior_mean_and_deviation() -> None
     assert float(result.std()) == pytest.approx(deviation, rel=0.05)
 
 
+def test_an_excess_of_fresh_noise_gives_samples_a_larger_deviation_around_the_same_mean() -> None:
+    noise, x_t = Noise(5), torch.full((3, 96, 96), 0.5)
+    plain, rough = (
+        answer(
+            sample(
+                x_t, timesteps(0.6, 20), predict, lambda k: noise.draw(k, 96, 96), excess=excess
+            ),
+            gaussian(MU, DEVIATION),
+        )
+        for excess in (1.0, 1.05)
+    )
+    assert float(rough.std()) == pytest.approx(1.05 * float(plain.std()), rel=0.03)
+    assert float(rough.mean()) == pytest.approx(float(plain.mean()), abs=0.01)
+
+
 def test_sampling_from_pure_noise_gives_the_model_itself() -> None:
     noise = Noise(6)
     run = sample(

@@ -46,6 +46,10 @@ def leased(ledger: Ledger, tmp_path: Path, *names: str) -> list[Entry]:
     return ledger.lease([(e.row, f"job-{e.row}") for e in queued(ledger, tmp_path, *names)])
 
 
+def ready(ledger: Ledger, now: float = NOW, *, alone: bool = False) -> tuple[int, ...]:
+    return ledger.ready("denoise", now, 5, now, alone=alone)
+
+
 def test_an_entry_comes_back_as_it_was_recorded(ledger: Ledger, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9 \xff.jpg")
     (entry,) = queued(ledger, tmp_path, name)
@@ -74,17 +78,17 @@ def test_only_queued_rows_can_be_leased(ledger: Ledger, tmp_path: Path) -> None:
 def test_a_passing_fault_counts_and_waits(ledger: Ledger, tmp_path: Path) -> None:
     (entry,) = leased(ledger, tmp_path, "a.jpg")
     ledger.give_back(entry.row, not_before=NOW + 10, attempt=1)
-    assert ledger.ready(5, NOW + 9, alone=False) == []
-    (ready,) = ledger.ready(5, NOW + 10, alone=False)
-    assert (ready.attempts, ready.deaths, ready.alone) == (1, 0, False)
+    assert ready(ledger, NOW + 9) == ()
+    (again,) = ledger.entries(ready(ledger, NOW + 10))
+    assert (again.attempts, again.deaths, again.alone) == (1, 0, False)
 
 
 def test_what_was_near_a_dying_worker_runs_alone(ledger: Ledger, tmp_path: Path) -> None:
     one, two = leased(ledger, tmp_path, "a.jpg", "b.jpg")
     ledger.give_back(one.row, death=1)
     ledger.give_back(two.row)
-    assert [e.row for e in ledger.ready(5, NOW, alone=True)] == [one.row]
-    assert [e.row for e in ledger.ready(5, NOW, alone=False)] == [two.row]
+    assert ready(ledger, alone=True) == (one.row,)
+    assert ready(ledger) == (two.row,)
 
 
 def test_one_crash_of_the_daemon_makes_nothing_run_alone_but_two_do(
@@ -92,10 +96,10 @@ def test_one_crash_of_the_daemon_makes_nothing_run_alone_but_two_do(
 ) -> None:
     (entry,) = leased(ledger, tmp_path, "a.jpg")
     ledger.give_back(entry.row, crash=1)
-    assert len(ledger.ready(5, NOW, alone=False)) == 1
+    assert len(ready(ledger)) == 1
     ledger.lease([(entry.row, "job")])
     ledger.give_back(entry.row, crash=1)
-    assert len(ledger.ready(5, NOW, alone=True)) == 1
+    assert len(ready(ledger, alone=True)) == 1
 
 
 def test_a_published_job_stands_under_its_id(ledger: Ledger, tmp_path: Path) -> None:

@@ -112,6 +112,14 @@ def test_grey_noise_is_removed_as_well_as_coloured_noise() -> None:
     assert psnr(result, photograph) > 29
 
 
+@pytest.mark.parametrize("grey", [True, False])
+def test_black_under_noise_that_the_file_clipped_is_dark_again(grey: bool) -> None:
+    black = np.zeros((96, 96) if grey else (96, 96, 3), np.uint8)
+    y = noisy(black, 25)
+    assert y.mean() > 9
+    assert restored(y, mode="gaussian", sigma=25.0).mean() < 4
+
+
 @pytest.mark.parametrize("mode", ["blind", "gaussian"])
 def test_more_realism_moves_further_from_the_mean_and_costs_psnr(mode: str) -> None:
     photograph = data.astronaut()[20:148, 160:288]

@@ -11,15 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fakes import everything_below
+from fakes import everything_below, restored
 from PIL import Image
 
 from daemon.errors import BusyError, ConfigError
 from daemon.executors import EXECUTORS
+from daemon.job import Order
 from daemon.ledger import Ledger
 from daemon.ledger_view import LedgerView
 from daemon.premises import only_daemon
 from daemon.retrying import retry_failed
+from daemon.schedule import Schedule
 from daemon.service import Service, Tally
 from daemon.stationing import known_recipes, make_station, opened
 
@@ -250,8 +252,8 @@ def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(root: P
     service = Service(station, settings, executor="fake")
 
     def rewrite_and_finish() -> None:
-        wait_for(lambda: any(station.work.rglob("*held.png")) and bool(service._in_flight))
-        executor = service._executor
+        wait_for(lambda: any(station.work.rglob("*held.png")) and len(service._workforce) > 0)
+        executor = service._workforce._executor
         path = next(station.work.rglob("*held.png"))
         Image.new("RGB", (20, 20), "blue").save(path)
         order = executor.errands.pop()  # type: ignore[union-attr]
@@ -274,7 +276,7 @@ def test_sighup_reads_the_recipes_anew_and_a_bad_one_keeps_the_old_set(root: Pat
     own = root / "recipes" / "mine.toml"
 
     def act() -> None:
-        wait_for(lambda: service._executor is not None)
+        wait_for(lambda: service._workforce._executor is not None)
         own.write_text('[[steps]]\nkind = "denoise"\n')
         os.kill(os.getpid(), signal.SIGHUP)
         wait_for(lambda: "mine" in {r.name for r in service._recipes})
@@ -508,3 +510,99 @@ def test_retry_takes_failed_originals_again_even_where_they_were_left(root: Path
     retry_failed(station, settings, known_recipes(station), [])
     assert once(root).failed == 1
     assert [n for n in everything_below(root / "failed") if n.endswith("1/broken.png")]
+
+
+def schedule(root: Path, name: str, *lines: str) -> None:
+    step = '[[steps]]\nkind = "denoise"\n'
+    (root / f"recipes/{name}.toml").write_text("\n".join(["[schedule]", *lines, step]))
+
+
+def hours(monkeypatch: pytest.MonkeyPatch, *, open_now: bool) -> None:
+    monkeypatch.setattr(Schedule, "is_open", lambda self, at: open_now or self.always_open)
+
+
+def test_once_outside_a_window_does_the_rest_and_says_what_waits(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule(root, "nightly", 'window = "22:00-06:00"', 'timezone = "Europe/Berlin"')
+    monkeypatch.setattr("daemon.service.time.time", lambda: 1_795_604_400.0)  # 12:00 in Berlin
+    original = drop(root, "nightly/a.png")
+    drop(root, "denoise/b.png")
+    tally = once(root)
+    assert (tally.done, tally.failed, tally.waiting, tally.held_up) == (1, 0, (), "")
+    assert [held.told(1_795_604_400.0) for held in tally.held_back] == [
+        "nightly: 1 waits for 22:00 CET"
+    ]
+    monkeypatch.setattr("daemon.service.time.time", lambda: 1_795_640_400.0)  # 22:00
+    assert once(root) == Tally(done=1)
+    assert results(root)["nightly/a.png"] == original[::-1]
+
+
+def test_once_between_two_firings_of_cron_leaves_what_has_come_since(root: Path) -> None:
+    schedule(root, "yearly", 'cron = "0 0 1 1 *"')
+    drop(root, "yearly/a.png")
+    tally = once(root)
+    assert (tally.done, [held.jobs for held in tally.held_back]) == (0, [1])
+
+
+def test_the_loop_starts_what_waits_when_its_window_opens(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule(root, "nightly", 'window = "22:00-06:00"')
+    hours(monkeypatch, open_now=False)
+    drop(root, "nightly/a.png")
+    station, settings = opened(root)
+    service = Service(station, settings, executor="fake")
+    turns = 0
+    real = Service._lease
+
+    def lease(self: Service, now: float) -> None:
+        nonlocal turns
+        real(self, now)
+        turns += bool(self._ledger.in_state("queued"))
+
+    monkeypatch.setattr(Service, "_lease", lease)
+
+    def act() -> None:
+        try:
+            wait_for(lambda: turns >= 2)
+            assert len(service._workforce) == 0
+            assert results(root) == {}
+            opened_at, turns_before = time.monotonic(), turns
+            hours(monkeypatch, open_now=True)
+            wait_for((root / "outbox/nightly/a.png.json").exists)
+            assert time.monotonic() - opened_at < 10
+            assert turns - turns_before <= 2  # it sleeps; it does not poll
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    assert service.run().done == 1
+    thread.join()
+
+
+def test_what_is_in_flight_when_its_window_ends_is_finished(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule(root, "nightly", 'window = "22:00-06:00"')
+    hours(monkeypatch, open_now=True)
+    original = drop(root, "nightly/held.png")
+    station, settings = opened(root)
+    service = Service(station, settings, executor="fake")
+
+    def act() -> None:
+        wait_for(lambda: len(service._workforce) > 0)
+        hours(monkeypatch, open_now=False)
+        drop(root, "nightly/late.png", colour="blue")
+        wait_for(lambda: not (root / "inbox/nightly/late.png").exists())
+        order = service._workforce.errand(*service._workforce.fences)
+        assert isinstance(order, Order)
+        service._mailbox.put(restored(order))
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    tally = service.once()
+    thread.join()
+    assert (tally.done, [held.jobs for held in tally.held_back]) == (1, [1])
+    assert results(root) == {"nightly/held.png": original[::-1]}

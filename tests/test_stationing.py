@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import ConfigError
-from daemon.stationing import make_station
+from daemon.stationing import known_recipes, make_station, opened
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to any group")
@@ -39,3 +39,30 @@ def test_an_inbox_that_stood_before_the_group_was_set_is_opened_to_it(
     make_station(tmp_path)
     status = (tmp_path / "inbox" / "denoise").stat()
     assert (status.st_gid, stat.S_IMODE(status.st_mode) & 0o2070) == (group.gr_gid, 0o2070)
+
+
+def test_settings_and_recipes_can_lie_in_a_folder_that_is_only_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config"
+    (config / "recipes").mkdir(parents=True)
+    (config / "restored.toml").write_text("settle_s = 7\n")
+    (config / "recipes" / "attic.toml").write_text('[[steps]]\nkind = "denoise"\n')
+    monkeypatch.setenv("RESTORED_CONFIG", str(config))
+    station = make_station(tmp_path / "station")
+    assert opened(station.root)[1].settle_s == 7
+    assert "attic" in [recipe.name for recipe in known_recipes(station)]
+    assert (station.inbox / "attic").is_dir()
+    assert not (station.root / "restored.toml").exists()
+    assert not (station.root / "recipes").exists()
+    assert sorted(path.name for path in config.rglob("*")) == [
+        "attic.toml", "recipes", "restored.toml",
+    ]  # fmt: skip
+
+
+def test_a_config_folder_that_is_not_there_is_no_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESTORED_CONFIG", str(tmp_path / "cofnig"))
+    with pytest.raises(ConfigError, match=r"RESTORED_CONFIG: .*cofnig is no folder"):
+        opened(tmp_path)

@@ -58,6 +58,27 @@ def test_models_that_load_are_given_time_but_not_for_ever(address: str, manager:
     assert manager.heard() == []
 
 
+def test_the_alive_file_is_touched_just_while_systemd_would_hear_of_life(tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+
+    def touched() -> bool:
+        found = alive.exists()
+        alive.unlink(missing_ok=True)
+        return found
+
+    told = Supervision(stall_s=900, alive_file=alive)
+    told.advanced(0, working=False)
+    assert touched()
+    told.heard(100, ready=True)
+    told.advanced(105, working=True)
+    assert touched()
+    told.advanced(106, working=True)
+    assert not touched()
+    told.advanced(1005, working=True)
+    assert not touched()
+    Supervision(alive_file=tmp_path / "none" / "alive").advanced(0, working=False)
+
+
 def test_ready_is_said_once_when_the_models_are_loaded(address: str, manager: Manager) -> None:
     told = Supervision(address)
     told.heard(5, ready=True)

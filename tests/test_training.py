@@ -11,6 +11,7 @@ from skimage import data
 from daemon.models.network import PhotoPrior
 from training.checkpoint import FILE
 from training.export import export
+from training.growth import grow
 from training.objective import LogVariance, colour_rarity, weigh_colours
 from training.optimiser import orthogonalise, rate_share
 from training.photos import Pixels, Pyramid, is_validation, load_pyramids, photo_paths
@@ -164,3 +165,32 @@ def test_rare_colours_weigh_more_and_the_mean_weight_is_one() -> None:
     assert weights.mean().item() == pytest.approx(1, abs=1e-4)
     # Frequencies 0.9 and 0.1, mixed half with 0.5: 0.7 and 0.3.
     assert (weights[0, 0, 0] / weights[0, 79, 0]).item() == pytest.approx((0.7 / 0.3) ** 0.5)
+
+
+def test_a_grown_network_answers_as_the_small_one_until_it_learns() -> None:
+    small = tiny_network()
+    large = grow(small, (6, 12), (2, 3))
+    assert large.config["channels"] == (6, 12)
+    generator = torch.Generator().manual_seed(1)
+    x_t, condition = torch.randn(2, 3, 3, 32, 48, generator=generator)[:, :2].unbind(0)
+    t, task = torch.tensor([0.3, 1.5]), torch.rand(2, 4, generator=generator)
+    with torch.no_grad():
+        torch.testing.assert_close(large(x_t, t, condition, task), small(x_t, t, condition, task))
+    large(x_t, t, condition, task).square().sum().backward()
+    last = large.get_parameter("encoder.0.1.conv2.weight").grad
+    head = large.get_parameter("head.weight").grad
+    assert last is not None
+    assert last.abs().max() > 0
+    assert head is not None
+    assert head[:, 4:].abs().max() > 0
+    with pytest.raises(ValueError, match="do not hold"):
+        grow(large, (4, 8), (1, 1))
+
+
+def test_a_run_is_exported_in_its_own_shape(tmp_path: Path) -> None:
+    Run(tiny_network(), Plan(total_s=1), tmp_path, seed=0).save()
+    export(tmp_path, tmp_path / "export")
+    loaded = PhotoPrior.from_pretrained(tmp_path / "export", torch_dtype=torch.float32)
+    assert tuple(loaded.config["channels"]) == (4, 8)
+    expected = {name: kept.half().float() for name, kept in tiny_network().state_dict().items()}
+    assert all(torch.equal(loaded.state_dict()[name], expected[name]) for name in expected)

@@ -6,8 +6,16 @@ import torch
 from PIL import Image
 from skimage import data
 
+from daemon.models.network import PhotoPrior
 from training.damage import camera_noise, jpeg, old_print
-from training.photos import Pixels, Pyramid, to_pixels, to_tensor, whole_picture
+from training.photos import (
+    Pixels,
+    Pyramid,
+    to_grey_pixels,
+    to_pixels,
+    to_tensor,
+    whole_picture,
+)
 from training.tasks import (
     KINDS,
     colour,
@@ -18,7 +26,7 @@ from training.tasks import (
     repair,
     unconditional,
 )
-from training.validation import colourfulness, psnr
+from training.validation import colourfulness, measure_all, psnr
 
 
 def photograph(name: str) -> Pixels:
@@ -145,3 +153,22 @@ def test_measures_agree_with_their_definitions() -> None:
 
 def test_pixels_survive_the_way_to_tensors_and_back() -> None:
     assert np.array_equal(to_pixels(to_tensor(FACE)), FACE)
+
+
+def test_some_crops_are_grey_and_so_may_be_what_they_are_repaired_from() -> None:
+    pyramids = [Pyramid("a", (photograph("astronaut"),))]
+    batches = [crop_batch(pyramids, rng(seed)) for seed in range(12)]
+    grey = torch.cat([(batch.x0 == batch.x0[:, :1]).all(3).all(2).all(1) for batch in batches])
+    assert 0.05 < grey.float().mean() < 0.3
+    face = to_grey_pixels(FACE)
+    conditions = [repair(face, rng(seed)).condition for seed in range(12)]
+    assert {bool((one == one[:1]).all()) for one in conditions} == {True, False}
+
+
+def test_every_damage_is_measured_the_same_each_time() -> None:
+    torch.manual_seed(0)
+    network: PhotoPrior = PhotoPrior(channels=(4, 8), blocks=(1, 1), patch=2, embedding=8)
+    first, again = (measure_all(network, [FACE]) for _ in range(2))
+    assert first == again
+    assert {"camera_in", "camera", "print_in", "print"} <= set(first)
+    assert 15 < first["camera_in"] < 45

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import safe_open
@@ -14,7 +15,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from daemon.models.network import PhotoPrior
+
 FILE = "checkpoint.safetensors"
+
+
+_SHAPE = ("channels", "blocks", "patch", "embedding")
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ def save_checkpoint(
     modules: Mapping[str, nn.Module],
     optimisers: Mapping[str, Optimizer],
 ) -> None:
-    """Write the whole state of a run."""
+    """Write the whole state of a run; the module "network" is the one whose shape is kept."""
     tensors: dict[str, Tensor] = {}
     for name, module in modules.items():
         for key, tensor in module.state_dict().items():
@@ -41,8 +47,12 @@ def save_checkpoint(
         for index, state in optimiser.state_dict()["state"].items():
             for key, tensor in state.items():
                 tensors[f"optimiser/{name}/{index}/{key}"] = tensor.contiguous()
+    config = cast(PhotoPrior, modules["network"]).config
+    shape = {name: config[name] for name in _SHAPE}
     partial = folder / (FILE + ".part")
-    save_file(tensors, partial, {"progress": json.dumps(asdict(progress))})
+    save_file(
+        tensors, partial, {"progress": json.dumps(asdict(progress)), "shape": json.dumps(shape)}
+    )
     partial.replace(folder / FILE)
 
 
@@ -68,6 +78,14 @@ def load_checkpoint(
         groups = optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": by_optimiser[name], "param_groups": groups})
     return progress
+
+
+def untrained(folder: Path) -> PhotoPrior:
+    """A new network of the shape that a checkpoint's has."""
+    with safe_open(folder / FILE, "pt") as opened:
+        shape = json.loads(opened.metadata()["shape"])
+    network: PhotoPrior = PhotoPrior(**shape)
+    return network
 
 
 @torch.no_grad()

@@ -27,6 +27,8 @@ _ROWS = (
     ("x2 (bicubic)", "x2", "x2_in"),
     ("x4 (bicubic)", "x4", "x4_in"),
     ("JPEG quality 20", "jpeg20", "jpeg20_in"),
+    ("camera noise, blind", "camera", "camera_in"),
+    ("scratches and dust, blind", "print", "print_in"),
     ("colour from grey, 160 px", "colour", "colour_in"),
     ("colourfulness (given: the truth's)", "colourfulness", "colourfulness_truth"),
 )

@@ -104,7 +104,7 @@ def random_repair(pixels: Pixels, rng: Generator) -> Pixels:
         camera_noise,
         old_print,
     )
-    damaged = kinds[rng.choice(len(kinds), p=(0.5, 0.1, 0.22, 0.18))](pixels, rng)
+    damaged = kinds[rng.choice(len(kinds), p=(0.6, 0.1, 0.16, 0.14))](pixels, rng)
     if rng.random() < 0.15:
         damaged = random_jpeg(damaged, rng)
     return damaged

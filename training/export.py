@@ -11,7 +11,7 @@ from pathlib import Path
 from safetensors import safe_open
 
 from daemon.models.network import PhotoPrior
-from training.checkpoint import FILE
+from training.checkpoint import FILE, untrained
 
 _AVERAGE = "module/average/"
 
@@ -24,7 +24,7 @@ def read_average(run: Path) -> PhotoPrior:
             for place in opened.keys()  # noqa: SIM118  # not a mapping
             if place.startswith(_AVERAGE)
         }
-    network: PhotoPrior = PhotoPrior()
+    network = untrained(run)
     network.load_state_dict(state)
     return network
 

@@ -64,6 +64,11 @@ def load_pyramids(paths: Sequence[Path], threads: int = 2) -> list[Pyramid]:
     return [pyramid for pyramid in pyramids if pyramid.levels]
 
 
+def with_room(pyramids: Sequence[Pyramid], side_px: int) -> list[Pyramid]:
+    """Those that hold a square crop of this side."""
+    return [one for one in pyramids if min(one.levels[0].shape[:2]) >= side_px]
+
+
 def random_crop(pyramid: Pyramid, side_px: int, rng: Generator) -> Pixels:
     """A square crop, (side, side, 3), of a random level, mirrored half of the time.
 
@@ -99,6 +104,16 @@ def whole_picture(pyramid: Pyramid, height: int, width: int, rng: Generator) -> 
     small = Image.fromarray(level).resize((width, height), Image.Resampling.BICUBIC, box)
     pixels = np.asarray(small)
     return pixels[:, ::-1] if rng.random() < 0.5 else pixels
+
+
+def to_grey_pixels(pixels: Pixels) -> Pixels:
+    """Pillow's luminance, three times."""
+    return np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"))
+
+
+def is_grey(pixels: Pixels) -> bool:
+    """Whether the three channels are one."""
+    return bool((pixels == pixels[..., :1]).all())
 
 
 def to_tensor(pixels: Pixels) -> Tensor:

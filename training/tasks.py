@@ -15,7 +15,15 @@ from PIL import Image
 from torch import Tensor
 
 from training.damage import enlarge, random_kernel, random_repair, reduce
-from training.photos import Pixels, Pyramid, random_crop, to_tensor, whole_picture
+from training.photos import (
+    Pixels,
+    Pyramid,
+    is_grey,
+    random_crop,
+    to_grey_pixels,
+    to_tensor,
+    whole_picture,
+)
 
 KINDS = ("unconditional", "enlarge", "colour", "repair")
 """Index of a kind in this tuple is its row in the learned loss weights."""
@@ -26,7 +34,11 @@ _THUMBNAIL_PIXELS = 16 * 64 * 64
 _CROPS_PER_KIND = 8
 """At `CROP_PX`; larger crops are fewer, so that a step sees as many pixels."""
 _SCALES = (2.0, 3.0, 4.0)
-_SCALE_ODDS = (0.5, 0.15, 0.35)
+_SCALE_ODDS = (0.55, 0.1, 0.35)
+_REGRESSED = 0.7
+"""Of the conditional draws: most recipes ask for the mean, and only those who sample for more."""
+_GREY_SHARE = 0.15
+"""Of the crops: people restore black-and-white photographs too."""
 _SMALL_THUMBNAILS = ((64, 96), (64, 64), (96, 64), (96, 144), (144, 96))
 _LARGE_THUMBNAILS = ((112, 160), (160, 112), (128, 192), (128, 128), (160, 160))
 
@@ -92,8 +104,14 @@ def colour(pixels: Pixels, rng: Generator) -> Example:
 
 
 def repair(pixels: Pixels, rng: Generator) -> Example:
-    """The damaged picture; the network is not told what happened to it."""
-    return Example(to_tensor(random_repair(pixels, rng)), torch.tensor([0.0, 0.0, 0.0, 1.0]))
+    """The damaged picture; the network is not told what happened to it.
+
+    Of a grey one either the damage has colours, as in a scan, or the file holds none.
+    """
+    damaged = random_repair(pixels, rng)
+    if is_grey(pixels) and rng.random() < 0.5:
+        damaged = to_grey_pixels(damaged)
+    return Example(to_tensor(damaged), torch.tensor([0.0, 0.0, 0.0, 1.0]))
 
 
 EXAMPLES: tuple[Callable[[Pixels, Generator], Example], ...] = (
@@ -110,6 +128,7 @@ def crop_batch(pyramids: Sequence[Pyramid], rng: Generator, side_px: int = CROP_
     kinds = [kind for kind, name in enumerate(KINDS) if name != "colour" for _ in range(each)]
     chosen = rng.integers(len(pyramids), size=len(kinds))
     pixels = [random_crop(pyramids[index], side_px, rng) for index in chosen]
+    pixels = [to_grey_pixels(one) if rng.random() < _GREY_SHARE else one for one in pixels]
     return make_batch(pixels, kinds, rng)
 
 
@@ -143,9 +162,9 @@ def make_batch(pixels: Sequence[Pixels], kinds: Sequence[int], rng: Generator) -
 
 
 def draw_time(kind: int, rng: Generator) -> float:
-    """An angle: sigma = tan(t) is log-normal; half of the conditional draws are at pi/2."""
+    """An angle: sigma = tan(t) is log-normal; most conditional draws are at pi/2."""
     if KINDS[kind] == "unconditional":
-        return math.atan(math.exp(rng.normal(-1.2, 1.3)))
-    if rng.random() < 0.5:
+        return math.atan(math.exp(rng.normal(-1.4, 1.1)))
+    if rng.random() < _REGRESSED:
         return math.pi / 2
     return math.atan(math.exp(rng.normal(0, 1.2)))

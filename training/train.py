@@ -20,16 +20,27 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from daemon.models.network import PhotoPrior
-from training.checkpoint import FILE, Progress, follow, load_checkpoint, save_checkpoint
+from training.checkpoint import (
+    FILE,
+    Progress,
+    follow,
+    load_checkpoint,
+    save_checkpoint,
+    untrained,
+)
+from training.growth import grow
 from training.objective import LogVariance, colour_rarity, predict_error
 from training.optimiser import make_optimisers, rate_share, set_rate
-from training.photos import Pixels, Pyramid, load_pyramids, photo_paths
+from training.photos import Pixels, Pyramid, load_pyramids, photo_paths, with_room
 from training.plot import draw_curves
 from training.tasks import CROP_PX, KINDS, Batch, colour_batch, crop_batch
 from training.validation import measure_all
 
 _COLOUR_SHARE = 0.3
 """Of the gradient: fixed, for thumbnails hold many pixels each but are few in a batch."""
+
+_COLOUR_EVERY = 2
+"""Steps from one batch of thumbnails to the next: in each step they took two fifths of the time."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class Plan:
     muon: bool = True
     weighting: bool = True
     checkpoint_s: float = 600.0
-    validate_s: float = 300.0
+    validate_s: float = 1200.0
     log_steps: int = 50
 
 
@@ -141,7 +152,10 @@ def draw_batches(
 ) -> list[Batch]:
     """The batches of one step; they hang on seed and step alone."""
     rng = np.random.default_rng((progress.seed, progress.step))
-    return [crop_batch(pyramids, rng, crop_px), colour_batch(colourful, rng)]
+    batches = [crop_batch(pyramids, rng, crop_px)]
+    if progress.step % _COLOUR_EVERY == 0:
+        batches.append(colour_batch(colourful, rng))
+    return batches
 
 
 def train(
@@ -213,14 +227,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         muon_lr=asked.muon_lr,
         adamw_lr=asked.adamw_lr,
         rarity=asked.rarity,
+        crop_px=asked.crop_px,
     )
-    network = read_weights(asked.init) if asked.init else PhotoPrior()
+    resumed = asked.resume and (asked.out / FILE).exists()
+    network = untrained(asked.out) if resumed else _first_network(asked)
     run = Run(network, plan, asked.out, asked.seed)
-    if asked.resume and (asked.out / FILE).exists():
+    if resumed:
         run.load()
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
-    pyramids = load_pyramids(photo_paths(asked.photos, validation=False))
+    pyramids = with_room(load_pyramids(photo_paths(asked.photos, validation=False)), asked.crop_px)
     pictures = held_out_pictures(asked.photos)
     print(
         f"{len(pyramids)} photographs, {len(pictures)} held out, step {run.progress.step}",
@@ -230,11 +246,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     draw_curves(asked.out / "log.jsonl", asked.out / "curves.png")
 
 
+def _first_network(asked: argparse.Namespace) -> PhotoPrior:
+    """What the run begins with: given weights, grown to a given shape, or a new network."""
+    network = PhotoPrior() if asked.init is None else read_weights(asked.init)
+    channels = tuple(asked.channels or network.config["channels"])
+    blocks = tuple(asked.blocks or network.config["blocks"])
+    return PhotoPrior(channels, blocks) if asked.init is None else grow(network, channels, blocks)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("--photos", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--init", type=Path, help="weights to begin with")
+    parser.add_argument("--channels", type=int, nargs="+", help="features at each resolution")
+    parser.add_argument("--blocks", type=int, nargs="+", help="also larger than those of --init")
+    parser.add_argument("--crop-px", type=int, default=Plan.crop_px)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
     parser.add_argument("--minutes", type=float, default=60, help="of training in all sittings")
     parser.add_argument("--hold", type=float, default=Plan.hold)

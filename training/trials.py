@@ -1,8 +1,9 @@
 """Trials at equal time: `python -m training.trials --photos DIR --out DIR --minutes 10`.
 
-Trains each arm from nothing for the same seconds of one core's time and prints a Markdown table
-of the validation split. Core time, not wall time: other work on the machine then takes steps
-from no arm. Arms that differ in colour alone are judged by the colour columns.
+Trains each arm from nothing, or grown from the weights of --init, for the same seconds of one
+core's time and prints a Markdown table of the validation split. Core time, not wall time: other
+work on the machine then takes steps from no arm. Arms that differ in colour alone are judged by
+the colour columns.
 """
 
 import argparse
@@ -15,12 +16,16 @@ from pathlib import Path
 import torch
 
 from daemon.models.network import PhotoPrior
-from training.photos import load_pyramids, photo_paths
-from training.train import Plan, Run, held_out_pictures, train
+from training.growth import grow
+from training.photos import load_pyramids, photo_paths, with_room
+from training.train import Plan, Run, held_out_pictures, read_weights, train
 
 _COLUMNS = ("noise15", "noise25", "noise50", "x2", "x4", "jpeg20", "colour", "colourfulness")
 
 _LARGEST_CROP_PX = 96
+
+_WARM_MUON_LR, _WARM_ADAMW_LR = 2e-3, 5e-4
+"""Trained weights are kept by lower rates than those that are right for random ones."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ ARMS = {
     "crops-96": Arm("96-px crops", changes={"crop_px": _LARGEST_CROP_PX}),
     "adamw": Arm("AdamW alone, 4e-4", changes={"muon": False, "adamw_lr": 4e-4}),
     "unweighted": Arm("no learned loss weights", changes={"weighting": False}),
+    "grown": Arm("64-96-128-192, blocks 3-2-2-2", (64, 96, 128, 192), (3, 2, 2, 2)),
+    "deeper": Arm("32-64-128-192, blocks 7-5-2-2", blocks=(7, 5, 2, 2)),
     "rarity-0": Arm("colours counted alike", changes={"rarity": 0.0}),
     "rarity-0.6": Arm("rare colours to the power 0.6", changes={"rarity": 0.6}),
 }
@@ -64,15 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=10, help="of core time for each arm")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("arms", nargs="*", default=list(ARMS), help=f"of {', '.join(ARMS)}")
+    parser.add_argument("--init", type=Path, help="weights that every arm grows from")
     asked = parser.parse_args(arguments)
     if unknown := set(asked.arms) - set(ARMS):
         parser.error(f"no arm {', '.join(sorted(unknown))}; there are {', '.join(ARMS)}")
     torch.set_num_threads(1)
-    pyramids = [
-        pyramid
-        for pyramid in load_pyramids(photo_paths(asked.photos, validation=False))
-        if min(pyramid.levels[0].shape[:2]) >= _LARGEST_CROP_PX
-    ]
+    pyramids = with_room(
+        load_pyramids(photo_paths(asked.photos, validation=False)), _LARGEST_CROP_PX
+    )
     pictures = held_out_pictures(asked.photos)
     print(f"| arm | M parameters | steps | {' | '.join(_COLUMNS)} |")
     print("|---|" + "---|" * (2 + len(_COLUMNS)), flush=True)
@@ -81,8 +87,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         out = asked.out / name
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(asked.seed)
-        network: PhotoPrior = PhotoPrior(channels=arm.channels, blocks=arm.blocks)
         plan = Plan(total_s=60 * asked.minutes, validate_s=float("inf"), ema=0.99)
+        if asked.init is None:
+            network: PhotoPrior = PhotoPrior(channels=arm.channels, blocks=arm.blocks)
+        else:
+            network = grow(read_weights(asked.init), arm.channels, arm.blocks)
+            plan = replace(plan, muon_lr=_WARM_MUON_LR, adamw_lr=_WARM_ADAMW_LR)
         run = Run(network, replace(plan, **arm.changes), out, asked.seed)  # type: ignore[arg-type]
         train(run, pyramids, pictures, now=time.process_time)
         numbers = json.loads((out / "log.jsonl").read_text().splitlines()[-1])["validation"]

@@ -5,6 +5,7 @@ the same noise for the same picture, antialiased bicubic reduction, JPEG quality
 """
 
 import math
+import zlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from daemon.diffusion.pixels import to_grey
 from daemon.models.network import STRIDE, PhotoPrior
-from training.damage import jpeg
+from training.damage import camera_noise, jpeg, old_print
 from training.photos import Pixels, to_pixels, to_tensor
 from training.tasks import Example, colour, enlarged, unconditional
 
@@ -86,9 +87,17 @@ def measure_scale(network: PhotoPrior, pixels: Pixels, scale: int) -> tuple[floa
 
 def measure_jpeg(network: PhotoPrior, pixels: Pixels, quality: int) -> tuple[float, float]:
     """PSNR of a compressed picture and of the network's repair."""
-    damaged = jpeg(pixels, quality)
-    example = Example(to_tensor(damaged), torch.tensor([0.0, 0.0, 0.0, 1.0]))
-    return psnr(damaged, pixels), psnr(regress(network, example), pixels)
+    return _measure_blind(network, pixels, jpeg(pixels, quality))
+
+
+def measure_camera(network: PhotoPrior, pixels: Pixels) -> tuple[float, float]:
+    """PSNR with a camera's noise, blotches or grain, and without; drawn for each picture."""
+    return _measure_blind(network, pixels, camera_noise(pixels, _own_rng(pixels)))
+
+
+def measure_print(network: PhotoPrior, pixels: Pixels) -> tuple[float, float]:
+    """PSNR of an old print with its scratches and dust, and of the repair."""
+    return _measure_blind(network, pixels, old_print(pixels, _own_rng(pixels)))
 
 
 def measure_colour(network: PhotoPrior, pixels: Pixels) -> dict[str, float]:
@@ -120,8 +129,20 @@ def _measure_one(network: PhotoPrior, pixels: Pixels) -> dict[str, float]:
     for scale in (2, 4):
         results[f"x{scale}_in"], results[f"x{scale}"] = measure_scale(network, pixels, scale)
     results["jpeg20_in"], results["jpeg20"] = measure_jpeg(network, pixels, 20)
+    results["camera_in"], results["camera"] = measure_camera(network, pixels)
+    results["print_in"], results["print"] = measure_print(network, pixels)
     colours = measure_colour(network, pixels)
     return results | colours if colours["colourfulness_truth"] > _GREY else results
+
+
+def _measure_blind(network: PhotoPrior, truth: Pixels, damaged: Pixels) -> tuple[float, float]:
+    example = Example(to_tensor(damaged), torch.tensor([0.0, 0.0, 0.0, 1.0]))
+    return psnr(damaged, truth), psnr(regress(network, example), truth)
+
+
+def _own_rng(pixels: Pixels) -> np.random.Generator:
+    """The same draws for the same picture, others for others."""
+    return np.random.default_rng(zlib.crc32(pixels.tobytes()))
 
 
 def _mean(network: PhotoPrior, x_t: Tensor, t: float, example: Example) -> Pixels:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +59,7 @@ def run(context: typer.Context) -> None:
     from daemon.supervision import supervision_of
 
     station, settings = opened(station_of(context).root)
-    supervision = supervision_of(os.environ, settings.stall_s)
+    supervision = supervision_of(os.environ, settings.stall_s, settings.alive_file)
     with watched() as progress:
         Service(station, settings, progress=progress, supervision=supervision).run()
 
@@ -70,13 +71,18 @@ def once(context: typer.Context) -> int:
     """
     from daemon.progress import watched
     from daemon.service import Service
+    from daemon.supervision import supervision_of
 
     station, settings = opened(station_of(context).root)
+    supervision = supervision_of(os.environ, settings.stall_s, settings.alive_file)
     with watched() as progress:
-        tally = Service(station, settings, progress=progress).once()
+        tally = Service(station, settings, progress=progress, supervision=supervision).once()
     for notice in tally.waiting:
         out.print(f"waits: {shown(notice.path)}: {notice.what}", markup=False)
-    out.print(f"{tally.done} restored, {tally.failed} failed, {len(tally.waiting)} waiting")
+    for held in tally.held_back:
+        out.print(f"waits: {held.told(time.time())}", markup=False)
+    waiting = len(tally.waiting) + sum(held.jobs for held in tally.held_back)
+    out.print(f"{tally.done} restored, {tally.failed} failed, {waiting} waiting")
     if tally.held_up:
         raise BusyError(f"no more was started: {tally.held_up}")
     return SOME_FAILED if tally.failed else 0

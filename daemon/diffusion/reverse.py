@@ -20,7 +20,12 @@ Draw = Callable[[int], Tensor]
 
 
 def sample(
-    x_t: Tensor, angles: Sequence[float], predict: Predict, draw: Draw, eta: float = 1.0
+    x_t: Tensor,
+    angles: Sequence[float],
+    predict: Predict,
+    draw: Draw,
+    eta: float = 1.0,
+    excess: float = 1.0,
 ) -> Asking[Tensor]:
     """Go down a list of angles with fresh noise at each step.
 
@@ -30,15 +35,18 @@ def sample(
         predict: The posterior mean.
         draw: Noise; step k from 0 takes draw k + 1, so that draw 0 is left for making x_t.
         eta: 1 samples the posterior of x0 given x_t; 0 follows one deterministic path.
+        excess: Times that the fresh noise is stronger than the step's own. A little over 1 gives
+            back the texture that a network which takes away too much costs at every step.
 
     Returns:
         The picture at the last angle.
 
-    Source: DDIM, arXiv:2010.02502, eq. 12; with eta = 1 it is ancestral sampling.
+    Source: DDIM, arXiv:2010.02502, eq. 12; with eta = 1 it is ancestral sampling. `excess` is
+    S_noise of arXiv:2206.00364, algorithm 2.
     """
     for step, (t, s) in enumerate(pairwise(angles), start=1):
         x0 = yield from predict(x_t, t)
-        noise = draw(step) if eta > 0 and s > 0 else None
+        noise = excess * draw(step) if eta > 0 and s > 0 else None
         x_t = ddim_step(x_t, x0, t, s, eta if noise is not None else 0.0, noise)
     return x_t
 

@@ -36,8 +36,11 @@ from daemon.steps import Restyle
 STEPS = 16
 """Evaluations of a sampling run unless the recipe says otherwise."""
 
-ETA = 0.5
+ETA = 1.0
 """Share of fresh noise."""
+
+EXCESS = 1.02
+"""Times that the prior's fresh noise is stronger than a step's own: see docs/design.md."""
 
 
 def restyle(
@@ -145,7 +148,8 @@ def _window(work: _Work, window: Window, strength: float) -> Asking[Tensor]:
     draw = space.draws(window, picture.pixels.shape[:2], work.noise)
     angles = timesteps(strength * math.pi / 2, work.steps)
     x_t = add_noise(latent, angles[0], draw(0))
-    restyled = yield from sample(x_t, angles, predict, draw, ETA)
+    excess = EXCESS if space.traits.family == "prior" else 1.0
+    restyled = yield from sample(x_t, angles, predict, draw, ETA, excess)
     if not space.latent:
         return restyled
     decoded = yield from space.decode(restyled, window.height, window.width)

@@ -38,7 +38,7 @@ from daemon.steps import SuperResolve
 STEPS = 10
 """Evaluations of a sampling run unless the recipe says otherwise."""
 
-STARTS: dict[Family, float] = {"prior": 0.6, "pixel": 1.1, "latent": 0.6}
+STARTS: dict[Family, float] = {"prior": 1.0, "pixel": 1.1, "latent": 0.6}
 """Angle that sampling starts at: the prior's from its mean, the others' from the enlargement.
 
 Without a condition the enlargement's missing detail, about 0.1, must drown in noise (tan 1.1 = 2).
@@ -51,6 +51,9 @@ LATENT_BINDS = 4
 
 Bind = Callable[[Tensor], Tensor]
 """Puts the measurement into an estimate of the large picture, (3, H, W)."""
+
+EXCESS = 1.02
+"""Times that the prior's fresh noise is stronger than a step's own."""
 
 _CONTEXT_PX = 16
 _CLIP_ROUNDS = 4
@@ -169,7 +172,8 @@ def _regressed(
     mean = yield from predict(nothing, math.pi / 2)
     if realism == 0:
         return mean
-    sampled = yield from sample(add_noise(mean, angles[0], draw(0)), angles, predict, draw)
+    x_t = add_noise(mean, angles[0], draw(0))
+    sampled = yield from sample(x_t, angles, predict, draw, excess=EXCESS)
     return mean.lerp(sampled, realism)
 
 

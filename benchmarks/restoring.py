@@ -1,0 +1,44 @@
+"""Restored at work in this process: pixels through one step, on the shipped network.
+
+Comes in: 8-bit RGB pixels, (H, W, 3), and a step of a recipe. Goes out: the results' pixels. No
+station, no engine: what is measured is what restorers and network do.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.craft import Craft, real_craft
+from daemon.hardware import pick_device
+from daemon.models import Model
+from daemon.photo import Metadata, Picture
+from daemon.recipe import Recipe
+from daemon.steps import Step
+
+Pixels = NDArray[np.uint8]
+
+
+def restore(step: Step, *given: Pixels, seed: int = 0) -> list[Pixels]:
+    """The results of a step; most take one picture and give one."""
+    craft, model = _at_work()
+    pictures = tuple(
+        Picture(pixels, bool((pixels == pixels[..., :1]).all()), Metadata("PNG", "RGB"))
+        for pixels in given
+    )
+    asking = craft.restore(Recipe(name="quality", steps=(step,)), pictures, seed)
+    answers: Sequence[Any] | None = None
+    try:
+        while True:
+            calls = next(asking) if answers is None else asking.send(answers)
+            answers = [model.predict([call])[0] for call in calls]
+    except StopIteration as end:
+        return [np.asarray(one.pixels, np.uint8) for one in end.value.pictures]
+
+
+@cache
+def _at_work() -> tuple[Craft, Model]:
+    craft = real_craft()
+    return craft, craft.load_model("prior", pick_device("auto"), lambda: None, whole=False)

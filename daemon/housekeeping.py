@@ -1,0 +1,244 @@
+"""Housekeeping: what the settings say is kept long enough goes, a little at a time.
+
+Comes in: how long and how much is kept. Goes out: fewer archived originals, job logs and rows of
+the ledger. It removes only what the ledger or the job log's names say is the daemon's own and has
+not changed since; it never touches failed/, outbox/ or an inbox, and a crash at any point leaves at
+most an entry for a file that is gone.
+"""
+
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from daemon import catalogue, job_log
+from daemon.catalogue import Ended, Standing
+from daemon.entries import Original
+from daemon.files import shown
+from daemon.ledger import Ledger
+from daemon.outbox import stands
+from daemon.retrying import has_reason
+from daemon.settings import Settings
+from daemon.station import Station
+
+_log = structlog.get_logger()
+
+_FEW = 64
+"""Files or rows in one turn of the loop: about ten milliseconds."""
+
+_REST_S = 60.0
+_TROUBLE_S = 3600.0
+_DAY_S = 86400.0
+_GB = 1e9
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What is kept; None keeps all of it.
+
+    Attributes:
+        archive_days: Archived originals.
+        archive_gb: Archived originals together, the newest of them.
+        free_gb: Free space on the archive's disk, for which the oldest originals go.
+        logs_days: Files of the job log.
+        ledger_days: Rows of ended jobs whose originals are not in the archive.
+    """
+
+    archive_days: float | None = None
+    archive_gb: float | None = None
+    free_gb: float | None = None
+    logs_days: float | None = None
+    ledger_days: float | None = None
+
+
+def keep_of(settings: Settings) -> Keep:
+    """What the settings say is kept."""
+    return Keep(
+        settings.keep_archive_days,
+        settings.keep_archive_gb,
+        settings.keep_free_gb,
+        settings.keep_logs_days,
+        settings.keep_ledger_days,
+    )
+
+
+class Housekeeping:
+    """Keeps one station's house; called by the loop in each of its turns."""
+
+    def __init__(self, station: Station, ledger: Ledger, keep: Keep) -> None:
+        self._station = station
+        self._ledger = ledger
+        self._keep = keep
+        self._duties: tuple[Callable[[float], bool], ...] = (
+            *(self._archive_by_age, self._archive_by_size, self._archive_by_space),
+            *(self._logs, self._vanished_originals, self._rows, self._standing),
+        )
+        self._rests_until = self._waits_until = self._space_waits_until = 0.0
+        self._free_expected = 0.0
+        self._visited: Path | None = None
+        self._looked_at: Ended | None = None
+        self._stood = ""
+
+    def turn(self, now: float, *, at_once: bool) -> bool:
+        """Do a little of what is due.
+
+        Args:
+            now: UTC seconds since the epoch.
+            at_once: Look although there was nothing to do a moment ago.
+
+        Returns:
+            Whether there is more to do at once.
+        """
+        if now < self._waits_until or (now < self._rests_until and not at_once):
+            return False
+        try:
+            more = [duty(now) for duty in self._duties]
+        except OSError as error:
+            what = shown(error.filename or "")
+            _log.warning("not_removed", path=what, why=str(error), tries_again_in_s=_TROUBLE_S)
+            self._waits_until = now + _TROUBLE_S
+            return False
+        self._rests_until = 0 if any(more) else now + _REST_S
+        return any(more)
+
+    def _archive_by_age(self, now: float) -> bool:
+        days = self._keep.archive_days
+        if days is None:
+            return False
+        due = catalogue.oldest(self._ledger, _FEW, now - days * _DAY_S)
+        return self._remove(due, f"older than keep_archive_days = {days:g}")
+
+    def _archive_by_size(self, now: float) -> bool:
+        most = self._keep.archive_gb
+        if most is None:
+            return False
+        excess = catalogue.size_bytes(self._ledger) - most * _GB
+        return self._remove(self._enough(excess), f"beyond keep_archive_gb = {most:g}")
+
+    def _archive_by_space(self, now: float) -> bool:
+        wanted = self._keep.free_gb
+        if wanted is None or now < self._space_waits_until or not self._station.archive.is_dir():
+            return False
+        free = shutil.disk_usage(self._station.archive).free
+        lacking = wanted * _GB - free
+        if lacking > 0 and free < self._free_expected:
+            # A snapshot still holds what was removed, or somebody writes as fast: removing all
+            # the rest would help no more.
+            _log.warning("space_not_freed", keep_free_gb=wanted, tries_again_in_s=_TROUBLE_S)
+            self._space_waits_until, self._free_expected = now + _TROUBLE_S, 0.0
+            return False
+        due = self._enough(lacking)
+        self._free_expected = free + sum(original.size_bytes for original in due) / 2 if due else 0
+        return self._remove(due, f"for keep_free_gb = {wanted:g}")
+
+    def _enough(self, size_bytes: float) -> list[Original]:
+        """The oldest originals that have this size together, but only a few."""
+        chosen: list[Original] = []
+        for original in catalogue.oldest(self._ledger, _FEW) if size_bytes > 0 else ():
+            if size_bytes <= 0:
+                break
+            chosen.append(original)
+            size_bytes -= original.size_bytes
+        return chosen
+
+    def _remove(self, originals: Sequence[Original], why: str) -> bool:
+        """Remove files first, then their entries: an entry without a file is struck later."""
+        if not originals or not _is_there(self._station.archive):
+            return False
+        removed = [original for original in originals if self._remove_one(original)]
+        catalogue.strike(self._ledger, originals)
+        for folder in {original.path.parent for original in removed}:
+            self._remove_empty(folder)
+        if removed:
+            size = sum(original.size_bytes for original in removed)
+            _log.info("archive_cleared", files=len(removed), megabytes=size / 1e6, why=why)
+        return True
+
+    def _remove_one(self, original: Original) -> bool:
+        try:
+            found = original.path.lstat()
+        except FileNotFoundError:
+            return False
+        same = (found.st_size, found.st_mtime_ns) == (original.size_bytes, original.mtime_ns)
+        if not (stat.S_ISREG(found.st_mode) and same):
+            _log.warning("archive_file_changed", path=shown(original.path), kept=True)
+            return False
+        original.path.unlink()
+        return True
+
+    def _remove_empty(self, folder: Path) -> None:
+        """Remove a folder of the archive and those above it, as far as they are empty."""
+        with contextlib.suppress(OSError):
+            while folder != self._station.archive and folder.is_relative_to(self._station.archive):
+                folder.rmdir()
+                folder = folder.parent
+
+    def _logs(self, now: float) -> bool:
+        days = self._keep.logs_days
+        if days is None:
+            return False
+        today = datetime.fromtimestamp(now, UTC).date()
+        old = [p for day, p in job_log.days(self._station.logs) if (today - day).days > days]
+        for path in old[:_FEW]:
+            path.unlink(missing_ok=True)
+            _log.info("job_log_removed", path=shown(path), keep_logs_days=days)
+        return len(old) > _FEW
+
+    def _vanished_originals(self, now: float) -> bool:
+        """Strike what somebody else took out of the archive, so that its row can go."""
+        if self._keep.ledger_days is None or not _is_there(self._station.archive):
+            return False
+        visited = catalogue.after(self._ledger, self._visited, _FEW)
+        gone = [original for original in visited if not original.path.exists()]
+        if gone:
+            catalogue.strike(self._ledger, gone)
+        self._visited = visited[-1].path if len(visited) == _FEW else None
+        return len(visited) == _FEW
+
+    def _rows(self, now: float) -> bool:
+        days = self._keep.ledger_days
+        if days is None:
+            return False
+        found = catalogue.ended(self._ledger, now - days * _DAY_S, self._looked_at, _FEW)
+        jobs = [job for job in found if job.failed_to is None or not has_reason(job.failed_to)]
+        standing = [
+            Standing(job.id, job.result, job.outbox)
+            for job in jobs
+            if job.result is not None and not _is_gone(job.result, job.outbox)
+        ]
+        if jobs:
+            catalogue.forget(self._ledger, jobs, standing)
+            _log.info("ledger_rows_removed", rows=len(jobs), keep_ledger_days=days)
+        self._looked_at = found[-1] if len(found) == _FEW else None
+        return len(found) == _FEW
+
+    def _standing(self, now: float) -> bool:
+        """Forget results that were taken away, of jobs whose row is gone already."""
+        if self._keep.ledger_days is None:
+            return False
+        visited = catalogue.standing_after(self._ledger, self._stood, _FEW)
+        gone = [one for one in visited if _is_gone(one.result, one.outbox)]
+        if gone:
+            catalogue.forget_standing(self._ledger, gone)
+        self._stood = visited[-1].id if len(visited) == _FEW else ""
+        return len(visited) == _FEW
+
+
+def _is_gone(result: Path, outbox: Path) -> bool:
+    """Whether a result was taken away; while its disk is not mounted it was not."""
+    return not stands(result) and _is_there(outbox)
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether a folder holds something; the mount point of an absent disk holds nothing."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(entries)
+    except FileNotFoundError:
+        return False

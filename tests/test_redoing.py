@@ -1,0 +1,178 @@
+"""Finished work is done again, and only what is not up to date."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes import everything_below
+from test_service import drop, no_leftovers, once, results, set_up
+
+from daemon.cli import exit_code
+from daemon.executors import EXECUTORS
+from daemon.service import Tally
+from daemon.stationing import make_station
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(EXECUTORS, "fake", "fakes:FakeExecutor")
+    make_station(tmp_path / "station")
+    set_up(tmp_path / "station")
+    recipe(tmp_path / "station", 0.1)
+    return tmp_path / "station"
+
+
+def recipe(root: Path, realism: float) -> None:
+    text = f'[[steps]]\nkind = "denoise"\nrealism = {realism}\n'
+    (root / "recipes/mine.toml").write_text(text)
+
+
+def redo(root: Path, capsys: pytest.CaptureFixture[str], *more: str) -> list[str]:
+    capsys.readouterr()
+    assert exit_code(["--station", str(root), "redo", *more]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def cut_off_after(calls: int, real: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
+    left = calls
+
+    def dying(*args: object) -> object:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            os._exit(137)
+        return real(*args)
+
+    monkeypatch.setattr(os, real.__name__, dying)
+
+
+def test_what_a_changed_recipe_did_is_done_again_beside_the_old_result(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = drop(root, "mine/album/a.png")
+    other = drop(root, "denoise/b.png", "blue")
+    once(root)
+    assert redo(root, capsys) == ["0 to be done again, 2 up to date"]
+    recipe(root, 0.9)
+    assert redo(root, capsys)[0] == "1 to be done again, 1 up to date"
+    assert once(root) == Tally(done=1)
+    found = results(root)
+    assert found.pop("denoise/b.png") == other[::-1]
+    assert list(found.values()) == [mine[::-1]] * 2  # the stand-in restores alike
+    records = [json.loads(p.read_text()) for p in (root / "outbox/mine/album").glob("*.json")]
+    assert sorted(record["steps"][0]["realism"] for record in records) == [0.1, 0.9]
+    assert everything_below(root / "archive") == {"mine/album/a.png": mine, "denoise/b.png": other}
+    assert redo(root, capsys) == ["0 to be done again, 2 up to date"]
+    assert once(root) == Tally()
+    no_leftovers(root)
+
+
+def test_new_results_never_replace_others(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drop(root, "mine/a.png")
+    once(root)
+    (root / "outbox/mine/a.png").write_bytes(b"retouched by hand")
+    recipe(root, 0.9)
+    redo(root, capsys)
+    once(root)
+    found = results(root)
+    assert found.pop("mine/a.png") == b"retouched by hand"
+    assert len(found) == 1
+
+
+def test_files_folders_results_and_recipes_choose(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("mine/a.png", "mine/deep/b.png", "mine/deep/c.png"):
+        drop(root, name, size=8 + ord(name[-5]))
+    once(root)
+    recipe(root, 0.9)
+    (root / "archive/mine/deep/c.png").unlink()
+    some = redo(root, capsys, str(root / "archive/mine/deep"))
+    assert some[0] == "1 to be done again, 0 up to date, 1 no longer in the archive as they were"
+    assert redo(root, capsys, str(root / "outbox/mine/a.png"))[0].startswith("1 to be done again")
+    assert redo(root, capsys, "--recipe", "denoise")[0] == "0 to be done again, 0 up to date"
+    assert exit_code(["--station", str(root), "redo", "--recipe", "none"]) == 78
+    assert exit_code(["--station", str(root), "redo", str(root / "inbox")]) == 64
+    (root / "recipes/mine.toml").unlink()
+    assert redo(root, capsys)[0] == "0 to be done again, 0 up to date, 3 of a recipe that is gone"
+
+
+def test_pairs_and_side_files_come_back_together(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drop(root, "interpolate/x-a.png")
+    drop(root, "interpolate/x-b.png", "blue")
+    drop(root, "colorize/y.hints.png")
+    drop(root, "colorize/y.png", "gray")
+    assert once(root).done == 2
+    before = everything_below(root / "archive")
+    for name in ("interpolate", "colorize"):
+        text = (root / "recipes" / f"{name}.toml").with_name(f"{name}.toml")
+        text.write_text(f'[[steps]]\nkind = "{name}"\nseed = 7\n')
+    assert redo(root, capsys)[0] == "2 to be done again, 0 up to date"
+    assert once(root).done == 2
+    assert everything_below(root / "archive") == before
+    records = [json.loads(p.read_text()) for p in (root / "outbox").rglob("*.json")]
+    assert sorted(len(record["inputs"]) for record in records) == [2] * 4
+
+
+def test_a_crash_at_any_point_of_the_claim_loses_no_original(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = drop(root, "mine/a.png")
+    once(root)
+    for round_ in range(20):
+        recipe(root, 0.2 + round_ / 100)
+        redo(root, capsys)
+        child = os.fork()
+        if child == 0:
+            cut_off_after(round_, os.rename if round_ % 2 else os.fsync, monkeypatch)
+            once(root)
+            os._exit(0)
+        os.waitpid(child, 0)
+        once(root)
+        assert everything_below(root / "archive") == {"mine/a.png": mine}, round_
+        assert redo(root, capsys) == ["0 to be done again, 1 up to date"], round_
+    no_leftovers(root)
+
+
+def test_what_is_no_request_is_put_aside(root: Path) -> None:
+    folder = root / ".restored/redo"
+    folder.mkdir()
+    (folder / "1.json").write_text("nonsense")
+    (folder / "2.json").write_text('{"rows": [1]}')
+    (folder / "3.json").write_text('[1, "x"]')
+    assert once(root) == Tally()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_what_root_asks_for_the_daemons_own_user_takes_and_removes(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = drop(root, "mine/a.png")
+    once(root)
+    recipe(root, 0.9)
+    for path in (root, *root.rglob("*")):
+        os.chown(path, 65534, 65534)
+    for folder in root.parents:
+        if folder.owner() == "root" and folder.stat().st_mode & 0o777 == 0o700:
+            folder.chmod(0o711)
+    assert redo(root, capsys)[0] == "1 to be done again, 0 up to date"
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            signal.alarm(60)
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            code = 0 if (once(root), once(root)) == (Tally(done=1), Tally()) else 1
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert list((root / ".restored/redo").iterdir()) == []
+    assert list(results(root).values()) == [original[::-1]] * 2
