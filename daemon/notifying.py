@@ -196,7 +196,8 @@ class _AppriseAddress:
     def send(self, message: Message) -> str:
         """Send, however long it takes; why it was not taken, or ""."""
         with _overheard() as said:
-            sent = self._service.notify(title=message.title, body=message.text)
+            # An empty body would be refused.
+            sent = self._service.notify(title=message.title, body=message.text or message.title)
         if sent:
             return ""
         return self._secrets.sub("***", "; ".join(said)) or "apprise does not say why"

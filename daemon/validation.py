@@ -50,7 +50,7 @@ def close_match(word: str, known: list[str]) -> str:
 
 
 def _say(key: str, detail: ErrorDetails, schema: Schema, siblings: list[str]) -> str:
-    value = _short(detail["input"])
+    value = "(secret)" if _is_secret(schema) else _short(detail["input"])
     context = detail.get("ctx", {})
     match detail["type"]:
         case "missing":
@@ -68,6 +68,12 @@ def _say(key: str, detail: ErrorDetails, schema: Schema, siblings: list[str]) ->
             return f"{key + ' ' if key else ''}{context['error']}"
     allowed = _allowed(schema)
     return f"{key} is {value}, {allowed}" if allowed else f"{key} is {value}: {detail['msg']}"
+
+
+def _is_secret(schema: Schema) -> bool:
+    """Whether a value may not be shown: pydantic marks secrets, or what they lie in holds them."""
+    parts = schema.get("anyOf", [schema["items"]] if "items" in schema else [])
+    return bool(schema.get("writeOnly")) or any(map(_is_secret, parts))
 
 
 def _short(value: object) -> str:

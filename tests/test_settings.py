@@ -50,6 +50,31 @@ def test_a_misspelt_variable_names_what_it_may_have_meant(
     )
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'notify = "mailto://anna:hunter2@example.org"',
+        'notify = [1, "json://hunter2"]',
+        'notify = [["hunter2"]]',
+        'notify = [{url = "hunter2"}]',
+    ],
+)
+def test_a_wrong_secret_is_not_repeated(tmp_path: Path, line: str) -> None:
+    said = _said(tmp_path, line)
+    assert said.startswith("restored.toml: notify")
+    assert "(secret)" in said
+    assert "hunter2" not in said
+
+
+def test_a_right_secret_is_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "restored.toml"
+    file.write_text('notify = ["json://hunter2"]\n')
+    settings = load_settings(file)
+    assert settings.notify[0].get_secret_value() == "json://hunter2"
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in settings.model_dump_json()
+
+
 def test_an_unknown_key_names_what_it_may_have_meant(tmp_path: Path) -> None:
     said = _said(tmp_path, "rescan = 3\n")
     assert said == "restored.toml: rescan is not a known key; did you mean rescan_s?"
