@@ -23,7 +23,7 @@ from daemon.photo import Limits
 from daemon.settings import Settings
 from daemon.space import is_no_space
 from daemon.station import InboxFolder, Station
-from daemon.stationing import group_id
+from daemon.stationing import group_id, sharing
 
 
 def prepare(station: Station, settings: Settings) -> Access:
@@ -31,6 +31,7 @@ def prepare(station: Station, settings: Settings) -> Access:
 
     Raises:
         ConfigError: The ledger would lie on network storage, or the group is unknown.
+        AccessError: Nothing may be given to the group.
     """
     os.umask(int(settings.umask, 8))
     if is_network_path(station.state):
@@ -39,11 +40,12 @@ def prepare(station: Station, settings: Settings) -> Access:
             f"set state_dir in {shown(station.settings_file)} to a local folder"
         )
     access = Access(int(settings.file_mode, 8), group_id(settings))
-    for folder in (station.work, station.staged, station.logs, station.outbox):
-        make_folder(folder, access.group)
-    if access.group is not None:
-        os.chown(station.state, -1, access.group)
-        station.state.chmod(station.state.stat().st_mode | 0o2050)
+    with sharing(settings):
+        for folder in (station.work, station.staged, station.logs, station.outbox):
+            make_folder(folder, access.group)
+        if access.group is not None:
+            os.chown(station.state, -1, access.group)
+            station.state.chmod(station.state.stat().st_mode | 0o2050)
     return access
 
 

@@ -4,12 +4,15 @@ Comes in: the folder a person named. Goes out: a `Station`. Works with or withou
 and imports nothing heavy.
 """
 
+import contextlib
+import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from daemon.errors import CannotWriteError, ConfigError
-from daemon.files import make_folder
+from daemon.errors import AccessError, CannotWriteError, ConfigError
+from daemon.files import make_folder, shown
 from daemon.recipe import SHIPPED, Recipe, load_recipes, read_recipe, recipe_named
 from daemon.settings import Settings, config_folder, load_settings
 from daemon.station import Station
@@ -44,21 +47,8 @@ def make_station(root: Path) -> Station:
     group = group_id(settings)
     os.umask(int(settings.umask, 8))
     try:
-        make_folder(root, group)
-        if station.config == station.root:  # elsewhere it is the administrator's
-            _write_if_missing(station.settings_file, _TEMPLATE, group)
-            make_folder(station.recipes, group)
-        names = [recipe.name for recipe in known_recipes(station)]
-        for folder in (
-            *(station.inbox / name for name in names),
-            *(station.outbox, station.failed, station.archive, station.logs),
-            *(station.work, station.staged),
-        ):
-            make_folder(folder, group)
-        if group is not None:
-            _share_inboxes(station, group)
-        mark = json.dumps({"format": 1}) + "\n"
-        _write_if_missing(station.state / "station.json", mark, group)
+        with sharing(settings):
+            _make(station, group)
     except (FileExistsError, NotADirectoryError) as error:
         raise CannotWriteError(f"{error.filename}: a file is where a folder must be") from error
     except OSError as error:
@@ -66,6 +56,26 @@ def make_station(root: Path) -> Station:
             raise
         raise CannotWriteError(f"{error.filename}: {error.strerror}") from error
     return station
+
+
+@contextlib.contextmanager
+def sharing(settings: Settings) -> Iterator[None]:
+    """While files are given to the setting's group: say what is wrong where that is forbidden.
+
+    Raises:
+        AccessError: This process may not give files to that group.
+    """
+    try:
+        yield
+    except OSError as error:
+        # Not permitted, or unknown in this user namespace.
+        if settings.group is None or error.errno not in (errno.EPERM, errno.EINVAL):
+            raise
+        raise AccessError(
+            f"{shown(error.filename)}: may not be given to the group {settings.group!r}, which the "
+            "setting `group` names; the user must be its member. The sandbox of the systemd units "
+            "forbids it to all: leave `group` unset there, and set Group= in a drop-in"
+        ) from error
 
 
 def opened(root: Path) -> tuple[Station, Settings]:
@@ -145,3 +155,21 @@ def _write_if_missing(path: Path, text: str, group: int | None) -> None:
     path.write_text(text)
     if group is not None:
         os.chown(path, -1, group)
+
+
+def _make(station: Station, group: int | None) -> None:
+    make_folder(station.root, group)
+    if station.config == station.root:  # elsewhere it is the administrator's
+        _write_if_missing(station.settings_file, _TEMPLATE, group)
+        make_folder(station.recipes, group)
+    names = [recipe.name for recipe in known_recipes(station)]
+    for folder in (
+        *(station.inbox / name for name in names),
+        *(station.outbox, station.failed, station.archive, station.logs),
+        *(station.work, station.staged),
+    ):
+        make_folder(folder, group)
+    if group is not None:
+        _share_inboxes(station, group)
+    mark = json.dumps({"format": 1}) + "\n"
+    _write_if_missing(station.state / "station.json", mark, group)

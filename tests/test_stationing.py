@@ -1,3 +1,4 @@
+import errno
 import grp
 import os
 import stat
@@ -5,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import ConfigError
+from daemon.errors import AccessError, ConfigError
+from daemon.premises import prepare
 from daemon.stationing import known_recipes, make_station, opened
 
 
@@ -66,3 +68,19 @@ def test_a_config_folder_that_is_not_there_is_no_default(
     monkeypatch.setenv("RESTORED_CONFIG", str(tmp_path / "cofnig"))
     with pytest.raises(ConfigError, match=r"RESTORED_CONFIG: .*cofnig is no folder"):
         opened(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL])
+def test_a_group_that_nothing_may_be_given_to_is_named_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(path: Path, user: int, group: int) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setenv("RESTORED_GROUP", grp.getgrgid(os.getegid()).gr_name)
+    station, settings = opened(tmp_path / "station")
+    make_station(station.root)
+    monkeypatch.setattr(os, "chown", refuse)
+    for attempt in (lambda: make_station(tmp_path / "new"), lambda: prepare(station, settings)):
+        with pytest.raises(AccessError, match=r"setting `group` names.*set Group= in a drop-in"):
+            attempt()
