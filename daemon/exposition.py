@@ -80,7 +80,6 @@ class Exposition:
 class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
-    block_on_close = False
 
     def __init__(self, address: str, port: int, pages: Mapping[str, Callable[[], Answer]]) -> None:
         self.pages = pages

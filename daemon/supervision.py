@@ -43,7 +43,6 @@ class Supervision:
         first = ready and not self.vitals.ready
         self.vitals.heard(now, ready=ready, died=died)
         if first:
-            self._due_at = now
             self._send("READY=1")
 
     def advanced(self, now: float, *, working: bool) -> None:

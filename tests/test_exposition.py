@@ -91,6 +91,7 @@ def test_an_ipv6_address_can_be_listened_on() -> None:
 
 
 def test_clients_that_say_nothing_are_few_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert exposition._Request.timeout == 5
     monkeypatch.setattr(exposition._Request, "timeout", 0.5)
     with serving({"/livez": lambda: Answer(200, b"alive\n")}) as port:
         before = threading.active_count()

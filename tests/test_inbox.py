@@ -484,3 +484,23 @@ def test_a_watched_folder_whose_events_fail_to_come_twice_is_scanned_instead(
     assert after(inbox, clock, 0) == []
     assert after(inbox, clock, 10) == ["c.jpg"]
     assert after(inbox, clock, 60) == []
+
+
+def test_an_arrival_knows_how_long_it_settled_and_whether_events_missed_it(
+    tmp_path: Path, make: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.watching.Watcher.keep", lambda *_: True)
+    inbox = make(folder_at(tmp_path / "in"))
+    after(inbox, clock, 0)
+    inbox.hint(write(tmp_path / "in/told.jpg"))
+    after(inbox, clock, 0)
+    clock.now += 3
+    (told,) = inbox.settled(clock.now, 10)
+    assert told.settled_s == pytest.approx(3)
+    assert not told.missed
+    write(tmp_path / "in/missed.jpg")
+    after(inbox, clock, 60)
+    clock.now += 2
+    (missed,) = inbox.settled(clock.now, 10)
+    assert missed.settled_s == pytest.approx(2)
+    assert missed.missed

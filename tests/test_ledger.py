@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.entries import Claimed, ClaimedFile, Entry
+from daemon.entries import Claimed, ClaimedFile, Entry, Waiting
 from daemon.errors import ConfigError
 from daemon.ledger import Ledger
 from daemon.ledger_view import LedgerView
@@ -203,3 +203,15 @@ def test_another_user_of_the_group_can_read_it(
     os.waitpid(child, 0)
     with os.fdopen(told) as answer:
         assert answer.read() == "1"
+
+
+def test_what_waits_is_told_by_recipe_with_the_age_of_the_first(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    assert ledger.waiting(NOW) == ()
+    leased(ledger, tmp_path, "leased.jpg")
+    queued(ledger, tmp_path, "a.jpg")
+    (later,) = ledger.intend([("denoise", claimed(tmp_path, "b.jpg"), "")])
+    (other,) = ledger.intend([("", claimed(tmp_path, "c.jpg"), "")])
+    ledger.queue([(e.row, e.claim, "") for e in (later, other)], NOW + 50)
+    assert ledger.waiting(NOW + 60) == (Waiting("", 1, 10), Waiting("denoise", 2, 60))

@@ -155,7 +155,8 @@ def test_the_daemon_says_how_it_goes_from_start_to_stop(
     root: Path, address: str, manager: Manager
 ) -> None:
     station, settings = opened(root)
-    service = Service(station, settings, executor="fake", supervision=Supervision(address))
+    supervision = Supervision(address)
+    service = Service(station, settings, executor="fake", supervision=supervision)
     heard: list[str] = []
 
     def wait_for(message: str) -> None:
@@ -182,4 +183,5 @@ def test_the_daemon_says_how_it_goes_from_start_to_stop(
         *("RELOADING", "READY", "STOPPING"),
     ]
     assert "MONOTONIC_USEC=" in others[3]
+    assert supervision.vitals.why_not_ready(full=False) == "the daemon is stopping"
     assert others[5] == "STOPPING=1\nEXTEND_TIMEOUT_USEC=31000000"
