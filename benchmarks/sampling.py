@@ -33,6 +33,11 @@ _SIDE_PX = 160
 _BLOCK_PX = 8
 _SEEDS = (0, 1, 2)
 _GREY = 10.0
+_COLOUR_GRID = (
+    *((start, 12, realism) for start in (1.2, 1.35, 1.45, 1.52) for realism in (0.7, 1.0)),
+    (1.35, 6, 1.0),
+    (1.35, 24, 1.0),
+)
 _BICUBIC = Image.Resampling.BICUBIC
 
 
@@ -90,12 +95,12 @@ def starts(pictures: Sequence[Pixels]) -> Iterator[str]:
     yield f"| sample of | {' | '.join(f'from {angle:g}' for angle in angles)} |"
     yield "|---" * (1 + len(angles)) + "|"
     for damage in DAMAGES[1:]:
-        module, name = (
-            (denoise, "BLIND_START") if "blind" in damage.name else (super_resolve, "START")
-        )
         cells = []
         for angle in angles:
-            with patch.object(module, name, angle):
+            with (
+                patch.object(denoise, "BLIND_START", angle),
+                patch.dict(super_resolve.STARTS, {"prior": angle}),
+            ):
                 cells.append(_cell(damage, pictures, 1.0, None))
         yield f"| {damage.name} | {' | '.join(cells)} |"
 
@@ -120,13 +125,9 @@ def colours(pictures: Sequence[Pixels]) -> Iterator[str]:
     truths = [thumbnail(one) for one in pictures]
     truths = [truth for truth in truths if colourfulness(truth) > _GREY]
     yield _colour_row("the mean", truths, Colorize(realism=0), colorize.START)
-    for start in (1.2, 1.35, 1.45, 1.52):
-        for count in (6, 12, 24):
-            for realism in (0.7, 1.0):
-                if realism == 1.0 or count == 12:
-                    title = f"{start:g}, {count}, {realism:g}"
-                    step = Colorize(realism=realism, steps=count)
-                    yield _colour_row(title, truths, step, start)
+    for start, count, realism in _COLOUR_GRID:
+        step = Colorize(realism=realism, steps=count)
+        yield _colour_row(f"{start:g}, {count}, {realism:g}", truths, step, start)
 
 
 def middles(pictures: Sequence[Pixels]) -> Iterator[str]:
@@ -175,20 +176,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sampling", description=__doc__)
     parser.add_argument("--photos", type=Path, required=True, help="folder of photographs")
-    parser.add_argument("--count", type=int, default=12, help="of pictures measured")
+    parser.add_argument("--count", type=int, default=12, help="of squares measured, at most")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)}")
     asked = parser.parse_args(arguments)
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     torch.set_num_threads(asked.threads)
-    pictures = [
-        _middle(one) for one in held_out_pictures(asked.photos) if min(one.shape[:2]) >= _SIDE_PX
-    ][: asked.count]
+    whole = held_out_pictures(asked.photos)
+    squares = [_middle(one) for one in whole if min(one.shape[:2]) >= _SIDE_PX][: asked.count]
     for name in asked.parts:
         began = time.monotonic()
         print(f"\n## {name}\n", flush=True)
-        for line in PARTS[name](pictures):
+        # Colours hang on what the scene is.
+        for line in PARTS[name](whole if name == colours.__name__ else squares):
             print(line, flush=True)
         print(f"\n{time.monotonic() - began:.0f} s")
 
@@ -210,11 +211,9 @@ def _colour_row(title: str, truths: Sequence[Pixels], step: Step, start: float) 
     decibels = mean(
         psnr(one, truth) for truth, row in zip(truths, found, strict=True) for one in row
     )
-    vivid = mean(
-        100 * colourfulness(one) / colourfulness(truth)
-        for truth, row in zip(truths, found, strict=True)
-        for one in row
-    )
+    # Of means, not a mean of shares: nearly grey photographs would count most.
+    truth_vivid = mean(colourfulness(truth) for truth in truths)
+    vivid = 100 * mean(colourfulness(one) for row in found for one in row) / truth_vivid
     apart = mean(float(np.std(np.asarray(row, np.float64), axis=0).mean()) for row in found)
     return f"| {title} | {decibels:.2f} | {vivid:.0f} | {apart:.1f} |"
 

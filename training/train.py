@@ -39,9 +39,6 @@ from training.validation import measure_all
 _COLOUR_SHARE = 0.3
 """Of the gradient: fixed, for thumbnails hold many pixels each but are few in a batch."""
 
-_COLOUR_EVERY = 2
-"""Steps from one batch of thumbnails to the next: in each step they took two fifths of the time."""
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -152,10 +149,7 @@ def draw_batches(
 ) -> list[Batch]:
     """The batches of one step; they hang on seed and step alone."""
     rng = np.random.default_rng((progress.seed, progress.step))
-    batches = [crop_batch(pyramids, rng, crop_px)]
-    if progress.step % _COLOUR_EVERY == 0:
-        batches.append(colour_batch(colourful, rng))
-    return batches
+    return [crop_batch(pyramids, rng, crop_px), colour_batch(colourful, rng)]
 
 
 def train(
