@@ -79,7 +79,7 @@ class Notifier:
         """Tell people, unless this kind is quiet; then it is counted and summed up. Any thread.
 
         Args:
-            kind: What it is about, such as "bulk-job"; a few fixed words, no names.
+            kind: What it is about, such as "disk-full"; a few fixed words, no names.
             title: In a few words.
             text: The rest.
         """

@@ -150,7 +150,7 @@ class Settings(BaseSettings):
         "127.0.0.1", min_length=1, description="Of the interface they are served on."
     )
     notify: tuple[SecretStr, ...] = Field(
-        (), description="URLs of apprise that are told of trouble and of finished bulk jobs."
+        (), description="URLs of apprise that are told of trouble."
     )
     notify_file: Path | None = Field(None, description="A file with more of them, one a line.")
     notify_quiet_s: float = Field(
