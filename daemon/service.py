@@ -254,7 +254,7 @@ class Service:
             if not self._workforce.stopping:
                 self._much_to_keep = self._housekeeping.turn(now, at_once=at_once)
             self._tell(now)
-            self._failed_turns = 0
+            self._failed_turns, self._failure = 0, ""
             if not full:
                 self._space.sufficed()
         except (sqlite3.OperationalError, OSError) as error:

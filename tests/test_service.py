@@ -313,6 +313,25 @@ def test_a_full_disk_pauses_the_intake_and_loses_nothing(
     no_leftovers(root)
 
 
+def test_the_same_fault_of_the_file_system_is_told_again_after_it_had_passed(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drop(root, "denoise/a.png")
+    real, turns = Service._admit, 0
+
+    def admit(service: Service, now: float, *, at_once: bool) -> None:
+        nonlocal turns
+        turns += 1
+        if turns in (1, 2, 4):
+            raise OSError(errno.EIO, "Input/output error")
+        real(service, now, at_once=at_once)
+
+    monkeypatch.setattr(Service, "_admit", admit)
+    assert once(root).done == 1
+    assert turns > 4
+    assert capsys.readouterr().out.count("turn_failed") == 2
+
+
 @pytest.mark.parametrize("what", ["work", "staged"])
 def test_a_disk_without_room_for_a_folder_holds_nothing_up_for_good(
     root: Path, monkeypatch: pytest.MonkeyPatch, what: str
