@@ -13,10 +13,8 @@ from torch import Tensor
 
 from daemon.call import Answer, Call, Decode, Embed, Embedding, Encode
 from daemon.models import Checkpoint, Placement
-from daemon.models.checkpoint_schedule import read_schedule
-from daemon.models.loading import load_pipeline
+from daemon.models.loading import load_pipeline, load_schedule
 from daemon.models.placing import place, precision, weights_dtype
-from daemon.models.traits import component_folder
 
 _REMEMBERED = 256
 """Prompts whose embeddings are kept; one of XL has about 0.6 MiB."""
@@ -34,8 +32,7 @@ class Latent:
 
     def __init__(self, placement: Placement) -> None:
         checkpoint = placement.checkpoint
-        schedule = component_folder(checkpoint.folder, "scheduler")
-        self._schedule = read_schedule(schedule / "scheduler_config.json")
+        self._schedule = load_schedule(checkpoint)
         self._placement = placement
         self._device = torch.device(placement.device)
         # Weights in half precision are for devices; the machine's own memory has room.

@@ -15,7 +15,17 @@ from torch import nn
 
 from daemon.errors import ConfigError
 from daemon.models import Checkpoint
+from daemon.models.checkpoint_schedule import CheckpointSchedule, read_schedule
 from daemon.models.traits import component_folder
+
+
+def load_schedule(checkpoint: Checkpoint) -> CheckpointSchedule:
+    """The schedule that a checkpoint was trained on.
+
+    Raises:
+        ConfigError: It cannot be read, or is of a process that has no angle of ours.
+    """
+    return read_schedule(component_folder(checkpoint.folder, "scheduler") / "scheduler_config.json")
 
 
 def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype, **without: None) -> Any:  # noqa: ANN401  diffusers is untyped

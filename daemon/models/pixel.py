@@ -10,10 +10,8 @@ from torch import Tensor
 
 from daemon.call import Call
 from daemon.models import Placement
-from daemon.models.checkpoint_schedule import read_schedule
-from daemon.models.loading import load_network
+from daemon.models.loading import load_network, load_schedule
 from daemon.models.placing import place, precision
-from daemon.models.traits import component_folder
 
 
 class Pixel:
@@ -30,8 +28,7 @@ class Pixel:
 
     def __init__(self, placement: Placement) -> None:
         checkpoint = placement.checkpoint
-        schedule = component_folder(checkpoint.folder, "scheduler")
-        self._schedule = read_schedule(schedule / "scheduler_config.json")
+        self._schedule = load_schedule(checkpoint)
         self._device = torch.device(placement.device)
         self._network = load_network(checkpoint, "unet", "UNet2DModel")
         place([self._network], placement)
