@@ -109,11 +109,11 @@ def test_a_checkpoint_that_cannot_be_loaded_fails_the_photograph_with_its_reason
 def test_recipes_of_one_checkpoint_share_forward_passes(tmp_path: Path, name: str) -> None:
     compute = Compute(device="cpu", threads=1, handling=Handling(dtype="fp32"))
     passes: list[Pass] = []
+    (path,) = photographs(tmp_path, 1)
     with running(real_craft(compute), compute=compute, passes=passes) as (engine, heard):
         for fence, kind in enumerate(("restyle", "denoise", "super-resolve"), start=1):
             made = read_recipe(recipe(tmp_path, tiny_folder(name), kind))
             named = made.model_copy(update={"name": kind})
-            (path,) = photographs(tmp_path, 1)
             engine.submit(order_for(named, path, tmp_path / f"staged{fence}", fence))
         heard.until(lambda: len(heard.fences()) == 3)
         assert all(isinstance(heard.of(fence), Restored) for fence in (1, 2, 3))
