@@ -23,16 +23,7 @@ from daemon.files import shown
 from daemon.housekeeping import Housekeeping, keep_of
 from daemon.inbox import Inbox
 from daemon.intake import Intake
-from daemon.job import (
-    Advanced,
-    Errand,
-    HandedBack,
-    ModelLoaded,
-    Outcome,
-    Report,
-    WorkerDied,
-    WorkerReady,
-)
+from daemon.job import Errand
 from daemon.leasing import Leasing
 from daemon.lookout import Lookout
 from daemon.mailbox import Mailbox
@@ -48,6 +39,15 @@ from daemon.premises import (
 )
 from daemon.recipe import Recipe
 from daemon.redoing import Redoing
+from daemon.reports import (
+    Advanced,
+    HandedBack,
+    ModelLoaded,
+    Outcome,
+    Report,
+    WorkerDied,
+    WorkerReady,
+)
 from daemon.restorers import check_models
 from daemon.retrying import take_requests
 from daemon.settings import Settings
