@@ -30,7 +30,7 @@ from benchmarks.contenders import Contender, cleaners, colorizers, denoisers, en
 from benchmarks.measuring import machine
 from benchmarks.restoring import Pixels
 from benchmarks.scratches import scratched
-from daemon.demo_sheet import Row, draw_sheet
+from daemon.contact_sheet import Row, draw_sheet
 from daemon.executors.tuning import tune_process
 from training.validation import colourfulness
 

@@ -72,6 +72,11 @@ class Station:
         return self.state / "lock"
 
     @property
+    def reports(self) -> Path:
+        """What became of bulk jobs, one folder each."""
+        return self.root / "reports"
+
+    @property
     def loaded(self) -> Path:
         """While a daemon works: which models are on its device."""
         return self.state / "models.json"
@@ -95,6 +100,7 @@ class InboxFolder:
         archive: Folder of its finished originals.
         originals: What becomes of finished originals.
         polled: Scan only, because the file system sends no events.
+        bulk: Name of the bulk job whose folder it is; "" where people drop photographs.
     """
 
     path: Path
@@ -104,6 +110,7 @@ class InboxFolder:
     archive: Path
     originals: Literal["archive", "delete", "leave"] = "archive"
     polled: bool = False
+    bulk: str = ""
 
 
 @dataclass(frozen=True)
