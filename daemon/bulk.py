@@ -105,6 +105,7 @@ class Bulks:
                 busy = self._look(bulk, recipes, now)
             elif bulk.state == "working" and not bulk_book.is_at_work(self._ledger, bulk.name):
                 self._report(bulk, now)
+                busy = True
             elif bulk.state == "reporting":
                 self._see_to_report(bulk, now)
         return busy

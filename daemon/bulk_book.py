@@ -205,7 +205,7 @@ def keep(ledger: Ledger, bulk: Bulk) -> None:
 
 def hold(ledger: Ledger, name: str, *, back: bool) -> None:
     """Keep what is queued of a bulk job from starting, or let it start."""
-    now, then = ("queued", "held") if back else ("held", "queued")
+    now, then = ("held", "queued") if back else ("queued", "held")
     if ledger.select("SELECT 1 FROM job WHERE bulk = ? AND state = ? LIMIT 1", name, now):
         with ledger.transaction() as db:
             db.execute("UPDATE job SET state = ? WHERE bulk = ? AND state = ?", (then, name, now))
