@@ -71,7 +71,7 @@ def test_a_model_of_no_use_to_a_step_is_named_with_what_the_step_needs(tmp_path:
     with pytest.raises(ConfigError) as raised:
         check_models([read_recipe(path)], Library())
     said = str(raised.value)
-    assert "recipe mine: steps[0].model" in said
+    assert f"{path}: steps[0].model" in said
     assert "super-resolve needs" in said
     assert "this is a text-to-image checkpoint (StableDiffusion3Pipeline)" in said
 

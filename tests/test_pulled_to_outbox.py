@@ -30,7 +30,7 @@ def test_a_pulled_checkpoint_restores_a_photograph_and_the_record_names_its_comm
     make_station(root)
     assert exit_code(["--station", str(root), "check"]) == 78
     missing = capsys.readouterr().err
-    assert f"recipe faces: steps[0].model is '{REPO}'" in missing
+    assert f"{station.recipes / 'faces.toml'}: steps[0].model is '{REPO}'" in missing
     assert f"fetch it with: restored models pull {REPO}@main" in missing
 
     with serving(FakeHub({REPO: save_pixel(tmp_path / "served")})) as hub:

@@ -183,5 +183,5 @@ def test_check_says_what_a_step_needs_and_what_the_model_is(
     make_station(root)
     assert exit_code(["--station", str(root), "check"]) == 78
     said = capsys.readouterr().err
-    assert "recipe big: steps[0].model" in said
+    assert f"{root / 'recipes/big.toml'}: steps[0].model" in said
     assert "an upscaling checkpoint; this is a text-to-image checkpoint" in said

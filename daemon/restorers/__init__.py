@@ -110,8 +110,8 @@ def check_models(recipes: Sequence[Recipe], library: Library) -> None:
             try:
                 _check_step(step, library.checkpoint(step.model).traits)
             except ConfigError as error:
-                where = f"recipe {recipe.name}: steps[{index}].model is {step.model!r}"
-                wrong.append(f"{where}: {error}")
+                what = f"steps[{index}].model is {step.model!r}"
+                wrong.append(f"{recipe.where}: {what}: {error}")
     if wrong:
         raise ConfigError("\n".join(wrong))
 
