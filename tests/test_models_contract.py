@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from checkpoints import tiny_folder
+from safetensors.torch import load_file, save_file
 from tiny_clip import save_clip
 from torch import Tensor, nn
 
@@ -98,6 +99,31 @@ def test_a_model_without_safetensors_is_a_configuration_error_that_opens_no_pick
         name = "diffusion_pytorch_model" if "diffusion" in weights.name else "pytorch_model"
         weights.rename(weights.with_name(f"{name}.bin")).write_bytes(b"cos\nsystem\n(S'false'\ntR.")
     with pytest.raises(ConfigError, match="net"):
+        load_model(placement(family, folder), whole=family == "pipeline")
+
+
+NETWORKS = [
+    ("pixel", "unet"),
+    ("latent", "unet"),
+    ("latent", "vae"),
+    ("latent", "text_encoder"),
+    ("pipeline", "text_encoder"),
+    ("clip", ""),
+]
+
+
+@pytest.mark.parametrize(("family", "part"), NETWORKS)
+def test_weights_that_are_not_there_are_named_and_never_made_up(
+    family: str, part: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "net"
+    shutil.copytree(folders[family], folder)
+    (weights,) = (folder / part).glob("*.safetensors")
+    whole = load_file(weights)
+    lost = sorted(key for key in whole if key.endswith("weight"))[:5]
+    save_file({k: v for k, v in whole.items() if k not in lost}, weights, {"format": "pt"})
+    said = rf"net: cannot be loaded: its {part} ?weights lack {lost[0]}, .* and 2 more; it needs"
+    with pytest.raises(ConfigError, match=said):
         load_model(placement(family, folder), whole=family == "pipeline")
 
 

@@ -4,6 +4,8 @@ Comes in: a placement. Goes out: the pipeline. Opens safetensors only, runs no c
 a checkpoint, and never reaches for the network.
 """
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import diffusers
@@ -41,18 +43,25 @@ def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype, **without: None) -
     """
     be_quiet()
     kind: Any = getattr(diffusers, checkpoint.traits.pipeline)
-    how = {"local_files_only": True, "dtype": dtype, **without}
+    how = {"local_files_only": True, **without}
     try:
         if checkpoint.file is None:
-            pipeline = kind.from_pretrained(checkpoint.folder, use_safetensors=True, **how)
+            encoders = {
+                part: load_encoder(checkpoint, part, maker, dtype)
+                for part, maker in _encoders(checkpoint).items()
+                if part not in without
+            }
+            pipeline = kind.from_pretrained(
+                checkpoint.folder, use_safetensors=True, dtype=dtype, **how, **encoders
+            )
         else:
             file, folder = str(checkpoint.file), str(checkpoint.folder)
-            pipeline = kind.from_single_file(file, config=folder, **how)
+            pipeline = kind.from_single_file(file, config=folder, torch_dtype=dtype, **how)
     except _DAMAGED as error:
         raise _incomplete(checkpoint, str(error)) from error
-    for part in pipeline.components.values():
+    for name, part in pipeline.components.items():
         if isinstance(part, nn.Module):
-            _check_whole(part, checkpoint)
+            _check_whole(name, part, checkpoint)
     return pipeline
 
 
@@ -79,8 +88,34 @@ def load_network(checkpoint: Checkpoint, name: str, kind: str) -> Any:  # noqa: 
             network.load_state_dict(load_file(checkpoint.file))
     except _DAMAGED as error:
         raise _incomplete(checkpoint, str(error)) from error
-    _check_whole(network, checkpoint)
+    _check_whole(name, network, checkpoint)
     return network.eval()
+
+
+def load_encoder(checkpoint: Checkpoint, name: str, kind: str, dtype: torch.dtype) -> nn.Module:
+    """One network of transformers, which would fill in at random what its file lacks.
+
+    Args:
+        checkpoint: Which.
+        name: Of the component, such as "text_encoder", or "" for a checkpoint that is one network.
+        kind: Its class in transformers.
+        dtype: Of its weights.
+
+    Raises:
+        ConfigError: The checkpoint is incomplete or damaged.
+    """
+    be_quiet()
+    made: Any = getattr(transformers, kind)
+    how = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+    folder = checkpoint.folder / name
+    try:
+        network, report = made.from_pretrained(folder, dtype=dtype, **how)
+    except _DAMAGED as error:
+        where = f"{name}: " if name else ""
+        raise _incomplete(checkpoint, f"{where}{error}") from error
+    _refuse_missing(name, sorted(report["missing_keys"]), checkpoint)
+    encoder: nn.Module = network
+    return encoder
 
 
 def be_quiet() -> None:
@@ -90,14 +125,36 @@ def be_quiet() -> None:
         library.utils.logging.set_verbosity_error()
 
 
+_NAMED = 3
+"""So many missing weights are named."""
+
 _DAMAGED = (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError)
 
 
-def _check_whole(network: nn.Module, checkpoint: Checkpoint) -> None:
+def _encoders(checkpoint: Checkpoint) -> dict[str, str]:
+    """The components of a pipeline that are networks of transformers, with their classes."""
+    index = json.loads((checkpoint.folder / "model_index.json").read_text("utf-8"))
+    said = {name: tuple(what) for name, what in index.items() if isinstance(what, list)}
+    found = {name: kind for name, (library, kind) in said.items() if library == "transformers"}
+    return {
+        name: kind
+        for name, kind in found.items()
+        if issubclass(getattr(transformers, kind, object), transformers.PreTrainedModel)
+    }
+
+
+def _check_whole(name: str, network: nn.Module, checkpoint: Checkpoint) -> None:
     """See that the file had every weight: diffusers leaves those without data that it lacks."""
-    missing = [name for name, weight in network.named_parameters() if weight.is_meta]
+    missing = [key for key, weight in network.named_parameters() if weight.is_meta]
+    _refuse_missing(name, missing, checkpoint)
+
+
+def _refuse_missing(name: str, missing: Sequence[str], checkpoint: Checkpoint) -> None:
     if missing:
-        raise _incomplete(checkpoint, f"{missing[0]} and {len(missing) - 1} more are missing")
+        named = ", ".join(missing[:_NAMED])
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        where = f"{name} " if name else ""
+        raise _incomplete(checkpoint, f"its {where}weights lack {named}{more}")
 
 
 def _incomplete(checkpoint: Checkpoint, why: str) -> ConfigError:
