@@ -15,6 +15,7 @@ from daemon.files import shown, write_whole
 from daemon.models.digests import (
     DATA_SUFFIXES,
     LOCK,
+    PICKLES,
     as_json,
     data_files,
     read_known,
@@ -24,7 +25,6 @@ from daemon.models.library import REVISIONS, Library, Pulled, repository_name, r
 from daemon.models.traits import traits_of
 from daemon.reference import Hub, parse_reference
 
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack", ".h5")
 _WEIGHTS = ".safetensors"
 _SPARE_BYTES = 1 << 30
 
@@ -111,7 +111,7 @@ def choose(repo: str, files: Sequence[RemoteFile]) -> list[RemoteFile]:
     pickles = [
         one.name
         for one in files
-        if one.name.endswith(_PICKLES)
+        if one.name.endswith(PICKLES)
         and PurePosixPath(one.name).parent not in served
         and (PurePosixPath(one.name).parent / "config.json").as_posix() in names
     ]

@@ -11,13 +11,16 @@ from typing import Any
 import diffusers
 import torch
 import transformers
+from diffusers.loaders.single_file_utils import SingleFileComponentError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from daemon.errors import ConfigError
+from daemon.files import shown
 from daemon.models import Checkpoint
 from daemon.models.checkpoint_schedule import CheckpointSchedule, read_schedule
+from daemon.models.digests import PICKLES
 from daemon.models.traits import component_folder
 
 
@@ -42,8 +45,8 @@ def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype, **without: None) -
         ConfigError: The checkpoint is incomplete or damaged.
     """
     be_quiet()
-    kind: Any = getattr(diffusers, checkpoint.traits.pipeline)
-    how = {"local_files_only": True, **without}
+    kind = _made(checkpoint.traits.pipeline)
+    how: dict[str, Any] = {"local_files_only": True, **without}
     try:
         if checkpoint.file is None:
             encoders = {
@@ -55,8 +58,14 @@ def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype, **without: None) -
                 checkpoint.folder, use_safetensors=True, dtype=dtype, **how, **encoders
             )
         else:
-            file, folder = str(checkpoint.file), str(checkpoint.folder)
-            pipeline = kind.from_single_file(file, config=folder, torch_dtype=dtype, **how)
+            _refuse_pickles(checkpoint)
+            file, how["config"] = str(checkpoint.file), str(checkpoint.folder)
+            networks = {
+                part: _of_single_file(checkpoint, part, maker, dtype)
+                for part, maker in _single_parts(checkpoint).items()
+                if part not in without
+            }
+            pipeline = kind.from_single_file(file, torch_dtype=dtype, **how, **networks)
     except _DAMAGED as error:
         raise _incomplete(checkpoint, str(error)) from error
     for name, part in pipeline.components.items():
@@ -77,7 +86,7 @@ def load_network(checkpoint: Checkpoint, name: str, kind: str) -> Any:  # noqa: 
         ConfigError: The checkpoint is incomplete or damaged.
     """
     be_quiet()
-    made: Any = getattr(diffusers, kind)
+    made = _made(kind)
     folder = component_folder(checkpoint.folder, name)
     try:
         if checkpoint.file is None:
@@ -128,19 +137,65 @@ def be_quiet() -> None:
 _NAMED = 3
 """So many missing weights are named."""
 
-_DAMAGED = (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError)
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    ImportError,
+    SafetensorError,
+    SingleFileComponentError,
+)
 
 
 def _encoders(checkpoint: Checkpoint) -> dict[str, str]:
     """The components of a pipeline that are networks of transformers, with their classes."""
-    index = json.loads((checkpoint.folder / "model_index.json").read_text("utf-8"))
-    said = {name: tuple(what) for name, what in index.items() if isinstance(what, list)}
-    found = {name: kind for name, (library, kind) in said.items() if library == "transformers"}
+    said = _components(checkpoint, "transformers")
     return {
         name: kind
-        for name, kind in found.items()
+        for name, kind in said.items()
         if issubclass(getattr(transformers, kind, object), transformers.PreTrainedModel)
     }
+
+
+def _single_parts(checkpoint: Checkpoint) -> dict[str, str]:
+    """The networks of diffusers that can be taken out of a single file, with their classes."""
+    said = _components(checkpoint, "diffusers")
+    return {n: kind for n, kind in said.items() if hasattr(_made(kind), "from_single_file")}
+
+
+def _components(checkpoint: Checkpoint, library: str) -> dict[str, str]:
+    index = json.loads((checkpoint.folder / "model_index.json").read_text("utf-8"))
+    said = {name: tuple(what) for name, what in index.items() if isinstance(what, list)}
+    return {name: kind for name, (whose, kind) in said.items() if whose == library}
+
+
+def _of_single_file(checkpoint: Checkpoint, name: str, kind: str, dtype: torch.dtype) -> nn.Module:
+    """A network out of a single file; diffusers itself does not say which of them is incomplete."""
+    how = {"config": str(checkpoint.folder), "subfolder": name, "local_files_only": True}
+    try:
+        network: nn.Module = _made(kind).from_single_file(
+            str(checkpoint.file), torch_dtype=dtype, **how
+        )
+    except _DAMAGED as error:
+        why = "has none of them" if isinstance(error, SingleFileComponentError) else str(error)
+        if "meta tensor" in why:
+            why = "lacks some of them"
+        raise _incomplete(checkpoint, f"its {name} weights: the file {why}") from error
+    return network
+
+
+def _refuse_pickles(checkpoint: Checkpoint) -> None:
+    """Beside a single file diffusers would open them for what the file lacks."""
+    found = sorted(p for p in checkpoint.folder.glob("*/*") if p.suffix in PICKLES)
+    if found:
+        raise _incomplete(
+            checkpoint, f"{shown(found[0])} can run code and is never opened; remove it"
+        )
+
+
+def _made(kind: str) -> Any:  # noqa: ANN401  diffusers is untyped
+    return getattr(diffusers, kind, None)
 
 
 def _check_whole(name: str, network: nn.Module, checkpoint: Checkpoint) -> None:
