@@ -240,9 +240,9 @@ class Whole:
     def key(self) -> Key:
         """The group this call can be answered in."""
         shape = () if self.image is None else tuple(self.image.shape)
-        return Key(
-            self.model, "whole", shape, self.settings, self.settings.width * self.settings.height
-        )
+        # Pipelines tell an empty negative prompt from none, and a batch has all or none.
+        alike = (self.settings, bool(self.negative))
+        return Key(self.model, "whole", shape, alike, self.settings.width * self.settings.height)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import diffusers
 import pytest
+import tiny_edits
 import tiny_pipelines
 import tiny_wholes
 import torch
 from diffusers.pipelines import auto_pipeline
 from torch import Tensor
+from transformers.utils.import_utils import is_torchvision_available
 
 from daemon.call import Whole, WholeSettings, WholeUse
 from daemon.errors import CancelError, ConfigError, PhotoError
@@ -31,6 +33,9 @@ SAVES: dict[str, Callable[[Path], Path]] = {
     "pix2pix": tiny_wholes.save_pix2pix,
     "upscale": tiny_wholes.save_upscale,
     "ldm": tiny_wholes.save_ldm,
+    "kontext": tiny_edits.save_kontext,
+    "qwen": tiny_edits.save_qwen,
+    "z-image": tiny_edits.save_z_image,
 }
 ASKED: list[tuple[str, WholeUse]] = [
     ("stable", "text"),
@@ -46,6 +51,11 @@ ASKED: list[tuple[str, WholeUse]] = [
     ("pix2pix", "edit"),
     ("upscale", "upscale"),
     ("ldm", "upscale"),
+    ("kontext", "edit"),
+    ("qwen", "text"),
+    ("qwen", "image"),
+    ("z-image", "text"),
+    ("z-image", "image"),
 ]
 
 
@@ -121,7 +131,7 @@ def test_it_ticks_at_every_step_and_a_cancel_ends_it_at_the_next(
     assert torch.equal(model.predict([whole])[0], before)
 
 
-@pytest.mark.parametrize("name", ["stable", "xl", "sd3", "flux"])
+@pytest.mark.parametrize("name", ["stable", "xl", "sd3", "flux", "qwen", "z-image"])
 @pytest.mark.parametrize("strength", [0.2, 0.5, 0.8, 1.0])
 def test_strength_is_the_angle_where_it_begins_whatever_the_schedule(
     folders: dict[str, Path], name: str, strength: float, monkeypatch: pytest.MonkeyPatch
@@ -163,6 +173,65 @@ def test_edit_models_are_called_one_by_one(folders: dict[str, Path]) -> None:
     )
     model.predict([asked("edit", 1), asked("edit", 2)])
     assert sizes == [1] * 6
+
+
+@pytest.mark.parametrize("name", SAVES)
+def test_pictures_have_the_size_that_was_asked_for(folders: dict[str, Path], name: str) -> None:
+    """Not that of the training, and not a square: a tile of another size would be cropped."""
+    use = next(use for known, use in ASKED if known == name and use != "text")
+    settings = WholeSettings(use, 96, 64, 2, 0.5 if use == "image" else None)
+    image = torch.zeros(3, *((16, 24) if use == "upscale" else (64, 96)))
+    (made,) = loaded(folders[name]).predict([Whole("it", settings, 1, "a photo", "", image)])
+    assert made.shape == (3, 64, 96)
+
+
+def test_a_pipeline_that_makes_another_size_is_an_error(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(WAYS, "StableDiffusionPipeline", Way(fixed=(("width", 32),)))
+    model = loaded(folders["stable"])
+    run = model._arguments
+    monkeypatch.setattr(model, "_arguments", lambda way, calls: run(way, calls) | {"width": 32})
+    with pytest.raises(RuntimeError, match="made 32x64 px, asked for 64x64"):
+        model.predict([asked("text", 1)])
+
+
+@pytest.mark.parametrize("use", ["text", "image"])
+def test_qwen_is_guided_also_without_a_negative_prompt(
+    folders: dict[str, Path], use: WholeUse
+) -> None:
+    model = loaded(folders["qwen"])
+    sizes: list[int] = []
+    model._base.transformer.register_forward_hook(lambda *_: sizes.append(1))
+    whole = asked(use, 1)
+    plain = replace(whole, settings=replace(whole.settings, guidance=1.0))
+    guided = replace(whole, settings=replace(whole.settings, guidance=6.0))
+    (one,) = model.predict([plain])
+    evaluations = len(sizes)
+    (other,) = model.predict([guided])
+    assert len(sizes) == 3 * evaluations, "each step asks for the prompt and against it"
+    assert not torch.allclose(one, other, atol=1e-3)
+
+
+def test_pictures_with_and_without_a_negative_prompt_go_in_different_batches(
+    folders: dict[str, Path],
+) -> None:
+    """XL takes none for zeros and an empty one for words."""
+    model = loaded(folders["xl"])
+    none = asked("text", 1)
+    some = replace(asked("text", 2), negative="blue")
+    assert none.key != some.key
+    assert some.key == replace(some, negative="red").key
+    (alone,) = model.predict([none])
+    (beside, _) = model.predict([none, some])
+    assert not torch.allclose(alone, beside, atol=1e-4), "the reason for it is gone"
+
+
+@pytest.mark.skipif(is_torchvision_available(), reason="its absence is what is tested")
+def test_a_pipeline_that_needs_another_package_says_which(tmp_path: Path) -> None:
+    folder = tiny_edits.save_qwen_edit(tmp_path / "edit")
+    with pytest.raises(ConfigError, match=r"edit: .*Torchvision.*; install that package"):
+        loaded(folder)
 
 
 def test_text_and_image_share_the_networks(folders: dict[str, Path]) -> None:

@@ -66,6 +66,12 @@ def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype, **without: None) -
                 if part not in without
             }
             pipeline = kind.from_single_file(file, torch_dtype=dtype, **how, **networks)
+    except ImportError as error:
+        said = " ".join(str(error).split(".")[0].split())
+        raise ConfigError(
+            f"model {checkpoint.reference}: {said}; install that package beside restored, in the "
+            "version that suits its torch"
+        ) from error
     except _DAMAGED as error:
         raise _incomplete(checkpoint, str(error)) from error
     for name, part in pipeline.components.items():

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from daemon.call import Whole, WholeUse
+from daemon.call import Whole, WholeSettings, WholeUse
 from daemon.errors import PhotoError
 from daemon.models import Placement
 from daemon.models.checkpoint_schedule import schedule_of
@@ -95,17 +95,21 @@ class Pipeline:
             raise PhotoError(
                 f"the safety checker of {whose} withheld the result; try another seed or prompt"
             )
+        _check_size(made.images, settings)
         return list((made.images.float().cpu() * 2 - 1).clamp(-1, 1).unbind(0))
 
     def _arguments(self, way: Way, calls: Sequence[Whole]) -> dict[str, object]:
         """What the calls say, by the names that diffusers has for it; a lone call is no list."""
         settings = calls[0].settings
-        prompts, negatives = [call.prompt for call in calls], [call.negative for call in calls]
+        prompts = [call.prompt for call in calls]
+        negatives = [call.negative or way.nothing or "" for call in calls]
         return {
             "prompt": prompts if way.batches else prompts[0],
             "negative_prompt": (negatives if way.batches else negatives[0])
             if any(negatives)
             else None,
+            # Kontext makes pictures of one area, whatever size it is told.
+            "max_area": settings.width * settings.height,
             "image": _pictures(way, calls),
             "height": settings.height,
             "width": settings.width,
@@ -126,6 +130,14 @@ def _form(base: Any, use: WholeUse) -> Any:  # noqa: ANN401  diffusers is untype
     form = auto.from_pipe(base)
     form.set_progress_bar_config(disable=True)
     return form
+
+
+def _check_size(images: Tensor, settings: WholeSettings) -> None:
+    """See that the pipeline kept to the size: it would be cropped or blended wrongly."""
+    height, width = images.shape[-2:]
+    if (width, height) != (settings.width, settings.height):
+        wanted = f"{settings.width}x{settings.height}"
+        raise RuntimeError(f"the pipeline made {width}x{height} px, asked for {wanted}")
 
 
 def _pictures(way: Way, calls: Sequence[Whole]) -> object:
