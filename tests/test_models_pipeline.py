@@ -156,6 +156,23 @@ def test_strength_is_the_angle_where_it_begins_whatever_the_schedule(
     assert len(seen) == pytest.approx(20, abs=7 if name == "flux" else 4)
 
 
+@pytest.mark.parametrize("scheduler", ["LCMScheduler", "TCDScheduler"])
+@pytest.mark.parametrize(("strength", "steps"), [(0.5, 4), (1.0, 4), (0.1, 50)])
+def test_schedules_for_few_steps_begin_at_the_angle_too(
+    tmp_path: Path, scheduler: str, strength: float, steps: int
+) -> None:
+    times: list[float] = []
+    model = loaded(tiny_pipelines.save_distilled(tmp_path / "lcm", scheduler))
+    model._base.unet.register_forward_pre_hook(lambda _, args: times.append(float(args[1])))
+    whole = asked("image", 1)
+    settings = replace(whole.settings, steps=steps, strength=strength)
+    (made,) = model.predict([replace(whole, settings=settings)])
+    assert torch.isfinite(made).all()
+    assert 1 <= len(times) <= steps + 1
+    wanted = strength * math.pi / 2
+    assert angle_of(model._base.scheduler, times[0]) == pytest.approx(wanted, abs=0.2)
+
+
 def angle_of(scheduler: object, time: float) -> float:
     """Noise of a training time, by the scheduler's own numbers."""
     if type(scheduler).__name__.startswith("FlowMatch"):

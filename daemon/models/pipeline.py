@@ -83,8 +83,7 @@ class Pipeline:
         if settings.strength is not None:
             arguments["strength"] = share = _begin_at(own, settings.strength)
         if settings.steps is not None:
-            # A schedule has as many steps as it was trained with; with an offset, one less.
-            most = form.scheduler.config.num_train_timesteps - 1
+            most = _most_steps(form.scheduler)
             arguments["num_inference_steps"] = max(1, min(most, round(settings.steps / share)))
         known = inspect.signature(type(own).__call__).parameters
         given = {k: v for k, v in arguments.items() if k in known and v is not None}
@@ -192,6 +191,16 @@ def _begin_at(pipeline: Any, strength: float) -> float:  # noqa: ANN401  diffuse
     return _share_behind(pipeline.scheduler, wanted)
 
 
+def _most_steps(scheduler: Any) -> int:  # noqa: ANN401  diffusers is untyped
+    """How many steps a schedule can have.
+
+    As many as it was trained with; with an offset, one less. Those distilled for few steps (LCM,
+    TCD) choose among so many of a longer one.
+    """
+    most = int(scheduler.config.num_train_timesteps) - 1
+    return int(scheduler.config.get("original_inference_steps") or most)
+
+
 def _share_behind(scheduler: Any, wanted: float) -> float:  # noqa: ANN401  diffusers is untyped
     """Share of a schedule's steps at times up to a wanted one, at least one in a thousand.
 
@@ -201,6 +210,6 @@ def _share_behind(scheduler: Any, wanted: float) -> float:  # noqa: ANN401  diff
     shift = {}
     if config.get("use_dynamic_shifting"):
         shift["mu"] = (config["base_shift"] + config["max_shift"]) / 2
-    probe.set_timesteps(_PROBES, **shift)
+    probe.set_timesteps(min(_PROBES, _most_steps(probe)), **shift)
     starts = probe.timesteps[:: probe.order]
     return max(1, int((starts <= wanted).sum())) / len(starts)

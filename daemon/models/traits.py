@@ -133,7 +133,7 @@ def traits_of(folder: Path) -> Traits:
     if kind.family == "pixel":
         _check_pixel(network, folder)
     elif kind.family == "latent" and not _latent(network, vae, scheduler, folder):
-        kind = _IMAGE
+        kind = _ONLY_TEXT if _is_edm(scheduler) else _IMAGE
     return Traits(
         family=kind.family,
         uses=kind.uses,
@@ -172,9 +172,14 @@ def _latent(
         network.get("time_cond_proj_dim")
         or network.get("class_embed_type")
         or network.get("in_channels") != vae.get("latent_channels", 4)
-        or "EDM" in str(scheduler.get("_class_name"))
+        or _is_edm(scheduler)
         or refiner
     )
+
+
+def _is_edm(scheduler: Mapping[str, Any]) -> bool:
+    """Whether its schedule is of the kind that has no angle, and so no strength."""
+    return "EDM" in str(scheduler.get("_class_name"))
 
 
 def component_folder(folder: Path, name: str) -> Path:
