@@ -12,6 +12,7 @@ import tiny_edits
 import tiny_pipelines
 import tiny_wholes
 import torch
+from checkpoints import tensors
 from diffusers.pipelines import auto_pipeline
 from torch import Tensor
 from transformers.utils.import_utils import is_torchvision_available
@@ -87,16 +88,16 @@ def test_a_batch_gives_what_its_pictures_get_alone_and_seeds_decide(
     steps: list[int] = []
     model = loaded(folders[name], lambda: steps.append(1))
     calls = [asked(use, 1), asked(use, 2, "the red cat")]
-    together = model.predict(calls)
+    together = tensors(model, calls)
     in_batch = len(steps)
-    alone = [model.predict([call])[0] for call in calls]
+    alone = [tensors(model, [call])[0] for call in calls]
     for batched, single in zip(together, alone, strict=True):
         assert batched.shape == (3, 64, 64)
         assert batched.dtype == torch.float32
         assert -1 <= float(batched.min()) < float(batched.max()) <= 1
         assert torch.allclose(batched, single, atol=1e-4)
     assert len(steps) - in_batch == in_batch * (2 if way(model, use).batches else 1)
-    assert not torch.allclose(alone[0], model.predict([replace(calls[0], seed=3)])[0], atol=0.01)
+    assert not torch.allclose(alone[0], tensors(model, [replace(calls[0], seed=3)])[0], atol=0.01)
 
 
 def way(model: Pipeline, use: WholeUse) -> Way:
@@ -117,18 +118,18 @@ def test_it_ticks_at_every_step_and_a_cancel_ends_it_at_the_next(
 
     model = loaded(folders[name], tick)
     whole = asked(use, 1, steps=5)
-    before = model.predict([whole])[0]
+    before = tensors(model, [whole])[0]
     assert len(steps) in ((5,) if use != "image" else (4, 5, 6))
     steps.clear()
     cancelled = True
     with pytest.raises(CancelError):
-        model.predict([whole])
+        tensors(model, [whole])
     assert len(steps) == 2
     cancelled = False
     form = model._form(use)
     assert "get_timesteps" not in vars(form), "a cancelled run left something behind"
     assert "step" not in vars(form.scheduler)
-    assert torch.equal(model.predict([whole])[0], before)
+    assert torch.equal(tensors(model, [whole])[0], before)
 
 
 @pytest.mark.parametrize("name", ["stable", "xl", "sd3", "flux", "qwen", "z-image"])
@@ -150,7 +151,7 @@ def test_strength_is_the_angle_where_it_begins_whatever_the_schedule(
     monkeypatch.setattr(type(scheduler), "step", noting)
     whole = asked("image", 1)
     settings = replace(whole.settings, steps=20, strength=strength)
-    model.predict([replace(whole, settings=settings)])
+    tensors(model, [replace(whole, settings=settings)])
     assert angle_of(scheduler, seen[0]) == pytest.approx(strength * math.pi / 2, abs=0.1)
     # Leading schedules round their spacing down; one that the size shifts is only guessed.
     assert len(seen) == pytest.approx(20, abs=7 if name == "flux" else 4)
@@ -166,7 +167,7 @@ def test_schedules_for_few_steps_begin_at_the_angle_too(
     model._base.unet.register_forward_pre_hook(lambda _, args: times.append(float(args[1])))
     whole = asked("image", 1)
     settings = replace(whole.settings, steps=steps, strength=strength)
-    (made,) = model.predict([replace(whole, settings=settings)])
+    (made,) = tensors(model, [replace(whole, settings=settings)])
     assert torch.isfinite(made).all()
     assert 1 <= len(times) <= steps + 1
     wanted = strength * math.pi / 2
@@ -188,7 +189,7 @@ def test_edit_models_are_called_one_by_one(folders: dict[str, Path]) -> None:
     transformer.register_forward_pre_hook(
         lambda _, args, kwargs: sizes.append(kwargs["hidden_states"].shape[0]), with_kwargs=True
     )
-    model.predict([asked("edit", 1), asked("edit", 2)])
+    tensors(model, [asked("edit", 1), asked("edit", 2)])
     assert sizes == [1] * 6
 
 
@@ -198,7 +199,7 @@ def test_pictures_have_the_size_that_was_asked_for(folders: dict[str, Path], nam
     use = next(use for known, use in ASKED if known == name and use != "text")
     settings = WholeSettings(use, 96, 64, 2, 0.5 if use == "image" else None)
     image = torch.zeros(3, *((16, 24) if use == "upscale" else (64, 96)))
-    (made,) = loaded(folders[name]).predict([Whole("it", settings, 1, "a photo", "", image)])
+    (made,) = tensors(loaded(folders[name]), [Whole("it", settings, 1, "a photo", "", image)])
     assert made.shape == (3, 64, 96)
 
 
@@ -210,7 +211,7 @@ def test_a_pipeline_that_makes_another_size_is_an_error(
     run = model._arguments
     monkeypatch.setattr(model, "_arguments", lambda way, calls: run(way, calls) | {"width": 32})
     with pytest.raises(RuntimeError, match="made 32x64 px, asked for 64x64"):
-        model.predict([asked("text", 1)])
+        tensors(model, [asked("text", 1)])
 
 
 @pytest.mark.parametrize("use", ["text", "image"])
@@ -223,9 +224,9 @@ def test_qwen_is_guided_also_without_a_negative_prompt(
     whole = asked(use, 1)
     plain = replace(whole, settings=replace(whole.settings, guidance=1.0))
     guided = replace(whole, settings=replace(whole.settings, guidance=6.0))
-    (one,) = model.predict([plain])
+    (one,) = tensors(model, [plain])
     evaluations = len(sizes)
-    (other,) = model.predict([guided])
+    (other,) = tensors(model, [guided])
     assert len(sizes) == 3 * evaluations, "each step asks for the prompt and against it"
     assert not torch.allclose(one, other, atol=1e-3)
 
@@ -239,8 +240,8 @@ def test_pictures_with_and_without_a_negative_prompt_go_in_different_batches(
     some = replace(asked("text", 2), negative="blue")
     assert none.key != some.key
     assert some.key == replace(some, negative="red").key
-    (alone,) = model.predict([none])
-    (beside, _) = model.predict([none, some])
+    (alone,) = tensors(model, [none])
+    (beside, _) = tensors(model, [none, some])
     assert not torch.allclose(alone, beside, atol=1e-4), "the reason for it is gone"
 
 
@@ -267,7 +268,7 @@ def test_what_a_safety_checker_withholds_is_refused_rather_than_black(
 
     monkeypatch.setattr(kind, "run_safety_checker", withhold)
     with pytest.raises(PhotoError, match=r"safety checker of .*stable withheld the result"):
-        model.predict([asked("text", 1)])
+        tensors(model, [asked("text", 1)])
 
 
 def test_a_single_weights_file_is_loaded_with_the_configuration_beside_it(
@@ -347,6 +348,6 @@ def test_on_a_gpu_it_answers_what_the_processor_answers(
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     whole = asked(use, 1)
-    (here,) = loaded(folders[name]).predict([whole])
-    (there,) = loaded(folders[name], device="cuda:0").predict([whole])
+    (here,) = tensors(loaded(folders[name]), [whole])
+    (there,) = tensors(loaded(folders[name], device="cuda:0"), [whole])
     assert float((here - there).abs().mean()) < 0.02

@@ -19,13 +19,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from daemon.call import Whole, WholeSettings, WholeUse
+from daemon.call import Noted, Reply, Whole, WholeSettings, WholeUse
 from daemon.errors import PhotoError
 from daemon.models import Placement
 from daemon.models.checkpoint_schedule import schedule_of
 from daemon.models.loading import load_pipeline
 from daemon.models.placing import place_pipeline, weights_dtype
 from daemon.models.ways import Way, way_of
+from daemon.models.words import unread
 
 _PROBES = 1000
 _WHOLLY = 1 - 1e-4
@@ -49,14 +50,15 @@ class Pipeline:
         place_pipeline(self._base, placement)
         self._forms: dict[WholeUse, Any] = {}
 
-    def predict(self, calls: Sequence[Whole]) -> list[Tensor]:
+    def predict(self, calls: Sequence[Whole]) -> list[Reply]:
         """Results of calls that share a key.
 
         Args:
             calls: Pictures of one size with the same settings; prompts and seeds may differ.
 
         Returns:
-            Each (3, height, width), float32, on the CPU, in [-1, 1], in the calls' order.
+            Each (3, height, width), float32, on the CPU, in [-1, 1], in the calls' order; with a
+            note where words of it were passed over.
 
         Raises:
             PhotoError: The checkpoint's own safety checker made one of them black.
@@ -64,8 +66,20 @@ class Pipeline:
         form = self._form(calls[0].settings.use)
         way = way_of(type(form).__name__)
         if way.batches:
-            return self._run(form, way, calls)
-        return [self._run(form, way, [call])[0] for call in calls]
+            made = self._run(form, way, calls)
+        else:
+            made = [self._run(form, way, [call])[0] for call in calls]
+        return [self._told(form, way, *both) for both in zip(calls, made, strict=True)]
+
+    def _told(self, form: Any, way: Way, call: Whole, made: Tensor) -> Reply:  # noqa: ANN401
+        """The picture, and what was passed over of its words."""
+        notes = unread(form, call.prompt)
+        if call.negative and "negative_prompt" in way.unheard:
+            whose = self._placement.checkpoint.reference
+            notes += (f"{whose} knows no negative prompt: {call.negative!r} was passed over",)
+        elif call.negative:
+            notes += unread(form, call.negative)
+        return Noted(made, notes) if notes else made
 
     def _form(self, use: WholeUse) -> Any:  # noqa: ANN401  diffusers is untyped
         """The pipeline that makes this of that; all forms share the checkpoint's networks."""
