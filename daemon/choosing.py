@@ -19,10 +19,19 @@ from daemon.routing import route_by_content, unanswered
 
 @dataclass(frozen=True)
 class Unknown:
-    """These questions about a photograph must be answered before its recipe is known."""
+    """These questions about a photograph must be answered before its recipe is known.
+
+    Attributes:
+        file: The photograph.
+        questions: What is asked.
+        clip: Reference of the CLIP model that answers for likeness, pinned; "" without one.
+        clip_digest: Its digest.
+    """
 
     file: ClaimedFile
     questions: tuple[Feature, ...]
+    clip: str = ""
+    clip_digest: str = ""
 
 
 @dataclass(frozen=True)

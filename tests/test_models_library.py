@@ -13,7 +13,7 @@ from daemon.errors import ConfigError
 from daemon.models import digests
 from daemon.models.library import Library
 from daemon.models.sizes import elements, largest_elements
-from daemon.recipe import read_recipe
+from daemon.recipe import Recipe, read_recipe
 from daemon.reference import Hub, Local, located, parse_reference
 from daemon.restorers import check_models
 
@@ -101,6 +101,29 @@ def test_a_digest_changes_with_any_file_and_is_computed_once(
     assert library.digest(str(folder)) != first
     assert read == ["scheduler_config.json"]
     assert library.checkpoint(str(folder)).traits.prediction == "sample"
+
+
+def test_models_are_pinned_before_their_digests_are_taken(tmp_path: Path, pixel: Path) -> None:
+    models, commits = tmp_path / "models", ("1" * 40, "2" * 40)
+    for commit in commits:
+        shutil.copytree(pixel, models / "org--net" / commit)
+        (models / "org--net" / commit / digests.LOCK).write_text("{}")
+    (models / "org--net" / commits[1] / "scheduler/note.txt").write_text("another commit")
+    known = models / "org--net/revisions.json"
+    known.write_text(json.dumps({"main": commits[0]}))
+
+    class Pulling(Library):
+        """Another process pulls as soon as it is asked for a digest."""
+
+        def digest(self, reference: str) -> str:
+            known.write_text(json.dumps({"main": commits[1]}))
+            return super().digest(reference)
+
+    steps = [{"kind": "restyle", "model": m} for m in ("org/net", "org/net@main", "prior")]
+    recipe = Recipe.model_validate({"name": "r", "steps": steps})
+    pinned, weights = Pulling(models).resolved(recipe)
+    assert pinned.models == (f"org/net@{commits[0]}", "prior")
+    assert weights == tuple(Library(models).digest(model) for model in pinned.models)
 
 
 def test_sizes_are_told_from_headers(tmp_path: Path, pixel: Path) -> None:
