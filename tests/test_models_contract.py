@@ -9,6 +9,7 @@ import torch
 from checkpoints import tiny_folder
 from safetensors.torch import load_file, save_file
 from tiny_clip import save_clip
+from tiny_wholes import save_sd3
 from torch import Tensor, nn
 
 from daemon.call import (
@@ -24,9 +25,10 @@ from daemon.call import (
     answer_of,
 )
 from daemon.errors import ConfigError
-from daemon.job import Compute, Handling
+from daemon.job import Compute, Handling, Offload
 from daemon.models import MODELS, WEIGHTS, Library, Placement, load_model
 from daemon.models.placing import bytes_on_device
+from daemon.models.sizes import elements
 
 SETTINGS = WholeSettings("image", 32, 32, steps=2, strength=0.5)
 
@@ -139,6 +141,32 @@ def test_the_size_told_before_is_what_the_weights_take(
     taken = sum(p.numel() * p.element_size() for n in networks for p in n.parameters())
     assert taken > 0
     assert bytes_on_device(one, whole=whole) == pytest.approx(taken, rel=0.05)
+
+
+def test_a_unet_that_is_driven_step_by_step_counts_in_the_precision_of_inversion(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "stable"
+    shutil.copytree(folders["latent"], folder)
+    shutil.copytree(folder / "text_encoder", folder / "safety_checker")
+    checkpoint = Library().checkpoint(str(folder))
+    count = elements(checkpoint)
+
+    def size(*, whole: bool, offload: Offload = "none") -> int:
+        how = Handling(dtype="bf16", offload=offload)
+        return bytes_on_device(Placement(checkpoint, "cuda:0", how), whole=whole)
+
+    asked = count["vae"] + count["text_encoder"]
+    assert size(whole=False) == 4 * count["unet"] + 2 * asked
+    assert size(whole=True) == 2 * sum(count.values())
+    assert size(whole=False, offload="model") == max(4 * count["unet"], 2 * count["text_encoder"])
+    assert size(whole=False, offload="group") < 2 * max(count.values())
+
+
+def test_a_checkpoint_that_is_only_a_pipeline_counts_in_its_own_precision(tmp_path: Path) -> None:
+    checkpoint = Library().checkpoint(str(save_sd3(tmp_path / "sd3")))
+    placed = Placement(checkpoint, "cuda:0", Handling(dtype="bf16"))
+    assert bytes_on_device(placed, whole=False) == bytes_on_device(placed, whole=True)
 
 
 def test_offloaded_models_count_as_what_is_on_the_device_at_a_time(

@@ -16,6 +16,7 @@ from daemon.call import Call, Decode, Embed, Embedding, Encode
 from daemon.cli import exit_code
 from daemon.errors import ConfigError
 from daemon.models import Library
+from daemon.models.sizes import elements
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,11 @@ def test_a_component_that_the_file_lacks_is_never_read_from_a_pickle(tmp_path: P
     torch.save(text, torn.with_suffix("") / "text_encoder/pytorch_model.bin")
     with pytest.raises(ConfigError, match=r"torn.safetensors: .*pytorch_model.bin can run code"):
         loaded(torn)
+
+
+def test_the_components_of_a_single_file_are_told_apart(single: Path) -> None:
+    folder = elements(Library().checkpoint(str(tiny_folder("stable-1"))))
+    assert elements(Library().checkpoint(str(single))) == folder
 
 
 def test_a_digest_of_a_single_file_counts_its_weights_and_its_configuration(tmp_path: Path) -> None:

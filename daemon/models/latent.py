@@ -14,7 +14,7 @@ from torch import Tensor
 from daemon.call import Call, Decode, Embed, Embedding, Encode, Noted, Reply
 from daemon.models import Checkpoint, Placement
 from daemon.models.loading import load_pipeline, load_schedule
-from daemon.models.placing import place, precision, weights_dtype
+from daemon.models.placing import UNASKED, place, precision, weights_dtype
 from daemon.models.words import unread
 
 _REMEMBERED = 256
@@ -186,9 +186,9 @@ class _Row:
 
 def _unwanted(checkpoint: Checkpoint) -> dict[str, None]:
     """Components that nobody asks here."""
-    if checkpoint.traits.pipeline.startswith("StableDiffusionXL"):
-        return {"feature_extractor": None, "image_encoder": None}
-    return {"safety_checker": None, "feature_extractor": None, "image_encoder": None}
+    xl = checkpoint.traits.pipeline.startswith("StableDiffusionXL")
+    networks = UNASKED - {"safety_checker"} if xl else UNASKED
+    return dict.fromkeys(("feature_extractor", *networks))
 
 
 def _shift(vae: Any) -> float:  # noqa: ANN401  diffusers is untyped
