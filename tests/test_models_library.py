@@ -126,6 +126,29 @@ def test_models_are_pinned_before_their_digests_are_taken(tmp_path: Path, pixel:
     assert weights == tuple(Library(models).digest(model) for model in pinned.models)
 
 
+def test_the_native_size_follows_from_the_autoencoder_whatever_it_calls_its_levels(
+    tmp_path: Path,
+) -> None:
+    def side(vae: dict[str, object], network: dict[str, object], pipeline: str) -> int:
+        folder = tmp_path / pipeline
+        for part, config in (("vae", vae), ("transformer", network)):
+            (folder / part).mkdir(parents=True)
+            (folder / part / "config.json").write_text(json.dumps(config))
+        (folder / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
+        return Library().checkpoint(str(folder)).traits.side_px
+
+    assert side({"dim_mult": [1, 2, 4, 4]}, {}, "QwenImagePipeline") == 1024
+    assert side({"block_out_channels": [128, 256, 512, 512]}, {}, "FluxPipeline") == 1024
+    deep = {"encoder_block_out_channels": [128, 256, 512, 512, 1024, 1024]}
+    assert side(deep, {"sample_size": 32}, "SanaPipeline") == 1024
+
+
+def test_a_network_that_no_step_can_use_is_told_by_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(ConfigError, match=r"holds a bert, which no step can use"):
+        Library().checkpoint(str(tmp_path))
+
+
 def test_sizes_are_told_from_headers(tmp_path: Path, pixel: Path) -> None:
     checkpoint = Library().checkpoint(str(pixel))
     weights = pixel / "unet" / "diffusion_pytorch_model.safetensors"

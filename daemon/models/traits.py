@@ -119,7 +119,7 @@ def traits_of(folder: Path) -> Traits:
     said = _json(index if index.is_file() else folder / "config.json")
     if said.get("model_type") == "clip":
         return Traits("clip", ("likeness",), "a CLIP model")
-    pipeline = str(said.get("_class_name"))
+    pipeline = str(said.get("_class_name") or said.get("model_type") or "network without a name")
     if pipeline not in PIPELINES:
         raise ConfigError(
             f"{shown(folder)} holds a {pipeline}, which no step can use; "
@@ -203,7 +203,8 @@ def _component(folder: Path, *names: str) -> Mapping[str, Any]:
 
 def _halvings(network: Mapping[str, Any]) -> int:
     """How many times smaller its coarsest level is."""
-    levels = network.get("block_out_channels") or network.get("dim_mult") or (1,)
+    keys = ("block_out_channels", "dim_mult", "encoder_block_out_channels")
+    levels = next((network[key] for key in keys if network.get(key)), (1,))
     return int(2 ** (len(levels) - 1))
 
 
