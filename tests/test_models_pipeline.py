@@ -22,6 +22,7 @@ from daemon.errors import CancelError, ConfigError, PhotoError
 from daemon.job import Handling
 from daemon.models import Library, Placement, load_model
 from daemon.models.pipeline import Pipeline
+from daemon.models.placing import compile_blocks
 from daemon.models.traits import PIPELINES
 from daemon.models.ways import WAYS, Way, way_of
 
@@ -252,6 +253,23 @@ def test_a_pipeline_that_needs_another_package_says_which(tmp_path: Path) -> Non
         loaded(folder)
 
 
+@pytest.mark.parametrize("name", SAVES)
+def test_compiled_pipelines_answer_as_before_also_in_padded_batches(
+    folders: dict[str, Path], name: str
+) -> None:
+    """Some transformers take lists of pictures and tensors without a batch."""
+    use = next(use for known, use in ASKED if known == name)
+    calls = [asked(use, seed, steps=1) for seed in range(5)]
+    plain, compiled = loaded(folders[name]), loaded(folders[name])
+    parts = compiled._base.components
+    compile_blocks(parts["unet"] if "unet" in parts else parts["transformer"], backend="eager")
+    try:
+        for ours, theirs in zip(tensors(compiled, calls), tensors(plain, calls), strict=True):
+            assert torch.allclose(ours, theirs, atol=1e-4)
+    finally:
+        torch._dynamo.reset()
+
+
 def test_text_and_image_share_the_networks(folders: dict[str, Path]) -> None:
     model = loaded(folders["stable"])
     assert model._form("text").unet is model._form("image").unet
@@ -271,7 +289,7 @@ def test_what_a_safety_checker_withholds_is_refused_rather_than_black(
         tensors(model, [asked("text", 1)])
 
 
-def test_a_single_weights_file_is_loaded_with_the_configuration_beside_it(
+def test_a_torn_single_file_is_a_configuration_error(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
     checkpoint = Library().checkpoint(str(folders["stable"]))

@@ -40,7 +40,9 @@ class Clip:
         self._device = torch.device(placement.device)
         model: Any = load_encoder(placement.checkpoint, "", "CLIPModel", torch.float32)
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self._tokenizer = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
         except (OSError, ValueError) as error:
             name = placement.checkpoint.reference
             raise ConfigError(f"model {name}: cannot be loaded: {error}") from error

@@ -29,6 +29,9 @@ UNASKED = frozenset({"safety_checker", "image_encoder"})
 _BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 """Batches that a compiled network sees: each size is compiled once, at most half is padding."""
 
+_AS_IT_IS = 0
+"""Stands for the size of a batch that was not padded."""
+
 
 class _Pipeline(Protocol):
     """What is used of diffusers' DiffusionPipeline, which is untyped."""
@@ -229,6 +232,9 @@ def _pad(sizes: list[int]) -> Callable[[nn.Module, tuple[object, ...], dict[str,
 
     def pad(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> _Inputs:
         tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and v.ndim > 1]
+        if not tensors:  # Z-Image takes lists of pictures, which have no batch to pad
+            sizes.append(_AS_IT_IS)
+            return args, kwargs
         size = tensors[0].shape[0]
         wanted = next((batch for batch in _BATCHES if batch >= size), size)
         sizes.append(size)
@@ -251,6 +257,8 @@ def _cut(sizes: list[int]) -> Callable[[nn.Module, tuple[object, ...], object], 
 
     def cut(module: nn.Module, args: tuple[object, ...], output: object) -> object:
         size = sizes.pop()
+        if size == _AS_IT_IS:
+            return output
 
         def own(value: object) -> object:
             return value[:size] if isinstance(value, Tensor) and value.ndim else value
