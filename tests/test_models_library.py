@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -129,7 +130,7 @@ def test_models_are_pinned_before_their_digests_are_taken(tmp_path: Path, pixel:
 def test_the_native_size_follows_from_the_autoencoder_whatever_it_calls_its_levels(
     tmp_path: Path,
 ) -> None:
-    def side(vae: dict[str, object], network: dict[str, object], pipeline: str) -> int:
+    def side(vae: Mapping[str, object], network: Mapping[str, object], pipeline: str) -> int:
         folder = tmp_path / pipeline
         for part, config in (("vae", vae), ("transformer", network)):
             (folder / part).mkdir(parents=True)
