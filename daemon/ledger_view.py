@@ -96,7 +96,7 @@ class LedgerView:
     def leased(self, fence: int) -> Entry | None:
         """The job that holds this lease, or None if it is stale."""
         found = self._db.execute(
-            "SELECT row FROM job WHERE fence = ? AND state = 'leased'", (fence,)
+            "SELECT row FROM job WHERE fence = ? AND fence > 0 AND state = 'leased'", (fence,)
         ).fetchone()
         return self.entries([found["row"]])[0] if found else None
 
@@ -106,8 +106,10 @@ class LedgerView:
         What housekeeping keeps of a job is asked too: a result that stands is never done twice
         because its row is gone.
         """
+        # Only where it is said that the id is none that is empty is the index of ids used.
         rows = self._db.execute(
-            "SELECT row, result FROM job WHERE id = ? AND state IN ('published', 'done')"
+            "SELECT row, result FROM job WHERE id = ? AND id <> ''"
+            " AND state IN ('published', 'done')"
             " UNION ALL SELECT 0, result FROM standing WHERE id = ? ORDER BY row DESC",
             (job, job),
         )
@@ -118,7 +120,8 @@ class LedgerView:
         """Whether a job of this id is leased or being published."""
         return bool(
             self._db.execute(
-                "SELECT 1 FROM job WHERE id = ? AND state IN ('leased', 'publishing')", (job,)
+                "SELECT 1 FROM job WHERE id = ? AND id <> '' AND state IN ('leased', 'publishing')",
+                (job,),
             ).fetchone()
         )
 
@@ -126,7 +129,8 @@ class LedgerView:
         """Whether what this lease staged is about to be published."""
         return bool(
             self._db.execute(
-                "SELECT 1 FROM job WHERE fence = ? AND state = 'publishing'", (fence,)
+                "SELECT 1 FROM job WHERE fence = ? AND fence > 0 AND state = 'publishing'",
+                (fence,),
             ).fetchone()
         )
 

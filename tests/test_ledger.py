@@ -215,3 +215,33 @@ def test_what_waits_is_told_by_recipe_with_the_age_of_the_first(
     (other,) = ledger.intend([("", claimed(tmp_path, "c.jpg"), "")])
     ledger.queue([(e.row, e.claim, "") for e in (later, other)], NOW + 50)
     assert ledger.waiting(NOW + 60) == (Waiting("", 1, 10), Waiting("denoise", 2, 60))
+
+
+def test_what_each_lease_asks_costs_the_same_whatever_is_done_already(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """A station of some months has a hundred thousand finished rows."""
+
+    def steps() -> int:
+        counted = 0
+
+        def count() -> int:
+            nonlocal counted
+            counted += 1
+            return 0
+
+        ledger._db.set_progress_handler(count, 1)
+        assert ledger.standing("job-1", tmp_path) is None
+        assert not ledger.working_on("job-1")
+        assert ledger.leased(1) is None
+        assert not ledger.publishing(1)
+        ledger._db.set_progress_handler(None, 1)
+        return counted
+
+    before = steps()
+    entries = queued(ledger, tmp_path, *(f"{number}.jpg" for number in range(300)))
+    others = ledger.lease([(e.row, f"other-{e.row}") for e in entries])
+    ledger.publish([(e.row, e.id, tmp_path / "r") for e in others[1:200]])
+    ledger.end([(e.row, None) for e in others[1:200]], "done", NOW)
+    ledger.give_back(others[0].row)
+    assert steps() < before + 100
