@@ -6,10 +6,8 @@ files are looked at, and the report is written by a process of its own.
 """
 
 import contextlib
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import structlog
@@ -17,14 +15,14 @@ import structlog
 from daemon import bulk_book, bulk_orders
 from daemon.admission import Admission
 from daemon.bulk_book import Bulk
-from daemon.bulk_files import Slice, slices
+from daemon.bulk_files import Passed, Slice, absence, enough, places_of, slices
 from daemon.bulk_orders import Order
-from daemon.bulk_report import write_report
-from daemon.files import fit_name, make_folder, shown
+from daemon.bulk_reporting import Reporters
+from daemon.files import NO_SPACE, shown
 from daemon.ledger import Ledger
 from daemon.outbox import Access
 from daemon.recipe import Recipe
-from daemon.station import Notice, Station
+from daemon.station import Claim, Notice, Station
 
 _log = structlog.get_logger()
 
@@ -53,85 +51,143 @@ class Bulks:
         self._station = station
         self._ledger = ledger
         self._admission = admission
-        self._access = access
         self._tell = tell
-        self._walks: dict[str, Iterator[Slice]] = {}
-        self._reporters: dict[str, BaseProcess] = {}
+        self._walks: dict[str, tuple[Recipe, Iterator[Slice]]] = {}
+        self._reporters = Reporters(station, access, admission.limits)
+        self._places: dict[str, tuple[Path, ...]] = {}
+        self._troubles: dict[str, str] = {}
+        self._looked = ""
 
     def more_to_do(self, recipes: Sequence[Recipe], now: float) -> bool:
         """Whether something is left to be looked at or reported, here and now.
 
         What is queued already is not asked: the ledger counts that, and schedules hold it back.
         """
-        if bulk_orders.waiting(self._station):
-            return True
-        names = {recipe.name for recipe in recipes}
-        for bulk in bulk_book.unended(self._ledger):
-            if bulk.paused or bulk.starts_at > now:
-                continue
-            if bulk.state in ("waiting", "looking") and bulk.recipe in names:
-                return True
-            if bulk.state == "reporting" or not bulk_book.is_at_work(self._ledger, bulk.name):
-                return bulk.state not in ("waiting", "looking")
-        return False
+        return bulk_orders.waiting(self._station) or any(
+            not bulk.paused
+            and (bulk.state != "waiting" or bulk.starts_at <= now)
+            and bulk.name not in self._troubles
+            and not self._hindrance(bulk, recipes)
+            and (bulk.state != "working" or not bulk_book.is_at_work(self._ledger, bulk.name))
+            for bulk in bulk_book.unended(self._ledger)
+        )
 
     def notices(self, recipes: Sequence[Recipe]) -> tuple[Notice, ...]:
         """Bulk jobs that cannot go on, and why."""
-        names = {recipe.name for recipe in recipes}
         return tuple(
-            Notice(bulk.roots[0], _no_recipe(bulk), bulk.submitted_at)
+            Notice(bulk.roots[0], f"bulk job {bulk.name}: {why}", bulk.submitted_at)
             for bulk in bulk_book.unended(self._ledger)
-            if bulk.recipe not in names and bulk.state in ("waiting", "looking")
+            if (why := self._troubles.get(bulk.name) or self._hindrance(bulk, recipes))
         )
 
     def turn(self, recipes: Sequence[Recipe], now: float) -> bool:
         """Take orders and carry each bulk job a little further; says whether more can follow.
 
+        What the file system refuses holds up the job that asked for it, and no other.
+
         Args:
             recipes: The recipes as they are now.
             now: UTC seconds since the epoch.
         """
-        for path, order in bulk_orders.asked(self._station):
-            self._take(path, order, now)
         busy = False
-        for bulk in bulk_book.unended(self._ledger):
-            if bulk.paused:
-                bulk_book.hold(self._ledger, bulk.name, back=False)  # what came back to the queue
-            elif bulk.state == "waiting" and bulk.starts_at <= now:
+        for path, order in bulk_orders.asked(self._station):
+            name = order.name if order is not None else path.name
+            with self._troubled(name):
+                busy |= self._take(path, order, now)
+        jobs = bulk_book.unended(self._ledger)
+        first = next((n for n, bulk in enumerate(jobs, 1) if bulk.name == self._looked), 0)
+        for bulk in (*jobs[first:], *jobs[:first]):  # the one that looked last comes last
+            with self._troubled(bulk.name):
+                busy |= self._carry_on(bulk, recipes, now, looked=busy)
+        return busy
+
+    @contextlib.contextmanager
+    def _troubled(self, name: str) -> Iterator[None]:
+        """Remember, and say once, what the file system refuses; a full disk is everybody's."""
+        try:
+            yield
+            self._troubles.pop(name, None)
+        except OSError as error:
+            if error.errno in NO_SPACE:
+                raise
+            why = f"{error.strerror or error}: {shown(error.filename or '')}; it is tried again"
+            if self._troubles.get(name) != why:
+                _log.warning("bulk_held_up", bulk=name, why=why)
+            self._troubles[name] = why
+
+    def _hindrance(self, bulk: Bulk, recipes: Sequence[Recipe]) -> str:
+        """Why a job cannot go on just now, "" if it can."""
+        recipe = next((recipe for recipe in recipes if recipe.name == bulk.recipe), None)
+        if bulk.state not in ("waiting", "looking", "working") or bulk.cancelled:
+            return ""
+        if recipe is None and bulk.state != "working":
+            return f"there is no recipe {bulk.recipe} any more; write it, or cancel"
+        if bulk.name not in self._places:
+            self._places[bulk.name] = places_of(bulk, recipe)
+        why = absence(self._places[bulk.name])
+        if not why or (
+            bulk.state == "working" and not bulk_book.is_at_work(self._ledger, bulk.name)
+        ):
+            return ""
+        return f"{why}; is its disk mounted? It goes on when that is back, or cancel it"
+
+    def _carry_on(self, bulk: Bulk, recipes: Sequence[Recipe], now: float, *, looked: bool) -> bool:
+        """Do what is next of one job; says whether more of it can follow at once.
+
+        Args:
+            bulk: The job.
+            recipes: The recipes as they are now.
+            now: UTC seconds since the epoch.
+            looked: Enough files were looked at in this turn.
+        """
+        hindered = bool(self._hindrance(bulk, recipes))
+        # Each turn, since what was in flight comes back to the queue.
+        bulk_book.hold(self._ledger, bulk.name, back=not (bulk.paused or hindered))
+        if bulk.paused or hindered:
+            return False
+        match bulk.state:
+            case "waiting" if bulk.starts_at <= now:
                 bulk_book.keep(self._ledger, replace(bulk, state="looking", began_at=now))
                 _log.info("bulk_begun", bulk=bulk.name, recipe=bulk.recipe)
-                busy = True
-            elif bulk.state == "looking" and not busy:
-                busy = self._look(bulk, recipes, now)
-            elif bulk.state == "working" and not bulk_book.is_at_work(self._ledger, bulk.name):
+                return True
+            case "looking" if not looked:
+                recipe = next(recipe for recipe in recipes if recipe.name == bulk.recipe)
+                return self._look(bulk, recipe, now)
+            case "working" if not bulk_book.is_at_work(self._ledger, bulk.name):
                 self._report(bulk, now)
-                busy = True
-            elif bulk.state == "reporting":
-                self._see_to_report(bulk, now)
-        return busy
+                return True
+            case "reporting":
+                self._see_to_report(bulk)
+        return False
 
     def close(self) -> None:
         """Stop writing reports; they are begun anew at the next start."""
-        for process in self._reporters.values():
-            process.kill()
-            process.join()
+        self._reporters.close()
 
-    def _take(self, path: Path, order: Order | None, now: float) -> None:
-        """Carry out an order; it may be taken twice after a crash, and counts once."""
+    def _take(self, path: Path, order: Order | None, now: float) -> bool:
+        """Carry out an order; it may be taken twice after a crash, and counts once.
+
+        Returns:
+            Whether it has only been begun.
+        """
         if order is None:
             aside = path.with_suffix(".refused")
             path.rename(aside)
             _log.warning("request_refused", request=shown(aside), why="it is no order")
-            return
+            return False
         known = bulk_book.named(self._ledger, order.name)
         if order.what == "submit":
             self._submit(path.stem, order)
         elif known is None:
             _log.warning("bulk_unknown", bulk=order.name, asked=order.what)
+        elif order.what == "retry":
+            if self._retry(known, order.at, now):
+                return True
         else:
-            self._change(known, order.what, now)
+            self._change(known, order.what)
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
+        return False
 
     def _submit(self, request: str, order: Order) -> None:
         jobs = bulk_book.all_of(self._ledger)
@@ -145,9 +201,9 @@ class Bulks:
         paths = [shown(root) for root in bulk.roots]
         _log.info("bulk_submitted", bulk=name, recipe=bulk.recipe, paths=paths)
 
-    def _change(self, bulk: Bulk, what: str, now: float) -> None:
+    def _change(self, bulk: Bulk, what: str) -> None:
         match what:
-            case "pause" if bulk.state != "ended":
+            case "pause" if bulk.state in ("waiting", "looking", "working"):
                 bulk_book.keep(self._ledger, replace(bulk, paused=True))
                 bulk_book.hold(self._ledger, bulk.name, back=False)
                 _log.info("bulk_paused", bulk=bulk.name)
@@ -159,43 +215,48 @@ class Bulks:
                 off = bulk_book.cancel(self._ledger, bulk)
                 self._walks.pop(bulk.name, None)
                 _log.info("bulk_cancelled", bulk=bulk.name, taken_off=off.taken_off)
-            case "retry":
-                self._retry(bulk, now)
+            case _:
+                _log.info("bulk_not_changed", bulk=bulk.name, asked=what, state=bulk.state)
 
-    def _retry(self, bulk: Bulk, now: float) -> None:
-        """Queue what failed once more; the reasons in failed/ are of yesterday."""
-        number = 0
-        while failed := bulk_book.failed_entries(self._ledger, bulk.name, _RETRIED):
-            for _, reason_beside in failed:
-                if reason_beside is not None:
-                    reason = reason_beside.with_name(f"{reason_beside.name}.error.json")
-                    reason.unlink(missing_ok=True)
-            bulk_book.try_again(self._ledger, [entry.row for entry, _ in failed])
-            for entry in self._ledger.entries([entry.row for entry, _ in failed]):
-                self._admission.look_again(entry, now)
-            number += len(failed)
-        if number and bulk.state in ("reporting", "ended"):
-            self._stop_report(bulk)
+    def _retry(self, bulk: Bulk, asked_at: float, now: float) -> bool:
+        """Queue some of what had failed when it was asked; says whether there may be more."""
+        failed = bulk_book.failed_entries(self._ledger, bulk.name, asked_at, _RETRIED)
+        rows = [entry.row for entry, _ in failed]
+        for _, beside in failed:
+            if beside is not None:  # the reason is of yesterday
+                beside.with_name(f"{beside.name}.error.json").unlink(missing_ok=True)
+        bulk_book.try_again(self._ledger, rows)
+        for entry in self._ledger.entries(rows):
+            self._admission.look_again(entry, now)
+        if rows and bulk.state in ("reporting", "ended"):
+            self._reporters.stop(bulk.name)
             bulk_book.keep(self._ledger, replace(bulk, state="working", summary=None, ended_at=0.0))
-        _log.info("bulk_retried", bulk=bulk.name, photographs=number)
+        _log.info("bulk_retried", bulk=bulk.name, photographs=len(rows))
+        return len(rows) == _RETRIED
 
-    def _look(self, bulk: Bulk, recipes: Sequence[Recipe], now: float) -> bool:
+    def _look(self, bulk: Bulk, recipe: Recipe, now: float) -> bool:
         """Look at a few more files and queue what can be restored; says whether there were any."""
-        recipe = next((recipe for recipe in recipes if recipe.name == bulk.recipe), None)
-        if recipe is None:
-            return False
-        if bulk.name not in self._walks:
+        self._looked = bulk.name
+        # It is put back once all is recorded: after a fault the files are walked once more.
+        begun = self._walks.pop(bulk.name, None)
+        if begun is None or begun[0] != recipe:
             known = bulk_book.latest_places(self._ledger, bulk.name, _REMEMBERED)
-            self._walks[bulk.name] = slices(bulk, recipe, self._station, known)
-        found = next(self._walks[bulk.name], None)
-        if found is None:
-            del self._walks[bulk.name]
+            begun = recipe, slices(bulk, recipe, self._station, known)
+        found = enough(begun[1])
+        if absence(self._places[bulk.name]):
+            return False  # a folder that vanished may have looked as if it held no more
+        if not found:
             bulk_book.keep(self._ledger, replace(bulk, state="working"))
             return True
-        claims, over = found.claims(recipe, self._admission.limits)
+        claims: list[Claim] = []
+        passed: list[Passed] = []
+        for part in found:
+            taken, left = part.claims(recipe, self._admission.limits)
+            claims += taken
+            passed += [*part.passed_over, *left]
         self._admission.admit(claims, now)
-        done = replace(bulk.with_notes([*found.passed_over, *over]), looked_at=found.last)
-        bulk_book.keep(self._ledger, done)
+        bulk_book.keep(self._ledger, replace(bulk.with_notes(passed), looked_at=found[-1].last))
+        self._walks[bulk.name] = begun
         return True
 
     def _report(self, bulk: Bulk, now: float) -> None:
@@ -204,23 +265,11 @@ class Bulks:
         counted = replace(bulk, summary=bulk_book.counts(self._ledger, bulk))
         bulk_book.keep(self._ledger, replace(counted, state="reporting", ended_at=ended_at))
 
-    def _see_to_report(self, bulk: Bulk, now: float) -> None:
-        """Start the process that writes the report; once it is done, so is the bulk job."""
-        folder = self._station.reports / fit_name(bulk.name)
-        process = self._reporters.get(bulk.name)
-        if process is None:
-            for made in (self._station.reports, folder):
-                make_folder(made, self._access.group)
-            spawn = multiprocessing.get_context("spawn")
-            arguments = (self._station.ledger, bulk.name, folder, self._admission.limits)
-            process = spawn.Process(target=write_report, args=arguments, daemon=True)
-            process.start()
-            self._reporters[bulk.name] = process
-        if process.exitcode is None:
+    def _see_to_report(self, bulk: Bulk) -> None:
+        """Have the report written; once that has ended, so has the bulk job."""
+        reported = self._reporters.report(bulk)
+        if reported is None:
             return
-        self._stop_report(bulk)
-        if process.exitcode:
-            _log.warning("bulk_report_failed", bulk=bulk.name, exit_code=process.exitcode)
         bulk_book.keep(self._ledger, replace(bulk, state="ended"))
         numbers = bulk.summary or bulk_book.Counts()
         _log.info(
@@ -229,21 +278,11 @@ class Bulks:
             done=numbers.done,
             skipped=numbers.skipped,
             failed=numbers.failed,
-            report=shown(folder),
+            report=shown(reported.folder) if reported.folder is not None else None,
         )
         text = (
             f"{numbers.done} restored, {numbers.skipped} were there already, {numbers.failed} "
-            f"failed, {numbers.taken_off} taken off; report in {shown(folder)}"
+            f"failed, {numbers.taken_off} taken off; {reported.told}"
         )
         how = "cancelled" if bulk.cancelled else "ended"
         self._tell(f"bulk {bulk.name}", f"bulk job {bulk.name} {how}", text)
-
-    def _stop_report(self, bulk: Bulk) -> None:
-        process = self._reporters.pop(bulk.name, None)
-        if process is not None:
-            process.kill()
-            process.join()
-
-
-def _no_recipe(bulk: Bulk) -> str:
-    return f"bulk job {bulk.name}: there is no recipe {bulk.recipe} any more; write it, or cancel"

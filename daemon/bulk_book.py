@@ -11,13 +11,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from daemon.entries import Entry, entry_of, path_text
+from daemon.entries import Entry, entry_of
 from daemon.ledger import Ledger
 from daemon.ledger_view import LedgerView
 
 BulkState = Literal["waiting", "looking", "working", "reporting", "ended"]
 
 _NOTES = 1000
+_OF = "bulk = ? AND bulk <> ''"
+"""The second half lets SQLite use the index of bulk jobs, which holds nothing else."""
+
 _OPEN = "('claiming', 'queued', 'held', 'leased', 'publishing', 'published', 'failing')"
 
 
@@ -128,7 +131,7 @@ def counts(view: LedgerView, bulk: Bulk) -> Counts:
     if bulk.summary is not None:
         return bulk.summary
     rows = view.select(
-        "SELECT state, fence > 0 AS worked, count(*) AS jobs FROM job WHERE bulk = ?"
+        f"SELECT state, fence > 0 AS worked, count(*) AS jobs FROM job WHERE {_OF}"
         " GROUP BY state, fence > 0",
         bulk.name,
     )
@@ -148,7 +151,7 @@ def counts(view: LedgerView, bulk: Bulk) -> Counts:
 
 def is_at_work(view: LedgerView, name: str) -> bool:
     """Whether any of its photographs has not ended."""
-    query = f"SELECT 1 FROM job WHERE bulk = ? AND state IN {_OPEN} LIMIT 1"
+    query = f"SELECT 1 FROM job WHERE {_OF} AND state IN {_OPEN} LIMIT 1"
     return bool(view.select(query, name))
 
 
@@ -156,32 +159,39 @@ def done_since(view: LedgerView, name: str, since: float) -> tuple[int, float]:
     """How many were restored since a time (UTC seconds), and when the first of them was."""
     (row,) = view.select(
         "SELECT count(*) AS jobs, min(ended_at) AS first FROM job"
-        " WHERE bulk = ? AND state = 'done' AND fence > 0 AND ended_at >= ?",
+        f" WHERE {_OF} AND state = 'done' AND fence > 0 AND ended_at >= ?",
         *(name, since),
     )
     return row["jobs"], row["first"] or since
 
 
 def latest_places(view: LedgerView, name: str, limit: int) -> set[Path]:
-    """The first photographs of the rows that were recorded last."""
-    rows = view.select("SELECT * FROM job WHERE bulk = ? ORDER BY row DESC LIMIT ?", name, limit)
-    return {entry_of(row).claim.files[0].path for row in rows}
+    """The files of the rows that were recorded last."""
+    rows = view.select(
+        "SELECT * FROM job WHERE row IN"
+        f" (SELECT row FROM job WHERE {_OF} ORDER BY row DESC LIMIT ?)",
+        *(name, limit),
+    )
+    return {file.path for row in rows for file in entry_of(row).claim.files}
 
 
 def ended_entries(view: LedgerView, name: str) -> Iterator[tuple[Entry, Path | None]]:
     """Each photograph that has ended, with its result (None where it failed)."""
     rows = view.select(
-        "SELECT * FROM job WHERE bulk = ? AND state IN ('done', 'failed') ORDER BY row", name
+        f"SELECT * FROM job WHERE {_OF} AND state IN ('done', 'failed') ORDER BY row", name
     )
     for row in rows:
         result = Path(json.loads(row["result"])) if row["state"] == "done" else None
         yield entry_of(row), result
 
 
-def failed_entries(view: LedgerView, name: str, limit: int) -> list[tuple[Entry, Path | None]]:
-    """What failed, with where its reason lies beside."""
+def failed_entries(
+    view: LedgerView, name: str, before: float, limit: int
+) -> list[tuple[Entry, Path | None]]:
+    """What failed before a time (UTC seconds), with where its reason lies beside."""
     rows = view.select(
-        "SELECT * FROM job WHERE bulk = ? AND state = 'failed' ORDER BY row LIMIT ?", name, limit
+        f"SELECT * FROM job WHERE {_OF} AND state = 'failed' AND ended_at < ? LIMIT ?",
+        *(name, before, limit),
     )
     return [
         (entry_of(r), Path(json.loads(r["failed_to"])) if r["failed_to"] else None) for r in rows
@@ -206,16 +216,16 @@ def keep(ledger: Ledger, bulk: Bulk) -> None:
 def hold(ledger: Ledger, name: str, *, back: bool) -> None:
     """Keep what is queued of a bulk job from starting, or let it start."""
     now, then = ("held", "queued") if back else ("queued", "held")
-    if ledger.select("SELECT 1 FROM job WHERE bulk = ? AND state = ? LIMIT 1", name, now):
+    if ledger.select(f"SELECT 1 FROM job WHERE {_OF} AND state = ? LIMIT 1", name, now):
         with ledger.transaction() as db:
-            db.execute("UPDATE job SET state = ? WHERE bulk = ? AND state = ?", (then, name, now))
+            db.execute(f"UPDATE job SET state = ? WHERE {_OF} AND state = ?", (then, name, now))
 
 
 def cancel(ledger: Ledger, bulk: Bulk) -> Bulk:
     """Forget what is queued of it, whose originals lie where they always were."""
     with ledger.transaction() as db:
         gone = db.execute(
-            "DELETE FROM job WHERE bulk = ? AND state IN ('queued', 'held')", (bulk.name,)
+            f"DELETE FROM job WHERE {_OF} AND state IN ('queued', 'held')", (bulk.name,)
         ).rowcount
         off = replace(
             bulk,
@@ -243,15 +253,16 @@ def try_again(ledger: Ledger, rows: Collection[int]) -> None:
 
 
 def forget(ledger: Ledger, before: float) -> int:
-    """Forget bulk jobs that ended before a time (UTC seconds); says how many."""
+    """Forget bulk jobs that ended before a time (UTC seconds); says how many.
+
+    While a row of one is left, its name is taken: another job would count that as its own.
+    """
     with ledger.transaction() as db:
-        query = "DELETE FROM bulk WHERE state = 'ended' AND ended_at < ?"
+        query = (
+            "DELETE FROM bulk WHERE state = 'ended' AND ended_at < ?"
+            " AND NOT EXISTS (SELECT 1 FROM job WHERE job.bulk = bulk.name AND job.bulk <> '')"
+        )
         return db.execute(query, (before,)).rowcount
-
-
-def file_text(path: Path) -> str:
-    """A file as `Bulk.looked_at` names it."""
-    return path_text(path)
 
 
 def _bulk_of(row: sqlite3.Row) -> Bulk:

@@ -7,15 +7,15 @@ that a recipe makes of them. Only names and headers are read, and nothing is cha
 import contextlib
 import json
 import os
-import stat
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from daemon.bulk_book import Bulk
-from daemon.files import shown
+from daemon.files import is_there, shown
 from daemon.ignored import ignored
-from daemon.pairs import side_of
+from daemon.pairs import side_of, stem_of
 from daemon.photo import Limits
 from daemon.recipe import Recipe
 from daemon.sorting import Folder, Held, Sorting
@@ -23,6 +23,12 @@ from daemon.station import Arrival, Claim, InboxFolder, Station
 
 _FILES, _BYTES = 128, 256 << 20
 """Looked at in one turn of the loop: they are hashed, which takes a second on slow disks."""
+
+_LOOK_S = 0.1
+"""For finding them, in one turn; a folder is always listed whole."""
+
+_PASSED = 1024
+"""Files passed over after which a slice ends, though it has few photographs or none."""
 
 _NO_FILE = "it is a link, or no regular file"
 
@@ -37,7 +43,8 @@ class Slice:
     Attributes:
         folder: The root they were found below.
         path: The folder they lie in.
-        names: Photographs, and the side files of that folder.
+        names: Photographs, and their side files; there may be none.
+        size_bytes: Size of the photographs.
         passed_over: Paths with the reason.
         last: The last of them, as `Bulk.looked_at`.
     """
@@ -45,6 +52,7 @@ class Slice:
     folder: InboxFolder
     path: Path
     names: tuple[str, ...]
+    size_bytes: int
     passed_over: tuple[Passed, ...]
     last: str
 
@@ -77,16 +85,70 @@ def slices(bulk: Bulk, recipe: Recipe, station: Station, known: set[Path]) -> It
         known: Photographs that were queued last, perhaps without the job's knowing.
     """
     root_number, parts, last_name = json.loads(bulk.looked_at or '[-1, [], ""]')
-    reached = (root_number, tuple(parts))
     for number, (root, folder) in enumerate(_roots(bulk, station)):
-        for found in _walk(root):
-            where = (number, found.path.relative_to(folder.path).parts)
-            if where < reached:
-                continue
+        if number < root_number:
+            continue
+        reached = tuple(parts) if number == root_number else None
+        for found in _walk(root, reached or ()):
+            where = found.path.relative_to(folder.path).parts
             if where == reached:
                 found = replace(found, odd=(), after=last_name)
-            for names, passed, name in _cut(found, recipe, known):
-                yield Slice(folder, found.path, names, passed, json.dumps([*where, name]))
+            for part in _cut(found, recipe, known):
+                last = json.dumps([number, where, part.last])
+                names = tuple(part.names)
+                yield Slice(folder, found.path, names, part.size_bytes, tuple(part.passed), last)
+
+
+def enough(walk: Iterator[Slice]) -> list[Slice]:
+    """The next slices for one turn: many small folders together, one large folder in parts."""
+    found: list[Slice] = []
+    until = time.monotonic() + _LOOK_S
+    files = size_bytes = 0
+    while files < _FILES and size_bytes < _BYTES and time.monotonic() < until:
+        part = next(walk, None)
+        if part is None:
+            break
+        found.append(part)
+        files += len(part.names)
+        size_bytes += part.size_bytes
+    return found
+
+
+def absence(places: Iterable[Path]) -> str:
+    """Which of these folders is out of reach, and why; "" if none.
+
+    A folder that holds nothing counts: it may be the mount point of a disk that is not there.
+    """
+    for place in places:
+        try:
+            if is_there(place):
+                continue
+            why = "it is empty or gone"
+        except OSError as error:
+            why = error.strerror or str(error)
+        return f"{shown(place)}: {why}"
+    return ""
+
+
+def is_away(folder: InboxFolder) -> bool:
+    """Whether photographs of a bulk job cannot be had because the folder they lie in is gone."""
+    return bool(folder.bulk and absence([folder.path]))
+
+
+def places_of(bulk: Bulk, recipe: Recipe | None) -> tuple[Path, ...]:
+    """The folders that must hold something while a bulk job is at work, each once.
+
+    Of a single file it is the folder that it lies in; a root that is gone was one by its name.
+    """
+    suffixes = recipe.suffixes if recipe is not None else ()
+    return tuple(
+        dict.fromkeys(
+            root.parent
+            if root.is_file() or (root.name.lower().endswith(suffixes) and not root.exists())
+            else root
+            for root in bulk.roots
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -99,35 +161,54 @@ class _Visited:
     after: str = ""
 
 
-def _cut(
-    found: _Visited, recipe: Recipe, known: set[Path]
-) -> Iterator[tuple[tuple[str, ...], tuple[Passed, ...], str]]:
-    """One folder in slices: names, what is passed over, the last name of all these.
+@dataclass
+class _Part:
+    """A few files of one folder, while they are gathered."""
 
-    The halves of pairs stay together: of a recipe that takes pairs a folder is one slice. Side
-    files are in every slice.
+    passed: list[Passed]
+    names: list[str] = field(default_factory=list)
+    size_bytes: int = 0
+    last: str = ""
+
+    @property
+    def full(self) -> bool:
+        return len(self.names) >= _FILES or self.size_bytes >= _BYTES or len(self.passed) >= _PASSED
+
+
+def _cut(found: _Visited, recipe: Recipe, known: set[Path]) -> Iterator[_Part]:
+    """One folder in parts, at least one.
+
+    The halves of pairs stay together: of a recipe that takes pairs a folder is one part. Side
+    files go with the photographs that are called like them.
     """
-    sides, photos, passed = [], [], list(found.odd)
+    sides: dict[str, list[str]] = {}
     for name in found.names:
         side = side_of(name)
         if side is not None and side[1] in recipe.companions:
-            sides.append(name)
-        elif name <= found.after or found.path / name in known:
+            sides.setdefault(side[0], []).append(name)
+    beside = {name for names in sides.values() for name in names}
+    part = _Part(list(found.odd))
+    for name in found.names:
+        if name in beside or name <= found.after or (known and found.path / name in known):
             continue
-        elif why := recipe.takes(name, recipe.match.min_megapixels):
-            passed.append((shown(found.path / name), why))
+        part.last = name
+        if why := recipe.takes(name, recipe.match.min_megapixels):
+            part.passed.append((shown(found.path / name), why))
         else:
-            photos.append(name)
-    size, part = 0, list[str]()
-    for name in photos:
-        part.append(name)
-        with contextlib.suppress(OSError):
-            size += (found.path / name).lstat().st_size
-        if recipe.photos == 1 and (len(part) == _FILES or size >= _BYTES):
-            yield (*part, *sides), tuple(passed), name
-            size, part, passed = 0, [], []
-    if part or passed:
-        yield (*part, *sides), tuple(passed), max(found.names, default="")
+            part.names.append(name)
+            with contextlib.suppress(OSError):
+                part.size_bytes += (found.path / name).lstat().st_size
+        if recipe.photos == 1 and part.full:
+            yield _with_sides(part, sides)
+            part = _Part([])
+    part.last = max(found.names, default="")
+    yield _with_sides(part, sides)
+
+
+def _with_sides(part: _Part, sides: Mapping[str, Sequence[str]]) -> _Part:
+    called = dict.fromkeys(c for name in part.names for c in (stem_of(name), name))
+    part.names += [side for name in called for side in sides.get(name, ())]
+    return part
 
 
 def _roots(bulk: Bulk, station: Station) -> list[tuple[Path, InboxFolder]]:
@@ -156,37 +237,43 @@ def _roots(bulk: Bulk, station: Station) -> list[tuple[Path, InboxFolder]]:
     return found
 
 
-def _walk(root: Path) -> Iterator[_Visited]:
-    """Each folder below a root, in order; links are not followed."""
-    odd: list[Passed] = []
+def _walk(root: Path, reached: tuple[str, ...]) -> Iterator[_Visited]:
+    """Each folder below a root, in order; links are not followed.
 
-    def refused(error: OSError) -> None:
-        odd.append((shown(error.filename or root), error.strerror or str(error)))
-
+    Args:
+        root: A folder, or a file.
+        reached: Folders before this one, as parts of its path below the root, are left out.
+    """
     if not root.is_dir():
-        if not root.exists():
-            refused(FileNotFoundError(2, "No such file or folder", str(root)))
-        yield _Visited(root.parent, (root.name,) if root.is_file() else (), tuple(odd))
+        odd = () if root.exists() else ((shown(root), "No such file or folder"),)
+        yield _Visited(root.parent, (root.name,) if root.is_file() else (), odd)
         return
-    for folder, below, names in os.walk(root, onerror=refused):
-        below[:] = sorted(name for name in below if not ignored(name))
-        path = Path(folder)
-        links = [name for name in below if (path / name).is_symlink()]
-        files = []
-        for name in sorted(names):
-            if ignored(name):
-                continue
-            try:
-                mode = (path / name).lstat().st_mode
-            except OSError as error:
-                refused(error)
-                continue
-            if stat.S_ISREG(mode):
-                files.append(name)
-            else:
-                links.append(name)
-        odd += [(shown(path / name), _NO_FILE) for name in links]
-        yield _Visited(path, tuple(files), tuple(odd))
-        odd.clear()
-    if odd:
-        yield _Visited(root, (), tuple(odd))
+    folders: list[tuple[str, ...]] = [()]
+    while folders:
+        parts = folders.pop()
+        found, below = _visited(root.joinpath(*parts))
+        on_the_way = len(parts) < len(reached) and parts == reached[: len(parts)]
+        if on_the_way:
+            below = [name for name in below if name >= reached[len(parts)]]
+        else:
+            yield found
+        folders += [(*parts, name) for name in reversed(below)]
+
+
+def _visited(path: Path) -> tuple[_Visited, list[str]]:
+    """A folder, and the names of those in it in order."""
+    names, below, odd = [], [], []
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if ignored(entry.name):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(entry.name)
+                elif entry.is_file(follow_symlinks=False):
+                    names.append(entry.name)
+                else:
+                    odd.append((shown(entry.path), _NO_FILE))
+    except OSError as error:
+        odd.append((shown(path), error.strerror or str(error)))
+    return _Visited(path, tuple(sorted(names)), tuple(sorted(odd))), sorted(below)

@@ -18,7 +18,7 @@ from daemon.bulk_book import Bulk, Counts
 from daemon.contact_sheet import Row, draw_sheet
 from daemon.entries import Entry
 from daemon.errors import PhotoError
-from daemon.files import shown
+from daemon.files import make_folder, shown
 from daemon.ledger_view import LedgerView
 from daemon.outbox import record_path
 from daemon.photo import Limits, Photo, read_header
@@ -26,6 +26,9 @@ from daemon.record import utc
 
 _SHEET = 12
 """Photographs on the sheet, evenly spread over the job."""
+
+_PANEL_PX = 1024
+"""Longer side of what is kept of each photograph until the sheet is drawn."""
 
 _TIMED = 1000
 """Records that are read for the timings, evenly spread."""
@@ -42,15 +45,20 @@ class _Ended:
     result: Path | None
 
 
-def write_report(ledger: Path, name: str, folder: Path, limits: Limits) -> None:
+def write_report(ledger: Path, name: str, folder: Path, limits: Limits, group: int | None) -> None:
     """Write the report of a bulk job.
 
     Args:
         ledger: The station's.
         name: The job.
-        folder: An existing one; what an earlier report left there is replaced.
+        folder: Made if need be; what an earlier report left there is replaced.
         limits: Photographs beyond them are not drawn.
+        group: Id of the group of new folders, None for the process's own.
+
+    Raises:
+        OSError: It cannot be written.
     """
+    make_folder(folder, group)
     view = LedgerView(ledger)
     try:
         bulk = bulk_book.named(view, name)
@@ -70,14 +78,14 @@ def write_report(ledger: Path, name: str, folder: Path, limits: Limits) -> None:
 def _content(
     bulk: Bulk, numbers: Counts, ended: Sequence[_Ended], seconds: Sequence[float]
 ) -> dict[str, Any]:
-    took_s = max(0.0, bulk.ended_at - bulk.began_at)
+    took_s = max(0.0, bulk.ended_at - bulk.began_at) if bulk.began_at else 0.0
     return {
         "name": bulk.name,
         "recipe": bulk.recipe,
         "paths": [shown(root) for root in bulk.roots],
         "cancelled": bulk.cancelled,
         "submitted": utc(bulk.submitted_at),
-        "began": utc(bulk.began_at),
+        "began": utc(bulk.began_at) if bulk.began_at else None,
         "ended": utc(bulk.ended_at),
         "counts": asdict(numbers) | {"found": numbers.found, "passed_over": bulk.passed_over},
         "timings": {
@@ -98,12 +106,13 @@ def _content(
 
 def _markdown(content: dict[str, Any], *, drawn: bool) -> str:
     counts, timings = content["counts"], content["timings"]
+    began = f"began {content['began']}" if content["began"] else "never begun"
     how = "was cancelled" if content["cancelled"] else "ended"
     lines = [
         f"# Bulk job {content['name']}",
         "",
         f"Recipe `{content['recipe']}`, submitted {content['submitted']}, "
-        f"began {content['began']}, {how} {content['ended']}.",
+        f"{began}, {how} {content['ended']}.",
         "",
         *(f"- {_plain(path)}" for path in content["paths"]),
         "",
@@ -171,7 +180,9 @@ def _row(one: _Ended, limits: Limits) -> Row | None:
                 return None
             header = read_header(path, limits)
             pixels = read_picture(Photo(path, path.name, "", header), limits).pixels
-            panels.append((caption, Image.fromarray(to_eight_bits(pixels))))
+            panel = Image.fromarray(to_eight_bits(pixels))
+            panel.thumbnail((_PANEL_PX, _PANEL_PX))  # two dozen whole scans are gigabytes
+            panels.append((caption, panel))
     except (PhotoError, OSError):
         return None
     return Row(shown(one.entry.claim.files[0].relative), tuple(panels))

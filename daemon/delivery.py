@@ -207,10 +207,17 @@ class Delivery:
             with contextlib.suppress(OSError):
                 group.rmdir()
 
-    def duplicate(self, entry: Entry, job: str, result: Path) -> None:
-        """Its result stands already: nothing is computed, the original goes its way."""
-        _log.info("already_restored", job=entry.row, photo=photo_of(entry), result=shown(result))
-        self._ledger.publish([(entry.row, job, result)])
+    def duplicates(self, found: Sequence[tuple[Entry, str, Path]]) -> None:
+        """Results stand already: nothing is computed, the originals go their way.
+
+        Args:
+            found: Entries, with the id of the job and its main result.
+        """
+        for entry, _, result in found:
+            photo = photo_of(entry)
+            _log.info("already_restored", job=entry.row, photo=photo, result=shown(result))
+        if found:
+            self._ledger.publish([(entry.row, job, result) for entry, job, result in found])
 
     def _publication(self, entry: Entry, job: Job, outcome: Restored, now: float) -> Publication:
         staging = self.staging(outcome.fence)

@@ -78,6 +78,15 @@ def make_folder(folder: Path, group: int | None = None) -> None:
         sync_folders([new.parent])
 
 
+def is_there(folder: Path) -> bool:
+    """Whether a folder holds something; the mount point of an absent disk holds nothing."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(entries)
+    except FileNotFoundError:
+        return False
+
+
 def same_content(one: Path, other: Path) -> bool:
     """Whether two files hold the same bytes."""
     first, second = one.stat(), other.stat()

@@ -7,7 +7,6 @@ most an entry for a file that is gone.
 """
 
 import contextlib
-import os
 import shutil
 import stat
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ import structlog
 from daemon import bulk_book, catalogue, job_log
 from daemon.catalogue import Ended, Standing
 from daemon.entries import Original
-from daemon.files import shown
+from daemon.files import is_there, shown
 from daemon.ledger import Ledger
 from daemon.outbox import stands
 from daemon.retrying import has_reason
@@ -149,7 +148,7 @@ class Housekeeping:
 
     def _remove(self, originals: Sequence[Original], why: str) -> bool:
         """Remove files first, then their entries: an entry without a file is struck later."""
-        if not originals or not _is_there(self._station.archive):
+        if not originals or not is_there(self._station.archive):
             return False
         removed = [original for original in originals if self._remove_one(original)]
         catalogue.strike(self._ledger, originals)
@@ -192,7 +191,7 @@ class Housekeeping:
 
     def _vanished_originals(self, now: float) -> bool:
         """Strike what somebody else took out of the archive, so that its row can go."""
-        if self._keep.ledger_days is None or not _is_there(self._station.archive):
+        if self._keep.ledger_days is None or not is_there(self._station.archive):
             return False
         visited = catalogue.after(self._ledger, self._visited, _FEW)
         gone = [original for original in visited if not original.path.exists()]
@@ -234,13 +233,4 @@ class Housekeeping:
 
 def _is_gone(result: Path, outbox: Path) -> bool:
     """Whether a result was taken away; while its disk is not mounted it was not."""
-    return not stands(result) and _is_there(outbox)
-
-
-def _is_there(folder: Path) -> bool:
-    """Whether a folder holds something; the mount point of an absent disk holds nothing."""
-    try:
-        with os.scandir(folder) as entries:
-            return any(entries)
-    except FileNotFoundError:
-        return False
+    return not stands(result) and is_there(outbox)

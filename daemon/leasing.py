@@ -5,7 +5,7 @@ the recipe, each with a fence never used before. What has been near a dying proc
 nothing beside it. What a schedule holds back stays queued.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +29,12 @@ class Leasing:
     """Chooses what is worked on next."""
 
     def __init__(
-        self, ledger: Ledger, delivery: Delivery, library: Library, clip: str | None = None
+        self,
+        ledger: Ledger,
+        delivery: Delivery,
+        library: Library,
+        wake: Callable[[], None],
+        clip: str | None = None,
     ) -> None:
         """Lease from one ledger.
 
@@ -37,11 +42,13 @@ class Leasing:
             ledger: The station's.
             delivery: Has the staging folders.
             library: The models of this machine.
+            wake: Ends the loop's sleep: what needed no executor left room for more.
             clip: Reference of the CLIP model that says what photographs look like, if one is set.
         """
         self._ledger = ledger
         self._delivery = delivery
         self._library = library
+        self._wake = wake
         self._clip = clip
         self._turns = Turns()
 
@@ -60,10 +67,21 @@ class Leasing:
         if not suspects and room < IN_FLIGHT // 4:
             return []  # one commit serves many leases
         planned: dict[str, tuple[Entry, Job | Unknown]] = {}
+        standing: list[tuple[Entry, str, Path]] = []
+        refused: list[tuple[int, str]] = []
         for entry in suspects or self._ready(recipes, room, now, alone=False):
             key, plan = self._plan(entry, recipes)
-            if plan is not None:
+            if isinstance(plan, Path):
+                standing.append((entry, key, plan))
+            elif isinstance(plan, Refused):
+                refused.append((entry.row, plan.reason))
+            elif plan is not None:
                 planned.setdefault(key, (entry, plan))
+        self._delivery.duplicates(standing)
+        if refused:
+            self._ledger.fail(refused)
+        if standing or refused:
+            self._wake()
         if not planned:
             return []
         leased = self._ledger.lease([(entry.row, key) for key, (entry, _) in planned.items()])
@@ -89,8 +107,10 @@ class Leasing:
         queued_s = max(0.0, now - entry.queued_at)  # the clock may have been set back
         return Order(plan, entry.fence, staging, alone=alone, queued_s=queued_s)
 
-    def _plan(self, entry: Entry, recipes: Sequence[Recipe]) -> tuple[str, Job | Unknown | None]:
-        """What is to be done and its id; None if that is settled already."""
+    def _plan(
+        self, entry: Entry, recipes: Sequence[Recipe]
+    ) -> tuple[str, Job | Unknown | Refused | Path | None]:
+        """What is to be done and its id; a result that stands; None if it waits for another."""
         try:
             clip = self._library.pinned(self._clip) if self._clip else ""
             clip_digest = self._library.digest(clip) if clip else ""
@@ -102,13 +122,12 @@ class Leasing:
         except ConfigError as error:
             choice = Refused(str(error))
         if isinstance(choice, Refused):
-            self._ledger.fail([(entry.row, choice.reason)])
-            return "", None
+            return "", choice
         key = f"look/{choice.file.digest}"
         asked = replace(choice, clip=clip, clip_digest=clip_digest)
         return key, None if self._ledger.working_on(key) else asked
 
-    def _job(self, entry: Entry, recipe: Recipe) -> tuple[str, Job | None]:
+    def _job(self, entry: Entry, recipe: Recipe) -> tuple[str, Job | Path | None]:
         pinned, weights = self._library.resolved(recipe)
         digests = [file.digest for file in entry.claim.files]
         key = job_id(recipe, weights, entry.claim.place, *digests)
@@ -116,8 +135,7 @@ class Leasing:
         # The place in the id of a bulk job's photograph is its own: any result of it will do.
         result = self._ledger.standing(key, Path("/") if folder.bulk else folder.outbox)
         if result is not None and stands(result):
-            self._delivery.duplicate(entry, key, result)
-            return key, None
+            return key, result
         if self._ledger.working_on(key):
             return key, None
         photos = photos_of(entry.claim.files)

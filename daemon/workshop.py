@@ -14,6 +14,7 @@ import structlog
 
 from daemon.admission import Admission
 from daemon.bulk import Bulks, Tell
+from daemon.bulk_files import is_away
 from daemon.bulletin import Bulletin
 from daemon.choosing import check_clip
 from daemon.delivery import Delivered, Delivery, Patience
@@ -138,6 +139,8 @@ class Workshop:
         delivered = self.delivery.deliver(outcomes, now)
         workforce.forget([outcome.fence for _, outcome in outcomes])
         for entry in delivered.changed:
+            if is_away(entry.claim.folder):
+                continue  # it is queued, and waits until its disk is back
             _log.info("changed_while_processed", job=entry.row)
             self.admission.look_again(entry, now)
         return delivered
@@ -220,7 +223,7 @@ def open_workshop(
             intake=Intake(recipes, limits=limits, pair_wait_s=settings.pair_wait_s),
             admission=admission,
             delivery=delivery,
-            leasing=Leasing(ledger, delivery, tools.library, settings.clip_model),
+            leasing=Leasing(ledger, delivery, tools.library, tools.wake, settings.clip_model),
             redoing=Redoing(station, ledger, admission, tools.library),
             bulks=Bulks(station, ledger, admission, access, tools.tell),
             housekeeping=Housekeeping(station, ledger, keep_of(settings)),

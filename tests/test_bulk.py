@@ -1,5 +1,7 @@
 """Bulk jobs: folders are restored where they lie, whatever happens meanwhile."""
 
+import errno
+import hashlib
 import json
 import os
 import time
@@ -9,21 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import everything_below
+from fakes import FakeExecutor, everything_below, restored
 from PIL import Image
 from test_service import _cut_off_after, drop, no_leftovers, once, results, set_up
 
-from daemon import bulk_book, bulk_files
+from daemon import bulk, bulk_book, bulk_files, bulk_report, contact_sheet
+from daemon import job as job_orders
 from daemon.bulk_orders import Order, ask, asked
 from daemon.bulk_status import read_bulk
 from daemon.cli import exit_code
 from daemon.executors import EXECUTORS
 from daemon.housekeeping import Housekeeping, Keep
+from daemon.leasing import Leasing
 from daemon.ledger import Ledger
 from daemon.ledger_view import LedgerView
+from daemon.mailbox import Mailbox
 from daemon.notifying import Notifier
+from daemon.recipe import recipe_named
+from daemon.reports import Failed, Restored
 from daemon.service import Service
-from daemon.stationing import found_station, make_station, opened
+from daemon.stationing import found_station, known_recipes, make_station, opened
 
 
 class InlineProcess:
@@ -54,7 +61,7 @@ class InlineContext:
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(EXECUTORS, "fake", "fakes:FakeExecutor")
-    monkeypatch.setattr("daemon.bulk.multiprocessing.get_context", lambda kind: InlineContext)
+    monkeypatch.setattr("multiprocessing.get_context", lambda kind: InlineContext)
     make_station(tmp_path / "station")
     set_up(tmp_path / "station")
     return tmp_path / "station"
@@ -410,6 +417,7 @@ def test_paths_that_cannot_be_restored_are_refused(root: Path, where: str) -> No
         (["--recipe", "denoise", "--at", "25:00"], 64, "a time such as 22:00"),
         (["--recipe", "denoise", "--at", "2020-01-01T10:00"], 64, "this is past"),
         (["--recipe", "denoise", "--name", "a/b"], 64, "no /"),
+        (["--recipe", "denoise", "--name", ".."], 64, "no . or - first"),
         (["--recipe", "denoise", "--name", "job"], 64, "is called so already"),
     ],
 )
@@ -529,3 +537,372 @@ def test_an_older_ledger_gets_what_it_lacks(root: Path, scans: Path) -> None:
     submit(root, scans)
     assert once(root).done == 1
     assert numbers(root) == {"found": 1, "done": 1}
+
+
+def test_a_disk_that_is_away_is_waited_for(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its mount point is empty meanwhile; what was in flight has neither failed nor is done."""
+    monkeypatch.setattr(bulk_files, "_FILES", 2)
+    for number in range(5):
+        put(scans / f"{number}.png", 8 + number)
+    submit(root, scans)
+    away, real, leased = scans.with_name("away"), Leasing.errands, 0
+
+    def errands(self: Leasing, *given: Any) -> Any:  # noqa: ANN401
+        nonlocal leased
+        found = real(self, *given)
+        leased += len(found)
+        if found:
+            scans.rename(away)
+            scans.mkdir()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Leasing, "errands", errands)
+        patch.setattr(FakeExecutor, "answer", lambda self, order, name: _unreadable(order.fence))
+        tally = once(root)
+    assert (tally.done, tally.failed, leased) == (0, 0, 2)
+    assert [notice.what for notice in tally.waiting] == [
+        f"bulk job job: {scans}: it is empty or gone; is its disk mounted? It goes on when that is "
+        "back, or cancel it"
+    ]
+    assert numbers(root) == {"found": 2, "queued": 2}
+    scans.rmdir()
+    assert once(root).waiting[0].what.startswith(f"bulk job job: {scans}: it is empty or gone")
+    away.rename(scans)
+    assert once(root).done == 5
+    assert numbers(root) == {"found": 5, "done": 5}
+
+
+def _unreadable(fence: int) -> Failed:
+    return Failed(fence, "No such file or directory")
+
+
+def test_a_folder_that_vanishes_while_it_is_walked_does_not_count_as_looked_at(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/a.png", "b/b.png"):
+        put(scans / name)
+    submit(root, scans)
+    away, real = scans.with_name("away"), bulk_files._visited
+
+    def visited(path: Path) -> Any:  # noqa: ANN401
+        if path.name == "b" and not away.exists():
+            scans.rename(away)
+        return real(path)
+
+    monkeypatch.setattr(bulk_files, "_visited", visited)
+    assert once(root).done == 0
+    assert job(root)["state"] == "looking"
+    away.rename(scans)
+    away.mkdir()
+    assert once(root).done == 2
+    assert numbers(root) == {"found": 2, "done": 2}
+
+
+def test_of_single_files_only_their_folder_must_be_there(root: Path, scans: Path) -> None:
+    for name in ("a.png", "b.png"):
+        put(scans / name)
+    submit(root, scans / "a.png", scans / "b.png")
+    (scans / "a.png").unlink()
+    assert once(root).done == 1
+    assert report(root)["passed_over"] == [
+        {"path": str(scans / "a.png"), "why": "No such file or folder"}
+    ]
+
+
+def test_a_disk_that_is_full_for_a_moment_costs_no_photograph(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_files, "_FILES", 2)
+    for number in range(5):
+        put(scans / f"{number}.png", 8 + number)
+    submit(root, scans)
+    real, calls = Ledger.intend, 0
+
+    def intend(self: Ledger, claims: Any) -> Any:  # noqa: ANN401
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(self, claims)
+
+    monkeypatch.setattr(Ledger, "intend", intend)
+    assert once(root).done == 5
+    assert numbers(root) == {"found": 5, "done": 5}
+
+
+def test_a_job_that_cannot_go_on_holds_up_no_other(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(scans / "a.png")
+    put(scans.with_name("barred") / "a.png")
+    ask(found_station(root), Order("submit", "orphan", "gone", (scans,), 1.0))
+    submit(root, scans.with_name("barred"), name="barred")
+    submit(root, scans)
+    real = bulk_files.Slice.claims
+
+    def claims(self: bulk_files.Slice, *given: Any) -> Any:  # noqa: ANN401
+        if self.path.name == "barred":
+            raise PermissionError(errno.EACCES, "Permission denied", str(self.path))
+        return real(self, *given)
+
+    monkeypatch.setattr(bulk_files.Slice, "claims", claims)
+    drop(root, "denoise/mine.png", size=40)
+    tally = once(root)
+    assert (tally.done, tally.failed) == (2, 0)
+    assert [notice.what.partition(":")[0] for notice in tally.waiting] == [
+        "bulk job orphan",
+        "bulk job barred",
+    ]
+    assert "Permission denied" in tally.waiting[1].what
+    assert job(root)["state"] == "ended"
+
+
+def test_reports_that_cannot_be_written_hold_nothing_up(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(Notifier, "tell", lambda self, kind, title, text: told.append(text))
+    put(scans / "a.png")
+    (root / "reports").write_text("no folder")
+    submit(root, scans)
+    drop(root, "denoise/mine.png", size=40)
+    assert once(root).done == 2
+    assert (job(root)["state"], job(root)["report"]) == ("ended", None)
+    assert told[0].endswith(f"no report, since {root / 'reports/job'} could not be written")
+
+
+def test_files_passed_over_are_counted_once_whatever_restarts(root: Path, scans: Path) -> None:
+    names = ("a.png", "b.txt", "c.png", "d.txt", "e.png", "f.txt")
+    for name in names:
+        put(scans / name)
+    submit(root, scans)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bulk_files, "_FILES", 1)
+        _turns(root, 2)
+        _turns(root, 1)
+    assert job(root)["state"] == "looking"
+    once(root)
+    assert numbers(root) == {"found": 3, "done": 3, "passed_over": 3}
+
+
+def test_after_a_restart_folders_that_were_looked_at_are_not_listed_again(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/1.png", "a/x/1.png", "b/1.png", "b/2.png", "c/1.png"):
+        put(scans / name)
+    bulk = bulk_book.Bulk(
+        "job", "1", "denoise", (scans,), 1.0, 0.0, looked_at='[0, ["b"], "1.png"]'
+    )
+    listed: list[str] = []
+    real = bulk_files._visited
+
+    def visited(path: Path) -> Any:  # noqa: ANN401
+        listed.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(bulk_files, "_visited", visited)
+    recipe = recipe_named("denoise", known_recipes(found_station(root)))
+    found = bulk_files.slices(bulk, recipe, found_station(root), set())
+    assert [(part.path.name, part.names) for part in found] == [
+        ("b", ("2.png",)),
+        ("c", ("1.png",)),
+    ]
+    assert listed == ["scans", "b", "c"]
+
+
+def test_killed_between_two_transactions_halves_of_pairs_are_not_passed_over(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("p-a.png", "p-b.png"):
+        put(scans / name)
+    submit(root, scans, recipe="interpolate")
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk_book.Bulk, "with_notes", lambda *_: (_ for _ in ()).throw(KeyError()))
+        with pytest.raises(KeyError):
+            once(root)
+    once(root)
+    assert numbers(root) == {"found": 1, "done": 1}
+
+
+def test_many_small_folders_are_looked_at_together(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_files, "_LOOK_S", 60.0)
+    for number in range(40):
+        put(scans / f"{number}/a.png")
+    submit(root, scans)
+    with monkeypatch.context() as patch:
+        patch.setattr(Leasing, "errands", lambda *_: [])
+        _turns(root, 2)
+    assert numbers(root) == {"found": 40, "queued": 40}
+
+
+def test_jobs_are_looked_at_in_turn(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_files, "_FILES", 1)
+    for number in range(9):
+        put(scans / f"{number}.png", 8 + number)
+    put(scans.with_name("few") / "a.png")
+    submit(root, scans, name="many")
+    submit(root, scans.with_name("few"), name="few")
+    with monkeypatch.context() as patch:
+        patch.setattr(Leasing, "errands", lambda *_: [])
+        _turns(root, 4)
+    assert numbers(root, "few") == {"found": 1, "queued": 1}
+    assert job(root, "many")["state"] == "looking"
+
+
+def test_a_changed_recipe_counts_for_what_was_not_yet_looked_at(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_files, "_FILES", 1)
+    (root / "recipes").mkdir(exist_ok=True)
+    mine = root / "recipes/mine.toml"
+    mine.write_text('[[steps]]\nkind = "denoise"\n')
+    for name in ("a.png", "b.png", "c.png"):
+        put(scans / name)
+    submit(root, scans, recipe="mine")
+    station, settings = opened(root)
+    service = Service(station, settings, executor="fake")
+    with service._at_work():
+        for _ in range(2):
+            service._turn(at_once=True)
+        mine.write_text('[[steps]]\nkind = "denoise"\n[match]\nnames = ["b*"]\n')
+        service._reload()
+        for _ in range(5):
+            service._turn(at_once=True)
+    assert numbers(root) == {"found": 2, "done": 2, "passed_over": 1}
+
+
+def test_a_job_cancelled_before_its_time_was_never_begun(root: Path, scans: Path) -> None:
+    put(scans / "a.png")
+    now = time.time()
+    ask(found_station(root), Order("submit", "job", "denoise", (scans,), now, now + 3600))
+    once(root)
+    tell(root, "cancel")
+    once(root)
+    assert job(root)["standing"] == "cancelled"
+    assert (report(root)["began"], report(root)["timings"]["took_s"]) == (None, 0.0)
+    assert ", never begun, was cancelled " in (root / "reports/job/report.md").read_text()
+
+
+def test_what_failed_is_tried_again_a_few_in_a_turn_and_each_once(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "_RETRIED", 2)
+    for number in range(5):
+        put(scans / f"broken-{number}.png", 8 + number)
+    submit(root, scans)
+    once(root)
+    asked_for: list[int] = []
+    real = bulk_book.try_again
+
+    def try_again(ledger: Ledger, rows: list[int]) -> None:
+        asked_for.append(len(rows))
+        real(ledger, rows)
+
+    monkeypatch.setattr(bulk_book, "try_again", try_again)
+    tell(root, "retry")
+    assert once(root).failed == 5
+    assert asked_for == [2, 2, 1]
+    assert numbers(root) == {"found": 5, "failed": 5}
+
+
+def test_what_stands_already_is_told_in_few_transactions_and_without_a_rest(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.leasing.IN_FLIGHT", 8)
+    for number in range(24):
+        put(scans / f"{number:02}.png", 8 + number)
+    submit(root, scans)
+    once(root)
+    groups: list[int] = []
+    real, wakes = Ledger.publish, 0
+
+    def publish(self: Ledger, results: Any) -> None:  # noqa: ANN401
+        groups.append(len(results))
+        real(self, results)
+
+    def wake(self: Mailbox) -> None:
+        nonlocal wakes
+        wakes += 1
+
+    submit(root, scans, name="again")
+    monkeypatch.setattr(Ledger, "publish", publish)
+    monkeypatch.setattr(Mailbox, "wake", wake)
+    once(root)
+    assert numbers(root, "again") == {"found": 24, "skipped": 24}
+    assert groups == [8, 8, 8]
+    assert wakes >= 3
+
+
+def test_the_name_of_a_job_is_taken_while_a_photograph_of_it_is_known(
+    root: Path, scans: Path
+) -> None:
+    put(scans / "broken.png")
+    submit(root, scans)
+    once(root)
+    station = found_station(root)
+    ledger = Ledger(station.ledger)
+    keeping = Housekeeping(station, ledger, Keep(ledger_days=1))
+    keeping.turn(time.time() + 10 * 86400, at_once=True)
+    assert [known.name for known in bulk_book.all_of(ledger)] == ["job"]
+    ledger.close()
+
+
+def test_of_large_photographs_little_is_kept_for_the_sheet(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[tuple[int, int]] = []
+    real = contact_sheet.draw_sheet
+
+    def draw_sheet(rows: Any) -> Any:  # noqa: ANN401
+        sizes.extend(panel.size for row in rows for _, panel in row.panels)
+        return real(rows)
+
+    monkeypatch.setattr(bulk_report, "draw_sheet", draw_sheet)
+    put(scans / "a.png", 2000)
+    monkeypatch.setattr(FakeExecutor, "answer", lambda self, order, name: _same(order))
+    submit(root, scans)
+    once(root)
+    assert sizes == [(1024, 1024), (1024, 1024)]
+
+
+def _same(order: job_orders.Order) -> Restored:
+    """The photograph itself as its result, which can be drawn."""
+    given = restored(order)
+    (file,) = given.files
+    content = order.job.photos[0].path.read_bytes()
+    file.path.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    return replace(given, files=(replace(file, digest=digest),))
+
+
+def test_queries_about_one_job_read_no_other(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    once(root)
+    ledger = Ledger(found_station(root).ledger)
+    bulk_job = bulk_book.Bulk("job", "1", "denoise", (root,), 1.0, 0.0)
+    plans: list[str] = []
+    real = LedgerView.select
+
+    def select(self: LedgerView, query: str, *values: object) -> Any:  # noqa: ANN401
+        plan = real(self, f"EXPLAIN QUERY PLAN {query}", *values)
+        plans.extend(row["detail"] for row in plan if "job" in row["detail"])
+        return real(self, query, *values)
+
+    monkeypatch.setattr(LedgerView, "select", select)
+    bulk_book.counts(ledger, bulk_job)
+    bulk_book.is_at_work(ledger, "job")
+    bulk_book.hold(ledger, "job", back=False)
+    bulk_book.done_since(ledger, "job", 0.0)
+    bulk_book.latest_places(ledger, "job", 9)
+    list(bulk_book.ended_entries(ledger, "job"))
+    bulk_book.failed_entries(ledger, "job", 1.0, 9)
+    ledger.close()
+    searches = [plan for plan in plans if "INTEGER PRIMARY KEY" not in plan]
+    assert len(searches) == 7
+    assert [plan for plan in searches if "job_bulk" not in plan] == []

@@ -15,6 +15,7 @@ from daemon.bulk_status import pending, read_bulk, told
 from daemon.clock import instants, local_zone, spoken, wall
 from daemon.commands.context import SOME_FAILED, out, station_of
 from daemon.errors import UsageError
+from daemon.files import shown
 from daemon.recipe import Recipe, recipe_named
 from daemon.settings import Settings
 from daemon.station import Station
@@ -56,8 +57,11 @@ def submit(
     starts_at = 0.0 if at is None else _instant(at, now)
     called = name if name is not None else f"{recipe}-{wall(now, local_zone()):%Y-%m-%d-%H%M%S}"
     taken = [one["name"] for one in read_bulk(station)] + pending(station)
-    if not called.strip() or "/" in called or len(called) > _NAME or not called.isprintable():
-        raise UsageError(f"--name {called!r}: 1 to {_NAME} characters, no line break and no /")
+    plain = called.isprintable() and "/" not in called and not called.startswith((".", "-"))
+    if not called.strip() or len(called) > _NAME or not plain:
+        raise UsageError(
+            f"--name {called!r}: 1 to {_NAME} characters, no line break, no /, no . or - first"
+        )
     if called in taken:
         raise UsageError(f"--name {called!r}: a bulk job is called so already; take another name")
     ask(station, Order("submit", called, recipe, roots, now, starts_at))
@@ -214,7 +218,7 @@ def _say_estimate(
     found = estimating.survey(recipe, roots, station.logs, compute)
     about = f"about {found.jobs} photographs" if found.jobs else "no photographs for this recipe"
     if found.seconds is None:
-        again = shlex.join(["restored", "estimate", recipe.name, *map(str, roots)])
+        again = shlex.join(["restored", "estimate", recipe.name, *map(shown, roots)])
         how = f"; `{again}` tells how long it takes" if found.jobs else ""
     else:
         how = f", about {estimating.spoken(found.seconds)} with nothing else to do"
