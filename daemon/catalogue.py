@@ -5,6 +5,7 @@ not in it was put into the archive by somebody else and is nobody's to remove. T
 """
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -51,18 +52,23 @@ class Standing:
     outbox: Path
 
 
-def oldest(view: LedgerView, limit: int, before: float = float("inf")) -> list[Original]:
-    """What went to the archive first, before a time (UTC seconds since the epoch)."""
-    return _originals(
-        view.select("SELECT * FROM original WHERE at < ? ORDER BY at LIMIT ?", before, limit)
-    )
+def oldest(
+    view: LedgerView, limit: int, before: float = math.inf, past: Original | None = None
+) -> list[Original]:
+    """What went to the archive first.
 
-
-def after(view: LedgerView, path: Path | None, limit: int) -> list[Original]:
-    """The next originals in order of their paths, so that all can be visited a few at a time."""
-    start = "" if path is None else path_text(path)
+    Args:
+        view: The ledger.
+        limit: How many at most.
+        before: UTC seconds since the epoch; only what went there earlier.
+        past: Where to go on; None begins anew.
+    """
+    start = (past.at, path_text(past.path)) if past else (-math.inf, "")
     return _originals(
-        view.select("SELECT * FROM original WHERE path > ? ORDER BY path LIMIT ?", start, limit)
+        view.select(
+            "SELECT * FROM original WHERE at < ? AND (at, path) > (?, ?) ORDER BY at, path LIMIT ?",
+            *(before, *start, limit),
+        )
     )
 
 

@@ -47,6 +47,14 @@ class LedgerView:
         found = self._db.execute("SELECT * FROM seen WHERE path = ?", (path_text(path),)).fetchone()
         return found is not None and (found["size"], found["mtime_ns"]) == (size_bytes, mtime_ns)
 
+    def seen_after(self, path: Path | None, limit: int) -> list[Path]:
+        """The next originals left in place, in an order of its own, so that all can be visited."""
+        start = "" if path is None else path_text(path)
+        rows = self._db.execute(
+            "SELECT path FROM seen WHERE path > ? ORDER BY path LIMIT ?", (start, limit)
+        )
+        return [Path(json.loads(row["path"])) for row in rows]
+
     def answers(self, photo: str, *, clip_digest: str) -> dict[Feature, float]:
         """What was seen in a photograph of this digest, likeness by this CLIP model only."""
         rows = self._db.execute("SELECT * FROM look WHERE photo = ?", (photo,))

@@ -287,6 +287,7 @@ class Service:
     def _wait(self) -> tuple[Report, ...]:
         """Sleep until there is something to do; signals are seen to at once."""
         due_s = self._inbox.next_due_s(time.monotonic()) if self._open_for_work else _TURN_S
+        due_s = 0.0 if self._much_to_keep else due_s
         mail = self._mailbox.take(min(_TURN_S, due_s))
         if mail.reload:
             self._reload()

@@ -15,6 +15,7 @@ from daemon.executors import EXECUTORS
 from daemon.housekeeping import Housekeeping, Keep
 from daemon.job_log import JobLog
 from daemon.ledger import Ledger
+from daemon.mailbox import Mail, Mailbox
 from daemon.service import Tally
 from daemon.stationing import make_station, opened
 
@@ -37,7 +38,7 @@ class House:
         self.folder = folder
         self.station = opened(folder)[0]
         self.ledger = Ledger(self.station.ledger)
-        self.finished_at = max(o.at for o in catalogue.oldest(self.ledger, 10**6))
+        self.finished_at = float(self.ledger.select("SELECT max(ended_at) FROM job")[0][0])
 
     def keep(self, days_later: float = 0, **keep: float) -> None:
         """Clean until nothing is left to do."""
@@ -321,3 +322,120 @@ def test_where_an_original_went_is_known_even_if_a_crash_came_between(root: Path
     ledger = Ledger(station.ledger)
     (again,) = catalogue.oldest(ledger, 10)
     assert (again.path, again.row, again.size_bytes) == (known.path, known.row, known.size_bytes)
+
+
+def test_one_original_that_cannot_be_removed_does_not_keep_all_the_others(
+    root: Path,
+    house: Callable[[], House],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(100):
+        drop(root, f"denoise/{number:03}.png", size=8 + number)
+    at = house()
+    real = Path.unlink
+    stuck = {original.path for original in catalogue.oldest(at.ledger, 70)}
+
+    def refuse_some(path: Path, missing_ok: bool = False) -> None:
+        if path in stuck:
+            raise PermissionError(13, "Permission denied", str(path))
+        real(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch, capture_logs() as log:
+        patch.setattr(Path, "unlink", refuse_some)
+        at.keep(days_later=31, archive_days=30)
+    assert at.archived() == {str(path.relative_to(at.station.archive)) for path in stuck}
+    assert [e["event"] for e in log].count("not_removed") == 1
+    at.keep(days_later=32, archive_days=30)
+    assert at.archived() == set()
+
+
+def test_what_cannot_be_removed_keeps_nobody_from_the_other_duties(
+    root: Path,
+    house: Callable[[], House],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drop(root, "denoise/a.png")
+    at = house()
+    JobLog(at.station.logs).append({}, at.finished_at - 11 * DAY_S)
+
+    def refuse(folder: object) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("daemon.housekeeping._is_there", refuse)
+        at.keep(days_later=31, archive_days=30, logs_days=35)
+    assert at.archived() == {"denoise/a.png"}
+    assert len(everything_below(at.station.logs)) == 1
+
+
+def test_young_originals_are_not_looked_at_one_by_one(
+    root: Path,
+    house: Callable[[], House],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(200):
+        drop(root, f"denoise/{number:03}.png", size=8 + number)
+    at = house()
+    duties = Housekeeping(at.station, at.ledger, Keep(ledger_days=365))
+    looked = 0
+    real = Path.exists
+
+    def exists(path: Path) -> bool:
+        nonlocal looked
+        looked += at.station.archive in path.parents
+        return real(path)
+
+    monkeypatch.setattr(Path, "exists", exists)
+    assert not duties.turn(at.finished_at + 1, at_once=True)
+    assert looked == 0
+
+
+def test_what_somebody_took_out_of_the_archive_has_no_size(
+    root: Path, house: Callable[[], House]
+) -> None:
+    for name in ("a", "b", "c"):
+        drop(root, f"denoise/{name}.png", size=10 + ord(name))
+        at = house()
+    whole = catalogue.size_bytes(at.ledger)
+    (root / "archive/denoise/c.png").unlink()
+    at.keep(archive_gb=(whole - 1) / 1e9)
+    assert at.archived() == {"denoise/a.png", "denoise/b.png"}
+
+
+def test_the_loop_does_not_sleep_while_there_is_house_to_keep(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(200):
+        drop(root, f"denoise/{number}.png", size=8 + number)
+    once(root)
+    set_up(root, keep_archive_gb=0)
+    waits: list[float] = []
+    real = Mailbox.take
+
+    def take(mailbox: Mailbox, wait_s: float) -> Mail:
+        waits.append(wait_s)
+        return real(mailbox, 0)
+
+    monkeypatch.setattr(Mailbox, "take", take)
+    assert once(root) == Tally()
+    assert everything_below(root / "archive") == {}
+    assert waits[1:4] == [0.0, 0.0, 0.0]
+
+
+def test_what_was_left_in_place_is_remembered_while_it_is_there(
+    root: Path, house: Callable[[], House]
+) -> None:
+    set_up(root, originals="leave")
+    drop(root, "denoise/a.png")
+    drop(root, "denoise/deep/b.png", "blue")
+    at = house()
+    assert len(at.ledger.seen_after(None, 10)) == 2
+    (root / "inbox/denoise/deep/b.png").unlink()
+    (root / "inbox/denoise/deep").rmdir()
+    at.keep(ledger_days=365)
+    assert at.ledger.seen_after(None, 10) == [root / "inbox/denoise/a.png"]
+    # An inbox that holds nothing may be a disk that is not mounted.
+    (root / "inbox").rename(root / "unmounted")
+    (root / "inbox").mkdir()
+    at.keep(ledger_days=365)
+    assert len(at.ledger.seen_after(None, 10)) == 1
