@@ -15,8 +15,9 @@ from daemon.craft import real_craft
 from daemon.device import Pass
 from daemon.engine import Engine
 from daemon.hardware import pick_device
-from daemon.job import Compute, ModelLoaded, Order, Report, Restored
+from daemon.job import Compute, Order
 from daemon.quota import core_count
+from daemon.reports import ModelLoaded, Report, Restored
 
 
 def measure_sharing(

@@ -19,7 +19,8 @@ from PIL import Image
 from benchmarks.measuring import Row, crop
 from daemon.entries import QueueCount
 from daemon.executors import EXECUTORS
-from daemon.job import Compute, HandedBack, Order, Report, WorkerReady
+from daemon.job import Compute, Order
+from daemon.reports import HandedBack, Report, WorkerReady
 from daemon.service import Service
 from daemon.stationing import make_station, opened
 

@@ -15,19 +15,11 @@ from pathlib import Path
 from daemon.errors import CannotWriteError, DeviceError, PhotoError
 from daemon.executors import make_executor
 from daemon.files import place
-from daemon.job import (
-    Compute,
-    Failed,
-    HandedBack,
-    Order,
-    Rejected,
-    Report,
-    Restored,
-    WorkerDied,
-)
+from daemon.job import Compute, Order
 from daemon.models import Library
 from daemon.recipe import Recipe
 from daemon.record import describe, output
+from daemon.reports import Failed, HandedBack, Rejected, Report, Restored, WorkerDied
 from daemon.restorers import check_models
 from daemon.wishes import Task, Wish, check_targets, groups_of, shaped, task_of
 

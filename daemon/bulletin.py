@@ -11,8 +11,8 @@ import structlog
 
 from daemon.entries import QueueCount
 from daemon.files import write_whole
-from daemon.job import ModelLoaded
 from daemon.ledger import Ledger
+from daemon.reports import ModelLoaded
 from daemon.station import Notice, Station
 from daemon.supervision import Supervision
 

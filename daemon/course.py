@@ -14,8 +14,9 @@ from typing import Any, Generic, TypeVar, assert_never
 from daemon.call import Answer, Asking, Question
 from daemon.craft import Craft, Finished
 from daemon.errors import PhotoError
-from daemon.job import Errand, Glance, Order, Outcome, Restored, Seen, StagedFile, Timing
+from daemon.job import Errand, Glance, Order
 from daemon.photo import Limits, Photo, Picture, Source
+from daemon.reports import Outcome, Restored, Seen, StagedFile, Timing
 from daemon.residency import Slot
 
 

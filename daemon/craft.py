@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Protocol
 
 from daemon.call import Asking
-from daemon.job import Compute, Measure, StagedFile
+from daemon.job import Compute
 from daemon.look import Feature
 from daemon.models import Library, Model, Placement, Tick, load_model
 from daemon.photo import Limits, Photo, Picture, Source
 from daemon.recipe import Recipe
+from daemon.reports import Measure, StagedFile
 
 Size = tuple[int, int]
 """Width and height, in pixels."""

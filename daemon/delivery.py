@@ -16,21 +16,11 @@ from daemon.admission import named
 from daemon.entries import Entry
 from daemon.files import shown
 from daemon.finishing import Finishing, photo_of
-from daemon.job import (
-    Errand,
-    Failed,
-    Glance,
-    Job,
-    Order,
-    Outcome,
-    Rejected,
-    Restored,
-    Seen,
-    Timing,
-)
+from daemon.job import Errand, Glance, Job, Order
 from daemon.ledger import Ledger
 from daemon.outbox import Access, Publication
 from daemon.record import AGAIN, record_of
+from daemon.reports import Failed, Outcome, Rejected, Restored, Seen, Timing
 from daemon.stages import Ended, Took
 from daemon.station import Notice, Station
 

@@ -14,7 +14,7 @@ from daemon.call import Answer, Key, Question
 from daemon.craft import Craft
 from daemon.errors import DeviceError
 from daemon.faults import is_device_lost, is_out_of_memory
-from daemon.job import ModelLoaded
+from daemon.reports import ModelLoaded
 from daemon.residency import Residency, Slot, slot_of
 
 if TYPE_CHECKING:

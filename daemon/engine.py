@@ -29,9 +29,10 @@ from daemon.hardware import (
     pick_device,
     use_threads,
 )
-from daemon.job import Compute, Errand, HandedBack, Report, Resident
+from daemon.job import Compute, Errand
 from daemon.pulse import Pulse
 from daemon.quota import core_count
+from daemon.reports import HandedBack, Report, Resident
 from daemon.residency import Slot, slot_of
 from daemon.turns import next_turn
 
@@ -88,9 +89,7 @@ class Engine:
         pixels = pixels or pass_pixels(self._device.name)
         self._budget = Budget(compute.memory_bytes or memory_budget(), pixels)
         self._groups = Groups(pixels)
-        self._events: queue.SimpleQueue[Errand | _Stop | tuple[Course[Any], Step]] = (
-            queue.SimpleQueue()
-        )
+        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._crew = Crew(self._threads, self._events.put, self._pulse.step)
         self._queue: deque[Course[Any]] = deque()
         self._flying: dict[int, Course[Any]] = {}

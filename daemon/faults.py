@@ -9,7 +9,7 @@ import traceback
 
 from daemon.errors import PassingError, PhotoError, RestoredError, TruncatedError
 from daemon.files import NO_SPACE
-from daemon.job import Failed, Outcome, Rejected
+from daemon.reports import Failed, Outcome, Rejected
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 

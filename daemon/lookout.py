@@ -16,10 +16,11 @@ from daemon.alarms import Alarms
 from daemon.entries import Waiting
 from daemon.errors import ConfigError
 from daemon.exposition import Answer, Exposition
-from daemon.job import Advanced, Errand, ModelLoaded, Order, Report, Work, WorkerDied, WorkerReady
+from daemon.job import Errand, Order
 from daemon.ledger_view import LedgerView
 from daemon.metrics import CONTENT_TYPE, Metrics
 from daemon.notifying import Address, Notifier
+from daemon.reports import Advanced, ModelLoaded, Report, Work, WorkerDied, WorkerReady
 from daemon.stages import Ended, Took
 from daemon.station import Arrival, Station
 from daemon.vitals import Vitals

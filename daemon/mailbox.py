@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from daemon.job import Report
+from daemon.reports import Report
 
 
 @dataclass(frozen=True)

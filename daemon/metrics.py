@@ -22,7 +22,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from daemon import __version__
 from daemon.entries import Waiting
-from daemon.job import GROUP_SIZES, Resident, Work
+from daemon.reports import GROUP_SIZES, Resident, Work
 from daemon.stages import Ended, Took
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from daemon.job import GROUP_SIZES, Work
+from daemon.reports import GROUP_SIZES, Work
 from daemon.vitals import LOAD_S
 
 _LONGEST_S = 3600.0

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from daemon import __version__
 from daemon.entries import ClaimedFile, Entry
 from daemon.files import shown
-from daemon.job import Job, Restored, StagedFile
+from daemon.job import Job
 from daemon.photo import PROMPTS, Header
+from daemon.reports import Restored, StagedFile
 
 FORMAT = 1
 """Version of the record's layout; it grows when a key changes its meaning."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from daemon.job import ModelLoaded, Resident
+from daemon.reports import ModelLoaded, Resident
 
 if TYPE_CHECKING:
     from daemon.call import Key

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from daemon import photo
 from daemon.errors import CannotWriteError, PassingError
-from daemon.job import StagedFile
 from daemon.photo import Picture
 from daemon.recipe import Recipe
+from daemon.reports import StagedFile
 
 FRAME_MS = 120
 _STEM = "{stem}"

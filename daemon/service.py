@@ -8,55 +8,31 @@ happens.
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
-from daemon.admission import Admission
-from daemon.bulletin import Bulletin, Standing
-from daemon.choosing import check_clip
-from daemon.delivery import Delivered, Delivery, Patience
+from daemon.bulletin import Standing
+from daemon.delivery import Delivered
 from daemon.entries import QueueCount
-from daemon.errors import ConfigError, PassingError
+from daemon.errors import ConfigError
 from daemon.files import shown
-from daemon.housekeeping import Housekeeping, keep_of
-from daemon.inbox import Inbox
-from daemon.intake import Intake
-from daemon.job import (
-    Advanced,
-    Errand,
-    HandedBack,
-    ModelLoaded,
-    Outcome,
-    Report,
-    WorkerDied,
-    WorkerReady,
-)
-from daemon.leasing import Leasing
 from daemon.lookout import Lookout
 from daemon.mailbox import Mailbox
 from daemon.models import Library
 from daemon.premises import (
     compute_of,
-    inbox_folders,
-    limits_of,
-    only_daemon,
-    open_ledger,
     outlook_of,
-    prepare,
 )
-from daemon.recipe import Recipe
-from daemon.redoing import Redoing
-from daemon.restorers import check_models
-from daemon.retrying import take_requests
+from daemon.reports import Report, WorkerDied, WorkerReady
 from daemon.settings import Settings
 from daemon.space import Space, is_no_space
 from daemon.station import Notice, Station
-from daemon.stationing import known_recipes
 from daemon.supervision import Supervision
 from daemon.timetable import HeldBack, held_back
 from daemon.workforce import Workforce
+from daemon.workshop import Tools, open_workshop, usable_recipes
 
 _log = structlog.get_logger()
 
@@ -68,9 +44,6 @@ _GRACE_S = 30.0
 
 _HOPELESS_TURNS = 30
 """After so many failed turns in a row, about a second each, `once` gives up."""
-
-_ADMIT = 1024
-"""Arrivals taken in one turn, so that results are published while a large inbox is admitted."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +89,7 @@ class Service:
         self._station = station
         self._settings = settings
         self._library = Library(settings.models_dir)
-        self._recipes = self._usable_recipes()
+        self._recipes = usable_recipes(self._station, self._settings, self._library)
         self._progress = progress
         self._supervision = supervision or Supervision()
         self._mailbox = Mailbox()
@@ -153,14 +126,14 @@ class Service:
             return replace(self._drain(), held_up=self._held_up())
 
     def _more_to_do(self) -> bool:
-        if self._failed_turns or self._inbox.unsettled() or self._much_to_keep:
+        if self._failed_turns or self._shop.inbox.unsettled() or self._much_to_keep:
             return True
-        if self._redoing.waiting():
+        if self._shop.redoing.waiting():
             return True
-        return self._ledger.open_jobs() > sum(held.jobs for held in self._held_back())
+        return self._shop.ledger.open_jobs() > sum(held.jobs for held in self._held_back())
 
     def _held_back(self) -> tuple[HeldBack, ...]:
-        return held_back(self._ledger, self._recipes, time.time())
+        return held_back(self._shop.ledger, self._recipes, time.time())
 
     def _held_up(self) -> str:
         if self._station.paused.exists():
@@ -173,65 +146,26 @@ class Service:
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
-        settings, station = self._settings, self._station
-        access = prepare(station, settings)
-        limits = limits_of(settings)
-        with only_daemon(station), self._mailbox.signals():
-            self._ledger = open_ledger(station, access)
-            self._inbox = Inbox(
-                inbox_folders(station, settings),
-                settle_s=settings.settle_s,
-                settle_polled_s=settings.settle_polled_s,
-                rescan_s=settings.rescan_s,
-                arriving_s=settings.arriving_s,
-                wake=self._mailbox.wake,
-            )
-            self._intake = Intake(self._recipes, limits=limits, pair_wait_s=settings.pair_wait_s)
-            self._admission = Admission(
-                station, self._ledger, limits, self._inbox.hint, self._advanced
-            )
-            patience = Patience(
-                settings.attempts, retry_s=settings.retry_s, arriving_s=settings.arriving_s
-            )
-            self._delivery = Delivery(station, self._ledger, access, patience)
-            self._leasing = Leasing(
-                self._ledger, self._delivery, self._library, settings.clip_model
-            )
-            self._redoing = Redoing(station, self._ledger, self._admission, self._library)
-            self._housekeeping = Housekeeping(station, self._ledger, keep_of(settings))
-            self._bulletin = Bulletin(station, self._ledger, self._supervision, self._progress)
+        tools = Tools(
+            self._library,
+            self._supervision,
+            wake=self._mailbox.wake,
+            advanced=self._advanced,
+            progress=self._progress,
+        )
+        opened = open_workshop(self._station, self._settings, self._recipes, tools)
+        with self._mailbox.signals(), opened as self._shop:
             try:
-                self._recover()
-                self._inbox.start()
-                _log.info("started", station=shown(station.root), recipes=len(self._recipes))
+                self._delivered(self._shop.recover(time.time()))
+                self._shop.inbox.start()
+                _log.info("started", station=shown(self._station.root), recipes=len(self._recipes))
                 yield
             finally:
-                self._inbox.stop()
                 self._workforce.kill()
-                self._bulletin.close()
                 with contextlib.suppress(sqlite3.Error):  # a full disk is told of at the next start
-                    self._ledger.set_notices(self._waiting())
-                self._ledger.close()
+                    self._shop.ledger.set_notices(self._waiting())
                 self._lookout.close()
                 _log.info("stopped", done=self._done, failed=self._failed)
-
-    def _recover(self) -> None:
-        """Finish or take back whatever a crash interrupted.
-
-        Raises:
-            PassingError: The disk is too full for that.
-        """
-        now = time.time()
-        try:
-            self._delivery.crashed()
-            self._admission.resume(now)
-            self._delivered(self._delivery.finish(now))
-            self._delivery.discard_stale()
-        except (sqlite3.OperationalError, OSError) as error:
-            if is_no_space(error):
-                root = shown(self._station.root)
-                raise PassingError(f"{root}: {error}; free some space, then start again") from error
-            raise
 
     def _advanced(self) -> None:
         self._supervision.advanced(time.monotonic(), working=len(self._workforce) > 0)
@@ -252,7 +186,7 @@ class Service:
                 self._admit(now, at_once=at_once)
                 self._lease(now)
             if not self._workforce.stopping:
-                self._much_to_keep = self._housekeeping.turn(now, at_once=at_once)
+                self._much_to_keep = self._shop.housekeeping.turn(now, at_once=at_once)
             self._tell(now)
             self._failed_turns, self._failure = 0, ""
             if not full:
@@ -276,17 +210,12 @@ class Service:
 
     def _mend(self, now: float) -> None:
         """Take up what an interrupted turn left: half-made claims, leases without an order."""
-        self._admission.resume(now)
-        self._give_back_strays()
-
-    def _give_back_strays(self) -> None:
-        """Nothing may be leased that no executor holds."""
-        leased = {entry.fence for entry in self._ledger.in_state("leased")}
-        self._hand_back(leased.difference(self._workforce.fences))
+        self._shop.admission.resume(now)
+        self._shop.give_back_strays(self._workforce)
 
     def _wait(self) -> tuple[Report, ...]:
         """Sleep until there is something to do; signals are seen to at once."""
-        due_s = self._inbox.next_due_s(time.monotonic()) if self._open_for_work else _TURN_S
+        due_s = self._shop.inbox.next_due_s(time.monotonic()) if self._open_for_work else _TURN_S
         due_s = 0.0 if self._much_to_keep else due_s
         mail = self._mailbox.take(min(_TURN_S, due_s))
         if mail.reload:
@@ -297,54 +226,22 @@ class Service:
 
     def _handle(self, reports: Sequence[Report], now: float) -> bool:
         """Act on reports; says whether the disk was full for one of them."""
-        outcomes: list[tuple[Errand, Outcome]] = []
         for report in reports:
             ready, died = isinstance(report, WorkerReady), isinstance(report, WorkerDied)
             self._supervision.heard(time.monotonic(), ready=ready, died=died)
-            match report:
-                case WorkerReady():
-                    self._workforce.heard(report)
-                case ModelLoaded():
-                    self._bulletin.loaded(report)
-                case Advanced():
-                    pass
-                case WorkerDied():
-                    self._bulletin.died()
-                    self._delivery.died(report.fences, report.reason)
-                    self._workforce.heard(report)
-                case HandedBack():
-                    self._hand_back(report.fences)
-                case _ if errand := self._workforce.errand(report.fence):
-                    outcomes.append((errand, report))
-        delivered = self._delivery.deliver(outcomes, now)
-        self._workforce.forget([outcome.fence for _, outcome in outcomes])
-        for entry in delivered.changed:
-            _log.info("changed_while_processed", job=entry.row)
-            self._admission.look_again(entry, now)
+        delivered = self._shop.hear(reports, self._workforce, now)
         self._delivered(delivered)
         if delivered.no_space:
             self._space.ran_out("a result or a record could not be written", time.monotonic())
         return delivered.no_space
 
-    def _hand_back(self, fences: Collection[int]) -> None:
-        self._delivery.hand_back(fences)
-        self._workforce.forget(fences)
-
     def _admit(self, now: float, *, at_once: bool) -> None:
-        for path in take_requests(self._station):
-            self._ledger.unsee([path])
-            self._inbox.hint(path)
-        self._admission.look_at_refused(now)
-        self._redoing.take(self._recipes, now)
-        arrivals = self._inbox.settled(time.monotonic(), _ADMIT, at_once=at_once)
+        arrivals = self._shop.arrivals(self._recipes, now, at_once=at_once)
         self._lookout.arrived(arrivals)
-        decision = self._intake.consider(self._admission.unseen(arrivals), time.monotonic())
-        for path in decision.again:
-            self._inbox.hint(path)
-        self._lookout.took(self._admission.admit(decision.claims, now))
+        self._lookout.took(self._shop.admit(arrivals, now))
 
     def _lease(self, now: float) -> None:
-        errands = self._leasing.errands(self._recipes, len(self._workforce), now)
+        errands = self._shop.leasing.errands(self._recipes, len(self._workforce), now)
         self._workforce.send(errands)
         self._lookout.sent(errands)
 
@@ -354,38 +251,27 @@ class Service:
         return self._space.look(time.monotonic())
 
     def _tell(self, now: float) -> None:
-        if self._bulletin.is_due(now):
+        if self._shop.bulletin.is_due(now):
             standing = Standing(
                 len(self._workforce), self._done, self._failed, full=self._space.full
             )
-            self._bulletin.tell(self._waiting(), standing, now)
+            self._shop.bulletin.tell(self._waiting(), standing, now)
             self._lookout.stands(standing.in_flight)
 
     def _waiting(self, *, at_once: bool = False) -> tuple[Notice, ...]:
         """What does not get on by itself, and why; `at_once` has no patience with it."""
-        now, missing = time.monotonic(), self._workforce.missing
-        return (
-            *self._inbox.notices(now, at_once=at_once),
-            *self._intake.waiting(now, at_once=at_once),
-            *self._admission.notices(),
-            *self._delivery.notices(),
-            *((Notice(self._station.root, missing, time.time()),) if missing else ()),
-        )
-
-    def _usable_recipes(self) -> tuple[Recipe, ...]:
-        recipes = known_recipes(self._station)
-        check_models(recipes, self._library)
-        check_clip(recipes, self._settings.clip_model, self._library)
-        return recipes
+        missing = self._workforce.missing
+        told = (Notice(self._station.root, missing, time.time()),) if missing else ()
+        return (*self._shop.waiting(at_once=at_once), *told)
 
     def _reload(self) -> None:
         with self._supervision.reloading(time.monotonic()):
             try:
-                self._recipes = self._usable_recipes()
+                self._recipes = usable_recipes(self._station, self._settings, self._library)
             except ConfigError as error:
                 _log.error("recipes_not_reloaded", why=str(error), kept=len(self._recipes))
                 return
-            self._intake.set_recipes(self._recipes)
+            self._shop.intake.set_recipes(self._recipes)
             self._lookout.know([recipe.name for recipe in self._recipes])
         _log.info("recipes_reloaded", recipes=len(self._recipes))
 
@@ -404,8 +290,8 @@ class Service:
             self._turn(at_once=False)
         self._turn(at_once=False)
         try:
-            self._hand_back(self._workforce.fences)
-            self._give_back_strays()
+            self._shop.hand_back(self._workforce.fences, self._workforce)
+            self._shop.give_back_strays(self._workforce)
         except sqlite3.OperationalError as error:
             if not is_no_space(error):
                 raise

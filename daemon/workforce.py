@@ -10,8 +10,9 @@ from collections.abc import Collection, Sequence
 import structlog
 
 from daemon.executors import Executor, make_executor
-from daemon.job import Compute, Errand, WorkerDied, WorkerReady
+from daemon.job import Compute, Errand
 from daemon.mailbox import Mailbox
+from daemon.reports import WorkerDied, WorkerReady
 
 _log = structlog.get_logger()
 

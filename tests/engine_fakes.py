@@ -17,18 +17,7 @@ from daemon.call import Asking, Call, ask
 from daemon.craft import Craft
 from daemon.device import Pass
 from daemon.engine import Engine
-from daemon.job import (
-    Advanced,
-    Compute,
-    HandedBack,
-    Job,
-    Measure,
-    ModelLoaded,
-    Order,
-    Report,
-    StagedFile,
-    WorkerReady,
-)
+from daemon.job import Compute, Job, Order
 from daemon.look import Feature
 from daemon.photo import (
     Header,
@@ -41,6 +30,15 @@ from daemon.photo import (
 )
 from daemon.pulse import Pulse
 from daemon.recipe import Recipe
+from daemon.reports import (
+    Advanced,
+    HandedBack,
+    Measure,
+    ModelLoaded,
+    Report,
+    StagedFile,
+    WorkerReady,
+)
 from daemon.steps import Denoise
 
 DEADLINE_S = 60.0

@@ -5,13 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
-from daemon.job import (
-    Compute,
-    Errand,
+from daemon.job import Compute, Errand, Glance, Order
+from daemon.reports import (
     Failed,
-    Glance,
     HandedBack,
-    Order,
     Outcome,
     Rejected,
     Report,

@@ -6,7 +6,8 @@ import time
 from toy_worker import toy_worker
 
 from daemon.executors.process import ProcessExecutor
-from daemon.job import Compute, ModelLoaded, Report, WorkerReady
+from daemon.job import Compute
+from daemon.reports import ModelLoaded, Report, WorkerReady
 
 
 def main() -> None:

@@ -14,8 +14,9 @@ from tiny_pipelines import save_pixel
 from daemon.cli import exit_code
 from daemon.craft import real_craft
 from daemon.device import Pass
-from daemon.job import Compute, HandedBack, Handling, Restored
+from daemon.job import Compute, Handling
 from daemon.recipe import read_recipe
+from daemon.reports import HandedBack, Restored
 
 STEPS = {
     "denoise": 'kind = "denoise"\nrealism = 0.5',

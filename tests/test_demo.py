@@ -11,7 +11,8 @@ from daemon.demo import demo, show
 from daemon.demo_photos import psnr, samples
 from daemon.demo_sheet import Row, draw_sheet
 from daemon.executors import EXECUTORS
-from daemon.job import Compute, Order, Report, Restored, StagedFile, Timing, WorkerReady
+from daemon.job import Compute, Order
+from daemon.reports import Report, Restored, StagedFile, Timing, WorkerReady
 from daemon.stationing import make_station, opened
 
 

@@ -27,9 +27,10 @@ from daemon.call import Asking, Call
 from daemon.device import Pass
 from daemon.engine import Engine
 from daemon.errors import DeviceError, PhotoError, TruncatedError
-from daemon.job import Compute, Failed, HandedBack, Order, Rejected, Restored
+from daemon.job import Compute, Order
 from daemon.photo import Limits, Photo, Picture
 from daemon.recipe import Recipe
+from daemon.reports import Failed, HandedBack, Rejected, Restored
 
 
 def test_every_order_gets_its_own_answers_and_one_report(tmp_path: Path) -> None:

@@ -17,19 +17,10 @@ from toy_worker import toy_worker
 
 from daemon.executors import EXECUTORS, Executor, make_executor
 from daemon.executors.process import ProcessExecutor
-from daemon.job import (
-    Advanced,
-    Compute,
-    HandedBack,
-    Job,
-    Order,
-    Rejected,
-    Restored,
-    WorkerDied,
-    WorkerReady,
-)
+from daemon.job import Compute, Job, Order
 from daemon.photo import Header, Photo
 from daemon.recipe import Recipe
+from daemon.reports import Advanced, HandedBack, Rejected, Restored, WorkerDied, WorkerReady
 from daemon.steps import Denoise
 
 CHILD = Path(__file__).with_name("process_child.py")

@@ -3,6 +3,7 @@
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import everything_below
@@ -40,7 +41,7 @@ class House:
         self.ledger = Ledger(self.station.ledger)
         self.finished_at = float(self.ledger.select("SELECT max(ended_at) FROM job")[0][0])
 
-    def keep(self, days_later: float = 0, **keep: float) -> None:
+    def keep(self, days_later: float = 0, **keep: Any) -> None:  # noqa: ANN401
         """Clean until nothing is left to do."""
         now = self.finished_at + days_later * DAY_S + 1
         duties = Housekeeping(self.station, self.ledger, Keep(**keep))

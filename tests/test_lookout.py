@@ -10,15 +10,8 @@ from test_service import drop, once, set_up
 
 from daemon.errors import ConfigError
 from daemon.executors import EXECUTORS
-from daemon.job import (
-    Advanced,
-    HandedBack,
-    ModelLoaded,
-    Resident,
-    WorkerDied,
-    WorkerReady,
-)
 from daemon.lookout import Lookout, Outlook
+from daemon.reports import Advanced, HandedBack, ModelLoaded, Resident, WorkerDied, WorkerReady
 from daemon.service import Service
 from daemon.station import Arrival, InboxFolder, Station
 from daemon.stationing import make_station, opened

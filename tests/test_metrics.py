@@ -25,8 +25,8 @@ from test_inbox_to_outbox import (
 )
 
 from daemon.entries import Waiting
-from daemon.job import Resident, Work
 from daemon.metrics import Metrics
+from daemon.reports import Resident, Work
 from daemon.service import Service
 from daemon.stages import Ended, Stage, Took
 from daemon.stationing import make_station, opened

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from daemon.executors.beating import Beat
-from daemon.job import GROUP_SIZES, Advanced, Resident, Work
 from daemon.pulse import Pulse
+from daemon.reports import GROUP_SIZES, Advanced, Resident, Work
 
 
 class Clocks:

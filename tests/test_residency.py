@@ -15,9 +15,10 @@ from engine_fakes import Heard, ToyModel, ToyResult, craft, order, running
 from daemon import residency as modules
 from daemon.call import Asking, Call, ask
 from daemon.engine import Engine
-from daemon.job import Compute, ModelLoaded, Order
+from daemon.job import Compute, Order
 from daemon.photo import Picture
 from daemon.recipe import Recipe
+from daemon.reports import ModelLoaded
 from daemon.residency import Residency, Slot
 from daemon.steps import Denoise
 from daemon.turns import next_turn

@@ -9,8 +9,8 @@ from answering import answer, echo, gaussian, picture, random_pixels
 from PIL import Image
 
 from daemon.call import Call
-from daemon.job import Measure
 from daemon.recipe import Recipe
+from daemon.reports import Measure
 from daemon.restorers import RESTORERS, restorer_for
 from daemon.restorers.chain import footprint, output_size, restore
 from daemon.steps import Step

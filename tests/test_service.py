@@ -578,7 +578,7 @@ def test_the_loop_starts_what_waits_when_its_window_opens(
     def lease(self: Service, now: float) -> None:
         nonlocal turns
         real(self, now)
-        turns += bool(self._ledger.in_state("queued"))
+        turns += bool(self._shop.ledger.in_state("queued"))
 
     monkeypatch.setattr(Service, "_lease", lease)
 

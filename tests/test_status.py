@@ -7,8 +7,8 @@ from test_ledger import claimed
 
 from daemon.bulletin import Bulletin, Standing
 from daemon.cli import exit_code
-from daemon.job import ModelLoaded
 from daemon.ledger import Ledger
+from daemon.reports import ModelLoaded
 from daemon.station import Notice
 from daemon.stationing import found_station, opened
 from daemon.status import read_status

@@ -19,10 +19,11 @@ from daemon.cli import exit_code
 from daemon.craft import real_craft
 from daemon.device import Pass
 from daemon.engine import Engine
-from daemon.job import Compute, HandedBack, Handling, Restored
+from daemon.job import Compute, Handling
 from daemon.models.pipeline import Pipeline
 from daemon.pulse import Pulse
 from daemon.recipe import read_recipe
+from daemon.reports import HandedBack, Restored
 from daemon.service import Service, Tally
 from daemon.stationing import make_station, opened
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Protocol
 
-from daemon.job import Compute, Errand, Report
+from daemon.job import Compute, Errand
+from daemon.reports import Report
 
 
 class Executor(Protocol):

@@ -7,8 +7,8 @@ may be deep in one pass. Says nothing while nothing gets on, so that a hung engi
 import threading
 from collections.abc import Callable
 
-from daemon.job import Advanced, Resident, Work
 from daemon.pulse import Pulse
+from daemon.reports import Advanced, Resident, Work
 
 _EVERY_S = 1.0
 

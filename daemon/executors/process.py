@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from daemon.executors.worker import Begun, StartFailed, Stop, work
-from daemon.job import Compute, Errand, HandedBack, Report, WorkerDied, WorkerReady
+from daemon.job import Compute, Errand
+from daemon.reports import HandedBack, Report, WorkerDied, WorkerReady
 
 GRACE_S = 10.0
 """Beyond the time to drain: until then the worker has reported, or is killed."""

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 from daemon.errors import RestoredError
 from daemon.executors.beating import Beat
 from daemon.executors.tuning import tune_process
-from daemon.job import Compute, Errand, Report, WorkerReady
+from daemon.job import Compute, Errand
 from daemon.pulse import Pulse
 from daemon.reference import PRIOR
+from daemon.reports import Report, WorkerReady
 
 if TYPE_CHECKING:
     from daemon.craft import Craft

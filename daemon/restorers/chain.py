@@ -12,10 +12,10 @@ from daemon.call import Asking
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.together import abreast, count_abreast
 from daemon.diffusion.windows import WINDOW
-from daemon.job import Measure
 from daemon.models.library import Library
 from daemon.photo import Picture, Source
 from daemon.recipe import Recipe
+from daemon.reports import Measure
 from daemon.restorers import Restoration, Restorer, restorer_for
 from daemon.restorers.generate import wanted_size
 from daemon.restorers.restyle import sweep_labels
