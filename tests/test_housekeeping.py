@@ -19,6 +19,7 @@ from daemon.ledger import Ledger
 from daemon.mailbox import Mail, Mailbox
 from daemon.service import Tally
 from daemon.stationing import make_station, opened
+from daemon.status import read_status
 
 DAY_S = 86400.0
 Usage = namedtuple("Usage", "total used free")
@@ -219,10 +220,14 @@ def test_rows_go_when_their_originals_are_gone_and_results_that_stand_are_not_do
     assert at.rows() == 2
     at.keep(days_later=400, archive_days=30, ledger_days=365)
     assert at.rows() == 0
+    assert [(c.recipe, c.done) for c in at.ledger.counts()] == [("denoise", 2)]
     at.ledger.close()
     drop(root, "denoise/a.png")
     with capture_logs() as log:
         assert once(root) == Tally(done=1)
+    assert [(row["recipe"], row["done"]) for row in read_status(at.station)["recipes"]] == [
+        ("denoise", 3)
+    ]
     assert "already_restored" in [entry["event"] for entry in log]
     assert results(root)["denoise/a.png"] == original[::-1]
     assert len(results(root)) == 2
@@ -440,3 +445,18 @@ def test_what_was_left_in_place_is_remembered_while_it_is_there(
     (root / "inbox").mkdir()
     at.keep(ledger_days=365)
     assert len(at.ledger.seen_after(None, 10)) == 1
+
+
+def test_what_was_seen_in_a_photograph_goes_with_its_row(
+    root: Path, house: Callable[[], House]
+) -> None:
+    own = '[match]\ngrey = true\n[[steps]]\nkind = "denoise"\n'
+    (root / "recipes/aaa.toml").write_text(own)
+    for name in ("grey.png", "grey-broken.png"):
+        drop(root, name, colour="white" if name == "grey.png" else "black")
+    at = house()
+    (kept,) = at.ledger.select("SELECT DISTINCT photo FROM look")
+    at.keep(days_later=400, ledger_days=365)
+    assert at.ledger.select("SELECT DISTINCT photo FROM look") == [kept]
+    at.keep(days_later=400, archive_days=30, ledger_days=365)
+    assert at.ledger.select("SELECT * FROM look") == []
