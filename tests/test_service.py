@@ -19,7 +19,7 @@ from daemon.executors import EXECUTORS
 from daemon.job import Order
 from daemon.ledger import Ledger
 from daemon.ledger_view import LedgerView
-from daemon.premises import only_daemon
+from daemon.premises import inbox_folders, only_daemon
 from daemon.retrying import retry_failed
 from daemon.schedule import Schedule
 from daemon.service import Service, Tally
@@ -519,14 +519,14 @@ def test_retry_takes_failed_originals_again_even_where_they_were_left(root: Path
     assert once(root) == Tally(failed=1)
     assert once(root) == Tally()
     station, settings = opened(root)
-    retry_failed(station, settings, known_recipes(station), [])
+    retry_failed(station, inbox_folders(station, settings), known_recipes(station), [])
     assert once(root) == Tally(failed=1)
     set_up(root)
     (root / "inbox/denoise/broken.png").unlink()
     drop(root, "denoise/1/broken.png")
     assert once(root).failed == 1
     station, settings = opened(root)
-    retry_failed(station, settings, known_recipes(station), [])
+    retry_failed(station, inbox_folders(station, settings), known_recipes(station), [])
     assert once(root).failed == 1
     assert [n for n in everything_below(root / "failed") if n.endswith("1/broken.png")]
 
