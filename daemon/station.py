@@ -105,6 +105,11 @@ class InboxFolder:
     originals: Literal["archive", "delete", "leave"] = "archive"
     polled: bool = False
 
+    @property
+    def is_archive(self) -> bool:
+        """Whether what comes out of it is finished work that is done again."""
+        return self.path == self.archive
+
 
 @dataclass(frozen=True)
 class Arrival:
