@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from daemon.clock import is_over
 from daemon.entries import Claimed, ClaimedFile, Entry
 from daemon.errors import PhotoError
 from daemon.files import NO_SPACE, fit_name, move_to_free, shown, sync_folders
@@ -115,7 +116,7 @@ class Admission:
     def look_at_refused(self, now: float) -> None:
         """Have files looked at again whose time has come; `now` in UTC seconds."""
         for path, refused in self._refused.items():
-            if now >= refused.again_at:
+            if is_over(refused.again_at, now, refused.wait_s):
                 self._refused[path] = replace(refused, again_at=now + refused.wait_s)
                 self._hint(path)
 

@@ -19,6 +19,17 @@ def local_zone() -> ZoneInfo:
     return tzlocal.get_localzone()
 
 
+def is_over(until: float, now: float, wait_s: float) -> bool:
+    """Whether a wait is over; a clock that was put back since it began does not lengthen it.
+
+    Args:
+        until: When it ends, UTC seconds since the epoch.
+        now: UTC seconds since the epoch.
+        wait_s: How long it is at most.
+    """
+    return not 0 < until - now <= wait_s
+
+
 def wall(at: float, zone: ZoneInfo) -> datetime:
     """What the clock reads at an instant, without its zone."""
     return datetime.fromtimestamp(at, zone).replace(tzinfo=None, fold=0)

@@ -20,6 +20,7 @@ import structlog
 
 from daemon import catalogue, job_log
 from daemon.catalogue import Ended, Standing
+from daemon.clock import is_over
 from daemon.entries import Original
 from daemon.files import shown
 from daemon.ledger import Ledger
@@ -121,8 +122,8 @@ class Housekeeping:
 
     def _do(self, duty: _Duty, now: float, rest_s: float) -> bool:
         """Do one duty if its time has come; whether there is more of it."""
-        rested = self._rests_until.get(duty, 0)
-        if now < self._trouble_until.get(duty, 0) or (rest_s and now < rested):
+        trouble, rest = self._trouble_until.get(duty, 0), self._rests_until.get(duty, 0)
+        if not (is_over(trouble, now, _TROUBLE_S) and is_over(rest, now, rest_s)):
             return False
         try:
             more = duty(now)
@@ -166,7 +167,7 @@ class Housekeeping:
 
     def _oldest(self, now: float, before: float = math.inf) -> list[Original]:
         """A few of the oldest originals, without those that could not be removed this hour."""
-        if now >= self._refused_until:
+        if is_over(self._refused_until, now, _TROUBLE_S):
             self._refused = None
         return catalogue.oldest(self._ledger, _FEW, before, self._refused)
 

@@ -5,6 +5,7 @@ the recipe, each with a fence never used before. What has been near a dying proc
 nothing beside it. What a schedule holds back stays queued.
 """
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -43,6 +44,7 @@ class Leasing:
         self._library = library
         self._clip = clip
         self._turns = Turns()
+        self._asked_at = math.inf
 
     def errands(self, recipes: Sequence[Recipe], in_flight: int, now: float) -> list[Errand]:
         """Lease what there is room for: by priority, shared between recipes, oldest first.
@@ -52,6 +54,9 @@ class Leasing:
             in_flight: Errands the executor already holds.
             now: UTC seconds since the epoch.
         """
+        if now < self._asked_at:  # at the start nobody knows what the clock read before
+            self._ledger.clock_was_put_back(now)
+        self._asked_at = now
         suspects = self._ready(recipes, 1, now, alone=True)
         if suspects and in_flight:
             return []

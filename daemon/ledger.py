@@ -139,6 +139,15 @@ class Ledger(LedgerView):
                 (not_before, attempt, death, crash, death, crash, row),
             )
 
+    def clock_was_put_back(self, now: float) -> None:
+        """Nothing was queued in the future, and nothing waits for what the clock read wrongly."""
+        with self._commit() as db:
+            db.execute(
+                "UPDATE job SET queued_at = min(queued_at, ?), not_before = 0"
+                " WHERE state = 'queued' AND (queued_at > ? OR not_before > ?)",
+                (now, now, now),
+            )
+
     def choose(self, row: int, recipe: str) -> None:
         """The content of a queued photograph has decided on its recipe."""
         with self._commit() as db:
