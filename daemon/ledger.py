@@ -9,7 +9,7 @@ claiming -> queued -> leased -> publishing -> published -> done
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -84,16 +84,29 @@ class Ledger(LedgerView):
                 rows.append(int(cursor.lastrowid or 0))
         return self.entries(rows)
 
-    def queue(self, claims: Iterable[tuple[int, Claimed, str]], now: float) -> None:
-        """The files of these rows are ours and known: (row, claim, why it is refused or "").
+    def queue(
+        self,
+        claims: Iterable[tuple[int, Claimed, str]],
+        now: float,
+        came_at: Mapping[int, float] | None = None,
+    ) -> None:
+        """The files of these rows are ours and known: they wait for a lease.
 
-        They wait for a lease; what is refused goes to failed/ instead.
+        Args:
+            claims: (row, claim, why it is refused or ""); what is refused goes to failed/ instead.
+            now: UTC seconds since the epoch.
+            came_at: By row, when it came into its inbox, if that was before `now`: so long it has
+                been queued, whether the daemon looked or not.
         """
+        came = came_at or {}
         with self._commit() as db:
             for row, claim, refusal in claims:
                 db.execute(
                     "UPDATE job SET state = ?, claim = ?, reason = ?, queued_at = ? WHERE row = ?",
-                    ("failing" if refusal else "queued", claim_text(claim), refusal, now, row),
+                    (
+                        *("failing" if refusal else "queued", claim_text(claim), refusal),
+                        *(min(now, came.get(row, now)), row),
+                    ),
                 )
                 if claim.folder.originals == "leave":
                     db.executemany(

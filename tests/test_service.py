@@ -564,6 +564,19 @@ def test_once_between_two_firings_of_cron_leaves_what_has_come_since(root: Path)
     assert (tally.done, [held.jobs for held in tally.held_back]) == (0, [1])
 
 
+@pytest.mark.parametrize("late_s", [3, 9 * 3600])
+def test_once_after_a_firing_of_cron_does_what_lay_there_by_then(
+    root: Path, monkeypatch: pytest.MonkeyPatch, late_s: float
+) -> None:
+    """A timer fires in the same minute, or in the morning, because the machine was off."""
+    schedule(root, "nightly", 'cron = "0 22 * * *"', 'timezone = "Europe/Berlin"')
+    drop(root, "nightly/a.png")
+    nightly = next(r for r in known_recipes(opened(root)[0]) if r.name == "nightly")
+    clock = nightly.schedule.next_firing(time.time()) + late_s
+    monkeypatch.setattr("daemon.service.time.time", lambda: clock)
+    assert once(root) == Tally(done=1)
+
+
 def test_the_loop_starts_what_waits_when_its_window_opens(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
