@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.restoring import Pixels, restore
-from daemon.steps import Colorize, Denoise, SuperResolve
+from benchmarks.scratches import lost_pixels
+from daemon.steps import Colorize, Denoise, Inpaint, SuperResolve
 
 Contender = Callable[[Pixels], Pixels]
 
@@ -73,6 +74,34 @@ def colorizers() -> dict[str, Contender]:
         "restored": lambda given: restore(mean, given)[0],
         "restored, r. 0.7": lambda given: restore(mixed, given)[0],
     }
+
+
+def fillers() -> dict[str, Contender]:
+    """Programs that fill in what a mask marks; all are told the same mask."""
+    return {
+        "OpenCV Telea": lambda given: _opencv_inpaint(given, "INPAINT_TELEA"),
+        "OpenCV Navier-Stokes": lambda given: _opencv_inpaint(given, "INPAINT_NS"),
+        "scikit-image biharmonic": _biharmonic,
+        "restored": lambda given: restore(Inpaint(), given, mask=_mask(given))[0],
+        "restored, r. 0": lambda given: restore(Inpaint(realism=0), given, mask=_mask(given))[0],
+    }
+
+
+def _mask(given: Pixels) -> Pixels:
+    return lost_pixels(*given.shape[:2]).astype(np.uint8) * np.uint8(255)
+
+
+def _opencv_inpaint(given: Pixels, method: str) -> Pixels:
+    import cv2
+
+    # A radius of 3 px is that of OpenCV's own example.
+    return np.asarray(cv2.inpaint(given, _mask(given), 3, getattr(cv2, method)), np.uint8)
+
+
+def _biharmonic(given: Pixels) -> Pixels:
+    from skimage.restoration import inpaint_biharmonic
+
+    return _rounded(255 * inpaint_biharmonic(given, _mask(given) > 0, channel_axis=2))
 
 
 def _opencv_nlm(given: Pixels, sigma: float) -> Pixels:

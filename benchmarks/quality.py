@@ -26,10 +26,11 @@ from PIL import Image
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from benchmarks.contenders import Contender, cleaners, colorizers, denoisers, enlargers
+from benchmarks.contenders import Contender, cleaners, colorizers, denoisers, enlargers, fillers
 from benchmarks.measuring import machine
 from benchmarks.restoring import Pixels
-from daemon.demo_sheet import Row, draw_sheet
+from benchmarks.scratches import scratched
+from daemon.contact_sheet import Row, draw_sheet
 from daemon.executors.tuning import tune_process
 from training.validation import colourfulness
 
@@ -81,6 +82,7 @@ def trials() -> list[Trial]:
         *noise,
         *scale,
         Trial("JPEG quality 20", _jpeg, cleaners()),
+        Trial("Scratches, dust and a tear, with their mask", scratched, fillers()),
         Trial("Colour from grey, 160 px", _grey, colorizers(), _coloured_thumbnail, colour=True),
     ]
 
@@ -91,7 +93,7 @@ def main(arguments: Sequence[str]) -> None:
     tune_process(None)
     photographs = _photographs(wish.photos, wish.longest)
     parts, rows = [], []
-    for trial in trials():
+    for trial in (one for one in trials() if wish.only in one.name):
         scores = {
             name: found
             for name, pixels in photographs.items()
@@ -117,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--photos", type=Path, help="a folder of clean photographs instead of scikit-image's")
     add("--longest", type=int, default=480, help="longest side in px they are shrunk to")
+    add("--only", default="", help="measure only what has this in its name, such as Scratches")
     add("--without", nargs="*", default=[], help="names of contenders to leave out")
     add("--remark", default="", help="what else the machine was doing")
     add("--out", type=Path, default=DOCS / "quality.md")

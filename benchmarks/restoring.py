@@ -21,11 +21,11 @@ from daemon.steps import Step
 Pixels = NDArray[np.uint8]
 
 
-def restore(step: Step, *given: Pixels, seed: int = 0) -> list[Pixels]:
-    """The results of a step; most take one picture and give one."""
+def restore(step: Step, *given: Pixels, seed: int = 0, mask: Pixels | None = None) -> list[Pixels]:
+    """The results of a step; most take one picture and give one. The mask is (H, W)."""
     craft, model = _at_work()
     pictures = tuple(
-        Picture(pixels, bool((pixels == pixels[..., :1]).all()), Metadata("PNG", "RGB"))
+        Picture(pixels, bool((pixels == pixels[..., :1]).all()), Metadata("PNG", "RGB"), mask=mask)
         for pixels in given
     )
     asking = craft.restore(Recipe(name="quality", steps=(step,)), pictures, seed)

@@ -64,7 +64,7 @@ class Admission:
         """
         self._station = station
         self._ledger = ledger
-        self._limits = limits
+        self.limits = limits
         self._hint = hint
         self._advanced = advanced
         self._refused: dict[Path, _Refused] = {}
@@ -241,7 +241,7 @@ class Admission:
         status = file.path.lstat()  # before the hash, so that a write meanwhile is noticed later
         if not stat.S_ISREG(status.st_mode):
             raise PhotoError(f"{shown(file.relative)}: it is no regular file any more")
-        header = read_header(file.path, self._limits) if file.role == "photo" else None
+        header = read_header(file.path, self.limits) if file.role == "photo" else None
         digest = digest_file(file.path)
         self._advanced()
         return replace(

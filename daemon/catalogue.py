@@ -106,6 +106,8 @@ def strike(ledger: Ledger, originals: Iterable[Original]) -> None:
 def ended(view: LedgerView, before: float, last: Ended | None, limit: int) -> list[Ended]:
     """Jobs that ended before a time and have no original in the archive, the oldest first.
 
+    Those of a bulk job that has not ended are left out: its report will tell of them.
+
     Args:
         view: The ledger.
         before: UTC seconds since the epoch.
@@ -116,7 +118,9 @@ def ended(view: LedgerView, before: float, last: Ended | None, limit: int) -> li
         "SELECT row, recipe, ended_at, id, result, claim, failed_to FROM job"
         " WHERE state IN ('done', 'failed') AND ended_at > 0 AND ended_at < ?"
         " AND (ended_at, row) > (?, ?)"
-        " AND row NOT IN (SELECT row FROM original) ORDER BY ended_at, row LIMIT ?",
+        " AND row NOT IN (SELECT row FROM original)"
+        " AND bulk NOT IN (SELECT name FROM bulk WHERE state <> 'ended')"
+        " ORDER BY ended_at, row LIMIT ?",
         *(before, last.ended_at if last else 0.0, last.row if last else 0, limit),
     )
     claims = [json.loads(r["claim"]) for r in rows]

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from daemon import __version__
-from daemon.commands import keeping, models, queue, stations, work
+from daemon.commands import bulk, keeping, models, queue, stations, work
 from daemon.commands.context import out
 from daemon.errors import RestoredError
 from daemon.settings import STATION_VARIABLE
@@ -22,7 +22,7 @@ from daemon.settings import STATION_VARIABLE
 _COMMANDS = (
     *(stations.init, stations.recipes, queue.status, queue.retry, queue.pause, queue.resume),
     *(stations.check, work.apply, work.run, work.once, work.demo),
-    *(keeping.estimate, keeping.redo),
+    *(keeping.estimate, keeping.redo, bulk.submit),
 )
 """In the order in which `restored --help` lists them."""
 
@@ -38,6 +38,7 @@ app = typer.Typer(
 )
 for _command in _COMMANDS:
     app.command()(_command)
+app.add_typer(bulk.app)
 app.add_typer(models.app)
 
 USAGE, BUG, INTERRUPTED, TERMINATED = 64, 70, 130, 143

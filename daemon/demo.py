@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from daemon import log
+from daemon.contact_sheet import Row, draw_sheet
 from daemon.demo_photos import Sample, psnr, samples
-from daemon.demo_sheet import Row, draw_sheet
 from daemon.entries import QueueCount
 from daemon.service import Service
 from daemon.settings import Settings

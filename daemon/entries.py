@@ -5,6 +5,7 @@ kept. Knows no SQL.
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +16,7 @@ from daemon.photo import Header, Photo
 from daemon.station import InboxFolder
 
 State = Literal[
-    "claiming", "queued", "leased", "publishing", "published", "done", "failing", "failed"
+    "claiming", "queued", "held", "leased", "publishing", "published", "done", "failing", "failed"
 ]
 
 
@@ -54,6 +55,12 @@ class Claimed:
     def photos(self) -> tuple[ClaimedFile, ...]:
         """The photographs, without their side files."""
         return tuple(file for file in self.files if file.role == "photo")
+
+    @property
+    def place(self) -> bytes:
+        """Where the first photograph came from: below its inbox, or at all if it stays there."""
+        first = self.files[0]
+        return os.fsencode(first.path if self.folder.bulk else first.relative)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ from daemon.quota import core_count
 from daemon.recipe import Recipe
 from daemon.wishes import Wish
 
+_SURVEYED = 200
+
 _TRIAL_PX = (128, 256)
 _TRIAL_EACH = 4
 """So many of each size share forward passes, as photographs of the service do."""
@@ -85,6 +87,42 @@ def work_in(recipe: Recipe, paths: Sequence[Path], limits: Limits) -> Work:
     step = recipe.photos
     jobs = tuple(sum(sizes[i : i + step]) for i in range(0, len(sizes) - step + 1, step))
     return Work(jobs, refused + len(sizes) % step)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What seems to lie in folders, from a sample of them.
+
+    Attributes:
+        jobs: How many photographs (or pairs) the recipe takes, about.
+        seconds: How long they take with nothing else to do; None where no such work is known.
+    """
+
+    jobs: int
+    seconds: float | None
+
+
+def survey(recipe: Recipe, paths: Sequence[Path], logs: Path, compute: Compute) -> Survey:
+    """Judge folders of any size by their names and the headers of a few files.
+
+    Args:
+        recipe: What will be done.
+        paths: Files, and folders with all that is below them.
+        logs: Folder of the station's job log.
+        compute: What is refused, and how many cores there are.
+    """
+    files = [
+        path
+        for path in _files(paths)
+        if recipe.takes(path.name, recipe.match.min_megapixels) is None
+    ]
+    few = files[:: max(1, len(files) // _SURVEYED)]
+    work = work_in(recipe, few, compute.limits)
+    times = len(files) / len(few) if few else 0.0
+    pace = pace_of(samples(logs, recipe, Library(compute.models_dir)))
+    seconds = estimate_s(work.megapixels, pace, compute.threads or core_count()) if pace else None
+    jobs = round(len(work.megapixels) * times)
+    return Survey(jobs, seconds * times if seconds is not None else None)
 
 
 def forecast(recipe: Recipe, work: Work, logs: Path | None, compute: Compute) -> Forecast:

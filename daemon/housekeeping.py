@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from daemon import catalogue, job_log
+from daemon import bulk_book, catalogue, job_log
 from daemon.catalogue import Ended, Standing
 from daemon.clock import is_over
 from daemon.entries import Original
@@ -278,6 +278,8 @@ class Housekeeping:
             catalogue.forget(self._ledger, jobs, standing)
             _log.info("ledger_rows_removed", rows=len(jobs), keep_ledger_days=days)
         self._looked_at = found[-1] if len(found) == _FEW else None
+        if self._looked_at is None:
+            bulk_book.forget(self._ledger, now - days * _DAY_S)
         return len(found) == _FEW
 
     def _standing(self, now: float) -> bool:

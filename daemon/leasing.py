@@ -6,8 +6,8 @@ nothing beside it. What a schedule holds back stays queued.
 """
 
 import math
-import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from daemon.choosing import Refused, Unknown, choose
 from daemon.delivery import Delivery
@@ -114,10 +114,11 @@ class Leasing:
 
     def _job(self, entry: Entry, recipe: Recipe) -> tuple[str, Job | None]:
         weights = tuple(self._library.digest(model) for model in recipe.models)
-        first = entry.claim.files[0]
         digests = [file.digest for file in entry.claim.files]
-        key = job_id(recipe, weights, os.fsencode(first.relative), *digests)
-        result = self._ledger.standing(key, entry.claim.folder.outbox)
+        key = job_id(recipe, weights, entry.claim.place, *digests)
+        folder = entry.claim.folder
+        # The place in the id of a bulk job's photograph is its own: any result of it will do.
+        result = self._ledger.standing(key, Path("/") if folder.bulk else folder.outbox)
         if result is not None and stands(result):
             self._delivery.duplicate(entry, key, result)
             return key, None

@@ -5,6 +5,8 @@ states only follow the arrows below, and each is recorded before the next thing 
 
 claiming -> queued -> leased -> publishing -> published -> done
                  \______\________________-> failing -> failed
+
+What is queued for a bulk job goes to `held` and back while a person pauses that.
 """
 
 import contextlib
@@ -27,9 +29,12 @@ CREATE TABLE IF NOT EXISTS job (
     not_before REAL NOT NULL DEFAULT 0, publication TEXT NOT NULL DEFAULT '',
     result TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '',
     failed_to TEXT NOT NULL DEFAULT '', queued_at REAL NOT NULL DEFAULT 0,
-    ended_at REAL NOT NULL DEFAULT 0);
+    ended_at REAL NOT NULL DEFAULT 0, bulk TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS job_state ON job (state, recipe);
-CREATE INDEX IF NOT EXISTS job_waiting ON job (recipe, alone, queued_at) WHERE state = 'queued';
+DROP INDEX IF EXISTS job_waiting;
+CREATE INDEX IF NOT EXISTS job_turn ON job (recipe, alone, bulk <> '', queued_at)
+    WHERE state = 'queued';
+CREATE INDEX IF NOT EXISTS job_bulk ON job (bulk, state, fence > 0) WHERE bulk <> '';
 CREATE INDEX IF NOT EXISTS job_fence ON job (fence) WHERE fence > 0;
 CREATE INDEX IF NOT EXISTS job_id ON job (id) WHERE id <> '';
 CREATE INDEX IF NOT EXISTS job_ended ON job (ended_at) WHERE ended_at > 0;
@@ -46,6 +51,14 @@ CREATE INDEX IF NOT EXISTS original_row ON original (row);
 CREATE TABLE IF NOT EXISTS standing (
     id TEXT NOT NULL, result TEXT NOT NULL, outbox TEXT NOT NULL,
     PRIMARY KEY (id, result)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS bulk (
+    name TEXT PRIMARY KEY, request TEXT NOT NULL UNIQUE, recipe TEXT NOT NULL, roots TEXT NOT NULL,
+    submitted_at REAL NOT NULL, starts_at REAL NOT NULL, state TEXT NOT NULL,
+    paused INTEGER NOT NULL DEFAULT 0, cancelled INTEGER NOT NULL DEFAULT 0,
+    taken_off INTEGER NOT NULL DEFAULT 0, looked_at TEXT NOT NULL DEFAULT '',
+    passed_over INTEGER NOT NULL DEFAULT 0, notes TEXT NOT NULL DEFAULT '[]',
+    began_at REAL NOT NULL DEFAULT 0, ended_at REAL NOT NULL DEFAULT 0,
+    summary TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notice (path TEXT NOT NULL, what TEXT NOT NULL, since REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
@@ -77,9 +90,10 @@ class Ledger(LedgerView):
         rows = []
         with self._commit() as db:
             for recipe, claim, refusal in claims:
-                values = ("claiming", recipe, claim_text(claim), refusal)
+                values = ("claiming", recipe, claim_text(claim), refusal, claim.folder.bulk)
                 cursor = db.execute(
-                    "INSERT INTO job (state, recipe, claim, reason) VALUES (?, ?, ?, ?)", values
+                    "INSERT INTO job (state, recipe, claim, reason, bulk) VALUES (?, ?, ?, ?, ?)",
+                    values,
                 )
                 rows.append(int(cursor.lastrowid or 0))
         return self.entries(rows)
@@ -108,7 +122,7 @@ class Ledger(LedgerView):
                         *(min(now, came.get(row, now)), row),
                     ),
                 )
-                if claim.folder.originals == "leave":
+                if claim.folder.originals == "leave" and not claim.folder.bulk:
                     db.executemany(
                         "INSERT OR REPLACE INTO seen VALUES (?, ?, ?)",
                         [(path_text(f.path), f.size_bytes, f.mtime_ns) for f in claim.files],
@@ -157,7 +171,7 @@ class Ledger(LedgerView):
         with self._commit() as db:
             db.execute(
                 "UPDATE job SET queued_at = min(queued_at, ?), not_before = 0"
-                " WHERE state = 'queued' AND (queued_at > ? OR not_before > ?)",
+                " WHERE state IN ('queued', 'held') AND (queued_at > ? OR not_before > ?)",
                 (now, now, now),
             )
 
@@ -251,5 +265,13 @@ def _open_to_write(path: Path) -> sqlite3.Connection:
     if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
         raise sqlite3.OperationalError("write-ahead logging is not to be had here")
     db.execute("PRAGMA synchronous = FULL")
+    _add_columns(db)
     db.executescript(_SCHEMA)
     return db
+
+
+def _add_columns(db: sqlite3.Connection) -> None:
+    """Give a ledger of an older version the columns that it lacks."""
+    columns = {row[1] for row in db.execute("PRAGMA table_info(job)")}
+    if columns and "bulk" not in columns:
+        db.execute("ALTER TABLE job ADD COLUMN bulk TEXT NOT NULL DEFAULT ''")

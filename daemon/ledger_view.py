@@ -79,20 +79,27 @@ class LedgerView:
     def ready(
         self, recipe: str, queued_by: float, limit: int, now: float, *, alone: bool
     ) -> tuple[int, ...]:
-        """Rows of a recipe, queued by some time, that need not wait for a retry; oldest first."""
-        rows = self._db.execute(
-            "SELECT row FROM job WHERE state = 'queued' AND recipe = ? AND alone = ?"
-            " AND queued_at <= ? AND not_before <= ? ORDER BY queued_at, row LIMIT ?",
-            (recipe, alone, queued_by, now, limit),
-        )
-        return tuple(row["row"] for row in rows)
+        """Rows of a recipe, queued by some time, that need not wait for a retry; oldest first.
+
+        What people dropped goes before what bulk jobs found, however long those have waited.
+        """
+        found: list[int] = []
+        for of_bulk in (False, True):
+            rows = self._db.execute(
+                "SELECT row FROM job WHERE state = 'queued' AND recipe = ? AND alone = ?"
+                " AND (bulk <> '') = ? AND queued_at <= ? AND not_before <= ?"
+                " ORDER BY queued_at, row LIMIT ?",
+                (recipe, alone, of_bulk, queued_by, now, limit - len(found)),
+            )
+            found += (row["row"] for row in rows)
+        return tuple(found)
 
     def queued_between(self, recipe: str, after: float, until: float) -> int:
         """How many of a recipe wait that were queued after one time and by another."""
-        # Both values of `alone` are named so that the index alone answers.
+        # All values of what comes between are named so that the index alone answers.
         count = self._db.execute(
             "SELECT count(*) FROM job WHERE state = 'queued' AND recipe = ? AND alone IN (0, 1)"
-            " AND queued_at > ? AND queued_at <= ?",
+            " AND (bulk <> '') IN (0, 1) AND queued_at > ? AND queued_at <= ?",
             (recipe, after, until),
         ).fetchone()[0]
         return int(count)
@@ -150,9 +157,9 @@ class LedgerView:
         return [entry_of(row) for row in rows]
 
     def open_jobs(self) -> int:
-        """How many jobs have not ended."""
+        """How many jobs have not ended, without those that a person holds back."""
         count = self._db.execute(
-            "SELECT count(*) FROM job WHERE state NOT IN ('done', 'failed')"
+            "SELECT count(*) FROM job WHERE state NOT IN ('done', 'failed', 'held')"
         ).fetchone()[0]
         return int(count)
 
@@ -165,7 +172,7 @@ class LedgerView:
         """How many jobs are where, by recipe; done are all that ever were."""
         rows = self._db.execute(
             "SELECT recipe, sum(queued), sum(in_flight), sum(done), sum(failed) FROM"
-            " (SELECT recipe, sum(state IN ('claiming', 'queued')) AS queued,"
+            " (SELECT recipe, sum(state IN ('claiming', 'queued', 'held')) AS queued,"
             " sum(state IN ('leased', 'publishing', 'published', 'failing')) AS in_flight,"
             " sum(state = 'done') AS done, sum(state = 'failed') AS failed"
             " FROM job GROUP BY recipe UNION ALL"

@@ -105,6 +105,17 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
+def is_daemon_there(station: Station) -> bool:
+    """Whether a daemon seems to work on the station: its lock names a process that is alive."""
+    try:
+        os.kill(int(station.lock.read_text()), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def only_daemon(station: Station) -> Iterator[None]:
     """Hold the station's lock.

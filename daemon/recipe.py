@@ -174,7 +174,12 @@ class Recipe(BaseModel):
             return ()
         hints = any(step.kind == "colorize" and step.hints for step in self.steps)
         mask = any(step.kind == "restyle" and step.mask for step in self.steps)
-        return ("hints",) * hints + ("mask",) * mask
+        return ("hints",) * hints + ("mask",) * (mask or self.needs_mask)
+
+    @property
+    def needs_mask(self) -> bool:
+        """Whether a photograph waits until its NAME.mask.png is there."""
+        return any(step.kind == "inpaint" for step in self.steps)
 
     @property
     def models(self) -> tuple[str, ...]:

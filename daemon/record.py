@@ -4,6 +4,7 @@ Comes in: a finished job. Goes out: plain values for JSON. The names of the publ
 added by the outbox, which alone knows them.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -45,11 +46,18 @@ def reason_of(entry: Entry, now: float) -> Mapping[str, object]:
         "photos": [shown(file.relative) for file in entry.claim.photos],
         "recipe": entry.recipe,
         "why": entry.reason,
-        "what_to_do": AGAIN,
+        **_what_to_do(entry.claim.folder.bulk),
         "origin": str(entry.claim.folder.path / entry.claim.files[0].relative),
         "attempts": entry.attempts + entry.deaths + 1,
         "at": utc(now),
     }
+
+
+def _what_to_do(bulk: str) -> Mapping[str, object]:
+    if not bulk:
+        return {"what_to_do": AGAIN}
+    again = f"mend what is named, then `restored bulk retry {shlex.quote(bulk)}`"
+    return {"what_to_do": again, "bulk": bulk}
 
 
 def describe(

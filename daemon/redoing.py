@@ -5,7 +5,6 @@ from the daemon, which alone writes the ledger. Results appear beside the old on
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -147,7 +146,7 @@ def _fate(
     except ConfigError:
         return "no_recipe"
     digests = [file.digest for file in files]
-    if job_id(recipe, weights, os.fsencode(files[0].relative), *digests) == entry.id:
+    if job_id(recipe, weights, entry.claim.place, *digests) == entry.id:
         return "up_to_date"
     if [original.position for original in originals] != list(range(len(files))):
         return "not_there"

@@ -43,12 +43,23 @@ def retry_failed(
         Where the photographs are now.
 
     Raises:
-        UsageError: A path is no failed photograph of this station.
+        UsageError: A path is no failed photograph of this station, or one of a bulk job.
     """
     failed = station.failed.resolve()
-    chosen = [path.parent.resolve() / path.name for path in paths] or sorted(
-        record.with_name(record.name.removesuffix(REASON)) for record in failed.rglob(f"*{REASON}")
-    )
+    chosen = [path.parent.resolve() / path.name for path in paths]
+    for path in chosen:
+        if bulk := _read(_reason(path)).get("bulk"):
+            raise UsageError(
+                f"{shown(path)} is of the bulk job {bulk!r}: `restored bulk retry` tries all that "
+                "failed of it again"
+            )
+    if not chosen:
+        reasons = sorted(failed.rglob(f"*{REASON}"))
+        chosen = [
+            reason.with_name(reason.name.removesuffix(REASON))
+            for reason in reasons
+            if not _read(reason).get("bulk")
+        ]
     for path in chosen:
         known = path.is_file() or _reason(path).is_file()
         if not path.is_relative_to(failed) or not known:

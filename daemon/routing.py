@@ -38,6 +38,11 @@ class Route:
         recipes = self.candidates or ((self.recipe,) if self.recipe else ())
         return tuple(dict.fromkeys(role for recipe in recipes for role in recipe.companions))
 
+    @property
+    def needs_mask(self) -> bool:
+        """Whether the file is of no use without its mask."""
+        return self.recipe is not None and self.recipe.needs_mask and not self.refusal
+
 
 def named_recipe(arrival: Arrival, recipes: Mapping[str, Recipe]) -> str | None:
     """Name of the recipe that an arrival's folder asks for; None where [match] decides.
@@ -134,6 +139,8 @@ def _refuses(recipe: Recipe, name: str, megapixels: Megapixels) -> str | None:
     """Why a file of the plain inbox is not for a recipe, as far as name and header tell."""
     if recipe.photos > 1:
         return f"it takes pairs, from inbox/{recipe.name}/ only"
+    if recipe.needs_mask:
+        return f"it takes photographs with a mask, from inbox/{recipe.name}/ only"
     return _refuses_name(recipe, name) or recipe.takes(name, megapixels())
 
 

@@ -130,6 +130,8 @@ class Service:
             return True
         if self._shop.redoing.waiting():
             return True
+        if self._shop.bulks.more_to_do(self._recipes, time.time()):
+            return True
         return self._shop.ledger.open_jobs() > sum(held.jobs for held in self._held_back())
 
     def _held_back(self) -> tuple[HeldBack, ...]:
@@ -151,6 +153,7 @@ class Service:
             self._supervision,
             wake=self._mailbox.wake,
             advanced=self._advanced,
+            tell=self._lookout.tell,
             progress=self._progress,
         )
         opened = open_workshop(self._station, self._settings, self._recipes, tools)
@@ -242,6 +245,8 @@ class Service:
         arrivals = self._shop.arrivals(self._recipes, now, at_once=at_once)
         self._lookout.arrived(arrivals)
         self._lookout.took(self._shop.admit(arrivals, now))
+        if self._shop.bulks.turn(self._recipes, now):
+            self._mailbox.wake()
 
     def _lease(self, now: float) -> None:
         errands = self._shop.leasing.errands(self._recipes, len(self._workforce), now)
@@ -264,7 +269,8 @@ class Service:
         """What does not get on by itself, and why; `at_once` has no patience with it."""
         missing = self._workforce.missing
         told = (Notice(self._station.root, missing, time.time()),) if missing else ()
-        return (*self._shop.waiting(at_once=at_once), *told)
+        bulks = self._shop.bulks.notices(self._recipes)
+        return (*self._shop.waiting(at_once=at_once), *bulks, *told)
 
     def _reload(self) -> None:
         with self._supervision.reloading(time.monotonic()):

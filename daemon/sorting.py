@@ -165,6 +165,10 @@ class Sorting:
                 return
             if side is not None:
                 sides[role] = side
+        if route.needs_mask and "mask" not in sides:
+            mask = f"{shown(stem_of(names[0]))}.mask.png"
+            self._wait(names, f"waits for {mask}, which must be white where the picture is lost")
+            return
         self._claim(names, route.recipe, stem, sides, route.refusal)
 
     def _pair_up(self, names: list[str], recipe: Recipe) -> None:

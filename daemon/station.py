@@ -73,6 +73,11 @@ class Station:
         return self.state / "lock"
 
     @property
+    def reports(self) -> Path:
+        """What became of bulk jobs, one folder each."""
+        return self.root / "reports"
+
+    @property
     def loaded(self) -> Path:
         """While a daemon works: which models are on its device."""
         return self.state / "models.json"
@@ -96,6 +101,7 @@ class InboxFolder:
         archive: Folder of its finished originals.
         originals: What becomes of finished originals.
         polled: Scan only, because the file system sends no events.
+        bulk: Name of the bulk job whose folder it is; "" where people drop photographs.
     """
 
     path: Path
@@ -105,6 +111,7 @@ class InboxFolder:
     archive: Path
     originals: Literal["archive", "delete", "leave"] = "archive"
     polled: bool = False
+    bulk: str = ""
 
     @property
     def is_archive(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from daemon.bulk_status import read_bulk, told
 from daemon.clock import iso
 from daemon.errors import ConfigError
 from daemon.files import shown
@@ -39,6 +40,7 @@ def read_status(station: Station) -> dict[str, Any]:
         "problem": None,
         "failures": [],
         "notices": [],
+        "bulk": [],
         "models": [],
         "rate_per_h": 0.0,
         "left_s": None,
@@ -54,6 +56,7 @@ def read_status(station: Station) -> dict[str, Any]:
         standing = {f.path: f for f in reversed(ledger.failures(-1)) if has_reason(f.path)}
         failed = Counter(failure.recipe for failure in standing.values())
         now = time.time()
+        found["bulk"] = read_bulk(station, ledger)
         done, first = ledger.finished_since(now - _RATE_WINDOW_S)
         try:
             held = held_back(ledger, known_recipes(station), now)
@@ -100,6 +103,9 @@ def show(found: dict[str, Any], out: Console) -> None:
     out.print(f"{found['rate_per_h']:.0f} an hour{left}{', paused' if found['paused'] else ''}")
     if found["problem"]:
         out.print(found["problem"], markup=False)
+    for bulk in found["bulk"]:
+        if bulk["state"] != "ended":
+            out.print(f"bulk job {told(bulk)}", markup=False)
     for held in found["held_back"]:
         out.print(held["told"], markup=False)
     if found["models"]:

@@ -120,6 +120,17 @@ class Restyle(BaseStep):
     )
 
 
+class Inpaint(BaseStep):
+    """Fill in what NAME.mask.png marks as lost: scratches, dust, tears; white is lost."""
+
+    kind: Literal["inpaint"] = "inpaint"
+    realism: Unit = Field(
+        1.0,
+        description="0 gives the mean of several samples (nearest to what was lost, smoother), "
+        "1 one sample (sharpest, and quickest).",
+    )
+
+
 class Interpolate(BaseStep):
     """Morph one photograph into another through the latents of both."""
 
@@ -145,6 +156,6 @@ class Generate(BaseStep):
 
 
 Step = Annotated[
-    Denoise | SuperResolve | Colorize | Restyle | Interpolate | Generate,
+    Denoise | SuperResolve | Colorize | Restyle | Inpaint | Interpolate | Generate,
     Field(discriminator="kind"),
 ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from daemon.admission import Admission
+from daemon.bulk import Bulks, Tell
 from daemon.bulletin import Bulletin
 from daemon.choosing import check_clip
 from daemon.delivery import Delivered, Delivery, Patience
@@ -63,6 +64,7 @@ class Tools:
         supervision: The service manager.
         wake: Ends the loop's sleep; any thread.
         advanced: Is told of each file that was hashed.
+        tell: Tells people something.
         progress: Is told about once a second how many jobs are where, or None.
     """
 
@@ -70,6 +72,7 @@ class Tools:
     supervision: Supervision
     wake: Callable[[], None]
     advanced: Callable[[], None]
+    tell: Tell
     progress: Callable[[tuple[QueueCount, ...]], None] | None = None
 
 
@@ -85,6 +88,7 @@ class Workshop:
     delivery: Delivery
     leasing: Leasing
     redoing: Redoing
+    bulks: Bulks
     housekeeping: Housekeeping
     bulletin: Bulletin
 
@@ -218,6 +222,7 @@ def open_workshop(
             delivery=delivery,
             leasing=Leasing(ledger, delivery, tools.library, settings.clip_model),
             redoing=Redoing(station, ledger, admission, tools.library),
+            bulks=Bulks(station, ledger, admission, access, tools.tell),
             housekeeping=Housekeeping(station, ledger, keep_of(settings)),
             bulletin=Bulletin(station, ledger, tools.supervision, tools.progress),
         )
@@ -225,6 +230,7 @@ def open_workshop(
             yield workshop
         finally:
             inbox.stop()
+            workshop.bulks.close()
             workshop.bulletin.close()
             ledger.close()
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from daemon.contact_sheet import Row, draw_sheet
 from daemon.demo import demo, show
 from daemon.demo_photos import psnr, samples
-from daemon.demo_sheet import Row, draw_sheet
 from daemon.executors import EXECUTORS
 from daemon.job import Compute, Order
 from daemon.reports import Report, Restored, StagedFile, Timing, WorkerReady

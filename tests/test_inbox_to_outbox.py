@@ -234,6 +234,33 @@ def test_a_second_daemon_is_refused_with_exit_code_75(root: Path) -> None:
         assert "another daemon" in done.stderr
 
 
+def test_a_bulk_job_outlives_daemons_that_are_killed(root: Path, tmp_path: Path) -> None:
+    scans = tmp_path / "scans"
+    for number in range(8):
+        path = scans / f"box-{number % 3}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photograph(96, 20 * number).save(path)
+    (scans / "box-1/broken.jpg").write_bytes(b"\xff\xd8\xff no photograph")
+    before = everything_below(scans)
+    restored(root, "submit", str(scans), "--recipe", "denoise", "--name", "all of it")
+    for least in (1, 3):
+        with running(root) as process:
+            wait_for(lambda least=least: len(records(root)) >= least, "results")  # type: ignore[misc]
+            process.kill()
+            process.wait()
+    with running(root):
+        followed = restored(root, "bulk", "show", "all of it", "--follow", expect=65)
+    assert "all of it (denoise): ended, 8 of 9 done, 1 failed" in followed.stdout
+    found = {path.relative_to(root / "outbox/denoise/scans") for path in records(root)}
+    assert found == {Path(f"box-{n % 3}/{n}.png.json") for n in range(8)}
+    assert everything_below(scans) == before
+    said = json.loads((root / "reports/all of it/report.json").read_text())
+    assert (said["counts"]["done"], said["counts"]["failed"]) == (8, 1)
+    with Image.open(root / "reports/all of it/contact-sheet.jpg") as sheet:
+        assert sheet.height > 8 * 96
+    assert everything_below(root / ".restored" / "staged") == {}
+
+
 ASK_AS_ANOTHER_USER = """
 import os, sys
 from daemon.cli import exit_code

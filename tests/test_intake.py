@@ -27,6 +27,7 @@ def recipe(
 RECIPES = (
     recipe("colorize", "colorize", names=["grey-*"]),
     recipe("denoise", max_megapixels=0.01),
+    recipe("inpaint", "inpaint"),
     recipe("interpolate", "interpolate"),
     recipe("restyle", "restyle", suffixes=[".png"], names=["style-*"]),
 )
@@ -136,6 +137,7 @@ def test_what_no_recipe_matches_is_refused_and_says_what_each_would_need(desk: D
     assert claim.refusal == (
         "no recipe matches large.png, because colorize: its name fits none of grey-*; "
         "denoise: it has 0.04 megapixels, more than 0.01; "
+        "inpaint: it takes photographs with a mask, from inbox/inpaint/ only; "
         "interpolate: it takes pairs, from inbox/interpolate/ only; "
         "restyle: its name fits none of style-*"
     )
@@ -206,6 +208,28 @@ def test_hints_are_claimed_together_with_their_photograph(desk: Desk) -> None:
 def test_a_mask_may_bear_the_whole_name_of_its_photograph(desk: Desk) -> None:
     (claim,) = desk.drop("restyle/style-1.png", "restyle/style-1.png.mask.png")
     assert claim.mask is not None and claim.hints is None
+
+
+def test_where_a_mask_is_needed_a_photograph_waits_until_it_comes(desk: Desk) -> None:
+    assert desk.drop("inpaint/a.jpg", "inpaint/b.mask.png") == ()
+    assert desk.later(WAIT_S) == ()
+    assert desk.waiting() == {
+        "inpaint/a.jpg": "waits for a.mask.png, which must be white where the picture is lost",
+        "inpaint/b.mask.png": "waits for the photograph it belongs to, of the same name",
+    }
+    assert short(desk.drop("inpaint/a.mask.png")) == [
+        ("inpaint", ["inpaint/a.jpg", "inpaint/a.mask.png"], "a")
+    ]
+    assert short(desk.drop("inpaint/b.png")) == [
+        ("inpaint", ["inpaint/b.png", "inpaint/b.mask.png"], "b")
+    ]
+
+
+def test_a_photograph_that_needs_a_mask_and_is_none_is_refused_at_once(desk: Desk) -> None:
+    desk.put("inpaint/a.png")
+    (desk.root / "inpaint/a.png").write_bytes(b"no photograph")
+    (claim,) = desk.arrive("inpaint/a.png").claims
+    assert "a.png" in claim.refusal and claim.recipe == "inpaint"
 
 
 def test_a_photograph_waits_for_hints_that_are_still_arriving(desk: Desk) -> None:

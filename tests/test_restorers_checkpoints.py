@@ -20,7 +20,15 @@ from daemon.models import Library
 from daemon.photo import Picture
 from daemon.recipe import Recipe
 from daemon.restorers import Restoration, check_models, restorer_for
-from daemon.steps import BaseStep, Colorize, Denoise, Interpolate, Restyle, SuperResolve
+from daemon.steps import (
+    BaseStep,
+    Colorize,
+    Denoise,
+    Inpaint,
+    Interpolate,
+    Restyle,
+    SuperResolve,
+)
 
 KINDS: dict[str, BaseStep] = {
     "denoise": Denoise(steps=2, realism=0.5),
@@ -28,6 +36,7 @@ KINDS: dict[str, BaseStep] = {
     "super-resolve": SuperResolve(steps=2),
     "colorize": Colorize(steps=2),
     "restyle": Restyle(steps=2),
+    "inpaint": Inpaint(steps=2, realism=0.5),
     "interpolate": Interpolate(frames=3, steps=2),
 }
 EVERY = [pytest.param(n, k, id=f"{n}-{k}") for n, k in product(TINY, KINDS)]
@@ -47,6 +56,10 @@ def photographs(step: BaseStep, dtype: str = "uint8", *, grey: bool = False) -> 
     pictures = [picture(part.astype(dtype) * np.array(scale, dtype)) for part in parts]
     if grey:
         pictures = [picture(given.pixels[..., 1]) for given in pictures]
+    if isinstance(step, Inpaint):
+        lost = np.zeros((45, 70), np.uint8)
+        lost[:, 35:] = 255
+        pictures = [replace(given, mask=lost) for given in pictures]
     return tuple(pictures[: step.photos])
 
 
@@ -85,7 +98,10 @@ def test_another_seed_gives_another_result(name: str, kind: str) -> None:
 @pytest.mark.parametrize(("name", "kind"), EVERY)
 def test_photographs_that_share_passes_come_out_as_alone(name: str, kind: str) -> None:
     step = step_for(name, kind)
-    sets = [photographs(step), tuple(reversed(photographs(Interpolate())))[: step.photos]]
+    given = photographs(step)
+    mask = given[0].mask
+    other = tuple(replace(two, mask=mask) for two in reversed(photographs(Interpolate())))
+    sets = [given, other[: step.photos]]
     restorer = restorer_for(step.kind, tiny_traits(name))  # type: ignore[attr-defined]
     asked: list[list[Question]] = []
     shared = drive(
@@ -122,7 +138,8 @@ def test_a_run_that_is_closed_ends_without_a_word(name: str, kind: str) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 3), (130, 40)])
 @pytest.mark.parametrize(
-    ("name", "kind"), [(n, k) for n, k in product(("pixel-v", "stable-xl"), KINDS)]
+    ("name", "kind"),
+    [(n, k) for n, k in product(("pixel-v", "stable-xl"), KINDS) if k != "inpaint"],
 )
 def test_any_size_passes(name: str, kind: str, size: tuple[int, int]) -> None:
     step = step_for(name, kind)
@@ -133,8 +150,9 @@ def test_any_size_passes(name: str, kind: str, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_what_a_mask_keeps_is_the_photograph(name: str) -> None:
-    step = step_for(name, "restyle", strength=0.8)
+@pytest.mark.parametrize("kind", ["restyle", "inpaint"])
+def test_what_a_mask_keeps_is_the_photograph(name: str, kind: str) -> None:
+    step = step_for(name, kind, **({"strength": 0.8} if kind == "restyle" else {}))
     (given,) = photographs(step)
     mask = np.zeros((45, 70), np.uint8)
     mask[:, 35:] = 255

@@ -68,7 +68,7 @@ class Photo:
         name: The file name it came with, which the result's name is made of.
         digest: sha256 of the file, hex.
         header: What the file says of itself.
-        mask: NAME.mask.png, white where a restyle may change the picture.
+        mask: NAME.mask.png, white where the picture may be changed.
         hints: NAME.hints.png, transparent but for dabs of colour.
         companions_digest: sha256 over the side files, "" without any.
     """

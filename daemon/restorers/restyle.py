@@ -7,7 +7,7 @@ Source: SDEdit, arXiv:2108.01073, algorithms 1 (whole) and 3 (with a mask).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from daemon.call import Asking
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_grey, to_tensor
-from daemon.diffusion.reverse import sample
+from daemon.diffusion.reverse import Draw, sample
 from daemon.diffusion.sampling import add_noise
 from daemon.diffusion.schedule import timesteps
 from daemon.diffusion.tiling import denoise_tiles
@@ -127,31 +127,69 @@ def _restyled(work: _Work, strength: float) -> Asking[NDArray[np.generic]]:
 
 
 def _window(work: _Work, window: Window, strength: float) -> Asking[Tensor]:
-    """Forward to the strength, back again; what the mask keeps is put back at every step.
+    """Forward to the strength, back again."""
+    space, picture = work.space, work.picture
+    edit = Edit.of(picture, work.mask, window)
+    draw = space.draws(window, picture.pixels.shape[:2], work.noise)
+    angles = timesteps(strength * math.pi / 2, work.steps)
+    excess = EXCESS if space.traits.family == "prior" else 1.0
+    return (yield from sdedit(space, edit, angles, draw, excess))
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """What is taken to noise and back.
+
+    Attributes:
+        original: (3, H, W) in [-1, 1].
+        mask: (H, W), 0 keeps and 1 changes; None changes all.
+        grey: The result must be grey.
+    """
+
+    original: Tensor
+    mask: Tensor | None
+    grey: bool
+
+    @classmethod
+    def of(cls, picture: Picture, mask: NDArray[np.float32] | None, window: Window) -> "Edit":
+        """A window of a picture and of its mask."""
+        part = None if mask is None else torch.from_numpy(window.of(mask).copy())
+        return cls(to_tensor(window.of(picture.pixels)), part, picture.grey)
+
+
+def sdedit(
+    space: Space, edit: Edit, angles: Sequence[float], draw: Draw, excess: float = 1.0
+) -> Asking[Tensor]:
+    """Forward to the first angle, back again; what the mask keeps is put back at every step.
 
     The kept part of x0 is the photograph, and so the kept part of x_t is the photograph with noise
     of just the level that the rest has: the network sees the seam as it will be. In the end
     it is the photograph to the level.
+
+    Args:
+        space: Where the model works.
+        edit: What is edited.
+        angles: Descending, in radians, the last 0.
+        draw: Noise in the space; draw 0 takes it forward.
+        excess: Times that fresh noise is stronger than a step's own.
+
+    Returns:
+        (3, H, W).
     """
-    space, picture = work.space, work.picture
-    original = to_tensor(window.of(picture.pixels))
-    mask = None if work.mask is None else torch.from_numpy(window.of(work.mask).copy())
+    original, mask = edit.original, edit.mask
     latent = yield from space.encode(original)
     free = None if mask is None else space.free(mask)
 
     def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
         x0 = yield from denoise_tiles(space.denoiser, x_t, t)
-        if picture.grey and not space.latent:
+        if edit.grey and not space.latent:
             x0 = to_grey(x0)
         return x0 if free is None else latent.lerp(x0, free)
 
-    draw = space.draws(window, picture.pixels.shape[:2], work.noise)
-    angles = timesteps(strength * math.pi / 2, work.steps)
     x_t = add_noise(latent, angles[0], draw(0))
-    excess = EXCESS if space.traits.family == "prior" else 1.0
-    restyled = yield from sample(x_t, angles, predict, draw, ETA, excess)
+    edited = yield from sample(x_t, angles, predict, draw, ETA, excess)
     if not space.latent:
-        return restyled
-    decoded = yield from space.decode(restyled, window.height, window.width)
-    decoded = to_grey(decoded) if picture.grey else decoded
+        return edited
+    decoded = yield from space.decode(edited, *original.shape[1:])
+    decoded = to_grey(decoded) if edit.grey else decoded
     return decoded if mask is None else original.lerp(decoded, mask)

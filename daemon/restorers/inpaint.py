@@ -1,0 +1,127 @@
+"""Inpaint: what a mask marks as lost is made anew, to fit what is around it.
+
+Comes in: one picture with its mask. Goes out: the picture filled in where the mask is white, and
+untouched where it is black.
+
+Source: SDEdit with a mask, arXiv:2108.01073, algorithm 3, begun from a smooth filling rather than
+from the damage, of which nothing is kept. The filling is pull-push interpolation (Gortler et al.,
+The Lumigraph, SIGGRAPH 1996, section 3.4). The mean of several samples is nearer to the lost
+picture than any of them, but smoother.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from daemon.call import Asking
+from daemon.diffusion.noise import Noise
+from daemon.diffusion.schedule import timesteps
+from daemon.diffusion.together import abreast
+from daemon.diffusion.windows import Window, by_windows
+from daemon.errors import PhotoError
+from daemon.models.traits import PRIOR_TRAITS, Traits
+from daemon.photo import Picture
+from daemon.restorers import Restoration
+from daemon.restorers.restyle import Edit, fitted_mask, sdedit
+from daemon.restorers.spaces import Space, space_of
+from daemon.steps import Inpaint
+
+STEPS = 10
+"""Evaluations of a sampling run unless the recipe says otherwise."""
+
+START = 0.9
+"""Angle that the filling is taken up to: little but its colours is left. See docs/design.md."""
+
+MEAN_SAMPLES = 4
+"""Samples whose mean is taken for realism 0: a fourth of their variance remains."""
+
+_DRAWS = 2**11
+"""Numbers of draws that are set aside for each sample; a step takes one."""
+
+
+def inpaint(
+    pictures: tuple[Picture, ...], params: Inpaint, noise: Noise, traits: Traits = PRIOR_TRAITS
+) -> Asking[Restoration]:
+    """Fill in one picture.
+
+    Args:
+        pictures: One picture, uint8 or uint16, with its mask.
+        params: The recipe's step.
+        noise: The step's noise.
+        traits: Of the step's model.
+
+    Returns:
+        The picture, with measure "filled" (share of its pixels that could change, [0, 1]).
+
+    Raises:
+        PhotoError: It has no mask, or one that leaves nothing to go by.
+    """
+    (picture,) = pictures
+    mask = fitted_mask(picture)
+    if mask is None:
+        raise PhotoError("inpaint needs NAME.mask.png beside NAME, white where the picture is lost")
+    share = float((mask > 0).mean())
+    if share == 1:
+        raise PhotoError("its mask is white everywhere; what is to be kept must be black")
+    space = yield from space_of(params, traits)
+    work = _Work(picture, mask, space, params, noise)
+    pixels = yield from by_windows(picture.pixels, partial(_window, work))
+    return Restoration((replace(picture, pixels=pixels, mask=None),), (("filled", share),))
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What all windows have in common; of the mask, (H, W), 0 keeps."""
+
+    picture: Picture
+    mask: NDArray[np.float32]
+    space: Space
+    params: Inpaint
+    noise: Noise
+
+
+def _window(work: _Work, window: Window) -> Asking[Tensor]:
+    """The mean of samples mixed with the first of them; a window without damage is left alone."""
+    edit = Edit.of(work.picture, work.mask, window)
+    if edit.mask is None or not edit.mask.any():
+        return edit.original
+    edit = replace(edit, original=filled(edit.original, edit.mask > 0))
+    draw = work.space.draws(window, work.picture.pixels.shape[:2], work.noise)
+    angles = timesteps(START, work.params.steps or STEPS)
+
+    def sampled(number: int) -> Asking[Tensor]:
+        return sdedit(work.space, edit, angles, lambda step: draw(number * _DRAWS + step))
+
+    count = 1 if work.params.realism == 1 else MEAN_SAMPLES
+    samples = yield from abreast(
+        [partial(sampled, number) for number in range(count)], edit.original[0].numel()
+    )
+    return torch.stack(samples).mean(0).lerp(samples[0], work.params.realism)
+
+
+def filled(picture: Tensor, lost: Tensor) -> Tensor:
+    """A picture whose lost pixels are interpolated from the others; those stay as they are.
+
+    Args:
+        picture: (3, H, W).
+        lost: bool (H, W), true where the picture says nothing; if everywhere, the result is 0.
+    """
+    known = (~lost)[None, None].to(picture.dtype)
+    return _interpolated(picture[None] * known, known)[0]
+
+
+def _interpolated(weighted: Tensor, weight: Tensor) -> Tensor:
+    """Means where the weight is above 0; elsewhere those of half the resolution, enlarged."""
+    means = weighted / weight.clamp(min=1e-12)
+    if bool((weight > 0).all()) or weight.numel() == 1:
+        return means
+    halved = (functional.avg_pool2d(one, 2, ceil_mode=True) for one in (weighted, weight))
+    coarse = functional.interpolate(
+        _interpolated(*halved), weighted.shape[2:], mode="bilinear", align_corners=False
+    )
+    return torch.where(weight > 0, means, coarse)
