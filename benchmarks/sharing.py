@@ -11,6 +11,7 @@ from statistics import median
 import torch
 
 from benchmarks.measuring import RECIPES, Row, with_staging
+from daemon.call import answer_of
 from daemon.craft import real_craft
 from daemon.device import Pass
 from daemon.engine import Engine
@@ -119,7 +120,7 @@ def _by_loop(orders: Sequence[Order], threads: int | None) -> float:
         try:
             calls = next(asking)
             while True:
-                calls = asking.send([model.predict([call])[0] for call in calls])
+                calls = asking.send([answer_of(model.predict([call])[0]) for call in calls])
         except StopIteration as end:
             craft.write(end.value.pictures, job.recipe, order.staging)
     return time.monotonic() - began

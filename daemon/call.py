@@ -240,9 +240,9 @@ class Whole:
     def key(self) -> Key:
         """The group this call can be answered in."""
         shape = () if self.image is None else tuple(self.image.shape)
-        return Key(
-            self.model, "whole", shape, self.settings, self.settings.width * self.settings.height
-        )
+        # Pipelines tell an empty negative prompt from none, and a batch has all or none.
+        alike = (self.settings, bool(self.negative))
+        return Key(self.model, "whole", shape, alike, self.settings.width * self.settings.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,12 +275,29 @@ Question = Call | Encode | Decode | Embed | Whole | Liken
 Answer: TypeAlias = "Tensor | Embedding"
 """`Embed` is answered by an `Embedding`, everything else by a tensor."""
 
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Noted:
+    """An answer with what a person should know of it; who asked gets the answer alone."""
+
+    answer: "Answer"
+    notes: tuple[str, ...]
+
+
+Reply: TypeAlias = "Tensor | Embedding | Noted"
+"""What a model says to a question."""
+
 R = TypeVar("R")
 Asking = Generator[Sequence[Question], Sequence[Answer], R]
 """A computation that asks and in the end returns an R.
 
 It yields what it wants answered together and is resumed with the answers in that order.
 """
+
+
+def answer_of(reply: Reply) -> Answer:
+    """The answer without its notes."""
+    return reply.answer if isinstance(reply, Noted) else reply
 
 
 def ask(questions: Sequence[Call | Encode | Decode | Whole | Liken]) -> "Asking[list[Tensor]]":

@@ -19,10 +19,19 @@ from daemon.routing import route_by_content, unanswered
 
 @dataclass(frozen=True)
 class Unknown:
-    """These questions about a photograph must be answered before its recipe is known."""
+    """These questions about a photograph must be answered before its recipe is known.
+
+    Attributes:
+        file: The photograph.
+        questions: What is asked.
+        clip: Reference of the CLIP model that answers for likeness, pinned; "" without one.
+        clip_digest: Its digest.
+    """
 
     file: ClaimedFile
     questions: tuple[Feature, ...]
+    clip: str = ""
+    clip_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,7 @@ def check_clip(recipes: Sequence[Recipe], clip: str | None, library: Library) ->
     for recipe in recipes:
         if recipe.match.looks_like is not None and clip is None:
             raise ConfigError(
-                f"recipe {recipe.name}: match.looks_like is {recipe.match.looks_like!r}, which "
+                f"{recipe.where}: match.looks_like is {recipe.match.looks_like!r}, which "
                 "needs a CLIP model; set clip_model in restored.toml to the folder of one, or "
                 "use match.grey, which needs none"
             )

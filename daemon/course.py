@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, assert_never
 
-from daemon.call import Answer, Asking, Question
+from daemon.call import Answer, Asking, Noted, Question, Reply, answer_of
 from daemon.craft import Craft, Finished
 from daemon.errors import PhotoError
 from daemon.job import Errand, Glance, Order
@@ -120,9 +120,11 @@ class Course(ABC, Generic[R]):
         self.answers = []
         return self._resume(answers)
 
-    def answer(self, index: int, answer: Answer, device_s: float) -> bool:
+    def answer(self, index: int, reply: Reply, device_s: float) -> bool:
         """Note the answer to one call, and say whether it was the last one missing."""
-        self.answers[index] = answer
+        if isinstance(reply, Noted):
+            self._notes += reply.notes
+        self.answers[index] = answer_of(reply)
         self._device_s += device_s
         self._calls += 1
         return all(answer is not None for answer in self.answers)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from daemon.call import Answer, Key, Question
+from daemon.call import Key, Question, Reply
 from daemon.craft import Craft
 from daemon.errors import DeviceError
 from daemon.faults import is_device_lost, is_out_of_memory
@@ -71,7 +71,7 @@ class Device:
 
     def predict(
         self, calls: Sequence[Question], busy: Collection[Slot] = ()
-    ) -> Sequence[Answer] | Exception:
+    ) -> Sequence[Reply] | Exception:
         """Answers to calls that share a key, or what went wrong.
 
         Args:
@@ -90,7 +90,7 @@ class Device:
 
     def _attempt(
         self, calls: Sequence[Question], busy: Collection[Slot]
-    ) -> Sequence[Answer] | Exception:
+    ) -> Sequence[Reply] | Exception:
         try:
             answers = self.residency.get(slot_of(calls[0].key), busy).predict(calls)
             if len(answers) != len(calls):

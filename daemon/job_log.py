@@ -64,7 +64,8 @@ def samples(logs: Path, recipe: Recipe, library: Library) -> list[Sample]:
         recipe: What is to be done.
         library: Where its models lie.
     """
-    wanted = (recipe.digest, {name: library.digest(name) for name in recipe.models})
+    pinned, weights = library.resolved(recipe)
+    wanted = (pinned.digest, dict(zip(pinned.models, weights, strict=True)))
     found: list[Sample] = []
     device = None
     for line in _newest_first(logs):

@@ -7,6 +7,7 @@ nothing beside it. What a schedule holds back stays queued.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from daemon.choosing import Refused, Unknown, choose
@@ -86,9 +87,7 @@ class Leasing:
 
     def _errand(self, entry: Entry, plan: Job | Unknown, now: float, *, alone: bool) -> Errand:
         if isinstance(plan, Unknown):
-            photo = photo_of(plan.file)
-            clip = self._clip or ""
-            digest = self._library.digest(clip) if clip else ""
+            photo, clip, digest = photo_of(plan.file), plan.clip, plan.clip_digest
             return Glance(photo, plan.questions, entry.fence, clip, digest, alone=alone)
         staging = self._delivery.staging(entry.fence)
         staging.mkdir()
@@ -98,7 +97,8 @@ class Leasing:
     def _plan(self, entry: Entry, recipes: Sequence[Recipe]) -> tuple[str, Job | Unknown | None]:
         """What is to be done and its id; None if that is settled already."""
         try:
-            clip_digest = self._library.digest(self._clip) if self._clip else ""
+            clip = self._library.pinned(self._clip) if self._clip else ""
+            clip_digest = self._library.digest(clip) if clip else ""
             choice = choose(entry, recipes, self._ledger, clip_digest)
             if isinstance(choice, Recipe) and not entry.recipe:
                 return "", None  # only now is it known whose schedule and turn it waits for
@@ -110,10 +110,11 @@ class Leasing:
             self._ledger.fail([(entry.row, choice.reason)])
             return "", None
         key = f"look/{choice.file.digest}"
-        return key, None if self._ledger.working_on(key) else choice
+        asked = replace(choice, clip=clip, clip_digest=clip_digest)
+        return key, None if self._ledger.working_on(key) else asked
 
     def _job(self, entry: Entry, recipe: Recipe) -> tuple[str, Job | None]:
-        weights = tuple(self._library.digest(model) for model in recipe.models)
+        pinned, weights = self._library.resolved(recipe)
         digests = [file.digest for file in entry.claim.files]
         key = job_id(recipe, weights, entry.claim.place, *digests)
         folder = entry.claim.folder
@@ -125,5 +126,4 @@ class Leasing:
         if self._ledger.working_on(key):
             return key, None
         photos = photos_of(entry.claim.files)
-        pinned = recipe.with_models(self._library.pinned)
         return key, Job(key, pinned, photos, entry.claim.stem, seed_of(key), weights)

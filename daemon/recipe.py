@@ -12,7 +12,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from daemon.errors import ConfigError
 from daemon.look import COLOUR, GREY_BELOW, NOISE, Feature, likeness
@@ -129,6 +137,8 @@ class Recipe(BaseModel):
     output: Output = Output()
     schedule: Schedule = Schedule()
 
+    _file: Path | None = PrivateAttr(None)
+
     @model_validator(mode="after")
     def _chain_makes_sense(self) -> "Recipe":
         if sum(step.photos > 1 for step in self.steps) > 1:
@@ -150,6 +160,11 @@ class Recipe(BaseModel):
                     f"{', '.join(reads)}"
                 )
         return self
+
+    @property
+    def where(self) -> str:
+        """What messages about it begin with: the file it was read from, else its name."""
+        return f"recipe {self.name}" if self._file is None else str(self._file)
 
     @property
     def generates(self) -> bool:
@@ -231,6 +246,7 @@ def read_recipe(path: Path) -> Recipe:
         recipe.schedule.check_zone()
     except ConfigError as error:
         raise ConfigError(f"{path}: schedule: {error}") from error
+    recipe._file = path
     return recipe.with_models(lambda model: located(model, path.parent))
 
 

@@ -142,7 +142,7 @@ def _fate(
     files = entry.claim.files
     try:
         recipe = recipe_named(entry.recipe, recipes)
-        weights = tuple(library.digest(model) for model in recipe.models)
+        _, weights = library.resolved(recipe)
     except ConfigError:
         return "no_recipe"
     digests = [file.digest for file in files]

@@ -84,14 +84,14 @@ class Residency:
         """Whether a model is loaded, or fits beside all that are."""
         if any(slot.reference == reference for slot in self._residents):
             return True
-        return self._bytes(Slot(reference, False)) <= self._room(self._residents)
+        return self._fits(Slot(reference, False), self._residents)
 
     def admits(self, slot: Slot, busy: Collection[Slot]) -> bool:
         """Whether a model is loaded, or can be without sending away any that is busy."""
         if slot in self._residents:
             return True
         staying = [other for other in self._residents if other in busy]
-        return not staying or self._bytes(slot) <= self._room(staying)
+        return not staying or self._fits(slot, staying)
 
     def get(self, slot: Slot, busy: Collection[Slot]) -> "Model":
         """A model, loaded if it is not; idle ones go as far as that needs room."""
@@ -122,6 +122,13 @@ class Residency:
         self.slice_s = max(SLICE_S, LOADS_A_SLICE * seconds)
         gone = tuple(sorted(other.reference for other in before - set(self._residents)))
         self._tell(ModelLoaded(slot.reference, seconds, size, gone))
+
+    def _fits(self, slot: Slot, beside: Collection[Slot]) -> bool:
+        """Whether there is room; of a damaged model nobody waits for it: its load says why."""
+        try:
+            return self._bytes(slot) <= self._room(beside)
+        except Exception:
+            return True
 
     def _room(self, beside: Collection[Slot]) -> int:
         return self._budget_bytes - sum(self._residents[slot].size for slot in beside)

@@ -133,7 +133,7 @@ def task_of(
     files += [_looked_at(side, role, compute.limits) for role, side in _sides(recipe, group[0])]
     digests = [file.digest for file in files]
     library = Library(compute.models_dir)
-    weights = tuple(library.digest(model) for model in recipe.models)
+    pinned, weights = library.resolved(recipe)
     key = job_id(recipe, weights, os.fsencode(group[0].name), *digests)
     photos = photos_of(files)
     target = wish.to
@@ -143,7 +143,6 @@ def task_of(
         suffix = photo.output_format(recipe.output.format, seen)[1]
         target = wish.to / f"{group[0].stem}{'.webp' if recipe.photos == 2 else suffix}"
     seed = seed_of(key) if wish.seed is None else wish.seed
-    pinned = recipe.with_models(library.pinned)
     return Task(tuple(files), Job(key, pinned, photos, target.stem, seed, weights), target)
 
 

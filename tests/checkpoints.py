@@ -21,7 +21,7 @@ from tiny_pipelines import save_pixel, save_stable, save_xl
 from torch import Tensor, nn
 from torch.nn import functional
 
-from daemon.call import Answer, Asking, Key, Question
+from daemon.call import Answer, Asking, Key, Question, Reply, answer_of
 from daemon.job import Dtype, Handling
 from daemon.models import Library, Model, Placement, load_model
 from daemon.models.traits import Traits
@@ -80,7 +80,7 @@ def tensors(model: Model, questions: Sequence[Question]) -> list[Tensor]:
 
 def drive(
     asking: Asking[T],
-    model: Model | Callable[[Sequence[Any]], Sequence[Answer]],
+    model: Model | Callable[[Sequence[Any]], Sequence[Reply]],
     asked: list[list[Question]] | None = None,
 ) -> T:
     """Drive a generator to its end, questions of equal key together; `asked` collects turns."""
@@ -95,7 +95,8 @@ def drive(
                 groups[question.key].append(index)
             answers: dict[int, Answer] = {}
             for indices in groups.values():
-                answers.update(zip(indices, predict([turn[i] for i in indices]), strict=True))
+                replies = predict([turn[i] for i in indices])
+                answers.update(zip(indices, map(answer_of, replies), strict=True))
             turn = list(asking.send([answers[index] for index in range(len(turn))]))
     except StopIteration as end:
         result: T = end.value

@@ -26,7 +26,8 @@ def test_every_problem_is_listed_at_once(
     assert exit_code(["--station", str(root), "check"]) == 78
     said = capsys.readouterr().err
     assert "no recipe is named 'sharpen'" in said
-    assert "recipe portrait: match.looks_like is 'a portrait', which needs a CLIP model" in said
+    portrait = root / "recipes/portrait.toml"
+    assert f"{portrait}: match.looks_like is 'a portrait', which needs a CLIP model" in said
     assert f"{root}/archive: no such folder; make it" in said
     assert f"{tmp_path}/none: no such folder; make it" in said
     assert "model 'prior': the weights are torn" in said

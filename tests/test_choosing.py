@@ -204,7 +204,7 @@ def test_looks_like_without_a_clip_model_says_what_to_set(root: Path) -> None:
     (root / "recipes/portrait.toml").write_text(
         '[match]\nlooks_like = "a portrait"\n[[steps]]\nkind = "denoise"\n'
     )
-    with pytest.raises(ConfigError, match=r"recipe portrait: .*set clip_model in restored.toml"):
+    with pytest.raises(ConfigError, match=r"portrait.toml: .*set clip_model in restored.toml"):
         once(root)
 
 

@@ -35,6 +35,8 @@ def test_a_card_says_what_it_must_and_invents_no_commit(card: Card) -> None:
     assert all((card.about, card.licence, card.verified, card.unverified))
     shown = "\n".join(lines_of(card))
     assert ("NON-COMMERCIAL" in shown) == (not card.free)
+    assert f"{card.memory_gb} GB (an estimate, not measured)" in shown
+    assert ("unknown; pull says it first" in shown) == (not card.download_gb)
     assert re.search("non-commercial", card.licence, re.IGNORECASE) is None or not card.free
 
 
@@ -72,6 +74,7 @@ def test_list_prints_the_cards_and_the_lines_for_a_recipe(
     said = capsys.readouterr().out
     assert all(card.name in said for card in cards())
     assert "nothing yet" in said
+    assert "is an estimate, not measured" in said
     assert exit_code(["models", "list", "flux1-kontext"]) == 0
     said = capsys.readouterr().out
     assert "NON-COMMERCIAL USE ONLY" in said

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,15 @@ from tiny_clip import SIDE, save_clip
 from tiny_pipelines import save_stable
 from transformers import AutoTokenizer, CLIPModel
 
+from daemon import leasing
 from daemon.call import Liken
 from daemon.errors import ConfigError
+from daemon.job import Glance
 from daemon.ledger_view import LedgerView
 from daemon.look import Feature, likeness
 from daemon.models import Library, Placement, load_model
 from daemon.models.clip import Clip
+from daemon.models.digests import LOCK
 from daemon.service import Service, Tally
 from daemon.stationing import make_station, opened
 
@@ -109,6 +113,34 @@ def test_what_a_photograph_looks_like_chooses_its_recipe_and_is_remembered(
     probability = likeness(answers, PHRASES[0], (PHRASES[1],))
     assert record["recipe"] == ("a" if probability >= 0.5 else "b")
     assert not np.isclose(probability, 0.5, atol=1e-3)
+
+
+def test_a_pulled_clip_model_is_pinned_in_every_glance(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, commit = tmp_path / "station", "3" * 40
+    pulled = tmp_path / "models/org--clip" / commit
+    shutil.copytree(folder, pulled)
+    (pulled / LOCK).write_text("{}")
+    (pulled.parent / "revisions.json").write_text(json.dumps({"main": commit}))
+    make_station(root)
+    (root / "restored.toml").write_text(
+        "settle_s = 0\nmin_free_mb = 0\nclip_model = 'org/clip'\n"
+        f"models_dir = '{tmp_path / 'models'}'\n"
+    )
+    (root / "recipes/a.toml").write_text(recipe(*PHRASES))
+    Image.fromarray(skimage.data.astronaut()[:64, :64]).save(root / "inbox/astronaut.png")
+    glances: list[Glance] = []
+
+    def noting(*args: Any, **kwargs: Any) -> Glance:  # noqa: ANN401
+        glances.append(Glance(*args, **kwargs))
+        return glances[-1]
+
+    monkeypatch.setattr(leasing, "Glance", noting)
+    station, settings = opened(root)
+    Service(station, settings, executor="inline").once()
+    assert [glance.clip for glance in glances] == [f"org/clip@{commit}"]
+    assert glances[0].clip_digest == Library(tmp_path / "models").digest("org/clip")
 
 
 def test_a_clip_model_that_is_none_is_told_at_the_start(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from checkpoints import tiny_folder
+from safetensors.torch import load_file, save_file
 from tiny_clip import save_clip
+from tiny_wholes import save_sd3
 from torch import Tensor, nn
 
 from daemon.call import (
@@ -20,11 +22,13 @@ from daemon.call import (
     Question,
     Whole,
     WholeSettings,
+    answer_of,
 )
 from daemon.errors import ConfigError
-from daemon.job import Compute, Handling
+from daemon.job import Compute, Handling, Offload
 from daemon.models import MODELS, WEIGHTS, Library, Placement, load_model
 from daemon.models.placing import bytes_on_device
+from daemon.models.sizes import elements
 
 SETTINGS = WholeSettings("image", 32, 32, steps=2, strength=0.5)
 
@@ -78,10 +82,10 @@ def test_a_group_is_answered_in_order_and_as_each_alone(
     model = load_model(placement(family, folders[family]), whole=family == "pipeline")
     questions = [ASKED[family][kind](str(folders[family]), k) for k in range(3)]
     assert len({question.key for question in questions}) == 1
-    together = model.predict(questions)
+    together = [answer_of(reply) for reply in model.predict(questions)]
     assert len(together) == 3
     for question, answer in zip(questions, together, strict=True):
-        (alone,) = model.predict([question])
+        alone = answer_of(model.predict([question])[0])
         ours, single = (a.tokens if isinstance(a, Embedding) else a for a in (answer, alone))
         assert ours.device.type == "cpu"
         assert ours.dtype == torch.float32
@@ -101,6 +105,31 @@ def test_a_model_without_safetensors_is_a_configuration_error_that_opens_no_pick
         load_model(placement(family, folder), whole=family == "pipeline")
 
 
+NETWORKS = [
+    ("pixel", "unet"),
+    ("latent", "unet"),
+    ("latent", "vae"),
+    ("latent", "text_encoder"),
+    ("pipeline", "text_encoder"),
+    ("clip", ""),
+]
+
+
+@pytest.mark.parametrize(("family", "part"), NETWORKS)
+def test_weights_that_are_not_there_are_named_and_never_made_up(
+    family: str, part: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "net"
+    shutil.copytree(folders[family], folder)
+    (weights,) = (folder / part).glob("*.safetensors")
+    whole = load_file(weights)
+    lost = sorted(key for key in whole if key.endswith("weight"))[:5]
+    save_file({k: v for k, v in whole.items() if k not in lost}, weights, {"format": "pt"})
+    said = rf"net: cannot be loaded: its {part} ?weights lack {lost[0]}, .* and 2 more; it needs"
+    with pytest.raises(ConfigError, match=said):
+        load_model(placement(family, folder), whole=family == "pipeline")
+
+
 @pytest.mark.parametrize("family", ["prior", "pixel", "latent", "pipeline", "clip"])
 def test_the_size_told_before_is_what_the_weights_take(
     family: str, folders: dict[str, Path]
@@ -112,6 +141,32 @@ def test_the_size_told_before_is_what_the_weights_take(
     taken = sum(p.numel() * p.element_size() for n in networks for p in n.parameters())
     assert taken > 0
     assert bytes_on_device(one, whole=whole) == pytest.approx(taken, rel=0.05)
+
+
+def test_a_unet_that_is_driven_step_by_step_counts_in_the_precision_of_inversion(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "stable"
+    shutil.copytree(folders["latent"], folder)
+    shutil.copytree(folder / "text_encoder", folder / "safety_checker")
+    checkpoint = Library().checkpoint(str(folder))
+    count = elements(checkpoint)
+
+    def size(*, whole: bool, offload: Offload = "none") -> int:
+        how = Handling(dtype="bf16", offload=offload)
+        return bytes_on_device(Placement(checkpoint, "cuda:0", how), whole=whole)
+
+    asked = count["vae"] + count["text_encoder"]
+    assert size(whole=False) == 4 * count["unet"] + 2 * asked
+    assert size(whole=True) == 2 * sum(count.values())
+    assert size(whole=False, offload="model") == max(4 * count["unet"], 2 * count["text_encoder"])
+    assert size(whole=False, offload="group") < 2 * max(count.values())
+
+
+def test_a_checkpoint_that_is_only_a_pipeline_counts_in_its_own_precision(tmp_path: Path) -> None:
+    checkpoint = Library().checkpoint(str(save_sd3(tmp_path / "sd3")))
+    placed = Placement(checkpoint, "cuda:0", Handling(dtype="bf16"))
+    assert bytes_on_device(placed, whole=False) == bytes_on_device(placed, whole=True)
 
 
 def test_offloaded_models_count_as_what_is_on_the_device_at_a_time(

@@ -1,5 +1,6 @@
 """Pulling from a Hub on loopback, through the command; what is used is huggingface_hub itself."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -107,6 +108,28 @@ def test_a_second_pull_fetches_nothing_and_a_moved_branch_is_followed(
     library = Library(tmp_path / "models")
     assert library.pinned(REPO) == f"{REPO}@{other}"
     assert library.checkpoint(f"{REPO}@{COMMIT}").folder.name == COMMIT
+
+
+def test_what_an_interrupted_removal_left_is_no_model_and_is_pulled_anew(
+    run: Run, tmp_path: Path
+) -> None:
+    run("pull", REPO)
+    (tmp_path / "models" / REPO.replace("/", "--") / COMMIT / LOCK).unlink()
+    assert run("verify", REPO).returncode == 78
+    again = run("pull", REPO)
+    assert again.returncode == 0, again.stderr
+    assert run("verify", REPO).returncode == 0
+
+
+def test_a_second_pull_at_the_same_time_is_told_to_wait(run: Run, tmp_path: Path) -> None:
+    part = tmp_path / "models" / REPO.replace("/", "--") / f".{COMMIT}.part"
+    part.mkdir(parents=True)
+    with (part / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        second = run("pull", REPO)
+    assert second.returncode == 75
+    assert f"another pull of {REPO}@{COMMIT} is at work; wait for it" in second.stderr
+    assert run("pull", REPO).returncode == 0
 
 
 def test_content_that_arrives_changed_never_becomes_a_model(

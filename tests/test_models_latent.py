@@ -162,7 +162,8 @@ def test_networks_that_want_more_than_a_prompt_are_used_whole(
     assert Library().checkpoint(str(folder)).traits.uses == ("image", "text")
     (folder / "scheduler/scheduler_config.json").write_text('{"_class_name": "EDMEulerScheduler"}')
     tiny_unet().save_pretrained(folder / "unet")  # type: ignore[operator]
-    assert Library().checkpoint(str(folder)).traits.family == "pipeline"
+    edm = Library().checkpoint(str(folder)).traits
+    assert (edm.family, edm.uses) == ("pipeline", ("text",)), "its schedule knows no strength"
 
 
 def test_a_refiner_of_xl_is_used_whole(tmp_path: Path) -> None:

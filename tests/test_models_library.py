@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from tiny_pipelines import save_pixel, save_stable
 from daemon.errors import ConfigError
 from daemon.models import digests
 from daemon.models.library import Library
-from daemon.models.sizes import elements, largest_elements
-from daemon.recipe import read_recipe
+from daemon.models.sizes import elements
+from daemon.recipe import Recipe, read_recipe
 from daemon.reference import Hub, Local, located, parse_reference
 from daemon.restorers import check_models
 
@@ -71,7 +72,7 @@ def test_a_model_of_no_use_to_a_step_is_named_with_what_the_step_needs(tmp_path:
     with pytest.raises(ConfigError) as raised:
         check_models([read_recipe(path)], Library())
     said = str(raised.value)
-    assert "recipe mine: steps[0].model" in said
+    assert f"{path}: steps[0].model" in said
     assert "super-resolve needs" in said
     assert "this is a text-to-image checkpoint (StableDiffusion3Pipeline)" in said
 
@@ -103,19 +104,65 @@ def test_a_digest_changes_with_any_file_and_is_computed_once(
     assert library.checkpoint(str(folder)).traits.prediction == "sample"
 
 
+def test_models_are_pinned_before_their_digests_are_taken(tmp_path: Path, pixel: Path) -> None:
+    models, commits = tmp_path / "models", ("1" * 40, "2" * 40)
+    for commit in commits:
+        shutil.copytree(pixel, models / "org--net" / commit)
+        (models / "org--net" / commit / digests.LOCK).write_text("{}")
+    (models / "org--net" / commits[1] / "scheduler/note.txt").write_text("another commit")
+    known = models / "org--net/revisions.json"
+    known.write_text(json.dumps({"main": commits[0]}))
+
+    class Pulling(Library):
+        """Another process pulls as soon as it is asked for a digest."""
+
+        def digest(self, reference: str) -> str:
+            known.write_text(json.dumps({"main": commits[1]}))
+            return super().digest(reference)
+
+    steps = [{"kind": "restyle", "model": m} for m in ("org/net", "org/net@main", "prior")]
+    recipe = Recipe.model_validate({"name": "r", "steps": steps})
+    pinned, weights = Pulling(models).resolved(recipe)
+    assert pinned.models == (f"org/net@{commits[0]}", "prior")
+    assert weights == tuple(Library(models).digest(model) for model in pinned.models)
+
+
+def test_the_native_size_follows_from_the_autoencoder_whatever_it_calls_its_levels(
+    tmp_path: Path,
+) -> None:
+    def side(vae: Mapping[str, object], network: Mapping[str, object], pipeline: str) -> int:
+        folder = tmp_path / pipeline
+        for part, config in (("vae", vae), ("transformer", network)):
+            (folder / part).mkdir(parents=True)
+            (folder / part / "config.json").write_text(json.dumps(config))
+        (folder / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
+        return Library().checkpoint(str(folder)).traits.side_px
+
+    assert side({"dim_mult": [1, 2, 4, 4]}, {}, "QwenImagePipeline") == 1024
+    assert side({"block_out_channels": [128, 256, 512, 512]}, {}, "FluxPipeline") == 1024
+    deep = {"encoder_block_out_channels": [128, 256, 512, 512, 1024, 1024]}
+    assert side(deep, {"sample_size": 32}, "SanaPipeline") == 1024
+
+
+def test_a_network_that_no_step_can_use_is_told_by_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(ConfigError, match=r"holds a bert, which no step can use"):
+        Library().checkpoint(str(tmp_path))
+
+
 def test_sizes_are_told_from_headers(tmp_path: Path, pixel: Path) -> None:
     checkpoint = Library().checkpoint(str(pixel))
     weights = pixel / "unet" / "diffusion_pytorch_model.safetensors"
-    assert elements(checkpoint) == pytest.approx(weights.stat().st_size / 4, rel=0.2)
+    assert elements(checkpoint) == {"unet": pytest.approx(weights.stat().st_size / 4, rel=0.2)}
     stable = Library().checkpoint(str(save_stable(tmp_path / "stable")))
-    assert 0 < largest_elements(stable) < elements(stable)
+    assert set(elements(stable)) == {"unet", "vae", "text_encoder"}
     exact = tmp_path / "exact"
     shutil.copytree(pixel, exact)
     save_file(
         {"a": torch.zeros(3, 5), "ids": torch.zeros(7, dtype=torch.int64)},
         exact / "unet" / "diffusion_pytorch_model.safetensors",
     )
-    assert elements(Library().checkpoint(str(exact))) == 15
+    assert elements(Library().checkpoint(str(exact))) == {"unet": 15}
 
 
 def test_a_file_that_is_no_safetensors_is_named(tmp_path: Path, pixel: Path) -> None:

@@ -8,17 +8,21 @@ from pathlib import Path
 
 import diffusers
 import pytest
+import tiny_edits
 import tiny_pipelines
 import tiny_wholes
 import torch
+from checkpoints import tensors
 from diffusers.pipelines import auto_pipeline
 from torch import Tensor
+from transformers.utils.import_utils import is_torchvision_available
 
 from daemon.call import Whole, WholeSettings, WholeUse
 from daemon.errors import CancelError, ConfigError, PhotoError
 from daemon.job import Handling
 from daemon.models import Library, Placement, load_model
 from daemon.models.pipeline import Pipeline
+from daemon.models.placing import compile_blocks
 from daemon.models.traits import PIPELINES
 from daemon.models.ways import WAYS, Way, way_of
 
@@ -31,6 +35,9 @@ SAVES: dict[str, Callable[[Path], Path]] = {
     "pix2pix": tiny_wholes.save_pix2pix,
     "upscale": tiny_wholes.save_upscale,
     "ldm": tiny_wholes.save_ldm,
+    "kontext": tiny_edits.save_kontext,
+    "qwen": tiny_edits.save_qwen,
+    "z-image": tiny_edits.save_z_image,
 }
 ASKED: list[tuple[str, WholeUse]] = [
     ("stable", "text"),
@@ -46,6 +53,11 @@ ASKED: list[tuple[str, WholeUse]] = [
     ("pix2pix", "edit"),
     ("upscale", "upscale"),
     ("ldm", "upscale"),
+    ("kontext", "edit"),
+    ("qwen", "text"),
+    ("qwen", "image"),
+    ("z-image", "text"),
+    ("z-image", "image"),
 ]
 
 
@@ -77,16 +89,16 @@ def test_a_batch_gives_what_its_pictures_get_alone_and_seeds_decide(
     steps: list[int] = []
     model = loaded(folders[name], lambda: steps.append(1))
     calls = [asked(use, 1), asked(use, 2, "the red cat")]
-    together = model.predict(calls)
+    together = tensors(model, calls)
     in_batch = len(steps)
-    alone = [model.predict([call])[0] for call in calls]
+    alone = [tensors(model, [call])[0] for call in calls]
     for batched, single in zip(together, alone, strict=True):
         assert batched.shape == (3, 64, 64)
         assert batched.dtype == torch.float32
         assert -1 <= float(batched.min()) < float(batched.max()) <= 1
         assert torch.allclose(batched, single, atol=1e-4)
     assert len(steps) - in_batch == in_batch * (2 if way(model, use).batches else 1)
-    assert not torch.allclose(alone[0], model.predict([replace(calls[0], seed=3)])[0], atol=0.01)
+    assert not torch.allclose(alone[0], tensors(model, [replace(calls[0], seed=3)])[0], atol=0.01)
 
 
 def way(model: Pipeline, use: WholeUse) -> Way:
@@ -107,21 +119,21 @@ def test_it_ticks_at_every_step_and_a_cancel_ends_it_at_the_next(
 
     model = loaded(folders[name], tick)
     whole = asked(use, 1, steps=5)
-    before = model.predict([whole])[0]
+    before = tensors(model, [whole])[0]
     assert len(steps) in ((5,) if use != "image" else (4, 5, 6))
     steps.clear()
     cancelled = True
     with pytest.raises(CancelError):
-        model.predict([whole])
+        tensors(model, [whole])
     assert len(steps) == 2
     cancelled = False
     form = model._form(use)
     assert "get_timesteps" not in vars(form), "a cancelled run left something behind"
     assert "step" not in vars(form.scheduler)
-    assert torch.equal(model.predict([whole])[0], before)
+    assert torch.equal(tensors(model, [whole])[0], before)
 
 
-@pytest.mark.parametrize("name", ["stable", "xl", "sd3", "flux"])
+@pytest.mark.parametrize("name", ["stable", "xl", "sd3", "flux", "qwen", "z-image"])
 @pytest.mark.parametrize("strength", [0.2, 0.5, 0.8, 1.0])
 def test_strength_is_the_angle_where_it_begins_whatever_the_schedule(
     folders: dict[str, Path], name: str, strength: float, monkeypatch: pytest.MonkeyPatch
@@ -140,10 +152,27 @@ def test_strength_is_the_angle_where_it_begins_whatever_the_schedule(
     monkeypatch.setattr(type(scheduler), "step", noting)
     whole = asked("image", 1)
     settings = replace(whole.settings, steps=20, strength=strength)
-    model.predict([replace(whole, settings=settings)])
+    tensors(model, [replace(whole, settings=settings)])
     assert angle_of(scheduler, seen[0]) == pytest.approx(strength * math.pi / 2, abs=0.1)
     # Leading schedules round their spacing down; one that the size shifts is only guessed.
     assert len(seen) == pytest.approx(20, abs=7 if name == "flux" else 4)
+
+
+@pytest.mark.parametrize("scheduler", ["LCMScheduler", "TCDScheduler"])
+@pytest.mark.parametrize(("strength", "steps"), [(0.5, 4), (1.0, 4), (0.1, 50)])
+def test_schedules_for_few_steps_begin_at_the_angle_too(
+    tmp_path: Path, scheduler: str, strength: float, steps: int
+) -> None:
+    times: list[float] = []
+    model = loaded(tiny_pipelines.save_distilled(tmp_path / "lcm", scheduler))
+    model._base.unet.register_forward_pre_hook(lambda _, args: times.append(float(args[1])))
+    whole = asked("image", 1)
+    settings = replace(whole.settings, steps=steps, strength=strength)
+    (made,) = tensors(model, [replace(whole, settings=settings)])
+    assert torch.isfinite(made).all()
+    assert 1 <= len(times) <= steps + 1
+    wanted = strength * math.pi / 2
+    assert angle_of(model._base.scheduler, times[0]) == pytest.approx(wanted, abs=0.2)
 
 
 def angle_of(scheduler: object, time: float) -> float:
@@ -161,8 +190,84 @@ def test_edit_models_are_called_one_by_one(folders: dict[str, Path]) -> None:
     transformer.register_forward_pre_hook(
         lambda _, args, kwargs: sizes.append(kwargs["hidden_states"].shape[0]), with_kwargs=True
     )
-    model.predict([asked("edit", 1), asked("edit", 2)])
+    tensors(model, [asked("edit", 1), asked("edit", 2)])
     assert sizes == [1] * 6
+
+
+@pytest.mark.parametrize("name", SAVES)
+def test_pictures_have_the_size_that_was_asked_for(folders: dict[str, Path], name: str) -> None:
+    """Not that of the training, and not a square: a tile of another size would be cropped."""
+    use = next(use for known, use in ASKED if known == name and use != "text")
+    settings = WholeSettings(use, 96, 64, 2, 0.5 if use == "image" else None)
+    image = torch.zeros(3, *((16, 24) if use == "upscale" else (64, 96)))
+    (made,) = tensors(loaded(folders[name]), [Whole("it", settings, 1, "a photo", "", image)])
+    assert made.shape == (3, 64, 96)
+
+
+def test_a_pipeline_that_makes_another_size_is_an_error(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(WAYS, "StableDiffusionPipeline", Way(fixed=(("width", 32),)))
+    model = loaded(folders["stable"])
+    run = model._arguments
+    monkeypatch.setattr(model, "_arguments", lambda way, calls: run(way, calls) | {"width": 32})
+    with pytest.raises(RuntimeError, match="made 32x64 px, asked for 64x64"):
+        tensors(model, [asked("text", 1)])
+
+
+@pytest.mark.parametrize("use", ["text", "image"])
+def test_qwen_is_guided_also_without_a_negative_prompt(
+    folders: dict[str, Path], use: WholeUse
+) -> None:
+    model = loaded(folders["qwen"])
+    sizes: list[int] = []
+    model._base.transformer.register_forward_hook(lambda *_: sizes.append(1))
+    whole = asked(use, 1)
+    plain = replace(whole, settings=replace(whole.settings, guidance=1.0))
+    guided = replace(whole, settings=replace(whole.settings, guidance=6.0))
+    (one,) = tensors(model, [plain])
+    evaluations = len(sizes)
+    (other,) = tensors(model, [guided])
+    assert len(sizes) == 3 * evaluations, "each step asks for the prompt and against it"
+    assert not torch.allclose(one, other, atol=1e-3)
+
+
+def test_pictures_with_and_without_a_negative_prompt_go_in_different_batches(
+    folders: dict[str, Path],
+) -> None:
+    """XL takes none for zeros and an empty one for words."""
+    model = loaded(folders["xl"])
+    none = asked("text", 1)
+    some = replace(asked("text", 2), negative="blue")
+    assert none.key != some.key
+    assert some.key == replace(some, negative="red").key
+    (alone,) = tensors(model, [none])
+    (beside, _) = tensors(model, [none, some])
+    assert not torch.allclose(alone, beside, atol=1e-4), "the reason for it is gone"
+
+
+@pytest.mark.skipif(is_torchvision_available(), reason="its absence is what is tested")
+def test_a_pipeline_that_needs_another_package_says_which(tmp_path: Path) -> None:
+    folder = tiny_edits.save_qwen_edit(tmp_path / "edit")
+    with pytest.raises(ConfigError, match=r"edit: .*Torchvision.*; install that package"):
+        loaded(folder)
+
+
+@pytest.mark.parametrize("name", SAVES)
+def test_compiled_pipelines_answer_as_before_also_in_padded_batches(
+    folders: dict[str, Path], name: str
+) -> None:
+    """Some transformers take lists of pictures and tensors without a batch."""
+    use = next(use for known, use in ASKED if known == name)
+    calls = [asked(use, seed, steps=1) for seed in range(5)]
+    plain, compiled = loaded(folders[name]), loaded(folders[name])
+    parts = compiled._base.components
+    compile_blocks(parts["unet"] if "unet" in parts else parts["transformer"], backend="eager")
+    try:
+        for ours, theirs in zip(tensors(compiled, calls), tensors(plain, calls), strict=True):
+            assert torch.allclose(ours, theirs, atol=1e-4)
+    finally:
+        torch._dynamo.reset()
 
 
 def test_text_and_image_share_the_networks(folders: dict[str, Path]) -> None:
@@ -181,10 +286,10 @@ def test_what_a_safety_checker_withholds_is_refused_rather_than_black(
 
     monkeypatch.setattr(kind, "run_safety_checker", withhold)
     with pytest.raises(PhotoError, match=r"safety checker of .*stable withheld the result"):
-        model.predict([asked("text", 1)])
+        tensors(model, [asked("text", 1)])
 
 
-def test_a_single_weights_file_is_loaded_with_the_configuration_beside_it(
+def test_a_torn_single_file_is_a_configuration_error(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
     checkpoint = Library().checkpoint(str(folders["stable"]))
@@ -261,6 +366,6 @@ def test_on_a_gpu_it_answers_what_the_processor_answers(
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     whole = asked(use, 1)
-    (here,) = loaded(folders[name]).predict([whole])
-    (there,) = loaded(folders[name], device="cuda:0").predict([whole])
+    (here,) = tensors(loaded(folders[name]), [whole])
+    (there,) = tensors(loaded(folders[name], device="cuda:0"), [whole])
     assert float((here - there).abs().mean()) < 0.02

@@ -11,9 +11,11 @@ from test_models_hub import run_against
 from tiny_pipelines import save_pixel
 
 from daemon.cli import exit_code
+from daemon.job_log import samples
 from daemon.models.library import Library
+from daemon.recipe import recipe_named
 from daemon.service import Service
-from daemon.stationing import make_station, opened
+from daemon.stationing import known_recipes, make_station, opened
 
 REPO = "small/pixels"
 
@@ -30,7 +32,7 @@ def test_a_pulled_checkpoint_restores_a_photograph_and_the_record_names_its_comm
     make_station(root)
     assert exit_code(["--station", str(root), "check"]) == 78
     missing = capsys.readouterr().err
-    assert f"recipe faces: steps[0].model is '{REPO}'" in missing
+    assert f"{station.recipes / 'faces.toml'}: steps[0].model is '{REPO}'" in missing
     assert f"fetch it with: restored models pull {REPO}@main" in missing
 
     with serving(FakeHub({REPO: save_pixel(tmp_path / "served")})) as hub:
@@ -45,6 +47,10 @@ def test_a_pulled_checkpoint_restores_a_photograph_and_the_record_names_its_comm
     pinned = f"{REPO}@{COMMIT}"
     assert record["steps"][0]["model"] == pinned
     assert record["models"] == {pinned: Library(models).digest(REPO)}
+
+    recipe = recipe_named("faces", known_recipes(station))
+    (sample,) = samples(station.logs, recipe, Library(models))
+    assert sample.megapixels == pytest.approx(32 * 32 / 1e6), "estimates know the job again"
 
     damaged = next(models.rglob("*.safetensors"))
     damaged.write_bytes(b"")

@@ -15,10 +15,11 @@ from engine_fakes import Heard, ToyModel, ToyResult, craft, order, running
 from daemon import residency as modules
 from daemon.call import Asking, Call, ask
 from daemon.engine import Engine
+from daemon.errors import ConfigError
 from daemon.job import Compute, Order
 from daemon.photo import Picture
 from daemon.recipe import Recipe
-from daemon.reports import ModelLoaded
+from daemon.reports import Failed, ModelLoaded, Restored
 from daemon.residency import Residency, Slot
 from daemon.steps import Denoise
 from daemon.turns import next_turn
@@ -67,6 +68,22 @@ def test_a_model_larger_than_the_budget_is_loaded_alone() -> None:
     here.get(A, ())
     assert here.is_resident(A)
     assert not here.is_resident(C)
+
+
+def test_a_size_that_cannot_be_told_keeps_nobody_waiting_and_is_the_load_s_fault() -> None:
+    def size(slot: Slot) -> int:
+        if slot == B:
+            raise ConfigError("torn")
+        return SIZES[slot]
+
+    load: Any = lambda slot: "model"  # noqa: E731
+    here = Residency(7, load, size)
+    here.get(A, ())
+    assert here.admits(B, {A})
+    assert here.welcomes(B.reference)
+    with pytest.raises(ConfigError, match="torn"):
+        here.get(B, {A})
+    assert here.is_resident(A)
 
 
 def waiting(*models: str) -> list[Any]:
@@ -165,6 +182,28 @@ def test_nobody_starves_while_another_model_is_in_demand(
         stop.set()
         crowd.join()
     assert "x/b" in {one.reference for one in heard.loaded}
+
+
+def test_a_damaged_model_fails_its_own_order_and_no_other(tmp_path: Path) -> None:
+    def size(reference: str, device: str, whole: bool) -> int:
+        if reference == "x/torn":
+            raise ConfigError("x/torn: no readable safetensors file")
+        return 4
+
+    gate = threading.Event()
+    parts = craft(ToyModel(gate=gate), restore=two_models, model_bytes=size)
+    with running(parts, compute=Compute(device="cpu", threads=2, model_bytes=7)) as (engine, heard):
+        engine.submit(order_for("x/a", 1, tmp_path))
+        heard.until(lambda: len(heard.loaded) == 1)
+        engine.submit(order_for("x/torn", 2, tmp_path))
+        engine.submit(order_for("x/a", 3, tmp_path))
+        gate.set()
+        heard.until(lambda: len(heard.reports) == 3)
+    assert isinstance(heard.of(1), Restored)
+    assert isinstance(heard.of(3), Restored)
+    torn = heard.of(2)
+    assert isinstance(torn, Failed)
+    assert torn.reason == "x/torn: no readable safetensors file"
 
 
 def test_models_that_fit_together_are_loaded_once(tmp_path: Path) -> None:

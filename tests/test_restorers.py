@@ -150,7 +150,7 @@ def test_a_second_photograph_of_another_size_is_fitted_and_that_is_said() -> Non
     assert "96x96 to 64x64" in restored.notes[0]
 
 
-@pytest.mark.parametrize("kind", [kind for kind, use in RESTORERS if use == "prior"])
+@pytest.mark.parametrize("kind", [k for k, use in RESTORERS if use == "prior" and k != "inpaint"])
 @pytest.mark.parametrize("size", [(1, 1), (5, 3)])
 def test_every_restorer_takes_the_smallest_photographs(kind: str, size: tuple[int, int]) -> None:
     step = Recipe.model_validate({"name": "r", "steps": [{"kind": kind}]}).steps[0]
@@ -168,6 +168,9 @@ def test_two_runs_of_a_job_are_alike_and_another_seed_differs(kind: str) -> None
     pictures = [
         picture(photograph(64, 20 * i), grey=kind == "colorize") for i in range(step.photos)
     ]
+    if kind == "inpaint":
+        half = np.array([[0, 255], [0, 255]], np.uint8)
+        pictures = [replace(given, mask=half) for given in pictures]
     one, two, other = (run(step, *pictures, seed=s).pictures[-2:][0].pixels for s in (1, 1, 2))
     assert np.array_equal(one, two)
     if kind != "interpolate":  # the way through the latents is deterministic

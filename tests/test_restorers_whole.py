@@ -231,6 +231,11 @@ def test_only_scale_4_of_a_faithful_upscaler_is_what_it_gave() -> None:
         (Restyle(model="./it", prompt="x", strength=0.4), EDIT, "knows no strength; leave"),
         (Denoise(model="./it", sigma=5), EDIT, "knows no sigma"),
         (SuperResolve(model="./it", realism=0.5), UPSCALE, "knows no realism"),
+        (
+            Restyle(model="./it", negative_prompt="ink"),
+            replace(IMAGE, pipeline="FluxPipeline"),
+            "knows no negative_prompt; leave negative_prompt out",
+        ),
     ],
 )
 def test_what_a_pipeline_would_pass_over_is_refused(step: Step, traits: Traits, said: str) -> None:

@@ -12,9 +12,8 @@ import torch
 from engine_fakes import order_for, running
 from fakes import everything_below
 from PIL import Image
-from torch import Tensor
 
-from daemon.call import Whole
+from daemon.call import Reply, Whole
 from daemon.cli import exit_code
 from daemon.craft import real_craft
 from daemon.device import Pass
@@ -131,7 +130,7 @@ def test_a_batch_that_does_not_fit_is_halved(
     sizes: list[int] = []
     run = Pipeline.predict
 
-    def short_of_memory(self: Pipeline, calls: Sequence[Whole]) -> list[Tensor]:
+    def short_of_memory(self: Pipeline, calls: Sequence[Whole]) -> list[Reply]:
         sizes.append(len(calls))
         if len(calls) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -183,5 +182,5 @@ def test_check_says_what_a_step_needs_and_what_the_model_is(
     make_station(root)
     assert exit_code(["--station", str(root), "check"]) == 78
     said = capsys.readouterr().err
-    assert "recipe big: steps[0].model" in said
+    assert f"{root / 'recipes/big.toml'}: steps[0].model" in said
     assert "an upscaling checkpoint; this is a text-to-image checkpoint" in said

@@ -72,6 +72,23 @@ def save_stable(folder: Path, prediction: str = "epsilon", **config: object) -> 
     )
 
 
+def save_distilled(folder: Path, scheduler: str) -> Path:
+    """A Stable Diffusion 1.x that was distilled for few steps: LCM tells it the guidance, too."""
+    told = {"time_cond_proj_dim": 8} if scheduler == "LCMScheduler" else {}
+    return saved(
+        folder,
+        "StableDiffusionPipeline",
+        vae=tiny_vae(),
+        text_encoder=tiny_text_encoder(),
+        tokenizer=tiny_tokenizer(folder.parent / f"{folder.name}-words"),
+        unet=tiny_unet(**told),
+        scheduler=made(scheduler, steps_offset=1),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
 def save_xl(folder: Path, **config: object) -> Path:
     """Stable Diffusion XL: two text encoders, pooled embeddings and sizes as conditions."""
     words = folder.parent / f"{folder.name}-words"

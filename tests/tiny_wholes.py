@@ -3,8 +3,9 @@
 As in `tiny_pipelines`, each `save_*` writes a folder and returns it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -46,7 +47,7 @@ def save_sd3(folder: Path) -> Path:
         vae=tiny_vae(shift_factor=0.06, scaling_factor=1.5),
         text_encoder=tiny_text_encoder(projected=True),
         text_encoder_2=tiny_text_encoder(projected=True),
-        text_encoder_3=_random(transformers.T5EncoderModel, _t5_config(64)),
+        text_encoder_3=random_network(transformers.T5EncoderModel, _t5_config(64)),
         tokenizer=tiny_tokenizer(words),
         tokenizer_2=tiny_tokenizer(words),
         tokenizer_3=_t5_tokenizer(),
@@ -56,6 +57,11 @@ def save_sd3(folder: Path) -> Path:
 
 def save_flux(folder: Path) -> Path:
     """FLUX.1: CLIP and T5, packed latents, a schedule that is shifted by the size."""
+    return saved(folder, "FluxPipeline", **flux_parts(folder))
+
+
+def flux_parts(folder: Path) -> dict[str, object]:
+    """The components of FLUX.1; vocabularies are written beside the folder."""
     transformer = seeded(
         "FluxTransformer2DModel",
         patch_size=1,
@@ -69,17 +75,15 @@ def save_flux(folder: Path) -> Path:
         axes_dims_rope=(4, 4, 8),
         guidance_embeds=True,
     )
-    return saved(
-        folder,
-        "FluxPipeline",
-        transformer=transformer,
-        vae=tiny_vae(1, shift_factor=0.06, scaling_factor=1.5),
-        text_encoder=tiny_text_encoder(),
-        text_encoder_2=_random(transformers.T5EncoderModel, _t5_config()),
-        tokenizer=tiny_tokenizer(folder.parent / f"{folder.name}-words"),
-        tokenizer_2=_t5_tokenizer(),
-        scheduler=made("FlowMatchEulerDiscreteScheduler", use_dynamic_shifting=True),
-    )
+    return {
+        "transformer": transformer,
+        "vae": tiny_vae(1, shift_factor=0.06, scaling_factor=1.5),
+        "text_encoder": tiny_text_encoder(),
+        "text_encoder_2": random_network(transformers.T5EncoderModel, _t5_config()),
+        "tokenizer": tiny_tokenizer(folder.parent / f"{folder.name}-words"),
+        "tokenizer_2": _t5_tokenizer(),
+        "scheduler": made("FlowMatchEulerDiscreteScheduler", use_dynamic_shifting=True),
+    }
 
 
 def save_klein(folder: Path) -> Path:
@@ -121,8 +125,8 @@ def save_klein(folder: Path) -> Path:
         "Flux2KleinPipeline",
         transformer=transformer,
         vae=vae,
-        text_encoder=_random(transformers.Qwen3ForCausalLM, config),
-        tokenizer=_qwen_tokenizer(),
+        text_encoder=random_network(transformers.Qwen3ForCausalLM, config),
+        tokenizer=qwen_tokenizer(),
         scheduler=made("FlowMatchEulerDiscreteScheduler"),
         is_distilled=True,
     )
@@ -225,18 +229,23 @@ def _letters() -> list[str]:
     return [chr(number) for number in range(33, 127)] + ["Ġ", "Ċ"]
 
 
-def _qwen_tokenizer() -> object:
+def qwen_tokenizer(more: Sequence[str] = ()) -> Any:  # noqa: ANN401  transformers is untyped
+    """A tokenizer of letters, with Qwen's special tokens and some more."""
     vocabulary = {letter: number for number, letter in enumerate(_letters())}
-    for special in ("<|endoftext|>", "<|im_start|>", "<|im_end|>"):
-        vocabulary[special] = len(vocabulary)
-    tokenizer = transformers.Qwen2Tokenizer(vocab=vocabulary, merges=[])
+    special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", *more)
+    for token in special:
+        vocabulary[token] = len(vocabulary)
+    tokenizer: Any = transformers.Qwen2Tokenizer(
+        vocab=vocabulary, merges=[], additional_special_tokens=list(special)
+    )
     tokenizer.chat_template = (
         "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}"
     )
     return tokenizer
 
 
-def _random(kind: Callable[..., nn.Module], config: object) -> nn.Module:
+def random_network(kind: Callable[..., nn.Module], config: object) -> nn.Module:
+    """A network of transformers with random weights that are always the same."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         return kind(config).eval()

@@ -30,7 +30,7 @@ def list_models(
 ) -> None:
     """Say which checkpoints are recommended for which step, and which are on this machine.
 
-    Example: `restored models list sd-turbo`
+    Example: `restored models list sdxl`
     """
     from daemon.models.cards import card_named, cards, lines_of, recipe_lines
     from daemon.models.hub import size_of
@@ -44,7 +44,8 @@ def list_models(
         return
     here = library.all_pulled()
     repos = {one.repo for one in here}
-    out.print("Recommended (`restored models list NAME` says more):", markup=False)
+    out.print("Recommended (`restored models list NAME` says more);", markup=False)
+    out.print("the memory of a card that should do is an estimate, not measured:", markup=False)
     for card in cards():
         mark = "  (here)" if card.repo in repos else ""
         terms = card.licence if card.free else f"{card.licence}  NON-COMMERCIAL"

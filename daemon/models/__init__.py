@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
 
-from daemon.call import Answer
+from daemon.call import Reply
 from daemon.errors import ConfigError
 from daemon.job import Handling
 from daemon.models.library import WEIGHTS, Checkpoint, Library
@@ -55,7 +55,7 @@ class Model(Protocol):
     """Answers questions that share a key, in one forward pass or one run of a pipeline."""
 
     # Sequence[Any]: each class answers its own kinds of questions; the table below knows which.
-    def predict(self, calls: Sequence[Any]) -> Sequence[Answer]:
+    def predict(self, calls: Sequence[Any]) -> Sequence[Reply]:
         """Answers in the questions' order, as each question's class says, on the CPU."""
 
 

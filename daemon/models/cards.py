@@ -37,7 +37,7 @@ class Card:
         licence: Its name.
         free: Whether commercial use is allowed (Apache, MIT, OpenRAIL and the like).
         download_gb: What a pull fetches, in 1e9 bytes; 0 if unknown.
-        memory_gb: Memory of the card that it is recommended for.
+        memory_gb: Memory of the card that it is recommended for; an estimate, nobody measured it.
         steps: Steps it is recommended for, with what suits it.
         about: Why it.
         verified: What of this was looked up, and where.
@@ -95,7 +95,7 @@ def repo_of(name: str) -> str:
 
 def lines_of(card: Card) -> list[str]:
     """What the card says, for people."""
-    size = f"{card.download_gb:g} GB" if card.download_gb else "unknown"
+    size = f"{card.download_gb:g} GB" if card.download_gb else "unknown; pull says it first"
     use = "commercial use allowed" if card.free else "NON-COMMERCIAL USE ONLY"
     return [
         f"{card.name}: {card.repo}@{card.revision}",
@@ -103,7 +103,7 @@ def lines_of(card: Card) -> list[str]:
         f"  pipeline    {card.pipeline}",
         f"  licence     {card.licence} ({use}; read it before you rely on it)",
         f"  download    {size}",
-        f"  for a card of {card.memory_gb} GB",
+        f"  for a card of {card.memory_gb} GB (an estimate, not measured)",
         f"  steps       {', '.join(card.kinds)}",
         f"  looked up   {card.verified}",
         f"  not looked up  {card.unverified}",

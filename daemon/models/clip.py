@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoTokenizer, CLIPModel
+from transformers import AutoTokenizer
 
 from daemon.call import Liken
 from daemon.errors import ConfigError
 from daemon.models import Placement
-from daemon.models.loading import be_quiet
+from daemon.models.loading import load_encoder
 
 _MEAN, _DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Of OpenAI's CLIP, for folders without preprocessor_config.json."""
@@ -39,13 +38,12 @@ class Clip:
     def __init__(self, placement: Placement) -> None:
         folder = placement.checkpoint.folder
         self._device = torch.device(placement.device)
-        be_quiet()
+        model: Any = load_encoder(placement.checkpoint, "", "CLIPModel", torch.float32)
         try:
-            model: Any = CLIPModel.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+            self._tokenizer = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
             )
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError) as error:
             name = placement.checkpoint.reference
             raise ConfigError(f"model {name}: cannot be loaded: {error}") from error
         self._model = model.eval().to(self._device)

@@ -21,6 +21,9 @@ LOCK = "restored.lock.json"
 DATA_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
 """All that is ever fetched and read of a checkpoint: weights, settings and vocabularies."""
 
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack", ".h5")
+"""What is never fetched and never opened: such files can run code, or are of other frameworks."""
+
 _CHUNK = 1 << 22
 
 

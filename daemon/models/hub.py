@@ -4,17 +4,19 @@ Comes in: a Hub reference. Goes out: a folder with safetensors, JSON and vocabul
 commit, complete or not there at all, with the digest of every file. Never fetches pickles or code.
 """
 
+import fcntl
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from daemon.errors import CannotWriteError, ConfigError, PassingError
+from daemon.errors import BusyError, CannotWriteError, ConfigError, PassingError
 from daemon.files import shown, write_whole
 from daemon.models.digests import (
     DATA_SUFFIXES,
     LOCK,
+    PICKLES,
     as_json,
     data_files,
     read_known,
@@ -24,7 +26,6 @@ from daemon.models.library import REVISIONS, Library, Pulled, repository_name, r
 from daemon.models.traits import traits_of
 from daemon.reference import Hub, parse_reference
 
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack", ".h5")
 _WEIGHTS = ".safetensors"
 _SPARE_BYTES = 1 << 30
 
@@ -75,6 +76,7 @@ def pull(
         ConfigError: There is no such model, one needs leave to fetch it, or it is of no use here.
         CannotWriteError: The disk has no room for it.
         PassingError: The Hub cannot be reached.
+        BusyError: Another pull of the same commit is at work.
     """
     wanted = parse_reference(reference)
     if not isinstance(wanted, Hub) or library.models is None:
@@ -86,7 +88,10 @@ def pull(
         if not (folder / LOCK).is_file():
             chosen = choose(wanted.repo, files)
             tell(Fetching(wanted.repo, commit, len(chosen), sum(one.size for one in chosen)))
-            _fetch(wanted.repo, commit, chosen, folder)
+            part = folder.with_name(f".{commit}.part")
+            with _alone(part, f"{wanted.repo}@{commit}"):
+                if not (folder / LOCK).is_file():
+                    _fetch(wanted.repo, commit, chosen, folder, part)
     _point(repository, wanted.revision, commit)
     return library.pulled(Hub(wanted.repo, commit))
 
@@ -111,7 +116,7 @@ def choose(repo: str, files: Sequence[RemoteFile]) -> list[RemoteFile]:
     pickles = [
         one.name
         for one in files
-        if one.name.endswith(_PICKLES)
+        if one.name.endswith(PICKLES)
         and PurePosixPath(one.name).parent not in served
         and (PurePosixPath(one.name).parent / "config.json").as_posix() in names
     ]
@@ -189,10 +194,25 @@ def _listed(wanted: Hub) -> tuple[str, list[RemoteFile]]:
     ]
 
 
-def _fetch(repo: str, commit: str, files: Sequence[RemoteFile], folder: Path) -> None:
-    """Fetch into a folder beside, see that all is right, then let it appear."""
-    part = folder.with_name(f".{commit}.part")
+@contextmanager
+def _alone(part: Path, what: str) -> Iterator[None]:
+    """Keep a second pull out of the folder into which one fetches; it stays if that fails.
+
+    Raises:
+        BusyError: Another is at work there.
+    """
     part.mkdir(parents=True, exist_ok=True)
+    with (part / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BusyError(f"another pull of {what} is at work; wait for it") from error
+        yield
+        shutil.rmtree(part)
+
+
+def _fetch(repo: str, commit: str, files: Sequence[RemoteFile], folder: Path, part: Path) -> None:
+    """Fetch into a folder beside, see that all is right, then let it appear."""
     size = sum(one.size for one in files)
     free = shutil.disk_usage(part).free
     if size + _SPARE_BYTES > free + sum(p.stat().st_size for p in part.rglob("*") if p.is_file()):
@@ -206,8 +226,8 @@ def _fetch(repo: str, commit: str, files: Sequence[RemoteFile], folder: Path) ->
     _download(repo, commit, files, part)
     locked = _lock(repo, commit, files, part / "files")
     write_whole(part / "files" / LOCK, locked)
+    shutil.rmtree(folder, ignore_errors=True)  # what a removal left that was interrupted
     (part / "files").rename(folder)
-    shutil.rmtree(part)
 
 
 def _download(repo: str, commit: str, files: Sequence[RemoteFile], part: Path) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from daemon.call import Answer, Call, Decode, Embed, Embedding, Encode
+from daemon.call import Call, Decode, Embed, Embedding, Encode, Noted, Reply
 from daemon.models import Checkpoint, Placement
 from daemon.models.loading import load_pipeline, load_schedule
-from daemon.models.placing import place, precision, weights_dtype
+from daemon.models.placing import UNASKED, place, precision, weights_dtype
+from daemon.models.words import unread
 
 _REMEMBERED = 256
 """Prompts whose embeddings are kept; one of XL has about 0.6 MiB."""
@@ -45,7 +46,7 @@ class Latent:
         place([self._pipe.unet, self._pipe.vae, *present], placement)
         self._embedded: dict[str, Embedding] = {}
 
-    def predict(self, calls: Sequence[Any]) -> Sequence[Answer]:
+    def predict(self, calls: Sequence[Any]) -> Sequence[Reply]:
         """Answers to questions that share a key, on the CPU, in their order."""
         with torch.inference_mode():
             match calls[0]:
@@ -56,7 +57,7 @@ class Latent:
                 case Decode():
                     return self._decoded(calls)
                 case Embed():
-                    return [self._embedding(call.text) for call in calls]
+                    return [self._told(call.text) for call in calls]
                 case other:
                     raise TypeError(f"a Stable Diffusion answers no {type(other).__name__}")
 
@@ -138,6 +139,12 @@ class Latent:
             pixels = vae.decode(latent.to(vae.dtype), return_dict=False)[0]
         return list(pixels.float().cpu().unbind(0))
 
+    def _told(self, text: str) -> Reply:
+        """What the text encoders make of a prompt, and what of it they do not read."""
+        notes = unread(self._pipe, text)
+        embedding = self._embedding(text)
+        return Noted(embedding, notes) if notes else embedding
+
     def _embedding(self, text: str) -> Embedding:
         """What the text encoders make of a prompt, computed once."""
         if text not in self._embedded:
@@ -179,9 +186,9 @@ class _Row:
 
 def _unwanted(checkpoint: Checkpoint) -> dict[str, None]:
     """Components that nobody asks here."""
-    if checkpoint.traits.pipeline.startswith("StableDiffusionXL"):
-        return {"feature_extractor": None, "image_encoder": None}
-    return {"safety_checker": None, "feature_extractor": None, "image_encoder": None}
+    xl = checkpoint.traits.pipeline.startswith("StableDiffusionXL")
+    networks = UNASKED - {"safety_checker"} if xl else UNASKED
+    return dict.fromkeys(("feature_extractor", *networks))
 
 
 def _shift(vae: Any) -> float:  # noqa: ANN401  diffusers is untyped

@@ -18,6 +18,7 @@ from daemon.errors import ConfigError
 from daemon.files import shown
 from daemon.models.digests import LOCK, data_files, digest_of
 from daemon.models.traits import PRIOR_TRAITS, Traits, traits_of
+from daemon.recipe import Recipe
 from daemon.reference import Hub, Local, parse_reference
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -119,6 +120,17 @@ class Library:
             return reference
         found = self.pulled(parsed)
         return f"{found.repo}@{found.commit}"
+
+    def resolved(self, recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
+        """The recipe with its models pinned, and the digest of each of them.
+
+        Pinned first, so that a pull in between cannot part the digests from the commits.
+
+        Raises:
+            ConfigError: A model is not there.
+        """
+        pinned = recipe.with_models(self.pinned)
+        return pinned, tuple(self.digest(model) for model in pinned.models)
 
     def pulled(self, wanted: Hub) -> Pulled:
         """Find a pulled model.

@@ -19,13 +19,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from daemon.call import Whole, WholeUse
+from daemon.call import Noted, Reply, Whole, WholeSettings, WholeUse
 from daemon.errors import PhotoError
 from daemon.models import Placement
 from daemon.models.checkpoint_schedule import schedule_of
 from daemon.models.loading import load_pipeline
 from daemon.models.placing import place_pipeline, weights_dtype
 from daemon.models.ways import Way, way_of
+from daemon.models.words import unread
 
 _PROBES = 1000
 _WHOLLY = 1 - 1e-4
@@ -49,14 +50,15 @@ class Pipeline:
         place_pipeline(self._base, placement)
         self._forms: dict[WholeUse, Any] = {}
 
-    def predict(self, calls: Sequence[Whole]) -> list[Tensor]:
+    def predict(self, calls: Sequence[Whole]) -> list[Reply]:
         """Results of calls that share a key.
 
         Args:
             calls: Pictures of one size with the same settings; prompts and seeds may differ.
 
         Returns:
-            Each (3, height, width), float32, on the CPU, in [-1, 1], in the calls' order.
+            Each (3, height, width), float32, on the CPU, in [-1, 1], in the calls' order; with a
+            note where words of it were passed over.
 
         Raises:
             PhotoError: The checkpoint's own safety checker made one of them black.
@@ -64,8 +66,20 @@ class Pipeline:
         form = self._form(calls[0].settings.use)
         way = way_of(type(form).__name__)
         if way.batches:
-            return self._run(form, way, calls)
-        return [self._run(form, way, [call])[0] for call in calls]
+            made = self._run(form, way, calls)
+        else:
+            made = [self._run(form, way, [call])[0] for call in calls]
+        return [self._told(form, way, *both) for both in zip(calls, made, strict=True)]
+
+    def _told(self, form: Any, way: Way, call: Whole, made: Tensor) -> Reply:  # noqa: ANN401
+        """The picture, and what was passed over of its words."""
+        notes = unread(form, call.prompt)
+        if call.negative and "negative_prompt" in way.unheard:
+            whose = self._placement.checkpoint.reference
+            notes += (f"{whose} knows no negative prompt: {call.negative!r} was passed over",)
+        elif call.negative:
+            notes += unread(form, call.negative)
+        return Noted(made, notes) if notes else made
 
     def _form(self, use: WholeUse) -> Any:  # noqa: ANN401  diffusers is untyped
         """The pipeline that makes this of that; all forms share the checkpoint's networks."""
@@ -83,8 +97,7 @@ class Pipeline:
         if settings.strength is not None:
             arguments["strength"] = share = _begin_at(own, settings.strength)
         if settings.steps is not None:
-            # A schedule has as many steps as it was trained with; with an offset, one less.
-            most = form.scheduler.config.num_train_timesteps - 1
+            most = _most_steps(form.scheduler)
             arguments["num_inference_steps"] = max(1, min(most, round(settings.steps / share)))
         known = inspect.signature(type(own).__call__).parameters
         given = {k: v for k, v in arguments.items() if k in known and v is not None}
@@ -95,17 +108,21 @@ class Pipeline:
             raise PhotoError(
                 f"the safety checker of {whose} withheld the result; try another seed or prompt"
             )
+        _check_size(made.images, settings)
         return list((made.images.float().cpu() * 2 - 1).clamp(-1, 1).unbind(0))
 
     def _arguments(self, way: Way, calls: Sequence[Whole]) -> dict[str, object]:
         """What the calls say, by the names that diffusers has for it; a lone call is no list."""
         settings = calls[0].settings
-        prompts, negatives = [call.prompt for call in calls], [call.negative for call in calls]
+        prompts = [call.prompt for call in calls]
+        negatives = [call.negative or way.nothing or "" for call in calls]
         return {
             "prompt": prompts if way.batches else prompts[0],
             "negative_prompt": (negatives if way.batches else negatives[0])
             if any(negatives)
             else None,
+            # Kontext makes pictures of one area, whatever size it is told.
+            "max_area": settings.width * settings.height,
             "image": _pictures(way, calls),
             "height": settings.height,
             "width": settings.width,
@@ -126,6 +143,14 @@ def _form(base: Any, use: WholeUse) -> Any:  # noqa: ANN401  diffusers is untype
     form = auto.from_pipe(base)
     form.set_progress_bar_config(disable=True)
     return form
+
+
+def _check_size(images: Tensor, settings: WholeSettings) -> None:
+    """See that the pipeline kept to the size: it would be cropped or blended wrongly."""
+    height, width = images.shape[-2:]
+    if (width, height) != (settings.width, settings.height):
+        wanted = f"{settings.width}x{settings.height}"
+        raise RuntimeError(f"the pipeline made {width}x{height} px, asked for {wanted}")
 
 
 def _pictures(way: Way, calls: Sequence[Whole]) -> object:
@@ -180,6 +205,16 @@ def _begin_at(pipeline: Any, strength: float) -> float:  # noqa: ANN401  diffuse
     return _share_behind(pipeline.scheduler, wanted)
 
 
+def _most_steps(scheduler: Any) -> int:  # noqa: ANN401  diffusers is untyped
+    """How many steps a schedule can have.
+
+    As many as it was trained with; with an offset, one less. Those distilled for few steps (LCM,
+    TCD) choose among so many of a longer one.
+    """
+    most = int(scheduler.config.num_train_timesteps) - 1
+    return int(scheduler.config.get("original_inference_steps") or most)
+
+
 def _share_behind(scheduler: Any, wanted: float) -> float:  # noqa: ANN401  diffusers is untyped
     """Share of a schedule's steps at times up to a wanted one, at least one in a thousand.
 
@@ -189,6 +224,6 @@ def _share_behind(scheduler: Any, wanted: float) -> float:  # noqa: ANN401  diff
     shift = {}
     if config.get("use_dynamic_shifting"):
         shift["mu"] = (config["base_shift"] + config["max_shift"]) / 2
-    probe.set_timesteps(_PROBES, **shift)
+    probe.set_timesteps(min(_PROBES, _most_steps(probe)), **shift)
     starts = probe.timesteps[:: probe.order]
     return max(1, int((starts <= wanted).sum())) / len(starts)

@@ -16,15 +16,21 @@ from torch.utils import _pytree as pytree
 
 from daemon.errors import ConfigError
 from daemon.models import Placement
-from daemon.models.sizes import elements, largest_elements
+from daemon.models.sizes import elements
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 _LAYERS = 10
 """Offloaded by layers, about one in so many of the largest network's is on the device at a time."""
 
+UNASKED = frozenset({"safety_checker", "image_encoder"})
+"""Components that no step asks where Stable Diffusion is driven step by step."""
+
 _BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 """Batches that a compiled network sees: each size is compiled once, at most half is padding."""
+
+_AS_IT_IS = 0
+"""Stands for the size of a batch that was not padded."""
 
 
 class _Pipeline(Protocol):
@@ -68,18 +74,27 @@ def bf16_pays(device: torch.device) -> bool:
 def bytes_on_device(placement: Placement, *, whole: bool) -> int:
     """What a model's weights will take on the device, told before it is loaded.
 
+    Where Stable Diffusion is driven step by step its UNet counts in float32, which it is while an
+    inversion asks. What a run needs besides its weights is not in it.
+
     Args:
         placement: Which, where and how.
         whole: As a whole pipeline; those lie in `weights_dtype`, and what is driven step by step on
             a processor or in pixels lies in float32.
     """
     checkpoint, offload = placement.checkpoint, placement.handling.offload
+    stepwise = checkpoint.traits.family == "latent" and not whole
     on_cpu = torch.device(placement.device).type == "cpu"
-    halved = whole or (checkpoint.traits.family == "latent" and not on_cpu)
+    halved = whole or checkpoint.traits.family == "pipeline" or (stepwise and not on_cpu)
     width = weights_dtype(placement).itemsize if halved else 4
+    taken = {
+        part: count * (4 if stepwise and part == "unet" and offload != "group" else width)
+        for part, count in elements(checkpoint).items()
+        if not (stepwise and part in UNASKED)
+    }
     if offload == "none" or on_cpu or checkpoint.traits.family in {"prior", "clip"}:
-        return width * elements(checkpoint)
-    largest = width * largest_elements(checkpoint)
+        return sum(taken.values())
+    largest = max(taken.values(), default=0)
     return largest if offload == "model" else largest // _LAYERS
 
 
@@ -217,6 +232,9 @@ def _pad(sizes: list[int]) -> Callable[[nn.Module, tuple[object, ...], dict[str,
 
     def pad(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> _Inputs:
         tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and v.ndim > 1]
+        if not tensors:  # Z-Image takes lists of pictures, which have no batch to pad
+            sizes.append(_AS_IT_IS)
+            return args, kwargs
         size = tensors[0].shape[0]
         wanted = next((batch for batch in _BATCHES if batch >= size), size)
         sizes.append(size)
@@ -239,6 +257,8 @@ def _cut(sizes: list[int]) -> Callable[[nn.Module, tuple[object, ...], object], 
 
     def cut(module: nn.Module, args: tuple[object, ...], output: object) -> object:
         size = sizes.pop()
+        if size == _AS_IT_IS:
+            return output
 
         def own(value: object) -> object:
             return value[:size] if isinstance(value, Tensor) and value.ndim else value

@@ -6,6 +6,7 @@ torch.
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +18,37 @@ _LONGEST_HEADER = 100 << 20
 _FLOATING = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 
 
-def elements(checkpoint: Checkpoint) -> int:
-    """Weights of a checkpoint, all networks together.
+_ORIGINAL = {"model.diffusion_model.": "unet", "first_stage_model.": "vae"}
+
+
+def elements(checkpoint: Checkpoint) -> dict[str, int]:
+    """Weights of a checkpoint by component, such as "unet"; "" is a network that lies alone.
 
     Raises:
         ConfigError: A file is no safetensors, or damaged.
     """
-    return sum(_elements(path) for path in checkpoint.weight_files)
-
-
-def largest_elements(checkpoint: Checkpoint) -> int:
-    """Weights of its largest network: what is on a device at a time when networks take turns.
-
-    Raises:
-        ConfigError: A file is no safetensors, or damaged.
-    """
-    folders: dict[Path, int] = {}
+    found: dict[str, int] = {}
     for path in checkpoint.weight_files:
-        folders[path.parent] = folders.get(path.parent, 0) + _elements(path)
-    return max(folders.values(), default=0)
+        for name, count in _counts(path):
+            part = _part_of(name) if checkpoint.file else _folder_of(path, checkpoint.folder)
+            found[part] = found.get(part, 0) + count
+    return found
 
 
-def _elements(path: Path) -> int:
-    total = 0
+def _folder_of(path: Path, folder: Path) -> str:
+    return "" if path.parent == folder else path.parent.name
+
+
+def _part_of(name: str) -> str:
+    """The component of a weight in a single file of the original layout."""
+    known = (part for prefix, part in _ORIGINAL.items() if name.startswith(prefix))
+    return next(known, "text_encoder")
+
+
+def _counts(path: Path) -> Iterator[tuple[str, int]]:
     for name, tensor in _header(path).items():
-        if name != "__metadata__":
-            width = 1 if tensor["dtype"] in _FLOATING else 0
-            total += width * math.prod(tensor["shape"])
-    return total
+        if name != "__metadata__" and tensor["dtype"] in _FLOATING:
+            yield name, math.prod(tensor["shape"])
 
 
 def _header(path: Path) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def traits_of(folder: Path) -> Traits:
     said = _json(index if index.is_file() else folder / "config.json")
     if said.get("model_type") == "clip":
         return Traits("clip", ("likeness",), "a CLIP model")
-    pipeline = str(said.get("_class_name"))
+    pipeline = str(said.get("_class_name") or said.get("model_type") or "network without a name")
     if pipeline not in PIPELINES:
         raise ConfigError(
             f"{shown(folder)} holds a {pipeline}, which no step can use; "
@@ -133,7 +133,7 @@ def traits_of(folder: Path) -> Traits:
     if kind.family == "pixel":
         _check_pixel(network, folder)
     elif kind.family == "latent" and not _latent(network, vae, scheduler, folder):
-        kind = _IMAGE
+        kind = _ONLY_TEXT if _is_edm(scheduler) else _IMAGE
     return Traits(
         family=kind.family,
         uses=kind.uses,
@@ -172,9 +172,14 @@ def _latent(
         network.get("time_cond_proj_dim")
         or network.get("class_embed_type")
         or network.get("in_channels") != vae.get("latent_channels", 4)
-        or "EDM" in str(scheduler.get("_class_name"))
+        or _is_edm(scheduler)
         or refiner
     )
+
+
+def _is_edm(scheduler: Mapping[str, Any]) -> bool:
+    """Whether its schedule is of the kind that has no angle, and so no strength."""
+    return "EDM" in str(scheduler.get("_class_name"))
 
 
 def component_folder(folder: Path, name: str) -> Path:
@@ -198,7 +203,8 @@ def _component(folder: Path, *names: str) -> Mapping[str, Any]:
 
 def _halvings(network: Mapping[str, Any]) -> int:
     """How many times smaller its coarsest level is."""
-    levels = network.get("block_out_channels") or network.get("dim_mult") or (1,)
+    keys = ("block_out_channels", "dim_mult", "encoder_block_out_channels")
+    levels = next((network[key] for key in keys if network.get(key)), (1,))
     return int(2 ** (len(levels) - 1))
 
 

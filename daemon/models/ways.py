@@ -17,24 +17,41 @@ class Way:
             references to one result.
         guidance: Which argument is the scale of classifier-free guidance, if it takes any.
         fixed: Other arguments it must be given.
+        nothing: What it is told for the absence of a negative prompt; None leaves that to it.
+        unheard: Keys of a step that it takes and passes over.
     """
 
     picture: Literal["unit", "signed", "pillow"] = "unit"
     batches: bool = True
     guidance: str = "guidance_scale"
     fixed: tuple[tuple[str, object], ...] = ()
+    nothing: str | None = None
+    unheard: tuple[str, ...] = ()
 
 
 COMMON = Way()
 
+_NEGATIVE = ("negative_prompt",)
+_QWEN_GUIDANCE = "true_cfg_scale"
+_NO_WORDS = " "
+"""Qwen-Image has guidance only against a negative prompt; this is its authors' empty one."""
+
 WAYS: dict[str, Way] = {
-    "Flux2KleinPipeline": Way("pillow", batches=False),
-    "FluxKontextPipeline": Way("pillow", batches=False, fixed=(("_auto_resize", False),)),
+    "Flux2KleinPipeline": Way("pillow", batches=False, unheard=_NEGATIVE),
+    "FluxImg2ImgPipeline": Way(unheard=_NEGATIVE),
+    "FluxKontextPipeline": Way(
+        "pillow", batches=False, fixed=(("_auto_resize", False),), unheard=_NEGATIVE
+    ),
+    "FluxPipeline": Way(unheard=_NEGATIVE),
     "LDMSuperResolutionPipeline": Way("signed"),
-    "QwenImageEditPipeline": Way("pillow", batches=False, guidance="true_cfg_scale"),
-    "QwenImageEditPlusPipeline": Way("pillow", batches=False, guidance="true_cfg_scale"),
-    "QwenImageImg2ImgPipeline": Way(guidance="true_cfg_scale"),
-    "QwenImagePipeline": Way(guidance="true_cfg_scale"),
+    "QwenImageEditPipeline": Way(
+        "pillow", batches=False, guidance=_QWEN_GUIDANCE, nothing=_NO_WORDS
+    ),
+    "QwenImageEditPlusPipeline": Way(
+        "pillow", batches=False, guidance=_QWEN_GUIDANCE, nothing=_NO_WORDS
+    ),
+    "QwenImageImg2ImgPipeline": Way(guidance=_QWEN_GUIDANCE, nothing=_NO_WORDS),
+    "QwenImagePipeline": Way(guidance=_QWEN_GUIDANCE, nothing=_NO_WORDS),
 }
 
 

@@ -14,6 +14,7 @@ from daemon.call import Asking
 from daemon.errors import ConfigError
 from daemon.models.library import Library
 from daemon.models.traits import PRIOR_TRAITS, Traits, Use
+from daemon.models.ways import way_of
 from daemon.photo import Picture
 from daemon.recipe import Recipe
 from daemon.steps import Step
@@ -113,8 +114,8 @@ def check_models(recipes: Sequence[Recipe], library: Library) -> None:
             try:
                 _check_step(step, library.checkpoint(step.model).traits)
             except ConfigError as error:
-                where = f"recipe {recipe.name}: steps[{index}].model is {step.model!r}"
-                wrong.append(f"{where}: {error}")
+                what = f"steps[{index}].model is {step.model!r}"
+                wrong.append(f"{recipe.where}: {what}: {error}")
     if wrong:
         raise ConfigError("\n".join(wrong))
 
@@ -136,7 +137,7 @@ def _check_step(step: Step, traits: Traits) -> None:
             f"{traits.what} reads no text; leave out {' and '.join(step.words)}, or name a "
             "text-to-image checkpoint"
         )
-    unknown = _MEANINGLESS.get((step.kind, use), ())
+    unknown = _MEANINGLESS.get((step.kind, use), ()) + way_of(traits.pipeline).unheard
     for key in unknown:
         if key in step.model_fields_set:
             raise ConfigError(f"{traits.what} knows no {key}; leave {key} out")
