@@ -304,6 +304,7 @@ class Service:
             if not is_no_space(error):
                 raise
             _log.warning("leases_stand", why=str(error), what_to_do="the next start takes them")
+        self._lookout.stands(len(self._workforce))
         waiting = self._waiting(at_once=True)
         return Tally(self._done, self._failed, waiting, held_back=self._held_back())
 

@@ -1,6 +1,7 @@
 """The daemon's loop with a stand-in for the compute side: the protocol on disk, in one process."""
 
 import errno
+import io
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 from fakes import everything_below, restored
 from PIL import Image
 
+from daemon import log
 from daemon.errors import BusyError, ConfigError
 from daemon.executors import EXECUTORS
 from daemon.job import Order
@@ -314,9 +316,11 @@ def test_a_full_disk_pauses_the_intake_and_loses_nothing(
 
 
 def test_the_same_fault_of_the_file_system_is_told_again_after_it_had_passed(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop(root, "denoise/a.png")
+    stream = io.StringIO()
+    log.configure(stream)
     real, turns = Service._admit, 0
 
     def admit(service: Service, now: float, *, at_once: bool) -> None:
@@ -329,7 +333,8 @@ def test_the_same_fault_of_the_file_system_is_told_again_after_it_had_passed(
     monkeypatch.setattr(Service, "_admit", admit)
     assert once(root).done == 1
     assert turns > 4
-    assert "".join(capsys.readouterr()).count("turn_failed") == 2
+    log.configure()
+    assert stream.getvalue().count('"turn_failed"') == 2
 
 
 @pytest.mark.parametrize("what", ["work", "staged"])
