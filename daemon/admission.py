@@ -8,12 +8,13 @@ import contextlib
 import secrets
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
+from daemon.clock import is_over
 from daemon.entries import Claimed, ClaimedFile, Entry
 from daemon.errors import PhotoError
 from daemon.files import NO_SPACE, fit_name, move_to_free, shown, sync_folders
@@ -115,7 +116,7 @@ class Admission:
     def look_at_refused(self, now: float) -> None:
         """Have files looked at again whose time has come; `now` in UTC seconds."""
         for path, refused in self._refused.items():
-            if now >= refused.again_at:
+            if is_over(refused.again_at, now, refused.wait_s):
                 self._refused[path] = replace(refused, again_at=now + refused.wait_s)
                 self._hint(path)
 
@@ -137,12 +138,17 @@ class Admission:
         for number, claim in enumerate(claims):
             intents.append((claim.recipe, _claimed(claim, group, number), claim.refusal))
         try:
-            self._take_and_queue(self._ledger.intend(intents), now)
+            entries = self._ledger.intend(intents)
+            came = [max(file.came_at for file in claim.files) for claim in claims]
+            rows = [entry.row for entry in entries]
+            self._take_and_queue(entries, now, dict(zip(rows, came, strict=True)))
         finally:
             with contextlib.suppress(OSError):  # it is empty where nothing could be taken
                 group.rmdir()
 
-    def _take_and_queue(self, entries: Sequence[Entry], now: float) -> None:
+    def _take_and_queue(
+        self, entries: Sequence[Entry], now: float, came_at: Mapping[int, float] | None = None
+    ) -> None:
         taken = [kept for entry in entries if (kept := self._take(entry, now)) is not None]
         moved = [e for e in taken if e.claim.folder.originals != "leave"]
         sync_folders(file.path.parent for e in moved for file in e.claim.files)
@@ -152,7 +158,7 @@ class Admission:
             for f in e.claim.files
             if (parent := (e.claim.folder.path / f.relative).parent).is_dir()
         )
-        self._queue(taken, now)
+        self._queue(taken, now, came_at)
 
     def _take(self, entry: Entry, now: float) -> Entry | None:
         """Move an entry's files.
@@ -210,8 +216,10 @@ class Admission:
             if origin not in self._refused:
                 self._hint(origin)
 
-    def _queue(self, entries: Sequence[Entry], now: float) -> None:
-        self._ledger.queue([(e.row, *self._known(e)) for e in entries], now)
+    def _queue(
+        self, entries: Sequence[Entry], now: float, came_at: Mapping[int, float] | None = None
+    ) -> None:
+        self._ledger.queue([(e.row, *self._known(e)) for e in entries], now, came_at)
         for entry in entries:
             _log.info(
                 "claimed",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from daemon.errors import CannotWriteError, DeviceError, PhotoError
 from daemon.executors import make_executor
-from daemon.files import place
+from daemon.files import place, shown
 from daemon.job import Compute, Order
 from daemon.models import Library
 from daemon.recipe import Recipe
@@ -33,7 +33,7 @@ class Applied:
     Attributes:
         photo: The first input.
         result: Where the main result is; None if it failed.
-        why: Why it failed, or "".
+        why: Why it failed, without its name, or "".
         seconds: Reading, restoring and writing.
     """
 
@@ -74,8 +74,10 @@ def apply(
     for group in groups_of(recipe, inputs):
         try:
             tasks.append(task_of(recipe, group, wish, stem, compute))
-        except (PhotoError, OSError) as error:
-            yield Applied(group[0], None, str(error))
+        except OSError as error:
+            yield Applied(group[0], None, error.strerror or str(error))
+        except PhotoError as error:
+            yield Applied(group[0], None, _unnamed(str(error), group[0]))
     folder = wish.to if stem is None else wish.to.parent
     check_targets(tasks, wish)
     try:
@@ -129,7 +131,7 @@ def _delivered(task: Task, outcome: Ended, wish: Wish, scratch: Path) -> Applied
     first = task.inputs[0].path
     if not isinstance(outcome, Restored):
         trace = getattr(outcome, "trace", "")
-        return Applied(first, None, f"{outcome.reason}\n{trace}".rstrip())
+        return Applied(first, None, _unnamed(f"{outcome.reason}\n{trace}".rstrip(), first))
     timing = outcome.timing
     seconds = timing.decode_s + timing.restore_s + timing.encode_s
     try:
@@ -152,6 +154,13 @@ def _delivered(task: Task, outcome: Ended, wish: Wish, scratch: Path) -> Applied
     except (CannotWriteError, OSError) as error:
         return Applied(first, None, str(error), seconds)
     return Applied(first, task.target, "", seconds)
+
+
+def _unnamed(why: str, photo: Path) -> str:
+    """A reason without the photograph's name before it: whoever tells it says the name."""
+    for called in (photo, photo.name):
+        why = why.removeprefix(f"{shown(called)}: ")
+    return why
 
 
 def _put(source: Path, target: Path, *, force: bool) -> None:

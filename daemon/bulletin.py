@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 import structlog
 
+from daemon.clock import is_over
 from daemon.entries import QueueCount
 from daemon.files import write_whole
 from daemon.ledger import Ledger
@@ -80,7 +81,7 @@ class Bulletin:
 
     def is_due(self, now: float) -> bool:
         """Whether it is time to tell again; `now` in UTC seconds since the epoch."""
-        return now - self._told_at >= EVERY_S
+        return is_over(self._told_at + EVERY_S, now, EVERY_S)
 
     def tell(self, waiting: Sequence[Notice], standing: Standing, now: float) -> None:
         """Tell how things stand.

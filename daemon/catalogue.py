@@ -5,6 +5,7 @@ not in it was put into the archive by somebody else and is nobody's to remove. T
 """
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from daemon.entries import Original, path_text
 from daemon.ledger import Ledger
-from daemon.ledger_view import LedgerView
+from daemon.ledger_view import DONE, LedgerView
 
 
 @dataclass(frozen=True)
@@ -21,19 +22,23 @@ class Ended:
 
     Attributes:
         row: Its row.
+        recipe: Name of its recipe.
         ended_at: UTC seconds since the epoch.
         id: Its job id, "" if it never got one.
         result: Its main result; None if it has none.
         outbox: The folder that all results of its inbox go to.
         failed_to: Where its original lies in failed/; None if it is done.
+        photos: sha256 of its photographs.
     """
 
     row: int
+    recipe: str
     ended_at: float
     id: str
     result: Path | None
     outbox: Path
     failed_to: Path | None
+    photos: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -51,18 +56,23 @@ class Standing:
     outbox: Path
 
 
-def oldest(view: LedgerView, limit: int, before: float = float("inf")) -> list[Original]:
-    """What went to the archive first, before a time (UTC seconds since the epoch)."""
-    return _originals(
-        view.select("SELECT * FROM original WHERE at < ? ORDER BY at LIMIT ?", before, limit)
-    )
+def oldest(
+    view: LedgerView, limit: int, before: float = math.inf, past: Original | None = None
+) -> list[Original]:
+    """What went to the archive first.
 
-
-def after(view: LedgerView, path: Path | None, limit: int) -> list[Original]:
-    """The next originals in order of their paths, so that all can be visited a few at a time."""
-    start = "" if path is None else path_text(path)
+    Args:
+        view: The ledger.
+        limit: How many at most.
+        before: UTC seconds since the epoch; only what went there earlier.
+        past: Where to go on; None begins anew.
+    """
+    start = (past.at, path_text(past.path)) if past else (-math.inf, "")
     return _originals(
-        view.select("SELECT * FROM original WHERE path > ? ORDER BY path LIMIT ?", start, limit)
+        view.select(
+            "SELECT * FROM original WHERE at < ? AND (at, path) > (?, ?) ORDER BY at, path LIMIT ?",
+            *(before, *start, limit),
+        )
     )
 
 
@@ -105,7 +115,7 @@ def ended(view: LedgerView, before: float, last: Ended | None, limit: int) -> li
         limit: How many at most.
     """
     rows = view.select(
-        "SELECT row, ended_at, id, result, claim, failed_to FROM job"
+        "SELECT row, recipe, ended_at, id, result, claim, failed_to FROM job"
         " WHERE state IN ('done', 'failed') AND ended_at > 0 AND ended_at < ?"
         " AND (ended_at, row) > (?, ?)"
         " AND row NOT IN (SELECT row FROM original)"
@@ -113,24 +123,35 @@ def ended(view: LedgerView, before: float, last: Ended | None, limit: int) -> li
         " ORDER BY ended_at, row LIMIT ?",
         *(before, last.ended_at if last else 0.0, last.row if last else 0, limit),
     )
+    claims = [json.loads(r["claim"]) for r in rows]
     return [
         Ended(
-            *(r["row"], r["ended_at"], r["id"], _path(r["result"])),
-            outbox=Path(json.loads(r["claim"])["folder"]["outbox"]),
+            *(r["row"], r["recipe"], r["ended_at"], r["id"], _path(r["result"])),
+            outbox=Path(claim["folder"]["outbox"]),
             failed_to=_path(r["failed_to"]),
+            photos=tuple(file["digest"] for file in claim["files"]),
         )
-        for r in rows
+        for r, claim in zip(rows, claims, strict=True)
     ]
 
 
 def forget(ledger: Ledger, jobs: Sequence[Ended], standing: Sequence[Standing]) -> None:
-    """Remove the rows of ended jobs, and keep where the results are that stand."""
+    """Remove the rows of ended jobs, with what was seen in their photographs.
+
+    Where the results are that stand is kept, and how many jobs of each recipe were done.
+    """
     with ledger.transaction() as db:
         db.executemany(
             "INSERT OR REPLACE INTO standing VALUES (?, ?, ?)",
             [(one.id, path_text(one.result), path_text(one.outbox)) for one in standing],
         )
+        db.executemany(
+            "INSERT INTO counter VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1",
+            [(DONE + job.recipe,) for job in jobs if job.failed_to is None],
+        )
         db.executemany("DELETE FROM job WHERE row = ?", [(job.row,) for job in jobs])
+        photos = [(photo,) for job in jobs for photo in job.photos]
+        db.executemany("DELETE FROM look WHERE photo = ?", photos)
 
 
 def standing_after(view: LedgerView, job: str, limit: int) -> list[Standing]:

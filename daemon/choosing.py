@@ -58,6 +58,8 @@ def choose(entry: Entry, recipes: Sequence[Recipe], ledger: Ledger, clip_digest:
     """
     if entry.recipe:
         recipe = recipe_named(entry.recipe, recipes)
+        if entry.claim.folder.is_archive:
+            return recipe  # [match] says what a recipe takes, and this it has taken long ago
         return _admitted(entry, recipe, ledger, clip_digest) if recipe.match.questions else recipe
     (file,) = entry.claim.photos
     header = file.header

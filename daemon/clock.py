@@ -4,19 +4,44 @@ Comes in: instants (seconds since the epoch) and time zones. Goes out: readings,
 readings. Keeps no time of its own: `now` is passed in.
 """
 
+import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import tzlocal
 
+from daemon.errors import ConfigError
+
 _STRIDE_S = 6 * 3600
 """No place has put its clock forward and back within six hours."""
 
 
 def local_zone() -> ZoneInfo:
-    """The time zone of this system, or of the TZ of this process."""
-    return tzlocal.get_localzone()
+    """The time zone of this system, or of the TZ of this process.
+
+    Raises:
+        ConfigError: It is none that the IANA database knows.
+    """
+    try:
+        return tzlocal.get_localzone()
+    except (LookupError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"the system's time zone (TZ is {os.environ.get('TZ', 'not set')}) cannot be told: "
+            f"{str(error.args[0] if error.args else error).strip()}; set TZ, or `timezone` in "
+            "each recipe's [schedule], to a name such as Europe/Berlin"
+        ) from error
+
+
+def is_over(until: float, now: float, wait_s: float) -> bool:
+    """Whether a wait is over; a clock that was put back since it began does not lengthen it.
+
+    Args:
+        until: When it ends, UTC seconds since the epoch.
+        now: UTC seconds since the epoch.
+        wait_s: How long it is at most.
+    """
+    return not 0 < until - now <= wait_s
 
 
 def wall(at: float, zone: ZoneInfo) -> datetime:

@@ -9,7 +9,7 @@ from io import BytesIO
 
 import numpy as np
 import skimage.data
-from PIL import Image
+from PIL import Image, ImageDraw
 
 _BLOCK_PX = 8
 
@@ -45,6 +45,7 @@ def samples() -> tuple[Sample, ...]:
         *(_noisy(*one) for one in (("coffee", coffee), ("astronaut", people), ("rocket", rocket))),
         *(_small(*one) for one in (("cat", cat), ("astronaut", people), ("rocket", rocket))),
         *(_strokes(*one) for one in (("rocket", rocket), ("coffee", coffee))),
+        *(_scratched(*one) for one in (("cat", cat), ("rocket", rocket))),
         _pair("face-to-cat", face, whiskers),
         _pair("cup-to-cat", coffee.crop((64, 0, 320, 256)), whiskers),
         *(_old_print(*one) for one in (("cat", cat), ("astronaut", people))),
@@ -86,6 +87,22 @@ def _small(name: str, photo: Image.Image) -> Sample:
 def _strokes(name: str, photo: Image.Image) -> Sample:
     blocks = photo.reduce(_BLOCK_PX).resize(photo.size, Image.Resampling.NEAREST)
     return Sample("restyle", name, ((f"{name}.png", _png(blocks)),), blocks, None)
+
+
+def _scratched(name: str, photo: Image.Image) -> Sample:
+    """Scratches and dust as of bare paper, and a mask that a person would paint over them."""
+    width, height = photo.size
+    mask = Image.new("L", photo.size)
+    pen = ImageDraw.Draw(mask)
+    rng = np.random.default_rng(0)
+    for x, y in rng.uniform((0, 0), (width, height), (20, 2)):
+        pen.ellipse((x - 1.5, y - 1.5, x + 1.5, y + 1.5), fill=255)
+    for left in (0.15, 0.45, 0.7):
+        pen.line((left * width, 0, (left + 0.15) * width, height), fill=255, width=3)
+    before = photo.copy()
+    before.paste((235, 230, 215), mask=mask)
+    files = ((f"{name}.png", _png(before)), (f"{name}.mask.png", _png(mask)))
+    return Sample("inpaint", name, files, before, photo)
 
 
 def _pair(name: str, first: Image.Image, second: Image.Image) -> Sample:

@@ -64,7 +64,12 @@ def sync_folders(folders: Iterable[Path]) -> None:
 
 
 def make_folder(folder: Path, group: int | None = None) -> None:
-    """Make a folder and its parents; those newly made get the group and are made durable."""
+    """Make a folder and its parents; those newly made get the group and are made durable.
+
+    Raises:
+        FileExistsError, NotADirectoryError: A file is in the way.
+        OSError: The file system refuses.
+    """
     missing = [folder]
     while not missing[-1].parent.exists():
         missing.append(missing[-1].parent)
@@ -72,6 +77,8 @@ def make_folder(folder: Path, group: int | None = None) -> None:
         try:
             new.mkdir()
         except FileExistsError:
+            if not new.is_dir():
+                raise
             continue
         if group is not None:
             os.chown(new, -1, group)

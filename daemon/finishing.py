@@ -16,6 +16,7 @@ from typing import Literal
 import structlog
 
 from daemon import outbox
+from daemon.clock import is_over
 from daemon.entries import ClaimedFile, Entry, Original
 from daemon.files import NO_SPACE, shown
 from daemon.job_log import JobLog
@@ -202,7 +203,8 @@ class Finishing:
         return kept or target
 
     def _is_due(self, entry: Entry, now: float) -> bool:
-        return entry.row not in self._stuck or now >= self._stuck[entry.row].again_at
+        stuck = self._stuck.get(entry.row)
+        return stuck is None or is_over(stuck.again_at, now, self._retry_s)
 
     def _wait(self, entry: Entry, error: OSError, now: float) -> bool:
         """Try an entry again later; says whether the disk is full."""

@@ -7,6 +7,7 @@ most an entry for a file that is gone.
 """
 
 import contextlib
+import math
 import shutil
 import stat
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ import structlog
 
 from daemon import bulk_book, catalogue, job_log
 from daemon.catalogue import Ended, Standing
+from daemon.clock import is_over
 from daemon.entries import Original
 from daemon.files import is_there, shown
 from daemon.ledger import Ledger
@@ -34,6 +36,9 @@ _FEW = 64
 _REST_S = 60.0
 _TROUBLE_S = 3600.0
 _DAY_S = 86400.0
+_ROUND_S = _DAY_S
+"""Between looks at whether each file still lies where the ledger says; a million take minutes."""
+
 _GB = 1e9
 
 
@@ -47,6 +52,7 @@ class Keep:
         free_gb: Free space on the archive's disk, for which the oldest originals go.
         logs_days: Files of the job log.
         ledger_days: Rows of ended jobs whose originals are not in the archive.
+        inboxes: Folders whose originals stay in place, and are remembered while they do.
     """
 
     archive_days: float | None = None
@@ -54,6 +60,7 @@ class Keep:
     free_gb: float | None = None
     logs_days: float | None = None
     ledger_days: float | None = None
+    inboxes: tuple[Path, ...] = ()
 
 
 def keep_of(settings: Settings) -> Keep:
@@ -64,7 +71,12 @@ def keep_of(settings: Settings) -> Keep:
         settings.keep_free_gb,
         settings.keep_logs_days,
         settings.keep_ledger_days,
+        tuple(watch.path for watch in settings.watch),
     )
+
+
+_Duty = Callable[[float], bool]
+"""Does a little at some time (UTC seconds); says whether there is more of it."""
 
 
 class Housekeeping:
@@ -74,55 +86,70 @@ class Housekeeping:
         self._station = station
         self._ledger = ledger
         self._keep = keep
-        self._duties: tuple[Callable[[float], bool], ...] = (
-            *(self._archive_by_age, self._archive_by_size, self._archive_by_space),
-            *(self._logs, self._vanished_originals, self._rows, self._standing),
+        # What is not in the archive any more takes no room there; what goes lets its row go.
+        self._duties: tuple[_Duty, ...] = (
+            *(self._vanished_originals, self._archive_by_age, self._archive_by_size),
+            *(self._archive_by_space, self._logs, self._rows, self._standing, self._left_in_place),
         )
-        self._rests_until = self._waits_until = self._space_waits_until = 0.0
+        self._rounds = (self._vanished_originals, self._rows, self._standing, self._left_in_place)
+        self._rests_until: dict[_Duty, float] = {}
+        self._trouble_until: dict[_Duty, float] = {}
         self._free_expected = 0.0
-        self._visited: Path | None = None
+        self._refused: Original | None = None
+        self._refused_until = 0.0
+        self._visited: Original | None = None
+        self._all_visited = False
         self._looked_at: Ended | None = None
         self._stood = ""
+        self._seen: Path | None = None
 
     def turn(self, now: float, *, at_once: bool) -> bool:
         """Do a little of what is due.
 
         Args:
             now: UTC seconds since the epoch.
-            at_once: Look although there was nothing to do a moment ago.
+            at_once: Look for something to remove although there was nothing a moment ago.
 
         Returns:
             Whether there is more to do at once.
         """
-        if now < self._waits_until or (now < self._rests_until and not at_once):
+        more = [
+            self._do(duty, now, _ROUND_S if duty in self._rounds else 0 if at_once else _REST_S)
+            for duty in self._duties
+        ]
+        return any(more)
+
+    def _do(self, duty: _Duty, now: float, rest_s: float) -> bool:
+        """Do one duty if its time has come; whether there is more of it."""
+        trouble, rest = self._trouble_until.get(duty, 0), self._rests_until.get(duty, 0)
+        if not (is_over(trouble, now, _TROUBLE_S) and is_over(rest, now, rest_s)):
             return False
         try:
-            more = [duty(now) for duty in self._duties]
+            more = duty(now)
         except OSError as error:
-            what = shown(error.filename or "")
-            _log.warning("not_removed", path=what, why=str(error), tries_again_in_s=_TROUBLE_S)
-            self._waits_until = now + _TROUBLE_S
+            self._say_not_removed(error)
+            self._trouble_until[duty] = now + _TROUBLE_S
             return False
-        self._rests_until = 0 if any(more) else now + _REST_S
-        return any(more)
+        self._rests_until[duty] = 0 if more else now + rest_s
+        return more
 
     def _archive_by_age(self, now: float) -> bool:
         days = self._keep.archive_days
         if days is None:
             return False
-        due = catalogue.oldest(self._ledger, _FEW, now - days * _DAY_S)
-        return self._remove(due, f"older than keep_archive_days = {days:g}")
+        due = self._oldest(now, now - days * _DAY_S)
+        return self._remove(due, f"older than keep_archive_days = {days:g}", now)
 
     def _archive_by_size(self, now: float) -> bool:
         most = self._keep.archive_gb
-        if most is None:
+        if most is None or not self._all_visited:
             return False
         excess = catalogue.size_bytes(self._ledger) - most * _GB
-        return self._remove(self._enough(excess), f"beyond keep_archive_gb = {most:g}")
+        return self._remove(self._enough(excess, now), f"beyond keep_archive_gb = {most:g}", now)
 
     def _archive_by_space(self, now: float) -> bool:
         wanted = self._keep.free_gb
-        if wanted is None or now < self._space_waits_until or not self._station.archive.is_dir():
+        if wanted is None or not self._station.archive.is_dir():
             return False
         free = shutil.disk_usage(self._station.archive).free
         lacking = wanted * _GB - free
@@ -130,36 +157,62 @@ class Housekeeping:
             # A snapshot still holds what was removed, or somebody writes as fast: removing all
             # the rest would help no more.
             _log.warning("space_not_freed", keep_free_gb=wanted, tries_again_in_s=_TROUBLE_S)
-            self._space_waits_until, self._free_expected = now + _TROUBLE_S, 0.0
+            self._trouble_until[self._archive_by_space] = now + _TROUBLE_S
+            self._free_expected = 0.0
             return False
-        due = self._enough(lacking)
+        due = self._enough(lacking, now)
         self._free_expected = free + sum(original.size_bytes for original in due) / 2 if due else 0
-        return self._remove(due, f"for keep_free_gb = {wanted:g}")
+        return self._remove(due, f"for keep_free_gb = {wanted:g}", now)
 
-    def _enough(self, size_bytes: float) -> list[Original]:
+    def _oldest(self, now: float, before: float = math.inf) -> list[Original]:
+        """A few of the oldest originals, without those that could not be removed this hour."""
+        if is_over(self._refused_until, now, _TROUBLE_S):
+            self._refused = None
+        return catalogue.oldest(self._ledger, _FEW, before, self._refused)
+
+    def _enough(self, size_bytes: float, now: float) -> list[Original]:
         """The oldest originals that have this size together, but only a few."""
         chosen: list[Original] = []
-        for original in catalogue.oldest(self._ledger, _FEW) if size_bytes > 0 else ():
+        for original in self._oldest(now) if size_bytes > 0 else ():
             if size_bytes <= 0:
                 break
             chosen.append(original)
             size_bytes -= original.size_bytes
         return chosen
 
-    def _remove(self, originals: Sequence[Original], why: str) -> bool:
+    def _remove(self, originals: Sequence[Original], why: str, now: float) -> bool:
         """Remove files first, then their entries: an entry without a file is struck later."""
         if not originals or not is_there(self._station.archive):
             return False
-        removed = [original for original in originals if self._remove_one(original)]
-        catalogue.strike(self._ledger, originals)
+        removed: list[Original] = []
+        struck: list[Original] = []
+        refusal: OSError | None = None
+        for original in originals:
+            try:
+                if self._remove_one(original):
+                    removed.append(original)
+                struck.append(original)
+            except OSError as error:  # one that cannot be removed must not keep all the others
+                refusal = refusal or error
+        catalogue.strike(self._ledger, struck)
         for folder in {original.path.parent for original in removed}:
             self._remove_empty(folder)
         if removed:
             size = sum(original.size_bytes for original in removed)
             _log.info("archive_cleared", files=len(removed), megabytes=size / 1e6, why=why)
-        return True
+        if refusal is not None:
+            if self._refused is None:
+                self._say_not_removed(refusal)
+                self._refused_until = now + _TROUBLE_S
+            self._refused = originals[-1]
+        return bool(struck) or len(originals) == _FEW
+
+    def _say_not_removed(self, error: OSError) -> None:
+        what = shown(error.filename or "")
+        _log.warning("not_removed", path=what, why=str(error), tries_again_in_s=_TROUBLE_S)
 
     def _remove_one(self, original: Original) -> bool:
+        """Remove an original; False if it is gone, or not the daemon's any more."""
         try:
             found = original.path.lstat()
         except FileNotFoundError:
@@ -190,15 +243,24 @@ class Housekeeping:
         return len(old) > _FEW
 
     def _vanished_originals(self, now: float) -> bool:
-        """Strike what somebody else took out of the archive, so that its row can go."""
-        if self._keep.ledger_days is None or not is_there(self._station.archive):
+        """Strike what somebody else took out of the archive: its row can go, it has no size.
+
+        For the rows alone, only those are asked that are old enough.
+        """
+        days, all_count = self._keep.ledger_days, self._keep.archive_gb is not None
+        if days is None and not all_count:
             return False
-        visited = catalogue.after(self._ledger, self._visited, _FEW)
+        before = math.inf if all_count or days is None else now - days * _DAY_S
+        visited = catalogue.oldest(self._ledger, _FEW, before, self._visited)
+        if visited and not is_there(self._station.archive):
+            return False
         gone = [original for original in visited if not original.path.exists()]
         if gone:
             catalogue.strike(self._ledger, gone)
-        self._visited = visited[-1].path if len(visited) == _FEW else None
-        return len(visited) == _FEW
+        more = len(visited) == _FEW
+        self._visited = visited[-1] if more else None
+        self._all_visited |= not more
+        return more
 
     def _rows(self, now: float) -> bool:
         days = self._keep.ledger_days
@@ -229,6 +291,23 @@ class Housekeeping:
             catalogue.forget_standing(self._ledger, gone)
         self._stood = visited[-1].id if len(visited) == _FEW else ""
         return len(visited) == _FEW
+
+    def _left_in_place(self, now: float) -> bool:
+        """Forget originals that were left in their inbox, once somebody took them away."""
+        if self._keep.ledger_days is None:
+            return False
+        visited = self._ledger.seen_after(self._seen, _FEW)
+        gone = [path for path in visited if not path.exists() and is_there(self._root_of(path))]
+        if gone:
+            self._ledger.unsee(gone)
+        self._seen = visited[-1] if len(visited) == _FEW else None
+        return len(visited) == _FEW
+
+    def _root_of(self, path: Path) -> Path:
+        """The inbox that a path lies in, or the nearest folder above it that there is."""
+        inboxes = (self._station.inbox, *self._keep.inboxes)
+        above = [inbox for inbox in inboxes if path.is_relative_to(inbox)]
+        return next(iter(above), None) or next(f for f in path.parents if f.is_dir())
 
 
 def _is_gone(result: Path, outbox: Path) -> bool:

@@ -44,7 +44,7 @@ class Order:
         fence: Number of the lease; an outcome with any other number is stale.
         staging: An own, existing, empty folder to write the results into.
         alone: Nothing else may be in flight beside it (it may have killed a worker).
-        queued_s: How long ago the photograph was queued, retries included.
+        queued_s: How long ago the photograph came, retries included.
     """
 
     job: Job

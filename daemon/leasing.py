@@ -5,6 +5,7 @@ the recipe, each with a fence never used before. What has been near a dying proc
 nothing beside it. What a schedule holds back stays queued.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,7 @@ class Leasing:
         self._wake = wake
         self._clip = clip
         self._turns = Turns()
+        self._asked_at = math.inf
 
     def errands(self, recipes: Sequence[Recipe], in_flight: int, now: float) -> list[Errand]:
         """Lease what there is room for: by priority, shared between recipes, oldest first.
@@ -60,6 +62,9 @@ class Leasing:
             in_flight: Errands the executor already holds.
             now: UTC seconds since the epoch.
         """
+        if now < self._asked_at:  # at the start nobody knows what the clock read before
+            self._ledger.clock_was_put_back(now)
+        self._asked_at = now
         suspects = self._ready(recipes, 1, now, alone=True)
         if suspects and in_flight:
             return []

@@ -11,7 +11,7 @@ What is queued for a bulk job goes to `held` and back while a person pauses that
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -98,16 +98,29 @@ class Ledger(LedgerView):
                 rows.append(int(cursor.lastrowid or 0))
         return self.entries(rows)
 
-    def queue(self, claims: Iterable[tuple[int, Claimed, str]], now: float) -> None:
-        """The files of these rows are ours and known: (row, claim, why it is refused or "").
+    def queue(
+        self,
+        claims: Iterable[tuple[int, Claimed, str]],
+        now: float,
+        came_at: Mapping[int, float] | None = None,
+    ) -> None:
+        """The files of these rows are ours and known: they wait for a lease.
 
-        They wait for a lease; what is refused goes to failed/ instead.
+        Args:
+            claims: (row, claim, why it is refused or ""); what is refused goes to failed/ instead.
+            now: UTC seconds since the epoch.
+            came_at: By row, when it came into its inbox, if that was before `now`: so long it has
+                been queued, whether the daemon looked or not.
         """
+        came = came_at or {}
         with self._commit() as db:
             for row, claim, refusal in claims:
                 db.execute(
                     "UPDATE job SET state = ?, claim = ?, reason = ?, queued_at = ? WHERE row = ?",
-                    ("failing" if refusal else "queued", claim_text(claim), refusal, now, row),
+                    (
+                        *("failing" if refusal else "queued", claim_text(claim), refusal),
+                        *(min(now, came.get(row, now)), row),
+                    ),
                 )
                 if claim.folder.originals == "leave" and not claim.folder.bulk:
                     db.executemany(
@@ -151,6 +164,15 @@ class Ledger(LedgerView):
                 " deaths = deaths + ?, crashes = crashes + ?, alone = (deaths + ? > 0 OR"
                 " crashes + ? > 1) WHERE row = ? AND state = 'leased'",
                 (not_before, attempt, death, crash, death, crash, row),
+            )
+
+    def clock_was_put_back(self, now: float) -> None:
+        """Nothing was queued in the future, and nothing waits for what the clock read wrongly."""
+        with self._commit() as db:
+            db.execute(
+                "UPDATE job SET queued_at = min(queued_at, ?), not_before = 0"
+                " WHERE state IN ('queued', 'held') AND (queued_at > ? OR not_before > ?)",
+                (now, now, now),
             )
 
     def choose(self, row: int, recipe: str) -> None:

@@ -15,6 +15,9 @@ from daemon.errors import ConfigError
 from daemon.look import Feature
 from daemon.station import Notice
 
+DONE = "done/"
+"""A counter of this name and a recipe's has the jobs that were done and whose rows are gone."""
+
 
 class LedgerView:
     """One connection to a station's ledger that reads."""
@@ -46,6 +49,14 @@ class LedgerView:
         """Whether an original left in place was taken in this very state before."""
         found = self._db.execute("SELECT * FROM seen WHERE path = ?", (path_text(path),)).fetchone()
         return found is not None and (found["size"], found["mtime_ns"]) == (size_bytes, mtime_ns)
+
+    def seen_after(self, path: Path | None, limit: int) -> list[Path]:
+        """The next originals left in place, in an order of its own, so that all can be visited."""
+        start = "" if path is None else path_text(path)
+        rows = self._db.execute(
+            "SELECT path FROM seen WHERE path > ? ORDER BY path LIMIT ?", (start, limit)
+        )
+        return [Path(json.loads(row["path"])) for row in rows]
 
     def answers(self, photo: str, *, clip_digest: str) -> dict[Feature, float]:
         """What was seen in a photograph of this digest, likeness by this CLIP model only."""
@@ -162,12 +173,16 @@ class LedgerView:
         return tuple(Notice(Path(json.loads(r["path"])), r["what"], r["since"]) for r in rows)
 
     def counts(self) -> tuple[QueueCount, ...]:
-        """How many jobs are where, by recipe."""
+        """How many jobs are where, by recipe; done are all that ever were."""
         rows = self._db.execute(
-            "SELECT recipe, sum(state IN ('claiming', 'queued', 'held')) AS queued,"
+            "SELECT recipe, sum(queued), sum(in_flight), sum(done), sum(failed) FROM"
+            " (SELECT recipe, sum(state IN ('claiming', 'queued', 'held')) AS queued,"
             " sum(state IN ('leased', 'publishing', 'published', 'failing')) AS in_flight,"
             " sum(state = 'done') AS done, sum(state = 'failed') AS failed"
-            " FROM job GROUP BY recipe ORDER BY recipe"
+            " FROM job GROUP BY recipe UNION ALL"
+            " SELECT substr(name, ?), 0, 0, value, 0 FROM counter WHERE name GLOB ?)"
+            " GROUP BY recipe ORDER BY recipe",
+            (len(DONE) + 1, f"{DONE}*"),
         )
         return tuple(QueueCount(*row) for row in rows)
 

@@ -242,6 +242,10 @@ def read_recipe(path: Path) -> Recipe:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         raise ConfigError(explain(path, error, Recipe)) from error
+    try:
+        recipe.schedule.check_zone()
+    except ConfigError as error:
+        raise ConfigError(f"{path}: schedule: {error}") from error
     recipe._file = path
     return recipe.with_models(lambda model: located(model, path.parent))
 

@@ -4,7 +4,6 @@ Comes in: what a person chose. Goes out: requests, from whoever asks; claims of 
 from the daemon, which alone writes the ledger. Results appear beside the old ones, which stay.
 """
 
-import contextlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -12,17 +11,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import structlog
+
 from daemon import catalogue
 from daemon.admission import Admission
 from daemon.asking import leave
 from daemon.entries import Entry, Original
 from daemon.errors import ConfigError
+from daemon.files import shown
 from daemon.job import job_id
 from daemon.ledger import Ledger
 from daemon.ledger_view import LedgerView
 from daemon.models import Library
 from daemon.recipe import Recipe, recipe_named
 from daemon.station import Arrival, Claim, Station
+
+_log = structlog.get_logger()
 
 Fate = Literal["redo", "up_to_date", "not_there", "no_recipe"]
 
@@ -97,10 +101,11 @@ class Redoing:
         self._ledger = ledger
         self._admission = admission
         self._library = library
+        self._refused: set[Path] = set()
 
     def waiting(self) -> bool:
         """Whether somebody has asked."""
-        return any(_requests(self._station).glob("*.json"))
+        return self._next() is not None
 
     def take(self, recipes: Sequence[Recipe], now: float) -> None:
         """Queue the jobs of one request; it is removed when its originals are claimed.
@@ -111,7 +116,7 @@ class Redoing:
             recipes: The recipes as they are now.
             now: UTC seconds since the epoch.
         """
-        request = min(_requests(self._station).glob("*.json"), default=None)
+        request = self._next()
         if request is None:
             return
         claims = []
@@ -120,8 +125,15 @@ class Redoing:
             if _fate(entry, originals, recipes, self._library) == "redo":
                 claims.append(_claim(entry, originals))
         self._admission.admit(claims, now)
-        with contextlib.suppress(FileNotFoundError):
-            request.unlink()
+        try:
+            request.unlink(missing_ok=True)
+        except OSError as error:  # somebody else's folder; what it asked for is done
+            self._refused.add(request)
+            _log.warning("request_refused", request=shown(request), why=str(error))
+
+    def _next(self) -> Path | None:
+        requests = _requests(self._station).glob("*.json")
+        return min((one for one in requests if one not in self._refused), default=None)
 
 
 def _fate(

@@ -6,7 +6,7 @@ place, a request that the daemon takes, because only the daemon writes the ledge
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,7 @@ from daemon.errors import ConfigError, UsageError
 from daemon.files import move_to_free, shown
 from daemon.pairs import half_of, stem_of
 from daemon.recipe import Recipe
-from daemon.settings import Settings
-from daemon.station import Station
+from daemon.station import InboxFolder, Station
 
 _log = structlog.get_logger()
 
@@ -27,13 +26,16 @@ REASON = ".error.json"
 
 
 def retry_failed(
-    station: Station, settings: Settings, recipes: Sequence[Recipe], paths: Sequence[Path]
+    station: Station,
+    folders: Sequence[InboxFolder],
+    recipes: Sequence[Recipe],
+    paths: Sequence[Path],
 ) -> list[Path]:
     """Put failed originals back where they were dropped, with their halves and side files.
 
     Args:
         station: Where.
-        settings: Its settings; the watched folders are places to put back to.
+        folders: Its inboxes, the places to put back to.
         recipes: Those that take pairs take both halves back.
         paths: Which; all if empty.
 
@@ -62,9 +64,8 @@ def retry_failed(
         known = path.is_file() or _reason(path).is_file()
         if not path.is_relative_to(failed) or not known:
             raise UsageError(f"{shown(path)} is no failed photograph of {shown(station.root)}")
-    inboxes = [station.inbox, *(watch.path.absolute() for watch in settings.watch)]
     pairing = {recipe.name for recipe in recipes if recipe.photos == 2}
-    return [_put_back(station, path, inboxes, pairing) for path in chosen]
+    return [_put_back(station, path, folders, pairing) for path in chosen]
 
 
 def has_reason(path: Path) -> bool:
@@ -92,9 +93,11 @@ def take_requests(station: Station) -> list[Path]:
     return asked
 
 
-def _put_back(station: Station, path: Path, inboxes: Sequence[Path], pairing: set[str]) -> Path:
+def _put_back(
+    station: Station, path: Path, folders: Sequence[InboxFolder], pairing: set[str]
+) -> Path:
     why = _read(_reason(path))
-    origin = _origin(station, path, why, inboxes)
+    origin = _origin(path, why, folders)
     paired = why.get("recipe") in pairing
     if path.is_file():
         # Side files first: the photograph must not be taken without them.
@@ -108,12 +111,23 @@ def _put_back(station: Station, path: Path, inboxes: Sequence[Path], pairing: se
     return origin
 
 
-def _origin(station: Station, path: Path, why: dict[str, Any], inboxes: Sequence[Path]) -> Path:
-    """Where it came from, if that is an inbox still; else the inbox that its folder names."""
+def _origin(path: Path, why: Mapping[str, Any], folders: Sequence[InboxFolder]) -> Path:
+    """Where it came from, if that is an inbox still; else the inbox whose failures lie there.
+
+    What failed while it was done again came from the archive, which is no inbox.
+    """
     origin = Path(str(why.get("origin", "")))
+    inboxes = [folder.path.absolute() for folder in folders]
     if ".." not in origin.parts and any(origin.is_relative_to(inbox) for inbox in inboxes):
         return origin
-    return station.inbox / path.relative_to(station.failed.resolve())
+    places = [
+        (folder.failed.resolve(), inbox) for folder, inbox in zip(folders, inboxes, strict=True)
+    ]
+    failed, inbox = max(
+        (place for place in places if path.is_relative_to(place[0])),
+        key=lambda place: len(place[0].parts),
+    )
+    return inbox / path.relative_to(failed)
 
 
 def _companions(path: Path, *, paired: bool) -> list[Path]:

@@ -102,6 +102,15 @@ class Schedule(BaseModel):
         """The time zone in which it is meant."""
         return ZoneInfo(self.timezone) if self.timezone else local_zone()
 
+    def check_zone(self) -> None:
+        """See that the time zone is known, if hours are said at all.
+
+        Raises:
+            ConfigError: None is given, and the system's cannot be told.
+        """
+        if self.cron is not None or not self.always_open:
+            _ = self.zone
+
     @cached_property
     def _hours(self) -> tuple[tuple[int, int], ...]:
         """The windows in minutes of the day; one over midnight ends beyond 24 hours."""

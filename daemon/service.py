@@ -204,6 +204,8 @@ class Service:
                 self._say_failed(error)
             else:
                 raise
+        # Whatever became of the turn: a disk without room for a notice is worth a message.
+        self._lookout.stands(len(self._workforce))
 
     def _say_failed(self, error: OSError) -> None:
         """The file system refused something that stops a whole turn; it is tried again."""
@@ -219,6 +221,8 @@ class Service:
     def _wait(self) -> tuple[Report, ...]:
         """Sleep until there is something to do; signals are seen to at once."""
         due_s = self._shop.inbox.next_due_s(time.monotonic()) if self._open_for_work else _TURN_S
+        due_s = 0.0 if self._much_to_keep else due_s
+        self._much_to_keep = False  # said anew by each turn that gets so far
         mail = self._mailbox.take(min(_TURN_S, due_s))
         if mail.reload:
             self._reload()
@@ -260,7 +264,6 @@ class Service:
                 len(self._workforce), self._done, self._failed, full=self._space.full
             )
             self._shop.bulletin.tell(self._waiting(), standing, now)
-            self._lookout.stands(standing.in_flight)
 
     def _waiting(self, *, at_once: bool = False) -> tuple[Notice, ...]:
         """What does not get on by itself, and why; `at_once` has no patience with it."""
@@ -301,6 +304,7 @@ class Service:
             if not is_no_space(error):
                 raise
             _log.warning("leases_stand", why=str(error), what_to_do="the next start takes them")
+        self._lookout.stands(len(self._workforce))
         waiting = self._waiting(at_once=True)
         return Tally(self._done, self._failed, waiting, held_back=self._held_back())
 

@@ -228,6 +228,7 @@ class Settling:
             status.st_mtime_ns,
             settled_s=now - seen.since_s,
             missed=not seen.announced,
+            came_at=status.st_ctime,
         )
 
     def _arriving_s(self, path: str, status: os.stat_result, seen: _Seen, now: float) -> float:

@@ -8,9 +8,9 @@ from typing import Literal
 
 Stage = Literal["settle", "claim", "queue", "decode", "restore", "device", "encode", "publish"]
 """settle: from the last change seen until the file counts as whole; claim: until its group is
-moved, hashed and queued; queue: until it is leased; decode, restore (other photographs' turns
-included), device (its share of the passes) and encode: see `Timing`; publish: until its group
-stands in outbox/."""
+moved, hashed and queued; queue: since it came, until it is leased; decode, restore (other
+photographs' turns included), device (its share of the passes) and encode: see `Timing`; publish:
+until its group stands in outbox/."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The folders of one station: where everything is, and nothing else."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -112,6 +113,11 @@ class InboxFolder:
     polled: bool = False
     bulk: str = ""
 
+    @property
+    def is_archive(self) -> bool:
+        """Whether what comes out of it is finished work that is done again."""
+        return self.path == self.archive
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -124,6 +130,8 @@ class Arrival:
         mtime_ns: Its time of change when last seen.
         settled_s: How long it was watched without a change.
         missed: A scan found it, though events should have told of it.
+        came_at: When it came there, or was last changed, UTC seconds since the epoch; endless
+            where that does not count.
     """
 
     folder: InboxFolder
@@ -132,6 +140,7 @@ class Arrival:
     mtime_ns: int
     settled_s: float = field(default=0.0, compare=False)
     missed: bool = field(default=False, compare=False)
+    came_at: float = field(default=math.inf, compare=False)
 
     @property
     def path(self) -> Path:

@@ -52,7 +52,7 @@ def read_status(station: Station) -> dict[str, Any]:
     ledger = LedgerView(station.ledger)
     try:
         counts = ledger.counts()
-        # A ledger row stays for ever; what was retried since has left failed/ with its reason.
+        # The row of what was retried since stays; its photograph has left failed/ with its reason.
         standing = {f.path: f for f in reversed(ledger.failures(-1)) if has_reason(f.path)}
         failed = Counter(failure.recipe for failure in standing.values())
         now = time.time()

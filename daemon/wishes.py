@@ -125,8 +125,11 @@ def task_of(
     files = [_looked_at(path, "photo", compute.limits) for path in group]
     for file in files:
         if file.header and (file.header.format == PROMPTS) != recipe.generates:
-            reads = "files of prompts" if recipe.generates else "photographs"
-            raise PhotoError(f"recipe {recipe.name} takes {reads}, not {file.path}")
+            prompts, photographs = "files of prompts", "photographs"
+            takes, not_these = (
+                (prompts, photographs) if recipe.generates else (photographs, prompts)
+            )
+            raise PhotoError(f"recipe {recipe.name} takes {takes}, no {not_these}")
     files += [_looked_at(side, role, compute.limits) for role, side in _sides(recipe, group[0])]
     digests = [file.digest for file in files]
     library = Library(compute.models_dir)

@@ -1,5 +1,7 @@
+import errno
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import everything_below
@@ -129,3 +131,43 @@ def test_a_file_with_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
     photo = photograph(tmp_path / "x.png")
     with pytest.raises(UsageError, match=r"out\.xyz: its suffix is none of"):
         run("denoise", [photo], tmp_path / "out.xyz")
+
+
+def test_a_message_says_the_name_once_and_the_whole_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "empty.png").touch()
+    (folder / "short.gif").write_bytes(b"GIF89a")
+    (folder / "ideas.txt").write_text("a red cat\n")
+    whole = photograph(folder / "whole.png").read_bytes()
+    # The signature, the header and then nothing that could be decoded.
+    (folder / "broken.png").write_bytes(whole[:33] + b"\x00\x00\x00\x04IDATxxxx0000" * 4)
+    names = ("text.jpg", "empty.png", "short.gif", "ideas.txt", "broken.png", "missing.png")
+    arguments = [*(str(folder / name) for name in names), "-o", str(tmp_path / "out")]
+    assert exit_code(["apply", "denoise", *arguments]) == 65
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("restored:")]
+    assert len(lines) == len(names)
+    for name in names:
+        (line,) = [line for line in lines if name in line]
+        assert line.startswith(f"restored: {folder / name}: ")
+        assert line.count(name) == 1, line
+        assert "Errno" not in line
+
+
+def test_a_folder_that_cannot_be_made_is_a_place_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = photograph(tmp_path / "x.png")
+    real = Path.mkdir
+
+    def mkdir(path: Path, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        if path == tmp_path / "out":
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        real(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert exit_code(["apply", "denoise", str(photo), "-o", str(tmp_path / "out")]) == 73
+    assert f"restored: {tmp_path / 'out'}: Read-only file system" in capsys.readouterr().err

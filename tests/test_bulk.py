@@ -511,11 +511,11 @@ def test_housekeeping_spares_what_a_report_will_tell_of(root: Path, scans: Path)
     later = time.time() + 10 * 86400
     bulk_book.keep(ledger, replace(bulk, state="working", summary=None))
     for turn in range(5):
-        keeping.turn(later + turn * 3600, at_once=True)
+        keeping.turn(later + turn * 86400, at_once=True)
     assert bulk_book.counts(ledger, bulk_book.all_of(ledger)[0]).done == 1
     bulk_book.keep(ledger, bulk)
     for turn in range(5, 10):
-        keeping.turn(later + turn * 3600, at_once=True)
+        keeping.turn(later + turn * 86400, at_once=True)
     assert ledger.select("SELECT * FROM job") == []
     assert bulk_book.all_of(ledger) == []
     ledger.close()

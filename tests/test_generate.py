@@ -14,6 +14,7 @@ from PIL import Image
 from daemon.cli import exit_code
 from daemon.errors import ConfigError
 from daemon.models import Library
+from daemon.premises import inbox_folders
 from daemon.recipe import read_recipe
 from daemon.restorers import check_models
 from daemon.retrying import retry_failed
@@ -104,7 +105,7 @@ def test_a_bad_file_fails_with_line_key_and_value_and_may_be_retried(root: Path)
     (root / "failed/dream/photo.png.error.json").unlink()
     (root / "failed/dream/bad.toml").write_text('prompt = "the cat"\n')
     station, settings = opened(root)
-    retry_failed(station, settings, known_recipes(station), [])
+    retry_failed(station, inbox_folders(station, settings), known_recipes(station), [])
     assert once(root) == Tally(done=1)
 
 

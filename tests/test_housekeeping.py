@@ -3,6 +3,7 @@
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import everything_below
@@ -15,8 +16,10 @@ from daemon.executors import EXECUTORS
 from daemon.housekeeping import Housekeeping, Keep
 from daemon.job_log import JobLog
 from daemon.ledger import Ledger
+from daemon.mailbox import Mail, Mailbox
 from daemon.service import Tally
 from daemon.stationing import make_station, opened
+from daemon.status import read_status
 
 DAY_S = 86400.0
 Usage = namedtuple("Usage", "total used free")
@@ -37,9 +40,9 @@ class House:
         self.folder = folder
         self.station = opened(folder)[0]
         self.ledger = Ledger(self.station.ledger)
-        self.finished_at = max(o.at for o in catalogue.oldest(self.ledger, 10**6))
+        self.finished_at = float(self.ledger.select("SELECT max(ended_at) FROM job")[0][0])
 
-    def keep(self, days_later: float = 0, **keep: float) -> None:
+    def keep(self, days_later: float = 0, **keep: Any) -> None:  # noqa: ANN401
         """Clean until nothing is left to do."""
         now = self.finished_at + days_later * DAY_S + 1
         duties = Housekeeping(self.station, self.ledger, Keep(**keep))
@@ -217,10 +220,14 @@ def test_rows_go_when_their_originals_are_gone_and_results_that_stand_are_not_do
     assert at.rows() == 2
     at.keep(days_later=400, archive_days=30, ledger_days=365)
     assert at.rows() == 0
+    assert [(c.recipe, c.done) for c in at.ledger.counts()] == [("denoise", 2)]
     at.ledger.close()
     drop(root, "denoise/a.png")
     with capture_logs() as log:
         assert once(root) == Tally(done=1)
+    assert [(row["recipe"], row["done"]) for row in read_status(at.station)["recipes"]] == [
+        ("denoise", 3)
+    ]
     assert "already_restored" in [entry["event"] for entry in log]
     assert results(root)["denoise/a.png"] == original[::-1]
     assert len(results(root)) == 2
@@ -321,3 +328,135 @@ def test_where_an_original_went_is_known_even_if_a_crash_came_between(root: Path
     ledger = Ledger(station.ledger)
     (again,) = catalogue.oldest(ledger, 10)
     assert (again.path, again.row, again.size_bytes) == (known.path, known.row, known.size_bytes)
+
+
+def test_one_original_that_cannot_be_removed_does_not_keep_all_the_others(
+    root: Path,
+    house: Callable[[], House],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(100):
+        drop(root, f"denoise/{number:03}.png", size=8 + number)
+    at = house()
+    real = Path.unlink
+    stuck = {original.path for original in catalogue.oldest(at.ledger, 70)}
+
+    def refuse_some(path: Path, missing_ok: bool = False) -> None:
+        if path in stuck:
+            raise PermissionError(13, "Permission denied", str(path))
+        real(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch, capture_logs() as log:
+        patch.setattr(Path, "unlink", refuse_some)
+        at.keep(days_later=31, archive_days=30)
+    assert at.archived() == {str(path.relative_to(at.station.archive)) for path in stuck}
+    assert [e["event"] for e in log].count("not_removed") == 1
+    at.keep(days_later=32, archive_days=30)
+    assert at.archived() == set()
+
+
+def test_what_cannot_be_removed_keeps_nobody_from_the_other_duties(
+    root: Path,
+    house: Callable[[], House],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drop(root, "denoise/a.png")
+    at = house()
+    JobLog(at.station.logs).append({}, at.finished_at - 11 * DAY_S)
+
+    def refuse(folder: object) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("daemon.housekeeping.is_there", refuse)
+        at.keep(days_later=31, archive_days=30, logs_days=35)
+    assert at.archived() == {"denoise/a.png"}
+    assert len(everything_below(at.station.logs)) == 1
+
+
+def test_young_originals_are_not_looked_at_one_by_one(
+    root: Path,
+    house: Callable[[], House],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(200):
+        drop(root, f"denoise/{number:03}.png", size=8 + number)
+    at = house()
+    duties = Housekeeping(at.station, at.ledger, Keep(ledger_days=365))
+    looked = 0
+    real = Path.exists
+
+    def exists(path: Path) -> bool:
+        nonlocal looked
+        looked += at.station.archive in path.parents
+        return real(path)
+
+    monkeypatch.setattr(Path, "exists", exists)
+    assert not duties.turn(at.finished_at + 1, at_once=True)
+    assert looked == 0
+
+
+def test_what_somebody_took_out_of_the_archive_has_no_size(
+    root: Path, house: Callable[[], House]
+) -> None:
+    for name in ("a", "b", "c"):
+        drop(root, f"denoise/{name}.png", size=10 + ord(name))
+        at = house()
+    whole = catalogue.size_bytes(at.ledger)
+    (root / "archive/denoise/c.png").unlink()
+    at.keep(archive_gb=(whole - 1) / 1e9)
+    assert at.archived() == {"denoise/a.png", "denoise/b.png"}
+
+
+def test_the_loop_does_not_sleep_while_there_is_house_to_keep(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(200):
+        drop(root, f"denoise/{number}.png", size=8 + number)
+    once(root)
+    set_up(root, keep_archive_gb=0)
+    waits: list[float] = []
+    real = Mailbox.take
+
+    def take(mailbox: Mailbox, wait_s: float) -> Mail:
+        waits.append(wait_s)
+        return real(mailbox, 0)
+
+    monkeypatch.setattr(Mailbox, "take", take)
+    assert once(root) == Tally()
+    assert everything_below(root / "archive") == {}
+    assert waits[1:4] == [0.0, 0.0, 0.0]
+
+
+def test_what_was_left_in_place_is_remembered_while_it_is_there(
+    root: Path, house: Callable[[], House]
+) -> None:
+    set_up(root, originals="leave")
+    drop(root, "denoise/a.png")
+    drop(root, "denoise/deep/b.png", "blue")
+    at = house()
+    assert len(at.ledger.seen_after(None, 10)) == 2
+    (root / "inbox/denoise/deep/b.png").unlink()
+    (root / "inbox/denoise/deep").rmdir()
+    at.keep(ledger_days=365)
+    assert at.ledger.seen_after(None, 10) == [root / "inbox/denoise/a.png"]
+    # An inbox that holds nothing may be a disk that is not mounted.
+    (root / "inbox").rename(root / "unmounted")
+    (root / "inbox").mkdir()
+    at.keep(ledger_days=365)
+    assert len(at.ledger.seen_after(None, 10)) == 1
+
+
+def test_what_was_seen_in_a_photograph_goes_with_its_row(
+    root: Path, house: Callable[[], House]
+) -> None:
+    own = '[match]\ngrey = true\n[[steps]]\nkind = "denoise"\n'
+    (root / "recipes/aaa.toml").write_text(own)
+    for name in ("grey.png", "grey-broken.png"):
+        drop(root, name, colour="white" if name == "grey.png" else "black")
+    at = house()
+    (kept,) = at.ledger.select("SELECT DISTINCT photo FROM look")
+    at.keep(days_later=400, ledger_days=365)
+    assert at.ledger.select("SELECT DISTINCT photo FROM look") == [kept]
+    at.keep(days_later=400, archive_days=30, ledger_days=365)
+    assert at.ledger.select("SELECT * FROM look") == []

@@ -1,5 +1,6 @@
 """What the loop tells and what comes of it: messages at a server of the test, counts in metrics."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from test_service import drop, once, set_up
 
 from daemon.errors import ConfigError
 from daemon.executors import EXECUTORS
+from daemon.ledger import Ledger
 from daemon.lookout import Lookout, Outlook
 from daemon.reports import Advanced, HandedBack, ModelLoaded, Resident, WorkerDied, WorkerReady
 from daemon.service import Service
@@ -59,6 +61,22 @@ def test_a_worker_that_keeps_dying_is_told(root: Path, mailroom: Mailroom) -> No
 
 def test_a_full_disk_is_told(root: Path, mailroom: Mailroom) -> None:
     set_up(root, notify=[f"json://{mailroom.place}/"], min_free_mb=1e12)
+    drop(root, "denoise/scan.png")
+    assert once(root).held_up
+    assert mailroom.titles() == ["attic: the disk is full"]
+
+
+def test_a_disk_without_room_for_the_ledger_is_told(
+    root: Path, mailroom: Mailroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up(root, notify=[f"json://{mailroom.place}/"], min_free_mb=1e12)
+
+    def refuse(ledger: Ledger, notices: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr(Ledger, "set_notices", refuse)
     drop(root, "denoise/scan.png")
     assert once(root).held_up
     assert mailroom.titles() == ["attic: the disk is full"]

@@ -4,16 +4,20 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import everything_below
+from fakes import FakeExecutor, everything_below
+from structlog.testing import capture_logs
 from test_service import drop, no_leftovers, once, results, set_up
 
 from daemon.cli import exit_code
 from daemon.executors import EXECUTORS
+from daemon.redoing import ask
+from daemon.reports import Failed
 from daemon.service import Tally
-from daemon.stationing import make_station
+from daemon.stationing import make_station, opened
 
 
 @pytest.fixture
@@ -147,6 +151,81 @@ def test_what_is_no_request_is_put_aside(root: Path) -> None:
     (folder / "3.json").write_text('[1, "x"]')
     assert once(root) == Tally()
     assert list(folder.iterdir()) == []
+
+
+def test_what_match_would_refuse_now_is_done_again_all_the_same(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = drop(root, "mine/a.png")
+    once(root)
+    text = "[match]\ngrey = true\n[[steps]]\nkind = 'denoise'\nrealism = 0.9\n"
+    (root / "recipes/mine.toml").write_text(text)
+    assert redo(root, capsys)[0] == "1 to be done again, 0 up to date"
+    assert once(root) == Tally(done=1)
+    assert list(results(root).values()) == [mine[::-1]] * 2
+    assert everything_below(root / "archive") == {"mine/a.png": mine}
+    assert everything_below(root / "failed") == {}
+
+
+def test_what_fails_while_it_is_done_again_goes_back_to_the_folder_it_once_came_from(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans = tmp_path / "scans"
+    watch = f"\n[[watch]]\npath = '{scans}'\nrecipe = 'mine'\noutbox = '{tmp_path}/out'\n"
+    (root / "restored.toml").write_text((root / "restored.toml").read_text() + watch)
+    mine = drop(root, "x.png")
+    (scans / "trip").mkdir(parents=True)
+    (root / "inbox/x.png").rename(scans / "trip/x.png")
+    assert once(root) == Tally(done=1)
+    recipe(root, 0.9)
+    redo(root, capsys)
+    with monkeypatch.context() as patch:
+        refused = Failed(1, "the decoder gave up")
+        patch.setattr(
+            FakeExecutor, "answer", lambda self, order, name: replace(refused, fence=order.fence)
+        )
+        assert once(root) == Tally(failed=1)
+    assert exit_code(["--station", str(root), "retry"]) == 0
+    assert everything_below(scans) == {"trip/x.png": mine}
+    assert everything_below(root / "inbox") == {}
+    assert once(root) == Tally(done=1)
+    assert len([n for n in everything_below(tmp_path / "out") if n.endswith(".png")]) == 2
+
+
+def test_a_request_that_cannot_be_removed_holds_nothing_up(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(root, "mine/a.png")
+    once(root)
+    recipe(root, 0.9)
+    redo(root, capsys)
+    real = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.parent.name == "redo":
+            raise PermissionError(13, "Permission denied", str(path))
+        real(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    drop(root, "denoise/b.png", "blue")
+    with capture_logs() as log:
+        assert once(root) == Tally(done=2)
+    assert [entry["event"] for entry in log].count("request_refused") == 1
+
+
+def test_whoever_of_the_group_asks_first_leaves_the_daemon_its_folder(
+    root: Path,
+) -> None:
+    (root / ".restored").chmod(0o2775)
+    before = os.umask(0o077)
+    try:
+        ask(opened(root)[0], [1])
+    finally:
+        os.umask(before)
+    folder = root / ".restored/redo"
+    (request,) = folder.iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o2775
+    assert stat.S_IMODE(request.stat().st_mode) == 0o664
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")

@@ -53,6 +53,7 @@ def latent(monkeypatch: pytest.MonkeyPatch) -> Model:
         unet=unet,
         vae=BlockVae(),
         config={},
+        components={},
         encode_prompt=lambda **_: (torch.zeros(1, 77, 32), None),
     )
     monkeypatch.setattr("daemon.models.latent.load_pipeline", lambda *_, **__: pipe)

@@ -1,7 +1,7 @@
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
 
@@ -124,6 +124,23 @@ def test_without_a_time_zone_the_systems_counts(monkeypatch: pytest.MonkeyPatch)
     schedule = Schedule(window=("22:00-06:00",))
     opening = schedule.next_opening(at("2026-11-25T12:00+00:00"))
     assert opening == at("2026-11-25T16:15+00:00")
+
+
+def test_a_system_without_a_known_time_zone_is_found_when_the_recipe_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def conflicting() -> ZoneInfo:
+        raise ZoneInfoNotFoundError("Multiple conflicting time zone configurations found")
+
+    monkeypatch.setattr("daemon.clock.tzlocal.get_localzone", conflicting)
+    path = tmp_path / "nightly.toml"
+    path.write_text(f'[schedule]\nwindow = "22:00-06:00"\n{STEP}')
+    with pytest.raises(ConfigError, match=r"nightly\.toml: schedule: .*Multiple conf.*; set TZ"):
+        read_recipe(path)
+    path.write_text(f'[schedule]\nwindow = "22:00-06:00"\ntimezone = "Asia/Tokyo"\n{STEP}')
+    assert read_recipe(path).schedule.zone.key == "Asia/Tokyo"
+    path.write_text(STEP)
+    read_recipe(path)
 
 
 def test_times_are_said_as_people_say_them() -> None:

@@ -1,6 +1,7 @@
 """The daemon's loop with a stand-in for the compute side: the protocol on disk, in one process."""
 
 import errno
+import io
 import json
 import os
 import signal
@@ -14,12 +15,13 @@ import pytest
 from fakes import everything_below, restored
 from PIL import Image
 
+from daemon import log
 from daemon.errors import BusyError, ConfigError
 from daemon.executors import EXECUTORS
 from daemon.job import Order
 from daemon.ledger import Ledger
 from daemon.ledger_view import LedgerView
-from daemon.premises import only_daemon
+from daemon.premises import inbox_folders, only_daemon
 from daemon.retrying import retry_failed
 from daemon.schedule import Schedule
 from daemon.service import Service, Tally
@@ -314,9 +316,11 @@ def test_a_full_disk_pauses_the_intake_and_loses_nothing(
 
 
 def test_the_same_fault_of_the_file_system_is_told_again_after_it_had_passed(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop(root, "denoise/a.png")
+    stream = io.StringIO()
+    log.configure(stream)
     real, turns = Service._admit, 0
 
     def admit(service: Service, now: float, *, at_once: bool) -> None:
@@ -329,7 +333,8 @@ def test_the_same_fault_of_the_file_system_is_told_again_after_it_had_passed(
     monkeypatch.setattr(Service, "_admit", admit)
     assert once(root).done == 1
     assert turns > 4
-    assert "".join(capsys.readouterr()).count("turn_failed") == 2
+    log.configure()
+    assert stream.getvalue().count('"turn_failed"') == 2
 
 
 @pytest.mark.parametrize("what", ["work", "staged"])
@@ -519,14 +524,14 @@ def test_retry_takes_failed_originals_again_even_where_they_were_left(root: Path
     assert once(root) == Tally(failed=1)
     assert once(root) == Tally()
     station, settings = opened(root)
-    retry_failed(station, settings, known_recipes(station), [])
+    retry_failed(station, inbox_folders(station, settings), known_recipes(station), [])
     assert once(root) == Tally(failed=1)
     set_up(root)
     (root / "inbox/denoise/broken.png").unlink()
     drop(root, "denoise/1/broken.png")
     assert once(root).failed == 1
     station, settings = opened(root)
-    retry_failed(station, settings, known_recipes(station), [])
+    retry_failed(station, inbox_folders(station, settings), known_recipes(station), [])
     assert once(root).failed == 1
     assert [n for n in everything_below(root / "failed") if n.endswith("1/broken.png")]
 
@@ -562,6 +567,19 @@ def test_once_between_two_firings_of_cron_leaves_what_has_come_since(root: Path)
     drop(root, "yearly/a.png")
     tally = once(root)
     assert (tally.done, [held.jobs for held in tally.held_back]) == (0, [1])
+
+
+@pytest.mark.parametrize("late_s", [3, 9 * 3600])
+def test_once_after_a_firing_of_cron_does_what_lay_there_by_then(
+    root: Path, monkeypatch: pytest.MonkeyPatch, late_s: float
+) -> None:
+    """A timer fires in the same minute, or in the morning, because the machine was off."""
+    schedule(root, "nightly", 'cron = "0 22 * * *"', 'timezone = "Europe/Berlin"')
+    drop(root, "nightly/a.png")
+    nightly = next(r for r in known_recipes(opened(root)[0]) if r.name == "nightly")
+    clock = nightly.schedule.next_firing(time.time()) + late_s
+    monkeypatch.setattr("daemon.service.time.time", lambda: clock)
+    assert once(root) == Tally(done=1)
 
 
 def test_the_loop_starts_what_waits_when_its_window_opens(

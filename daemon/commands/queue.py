@@ -37,8 +37,12 @@ def retry(
 
     Example: `restored --station photos retry photos/failed/denoise/scan.jpg`
     """
+    from daemon.premises import inbox_folders
+
     station, settings = opened(station_of(context).root)
-    moved = retry_failed(station, settings, known_recipes(station), paths or [])
+    moved = retry_failed(
+        station, inbox_folders(station, settings), known_recipes(station), paths or []
+    )
     for path in moved:
         out.print(shown(path), markup=False)
     out.print(f"{len(moved)} put back")
