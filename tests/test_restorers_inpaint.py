@@ -105,7 +105,7 @@ def test_without_a_mask_or_with_nothing_kept_the_photograph_is_refused() -> None
     with pytest.raises(PhotoError, match=r"needs NAME\.mask\.png"):
         answer(inpaint((given,), Inpaint(), Noise(0)), real)
     whole = masked(given.pixels, np.ones((20, 30), bool))
-    with pytest.raises(PhotoError, match="white everywhere"):
+    with pytest.raises(PhotoError, match=r"black \(0\) nowhere"):
         answer(inpaint((whole,), Inpaint(), Noise(0)), real)
 
 
@@ -124,6 +124,18 @@ def test_grey_stays_grey() -> None:
     given = replace(masked(damaged, lost), grey=True)
     made = answer(inpaint((given,), Inpaint(steps=3), Noise(0)), real).pictures[0].pixels
     assert np.array_equal(made, np.repeat(made[..., :1], 3, axis=2))
+
+
+def test_a_soft_edge_of_a_mask_keeps_the_share_that_it_says() -> None:
+    pixels = random_pixels(32, 32)
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:24, 8:24] = 51
+    soft, hard = (
+        answer(inpaint((replace(picture(pixels), mask=m),), Inpaint(steps=3), Noise(0)), real)
+        for m in (mask, np.where(mask, 255, 0).astype(np.uint8))
+    )
+    expected = 0.8 * pixels + 0.2 * hard.pictures[0].pixels
+    assert np.abs(soft.pictures[0].pixels - expected).max() <= 1
 
 
 def test_the_filling_is_between_what_is_around_it() -> None:

@@ -67,7 +67,7 @@ def inpaint(
         raise PhotoError("inpaint needs NAME.mask.png beside NAME, white where the picture is lost")
     share = float((mask > 0).mean())
     if share == 1:
-        raise PhotoError("its mask is white everywhere; what is to be kept must be black")
+        raise PhotoError("its mask is black (0) nowhere; what is to be kept must be black")
     space = yield from space_of(params, traits)
     work = _Work(picture, mask, space, params, noise)
     pixels = yield from by_windows(picture.pixels, partial(_window, work))
@@ -88,9 +88,11 @@ class _Work:
 def _window(work: _Work, window: Window) -> Asking[Tensor]:
     """The mean of samples mixed with the first of them; a window without damage is left alone."""
     edit = Edit.of(work.picture, work.mask, window)
-    if edit.mask is None or not edit.mask.any():
-        return edit.original
-    edit = replace(edit, original=filled(edit.original, edit.mask > 0))
+    photo, share = edit.original, edit.mask
+    if share is None or not share.any():
+        return photo
+    lost = share > 0
+    edit = replace(edit, original=filled(photo, lost), mask=lost.to(photo.dtype))
     draw = work.space.draws(window, work.picture.pixels.shape[:2], work.noise)
     angles = timesteps(START, work.params.steps or STEPS)
 
@@ -101,7 +103,8 @@ def _window(work: _Work, window: Window) -> Asking[Tensor]:
     samples = yield from abreast(
         [partial(sampled, number) for number in range(count)], edit.original[0].numel()
     )
-    return torch.stack(samples).mean(0).lerp(samples[0], work.params.realism)
+    made = torch.stack(samples).mean(0).lerp(samples[0], work.params.realism)
+    return photo.lerp(made, share)  # the soft edge of a brush is lost by its share only
 
 
 def filled(picture: Tensor, lost: Tensor) -> Tensor:
