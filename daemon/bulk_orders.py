@@ -3,6 +3,7 @@
 Comes in: paths, names and times. Goes out: orders. Writes one small file each and nothing else.
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from daemon.asking import leave
 from daemon.errors import UsageError
-from daemon.files import shown
+from daemon.files import is_there, shown
 from daemon.station import Station
 
 
@@ -57,13 +58,16 @@ def check_roots(station: Station, paths: Sequence[Path]) -> tuple[Path, ...]:
     """The absolute paths of what is submitted, without those that lie in others.
 
     Raises:
-        UsageError: One does not exist, or lies in the station or around it.
+        UsageError: One does not exist, holds nothing, or lies in the station or around it.
     """
     roots: list[Path] = []
     own = station.root.resolve()
     for path in paths:
         if not path.exists():
             raise UsageError(f"{shown(path)}: no such file or folder")
+        with contextlib.suppress(PermissionError):  # the daemon's own user may read it
+            if path.is_dir() and not is_there(path):
+                raise UsageError(f"{shown(path)}: it holds nothing; is its disk mounted?")
         whole = path.resolve()
         if whole.is_relative_to(own) or own.is_relative_to(whole):
             raise UsageError(

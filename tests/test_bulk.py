@@ -402,8 +402,9 @@ def test_odd_names_links_and_what_vanishes_disturb_nobody(
     assert len(results(root)) == 3
 
 
-@pytest.mark.parametrize("where", ["missing", "station", "station/inbox", "."])
+@pytest.mark.parametrize("where", ["missing", "station", "station/inbox", ".", "empty"])
 def test_paths_that_cannot_be_restored_are_refused(root: Path, where: str) -> None:
+    (root.parent / "empty").mkdir()
     path = root.parent / where
     command = ["--station", str(root), "submit", str(path), "--recipe", "denoise"]
     assert exit_code(command) == 64
