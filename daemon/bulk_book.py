@@ -6,7 +6,7 @@ transaction. Touches no photograph.
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -175,14 +175,18 @@ def latest_places(view: LedgerView, name: str, limit: int) -> set[Path]:
     return {file.path for row in rows for file in entry_of(row).claim.files}
 
 
-def ended_entries(view: LedgerView, name: str) -> Iterator[tuple[Entry, Path | None]]:
-    """Each photograph that has ended, with its result (None where it failed)."""
-    rows = view.select(
-        f"SELECT * FROM job WHERE {_OF} AND state IN ('done', 'failed') ORDER BY row", name
-    )
-    for row in rows:
-        result = Path(json.loads(row["result"])) if row["state"] == "done" else None
-        yield entry_of(row), result
+def ended_rows(view: LedgerView, name: str, state: Literal["done", "failed"]) -> list[int]:
+    """Rows of the photographs that ended so, in the order in which they were found."""
+    query = f"SELECT row FROM job WHERE {_OF} AND state = ? ORDER BY row"
+    return [row["row"] for row in view.select(query, name, state)]
+
+
+def ended_entries(view: LedgerView, rows: Iterable[int]) -> Iterator[tuple[Entry, Path | None]]:
+    """These photographs, each with its result (None where it failed), one after the other."""
+    for number in rows:
+        for row in view.select("SELECT * FROM job WHERE row = ?", number):
+            result = Path(json.loads(row["result"])) if row["state"] == "done" else None
+            yield entry_of(row), result
 
 
 def failed_entries(

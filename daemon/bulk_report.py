@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, TypeVar
 
 from daemon import bulk_book
 from daemon.bulk_book import Bulk, Counts
@@ -35,6 +35,9 @@ _TIMED = 1000
 
 _NAMED = 200
 """Failures that the Markdown names; the JSON names all."""
+
+
+_Some = TypeVar("_Some")
 
 
 @dataclass(frozen=True)
@@ -64,19 +67,24 @@ def write_report(ledger: Path, name: str, folder: Path, limits: Limits, group: i
         bulk = bulk_book.named(view, name)
         if bulk is None:
             return
-        ended = [_Ended(*one) for one in bulk_book.ended_entries(view, name)]
         numbers = bulk_book.counts(view, bulk)
+        rows, lost = (bulk_book.ended_rows(view, name, state) for state in ("done", "failed"))
+        failed = [
+            {"photo": shown(entry.claim.files[0].path), "why": entry.reason}
+            for entry, _ in bulk_book.ended_entries(view, lost)
+        ]
+        # Whole rows of all that is done would be gigabytes where there are a million.
+        done = [_Ended(*one) for one in bulk_book.ended_entries(view, _spread(rows, _TIMED))]
     finally:
         view.close()
-    done = [one for one in ended if one.result is not None]
     drawn = _draw(_spread(done, _SHEET), folder / "contact-sheet.jpg", limits)
-    content = _content(bulk, numbers, ended, _seconds(_spread(done, _TIMED)))
+    content = _content(bulk, numbers, failed, _seconds(done))
     _write(folder / "report.json", json.dumps(content, indent=2) + "\n")
     _write(folder / "report.md", _markdown(content, drawn=drawn))
 
 
 def _content(
-    bulk: Bulk, numbers: Counts, ended: Sequence[_Ended], seconds: Sequence[float]
+    bulk: Bulk, numbers: Counts, failed: Sequence[dict[str, str]], seconds: Sequence[float]
 ) -> dict[str, Any]:
     took_s = max(0.0, bulk.ended_at - bulk.began_at) if bulk.began_at else 0.0
     return {
@@ -95,11 +103,7 @@ def _content(
             "median_s": round(median(seconds), 2) if seconds else None,
             "p95_s": round(quantiles(seconds, n=20)[-1], 2) if len(seconds) > 1 else None,
         },
-        "failed": [
-            {"photo": shown(one.entry.claim.files[0].path), "why": one.entry.reason}
-            for one in ended
-            if one.result is None
-        ],
+        "failed": list(failed),
         "passed_over": [{"path": path, "why": why} for path, why in bulk.notes],
     }
 
@@ -188,7 +192,7 @@ def _row(one: _Ended, limits: Limits) -> Row | None:
     return Row(shown(one.entry.claim.files[0].relative), tuple(panels))
 
 
-def _spread(ended: Sequence[_Ended], number: int) -> list[_Ended]:
+def _spread(ended: Sequence[_Some], number: int) -> list[_Some]:
     """At most so many of them, evenly spread."""
     if len(ended) <= number:
         return list(ended)

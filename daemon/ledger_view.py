@@ -167,6 +167,11 @@ class LedgerView:
         ).fetchone()[0]
         return int(count)
 
+    def held_jobs(self) -> int:
+        """How many jobs are queued and held, because their bulk job is paused or its disk away."""
+        count = self._db.execute("SELECT count(*) FROM job WHERE state = 'held'").fetchone()[0]
+        return int(count)
+
     def notices(self) -> tuple[Notice, ...]:
         """Files that wait in an inbox, and why."""
         rows = self._db.execute("SELECT * FROM notice ORDER BY since")

@@ -30,7 +30,7 @@ _FAILURES_SHOWN = 10
 def read_status(station: Station) -> dict[str, Any]:
     """Counts by recipe, failures, notices, rate (jobs an hour) and time left (s, or None).
 
-    Time left is that of the jobs which no schedule holds back.
+    Time left is that of the jobs that no schedule, pause or absent disk holds back.
     """
     found: dict[str, Any] = {
         "station": shown(station.root),
@@ -66,6 +66,7 @@ def read_status(station: Station) -> dict[str, Any]:
         found["held_back"] = [_row(line, now) for line in held]
         waiting = sum(count.queued + count.in_flight for count in counts)
         waiting -= sum(line.jobs for line in held)
+        waiting -= ledger.held_jobs()
         rate_per_s = done / max(now - first, 1.0)
         found["rate_per_h"] = round(rate_per_s * 3600, 1)
         found["left_s"] = round(waiting / rate_per_s) if rate_per_s else None

@@ -31,6 +31,7 @@ from daemon.recipe import recipe_named
 from daemon.reports import Failed, Restored
 from daemon.service import Service
 from daemon.stationing import found_station, known_recipes, make_station, opened
+from daemon.status import read_status
 
 
 class InlineProcess:
@@ -240,9 +241,11 @@ def test_what_is_queued_of_a_paused_job_stays_queued(
         patch.setattr("daemon.leasing.Leasing.errands", lambda *_: [])
         _turns(root, 4)
     assert numbers(root) == {"found": 5, "queued": 5}
+    drop(root, "denoise/mine.png", size=40)
     tell(root, "pause")
-    assert once(root).done == 0
+    assert once(root).done == 1
     assert numbers(root) == {"found": 5, "queued": 5}
+    assert read_status(found_station(root))["left_s"] == 0
     tell(root, "resume")
     assert once(root).done == 5
 
@@ -873,6 +876,28 @@ def test_of_large_photographs_little_is_kept_for_the_sheet(
     assert sizes == [(1024, 1024), (1024, 1024)]
 
 
+def test_a_report_reads_a_sample_of_what_is_done_and_all_that_failed(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_report, "_TIMED", 3)
+    for number in range(9):
+        put(scans / f"{number}.png", 8 + number)
+        put(scans / f"broken{number}.png")
+    read: list[int] = []
+    real = bulk_book.ended_entries
+
+    def ended_entries(view: LedgerView, rows: list[int]) -> Any:  # noqa: ANN401
+        read.append(len(rows))
+        return real(view, rows)
+
+    monkeypatch.setattr(bulk_book, "ended_entries", ended_entries)
+    submit(root, scans)
+    once(root)
+    assert sorted(read) == [3, 9]
+    assert report(root)["timings"]["records_read"] == 3
+    assert len(report(root)["failed"]) == 9
+
+
 def _same(order: job_orders.Order) -> Restored:
     """The photograph itself as its result, which can be drawn."""
     given = restored(order)
@@ -901,7 +926,7 @@ def test_queries_about_one_job_read_no_other(root: Path, monkeypatch: pytest.Mon
     bulk_book.hold(ledger, "job", back=False)
     bulk_book.done_since(ledger, "job", 0.0)
     bulk_book.latest_places(ledger, "job", 9)
-    list(bulk_book.ended_entries(ledger, "job"))
+    bulk_book.ended_rows(ledger, "job", "done")
     bulk_book.failed_entries(ledger, "job", 1.0, 9)
     ledger.close()
     searches = [plan for plan in plans if "INTEGER PRIMARY KEY" not in plan]
