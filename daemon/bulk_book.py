@@ -155,6 +155,12 @@ def is_at_work(view: LedgerView, name: str) -> bool:
     return bool(view.select(query, name))
 
 
+def is_held(view: LedgerView, name: str) -> bool:
+    """Whether photographs of it may not start: it is paused, or their disk is away."""
+    query = f"SELECT 1 FROM job WHERE {_OF} AND state = 'held' LIMIT 1"
+    return bool(view.select(query, name))
+
+
 def done_since(view: LedgerView, name: str, since: float) -> tuple[int, float]:
     """How many were restored since a time (UTC seconds), and when the first of them was."""
     (row,) = view.select(

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from daemon import bulk_book, bulk_orders
-from daemon.bulk_book import Bulk, Counts
+from daemon.bulk_book import Bulk
 from daemon.clock import iso, local_zone, spoken
 from daemon.files import fit_name, shown
 from daemon.ledger_view import LedgerView
@@ -62,7 +62,8 @@ def _standing(station: Station, view: LedgerView, bulk: Bulk, now: float) -> dic
     if numbers.open:
         done, first = bulk_book.done_since(view, bulk.name, now - _RATE_WINDOW_S)
         rate_per_s = done / max(now - first, 1.0)
-    known = rate_per_s > 0 and bulk.state == "working" and not bulk.paused
+    held = bulk_book.is_held(view, bulk.name)
+    known = rate_per_s > 0 and bulk.state == "working" and not (bulk.paused or held)
     left_s = numbers.open / rate_per_s if known else None
     return {
         "name": bulk.name,
@@ -71,7 +72,7 @@ def _standing(station: Station, view: LedgerView, bulk: Bulk, now: float) -> dic
         "state": bulk.state,
         "paused": bulk.paused,
         "cancelled": bulk.cancelled,
-        "standing": _said(bulk, numbers, now),
+        "standing": _said(bulk, now, held=held),
         "found": numbers.found,
         **asdict(numbers),
         "passed_over": bulk.passed_over,
@@ -87,11 +88,13 @@ def _report(station: Station, bulk: Bulk) -> str | None:
     return shown(path) if bulk.state == "ended" and path.exists() else None
 
 
-def _said(bulk: Bulk, numbers: Counts, now: float) -> str:
+def _said(bulk: Bulk, now: float, *, held: bool) -> str:
     if bulk.state == "ended":
         return "cancelled" if bulk.cancelled else "ended"
     if bulk.paused:
         return "paused"
+    if held:
+        return "waits for its disk"
     if bulk.state == "waiting" and bulk.starts_at > now:
         return f"waits until {spoken(bulk.starts_at, now, local_zone())}"
     return {"looking": "working, still looking", "reporting": "writing its report"}.get(

@@ -572,6 +572,7 @@ def test_a_disk_that_is_away_is_waited_for(
         "back, or cancel it"
     ]
     assert numbers(root) == {"found": 2, "queued": 2}
+    assert (job(root)["standing"], job(root)["left_s"]) == ("waits for its disk", None)
     scans.rmdir()
     assert once(root).waiting[0].what.startswith(f"bulk job job: {scans}: it is empty or gone")
     away.rename(scans)
