@@ -285,4 +285,4 @@ class Bulks:
             f"failed, {numbers.taken_off} taken off; {reported.told}"
         )
         how = "cancelled" if bulk.cancelled else "ended"
-        self._tell(f"bulk {bulk.name}", f"bulk job {bulk.name} {how}", text)
+        self._tell("bulk-job-ended", f"bulk job {bulk.name} {how}", text)

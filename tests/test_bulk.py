@@ -476,7 +476,7 @@ def test_people_are_told_when_it_ends(
     folder = root / "reports/job"
     assert told == [
         (
-            "bulk job",
+            "bulk-job-ended",
             "bulk job job ended",
             f"1 restored, 0 were there already, 0 failed, 0 taken off; report in {folder}",
         )

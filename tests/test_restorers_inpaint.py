@@ -134,7 +134,7 @@ def test_a_soft_edge_of_a_mask_keeps_the_share_that_it_says() -> None:
         answer(inpaint((replace(picture(pixels), mask=m),), Inpaint(steps=3), Noise(0)), real)
         for m in (mask, np.where(mask, 255, 0).astype(np.uint8))
     )
-    expected = 0.8 * pixels + 0.2 * hard.pictures[0].pixels
+    expected = 0.8 * pixels.astype(float) + 0.2 * np.asarray(hard.pictures[0].pixels, float)
     assert np.abs(soft.pictures[0].pixels - expected).max() <= 1
 
 
