@@ -135,7 +135,7 @@ def test_a_soft_edge_of_a_mask_keeps_the_share_that_it_says() -> None:
         for m in (mask, np.where(mask, 255, 0).astype(np.uint8))
     )
     expected = 0.8 * pixels.astype(float) + 0.2 * np.asarray(hard.pictures[0].pixels, float)
-    assert np.abs(soft.pictures[0].pixels - expected).max() <= 1
+    assert np.abs(np.asarray(soft.pictures[0].pixels, float) - expected).max() <= 1
 
 
 def test_the_filling_is_between_what_is_around_it() -> None:
