@@ -54,14 +54,17 @@ def waiting(station: Station) -> bool:
     return any(_requests(station).glob("*.json"))
 
 
-def check_roots(station: Station, paths: Sequence[Path]) -> tuple[Path, ...]:
+def check_roots(own: Sequence[Path], paths: Sequence[Path]) -> tuple[Path, ...]:
     """The absolute paths of what is submitted, without those that lie in others.
 
+    Args:
+        own: Folders that the daemon writes results into.
+        paths: What is submitted.
+
     Raises:
-        UsageError: One does not exist, holds nothing, or lies in the station or around it.
+        UsageError: One does not exist, holds nothing, or lies in a folder of results or around it.
     """
     roots: list[Path] = []
-    own = station.root.resolve()
     for path in paths:
         if not path.exists():
             raise UsageError(f"{shown(path)}: no such file or folder")
@@ -69,11 +72,12 @@ def check_roots(station: Station, paths: Sequence[Path]) -> tuple[Path, ...]:
             if path.is_dir() and not is_there(path):
                 raise UsageError(f"{shown(path)}: it holds nothing; is its disk mounted?")
         whole = path.resolve()
-        if whole.is_relative_to(own) or own.is_relative_to(whole):
-            raise UsageError(
-                f"{shown(path)} and the station {shown(own)} lie in each other; its results would "
-                "be restored again. For what is in its archive there is `restored redo`"
-            )
+        for folder in (one.resolve() for one in own):
+            if whole.is_relative_to(folder) or folder.is_relative_to(whole):
+                raise UsageError(
+                    f"{shown(path)} and {shown(folder)}, where results go, lie in each other: they "
+                    "would be restored again. For what is in the archive there is `restored redo`"
+                )
         roots.append(whole)
     return tuple(
         dict.fromkeys(

@@ -414,6 +414,19 @@ def test_paths_that_cannot_be_restored_are_refused(root: Path, where: str) -> No
     assert asked(found_station(root)) == []
 
 
+def test_results_of_folders_watched_elsewhere_are_not_restored_again(
+    root: Path, scans: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outbox = root.parent / "albums"
+    put(outbox / "old/a.png")
+    put(scans / "a.png")
+    with (root / "restored.toml").open("a") as settings:
+        settings.write(f'\n[[watch]]\npath = "{scans}"\nrecipe = "denoise"\noutbox = "{outbox}"\n')
+    command = ["--station", str(root), "submit", str(outbox / "old"), "--recipe", "denoise"]
+    assert exit_code(command) == 64
+    assert f"{outbox}, where results go" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "code", "said"),
     [

@@ -52,7 +52,8 @@ def submit(
     """
     station, settings = opened(station_of(context).root)
     chosen = recipe_named(recipe, known_recipes(station))
-    roots = check_roots(station, paths)
+    own = (station.root, *(watch.outbox for watch in settings.watch))
+    roots = check_roots(own, paths)
     now = time.time()
     starts_at = 0.0 if at is None else _instant(at, now)
     called = name if name is not None else f"{recipe}-{wall(now, local_zone()):%Y-%m-%d-%H%M%S}"
