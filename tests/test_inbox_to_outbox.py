@@ -262,8 +262,10 @@ def test_a_bulk_job_outlives_daemons_that_are_killed(root: Path, tmp_path: Path)
 
 
 ASK_AS_ANOTHER_USER = """
-import os, sys
+import os, pathlib, sys
+import daemon.stationing
 from daemon.cli import exit_code
+daemon.stationing.SHIPPED = pathlib.Path(sys.argv[1], "recipes")  # theirs may be root's alone
 ask = ["--station", sys.argv[1], "status", "--json"]
 exit_code(ask)  # loads every module: the other user may not read where Python lies
 print("as another user", flush=True)
