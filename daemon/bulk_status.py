@@ -10,11 +10,10 @@ from typing import Any
 from daemon import bulk_book, bulk_orders
 from daemon.bulk_book import Bulk
 from daemon.clock import iso, local_zone, spoken
+from daemon.estimate import RATE_WINDOW_S, rate_per_s
 from daemon.files import fit_name, shown
 from daemon.ledger_view import LedgerView
 from daemon.station import Station
-
-_RATE_WINDOW_S = 3600.0
 
 _WORDS = (("skipped", "there already"), ("failed", "failed"), ("taken_off", "taken off"))
 
@@ -46,7 +45,7 @@ def pending(station: Station) -> list[str]:
 
 
 def told(one: dict[str, Any]) -> str:
-    """A line for people, such as "scans: working, 120 of 400 done, 3 failed, 12 min left"."""
+    """A line for people, such as "scans (denoise): working, 120 of 400 done, 3 failed"."""
     parts = [f"{one['name']} ({one['recipe']}): {one['standing']}"]
     if one["found"]:
         parts.append(f"{one['done'] + one['skipped']} of {one['found']} done")
@@ -58,13 +57,13 @@ def told(one: dict[str, Any]) -> str:
 
 def _standing(station: Station, view: LedgerView, bulk: Bulk, now: float) -> dict[str, Any]:
     numbers = bulk_book.counts(view, bulk)
-    rate_per_s = 0.0
+    rate = 0.0
     if numbers.open:
-        done, first = bulk_book.done_since(view, bulk.name, now - _RATE_WINDOW_S)
-        rate_per_s = done / max(now - first, 1.0)
+        done, first = bulk_book.done_since(view, bulk.name, now - RATE_WINDOW_S)
+        rate = rate_per_s(done, first, now)
     held = bulk_book.is_held(view, bulk.name)
-    known = rate_per_s > 0 and bulk.state == "working" and not (bulk.paused or held)
-    left_s = numbers.open / rate_per_s if known else None
+    known = rate > 0 and bulk.state == "working" and not (bulk.paused or held)
+    left_s = numbers.open / rate if known else None
     return {
         "name": bulk.name,
         "recipe": bulk.recipe,
@@ -76,7 +75,7 @@ def _standing(station: Station, view: LedgerView, bulk: Bulk, now: float) -> dic
         "found": numbers.found,
         **asdict(numbers),
         "passed_over": bulk.passed_over,
-        "rate_per_h": round(rate_per_s * 3600, 1),
+        "rate_per_h": round(rate * 3600, 1),
         "left_s": None if left_s is None else round(left_s),
         "ready_at": None if left_s is None else iso(now + left_s, local_zone()),
         "report": _report(station, bulk),

@@ -7,6 +7,9 @@ out: seconds. Pure numbers: it reads nothing, and knows nothing of other work on
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+RATE_WINDOW_S = 3600.0
+"""Of the past, from which the rate of what is at work now is told."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -99,3 +102,8 @@ def _fit(sizes: Sequence[float], seconds: Sequence[float]) -> Line:
         return Line(mean_s, 0)
     fixed_s = mean_s - slope * mean_size
     return Line(fixed_s, slope) if fixed_s >= 0 else proportional
+
+
+def rate_per_s(done: int, first: float, now: float) -> float:
+    """Jobs a second of those done since the first of them; times in UTC seconds."""
+    return done / max(now - first, 1.0)

@@ -16,6 +16,7 @@ from rich.table import Table
 from daemon.bulk_status import read_bulk, told
 from daemon.clock import iso
 from daemon.errors import ConfigError
+from daemon.estimate import RATE_WINDOW_S, rate_per_s
 from daemon.files import shown
 from daemon.ledger_view import LedgerView
 from daemon.retrying import has_reason
@@ -23,7 +24,6 @@ from daemon.station import Station
 from daemon.stationing import known_recipes
 from daemon.timetable import HeldBack, held_back
 
-_RATE_WINDOW_S = 3600.0
 _FAILURES_SHOWN = 10
 
 
@@ -57,7 +57,7 @@ def read_status(station: Station) -> dict[str, Any]:
         failed = Counter(failure.recipe for failure in standing.values())
         now = time.time()
         found["bulk"] = read_bulk(station, ledger)
-        done, first = ledger.finished_since(now - _RATE_WINDOW_S)
+        done, first = ledger.finished_since(now - RATE_WINDOW_S)
         try:
             held = held_back(ledger, known_recipes(station), now)
         except ConfigError as error:  # the daemon goes on with the recipes that it read before
@@ -67,9 +67,9 @@ def read_status(station: Station) -> dict[str, Any]:
         waiting = sum(count.queued + count.in_flight for count in counts)
         waiting -= sum(line.jobs for line in held)
         waiting -= ledger.held_jobs()
-        rate_per_s = done / max(now - first, 1.0)
-        found["rate_per_h"] = round(rate_per_s * 3600, 1)
-        found["left_s"] = round(waiting / rate_per_s) if rate_per_s else None
+        rate = rate_per_s(done, first, now)
+        found["rate_per_h"] = round(rate * 3600, 1)
+        found["left_s"] = round(waiting / rate) if rate else None
         found["recipes"] = [
             {
                 "recipe": count.recipe,
