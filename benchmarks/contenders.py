@@ -33,19 +33,22 @@ _BICUBIC = Image.Resampling.BICUBIC
 
 def denoisers(sigma: float) -> dict[str, Contender]:
     """Programs that remove white noise of a known deviation, in levels of 0 to 255."""
-    step = Denoise(mode="gaussian", sigma=sigma, realism=0)
+    step = Denoise(mode="gaussian", sigma=sigma)
+    ensemble = Denoise(mode="gaussian", sigma=sigma, self_ensemble=8)
     return {
         "OpenCV NLM": lambda given: _opencv_nlm(given, sigma),
         "scikit-image NLM": lambda given: _skimage_nlm(given, sigma),
         "BM3D": lambda given: _bm3d(given, sigma),
         "FFDNet": lambda given: _ffdnet(given, sigma),
         "restored": lambda given: restore(step, given)[0],
+        "restored, 8 ways": lambda given: restore(ensemble, given)[0],
     }
 
 
 def enlargers(scale: Literal[2, 4]) -> dict[str, Contender]:
     """Programs that enlarge 2 or 4 times."""
     mean, mixed = (SuperResolve(scale=scale, realism=realism) for realism in (0, 0.5))
+    ensemble = SuperResolve(scale=scale, realism=0, self_ensemble=8)
     found: dict[str, Contender] = {
         "bicubic": lambda given: _resized(given, scale),
         "waifu2x photo": lambda given: _waifu2x(given, scale),
@@ -54,6 +57,7 @@ def enlargers(scale: Literal[2, 4]) -> dict[str, Contender]:
         found["Real-ESRGAN"] = _realesrgan
     return found | {
         "restored": lambda given: restore(mean, given)[0],
+        "restored, 8 ways": lambda given: restore(ensemble, given)[0],
         "restored, r. 0.5": lambda given: restore(mixed, given)[0],
     }
 
@@ -63,7 +67,8 @@ def cleaners() -> dict[str, Contender]:
     return {
         "OpenCV NLM": lambda given: _opencv_nlm(given, 3.0),
         "waifu2x, noise 2": _waifu2x_clean,
-        "restored": lambda given: restore(Denoise(mode="blind", realism=0), given)[0],
+        "restored": lambda given: restore(Denoise(), given)[0],
+        "restored, 8 ways": lambda given: restore(Denoise(self_ensemble=8), given)[0],
     }
 
 

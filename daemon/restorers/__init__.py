@@ -83,11 +83,14 @@ _NEEDS: dict[Use, str] = {
 
 _MEANINGLESS: dict[tuple[str, Use], tuple[str, ...]] = {
     ("colorize", "edit"): ("realism",),
-    ("denoise", "edit"): ("mode", "sigma", "realism"),
+    ("denoise", "edit"): ("mode", "sigma", "realism", "self_ensemble"),
+    ("denoise", "latent"): ("self_ensemble",),
     ("restyle", "edit"): ("strength", "sweep"),
-    ("super-resolve", "upscale"): ("realism",),
+    ("super-resolve", "latent"): ("self_ensemble",),
+    ("super-resolve", "pixel"): ("self_ensemble",),
+    ("super-resolve", "upscale"): ("realism", "self_ensemble"),
 }
-"""Keys of a step that mean nothing to a pipeline used so."""
+"""Keys of a step that mean nothing to a model used so."""
 
 
 def restorer_for(kind: str, traits: Traits = PRIOR_TRAITS) -> Restorer:

@@ -20,7 +20,7 @@ from daemon.restorers import Restoration, Restorer, restorer_for
 from daemon.restorers.generate import wanted_size
 from daemon.restorers.restyle import sweep_labels
 from daemon.restorers.sheet import sheet_size
-from daemon.steps import Generate, Interpolate, Restyle, Step, SuperResolve
+from daemon.steps import Denoise, Generate, Interpolate, Restyle, Step, SuperResolve
 
 _PRIOR_ONLY = Library()
 
@@ -148,6 +148,8 @@ def _working_bytes(step: Step, held: Sequence[tuple[int, int]]) -> int:
     many = step.frames if isinstance(step, Interpolate) else len(held)
     if isinstance(step, Restyle):
         many *= max(1, len(step.sweep))
+    if isinstance(step, Denoise | SuperResolve):
+        many *= step.self_ensemble
     if not isinstance(step, Interpolate):
         largest = min(largest, WINDOW**2)
     return _WORKING_BYTES * largest * min(many, count_abreast(largest))

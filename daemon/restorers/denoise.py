@@ -23,6 +23,7 @@ from daemon.call import Asking, Task
 from daemon.diffusion.clipping import unclip
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.operators import low_frequencies
+from daemon.diffusion.orientation import mean_over_orientations
 from daemon.diffusion.pixels import to_grey, to_tensor
 from daemon.diffusion.reverse import Draw, sample
 from daemon.diffusion.sampling import add_noise
@@ -139,7 +140,9 @@ def _gaussian(work: _Work, window: Window) -> Asking[Tensor]:
     def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
         return denoise_tiles(work.space.denoiser, x_t, t)
 
-    mean = yield from predict(x_t, start)
+    mean = yield from mean_over_orientations(
+        params.self_ensemble, x_t, lambda laid: predict(laid, start)
+    )
     if params.realism > 0:
         angles = timesteps(start, params.steps or STEPS)
         sampled = yield from sample(x_t, angles, predict, draw)
@@ -179,18 +182,37 @@ def _blind(picture: Picture, window: Window, params: Denoise, noise: Noise) -> A
     """
     y = to_tensor(window.of(picture.pixels))
     draw = _draws(picture, window, noise)
+    mean = yield from mean_over_orientations(
+        params.self_ensemble, y, lambda laid: blind_mean(laid, params.model)
+    )
 
     def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
-        prior = Denoiser(params.model)
-        return denoise_tiles(prior, x_t, t, condition=y, task=Task(blind=True))
+        return _told(y, params.model, x_t, t)
 
-    mean = yield from predict(torch.zeros_like(y), math.pi / 2)
     if params.realism > 0:
         angles = timesteps(BLIND_START, params.steps or STEPS)
         x_t = add_noise(mean, BLIND_START, draw(0))
         sampled = yield from sample(x_t, angles, predict, draw)
         mean = mean.lerp(sampled, params.realism)
     return to_grey(mean) if picture.grey else mean
+
+
+def blind_mean(damaged: Tensor, model: str) -> Asking[Tensor]:
+    """The posterior mean of a picture of which nothing is known but that it is damaged.
+
+    Args:
+        damaged: (3, H, W) in [-1, 1].
+        model: Reference of a network that has learned blind repair.
+
+    Returns:
+        Same shape.
+    """
+    return _told(damaged, model, torch.zeros_like(damaged), math.pi / 2)
+
+
+def _told(damaged: Tensor, model: str, x_t: Tensor, t: float) -> Asking[Tensor]:
+    prior = Denoiser(model)
+    return denoise_tiles(prior, x_t, t, condition=damaged, task=Task(blind=True))
 
 
 def _with_coloured_noise(y: Tensor, level: float, eps: Tensor) -> tuple[Tensor, float]:

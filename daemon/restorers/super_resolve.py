@@ -10,8 +10,7 @@ mixture does.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from torch import Tensor
 from daemon.call import Asking, Task
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.operators import box_mean, enlarge, project
+from daemon.diffusion.orientation import mean_over_orientations
 from daemon.diffusion.pixels import LEVEL, to_grey, to_tensor
 from daemon.diffusion.reverse import Draw, Predict, sample
 from daemon.diffusion.sampling import add_noise
@@ -147,29 +147,43 @@ def _window(
     draw = space.draws(window, (height, width), noise)
     angles = timesteps(STARTS[space.traits.family], params.steps or STEPS)
     if space.traits.family == "prior":
-        asked = Task(scale=scale, sigma=sigma)
-        predict = partial(_conditional, space, condition, asked, bind)
-        nothing = torch.zeros_like(condition)
-        x0 = yield from _regressed(predict, nothing, angles, draw, params.realism)
+        told = _Told(space, Task(scale=scale, sigma=sigma), condition, bind)
+        mean = yield from mean_over_orientations(params.self_ensemble, condition, told.mean)
+        x0 = yield from _sharpened(bind(mean), told.bound, angles, draw, params.realism)
     else:
         known = Known(bind(condition), bind, every=LATENT_BINDS)
         x0 = yield from plausible(space, known, angles, draw, params.realism)
     return within_range(x0, bind)
 
 
-def _conditional(
-    space: Space, condition: Tensor, task: Task, bind: Bind, x_t: Tensor, t: float
-) -> Asking[Tensor]:
-    """The bound estimate of a network that is told the enlarged measurement."""
-    x0 = yield from denoise_tiles(space.denoiser, x_t, t, condition=condition, task=task)
-    return bind(x0)
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """A network that is told the enlarged measurement."""
+
+    space: Space
+    task: Task
+    condition: Tensor
+    bind: Bind
+
+    def mean(self, laid: Tensor) -> Asking[Tensor]:
+        """The mean for an enlargement that may lie in any way, not bound."""
+        nothing = torch.zeros_like(laid)
+        return denoise_tiles(
+            self.space.denoiser, nothing, math.pi / 2, condition=laid, task=self.task
+        )
+
+    def bound(self, x_t: Tensor, t: float) -> Asking[Tensor]:
+        """The estimate at an angle, bound."""
+        x0 = yield from denoise_tiles(
+            self.space.denoiser, x_t, t, condition=self.condition, task=self.task
+        )
+        return self.bind(x0)
 
 
-def _regressed(
-    predict: Predict, nothing: Tensor, angles: Sequence[float], draw: Draw, realism: float
+def _sharpened(
+    mean: Tensor, predict: Predict, angles: Sequence[float], draw: Draw, realism: float
 ) -> Asking[Tensor]:
-    """The mean in one evaluation from nothing; for realism it is taken back up and sampled."""
-    mean = yield from predict(nothing, math.pi / 2)
+    """The mean; for realism it is taken back up and sampled."""
     if realism == 0:
         return mean
     x_t = add_noise(mean, angles[0], draw(0))
