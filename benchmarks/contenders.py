@@ -92,6 +92,21 @@ def fillers() -> dict[str, Contender]:
     }
 
 
+def finders() -> dict[str, Contender]:
+    """Programs that take scratches and dust away without being told where they are."""
+    return {
+        "OpenCV median 3": lambda given: _opencv_median(given, 3),
+        "OpenCV median 5": lambda given: _opencv_median(given, 5),
+        "restored": lambda given: restore(Inpaint(find=True), given)[0],
+    }
+
+
+def _opencv_median(given: Pixels, side_px: int) -> Pixels:
+    import cv2
+
+    return np.asarray(cv2.medianBlur(given, side_px), np.uint8)
+
+
 def _mask(given: Pixels) -> Pixels:
     return lost_pixels(*given.shape[:2]).astype(np.uint8) * np.uint8(255)
 

@@ -26,10 +26,18 @@ from PIL import Image
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from benchmarks.contenders import Contender, cleaners, colorizers, denoisers, enlargers, fillers
+from benchmarks.contenders import (
+    Contender,
+    cleaners,
+    colorizers,
+    denoisers,
+    enlargers,
+    fillers,
+    finders,
+)
 from benchmarks.measuring import machine
 from benchmarks.restoring import Pixels
-from benchmarks.scratches import scratched
+from benchmarks.scratches import scratched, worn
 from daemon.contact_sheet import Row, draw_sheet
 from daemon.executors.tuning import tune_process
 from training.validation import colourfulness
@@ -83,6 +91,7 @@ def trials() -> list[Trial]:
         *scale,
         Trial("JPEG quality 20", _jpeg, cleaners()),
         Trial("Scratches, dust and a tear, with their mask", scratched, fillers()),
+        Trial("Scratches and dust, to be found", worn, finders()),
         Trial("Colour from grey, 160 px", _grey, colorizers(), _coloured_thumbnail, colour=True),
     ]
 

@@ -6,11 +6,12 @@ station, no engine: what is measured is what restorers and network do.
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.call import Asking
 from daemon.craft import Craft, real_craft
 from daemon.hardware import pick_device
 from daemon.models import Model
@@ -19,23 +20,31 @@ from daemon.recipe import Recipe
 from daemon.steps import Step
 
 Pixels = NDArray[np.uint8]
+T = TypeVar("T")
 
 
 def restore(step: Step, *given: Pixels, seed: int = 0, mask: Pixels | None = None) -> list[Pixels]:
     """The results of a step; most take one picture and give one. The mask is (H, W)."""
-    craft, model = _at_work()
+    craft, _ = _at_work()
     pictures = tuple(
         Picture(pixels, bool((pixels == pixels[..., :1]).all()), Metadata("PNG", "RGB"), mask=mask)
         for pixels in given
     )
-    asking = craft.restore(Recipe(name="quality", steps=(step,)), pictures, seed)
+    finished = answered(craft.restore(Recipe(name="quality", steps=(step,)), pictures, seed))
+    return [np.asarray(one.pixels, np.uint8) for one in finished.pictures]
+
+
+def answered(asking: Asking[T]) -> T:
+    """What a computation returns that asks the shipped network."""
+    _, model = _at_work()
     answers: Sequence[Any] | None = None
     try:
         while True:
             calls = next(asking) if answers is None else asking.send(answers)
             answers = [model.predict([call])[0] for call in calls]
     except StopIteration as end:
-        return [np.asarray(one.pixels, np.uint8) for one in end.value.pictures]
+        result: T = end.value
+        return result
 
 
 @cache

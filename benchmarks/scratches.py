@@ -1,6 +1,7 @@
-"""Scratches, dust and a tear, the same ones for every photograph of a size.
+"""Scratches, dust and a tear: the same ones for every photograph of a size, or random ones.
 
-Comes in: a size. Goes out: where the photograph is lost, or a photograph damaged there.
+Comes in: a size, or a photograph and a random generator. Goes out: where the photograph is lost, or
+a photograph damaged there.
 """
 
 import numpy as np
@@ -11,6 +12,9 @@ from benchmarks.restoring import Pixels
 
 _SCRATCHES = 4
 _SPECKS = 30
+
+_FINE = 4
+"""Random damage is drawn at so many times the size, for soft edges."""
 
 
 def lost_pixels(height: int, width: int) -> NDArray[np.bool_]:
@@ -35,3 +39,50 @@ def scratched(truth: Pixels, rng: np.random.Generator) -> Pixels:
     """A photograph whose lost pixels are those of bare paper."""
     lost = lost_pixels(*truth.shape[:2])
     return np.where(lost[..., None], np.array((235, 230, 215), np.uint8), truth)
+
+
+def worn(truth: Pixels, rng: np.random.Generator) -> Pixels:
+    """One to five scratches in any direction, and two to thirty specks and fibres.
+
+    All have one tint, that of paper or of dirt, and cover what is below them by 28 to 100 %.
+    """
+    height, width = truth.shape[:2]
+    layer = Image.new("L", (_FINE * width, _FINE * height))
+    pen = ImageDraw.Draw(layer)
+    for _ in range(rng.integers(1, 6)):
+        _scratch(pen, layer.size, rng)
+    for _ in range(rng.integers(2, 31)):
+        mark = _speck if rng.random() < 0.7 else _fibre
+        mark(pen, layer.size, rng)
+    opacity = np.asarray(layer.resize((width, height), Image.Resampling.BOX)) / 255.0
+    tint = rng.uniform(185, 255) if rng.random() < 0.7 else rng.uniform(0, 50)
+    cover = (opacity * rng.uniform(0.6, 1))[..., None]
+    mixed = (1 - cover) * truth + cover * (tint + rng.normal(0, 8, 3))
+    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+
+
+def _scratch(pen: ImageDraw.ImageDraw, size: tuple[int, int], rng: np.random.Generator) -> None:
+    angle, reach = rng.uniform(0, np.pi), rng.uniform(0.1, 1.2) * size[1]
+    count = int(rng.integers(2, 8))
+    along = np.linspace(-0.5, 0.5, count)[:, None] * (np.cos(angle), np.sin(angle)) * reach
+    bends = np.cumsum(rng.normal(0, 0.008 * size[1], (count, 2)), axis=0)
+    _line(pen, rng.uniform((0, 0), size) + along + bends, int(rng.integers(3, 12)), rng)
+
+
+def _fibre(pen: ImageDraw.ImageDraw, size: tuple[int, int], rng: np.random.Generator) -> None:
+    angles = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.5, 6))
+    steps = 10 * np.column_stack((np.cos(angles), np.sin(angles)))
+    _line(pen, rng.uniform((0, 0), size) + np.cumsum(steps, axis=0), int(rng.integers(3, 7)), rng)
+
+
+def _line(
+    pen: ImageDraw.ImageDraw, points: NDArray[np.float64], width: int, rng: np.random.Generator
+) -> None:
+    places = [(float(x), float(y)) for x, y in points]
+    pen.line(places, fill=int(rng.integers(120, 256)), width=width, joint="curve")
+
+
+def _speck(pen: ImageDraw.ImageDraw, size: tuple[int, int], rng: np.random.Generator) -> None:
+    (x, y), (across, down) = rng.uniform((0, 0), size), np.exp(rng.uniform(0.7, 2.5, 2))
+    fill = int(rng.integers(120, 256))
+    pen.ellipse((x - across, y - down, x + across, y + down), fill=fill)

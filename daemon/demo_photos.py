@@ -45,7 +45,8 @@ def samples() -> tuple[Sample, ...]:
         *(_noisy(*one) for one in (("coffee", coffee), ("astronaut", people), ("rocket", rocket))),
         *(_small(*one) for one in (("cat", cat), ("astronaut", people), ("rocket", rocket))),
         *(_strokes(*one) for one in (("rocket", rocket), ("coffee", coffee))),
-        *(_scratched(*one) for one in (("cat", cat), ("rocket", rocket))),
+        *(_scratched("inpaint", *one) for one in (("cat", cat), ("rocket", rocket))),
+        *(_scratched("scratches", *one) for one in (("cat", cat), ("rocket", rocket))),
         _pair("face-to-cat", face, whiskers),
         _pair("cup-to-cat", coffee.crop((64, 0, 320, 256)), whiskers),
         *(_old_print(*one) for one in (("cat", cat), ("astronaut", people))),
@@ -89,8 +90,8 @@ def _strokes(name: str, photo: Image.Image) -> Sample:
     return Sample("restyle", name, ((f"{name}.png", _png(blocks)),), blocks, None)
 
 
-def _scratched(name: str, photo: Image.Image) -> Sample:
-    """Scratches and dust as of bare paper, and a mask that a person would paint over them."""
+def _scratched(recipe: str, name: str, photo: Image.Image) -> Sample:
+    """Scratches and dust as of bare paper; for `inpaint` with the mask a person would paint."""
     width, height = photo.size
     mask = Image.new("L", photo.size)
     pen = ImageDraw.Draw(mask)
@@ -102,7 +103,7 @@ def _scratched(name: str, photo: Image.Image) -> Sample:
     before = photo.copy()
     before.paste((235, 230, 215), mask=mask)
     files = ((f"{name}.png", _png(before)), (f"{name}.mask.png", _png(mask)))
-    return Sample("inpaint", name, files, before, photo)
+    return Sample(recipe, name, files if recipe == "inpaint" else files[:1], before, photo)
 
 
 def _pair(name: str, first: Image.Image, second: Image.Image) -> Sample:

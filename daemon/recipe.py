@@ -146,6 +146,8 @@ class Recipe(BaseModel):
         for step in self.steps[:-1]:
             if step.kind == "restyle" and step.sweep:
                 raise ValueError("steps: a restyle step with a sweep must be the last step")
+            if step.kind == "inpaint" and step.mask_only:
+                raise ValueError("steps: an inpaint step with mask_only must be the last step")
         if any(step.kind == "generate" for step in self.steps[1:]):
             raise ValueError("steps: generate must be the first step")
         if self.generates and self.photos > 1:
@@ -188,13 +190,15 @@ class Recipe(BaseModel):
         if self.generates:
             return ()
         hints = any(step.kind == "colorize" and step.hints for step in self.steps)
-        mask = any(step.kind == "restyle" and step.mask for step in self.steps)
-        return ("hints",) * hints + ("mask",) * (mask or self.needs_mask)
+        mask = any(
+            step.kind == "inpaint" or (step.kind == "restyle" and step.mask) for step in self.steps
+        )
+        return ("hints",) * hints + ("mask",) * mask
 
     @property
     def needs_mask(self) -> bool:
         """Whether a photograph waits until its NAME.mask.png is there."""
-        return any(step.kind == "inpaint" for step in self.steps)
+        return any(step.kind == "inpaint" and not step.find for step in self.steps)
 
     @property
     def models(self) -> tuple[str, ...]:

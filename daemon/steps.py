@@ -6,7 +6,7 @@ which only look at recipes answer at once.
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from daemon.reference import PRIOR, well_formed
 
@@ -133,7 +133,7 @@ class Restyle(BaseStep):
 
 
 class Inpaint(BaseStep):
-    """Fill in what NAME.mask.png marks as lost: scratches, dust, tears; white is lost."""
+    """Fill in what is lost: scratches, dust, tears, as NAME.mask.png says (white) or as found."""
 
     kind: Literal["inpaint"] = "inpaint"
     realism: Unit = Field(
@@ -141,6 +141,33 @@ class Inpaint(BaseStep):
         description="0 gives the mean of several samples (nearest to what was lost, smoother), "
         "1 one sample (sharpest, and quickest).",
     )
+    find: bool = Field(
+        False,
+        description="Look for scratches and dust where there is no NAME.mask.png, "
+        "rather than wait for it.",
+    )
+    sensitivity: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.3,
+        description="With `find`: a spot is filled in if it is damage with a probability above "
+        "1 - sensitivity. Higher finds more, and takes more for damage that is none.",
+    )
+    tone: Literal["both", "bright", "dark"] = Field(
+        "both",
+        description="With `find`: which damage to look for. Dust on a negative and torn emulsion "
+        "are bright, dust and hairs on a print or slide are dark; one takes half the time of both.",
+    )
+    mask_only: bool = Field(
+        False,
+        description="With `find`: the result is the mask of what was found, white on black, to be "
+        "corrected and dropped as NAME.mask.png.",
+    )
+
+    @model_validator(mode="after")
+    def _found_or_given(self) -> "Inpaint":
+        for key in ("sensitivity", "tone", "mask_only"):
+            if key in self.model_fields_set and not self.find:
+                raise ValueError(f"{key} needs find = true")
+        return self
 
 
 class Interpolate(BaseStep):

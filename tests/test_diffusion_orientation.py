@@ -15,11 +15,11 @@ from daemon.diffusion.orientation import ORIENTATIONS, mean_over_orientations
 from daemon.errors import ConfigError
 from daemon.models import Library
 from daemon.recipe import Recipe
-from daemon.restorers import check_models
+from daemon.restorers import Restorer, check_models
 from daemon.restorers.chain import footprint
 from daemon.restorers.denoise import denoise
 from daemon.restorers.super_resolve import super_resolve
-from daemon.steps import Denoise, SuperResolve
+from daemon.steps import BaseStep, Denoise, SuperResolve
 
 
 def test_the_eight_ways_to_lie_differ_and_each_is_undone() -> None:
@@ -48,16 +48,15 @@ def test_an_error_in_one_direction_cancels(count: int, left: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "step",
+    ("restorer", "step"),
     [
-        Denoise(self_ensemble=8),
-        Denoise(mode="gaussian", sigma=10, self_ensemble=8),
-        SuperResolve(realism=0, self_ensemble=8),
+        (denoise, Denoise(self_ensemble=8)),
+        (denoise, Denoise(mode="gaussian", sigma=10, self_ensemble=8)),
+        (super_resolve, SuperResolve(realism=0, self_ensemble=8)),
     ],
 )
-def test_all_ways_are_asked_in_one_turn(step: Denoise | SuperResolve) -> None:
+def test_all_ways_are_asked_in_one_turn(restorer: Restorer, step: BaseStep) -> None:
     turns: list[list[Call]] = []
-    restorer = denoise if isinstance(step, Denoise) else super_resolve
     answer(restorer((picture(random_pixels(40, 60)),), step, Noise(0)), echo, turns)
     assert [len(turn) for turn in turns] == [8]
 

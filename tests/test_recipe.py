@@ -52,10 +52,11 @@ def test_a_bad_recipe_names_file_key_value_and_what_is_allowed(
     assert _said(tmp_path, text) == f"old-photo.toml: {said}"
 
 
-def test_the_shipped_recipes_are_the_seven_and_old_photo_is_a_chain() -> None:
+def test_the_shipped_recipes_are_these_and_old_photo_is_a_chain() -> None:
     recipes = {recipe.name: recipe for recipe in load_recipes([SHIPPED])}
     assert list(recipes) == [
-        "colorize", "denoise", "inpaint", "interpolate", "old-photo", "restyle", "super-resolve",
+        "colorize", "denoise", "inpaint", "interpolate", "old-photo", "restyle", "scratches",
+        "super-resolve",
     ]  # fmt: skip
     kinds = [step.kind for step in recipes["old-photo"].steps]
     assert kinds == ["denoise", "colorize", "super-resolve"]

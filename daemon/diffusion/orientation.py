@@ -1,7 +1,7 @@
-"""The ways a photograph may lie, and the mean of what is made of each.
+"""The ways a photograph may lie, and what is made of each.
 
-Comes in: a picture and what restores it. Goes out: the mean of the results, each laid back as the
-picture lay. A network has learned no symmetry exactly; what it gets wrong in one way of lying is
+Comes in: a picture and what restores it. Goes out: the results, each laid back as the picture lay,
+or their mean. A network has learned no symmetry exactly; what it gets wrong in one way of lying is
 partly undone by the others.
 
 Source: geometric self-ensemble, EDSR, arXiv:1707.02921, section 3.4.
@@ -47,23 +47,29 @@ ORIENTATIONS = tuple(
 """As it is first, then the other quarter turns, then their mirror images."""
 
 
-def mean_over_orientations(
+def over_orientations(
     count: int, picture: Tensor, restored: Callable[[Tensor], Asking[Tensor]]
-) -> Asking[Tensor]:
-    """The mean of what becomes of a picture that lies in several ways.
+) -> Asking[list[Tensor]]:
+    """What becomes of a picture that lies in several ways, each result laid back.
 
     Args:
-        count: Of `ORIENTATIONS`, 1 to 8; 1 is `restored(picture)`.
+        count: Of `ORIENTATIONS`, 1 to 8.
         picture: (C, H, W).
         restored: Gives a picture of the same shape as its argument.
 
     Returns:
-        (C, H, W).
+        (C, H, W), one for each way.
     """
     chosen = ORIENTATIONS[:count]
     results = yield from abreast(
         [partial(restored, orientation.laid(picture)) for orientation in chosen],
         picture[0].numel(),
     )
-    upright = [one.upright(result) for one, result in zip(chosen, results, strict=True)]
-    return torch.stack(upright).mean(0)
+    return [one.upright(result) for one, result in zip(chosen, results, strict=True)]
+
+
+def mean_over_orientations(
+    count: int, picture: Tensor, restored: Callable[[Tensor], Asking[Tensor]]
+) -> Asking[Tensor]:
+    """The mean of `over_orientations`; for a count of 1 `restored(picture)` itself."""
+    return torch.stack((yield from over_orientations(count, picture, restored))).mean(0)

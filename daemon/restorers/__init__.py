@@ -85,6 +85,8 @@ _MEANINGLESS: dict[tuple[str, Use], tuple[str, ...]] = {
     ("colorize", "edit"): ("realism",),
     ("denoise", "edit"): ("mode", "sigma", "realism", "self_ensemble"),
     ("denoise", "latent"): ("self_ensemble",),
+    ("inpaint", "latent"): ("find", "sensitivity", "tone", "mask_only"),
+    ("inpaint", "pixel"): ("find", "sensitivity", "tone", "mask_only"),
     ("restyle", "edit"): ("strength", "sweep"),
     ("super-resolve", "latent"): ("self_ensemble",),
     ("super-resolve", "pixel"): ("self_ensemble",),

@@ -1,7 +1,7 @@
 """Inpaint: what a mask marks as lost is made anew, to fit what is around it.
 
-Comes in: one picture with its mask. Goes out: the picture filled in where the mask is white, and
-untouched where it is black.
+Comes in: one picture with its mask, or to be searched for damage. Goes out: the picture filled in
+where the mask is white, and untouched where it is black; or the mask of what was found.
 
 Source: SDEdit with a mask, arXiv:2108.01073, algorithm 3, begun from a smooth filling rather than
 from the damage, of which nothing is kept. The filling is pull-push interpolation (Gortler et al.,
@@ -27,6 +27,7 @@ from daemon.errors import PhotoError
 from daemon.models.traits import PRIOR_TRAITS, Traits
 from daemon.photo import Picture
 from daemon.restorers import Restoration
+from daemon.restorers.defects import found_defects
 from daemon.restorers.restyle import Edit, fitted_mask, sdedit
 from daemon.restorers.spaces import Space, space_of
 from daemon.steps import Inpaint
@@ -50,28 +51,44 @@ def inpaint(
     """Fill in one picture.
 
     Args:
-        pictures: One picture, uint8 or uint16, with its mask.
+        pictures: One picture, uint8 or uint16, with its mask; without one if the step finds it.
         params: The recipe's step.
         noise: The step's noise.
         traits: Of the step's model.
 
     Returns:
-        The picture, with measure "filled" (share of its pixels that could change, [0, 1]).
+        The picture, or the mask if the step asks for that alone, with measure "filled" (share of
+        its pixels that could change, [0, 1]).
 
     Raises:
-        PhotoError: It has no mask, or one that leaves nothing to go by.
+        PhotoError: It has no mask and is not searched, or one that leaves nothing to go by.
     """
     (picture,) = pictures
+    searched = params.find and picture.mask is None
+    if searched:
+        defects = yield from found_defects(picture, params)
+        picture = replace(picture, mask=defects)
     mask = fitted_mask(picture)
     if mask is None:
         raise PhotoError("inpaint needs NAME.mask.png beside NAME, white where the picture is lost")
     share = float((mask > 0).mean())
     if share == 1:
         raise PhotoError("its mask is black (0) nowhere; what is to be kept must be black")
+    measures = (("filled", share),)
+    notes = ("no scratches were found",) if searched and share == 0 else ()
+    if params.mask_only:
+        return Restoration((_mask_alone(picture, mask),), measures, notes)
     space = yield from space_of(params, traits)
     work = _Work(picture, mask, space, params, noise)
     pixels = yield from by_windows(picture.pixels, partial(_window, work))
-    return Restoration((replace(picture, pixels=pixels, mask=None),), (("filled", share),))
+    return Restoration((replace(picture, pixels=pixels, mask=None),), measures, notes)
+
+
+def _mask_alone(picture: Picture, mask: NDArray[np.float32]) -> Picture:
+    """The mask as a grey picture in uint8."""
+    levels = np.rint(mask * 255).astype(np.uint8)
+    pixels = np.repeat(levels[..., None], 3, axis=2)
+    return replace(picture, pixels=pixels, alpha=None, grey=True, mask=None, hints=None)
 
 
 @dataclass(frozen=True, eq=False)
