@@ -32,7 +32,7 @@ def _said(tmp_path: Path, text: str) -> str:
         (
             '[[steps]]\nkind = "sharpen"\n',
             "steps[0].kind is 'sharpen', allowed are "
-            "denoise, super-resolve, colorize, restyle, inpaint, interpolate, generate",
+            "denoise, super-resolve, colorize, restyle, inpaint, unfade, interpolate, generate",
         ),
         ("[[steps]]\nscale = 2\n", "steps[0].kind is missing"),
         (
@@ -52,10 +52,11 @@ def test_a_bad_recipe_names_file_key_value_and_what_is_allowed(
     assert _said(tmp_path, text) == f"old-photo.toml: {said}"
 
 
-def test_the_shipped_recipes_are_the_seven_and_old_photo_is_a_chain() -> None:
+def test_the_shipped_recipes_are_the_eight_and_old_photo_is_a_chain() -> None:
     recipes = {recipe.name: recipe for recipe in load_recipes([SHIPPED])}
     assert list(recipes) == [
         "colorize", "denoise", "inpaint", "interpolate", "old-photo", "restyle", "super-resolve",
+        "unfade",
     ]  # fmt: skip
     kinds = [step.kind for step in recipes["old-photo"].steps]
     assert kinds == ["denoise", "colorize", "super-resolve"]

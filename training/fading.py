@@ -99,7 +99,10 @@ def judge(photographs: Sequence[Pixels], rng: Generator) -> str:
             scores["undone"].append(_distance(truth, _undone(given)))
         scores["unfaded"].append(_distance(truth, _undone(truth)))
     return json.dumps(
-        {name: [round(mean(one), 2) for one in zip(*of, strict=True)] for name, of in scores.items()}
+        {
+            name: [round(mean(one), 2) for one in zip(*of, strict=True)]
+            for name, of in scores.items()
+        }
     )
 
 

@@ -32,7 +32,13 @@ LOOK_PX = 256
 """Long side, about, of the copy that is looked at: in it noise and dust weigh little."""
 
 _MARGIN = 0.06
-"""Of each side that is not looked at, for the white or black border of a scan."""
+"""Of each side that is not looked at, once an even border is off: edges of a scan are uneven."""
+
+_BORDER = 0.15
+"""Of each side, at most, that is taken for a border of the scan."""
+
+_EVEN = 0.04
+"""Levels of 0 to 1 within which nine tenths of each row or column of a border lie."""
 
 _WHITE, _BLACK = 1, -2
 _NARROWEST = 0.02
@@ -105,11 +111,16 @@ def small_copy(pixels: NDArray[np.generic]) -> Floats:
     for row in range(down):
         band = pixels[row * side : row * side + high, : across * wide]
         copy[row] = band.reshape(high, across, wide, *pixels.shape[2:]).mean(axis=(0, 2))
-    return copy / np.iinfo(pixels.dtype).max
+    return np.asarray(copy / top_level(pixels), np.float64)
+
+
+def top_level(pixels: NDArray[np.generic]) -> int:
+    """255 of uint8 and 65535 of uint16 pixels."""
+    return int(256**pixels.dtype.itemsize) - 1
 
 
 def quantiles(copy: Floats, shown: NDArray[np.bool_] | None = None) -> Floats | None:
-    """Quantiles of the densities of a small copy without its margin, (3, Q).
+    """Quantiles of the densities of a small copy without its border and margin, (3, Q).
 
     Args:
         copy: (h, w, 3) in [0, 1].
@@ -118,8 +129,7 @@ def quantiles(copy: Floats, shown: NDArray[np.bool_] | None = None) -> Floats | 
     Returns:
         None if no pixel counts.
     """
-    top, left = (int(length * _MARGIN) for length in copy.shape[:2])
-    inner = (slice(top, copy.shape[0] - top), slice(left, copy.shape[1] - left))
+    inner = (_inside(copy), _inside(copy.swapaxes(0, 1)))
     seen = copy[inner].reshape(-1, 3) if shown is None else copy[inner][shown[inner]]
     return np.quantile(densities(seen), QUANTILES, axis=0).T if len(seen) else None
 
@@ -168,6 +178,19 @@ def faded(pixels: NDArray[np.uint8], fading: Fading) -> NDArray[np.uint8]:
     light = 10 ** -(fading.contrast[:, None] * density + fading.stain[:, None])
     tables = np.rint(255 * _level(light)).astype(np.uint8)
     return np.stack([tables[channel][pixels[..., channel]] for channel in range(3)], axis=2)
+
+
+def _inside(copy: Floats) -> slice:
+    """The rows between an even border above and below, without a margin."""
+    low, high = np.quantile(copy, (0.05, 0.95), axis=1)
+    uneven = ((high - low) >= _EVEN).any(axis=1)
+    most = int(len(copy) * _BORDER)
+    top, bottom = (
+        int(np.argmax(rows)) if rows.any() else most
+        for rows in (uneven[:most], uneven[::-1][:most])
+    )
+    margin = int((len(copy) - top - bottom) * _MARGIN)
+    return slice(top + margin, len(copy) - bottom - margin)
 
 
 def _light(levels: Floats) -> Floats:

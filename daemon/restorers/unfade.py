@@ -15,7 +15,14 @@ from daemon.diffusion.noise import Noise
 from daemon.photo import Picture
 from daemon.restorers import Restoration
 from daemon.restorers.chroma import BAND_ROWS
-from daemon.restorers.fading import Fading, fading_of, quantiles, small_copy, unfading_tables
+from daemon.restorers.fading import (
+    Fading,
+    fading_of,
+    quantiles,
+    small_copy,
+    top_level,
+    unfading_tables,
+)
 from daemon.steps import Unfade
 
 _CHANNELS = ("red", "green", "blue")
@@ -55,7 +62,7 @@ def _seen(picture: Picture) -> Fading | None:
 
 def _through(pixels: NDArray[np.generic], fading: Fading) -> NDArray[np.generic]:
     """Every channel through its table, some rows at a time."""
-    top = int(np.iinfo(pixels.dtype).max)
+    top = top_level(pixels)
     tables = np.rint(top * unfading_tables(fading, top)).astype(pixels.dtype)
     result = np.empty_like(pixels)
     for first in range(0, len(pixels), BAND_ROWS):
