@@ -39,7 +39,7 @@ def unfade(pictures: tuple[Picture, ...], params: Unfade, noise: Noise) -> Askin
         noise: The step's noise, of which nothing is needed.
 
     Returns:
-        The picture, with measures "contrast left red" and "stain red" (density that was
+        The picture, with measures "contrast_left_red" and "stain_red" (density that was
         taken off) of each channel as they were undone; with none, and unchanged, if it has no
         contrast to tell the fading by.
     """
@@ -73,9 +73,9 @@ def _through(pixels: NDArray[np.generic], fading: Fading) -> NDArray[np.generic]
 
 
 def _measures(fading: Fading) -> tuple[tuple[str, float], ...]:
-    values = (("contrast left", fading.contrast), ("stain", fading.stain))
+    values = (("contrast_left", fading.contrast), ("stain", fading.stain))
     return tuple(
-        (f"{name} {channel}", float(value))
+        (f"{name}_{channel}", float(value))
         for name, of in values
         for channel, value in zip(_CHANNELS, of, strict=True)
     )
