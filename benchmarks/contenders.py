@@ -11,11 +11,11 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from benchmarks.restoring import Pixels, restore
 from benchmarks.scratches import lost_pixels
-from daemon.steps import Colorize, Denoise, Inpaint, SuperResolve
+from daemon.steps import Colorize, Denoise, Inpaint, SuperResolve, Unfade
 
 Contender = Callable[[Pixels], Pixels]
 
@@ -105,6 +105,57 @@ def _opencv_median(given: Pixels, side_px: int) -> Pixels:
     import cv2
 
     return np.asarray(cv2.medianBlur(given, side_px), np.uint8)
+
+
+def refreshers() -> dict[str, Contender]:
+    """Programs that give faded pictures contrast and colours back; none is told how they faded.
+
+    Pillow's autocontrast cuts nothing or 0.5 % off each end of each channel, for grey world after
+    the channels' means are made equal; scikit-image's rescale 1 %.
+    """
+    return {
+        "autocontrast": lambda given: _autocontrast(given, 0),
+        "autocontrast, 0.5 %": lambda given: _autocontrast(given, 0.5),
+        "grey world, 0.5 %": lambda given: _autocontrast(_grey_world(given), 0.5),
+        "scikit-image rescale": _rescaled,
+        "scikit-image adaptive": _adaptive,
+        "OpenCV CLAHE": _clahe,
+        "restored": lambda given: restore(Unfade(), given)[0],
+    }
+
+
+def _autocontrast(given: Pixels, cutoff: float) -> Pixels:
+    return np.asarray(ImageOps.autocontrast(Image.fromarray(given), cutoff=cutoff))
+
+
+def _grey_world(given: Pixels) -> Pixels:
+    means = given.mean(axis=(0, 1))
+    return _rounded(given * (means.mean() / means))
+
+
+def _rescaled(given: Pixels) -> Pixels:
+    from skimage.exposure import rescale_intensity
+
+    channels = np.moveaxis(given / 255, 2, 0)
+    stretched = [
+        rescale_intensity(one, tuple(np.percentile(one, (1, 99))), (0, 1)) for one in channels
+    ]
+    return _rounded(255 * np.stack(stretched, axis=2))
+
+
+def _adaptive(given: Pixels) -> Pixels:
+    from skimage.exposure import equalize_adapthist
+
+    return _rounded(255 * equalize_adapthist(given))
+
+
+def _clahe(given: Pixels) -> Pixels:
+    import cv2
+
+    # Clip limit 2 and 8x8 tiles on L of Lab: OpenCV's own example.
+    lab = cv2.cvtColor(given, cv2.COLOR_RGB2LAB)
+    lab[..., 0] = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(lab[..., 0])
+    return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)
 
 
 def _mask(given: Pixels) -> Pixels:

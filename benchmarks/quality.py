@@ -34,12 +34,15 @@ from benchmarks.contenders import (
     enlargers,
     fillers,
     finders,
+    refreshers,
 )
 from benchmarks.measuring import machine
 from benchmarks.restoring import Pixels
 from benchmarks.scratches import scratched, worn
 from daemon.contact_sheet import Row, draw_sheet
 from daemon.executors.tuning import tune_process
+from daemon.restorers.fading import faded
+from training.fading import random_fading, scanned
 from training.validation import colourfulness
 
 PUBLIC = ("astronaut", "chelsea", "coffee", "rocket", "camera", "coins", "moon")
@@ -92,6 +95,7 @@ def trials() -> list[Trial]:
         Trial("JPEG quality 20", _jpeg, cleaners()),
         Trial("Scratches, dust and a tear, with their mask", scratched, fillers()),
         Trial("Scratches and dust, to be found", worn, finders()),
+        Trial("Faded colours and a cast", _faded, refreshers(), _coloured, colour=True),
         Trial("Colour from grey, 160 px", _grey, colorizers(), _coloured_thumbnail, colour=True),
     ]
 
@@ -260,11 +264,18 @@ def _grey(truth: Pixels, rng: np.random.Generator) -> Pixels:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
+def _faded(truth: Pixels, rng: np.random.Generator) -> Pixels:
+    return scanned(faded(truth, random_fading(rng)), rng)
+
+
+def _coloured(pixels: Pixels) -> Pixels | None:
+    return pixels if colourfulness(pixels) > _GREY else None
+
+
 def _coloured_thumbnail(pixels: Pixels) -> Pixels | None:
     picture = Image.fromarray(pixels)
     picture.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.BICUBIC, reducing_gap=None)
-    truth = np.asarray(picture)
-    return truth if colourfulness(truth) > _GREY else None
+    return _coloured(np.asarray(picture))
 
 
 if __name__ == "__main__":

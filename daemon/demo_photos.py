@@ -11,6 +11,8 @@ import numpy as np
 import skimage.data
 from PIL import Image, ImageDraw
 
+from daemon.restorers.fading import Fading, faded
+
 _BLOCK_PX = 8
 
 
@@ -47,6 +49,7 @@ def samples() -> tuple[Sample, ...]:
         *(_strokes(*one) for one in (("rocket", rocket), ("coffee", coffee))),
         *(_scratched("inpaint", *one) for one in (("cat", cat), ("rocket", rocket))),
         *(_scratched("scratches", *one) for one in (("cat", cat), ("rocket", rocket))),
+        *(_faded(*one) for one in (("astronaut", people), ("coffee", coffee))),
         _pair("face-to-cat", face, whiskers),
         _pair("cup-to-cat", coffee.crop((64, 0, 320, 256)), whiskers),
         *(_old_print(*one) for one in (("cat", cat), ("astronaut", people))),
@@ -104,6 +107,14 @@ def _scratched(recipe: str, name: str, photo: Image.Image) -> Sample:
     before.paste((235, 230, 215), mask=mask)
     files = ((f"{name}.png", _png(before)), (f"{name}.mask.png", _png(mask)))
     return Sample(recipe, name, files if recipe == "inpaint" else files[:1], before, photo)
+
+
+def _faded(name: str, photo: Image.Image) -> Sample:
+    """A print whose cyan has gone most, as it does in the dark, on yellowed paper."""
+    fading = Fading(np.array((0.45, 0.65, 0.75)), np.array((0.03, 0.06, 0.15)))
+    content = _jpeg(Image.fromarray(faded(np.asarray(photo), fading)), quality=90)
+    before = Image.open(BytesIO(content)).convert("RGB")
+    return Sample("unfade", name, ((f"{name}.jpg", content),), before, photo)
 
 
 def _pair(name: str, first: Image.Image, second: Image.Image) -> Sample:

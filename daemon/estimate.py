@@ -18,7 +18,7 @@ class Sample:
     Attributes:
         megapixels: Size of its photographs together.
         device_s: Its share of the forward passes.
-        host_s: Reading and writing, on one core.
+        host_s: Reading and writing, and restoring where no network is asked, on one core.
     """
 
     megapixels: float

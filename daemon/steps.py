@@ -170,6 +170,20 @@ class Inpaint(BaseStep):
         return self
 
 
+class Unfade(BaseStep):
+    """Give a faded colour print or slide its contrast and colours back; asks no network."""
+
+    kind: Literal["unfade"] = "unfade"
+    strength: Unit = Field(
+        1.0, description="How much of the fading it finds is undone: 0 nothing, 1 all."
+    )
+    cast: bool = Field(
+        True,
+        description="Take the cast off, too; `false` gives all channels the same contrast back and "
+        "keeps the tint, of a sepia print for example.",
+    )
+
+
 class Interpolate(BaseStep):
     """Morph one photograph into another through the latents of both."""
 
@@ -195,6 +209,6 @@ class Generate(BaseStep):
 
 
 Step = Annotated[
-    Denoise | SuperResolve | Colorize | Restyle | Inpaint | Interpolate | Generate,
+    Denoise | SuperResolve | Colorize | Restyle | Inpaint | Unfade | Interpolate | Generate,
     Field(discriminator="kind"),
 ]

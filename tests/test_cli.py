@@ -23,7 +23,7 @@ def test_init_makes_an_inbox_for_each_recipe_and_repeating_it_keeps_the_settings
     assert (station / "restored.toml").read_text() == "attempts = 7\n"
     assert sorted(p.name for p in (station / "inbox").iterdir()) == [
         "colorize", "denoise", "inpaint", "interpolate", "old-photo", "restyle", "scratches",
-        "super-resolve",
+        "super-resolve", "unfade",
     ]  # fmt: skip
     assert json.loads((station / ".restored/station.json").read_text()) == {"format": 1}
 
@@ -57,6 +57,7 @@ def test_the_schema_has_every_kind_of_step(capsys: pytest.CaptureFixture[str]) -
     kinds = json.loads(capsys.readouterr().out)["properties"]["steps"]["items"]["discriminator"]
     assert set(kinds["mapping"]) == {
         "colorize", "denoise", "generate", "inpaint", "interpolate", "restyle", "super-resolve",
+        "unfade",
     }  # fmt: skip
 
 

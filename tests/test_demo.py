@@ -48,7 +48,7 @@ def test_every_recipe_has_two_or_three_samples_of_256_to_512_px() -> None:
     counts = {s.recipe: sum(o.recipe == s.recipe for o in chosen) for s in chosen}
     assert set(counts) == {
         "colorize", "denoise", "inpaint", "interpolate", "old-photo", "restyle", "scratches",
-        "super-resolve",
+        "super-resolve", "unfade",
     }  # fmt: skip
     assert set(counts.values()) <= {2, 3}
     assert all(s.truth is None or s.truth.size == s.before.size for s in chosen)

@@ -54,6 +54,15 @@ def test_what_jobs_took_is_read_the_newest_first(tmp_path: Path, recipe: Recipe)
     ]  # fmt: skip
 
 
+def test_of_a_job_that_asked_no_network_all_time_is_the_machine_s(
+    tmp_path: Path, recipe: Recipe
+) -> None:
+    asked = {"device_s": 0.0, "decode_s": 0.25, "encode_s": 0.5, "restore_s": 2.0}
+    for calls in (0, 1):
+        JobLog(tmp_path).append(line(recipe, 0, timing=asked | {"calls": calls}), NOW)
+    assert samples(tmp_path, recipe, Library()) == [Sample(2.0, 0, 0.75), Sample(2.0, 0, 2.75)]
+
+
 def test_other_recipes_weights_devices_and_failures_do_not_count(
     tmp_path: Path, recipe: Recipe
 ) -> None:

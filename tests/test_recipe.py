@@ -32,7 +32,7 @@ def _said(tmp_path: Path, text: str) -> str:
         (
             '[[steps]]\nkind = "sharpen"\n',
             "steps[0].kind is 'sharpen', allowed are "
-            "denoise, super-resolve, colorize, restyle, inpaint, interpolate, generate",
+            "denoise, super-resolve, colorize, restyle, inpaint, unfade, interpolate, generate",
         ),
         ("[[steps]]\nscale = 2\n", "steps[0].kind is missing"),
         (
@@ -56,7 +56,7 @@ def test_the_shipped_recipes_are_these_and_old_photo_is_a_chain() -> None:
     recipes = {recipe.name: recipe for recipe in load_recipes([SHIPPED])}
     assert list(recipes) == [
         "colorize", "denoise", "inpaint", "interpolate", "old-photo", "restyle", "scratches",
-        "super-resolve",
+        "super-resolve", "unfade",
     ]  # fmt: skip
     kinds = [step.kind for step in recipes["old-photo"].steps]
     assert kinds == ["denoise", "colorize", "super-resolve"]

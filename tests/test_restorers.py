@@ -173,7 +173,7 @@ def test_two_runs_of_a_job_are_alike_and_another_seed_differs(kind: str) -> None
         pictures = [replace(given, mask=half) for given in pictures]
     one, two, other = (run(step, *pictures, seed=s).pictures[-2:][0].pixels for s in (1, 1, 2))
     assert np.array_equal(one, two)
-    if kind != "interpolate":  # the way through the latents is deterministic
+    if kind not in ("interpolate", "unfade"):  # the way through the latents is deterministic
         assert not np.array_equal(one, other)
 
 
@@ -185,6 +185,11 @@ def test_a_chain_restores_measures_and_predicts_its_size() -> None:
     assert output_size(recipe, 40, 40) == (120, 120)
     assert [(m.step, m.name) for m in done.measures] == [(0, "sigma"), (1, "residual")]
     assert footprint(recipe, [(40, 40)]) < footprint(recipe, [(4000, 4000)])
+
+
+def test_unfading_needs_room_for_two_pictures_and_no_floats() -> None:
+    recipe = Recipe.model_validate({"name": "r", "steps": [{"kind": "unfade"}]})
+    assert footprint(recipe, [(10_000, 10_000)]) == 2 * 8 * 10_000**2
 
 
 def test_a_hundred_megapixels_of_denoising_are_held_in_less_than_four_gigabytes() -> None:

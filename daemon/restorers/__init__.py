@@ -60,6 +60,7 @@ RESTORERS: dict[tuple[str, Use], str] = {
     ("super-resolve", "prior"): "daemon.restorers.super_resolve:super_resolve",
     ("super-resolve", "pixel"): "daemon.restorers.super_resolve:super_resolve",
     ("super-resolve", "latent"): "daemon.restorers.super_resolve:super_resolve",
+    ("unfade", "prior"): "daemon.restorers.unfade:unfade",
     ("colorize", "edit"): "daemon.restorers.whole_repair:colorize",
     ("denoise", "edit"): "daemon.restorers.whole_repair:denoise",
     ("restyle", "edit"): "daemon.restorers.whole_restyle:edit",
@@ -91,6 +92,7 @@ _MEANINGLESS: dict[tuple[str, Use], tuple[str, ...]] = {
     ("super-resolve", "latent"): ("self_ensemble",),
     ("super-resolve", "pixel"): ("self_ensemble",),
     ("super-resolve", "upscale"): ("realism", "self_ensemble"),
+    ("unfade", "prior"): ("steps", "seed"),
 }
 """Keys of a step that mean nothing to a model used so."""
 
@@ -143,8 +145,9 @@ def _check_step(step: Step, traits: Traits) -> None:
             "text-to-image checkpoint"
         )
     unknown = _MEANINGLESS.get((step.kind, use), ()) + way_of(traits.pipeline).unheard
+    who = step.kind if use == "prior" else traits.what  # the prior knows what any step may say
     for key in unknown:
         if key in step.model_fields_set:
-            raise ConfigError(f"{traits.what} knows no {key}; leave {key} out")
+            raise ConfigError(f"{who} knows no {key}; leave {key} out")
     if (step.kind, use) == ("restyle", "edit") and not step.prompt:
         raise ConfigError(f"{traits.what} needs an instruction; write it as prompt")

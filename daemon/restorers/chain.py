@@ -20,7 +20,7 @@ from daemon.restorers import Restoration, Restorer, restorer_for
 from daemon.restorers.generate import wanted_size
 from daemon.restorers.restyle import sweep_labels
 from daemon.restorers.sheet import sheet_size
-from daemon.steps import Denoise, Generate, Interpolate, Restyle, Step, SuperResolve
+from daemon.steps import Denoise, Generate, Interpolate, Restyle, Step, SuperResolve, Unfade
 
 _PRIOR_ONLY = Library()
 
@@ -143,6 +143,8 @@ def _grown(step: Step, width: int, height: int) -> tuple[int, int]:
 
 def _working_bytes(step: Step, held: Sequence[tuple[int, int]]) -> int:
     """Floats of one turn: whole pictures when interpolating, windows of them otherwise."""
+    if isinstance(step, Unfade):
+        return 0  # no network: a small copy and tables
     scale = step.scale if isinstance(step, SuperResolve) else 1
     largest = max(width * height for width, height in held) * scale**2
     many = step.frames if isinstance(step, Interpolate) else len(held)

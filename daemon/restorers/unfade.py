@@ -1,0 +1,81 @@
+"""Unfade: contrast and colours that dyes and paper have lost come back to a colour print or slide.
+
+Comes in: one picture. Goes out: the same picture, each channel through a curve of its own, same
+size and type; a grey one stays grey. It asks no network: what the prior expects of the colours was
+tried and told no more than the histograms do (docs/design.md).
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.call import Asking
+from daemon.diffusion.noise import Noise
+from daemon.photo import Picture
+from daemon.restorers import Restoration
+from daemon.restorers.chroma import BAND_ROWS
+from daemon.restorers.fading import (
+    Fading,
+    fading_of,
+    quantiles,
+    small_copy,
+    top_level,
+    unfading_tables,
+)
+from daemon.steps import Unfade
+
+_CHANNELS = ("red", "green", "blue")
+_SHOWN = 0.5
+"""Opacity from which a pixel counts."""
+
+
+def unfade(pictures: tuple[Picture, ...], params: Unfade, noise: Noise) -> Asking[Restoration]:
+    """Give one picture back what it has lost.
+
+    Args:
+        pictures: One picture, uint8 or uint16.
+        params: The recipe's step.
+        noise: The step's noise, of which nothing is needed.
+
+    Returns:
+        The picture, with measures "contrast_left_red" and "stain_red" (density that was
+        taken off) of each channel as they were undone; with none, and unchanged, if it has no
+        contrast to tell the fading by.
+    """
+    yield from ()
+    (picture,) = pictures
+    fading = _seen(picture)
+    if fading is None:
+        note = "it has no contrast to tell its fading by, and stays as it is"
+        return Restoration((picture,), notes=(note,))
+    undone = (fading.alike() if picture.grey or not params.cast else fading).by(params.strength)
+    result = replace(picture, pixels=_through(picture.pixels, undone))
+    return Restoration((result,), _measures(undone))
+
+
+def _seen(picture: Picture) -> Fading | None:
+    shown = None if picture.alpha is None else small_copy(picture.alpha) >= _SHOWN
+    found = quantiles(small_copy(picture.pixels), shown)
+    return None if found is None else fading_of(found)
+
+
+def _through(pixels: NDArray[np.generic], fading: Fading) -> NDArray[np.generic]:
+    """Every channel through its table, some rows at a time."""
+    top = top_level(pixels)
+    tables = np.rint(top * unfading_tables(fading, top)).astype(pixels.dtype)
+    result = np.empty_like(pixels)
+    for first in range(0, len(pixels), BAND_ROWS):
+        rows = slice(first, first + BAND_ROWS)
+        for channel, table in enumerate(tables):
+            result[rows, :, channel] = table[pixels[rows, :, channel]]
+    return result
+
+
+def _measures(fading: Fading) -> tuple[tuple[str, float], ...]:
+    values = (("contrast_left", fading.contrast), ("stain", fading.stain))
+    return tuple(
+        (f"{name}_{channel}", float(value))
+        for name, of in values
+        for channel, value in zip(_CHANNELS, of, strict=True)
+    )

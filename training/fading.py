@@ -1,0 +1,171 @@
+"""Fit how faded a photograph is: `python -m training.fading --photos PHOTOS`.
+
+Comes in: a folder of photographs, which are faded here. Goes out: daemon/restorers/fading.json, and
+on the validation split, which is not fitted to, PSNR and CIEDE2000 before and after. Least squares
+in closed form, fixed seeds: the same photographs give the same numbers.
+"""
+
+import argparse
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+from numpy.random import Generator
+from PIL import Image
+from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage.metrics import peak_signal_noise_ratio
+
+from daemon.restorers.fading import (
+    COEFFICIENTS,
+    LOOK_PX,
+    Fading,
+    Floats,
+    Regression,
+    faded,
+    fading_of,
+    features,
+    quantiles,
+    small_copy,
+    unfading_tables,
+)
+from training.photos import Pixels, photo_paths, to_grey_pixels
+
+RIDGE = 300.0
+"""Weight of the squared coefficients. Between 3 and 300 the validation split gains 0.1 dB."""
+
+_FADES = 12
+_GREY_SHARE = 0.1
+_DUSTY_SHARE = 0.3
+_SPECKS = 6
+_GREY_CHROMA = 4.0
+_DIGITS = 5
+
+
+def random_fading(rng: Generator) -> Fading:
+    """Dyes that have lost up to 70 % of their density, unlike each other, on stained paper."""
+    contrast = rng.uniform(0.35, 0.95) + rng.uniform(-0.25, 0.25, 3)
+    return Fading(np.clip(contrast, 0.3, 1.0), rng.uniform(0, 0.2, 3))
+
+
+def scanned(pixels: Pixels, rng: Generator) -> Pixels:
+    """The noise, the dust and the JPEG file of a scan."""
+    noisy = pixels + rng.uniform(0, 3) * rng.standard_normal(pixels.shape)
+    result = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    if rng.random() < _DUSTY_SHARE:
+        for y, x in rng.integers(0, np.maximum(1, np.array(pixels.shape[:2]) - 1), (_SPECKS, 2)):
+            result[y : y + 2, x : x + 2] = rng.choice((0, 255))
+    file = io.BytesIO()
+    Image.fromarray(result).save(file, "JPEG", quality=int(rng.integers(80, 96)))
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+def fit(photographs: Sequence[Pixels], rng: Generator) -> Regression:
+    """Regress contrast and stain on what is seen of faded photographs and of those as they are."""
+    seen, wanted = [], []
+    for photograph in photographs:
+        for pixels, fading in _examples(photograph, rng):
+            seen.append(_quantiles(pixels))
+            wanted.append(np.concatenate((-np.log(fading.contrast), fading.stain)))
+    looks = np.stack(seen)
+    found = features(looks)
+    start = Regression(found.mean(axis=0), found.std(axis=0) + 1e-6, np.empty(0))
+    terms = start.terms(looks)
+    penalty = RIDGE * np.eye(terms.shape[1])
+    penalty[-1, -1] = 0  # the constant is free
+    weights = np.linalg.solve(terms.T @ terms + penalty, terms.T @ np.stack(wanted))
+    return Regression(start.mean, start.deviation, weights)
+
+
+def write(regression: Regression, path: Path) -> None:
+    """Write it, five digits of each number."""
+    parts = {name: getattr(regression, name) for name in ("mean", "deviation", "weights")}
+    lines = [
+        f' "{name}": {json.dumps(_short(values))}'.replace("], [", "],\n  [")
+        for name, values in parts.items()
+    ]
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def judge(photographs: Sequence[Pixels], rng: Generator) -> str:
+    """Faded and undone, and undone without having faded: means over photographs, as JSON."""
+    scores: dict[str, list[tuple[float, float]]] = {"faded": [], "undone": [], "unfaded": []}
+    for truth in photographs:
+        for _ in range(4):
+            given = scanned(faded(truth, random_fading(rng)), rng)
+            scores["faded"].append(_distance(truth, given))
+            scores["undone"].append(_distance(truth, _undone(given)))
+        scores["unfaded"].append(_distance(truth, _undone(truth)))
+    return json.dumps(
+        {
+            name: [round(mean(one), 2) for one in zip(*of, strict=True)]
+            for name, of in scores.items()
+        }
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.fading", description=__doc__)
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photographs")
+    parser.add_argument("--out", type=Path, default=COEFFICIENTS, help="file to write")
+    asked = parser.parse_args(arguments)
+    learnt, held_out = (
+        list(_coloured(photo_paths(asked.photos, validation=side))) for side in (False, True)
+    )
+    write(fit(learnt, np.random.default_rng(1)), asked.out)
+    print(f"{len(learnt)} photographs, {asked.out}")
+    if asked.out == COEFFICIENTS and held_out:
+        print(f"PSNR, CIEDE2000 over {len(held_out)}:", judge(held_out, np.random.default_rng(0)))
+
+
+def _examples(photograph: Pixels, rng: Generator) -> Iterator[tuple[Pixels, Fading]]:
+    yield photograph, Fading(np.ones(3), np.zeros(3))
+    for _ in range(_FADES):
+        fading, pixels = random_fading(rng), photograph
+        if rng.random() < _GREY_SHARE:
+            fading, pixels = fading.alike(), to_grey_pixels(photograph)
+        yield scanned(faded(pixels, fading), rng), fading
+
+
+def _quantiles(pixels: Pixels) -> Floats:
+    found = quantiles(small_copy(pixels))
+    if found is None:
+        raise ValueError("a photograph without pixels")
+    return found
+
+
+def _undone(given: Pixels) -> Pixels:
+    fading = fading_of(_quantiles(given))
+    if fading is None:
+        return given
+    tables = np.rint(255 * unfading_tables(fading, 255)).astype(np.uint8)
+    return np.stack([tables[channel][given[..., channel]] for channel in range(3)], axis=2)
+
+
+def _distance(truth: Pixels, result: Pixels) -> tuple[float, float]:
+    psnr = peak_signal_noise_ratio(truth, result, data_range=255) if (truth != result).any() else 60
+    return float(psnr), float(deltaE_ciede2000(rgb2lab(truth), rgb2lab(result)).mean())
+
+
+def _coloured(paths: Sequence[Path]) -> Iterator[Pixels]:
+    """Photographs, small; those without colour teach nothing of casts."""
+    for path in paths:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+        picture.thumbnail((LOOK_PX, LOOK_PX), Image.Resampling.LANCZOS, reducing_gap=None)
+        pixels = np.asarray(picture)
+        if np.abs(pixels - pixels.mean(axis=2, keepdims=True)).mean() >= _GREY_CHROMA:
+            yield pixels
+
+
+def _short(values: Floats) -> object:
+    return json.loads(
+        json.dumps(values.tolist()), parse_float=lambda text: float(f"{float(text):.{_DIGITS}g}")
+    )
+
+
+if __name__ == "__main__":
+    main()
