@@ -89,17 +89,22 @@ def test_an_enlargement_of_eight_ways_is_nearer_and_still_bound() -> None:
     assert dict(ensemble.measures)["residual"] < 0.5
 
 
-def test_its_memory_is_counted() -> None:
-    one, eight = (
-        footprint(
-            Recipe.model_validate(
-                {"name": "x", "steps": [{"kind": "denoise", "self_ensemble": count}]}
-            ),
-            ((1000, 1000),),
-        )
-        for count in (1, 8)
-    )
-    assert eight > 6 * one
+@pytest.mark.parametrize(
+    ("several", "one", "times"),
+    [
+        ({"kind": "denoise", "self_ensemble": 8}, {"kind": "denoise"}, 8),
+        ({"kind": "inpaint", "find": True}, {"kind": "inpaint"}, 4),
+        ({"kind": "inpaint", "realism": 0.5}, {"kind": "inpaint"}, 4),
+    ],
+)
+def test_the_memory_of_states_side_by_side_is_counted(
+    several: dict[str, object], one: dict[str, object], times: int
+) -> None:
+    needed = [
+        footprint(Recipe.model_validate({"name": "x", "steps": [step]}), ((1000, 1000),))
+        for step in (one, several)
+    ]
+    assert needed[1] > 0.9 * times * needed[0]
 
 
 @pytest.mark.parametrize(

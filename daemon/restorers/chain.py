@@ -17,10 +17,21 @@ from daemon.photo import Picture, Source
 from daemon.recipe import Recipe
 from daemon.reports import Measure
 from daemon.restorers import Restoration, Restorer, restorer_for
+from daemon.restorers.defects import WAYS
 from daemon.restorers.generate import wanted_size
+from daemon.restorers.inpaint import MEAN_SAMPLES
 from daemon.restorers.restyle import sweep_labels
 from daemon.restorers.sheet import sheet_size
-from daemon.steps import Denoise, Generate, Interpolate, Restyle, Step, SuperResolve, Unfade
+from daemon.steps import (
+    Denoise,
+    Generate,
+    Inpaint,
+    Interpolate,
+    Restyle,
+    Step,
+    SuperResolve,
+    Unfade,
+)
 
 _PRIOR_ONLY = Library()
 
@@ -147,11 +158,21 @@ def _working_bytes(step: Step, held: Sequence[tuple[int, int]]) -> int:
         return 0  # no network: a small copy and tables
     scale = step.scale if isinstance(step, SuperResolve) else 1
     largest = max(width * height for width, height in held) * scale**2
-    many = step.frames if isinstance(step, Interpolate) else len(held)
-    if isinstance(step, Restyle):
-        many *= max(1, len(step.sweep))
-    if isinstance(step, Denoise | SuperResolve):
-        many *= step.self_ensemble
+    many = step.frames if isinstance(step, Interpolate) else len(held) * _side_by_side(step)
     if not isinstance(step, Interpolate):
         largest = min(largest, WINDOW**2)
     return _WORKING_BYTES * largest * min(many, count_abreast(largest))
+
+
+def _side_by_side(step: Step) -> int:
+    """How many states of one window a step works on at once, where memory allows."""
+    match step:
+        case Restyle():
+            return max(1, len(step.sweep))
+        case Denoise() | SuperResolve():
+            return step.self_ensemble
+        case Inpaint():
+            samples = 1 if step.realism == 1 else MEAN_SAMPLES
+            return max(samples, WAYS if step.find else 1)
+        case _:
+            return 1
