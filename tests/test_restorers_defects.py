@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from answering import answer, echo, picture, psnr, random_pixels, real
 from checkpoints import tiny_folder
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from daemon.errors import ConfigError
 from daemon.models import Library
 from daemon.recipe import Recipe
 from daemon.restorers import check_models
-from daemon.restorers.defects import candidates, found_defects
+from daemon.restorers.defects import candidates, changes, found_defects
 from daemon.restorers.inpaint import inpaint
 from daemon.steps import Inpaint
 
@@ -155,3 +156,16 @@ def test_a_photograph_waits_for_its_mask_only_if_nothing_is_searched() -> None:
     )
     assert (waits.needs_mask, searches.needs_mask) == (True, False)
     assert waits.companions == searches.companions == ("mask",)
+
+
+def test_a_large_change_does_not_pass_for_usual() -> None:
+    def most(level: float) -> float:
+        seen = torch.zeros(3, 64, 64)
+        seen[:, 30:32] = level
+        found = answer(
+            changes(seen, "prior", grey=False),
+            lambda calls: [torch.zeros_like(call.x_t) for call in calls],
+        )
+        return float(found.max())
+
+    assert most(0.8) > 1.8 * most(0.4)
