@@ -1,4 +1,4 @@
-"""Tell scratches from texture: `python -m benchmarks.defects --photos DIR [--count 720]`.
+"""Tell scratches from texture: `python -m benchmarks.defects --photos DIR [--count 400]`.
 
 Comes in: photographs. Goes out, printed: the numbers that `daemon.restorers.defects` holds, fitted
 on photographs of the training split that are scratched here, and a table of what the numbers that
@@ -136,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.defects", description=__doc__)
     parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=720, help="photographs to learn from")
+    parser.add_argument("--count", type=int, default=400, help="photographs to learn from")
     asked = parser.parse_args(arguments)
     tune_process(None)
     rng = np.random.default_rng(0)

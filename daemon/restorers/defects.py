@@ -56,6 +56,8 @@ _NO_CHANGE = 1.0
 
 _EVIDENCE = (7.59, -4.37, 0.86)
 _BIAS = -7.63
+"""Weights of a patch's traits, and the constant, in the log-odds that it is damage: what
+`python -m benchmarks.defects --photos PHOTOS` printed for the photographs of training/README.md."""
 
 
 @dataclass(frozen=True, eq=False)
