@@ -51,8 +51,10 @@ THICKEST_PX = 12.0
 a noisy wall that hangs together must not be taken for damage."""
 
 _USUAL_CHANGE = 10.0
+"""Levels of 0 to 255; what is above does not count as usual."""
 _AROUND_PX = 12.0
 _NO_CHANGE = 1.0
+"""Levels that even ground is taken to change by, so that rounding does not stand out."""
 
 _EVIDENCE = (7.59, -4.37, 0.86)
 _BIAS = -7.63
