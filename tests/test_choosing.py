@@ -16,6 +16,7 @@ from daemon.executors import EXECUTORS
 from daemon.ledger import Ledger
 from daemon.ledger_view import LedgerView
 from daemon.look import COLOUR, NOISE, Feature
+from daemon.recipe import SHIPPED, load_recipes
 from daemon.service import Service, Tally
 from daemon.station import Station
 from daemon.stationing import make_station, opened
@@ -104,8 +105,8 @@ def test_where_no_recipe_takes_the_content_the_original_goes_to_failed_and_says_
     root: Path,
 ) -> None:
     (root / "recipes/c-rest.toml").unlink()
-    for shipped in ("colorize", "denoise", "old-photo", "restyle", "super-resolve"):
-        (root / f"recipes/{shipped}.toml").write_text(REST.replace("*.png", "*.never"))
+    for shipped in load_recipes([SHIPPED]):
+        (root / f"recipes/{shipped.name}.toml").write_text(REST.replace("*.png", "*.never"))
     original = drop(root, "plain.png")
     assert once(root) == Tally(failed=1)
     assert (root / "failed/plain.png").read_bytes() == original
