@@ -24,7 +24,7 @@ from daemon.reference import PRIOR
 from daemon.restorers.defects import SIGNS, Candidates, Mask, candidates, changes
 from daemon.restorers.inpaint import filled
 from training.damage import camera_noise
-from training.photos import photo_paths, to_pixels, to_tensor
+from training.photos import is_grey, photo_paths, to_pixels, to_tensor
 from training.validation import psnr
 
 _LONGEST_PX = 480
@@ -54,7 +54,7 @@ class Print:
 
     def mended(self, sensitivity: float) -> tuple[Pixels, Mask]:
         """The photograph with what is found interpolated, and where that is."""
-        bright, dark = (one.among(one.likelihood() > 1 - sensitivity) for one in self.patches)
+        bright, dark = (one.damage(sensitivity) for one in self.patches)
         found = binary_dilation(bright | dark)
         lost = torch.from_numpy(found)
         return to_pixels(filled(to_tensor(self.damaged), lost)), found
@@ -78,8 +78,7 @@ def prints(paths: Sequence[Path], rng: Generator, *, noisy: bool = False) -> Ite
                 camera_noise(one, np.random.default_rng(seed)) for one in (truth, damaged)
             )
         where = np.abs(damaged.astype(int) - truth).max(axis=2) >= _VISIBLE
-        grey = bool((damaged == damaged[..., :1]).all())
-        seen = to_tensor(damaged)
+        seen, grey = to_tensor(damaged), is_grey(damaged)
         bright, dark = (
             candidates(answered(changes(sign * seen, PRIOR, grey=grey))) for sign in SIGNS["both"]
         )

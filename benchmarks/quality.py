@@ -11,7 +11,6 @@ given the same 8-bit pixels; only restored, the non-local means, BM3D and FFDNet
 """
 
 import argparse
-import io
 import math
 import shlex
 import sys
@@ -42,6 +41,7 @@ from benchmarks.scratches import scratched, worn
 from daemon.contact_sheet import Row, draw_sheet
 from daemon.executors.tuning import tune_process
 from daemon.restorers.fading import faded
+from training.damage import jpeg
 from training.fading import random_fading, scanned
 from training.validation import colourfulness
 
@@ -254,9 +254,7 @@ def _reduced(scale: int) -> Callable[[Pixels, np.random.Generator], Pixels]:
 
 
 def _jpeg(truth: Pixels, rng: np.random.Generator) -> Pixels:
-    file = io.BytesIO()
-    Image.fromarray(truth).save(file, "JPEG", quality=20)
-    return np.asarray(Image.open(file).convert("RGB"))
+    return jpeg(truth, 20)
 
 
 def _grey(truth: Pixels, rng: np.random.Generator) -> Pixels:

@@ -18,6 +18,7 @@ from daemon.models import Model
 from daemon.photo import Metadata, Picture
 from daemon.recipe import Recipe
 from daemon.steps import Step
+from training.photos import is_grey
 
 Pixels = NDArray[np.uint8]
 T = TypeVar("T")
@@ -27,8 +28,7 @@ def restore(step: Step, *given: Pixels, seed: int = 0, mask: Pixels | None = Non
     """The results of a step; most take one picture and give one. The mask is (H, W)."""
     craft, _ = _at_work()
     pictures = tuple(
-        Picture(pixels, bool((pixels == pixels[..., :1]).all()), Metadata("PNG", "RGB"), mask=mask)
-        for pixels in given
+        Picture(pixels, is_grey(pixels), Metadata("PNG", "RGB"), mask=mask) for pixels in given
     )
     finished = answered(craft.restore(Recipe(name="quality", steps=(step,)), pictures, seed))
     return [np.asarray(one.pixels, np.uint8) for one in finished.pictures]

@@ -6,7 +6,6 @@ in closed form, fixed seeds: the same photographs give the same numbers.
 """
 
 import argparse
-import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +15,6 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
-from skimage.metrics import peak_signal_noise_ratio
 
 from daemon.restorers.fading import (
     COEFFICIENTS,
@@ -29,9 +27,12 @@ from daemon.restorers.fading import (
     features,
     quantiles,
     small_copy,
+    through,
     unfading_tables,
 )
+from training.damage import jpeg
 from training.photos import Pixels, photo_paths, to_grey_pixels
+from training.validation import psnr
 
 RIDGE = 300.0
 """Weight of the squared coefficients. Between 3 and 300 the validation split gains 0.1 dB."""
@@ -42,6 +43,8 @@ _DUSTY_SHARE = 0.3
 _SPECKS = 6
 _GREY_CHROMA = 4.0
 _DIGITS = 5
+_EQUAL_DB = 60.0
+"""What a photograph counts that comes back as it was."""
 
 
 def random_fading(rng: Generator) -> Fading:
@@ -57,9 +60,7 @@ def scanned(pixels: Pixels, rng: Generator) -> Pixels:
     if rng.random() < _DUSTY_SHARE:
         for y, x in rng.integers(0, np.maximum(1, np.array(pixels.shape[:2]) - 1), (_SPECKS, 2)):
             result[y : y + 2, x : x + 2] = rng.choice((0, 255))
-    file = io.BytesIO()
-    Image.fromarray(result).save(file, "JPEG", quality=int(rng.integers(80, 96)))
-    return np.asarray(Image.open(file).convert("RGB"))
+    return jpeg(result, int(rng.integers(80, 96)))
 
 
 def fit(photographs: Sequence[Pixels], rng: Generator) -> Regression:
@@ -141,13 +142,12 @@ def _undone(given: Pixels) -> Pixels:
     fading = fading_of(_quantiles(given))
     if fading is None:
         return given
-    tables = np.rint(255 * unfading_tables(fading, 255)).astype(np.uint8)
-    return np.stack([tables[channel][given[..., channel]] for channel in range(3)], axis=2)
+    return through(given, unfading_tables(fading, 255))
 
 
 def _distance(truth: Pixels, result: Pixels) -> tuple[float, float]:
-    psnr = peak_signal_noise_ratio(truth, result, data_range=255) if (truth != result).any() else 60
-    return float(psnr), float(deltaE_ciede2000(rgb2lab(truth), rgb2lab(result)).mean())
+    difference = deltaE_ciede2000(rgb2lab(truth), rgb2lab(result))
+    return min(psnr(truth, result), _EQUAL_DB), float(difference.mean())
 
 
 def _coloured(paths: Sequence[Path]) -> Iterator[Pixels]:

@@ -5,6 +5,7 @@ wide ones are cut into tiles that overlap; very large ones are worked on window 
 memory stays bounded. The prior's tiles and all windows start at multiples of `GRID`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -222,6 +223,21 @@ def denoise_tiles(
         for tile, part in zip(tiles, known, strict=True)
     ]
     return tiling.put_together((yield from ask(calls)))
+
+
+def regress(denoiser: Denoiser, condition: Tensor, task: Task) -> Asking[Tensor]:
+    """The posterior mean given a condition alone: of the noisy picture nothing is left at pi/2.
+
+    Args:
+        denoiser: Whom to ask.
+        condition: What is known, (3, H, W) in [-1, 1].
+        task: What the condition means.
+
+    Returns:
+        Same shape.
+    """
+    nothing = torch.zeros_like(condition, memory_format=torch.contiguous_format)
+    return denoise_tiles(denoiser, nothing, math.pi / 2, condition=condition, task=task)
 
 
 def mirrored(picture: Tensor, height: int, width: int) -> Tensor:

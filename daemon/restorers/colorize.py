@@ -7,7 +7,6 @@ Source: the sampler is DDIM with the known part put back into every x0 (DDNM, ar
 algorithm 1): A takes the luminance, so A+ A x0 is replaced by the grey photograph.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -20,7 +19,7 @@ from daemon.call import Asking, Task
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.sampling import add_noise, ddim_step
 from daemon.diffusion.schedule import timesteps
-from daemon.diffusion.tiling import Denoiser, denoise_tiles
+from daemon.diffusion.tiling import Denoiser, denoise_tiles, regress
 from daemon.diffusion.windows import Window
 from daemon.models.traits import PRIOR_TRAITS, Traits
 from daemon.photo import Picture
@@ -54,6 +53,7 @@ START = 1.35
 """Where sampling starts from the mean, in radians. From 1.45 on colours are stronger but come in
 patches that follow no object: 0.2 dB less at realism 0.7, over eight photographs."""
 
+_GREY = Task(grey=True)
 _WEIGHTS = torch.tensor((RED, GREEN, BLUE)).view(3, 1, 1) / 65536
 
 Bind = Callable[[Tensor], Tensor]
@@ -127,20 +127,16 @@ def _finished(picture: Picture, guide: Floats, chroma: Floats, params: Colorize)
 def _regressed(guide: Floats, bind: Bind, params: Colorize, noise: Noise) -> Asking[Tensor]:
     """The picture at the working size: from the mean (realism 0) to one sample (realism 1)."""
     condition = torch.from_numpy(guide * 2 - 1).expand(3, -1, -1)
-    unknown = torch.zeros(condition.shape)
-    mean = bind((yield from _estimate(unknown, math.pi / 2, condition, params.model)))
+    prior = Denoiser(params.model)
+    mean = bind((yield from regress(prior, condition, _GREY)))
     if params.realism == 0:
         return mean
     x_t = add_noise(mean, START, noise.draw(0, *guide.shape))
     steps = pairwise(timesteps(START, params.steps or STEPS))
     for t, s in steps:
-        x0 = bind((yield from _estimate(x_t, t, condition, params.model)))
+        x0 = bind((yield from denoise_tiles(prior, x_t, t, condition=condition, task=_GREY)))
         x_t = ddim_step(x_t, x0, t, s)
     return torch.lerp(mean, x_t, params.realism)
-
-
-def _estimate(x_t: Tensor, t: float, condition: Tensor, model: str) -> Asking[Tensor]:
-    return denoise_tiles(Denoiser(model), x_t, t, condition=condition, task=Task(grey=True))
 
 
 def _binding(guide: Floats, picture: Picture, params: Colorize) -> Bind:

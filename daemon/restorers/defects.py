@@ -86,6 +86,10 @@ class Candidates:
         """The pixels of the chosen patches, (N,) -> (H, W)."""
         return np.concatenate(([False], chosen))[self.labels]
 
+    def damage(self, sensitivity: float) -> Mask:
+        """The pixels of the patches that are damage with more than 1 - sensitivity, (H, W)."""
+        return self.among(self.likelihood() > 1 - sensitivity)
+
 
 def found_defects(picture: Picture, params: Inpaint) -> Asking[NDArray[np.uint8]]:
     """Look for scratches and dust.
@@ -98,11 +102,12 @@ def found_defects(picture: Picture, params: Inpaint) -> Asking[NDArray[np.uint8]
         255 where the picture is damaged, (H, W), one pixel more to each side than was seen.
     """
     height, width = picture.pixels.shape[:2]
+    levels = eight_bits(picture.pixels)
     found = np.zeros((height, width), np.uint8)
     for reduction in REDUCTIONS:
         if reduction > 1 and max(height, width) < reduction * SMALLEST_PX:
             break
-        seen = _reduced(eight_bits(picture.pixels), reduction)
+        seen = _reduced(levels, reduction)
 
         def solve(window: Window, seen: NDArray[np.uint8] = seen) -> Asking[Tensor]:
             return _window(window.of(seen), params, grey=picture.grey)
@@ -153,8 +158,7 @@ def _window(pixels: NDArray[np.generic], params: Inpaint, *, grey: bool) -> Aski
     damaged = np.zeros(pixels.shape[:2], bool)
     for sign in SIGNS[params.tone]:
         change = yield from changes(sign * to_tensor(pixels), params.model, grey=grey)
-        patches = candidates(change)
-        damaged |= patches.among(patches.likelihood() > 1 - params.sensitivity)
+        damaged |= candidates(change).damage(params.sensitivity)
     mask = torch.from_numpy(binary_dilation(damaged)).float() * 2 - 1
     return mask.expand(3, -1, -1)
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from skimage.restoration import estimate_sigma
 from torch import Tensor
@@ -28,7 +27,7 @@ from daemon.diffusion.pixels import to_grey, to_tensor
 from daemon.diffusion.reverse import Draw, sample
 from daemon.diffusion.sampling import add_noise
 from daemon.diffusion.schedule import angle_of, timesteps
-from daemon.diffusion.tiling import Denoiser, denoise_tiles
+from daemon.diffusion.tiling import Denoiser, denoise_tiles, regress
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.traits import PRIOR_TRAITS, Traits
 from daemon.photo import Picture
@@ -50,6 +49,7 @@ than invents; not measured, for want of real weights."""
 ANCHOR_PX = 8.0
 """What is coarser than this (deviation of a Gaussian) is kept: about a cell of most latents."""
 
+_BLIND = Task(blind=True)
 _LEVELS = 127.5
 _ESTIMATE_PX = 1024
 _CHROMA_DRAW = 2**20
@@ -187,7 +187,7 @@ def _blind(picture: Picture, window: Window, params: Denoise, noise: Noise) -> A
     )
 
     def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
-        return _told(y, params.model, x_t, t)
+        return denoise_tiles(Denoiser(params.model), x_t, t, condition=y, task=_BLIND)
 
     if params.realism > 0:
         angles = timesteps(BLIND_START, params.steps or STEPS)
@@ -207,12 +207,7 @@ def blind_mean(damaged: Tensor, model: str) -> Asking[Tensor]:
     Returns:
         Same shape.
     """
-    return _told(damaged, model, torch.zeros_like(damaged), math.pi / 2)
-
-
-def _told(damaged: Tensor, model: str, x_t: Tensor, t: float) -> Asking[Tensor]:
-    prior = Denoiser(model)
-    return denoise_tiles(prior, x_t, t, condition=damaged, task=Task(blind=True))
+    return regress(Denoiser(model), damaged, _BLIND)
 
 
 def _with_coloured_noise(y: Tensor, level: float, eps: Tensor) -> tuple[Tensor, float]:

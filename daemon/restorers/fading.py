@@ -14,11 +14,15 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.restorers.chroma import BAND_ROWS
+
 Floats = NDArray[np.float64]
+Levels = TypeVar("Levels", bound=np.generic)
 
 QUANTILES = (0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98, 0.995, 0.999)
 """Of each channel's densities, from white to black."""
@@ -111,12 +115,7 @@ def small_copy(pixels: NDArray[np.generic]) -> Floats:
     for row in range(down):
         band = pixels[row * side : row * side + high, : across * wide]
         copy[row] = band.reshape(high, across, wide, *pixels.shape[2:]).mean(axis=(0, 2))
-    return np.asarray(copy / top_level(pixels), np.float64)
-
-
-def top_level(pixels: NDArray[np.generic]) -> int:
-    """255 of uint8 and 65535 of uint16 pixels."""
-    return int(256**pixels.dtype.itemsize) - 1
+    return np.asarray(copy / np.iinfo(pixels.dtype.name).max, np.float64)
 
 
 def quantiles(copy: Floats, shown: NDArray[np.bool_] | None = None) -> Floats | None:
@@ -176,8 +175,23 @@ def faded(pixels: NDArray[np.uint8], fading: Fading) -> NDArray[np.uint8]:
     """The picture as it would look so faded, (H, W, 3)."""
     density = densities(np.arange(256) / 255)
     light = 10 ** -(fading.contrast[:, None] * density + fading.stain[:, None])
-    tables = np.rint(255 * _level(light)).astype(np.uint8)
-    return np.stack([tables[channel][pixels[..., channel]] for channel in range(3)], axis=2)
+    return through(pixels, _level(light))
+
+
+def through(pixels: NDArray[Levels], tables: Floats) -> NDArray[Levels]:
+    """Each channel of (H, W, 3) pixels through its table, some rows at a time.
+
+    Args:
+        pixels: uint8 or uint16.
+        tables: What each level becomes, (3, levels), in [0, 1].
+    """
+    becomes = np.rint(np.iinfo(pixels.dtype.name).max * tables).astype(pixels.dtype)
+    result = np.empty_like(pixels)
+    for first in range(0, len(pixels), BAND_ROWS):
+        rows = slice(first, first + BAND_ROWS)
+        for channel, table in enumerate(becomes):
+            result[rows, :, channel] = table[pixels[rows, :, channel]]
+    return result
 
 
 def _inside(copy: Floats) -> slice:

@@ -10,10 +10,10 @@ mixture does.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -26,7 +26,7 @@ from daemon.diffusion.pixels import LEVEL, to_grey, to_tensor
 from daemon.diffusion.reverse import Draw, Predict, sample
 from daemon.diffusion.sampling import add_noise
 from daemon.diffusion.schedule import timesteps
-from daemon.diffusion.tiling import denoise_tiles
+from daemon.diffusion.tiling import denoise_tiles, regress
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.traits import PRIOR_TRAITS, Family, Traits
 from daemon.photo import Picture
@@ -147,37 +147,24 @@ def _window(
     draw = space.draws(window, (height, width), noise)
     angles = timesteps(STARTS[space.traits.family], params.steps or STEPS)
     if space.traits.family == "prior":
-        told = _Told(space, Task(scale=scale, sigma=sigma), condition, bind)
-        mean = yield from mean_over_orientations(params.self_ensemble, condition, told.mean)
-        x0 = yield from _sharpened(bind(mean), told.bound, angles, draw, params.realism)
+        task = Task(scale=scale, sigma=sigma)
+        mean = yield from mean_over_orientations(
+            params.self_ensemble, condition, lambda laid: regress(space.denoiser, laid, task)
+        )
+        predict = partial(_conditional, space, condition, task, bind)
+        x0 = yield from _sharpened(bind(mean), predict, angles, draw, params.realism)
     else:
         known = Known(bind(condition), bind, every=LATENT_BINDS)
         x0 = yield from plausible(space, known, angles, draw, params.realism)
     return within_range(x0, bind)
 
 
-@dataclass(frozen=True, eq=False)
-class _Told:
-    """A network that is told the enlarged measurement."""
-
-    space: Space
-    task: Task
-    condition: Tensor
-    bind: Bind
-
-    def mean(self, laid: Tensor) -> Asking[Tensor]:
-        """The mean for an enlargement that may lie in any way, not bound."""
-        nothing = torch.zeros_like(laid)
-        return denoise_tiles(
-            self.space.denoiser, nothing, math.pi / 2, condition=laid, task=self.task
-        )
-
-    def bound(self, x_t: Tensor, t: float) -> Asking[Tensor]:
-        """The estimate at an angle, bound."""
-        x0 = yield from denoise_tiles(
-            self.space.denoiser, x_t, t, condition=self.condition, task=self.task
-        )
-        return self.bind(x0)
+def _conditional(
+    space: Space, condition: Tensor, task: Task, bind: Bind, x_t: Tensor, t: float
+) -> Asking[Tensor]:
+    """The bound estimate of a network that is told the enlarged measurement."""
+    x0 = yield from denoise_tiles(space.denoiser, x_t, t, condition=condition, task=task)
+    return bind(x0)
 
 
 def _sharpened(

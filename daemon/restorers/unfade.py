@@ -8,19 +8,17 @@ tried and told no more than the histograms do (docs/design.md).
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from daemon.call import Asking
 from daemon.diffusion.noise import Noise
 from daemon.photo import Picture
 from daemon.restorers import Restoration
-from daemon.restorers.chroma import BAND_ROWS
 from daemon.restorers.fading import (
     Fading,
     fading_of,
     quantiles,
     small_copy,
-    top_level,
+    through,
     unfading_tables,
 )
 from daemon.steps import Unfade
@@ -50,7 +48,8 @@ def unfade(pictures: tuple[Picture, ...], params: Unfade, noise: Noise) -> Askin
         note = "it has no contrast to tell its fading by, and stays as it is"
         return Restoration((picture,), notes=(note,))
     undone = (fading.alike() if picture.grey or not params.cast else fading).by(params.strength)
-    result = replace(picture, pixels=_through(picture.pixels, undone))
+    tables = unfading_tables(undone, np.iinfo(picture.pixels.dtype.name).max)
+    result = replace(picture, pixels=through(picture.pixels, tables))
     return Restoration((result,), _measures(undone))
 
 
@@ -58,18 +57,6 @@ def _seen(picture: Picture) -> Fading | None:
     shown = None if picture.alpha is None else small_copy(picture.alpha) >= _SHOWN
     found = quantiles(small_copy(picture.pixels), shown)
     return None if found is None else fading_of(found)
-
-
-def _through(pixels: NDArray[np.generic], fading: Fading) -> NDArray[np.generic]:
-    """Every channel through its table, some rows at a time."""
-    top = top_level(pixels)
-    tables = np.rint(top * unfading_tables(fading, top)).astype(pixels.dtype)
-    result = np.empty_like(pixels)
-    for first in range(0, len(pixels), BAND_ROWS):
-        rows = slice(first, first + BAND_ROWS)
-        for channel, table in enumerate(tables):
-            result[rows, :, channel] = table[pixels[rows, :, channel]]
-    return result
 
 
 def _measures(fading: Fading) -> tuple[tuple[str, float], ...]:
