@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from benchmarks.restoring import Pixels, restore
 from benchmarks.scratches import lost_pixels
-from daemon.steps import Colorize, Denoise, Inpaint, SuperResolve, Unfade
+from daemon.config.steps import Colorize, Denoise, Inpaint, SuperResolve, Unfade
 
 Contender = Callable[[Pixels], Pixels]
 

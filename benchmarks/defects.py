@@ -1,8 +1,8 @@
 """Tell scratches from texture: `python -m benchmarks.defects --photos DIR [--count 400]`.
 
-Comes in: photographs. Goes out, printed: the numbers that `daemon.restorers.defects` holds, fitted
-on photographs of the training split that are scratched here, and a table of what the numbers that
-ship do to the validation split.
+Comes in: photographs. Goes out, printed: the numbers that `daemon.restorers.scratch_search` holds,
+fitted on photographs of the training split that are scratched here, and a table of what the numbers
+that ship do to the validation split.
 """
 
 import argparse
@@ -19,10 +19,10 @@ from scipy.ndimage import binary_dilation
 
 from benchmarks.restoring import Pixels, answered
 from benchmarks.scratches import worn
-from daemon.executors.tuning import tune_process
-from daemon.reference import PRIOR
-from daemon.restorers.defects import SIGNS, Candidates, Mask, candidates, changes
+from daemon.config.model_reference import PRIOR
+from daemon.executors.process_env import tune_process
 from daemon.restorers.inpaint import filled
+from daemon.restorers.scratch_search import SIGNS, Candidates, Mask, candidates, changes
 from training.damage import camera_noise
 from training.photos import is_grey, photo_paths, to_pixels, to_tensor
 from training.validation import psnr

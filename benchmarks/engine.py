@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.measuring import Row, machine, rows_as_markdown, sources, write_orders
-from daemon.executors.tuning import tune_process
+from daemon.executors.process_env import tune_process
 
 MODULES = ("sharing", "admission", "latency")
 

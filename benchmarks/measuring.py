@@ -11,10 +11,10 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image
 
-from daemon.job import Job, Order, job_id, seed_of
+from daemon.config.recipe import Recipe
+from daemon.config.steps import Colorize, Denoise, Restyle, SuperResolve
+from daemon.messages.tasks import Job, Order, job_id, seed_of
 from daemon.photo import Header, Photo
-from daemon.recipe import Recipe
-from daemon.steps import Colorize, Denoise, Restyle, SuperResolve
 
 EVALUATIONS = 10
 
@@ -98,8 +98,8 @@ def machine(command: str) -> str:
     """When, with which command and on what: the first sentence of a page of figures."""
     import torch
 
-    from daemon.hardware import pick_device
-    from daemon.quota import core_count
+    from daemon.engine.hardware import pick_device
+    from daemon.system.cgroups import core_count
 
     device = pick_device("auto")
     name = torch.cuda.get_device_name(0) if device.startswith("cuda") else _processor()

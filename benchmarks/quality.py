@@ -38,9 +38,9 @@ from benchmarks.contenders import (
 from benchmarks.measuring import machine
 from benchmarks.restoring import Pixels
 from benchmarks.scratches import scratched, worn
-from daemon.contact_sheet import Row, draw_sheet
-from daemon.executors.tuning import tune_process
-from daemon.restorers.fading import faded
+from daemon.executors.process_env import tune_process
+from daemon.photo.contact_sheet import Row, draw_sheet
+from daemon.restorers.dye_fading import faded
 from training.damage import jpeg
 from training.fading import random_fading, scanned
 from training.validation import colourfulness

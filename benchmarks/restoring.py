@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.call import Asking
-from daemon.craft import Craft, real_craft
-from daemon.hardware import pick_device
+from daemon.config.recipe import Recipe
+from daemon.config.steps import Step
+from daemon.engine.backend import Craft, real_craft
+from daemon.engine.hardware import pick_device
 from daemon.models import Model
+from daemon.models.calls import Asking
 from daemon.photo import Metadata, Picture
-from daemon.recipe import Recipe
-from daemon.steps import Step
 from training.photos import is_grey
 
 Pixels = NDArray[np.uint8]

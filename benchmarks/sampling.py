@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.restoring import Pixels, restore
+from daemon.config.steps import Colorize, Denoise, Interpolate, Restyle, Step, SuperResolve
 from daemon.restorers import colorize, denoise, interpolate, restyle, super_resolve
-from daemon.steps import Colorize, Denoise, Interpolate, Restyle, Step, SuperResolve
 from training.damage import jpeg, reduce
 from training.train import held_out_pictures
 from training.validation import colourfulness, psnr, thumbnail

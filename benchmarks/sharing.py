@@ -11,14 +11,14 @@ from statistics import median
 import torch
 
 from benchmarks.measuring import RECIPES, Row, with_staging
-from daemon.call import answer_of
-from daemon.craft import real_craft
-from daemon.device import Pass
-from daemon.engine import Engine
-from daemon.hardware import pick_device
-from daemon.job import Compute, Order
-from daemon.quota import core_count
-from daemon.reports import ModelLoaded, Report, Restored
+from daemon.engine.backend import real_craft
+from daemon.engine.device import Pass
+from daemon.engine.engine import Engine
+from daemon.engine.hardware import pick_device
+from daemon.messages.reports import ModelLoaded, Report, Restored
+from daemon.messages.tasks import Compute, Order
+from daemon.models.calls import answer_of
+from daemon.system.cgroups import core_count
 
 
 def measure_sharing(

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.measuring import Row, crop
-from daemon.entries import QueueCount
+from daemon.config.setup import make_station, opened
 from daemon.executors import EXECUTORS
-from daemon.job import Compute, Order
-from daemon.reports import HandedBack, Report, WorkerReady
-from daemon.service import Service
-from daemon.stationing import make_station, opened
+from daemon.jobs.ledger.entries import QueueCount
+from daemon.messages.reports import HandedBack, Report, WorkerReady
+from daemon.messages.tasks import Compute, Order
+from daemon.service.daemon import Service
 
 _PATIENCE_S = 300.0
 

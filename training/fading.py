@@ -1,8 +1,8 @@
 """Fit how faded a photograph is: `python -m training.fading --photos PHOTOS`.
 
-Comes in: a folder of photographs, which are faded here. Goes out: daemon/restorers/fading.json, and
-on the validation split, which is not fitted to, PSNR and CIEDE2000 before and after. Least squares
-in closed form, fixed seeds: the same photographs give the same numbers.
+Photographs are faded here, and the numbers fitted to them go to daemon/restorers/dye_fading.json.
+The validation split, which is not fitted to, is judged by PSNR and CIEDE2000 before and after.
+Least squares in closed form, fixed seeds: the same photographs give the same numbers.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from numpy.random import Generator
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from daemon.restorers.fading import (
+from daemon.restorers.dye_fading import (
     COEFFICIENTS,
     LOOK_PX,
     Fading,

@@ -1,102 +1,80 @@
-"""Steps of the diffusion process in its angle form: x_t = cos(t) x0 + sin(t) eps.
+"""Whole runs along the diffusion process: down from a noisy picture, or up to its latent.
 
-Comes in: single pictures (3, H, W), float32, and angles. Goes out: pictures of the same shape.
-Never asks the network itself.
+Each is a generator of denoiser calls around a `Predict`, which gives the posterior mean of a
+picture at an angle: the network by itself, or the network bound to a measurement.
 """
 
-import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
-import torch
 from torch import Tensor
 
-_SMALLEST_SINE = 1e-6
+from daemon.diffusion.process import ddim_step
+from daemon.models.calls import Asking
+
+Predict = Callable[[Tensor, float], Asking[Tensor]]
+"""(x_t, t) -> posterior mean of the clean picture; both pictures (3, H, W)."""
+
+Draw = Callable[[int], Tensor]
+"""Number of a draw -> standard normal noise of the picture's shape."""
 
 
-def add_noise(x0: Tensor, t: float, eps: Tensor) -> Tensor:
-    """Carry a clean picture forward to diffusion time t.
-
-    x_t = cos(t) x0 + sin(t) eps
+def sample(
+    x_t: Tensor,
+    angles: Sequence[float],
+    predict: Predict,
+    draw: Draw,
+    eta: float = 1.0,
+    excess: float = 1.0,
+) -> Asking[Tensor]:
+    """Go down a list of angles with fresh noise at each step.
 
     Args:
-        x0: Clean picture, (3, H, W), in [-1, 1].
-        t: Diffusion angle in radians, [0, pi/2].
-        eps: Standard normal noise, same shape as x0.
+        x_t: Picture at the first angle, (3, H, W).
+        angles: Descending, in radians, the last 0; the network is asked at all but the last.
+        predict: The posterior mean.
+        draw: Noise; step k from 0 takes draw k + 1, so that draw 0 is left for making x_t.
+        eta: 1 samples the posterior of x0 given x_t; 0 follows one deterministic path.
+        excess: Times that the fresh noise is stronger than the step's own. A little over 1 gives
+            back the texture that a network which takes away too much costs at every step.
 
     Returns:
-        The noisy picture, same shape as x0.
+        The picture at the last angle.
 
-    Source: SDEdit, arXiv:2108.01073, eq. 3, in the variance-preserving angle form.
+    Source: DDIM, arXiv:2010.02502, eq. 12; with eta = 1 it is ancestral sampling. `excess` is
+    S_noise of arXiv:2206.00364, algorithm 2.
     """
-    return math.cos(t) * x0 + math.sin(t) * eps
+    for step, (t, s) in enumerate(pairwise(angles), start=1):
+        x0 = yield from predict(x_t, t)
+        noise = excess * draw(step) if eta > 0 and s > 0 else None
+        x_t = ddim_step(x_t, x0, t, s, eta if noise is not None else 0.0, noise)
+    return x_t
 
 
-def eps_of(x_t: Tensor, x0: Tensor, t: float) -> Tensor:
-    """The noise that leads from x0 to x_t: (x_t - cos(t) x0) / sin(t); zeros at t = 0.
+def follow(x_t: Tensor, angles: Sequence[float], predict: Predict) -> Asking[Tensor]:
+    """Follow the deterministic path through x_t, up or down, to second order.
+
+    The posterior mean is carried on from the last two (Adams-Bashforth in the angle), so that a
+    way up and the same way back meet: 12 steps each miss the photograph by less than 24 steps of
+    plain DDIM do.
 
     Args:
-        x_t: Noisy picture, (3, H, W).
-        x0: Estimate of the clean picture, same shape.
-        t: Angle of x_t in radians, [0, pi/2].
-    """
-    if math.sin(t) < _SMALLEST_SINE:
-        return torch.zeros_like(x_t)
-    return (x_t - math.cos(t) * x0) / math.sin(t)
-
-
-def ddim_step(
-    x_t: Tensor, x0: Tensor, t: float, s: float, eta: float = 0.0, noise: Tensor | None = None
-) -> Tensor:
-    """One reverse step from angle t down to angle s.
-
-    Args:
-        x_t: Noisy picture at t, (3, H, W).
-        x0: Estimate of the clean picture at t, same shape.
-        t: Angle of x_t in radians, (0, pi/2].
-        s: Angle to go to, [0, t].
-        eta: Share of fresh noise: 0 is deterministic, 1 is ancestral sampling.
-        noise: Standard normal noise, same shape; needed where eta > 0.
+        x_t: Picture at the first angle, (3, H, W).
+        angles: Ascending or descending, in radians, all but the last above 0.
+        predict: The posterior mean.
 
     Returns:
-        The picture at angle s.
+        The picture at the last angle.
 
-    Raises:
-        ValueError: eta > 0 without noise.
-
-    Source: DDIM, arXiv:2010.02502, eqs. 12 and 16, with alpha-bar = cos(t)**2.
+    Source: DDIM inversion, arXiv:2010.02502, section 5.4, with the multistep rule of
+    DPM-Solver++(2M), arXiv:2211.01095, taken in the angle.
     """
-    eps = eps_of(x_t, x0, t)
-    if eta == 0:
-        return add_noise(x0, s, eps)
-    if noise is None:
-        raise ValueError("a step with eta > 0 needs noise")
-    fresh = eta * _fresh_share(t, s)
-    kept = math.sqrt(max(0.0, math.sin(s) ** 2 - fresh**2))
-    return math.cos(s) * x0 + kept * eps + fresh * noise
-
-
-def slerp(a: Tensor, b: Tensor, w: float) -> Tensor:
-    """Spherical interpolation of two latents, each taken as one long vector.
-
-    Args:
-        a: First latent, any shape.
-        b: Second latent, same shape.
-        w: 0 gives a, 1 gives b.
-
-    Returns:
-        Same shape; its norm lies between theirs, so that the network sees the noise it expects.
-        Parallel vectors are interpolated linearly.
-    """
-    lengths = float(torch.linalg.vector_norm(a)) * float(torch.linalg.vector_norm(b))
-    cosine = float((a * b).sum()) / lengths if lengths > 0 else 1.0
-    angle = math.acos(min(1.0, max(-1.0, cosine)))
-    if math.sin(angle) < 1e-4:
-        return torch.lerp(a, b, w)
-    return (math.sin((1 - w) * angle) * a + math.sin(w * angle) * b) / math.sin(angle)
-
-
-def _fresh_share(t: float, s: float) -> float:
-    """Standard deviation of the fresh noise of an ancestral step."""
-    if math.sin(t) < _SMALLEST_SINE or s >= t:
-        return 0.0
-    still_noisy = 1 - (math.cos(t) / math.cos(s)) ** 2
-    return math.sin(s) / math.sin(t) * math.sqrt(max(0.0, still_noisy))
+    before: tuple[float, Tensor] | None = None
+    for t, s in pairwise(angles):
+        x0 = yield from predict(x_t, t)
+        ahead = x0
+        if before is not None and s > 0:
+            ahead = x0 + (s - t) / (2 * (t - before[0])) * (x0 - before[1])
+        before = (t, x0)
+        x_t = ddim_step(x_t, ahead, t, s)
+    return x_t

@@ -13,7 +13,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from daemon.call import Asking, Call, Guidance, Task, ask
+from daemon.models.calls import Asking, Call, Guidance, Task, ask
 
 GRID = 48
 """Tiles and windows start at multiples of this: of the network's 16 and of every scale."""

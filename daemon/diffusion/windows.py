@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from daemon.call import Asking
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_pixels
 from daemon.diffusion.tiling import GRID, Cut, spread
+from daemon.models.calls import Asking
 
 WINDOW = 2640
 """Longest side of a window: three tiles of 1024, and 7 megapixels bound the memory."""

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Protocol
 
-from daemon.job import Compute, Errand
-from daemon.reports import Report
+from daemon.messages.reports import Report
+from daemon.messages.tasks import Compute, Errand
 
 
 class Executor(Protocol):

@@ -9,14 +9,14 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from daemon.executors.beating import Beat
-from daemon.executors.tuning import tune_process
-from daemon.job import Compute, Errand
-from daemon.pulse import Pulse
-from daemon.reports import Report, WorkerReady
+from daemon.engine.activity import Pulse
+from daemon.executors.heartbeat import Beat
+from daemon.executors.process_env import tune_process
+from daemon.messages.reports import Report, WorkerReady
+from daemon.messages.tasks import Compute, Errand
 
 if TYPE_CHECKING:
-    from daemon.engine import Engine
+    from daemon.engine.engine import Engine
 
 
 class InlineExecutor:
@@ -36,7 +36,7 @@ class InlineExecutor:
             DeviceError: The device that is asked for is not there.
         """
         tune_process(self._compute.threads)
-        from daemon.engine import Engine
+        from daemon.engine.engine import Engine
 
         pulse = Pulse()
         self._engine = engine = Engine(self._compute, self._report, pulse=pulse)

@@ -16,8 +16,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from daemon.executors.worker import Begun, StartFailed, Stop, work
-from daemon.job import Compute, Errand
-from daemon.reports import HandedBack, Report, WorkerDied, WorkerReady
+from daemon.messages.reports import HandedBack, Report, WorkerDied, WorkerReady
+from daemon.messages.tasks import Compute, Errand
 
 GRACE_S = 10.0
 """Beyond the time to drain: until then the worker has reported, or is killed."""

@@ -15,16 +15,16 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from daemon.errors import RestoredError
-from daemon.executors.beating import Beat
-from daemon.executors.tuning import tune_process
-from daemon.job import Compute, Errand
-from daemon.pulse import Pulse
-from daemon.reference import PRIOR
-from daemon.reports import Report, WorkerReady
+from daemon.config.model_reference import PRIOR
+from daemon.engine.activity import Pulse
+from daemon.executors.heartbeat import Beat
+from daemon.executors.process_env import tune_process
+from daemon.messages.reports import Report, WorkerReady
+from daemon.messages.tasks import Compute, Errand
+from daemon.system.errors import RestoredError
 
 if TYPE_CHECKING:
-    from daemon.craft import Craft
+    from daemon.engine.backend import Craft
 
 _PR_SET_PDEATHSIG = 1
 _BUG = 70
@@ -71,7 +71,7 @@ def work(
     tune_process(compute.threads)
     tell, pulse = partial(_tell, pipe, threading.Lock()), Pulse()
     try:
-        from daemon.engine import Engine
+        from daemon.engine.engine import Engine
 
         craft = None if make_craft is None else make_craft()
         engine = Engine(compute, tell, craft=craft, begun=lambda one: tell(Begun(one)), pulse=pulse)

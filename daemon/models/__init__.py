@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
 
-from daemon.call import Reply
-from daemon.errors import ConfigError
-from daemon.job import Handling
-from daemon.models.library import WEIGHTS, Checkpoint, Library
+from daemon.checkpoints.library import WEIGHTS, Checkpoint, Library
+from daemon.messages.tasks import Handling
+from daemon.models.calls import Reply
+from daemon.system.errors import ConfigError
 
 __all__ = [
     "MODELS",

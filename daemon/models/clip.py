@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from daemon.call import Liken
-from daemon.errors import ConfigError
 from daemon.models import Placement
+from daemon.models.calls import Liken
 from daemon.models.loading import load_encoder
+from daemon.system.errors import ConfigError
 
 _MEAN, _DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Of OpenAI's CLIP, for folders without preprocessor_config.json."""

@@ -11,11 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from daemon.call import Call, Decode, Embed, Embedding, Encode, Noted, Reply
-from daemon.models import Checkpoint, Placement
+from daemon.checkpoints.library import Checkpoint
+from daemon.models import Placement
+from daemon.models.calls import Call, Decode, Embed, Embedding, Encode, Noted, Reply
 from daemon.models.loading import load_pipeline, load_schedule
-from daemon.models.placing import UNASKED, place, precision, weights_dtype
-from daemon.models.words import unread
+from daemon.models.memory import UNASKED, precision, weights_dtype
+from daemon.models.placing import place
+from daemon.models.prompt_length import unread
 
 _REMEMBERED = 256
 """Prompts whose embeddings are kept; one of XL has about 0.6 MiB."""

@@ -16,12 +16,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from daemon.errors import ConfigError
-from daemon.files import shown
-from daemon.models import Checkpoint
-from daemon.models.checkpoint_schedule import CheckpointSchedule, read_schedule
-from daemon.models.digests import PICKLES
-from daemon.models.traits import component_folder
+from daemon.checkpoints.digests import PICKLES
+from daemon.checkpoints.library import Checkpoint
+from daemon.checkpoints.traits import component_folder
+from daemon.models.noise_schedule import CheckpointSchedule, read_schedule
+from daemon.system.errors import ConfigError
+from daemon.system.files import shown
 
 
 def load_schedule(checkpoint: Checkpoint) -> CheckpointSchedule:

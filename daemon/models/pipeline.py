@@ -19,14 +19,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from daemon.call import Noted, Reply, Whole, WholeSettings, WholeUse
-from daemon.errors import PhotoError
+from daemon.checkpoints.pipeline_calls import Way, way_of
+from daemon.checkpoints.traits import WholeUse
 from daemon.models import Placement
-from daemon.models.checkpoint_schedule import schedule_of
+from daemon.models.calls import Noted, Reply, Whole, WholeSettings
 from daemon.models.loading import load_pipeline
-from daemon.models.placing import place_pipeline, weights_dtype
-from daemon.models.ways import Way, way_of
-from daemon.models.words import unread
+from daemon.models.memory import weights_dtype
+from daemon.models.noise_schedule import schedule_of
+from daemon.models.placing import place_pipeline
+from daemon.models.prompt_length import unread
+from daemon.system.errors import PhotoError
 
 _PROBES = 1000
 _WHOLLY = 1 - 1e-4

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from daemon.call import Call
 from daemon.models import Placement
+from daemon.models.calls import Call
 from daemon.models.loading import load_network, load_schedule
-from daemon.models.placing import place, precision
+from daemon.models.memory import precision
+from daemon.models.placing import place
 
 
 class Pixel:

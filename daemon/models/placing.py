@@ -5,7 +5,6 @@ worker only. Never loads anything and fetches nothing: kernels from the Hub are 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import torch
@@ -14,17 +13,8 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from daemon.errors import ConfigError
 from daemon.models import Placement
-from daemon.models.sizes import elements
-
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-
-_LAYERS = 10
-"""Offloaded by layers, about one in so many of the largest network's is on the device at a time."""
-
-UNASKED = frozenset({"safety_checker", "image_encoder"})
-"""Components that no step asks where Stable Diffusion is driven step by step."""
+from daemon.system.errors import ConfigError
 
 _BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 """Batches that a compiled network sees: each size is compiled once, at most half is padding."""
@@ -41,61 +31,6 @@ class _Pipeline(Protocol):
     def to(self, device: torch.device) -> object: ...
 
     def enable_model_cpu_offload(self, *, device: torch.device) -> None: ...
-
-
-def weights_dtype(placement: Placement) -> torch.dtype:
-    """Precision in which a checkpoint's weights lie on the device.
-
-    "auto" is bf16 where the device multiplies in it, else fp16 on CUDA and fp32 elsewhere.
-    """
-    if placement.handling.dtype != "auto":
-        return _DTYPES[placement.handling.dtype]
-    device = torch.device(placement.device)
-    if bf16_pays(device):
-        return torch.bfloat16
-    return torch.float16 if device.type == "cuda" else torch.float32
-
-
-def precision(placement: Placement, *, exact: bool) -> AbstractContextManager[object]:
-    """The context in which a network with fp32 weights runs: mixed precision unless exact."""
-    dtype = weights_dtype(placement)
-    if exact or dtype == torch.float32:
-        return nullcontext()
-    return torch.autocast(torch.device(placement.device).type, dtype)
-
-
-def bf16_pays(device: torch.device) -> bool:
-    """Whether bf16 is faster there: on GPUs and processors that multiply in it."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def bytes_on_device(placement: Placement, *, whole: bool) -> int:
-    """What a model's weights will take on the device, told before it is loaded.
-
-    Where Stable Diffusion is driven step by step its UNet counts in float32, which it is while an
-    inversion asks. What a run needs besides its weights is not in it.
-
-    Args:
-        placement: Which, where and how.
-        whole: As a whole pipeline; those lie in `weights_dtype`, and what is driven step by step on
-            a processor or in pixels lies in float32.
-    """
-    checkpoint, offload = placement.checkpoint, placement.handling.offload
-    stepwise = checkpoint.traits.family == "latent" and not whole
-    on_cpu = torch.device(placement.device).type == "cpu"
-    halved = whole or checkpoint.traits.family == "pipeline" or (stepwise and not on_cpu)
-    width = weights_dtype(placement).itemsize if halved else 4
-    taken = {
-        part: count * (4 if stepwise and part == "unet" and offload != "group" else width)
-        for part, count in elements(checkpoint).items()
-        if not (stepwise and part in UNASKED)
-    }
-    if offload == "none" or on_cpu or checkpoint.traits.family in {"prior", "clip"}:
-        return sum(taken.values())
-    largest = max(taken.values(), default=0)
-    return largest if offload == "model" else largest // _LAYERS
 
 
 def place(networks: Sequence[nn.Module], placement: Placement) -> None:

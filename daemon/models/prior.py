@@ -10,10 +10,10 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from daemon.call import Call
 from daemon.models import Placement
+from daemon.models.calls import Call
+from daemon.models.memory import bf16_pays
 from daemon.models.network import PhotoPrior
-from daemon.models.placing import bf16_pays
 
 _NO_PICTURE = math.pi / 2 - 1e-6
 """From here on x_t holds nothing of the picture; the network was trained to see zeros then."""

@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from daemon.photo.decoding import digest_file, read_header, verify_file
-from daemon.photo.ending import ends_early
 from daemon.photo.picture import (
     PROMPTS,
     Header,
@@ -24,6 +23,7 @@ from daemon.photo.picture import (
     Source,
     output_format,
 )
+from daemon.photo.truncation import ends_early
 
 if TYPE_CHECKING:
     from daemon.photo.reading import read_picture, read_source

@@ -17,11 +17,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from daemon.errors import CannotWriteError, PhotoError, RestoredError, TruncatedError
-from daemon.files import shown
-from daemon.photo.ending import ends_early
 from daemon.photo.picture import Header, Limits
 from daemon.photo.prompts import is_prompts, prompts_header
+from daemon.photo.truncation import ends_early
+from daemon.system.errors import CannotWriteError, PhotoError, RestoredError, TruncatedError
+from daemon.system.files import shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -13,10 +13,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from daemon.errors import PhotoError
+from daemon.config.steps import PROMPT_SUFFIXES, Side
+from daemon.config.validation import explain
 from daemon.photo.picture import PROMPTS, Header, Prompt, Prompts
-from daemon.steps import PROMPT_SUFFIXES, Side
-from daemon.validation import explain
+from daemon.system.errors import PhotoError
 
 MOST_PICTURES = 256
 """Of one file."""

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from daemon.files import shown
 from daemon.photo.colour import Conversion, into_srgb, profile_space
 from daemon.photo.decoding import faults_of, format_of, open_image, read_header
 from daemon.photo.metadata import read_metadata
 from daemon.photo.picture import PROMPTS, Limits, Metadata, Photo, Picture, Source
 from daemon.photo.prompts import read_prompts
+from daemon.system.files import shown
 
 Pixels = NDArray[np.generic]
 

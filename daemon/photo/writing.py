@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from daemon.errors import CannotWriteError, PhotoError
-from daemon.files import shown
 from daemon.photo.colour import Conversion, out_of_srgb, profile_space
 from daemon.photo.metadata import exif_for, has_sub_directories
 from daemon.photo.picture import Metadata, Picture
 from daemon.photo.reading import SLAB_PIXELS, to_eight_bits
+from daemon.system.errors import CannotWriteError, PhotoError
+from daemon.system.files import shown
 
 _MAX_SIDE = {"jpeg": 65535, "webp": 16383}
 _MAX_JPEG_EXIF = 65533

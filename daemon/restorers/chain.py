@@ -8,21 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from daemon.call import Asking
-from daemon.diffusion.noise import Noise
-from daemon.diffusion.together import abreast, count_abreast
-from daemon.diffusion.windows import WINDOW
-from daemon.models.library import Library
-from daemon.photo import Picture, Source
-from daemon.recipe import Recipe
-from daemon.reports import Measure
-from daemon.restorers import Restoration, Restorer, restorer_for
-from daemon.restorers.defects import WAYS
-from daemon.restorers.generate import wanted_size
-from daemon.restorers.inpaint import MEAN_SAMPLES
-from daemon.restorers.restyle import sweep_labels
-from daemon.restorers.sheet import sheet_size
-from daemon.steps import (
+from daemon.checkpoints.library import Library
+from daemon.config.recipe import Recipe
+from daemon.config.steps import (
     Denoise,
     Generate,
     Inpaint,
@@ -32,6 +20,18 @@ from daemon.steps import (
     SuperResolve,
     Unfade,
 )
+from daemon.diffusion.concurrent import abreast, count_abreast
+from daemon.diffusion.noise import Noise
+from daemon.diffusion.windows import WINDOW
+from daemon.messages.reports import Measure
+from daemon.models.calls import Asking
+from daemon.photo import Picture, Source
+from daemon.restorers.generate import wanted_size
+from daemon.restorers.inpaint import MEAN_SAMPLES
+from daemon.restorers.registry import Restoration, Restorer, restorer_for
+from daemon.restorers.restyle import sweep_labels
+from daemon.restorers.scratch_search import WAYS
+from daemon.restorers.sweep_sheet import sheet_size
 
 _PRIOR_ONLY = Library()
 

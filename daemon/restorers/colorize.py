@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daemon.call import Asking, Task
+from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
+from daemon.config.steps import Colorize
+from daemon.diffusion.angles import timesteps
 from daemon.diffusion.noise import Noise
-from daemon.diffusion.sampling import add_noise, ddim_step
-from daemon.diffusion.schedule import timesteps
+from daemon.diffusion.process import add_noise, ddim_step
 from daemon.diffusion.tiling import Denoiser, denoise_tiles, regress
 from daemon.diffusion.windows import Window
-from daemon.models.traits import PRIOR_TRAITS, Traits
+from daemon.models.calls import Asking, Task
 from daemon.photo import Picture
-from daemon.restorers import Restoration
 from daemon.restorers.chroma import (
     BLUE,
     GREEN,
@@ -36,10 +36,10 @@ from daemon.restorers.chroma import (
     luminance,
     resized,
 )
-from daemon.restorers.dabs import Spread, dabs_on
-from daemon.restorers.plausible import Known, plausible
+from daemon.restorers.colour_hints import Spread, dabs_on
+from daemon.restorers.ddnm import Known, plausible
+from daemon.restorers.registry import Restoration
 from daemon.restorers.spaces import space_of
-from daemon.steps import Colorize
 
 WORKING_PX = 160
 """Long side of the prior's working size; a checkpoint's is that of its training. Over eight

@@ -18,23 +18,23 @@ from numpy.typing import NDArray
 from skimage.restoration import estimate_sigma
 from torch import Tensor
 
-from daemon.call import Asking, Task
+from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
+from daemon.config.steps import Denoise
+from daemon.diffusion.angles import angle_of, timesteps
 from daemon.diffusion.clipping import unclip
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.operators import low_frequencies
-from daemon.diffusion.orientation import mean_over_orientations
 from daemon.diffusion.pixels import to_grey, to_tensor
-from daemon.diffusion.reverse import Draw, sample
-from daemon.diffusion.sampling import add_noise
-from daemon.diffusion.schedule import angle_of, timesteps
+from daemon.diffusion.process import add_noise
+from daemon.diffusion.sampling import Draw, sample
+from daemon.diffusion.self_ensemble import mean_over_orientations
 from daemon.diffusion.tiling import Denoiser, denoise_tiles, regress
 from daemon.diffusion.windows import Window, by_windows
-from daemon.models.traits import PRIOR_TRAITS, Traits
+from daemon.models.calls import Asking, Task
 from daemon.photo import Picture
-from daemon.restorers import Restoration
-from daemon.restorers.plausible import Known, plausible
+from daemon.restorers.ddnm import Known, plausible
+from daemon.restorers.registry import Restoration
 from daemon.restorers.spaces import Space, space_of
-from daemon.steps import Denoise
 
 STEPS = 12
 """Evaluations of a sampling run unless the recipe says otherwise."""

@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from daemon.call import Asking, Whole, WholeSettings, ask
+from daemon.checkpoints.traits import Traits
+from daemon.config.steps import Generate
+from daemon.diffusion.concurrent import count_abreast
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_pixels
-from daemon.diffusion.together import count_abreast
-from daemon.models.traits import Traits
+from daemon.models.calls import Asking, Whole, WholeSettings, ask
 from daemon.photo import Metadata, Picture, Prompt, Prompts
-from daemon.restorers import Restoration
-from daemon.restorers.whole import whole_multiple
-from daemon.steps import Generate
+from daemon.restorers.pipeline_tiles import whole_multiple
+from daemon.restorers.registry import Restoration
 
 _SEEDS = 2**32
 """Seeds drawn for people to write down are this short."""

@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from daemon.call import Asking
+from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
+from daemon.config.steps import Inpaint
+from daemon.diffusion.angles import timesteps
+from daemon.diffusion.concurrent import abreast
 from daemon.diffusion.noise import Noise
-from daemon.diffusion.schedule import timesteps
-from daemon.diffusion.together import abreast
 from daemon.diffusion.windows import Window, by_windows
-from daemon.errors import PhotoError
-from daemon.models.traits import PRIOR_TRAITS, Traits
+from daemon.models.calls import Asking
 from daemon.photo import Picture
-from daemon.restorers import Restoration
-from daemon.restorers.defects import found_defects
+from daemon.restorers.registry import Restoration
 from daemon.restorers.restyle import Edit, fitted_mask, sdedit
+from daemon.restorers.scratch_search import found_defects
 from daemon.restorers.spaces import Space, space_of
-from daemon.steps import Inpaint
+from daemon.system.errors import PhotoError
 
 STEPS = 10
 """Evaluations of a sampling run unless the recipe says otherwise."""

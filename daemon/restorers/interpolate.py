@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from daemon.call import Asking
+from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
+from daemon.config.steps import Interpolate
+from daemon.diffusion.concurrent import abreast, together
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_grey, to_pixels, to_tensor
-from daemon.diffusion.reverse import Predict, follow
-from daemon.diffusion.sampling import slerp
+from daemon.diffusion.process import slerp
+from daemon.diffusion.sampling import Predict, follow
 from daemon.diffusion.tiling import denoise_tiles
-from daemon.diffusion.together import abreast, together
-from daemon.models.traits import PRIOR_TRAITS, Traits
+from daemon.models.calls import Asking
 from daemon.photo import Picture
-from daemon.restorers import Restoration
+from daemon.restorers.registry import Restoration
 from daemon.restorers.spaces import Space, between, path_of, space_of
-from daemon.steps import Interpolate
 
 STEPS = 12
 """Evaluations each way unless the recipe says otherwise."""

@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from daemon.call import Asking
+from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
+from daemon.config.steps import Restyle
+from daemon.diffusion.angles import timesteps
+from daemon.diffusion.concurrent import abreast
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_grey, to_tensor
-from daemon.diffusion.reverse import Draw, sample
-from daemon.diffusion.sampling import add_noise
-from daemon.diffusion.schedule import timesteps
+from daemon.diffusion.process import add_noise
+from daemon.diffusion.sampling import Draw, sample
 from daemon.diffusion.tiling import denoise_tiles
-from daemon.diffusion.together import abreast
 from daemon.diffusion.windows import Window, by_windows
-from daemon.models.traits import PRIOR_TRAITS, Traits
+from daemon.models.calls import Asking
 from daemon.photo import Picture
-from daemon.restorers import Restoration
-from daemon.restorers.sheet import labelled_sheet
+from daemon.restorers.registry import Restoration
 from daemon.restorers.spaces import Space, space_of
-from daemon.steps import Restyle
+from daemon.restorers.sweep_sheet import labelled_sheet
 
 STEPS = 16
 """Evaluations of a sampling run unless the recipe says otherwise."""

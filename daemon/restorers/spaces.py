@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 from torch.nn import functional
 
-from daemon.call import Asking, Decode, Embedding, Encode, Guidance, ask, embed
+from daemon.checkpoints.traits import Traits
+from daemon.config.steps import BaseStep, Interpolate
 from daemon.diffusion.noise import Noise
-from daemon.diffusion.reverse import Draw
+from daemon.diffusion.sampling import Draw
 from daemon.diffusion.tiling import Denoiser, Tiling, mirrored, native_tiles
 from daemon.diffusion.windows import Window
-from daemon.models.traits import Traits
-from daemon.steps import BaseStep, Interpolate
+from daemon.models.calls import Asking, Decode, Embedding, Encode, Guidance, ask, embed
 
 PROMPTED = 5.0
 """Scale of classifier-free guidance where a step has a prompt and does not say how much."""

@@ -18,22 +18,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from daemon.call import Asking, Task
+from daemon.checkpoints.traits import PRIOR_TRAITS, Family, Traits
+from daemon.config.steps import SuperResolve
+from daemon.diffusion.angles import timesteps
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.operators import box_mean, enlarge, project
-from daemon.diffusion.orientation import mean_over_orientations
 from daemon.diffusion.pixels import LEVEL, to_grey, to_tensor
-from daemon.diffusion.reverse import Draw, Predict, sample
-from daemon.diffusion.sampling import add_noise
-from daemon.diffusion.schedule import timesteps
+from daemon.diffusion.process import add_noise
+from daemon.diffusion.sampling import Draw, Predict, sample
+from daemon.diffusion.self_ensemble import mean_over_orientations
 from daemon.diffusion.tiling import denoise_tiles, regress
 from daemon.diffusion.windows import Window, by_windows
-from daemon.models.traits import PRIOR_TRAITS, Family, Traits
+from daemon.models.calls import Asking, Task
 from daemon.photo import Picture
-from daemon.restorers import Restoration
-from daemon.restorers.plausible import Known, plausible
+from daemon.restorers.ddnm import Known, plausible
+from daemon.restorers.registry import Restoration
 from daemon.restorers.spaces import Space, space_of
-from daemon.steps import SuperResolve
 
 STEPS = 10
 """Evaluations of a sampling run unless the recipe says otherwise."""

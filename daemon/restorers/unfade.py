@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from daemon.call import Asking
+from daemon.config.steps import Unfade
 from daemon.diffusion.noise import Noise
+from daemon.models.calls import Asking
 from daemon.photo import Picture
-from daemon.restorers import Restoration
-from daemon.restorers.fading import (
+from daemon.restorers.dye_fading import (
     Fading,
     fading_of,
     quantiles,
@@ -21,7 +21,7 @@ from daemon.restorers.fading import (
     through,
     unfading_tables,
 )
-from daemon.steps import Unfade
+from daemon.restorers.registry import Restoration
 
 _CHANNELS = ("red", "green", "blue")
 _SHOWN = 0.5

@@ -1,0 +1,290 @@
+"""Bulk jobs: folders of any size are restored where they lie, a little at a time.
+
+Comes in: requests, from commands; the folders they name. Goes out: claims of what is in them, and a
+report in the end. Originals are only read. Nothing of it holds the loop up: in one turn a few
+files are looked at, and the report is written by a process of its own.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from daemon.bulk import requests as bulk_requests
+from daemon.bulk.report_process import Reporters
+from daemon.bulk.requests import Order
+from daemon.bulk.walk import Passed, Slice, absence, enough, places_of, slices
+from daemon.config.recipe import Recipe
+from daemon.config.station import Notice, Station
+from daemon.intake.arrivals import Claim
+from daemon.intake.claimer import Admission
+from daemon.jobs.ledger import bulk as bulk_rows
+from daemon.jobs.ledger.bulk import Bulk
+from daemon.jobs.ledger.writer import Ledger
+from daemon.jobs.outbox import Access
+from daemon.system.files import NO_SPACE, shown
+
+_log = structlog.get_logger()
+
+_RETRIED = 64
+_REMEMBERED = 4096
+
+Tell = Callable[[str, str, str], None]
+"""(kind, title, text) -> None: tells people."""
+
+
+class Bulks:
+    """The daemon's side of bulk jobs."""
+
+    def __init__(
+        self, station: Station, ledger: Ledger, admission: Admission, access: Access, tell: Tell
+    ) -> None:
+        """Work for one station.
+
+        Args:
+            station: Its folders.
+            ledger: Where bulk jobs and their photographs are recorded.
+            admission: Queues what is found.
+            access: Who may read the reports.
+            tell: Tells people that one has ended.
+        """
+        self._station = station
+        self._ledger = ledger
+        self._admission = admission
+        self._tell = tell
+        self._walks: dict[str, tuple[Recipe, Iterator[Slice]]] = {}
+        self._reporters = Reporters(station, access, admission.limits)
+        self._places: dict[str, tuple[Path, ...]] = {}
+        self._troubles: dict[str, str] = {}
+        self._looked = ""
+
+    def more_to_do(self, recipes: Sequence[Recipe], now: float) -> bool:
+        """Whether something is left to be looked at or reported, here and now.
+
+        What is queued already is not asked: the ledger counts that, and schedules hold it back.
+        """
+        return bulk_requests.waiting(self._station) or any(
+            not bulk.paused
+            and (bulk.state != "waiting" or bulk.starts_at <= now)
+            and bulk.name not in self._troubles
+            and not self._hindrance(bulk, recipes)
+            and (bulk.state != "working" or not bulk_rows.is_at_work(self._ledger, bulk.name))
+            for bulk in bulk_rows.unended(self._ledger)
+        )
+
+    def notices(self, recipes: Sequence[Recipe]) -> tuple[Notice, ...]:
+        """Bulk jobs that cannot go on, and why."""
+        return tuple(
+            Notice(bulk.roots[0], f"bulk job {bulk.name}: {why}", bulk.submitted_at)
+            for bulk in bulk_rows.unended(self._ledger)
+            if (why := self._troubles.get(bulk.name) or self._hindrance(bulk, recipes))
+        )
+
+    def turn(self, recipes: Sequence[Recipe], now: float) -> bool:
+        """Take orders and carry each bulk job a little further; says whether more can follow.
+
+        What the file system refuses holds up the job that asked for it, and no other.
+
+        Args:
+            recipes: The recipes as they are now.
+            now: UTC seconds since the epoch.
+        """
+        busy = False
+        for path, order in bulk_requests.asked(self._station):
+            name = order.name if order is not None else path.name
+            with self._troubled(name):
+                busy |= self._take(path, order, now)
+        jobs = bulk_rows.unended(self._ledger)
+        first = next((n for n, bulk in enumerate(jobs, 1) if bulk.name == self._looked), 0)
+        for bulk in (*jobs[first:], *jobs[:first]):  # the one that looked last comes last
+            with self._troubled(bulk.name):
+                busy |= self._carry_on(bulk, recipes, now, looked=busy)
+        return busy
+
+    @contextlib.contextmanager
+    def _troubled(self, name: str) -> Iterator[None]:
+        """Remember, and say once, what the file system refuses; a full disk is everybody's."""
+        try:
+            yield
+            self._troubles.pop(name, None)
+        except OSError as error:
+            if error.errno in NO_SPACE:
+                raise
+            why = f"{error.strerror or error}: {shown(error.filename or '')}; it is tried again"
+            if self._troubles.get(name) != why:
+                _log.warning("bulk_held_up", bulk=name, why=why)
+            self._troubles[name] = why
+
+    def _hindrance(self, bulk: Bulk, recipes: Sequence[Recipe]) -> str:
+        """Why a job cannot go on just now, "" if it can."""
+        recipe = next((recipe for recipe in recipes if recipe.name == bulk.recipe), None)
+        if bulk.state not in ("waiting", "looking", "working") or bulk.cancelled:
+            return ""
+        if recipe is None and bulk.state != "working":
+            return f"there is no recipe {bulk.recipe} any more; write it, or cancel"
+        if bulk.name not in self._places:
+            self._places[bulk.name] = places_of(bulk, recipe)
+        why = absence(self._places[bulk.name])
+        if not why or (
+            bulk.state == "working" and not bulk_rows.is_at_work(self._ledger, bulk.name)
+        ):
+            return ""
+        return f"{why}; is its disk mounted? It goes on when that is back, or cancel it"
+
+    def _carry_on(self, bulk: Bulk, recipes: Sequence[Recipe], now: float, *, looked: bool) -> bool:
+        """Do what is next of one job; says whether more of it can follow at once.
+
+        Args:
+            bulk: The job.
+            recipes: The recipes as they are now.
+            now: UTC seconds since the epoch.
+            looked: Enough files were looked at in this turn.
+        """
+        hindered = bool(self._hindrance(bulk, recipes))
+        # Each turn, since what was in flight comes back to the queue.
+        bulk_rows.hold(self._ledger, bulk.name, back=not (bulk.paused or hindered))
+        if bulk.paused or hindered:
+            return False
+        match bulk.state:
+            case "waiting" if bulk.starts_at <= now:
+                bulk_rows.keep(self._ledger, replace(bulk, state="looking", began_at=now))
+                _log.info("bulk_begun", bulk=bulk.name, recipe=bulk.recipe)
+                return True
+            case "looking" if not looked:
+                recipe = next(recipe for recipe in recipes if recipe.name == bulk.recipe)
+                return self._look(bulk, recipe, now)
+            case "working" if not bulk_rows.is_at_work(self._ledger, bulk.name):
+                self._report(bulk, now)
+                return True
+            case "reporting":
+                self._see_to_report(bulk)
+        return False
+
+    def close(self) -> None:
+        """Stop writing reports; they are begun anew at the next start."""
+        self._reporters.close()
+
+    def _take(self, path: Path, order: Order | None, now: float) -> bool:
+        """Carry out an order; it may be taken twice after a crash, and counts once.
+
+        Returns:
+            Whether it has only been begun.
+        """
+        if order is None:
+            aside = path.with_suffix(".refused")
+            path.rename(aside)
+            _log.warning("request_refused", request=shown(aside), why="it is no order")
+            return False
+        known = bulk_rows.named(self._ledger, order.name)
+        if order.what == "submit":
+            self._submit(path.stem, order)
+        elif known is None:
+            _log.warning("bulk_unknown", bulk=order.name, asked=order.what)
+        elif order.what == "retry":
+            if self._retry(known, order.at, now):
+                return True
+        else:
+            self._change(known, order.what)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        return False
+
+    def _submit(self, request: str, order: Order) -> None:
+        jobs = bulk_rows.all_of(self._ledger)
+        if any(bulk.request == request for bulk in jobs):
+            return
+        names = {bulk.name for bulk in jobs}
+        numbered = (f"{order.name}-{number}" for number in range(2, len(names) + 3))
+        name = next(n for n in (order.name, *numbered) if n not in names)
+        bulk = Bulk(name, request, order.recipe, order.roots, order.at, order.starts_at)
+        bulk_rows.keep(self._ledger, bulk)
+        paths = [shown(root) for root in bulk.roots]
+        _log.info("bulk_submitted", bulk=name, recipe=bulk.recipe, paths=paths)
+
+    def _change(self, bulk: Bulk, what: str) -> None:
+        match what:
+            case "pause" if bulk.state in ("waiting", "looking", "working"):
+                bulk_rows.keep(self._ledger, replace(bulk, paused=True))
+                bulk_rows.hold(self._ledger, bulk.name, back=False)
+                _log.info("bulk_paused", bulk=bulk.name)
+            case "resume" if bulk.paused:
+                bulk_rows.keep(self._ledger, replace(bulk, paused=False))
+                bulk_rows.hold(self._ledger, bulk.name, back=True)
+                _log.info("bulk_resumed", bulk=bulk.name)
+            case "cancel" if bulk.state in ("waiting", "looking", "working"):
+                off = bulk_rows.cancel(self._ledger, bulk)
+                self._walks.pop(bulk.name, None)
+                _log.info("bulk_cancelled", bulk=bulk.name, taken_off=off.taken_off)
+            case _:
+                _log.info("bulk_not_changed", bulk=bulk.name, asked=what, state=bulk.state)
+
+    def _retry(self, bulk: Bulk, asked_at: float, now: float) -> bool:
+        """Queue some of what had failed when it was asked; says whether there may be more."""
+        failed = bulk_rows.failed_entries(self._ledger, bulk.name, asked_at, _RETRIED)
+        rows = [entry.row for entry, _ in failed]
+        for _, beside in failed:
+            if beside is not None:  # the reason is of yesterday
+                beside.with_name(f"{beside.name}.error.json").unlink(missing_ok=True)
+        bulk_rows.try_again(self._ledger, rows)
+        for entry in self._ledger.entries(rows):
+            self._admission.look_again(entry, now)
+        if rows and bulk.state in ("reporting", "ended"):
+            self._reporters.stop(bulk.name)
+            bulk_rows.keep(self._ledger, replace(bulk, state="working", summary=None, ended_at=0.0))
+        _log.info("bulk_retried", bulk=bulk.name, photographs=len(rows))
+        return len(rows) == _RETRIED
+
+    def _look(self, bulk: Bulk, recipe: Recipe, now: float) -> bool:
+        """Look at a few more files and queue what can be restored; says whether there were any."""
+        self._looked = bulk.name
+        # It is put back once all is recorded: after a fault the files are walked once more.
+        begun = self._walks.pop(bulk.name, None)
+        if begun is None or begun[0] != recipe:
+            known = bulk_rows.latest_places(self._ledger, bulk.name, _REMEMBERED)
+            begun = recipe, slices(bulk, recipe, self._station, known)
+        found = enough(begun[1])
+        if absence(self._places[bulk.name]):
+            return False  # a folder that vanished may have looked as if it held no more
+        if not found:
+            bulk_rows.keep(self._ledger, replace(bulk, state="working"))
+            return True
+        claims: list[Claim] = []
+        passed: list[Passed] = []
+        for part in found:
+            taken, left = part.claims(recipe, self._admission.limits)
+            claims += taken
+            passed += [*part.passed_over, *left]
+        self._admission.admit(claims, now)
+        bulk_rows.keep(self._ledger, replace(bulk.with_notes(passed), looked_at=found[-1].last))
+        self._walks[bulk.name] = begun
+        return True
+
+    def _report(self, bulk: Bulk, now: float) -> None:
+        """Nothing more is to be done: count, and have the report written."""
+        ended_at = bulk.ended_at or now
+        counted = replace(bulk, summary=bulk_rows.counts(self._ledger, bulk))
+        bulk_rows.keep(self._ledger, replace(counted, state="reporting", ended_at=ended_at))
+
+    def _see_to_report(self, bulk: Bulk) -> None:
+        """Have the report written; once that has ended, so has the bulk job."""
+        reported = self._reporters.report(bulk)
+        if reported is None:
+            return
+        bulk_rows.keep(self._ledger, replace(bulk, state="ended"))
+        numbers = bulk.summary or bulk_rows.Counts()
+        _log.info(
+            "bulk_ended",
+            bulk=bulk.name,
+            done=numbers.done,
+            skipped=numbers.skipped,
+            failed=numbers.failed,
+            report=shown(reported.folder) if reported.folder is not None else None,
+        )
+        text = (
+            f"{numbers.done} restored, {numbers.skipped} were there already, {numbers.failed} "
+            f"failed, {numbers.taken_off} taken off; {reported.told}"
+        )
+        how = "cancelled" if bulk.cancelled else "ended"
+        self._tell("bulk-job-ended", f"bulk job {bulk.name} {how}", text)

@@ -1,0 +1,280 @@
+"""The files of a bulk job: folders are walked in one order, a few files at a time.
+
+Comes in: a bulk job, what of it was looked at before. Goes out: slices of folders, and the claims
+that a recipe makes of them. Only names and headers are read, and nothing is changed.
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from daemon.config.recipe import Recipe
+from daemon.config.station import InboxFolder, Station
+from daemon.intake.arrivals import Arrival, Claim
+from daemon.intake.companions import side_of, stem_of
+from daemon.intake.scanner import ignored
+from daemon.intake.sorter import Folder, Held, Sorting
+from daemon.jobs.ledger.bulk import Bulk
+from daemon.photo import Limits
+from daemon.system.files import is_there, shown
+
+_FILES, _BYTES = 128, 256 << 20
+"""Looked at in one turn of the loop: they are hashed, which takes a second on slow disks."""
+
+_LOOK_S = 0.1
+"""For finding them, in one turn; a folder is always listed whole."""
+
+_PASSED = 1024
+"""Files passed over after which a slice ends, though it has few photographs or none."""
+
+_NO_FILE = "it is a link, or no regular file"
+
+Passed = tuple[str, str]
+"""A path that is left alone, and why."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A few files of one folder, and those that were passed over before them.
+
+    Attributes:
+        folder: The root they were found below.
+        path: The folder they lie in.
+        names: Photographs, and their side files; there may be none.
+        size_bytes: Size of the photographs.
+        passed_over: Paths with the reason.
+        last: The last of them, as `Bulk.looked_at`.
+    """
+
+    folder: InboxFolder
+    path: Path
+    names: tuple[str, ...]
+    size_bytes: int
+    passed_over: tuple[Passed, ...]
+    last: str
+
+    def claims(self, recipe: Recipe, limits: Limits) -> tuple[list[Claim], list[Passed]]:
+        """What the recipe takes of them together, and what it cannot take, with the reason."""
+        held = Folder(str(self.path))
+        for name in self.names:
+            path = self.path / name
+            with contextlib.suppress(FileNotFoundError):
+                found = path.lstat()
+                relative = path.relative_to(self.folder.path)
+                arrival = Arrival(self.folder, relative, found.st_size, found.st_mtime_ns)
+                held.held[name] = Held(arrival, str(path), 0.0, 0.0)
+        claims = Sorting(held, {recipe.name: recipe}, limits).claims()
+        left = [
+            (shown(self.path / name), one.why)
+            for name, one in held.held.items()
+            if one.fresh and side_of(name) is None
+        ]
+        return claims, left
+
+
+def slices(bulk: Bulk, recipe: Recipe, station: Station, known: set[Path]) -> Iterator[Slice]:
+    """The files of a bulk job, a few at a time, in an order that is always the same.
+
+    Args:
+        bulk: The job; what it has looked at is left out.
+        recipe: Its recipe.
+        station: Where results go.
+        known: Photographs that were queued last, perhaps without the job's knowing.
+    """
+    root_number, parts, last_name = json.loads(bulk.looked_at or '[-1, [], ""]')
+    for number, (root, folder) in enumerate(_roots(bulk, station)):
+        if number < root_number:
+            continue
+        reached = tuple(parts) if number == root_number else None
+        for found in _walk(root, reached or ()):
+            where = found.path.relative_to(folder.path).parts
+            if where == reached:
+                found = replace(found, odd=(), after=last_name)
+            for part in _cut(found, recipe, known):
+                last = json.dumps([number, where, part.last])
+                names = tuple(part.names)
+                yield Slice(folder, found.path, names, part.size_bytes, tuple(part.passed), last)
+
+
+def enough(walk: Iterator[Slice]) -> list[Slice]:
+    """The next slices for one turn: many small folders together, one large folder in parts."""
+    found: list[Slice] = []
+    until = time.monotonic() + _LOOK_S
+    files = size_bytes = 0
+    while files < _FILES and size_bytes < _BYTES and time.monotonic() < until:
+        part = next(walk, None)
+        if part is None:
+            break
+        found.append(part)
+        files += len(part.names)
+        size_bytes += part.size_bytes
+    return found
+
+
+def absence(places: Iterable[Path]) -> str:
+    """Which of these folders is out of reach, and why; "" if none.
+
+    A folder that holds nothing counts: it may be the mount point of a disk that is not there.
+    """
+    for place in places:
+        try:
+            if is_there(place):
+                continue
+            why = "it is empty or gone"
+        except OSError as error:
+            why = error.strerror or str(error)
+        return f"{shown(place)}: {why}"
+    return ""
+
+
+def is_away(folder: InboxFolder) -> bool:
+    """Whether photographs of a bulk job cannot be had because the folder they lie in is gone."""
+    return bool(folder.bulk and absence([folder.path]))
+
+
+def places_of(bulk: Bulk, recipe: Recipe | None) -> tuple[Path, ...]:
+    """The folders that must hold something while a bulk job is at work, each once.
+
+    Of a single file it is the folder that it lies in; a root that is gone was one by its name.
+    """
+    suffixes = recipe.suffixes if recipe is not None else ()
+    return tuple(
+        dict.fromkeys(
+            root.parent
+            if root.is_file() or (root.name.lower().endswith(suffixes) and not root.exists())
+            else root
+            for root in bulk.roots
+        )
+    )
+
+
+@dataclass(frozen=True)
+class _Visited:
+    """One folder: its regular files in order, what is none, and the last name looked at before."""
+
+    path: Path
+    names: tuple[str, ...]
+    odd: tuple[Passed, ...] = ()
+    after: str = ""
+
+
+@dataclass
+class _Part:
+    """A few files of one folder, while they are gathered."""
+
+    passed: list[Passed]
+    names: list[str] = field(default_factory=list)
+    size_bytes: int = 0
+    last: str = ""
+
+    @property
+    def full(self) -> bool:
+        return len(self.names) >= _FILES or self.size_bytes >= _BYTES or len(self.passed) >= _PASSED
+
+
+def _cut(found: _Visited, recipe: Recipe, known: set[Path]) -> Iterator[_Part]:
+    """One folder in parts, at least one.
+
+    The halves of pairs stay together: of a recipe that takes pairs a folder is one part. Side
+    files go with the photographs that are called like them.
+    """
+    sides: dict[str, list[str]] = {}
+    for name in found.names:
+        side = side_of(name)
+        if side is not None and side[1] in recipe.companions:
+            sides.setdefault(side[0], []).append(name)
+    beside = {name for names in sides.values() for name in names}
+    part = _Part(list(found.odd))
+    for name in found.names:
+        if name in beside or name <= found.after or (known and found.path / name in known):
+            continue
+        part.last = name
+        if why := recipe.takes(name, recipe.match.min_megapixels):
+            part.passed.append((shown(found.path / name), why))
+        else:
+            part.names.append(name)
+            with contextlib.suppress(OSError):
+                part.size_bytes += (found.path / name).lstat().st_size
+        if recipe.photos == 1 and part.full:
+            yield _with_sides(part, sides)
+            part = _Part([])
+    part.last = max(found.names, default="")
+    yield _with_sides(part, sides)
+
+
+def _with_sides(part: _Part, sides: Mapping[str, Sequence[str]]) -> _Part:
+    called = dict.fromkeys(c for name in part.names for c in (stem_of(name), name))
+    part.names += [side for name in called for side in sides.get(name, ())]
+    return part
+
+
+def _roots(bulk: Bulk, station: Station) -> list[tuple[Path, InboxFolder]]:
+    """Each root with the folder its files are claimed from and where results of it go."""
+    found: list[tuple[Path, InboxFolder]] = []
+    taken: set[str] = set()
+    for root in bulk.roots:
+        whole = root.is_dir()
+        name = root.name if whole else ""
+        for number in range(2, len(bulk.roots) + 2):
+            if not name or name not in taken:
+                break
+            name = f"{root.name}-{number}"
+        taken.add(name)
+        below = Path(bulk.recipe, name)
+        folder = InboxFolder(
+            path=root if whole else root.parent,
+            recipe=bulk.recipe,
+            outbox=station.outbox / below,
+            failed=station.failed / below,
+            archive=station.archive / below,
+            originals="leave",
+            bulk=bulk.name,
+        )
+        found.append((root, folder))
+    return found
+
+
+def _walk(root: Path, reached: tuple[str, ...]) -> Iterator[_Visited]:
+    """Each folder below a root, in order; links are not followed.
+
+    Args:
+        root: A folder, or a file.
+        reached: Folders before this one, as parts of its path below the root, are left out.
+    """
+    if not root.is_dir():
+        odd = () if root.exists() else ((shown(root), "No such file or folder"),)
+        yield _Visited(root.parent, (root.name,) if root.is_file() else (), odd)
+        return
+    folders: list[tuple[str, ...]] = [()]
+    while folders:
+        parts = folders.pop()
+        found, below = _visited(root.joinpath(*parts))
+        on_the_way = len(parts) < len(reached) and parts == reached[: len(parts)]
+        if on_the_way:
+            below = [name for name in below if name >= reached[len(parts)]]
+        else:
+            yield found
+        folders += [(*parts, name) for name in reversed(below)]
+
+
+def _visited(path: Path) -> tuple[_Visited, list[str]]:
+    """A folder, and the names of those in it in order."""
+    names, below, odd = [], [], []
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if ignored(entry.name):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(entry.name)
+                elif entry.is_file(follow_symlinks=False):
+                    names.append(entry.name)
+                else:
+                    odd.append((shown(entry.path), _NO_FILE))
+    except OSError as error:
+        odd.append((shown(path), error.strerror or str(error)))
+    return _Visited(path, tuple(sorted(names)), tuple(sorted(odd))), sorted(below)

@@ -1,0 +1,1 @@
+"""Which models exist on this machine: references, Hub, locks, digests, traits, cards."""

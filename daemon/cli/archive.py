@@ -1,0 +1,92 @@
+"""Commands about time and finished work: estimate, redo."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from daemon.checkpoints.library import Library
+from daemon.cli.context import out, station_of
+from daemon.config.recipe import recipe_named
+from daemon.config.settings import load_settings
+from daemon.config.setup import known_recipes, opened, recipe_for
+from daemon.intake.redo import Plan, ask, plan
+from daemon.jobs.ledger.reader import LedgerView
+from daemon.system.errors import UsageError
+from daemon.system.files import shown
+
+
+def estimate(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A name, or a TOML file.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
+) -> None:
+    """Say how long photographs would take, before they are dropped.
+
+    Example: `restored --station photos estimate old-photo /mnt/scans`
+    """
+    from daemon.service import estimate as estimating
+    from daemon.service.runtime import compute_of
+
+    station, settings = (None, load_settings()) if context.obj is None else opened(context.obj)
+    chosen, compute = recipe_for(recipe, station), compute_of(settings)
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{shown(path)}: no such file or folder")
+    work = estimating.work_in(chosen, paths, compute.limits)
+    out.print(
+        f"{len(work.megapixels)} jobs, {sum(work.megapixels):.1f} megapixels; "
+        f"{work.refused} files are not for {chosen.name}"
+    )
+    if not work.megapixels:
+        return
+    found = estimating.forecast(chosen, work, station.logs if station else None, compute)
+    how = "a trial just now" if found.tried else f"{found.samples} finished jobs"
+    out.print(f"about {estimating.spoken(found.seconds)} with nothing else to do, judged by {how}")
+
+
+def redo(
+    context: typer.Context,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...")] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Only what this recipe did.", metavar="NAME")
+    ] = None,
+) -> None:
+    """Do finished work again whose recipe or weights have changed since; old results stay.
+
+    PATH is an original in the archive, its result, or a folder of either; all without one.
+    Originals that were deleted or left in place are not in the archive: drop or submit them again.
+
+    Example: `restored --station photos redo --recipe old-photo`
+    """
+    station, settings = opened(station_of(context).root)
+    known = known_recipes(station)
+    if recipe is not None:
+        recipe_named(recipe, known)
+    if not station.ledger.exists():
+        out.print("nothing is finished yet")
+        return
+    view = LedgerView(station.ledger)
+    try:
+        found = plan(view, known, Library(settings.models_dir), paths or [], recipe)
+    finally:
+        view.close()
+    if paths and found == Plan((), 0, 0, 0):
+        raise UsageError(
+            "of nothing that is named does an original lie in the archive; name files or folders "
+            "below archive/ or outbox/"
+        )
+    ask(station, found.rows)
+    more = [
+        f"{number} {why}"
+        for number, why in (
+            (found.not_there, "no longer in the archive as they were"),
+            (found.no_recipe, "of a recipe that is gone"),
+        )
+        if number
+    ]
+    out.print(
+        ", ".join([f"{len(found.rows)} to be done again", f"{found.up_to_date} up to date", *more])
+    )
+    if found.rows:
+        out.print("the daemon takes them as it runs; `restored once` does, too")

@@ -1,0 +1,32 @@
+"""What every command needs: where to print, which station.
+
+Comes in: typer's context, whose object is the folder given by --station. Goes out: a station.
+"""
+
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from daemon.config.settings import STATION_VARIABLE
+from daemon.config.setup import found_station
+from daemon.config.station import Station
+from daemon.system.errors import UsageError
+
+SOME_FAILED = 65
+"""Exit code: some photographs failed."""
+
+out = Console(highlight=False, soft_wrap=True)
+
+
+def station_of(context: typer.Context) -> Station:
+    """The station that the command line or the environment names.
+
+    Raises:
+        UsageError: Neither does.
+        ConfigError: There is no station.
+    """
+    root: Path | None = context.obj
+    if root is None:
+        raise UsageError(f"which station? Give --station DIR or set {STATION_VARIABLE}")
+    return found_station(root)

@@ -1,0 +1,150 @@
+"""The demo's photographs: real ones that ship with scikit-image, damaged on the spot.
+
+Comes in: nothing. Goes out: samples, each with what is dropped, what a person compares it with and,
+where there is one, the truth. The damage is the same in every run.
+"""
+
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import skimage.data
+from PIL import Image, ImageDraw
+
+from daemon.restorers.dye_fading import Fading, faded
+
+_BLOCK_PX = 8
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One drop into the inbox of a recipe.
+
+    Attributes:
+        recipe: Name of the recipe.
+        name: What the result's file name starts with.
+        files: File names and their content.
+        before: What the network gets, at the size of the result.
+        truth: The undamaged photograph, or None.
+    """
+
+    recipe: str
+    name: str
+    files: tuple[tuple[str, bytes], ...]
+    before: Image.Image
+    truth: Image.Image | None
+
+
+def samples() -> tuple[Sample, ...]:
+    """Two or three photographs for each shipped recipe."""
+    people, coffee, cat, rocket = (
+        _bundled(name) for name in ("astronaut", "coffee", "cat", "rocket")
+    )
+    face = people.crop((96, 0, 352, 256))
+    whiskers = cat.crop((80, 0, 328, 248)).resize((256, 256), Image.Resampling.BICUBIC)
+    return (
+        *(_grey(*one) for one in (("coffee", coffee), ("astronaut", people), ("cat", cat))),
+        *(_noisy(*one) for one in (("coffee", coffee), ("astronaut", people), ("rocket", rocket))),
+        *(_small(*one) for one in (("cat", cat), ("astronaut", people), ("rocket", rocket))),
+        *(_strokes(*one) for one in (("rocket", rocket), ("coffee", coffee))),
+        *(_scratched("inpaint", *one) for one in (("cat", cat), ("rocket", rocket))),
+        *(_scratched("scratches", *one) for one in (("cat", cat), ("rocket", rocket))),
+        *(_faded(*one) for one in (("astronaut", people), ("coffee", coffee))),
+        _pair("face-to-cat", face, whiskers),
+        _pair("cup-to-cat", coffee.crop((64, 0, 320, 256)), whiskers),
+        *(_old_print(*one) for one in (("cat", cat), ("astronaut", people))),
+    )
+
+
+def psnr(result: Image.Image, truth: Image.Image) -> float:
+    """Peak signal to noise ratio in dB over all channels of RGB."""
+    one, other = (np.asarray(image.convert("RGB"), np.float64) for image in (result, truth))
+    error = float(np.mean((one - other) ** 2))
+    return 10 * float(np.log10(255**2 / error)) if error else float("inf")
+
+
+def _bundled(name: str) -> Image.Image:
+    """A bundled photograph, 384 px wide, with sides that 8 divides."""
+    image = Image.fromarray(getattr(skimage.data, name)())
+    height = round(image.height * 384 / image.width)
+    image = image.resize((384, height), Image.Resampling.LANCZOS)
+    return image.crop((0, 0, 384, height // _BLOCK_PX * _BLOCK_PX))
+
+
+def _grey(name: str, photo: Image.Image) -> Sample:
+    grey = photo.convert("L")
+    return Sample("colorize", name, ((f"{name}.png", _png(grey)),), grey, photo)
+
+
+def _noisy(name: str, photo: Image.Image) -> Sample:
+    content = _jpeg(_with_noise(photo, 15), quality=60)
+    before = Image.open(BytesIO(content)).convert("RGB")
+    return Sample("denoise", name, ((f"{name}.jpg", content),), before, photo)
+
+
+def _small(name: str, photo: Image.Image) -> Sample:
+    small = photo.reduce(2)
+    before = small.resize(photo.size, Image.Resampling.BICUBIC)
+    return Sample("super-resolve", name, ((f"{name}.png", _png(small)),), before, photo)
+
+
+def _strokes(name: str, photo: Image.Image) -> Sample:
+    blocks = photo.reduce(_BLOCK_PX).resize(photo.size, Image.Resampling.NEAREST)
+    return Sample("restyle", name, ((f"{name}.png", _png(blocks)),), blocks, None)
+
+
+def _scratched(recipe: str, name: str, photo: Image.Image) -> Sample:
+    """Scratches and dust as of bare paper; for `inpaint` with the mask a person would paint."""
+    width, height = photo.size
+    mask = Image.new("L", photo.size)
+    pen = ImageDraw.Draw(mask)
+    rng = np.random.default_rng(0)
+    for x, y in rng.uniform((0, 0), (width, height), (20, 2)):
+        pen.ellipse((x - 1.5, y - 1.5, x + 1.5, y + 1.5), fill=255)
+    for left in (0.15, 0.45, 0.7):
+        pen.line((left * width, 0, (left + 0.15) * width, height), fill=255, width=3)
+    before = photo.copy()
+    before.paste((235, 230, 215), mask=mask)
+    files = ((f"{name}.png", _png(before)), (f"{name}.mask.png", _png(mask)))
+    return Sample(recipe, name, files if recipe == "inpaint" else files[:1], before, photo)
+
+
+def _faded(name: str, photo: Image.Image) -> Sample:
+    """A print whose cyan has gone most, as it does in the dark, on yellowed paper."""
+    fading = Fading(np.array((0.45, 0.65, 0.75)), np.array((0.03, 0.06, 0.15)))
+    content = _jpeg(Image.fromarray(faded(np.asarray(photo), fading)), quality=90)
+    before = Image.open(BytesIO(content)).convert("RGB")
+    return Sample("unfade", name, ((f"{name}.jpg", content),), before, photo)
+
+
+def _pair(name: str, first: Image.Image, second: Image.Image) -> Sample:
+    both = Image.new("RGB", (first.width + second.width, first.height))
+    both.paste(first, (0, 0))
+    both.paste(second, (first.width, 0))
+    files = ((f"{name}-a.png", _png(first)), (f"{name}-b.png", _png(second)))
+    return Sample("interpolate", name, files, both, None)
+
+
+def _old_print(name: str, photo: Image.Image) -> Sample:
+    small = _with_noise(photo.reduce(2).convert("L"), 10)
+    content = _jpeg(small, quality=70)
+    before = Image.open(BytesIO(content)).resize(photo.size, Image.Resampling.BICUBIC)
+    return Sample("old-photo", name, ((f"{name}.jpg", content),), before, photo)
+
+
+def _with_noise(photo: Image.Image, sigma: float) -> Image.Image:
+    pixels = np.asarray(photo, np.float64)
+    noise = np.random.default_rng(0).normal(0, sigma, pixels.shape)
+    return Image.fromarray(np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8))
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _jpeg(image: Image.Image, quality: int) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()

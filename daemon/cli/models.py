@@ -1,0 +1,130 @@
+"""Commands for models: list, pull, verify, remove."""
+
+from typing import Annotated
+
+import typer
+
+from daemon.checkpoints.library import Library, Pulled
+from daemon.cli.context import out
+from daemon.config.model_reference import Hub, parse_reference
+from daemon.config.settings import Settings, load_settings
+from daemon.config.setup import opened
+from daemon.system.errors import ConfigError
+
+app = typer.Typer(
+    name="models",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Checkpoints for recipes: list what is recommended and here, fetch, verify, remove.",
+)
+
+_Name = Annotated[str, typer.Argument(metavar="ORG/NAME[@REV]")]
+
+
+@app.command("list")
+def list_models(
+    context: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(help="Show this recommendation and the lines for a recipe.")
+    ] = None,
+) -> None:
+    """Say which checkpoints are recommended for which step, and which are on this machine.
+
+    Example: `restored models list sdxl`
+    """
+    from daemon.checkpoints.cards import card_named, cards, lines_of, recipe_lines
+    from daemon.checkpoints.hub import size_of
+
+    library = _library(context)
+    if name is not None:
+        card = card_named(name)
+        out.print("\n".join(lines_of(card)), markup=False)
+        out.print("\nLines for a recipe:\n", markup=False)
+        out.print(recipe_lines(card), markup=False)
+        return
+    here = library.all_pulled()
+    repos = {one.repo for one in here}
+    out.print("Recommended (`restored models list NAME` says more);", markup=False)
+    out.print("the memory of a card that should do is an estimate, not measured:", markup=False)
+    for card in cards():
+        mark = "  (here)" if card.repo in repos else ""
+        terms = card.licence if card.free else f"{card.licence}  NON-COMMERCIAL"
+        out.print(
+            f"  {card.name:17} {card.memory_gb:3} GB  {card.reference:46} {terms}{mark}",
+            markup=False,
+        )
+        out.print(f"{'':29}for {', '.join(card.kinds)}", markup=False)
+    out.print(f"\nOn this machine, in {library.models}:", markup=False)
+    for one in here:
+        named = ", ".join(one.revisions) or "no branch"
+        size = size_of(one) / 1e9
+        out.print(f"  {one.repo}@{one.commit}  ({named})  {size:.1f} GB", markup=False)
+    if not here:
+        out.print("  nothing yet; `restored models pull ORG/NAME` fetches one", markup=False)
+
+
+@app.command()
+def pull(context: typer.Context, name: _Name) -> None:
+    """Fetch a checkpoint from the Hub, pin it to a commit, note every file's digest.
+
+    The only command that uses the network. Example: `restored models pull stabilityai/sd-turbo`
+    """
+    from daemon.checkpoints.cards import repo_of
+    from daemon.checkpoints.hub import Fetching, size_of
+    from daemon.checkpoints.hub import pull as fetch
+
+    def tell(what: Fetching) -> None:
+        size = what.size / 1e9
+        out.print(f"{what.repo}@{what.commit}: {what.files} files, {size:.2f} GB", markup=False)
+
+    done = fetch(repo_of(name), _library(context), tell)
+    size = size_of(done) / 1e9
+    out.print(f'here: model = "{done.repo}@{done.commit}"  {size:.2f} GB', markup=False)
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[ORG/NAME[@REV]]")] = None,
+) -> None:
+    """Read every file of what was pulled again and compare its digest; exit 78 if one is wrong.
+
+    Example: `restored models verify`
+    """
+    from daemon.checkpoints.hub import verify as wrongs
+
+    library = _library(context)
+    wrong = []
+    for one in library.all_pulled() if name is None else [_pulled(library, name)]:
+        found = wrongs(one)
+        wrong += [f"{one.repo}@{one.commit}: {line}" for line in found]
+        out.print(f"{one.repo}@{one.commit}  {'damaged' if found else 'right'}", markup=False)
+    if wrong:
+        raise ConfigError("\n".join([*wrong, "remove what is damaged and pull it again"]))
+
+
+@app.command()
+def remove(context: typer.Context, name: _Name) -> None:
+    """Delete a pulled checkpoint.
+
+    Example: `restored models remove stabilityai/sd-turbo`
+    """
+    from daemon.checkpoints.hub import remove as delete
+
+    one = _pulled(_library(context), name)
+    freed = delete(one) / 1e9
+    out.print(f"{one.repo}@{one.commit} removed, {freed:.2f} GB free", markup=False)
+
+
+def _library(context: typer.Context) -> Library:
+    settings: Settings = load_settings() if context.obj is None else opened(context.obj)[1]
+    return Library(settings.models_dir)
+
+
+def _pulled(library: Library, name: str) -> Pulled:
+    from daemon.checkpoints.cards import repo_of
+
+    wanted = parse_reference(repo_of(name))
+    if not isinstance(wanted, Hub):
+        raise ConfigError(f"{name!r} is not on the Hub; name org/name or org/name@rev")
+    return library.pulled(wanted)

@@ -1,0 +1,66 @@
+"""Commands about what waits and what became of it: status, retry, pause, resume."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from daemon.cli.context import out, station_of
+from daemon.config.setup import known_recipes, opened
+from daemon.intake.retry import retry_failed
+from daemon.system.files import shown
+
+
+def status(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say what waits, what is in flight, what is done and what failed.
+
+    Example: `restored --station photos status --json`
+    """
+    from daemon.service.status import read_status, show
+
+    found = read_status(station_of(context))
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        show(found, out)
+
+
+def retry(
+    context: typer.Context,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...")] = None,
+) -> None:
+    """Put failed photographs (all, or the given ones) back into their inbox.
+
+    Example: `restored --station photos retry photos/failed/denoise/scan.jpg`
+    """
+    from daemon.service.runtime import inbox_folders
+
+    station, settings = opened(station_of(context).root)
+    moved = retry_failed(
+        station, inbox_folders(station, settings), known_recipes(station), paths or []
+    )
+    for path in moved:
+        out.print(shown(path), markup=False)
+    out.print(f"{len(moved)} put back")
+
+
+def pause(context: typer.Context) -> None:
+    """Start no more jobs; what is in flight is finished.
+
+    Example: `restored --station photos pause`
+    """
+    station_of(context).paused.touch()
+    out.print("paused; `restored resume` goes on")
+
+
+def resume(context: typer.Context) -> None:
+    """Start jobs again.
+
+    Example: `restored --station photos resume`
+    """
+    station_of(context).paused.unlink(missing_ok=True)
+    out.print("resumed")

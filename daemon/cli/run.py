@@ -1,0 +1,104 @@
+"""Commands that restore: apply, run, once, demo."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from daemon.cli.context import SOME_FAILED, out, station_of
+from daemon.config.settings import load_settings
+from daemon.config.setup import make_station, opened, recipe_for
+from daemon.system.errors import BusyError
+from daemon.system.files import shown
+
+
+def apply(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A name, or a TOML file.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Photographs.")],
+    to: Annotated[Path, typer.Option("--output", "-o", help="A folder, or a file for one result.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace results that are there.")] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the noise; own by default.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Write NAME.json as well.")] = False,
+) -> int:
+    """Restore files without a station; 65 if some photographs failed.
+
+    Example: `restored apply denoise holiday/*.jpg -o restored/`
+    """
+    from daemon.service.apply import Wish
+    from daemon.service.apply import apply as restore
+    from daemon.service.runtime import compute_of
+
+    station, settings = (None, load_settings()) if context.obj is None else opened(context.obj)
+    chosen = recipe_for(recipe, station)
+    failed = 0
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(chosen.name, total=max(1, len(inputs) // chosen.photos))
+        for done in restore(chosen, inputs, Wish(to, force, seed, record), compute_of(settings)):
+            progress.advance(bar)
+            if done.result is None:
+                failed += 1
+                print(f"restored: {shown(done.photo)}: {shown(done.why)}", file=sys.stderr)
+            else:
+                out.print(f"{shown(done.result)}  {done.seconds:.1f} s", markup=False)
+    return SOME_FAILED if failed else 0
+
+
+def run(context: typer.Context) -> None:
+    """Watch the inboxes and restore what arrives, until stopped.
+
+    Example: `RESTORED_STATION=/srv/photos restored run`
+    """
+    from daemon.cli.progress import watched
+    from daemon.service.daemon import Service
+    from daemon.service.monitoring.systemd import supervision_of
+
+    station, settings = opened(station_of(context).root)
+    supervision = supervision_of(os.environ, settings.stall_s, settings.alive_file)
+    with watched() as progress:
+        Service(station, settings, progress=progress, supervision=supervision).run()
+
+
+def once(context: typer.Context) -> int:
+    """Restore what is there and exit; 65 if some photographs failed. For cron and timers.
+
+    Example: `restored --station photos once`
+    """
+    from daemon.cli.progress import watched
+    from daemon.service.daemon import Service
+    from daemon.service.monitoring.systemd import supervision_of
+
+    station, settings = opened(station_of(context).root)
+    supervision = supervision_of(os.environ, settings.stall_s, settings.alive_file)
+    with watched() as progress:
+        tally = Service(station, settings, progress=progress, supervision=supervision).once()
+    for notice in tally.waiting:
+        out.print(f"waits: {shown(notice.path)}: {notice.what}", markup=False)
+    for held in tally.held_back:
+        out.print(f"waits: {held.told(time.time())}", markup=False)
+    waiting = len(tally.waiting) + sum(held.jobs for held in tally.held_back)
+    out.print(f"{tally.done} restored, {tally.failed} failed, {waiting} waiting")
+    if tally.held_up:
+        raise BusyError(f"no more was started: {tally.held_up}")
+    return SOME_FAILED if tally.failed else 0
+
+
+def demo(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> int:
+    """Put real photographs through every recipe; writes DIR/contact-sheet.png.
+
+    Example: `restored demo demo-station`
+    """
+    from daemon.cli import demo as shows
+    from daemon.cli.progress import watched
+
+    station = make_station(folder)
+    with watched() as progress:
+        found = shows.demo(station, opened(folder)[1], progress)
+    shows.show(found, out)
+    out.print(f"{station.root / shows.SHEET}", markup=False)
+    return SOME_FAILED if any(finding.result is None for finding in found) else 0

@@ -1,0 +1,60 @@
+"""Commands that make a station and look whether it is right."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from daemon.cli.context import out, station_of
+from daemon.config.recipe import recipe_named, schema
+from daemon.config.setup import known_recipes, make_station, opened
+from daemon.system.errors import ConfigError
+
+
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
+    """Make a station: every folder and a commented settings file. Safe to repeat.
+
+    Example: `restored init /srv/photos`
+    """
+    station = make_station(folder)
+    out.print(f"Station {station.root}", markup=False)
+    out.print(f"1. Drop photographs into {station.inbox}/RECIPE/", markup=False)
+    out.print(f"2. restored --station {station.root} run", markup=False)
+    out.print(f"3. Take the results out of {station.outbox}/RECIPE/", markup=False)
+
+
+def recipes(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="Show this one as JSON.")] = None,
+    as_schema: Annotated[bool, typer.Option("--schema", help="JSON Schema of a recipe.")] = False,
+) -> None:
+    """List the recipes, show one, or write the JSON Schema for editors.
+
+    Example: `restored recipes --schema > recipe.schema.json`
+    """
+    if as_schema:
+        print(json.dumps(schema(), indent=2))
+        return
+    known = known_recipes(None if context.obj is None else opened(context.obj)[0])
+    if name is not None:
+        print(recipe_named(name, known).model_dump_json(indent=2))
+        return
+    for recipe in known:
+        out.print(f"{recipe.name:15} {recipe.about}", markup=False)
+
+
+def check(context: typer.Context) -> None:
+    """See that settings, recipes, models and folders are right; exit 78 if not.
+
+    Example: `restored --station photos check`
+    """
+    from daemon.service.check import model_lines, problems
+
+    station, settings = opened(station_of(context).root)
+    wrong = problems(station, settings)
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    for line in model_lines(station, settings):
+        out.print(line, markup=False)
+    out.print("settings, recipes, models, folders and device are right")

@@ -1,1 +1,0 @@
-"""The commands, by what a person does with them; `daemon.cli` registers them."""

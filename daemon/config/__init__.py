@@ -1,0 +1,1 @@
+"""What people write: station, settings, recipes, schedules."""

@@ -1,0 +1,97 @@
+"""What a recipe's `model` may name, taken apart.
+
+Comes in: text from a recipe. Goes out: which kind of reference it is. Never looks at a disk and
+never at the network.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.system.errors import ConfigError
+
+PRIOR = "prior"
+"""The network inside the package."""
+
+WEIGHTS_SUFFIX = ".safetensors"
+DEFAULT_REVISION = "main"
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
+_HUB = re.compile(rf"({_NAME}/{_NAME})(?:@([A-Za-z0-9][A-Za-z0-9._/-]*))?")
+_LOCAL = ("/", "./", "../", "~/")
+
+FORMS = (
+    f'"{PRIOR}", a Hub id such as "org/name" or "org/name@revision", or a path that starts with '
+    f'"/", "./", "../" or "~/": a folder, or a {WEIGHTS_SUFFIX} file'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """A repository of the Hub.
+
+    Attributes:
+        repo: Such as "org/name".
+        revision: A branch, tag or commit.
+    """
+
+    repo: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A folder in diffusers' layout, or one weights file whose configuration lies beside it."""
+
+    path: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the configuration lies: `dream/` for `dream.safetensors`."""
+        return self.path.with_suffix("") if self.single else self.path
+
+    @property
+    def single(self) -> bool:
+        """Whether it is one weights file."""
+        return self.path.suffix == WEIGHTS_SUFFIX
+
+
+Reference = Hub | Local | None
+"""None is the prior."""
+
+
+def parse_reference(text: str) -> Reference:
+    """Take a reference apart.
+
+    Raises:
+        ConfigError: It has none of the forms.
+    """
+    if text == PRIOR:
+        return None
+    if text.startswith(_LOCAL):
+        return Local(Path(text).expanduser())
+    found = _HUB.fullmatch(text)
+    if found is None or any(".." in part or "--" in part for part in found.groups(default="")):
+        raise ConfigError(f"is {text!r}, allowed are {FORMS}")
+    return Hub(found[1], found[2] or DEFAULT_REVISION)
+
+
+def well_formed(text: str) -> str:
+    """The reference as it is, for pydantic.
+
+    Raises:
+        ValueError: It has none of the forms.
+    """
+    try:
+        parse_reference(text)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+def located(text: str, folder: Path) -> str:
+    """The reference with a path made absolute that is relative to a folder."""
+    parsed = parse_reference(text)
+    if not isinstance(parsed, Local):
+        return text
+    return str((folder.absolute() / parsed.path).resolve())

@@ -1,0 +1,301 @@
+"""Recipes: one TOML file each, validated whole, first match wins.
+
+Comes in: folders of TOML files. Goes out: frozen recipes, or a `ConfigError` that names file, key,
+value and what is allowed. Never guesses and never skips a bad file without a word.
+"""
+
+import fnmatch
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from daemon.config.features import COLOUR, GREY_BELOW, NOISE, Feature, likeness
+from daemon.config.model_reference import located
+from daemon.config.schedule import Schedule
+from daemon.config.steps import PROMPT_SUFFIXES, Step
+from daemon.config.validation import explain
+from daemon.system.errors import ConfigError
+
+SHIPPED = Path(__file__).parents[1] / "shipped_recipes"
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+Phrase = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Match(BaseModel):
+    """Which photographs a recipe takes; whatever is not said matches."""
+
+    model_config = _FROZEN
+
+    suffixes: tuple[str, ...] = Field(SUFFIXES, description="File name endings, any case.")
+    names: tuple[str, ...] = Field(
+        (), description="Patterns such as `scan-*`, any of which the file name must fit."
+    )
+    min_megapixels: float = Field(0, ge=0)
+    max_megapixels: float | None = Field(None, gt=0)
+    grey: bool | None = Field(
+        None, description="`true` takes grey and toned photographs only, `false` coloured ones."
+    )
+    noise_above: Annotated[float, Field(ge=0, le=255)] | None = Field(
+        None, description="Takes photographs with more noise, in levels of 0 to 255."
+    )
+    looks_like: Phrase | None = Field(
+        None, description="What it shows, in English; needs the setting `clip_model`."
+    )
+    unlike: tuple[Phrase, ...] = Field(
+        ("a photograph",), min_length=1, max_length=32, description="What it may show instead."
+    )
+    looks_like_above: float = Field(
+        0.5, ge=0, lt=1, description="Probability, among these phrases, from which it matches."
+    )
+
+    @field_validator("suffixes")
+    @classmethod
+    def _dotted(cls, suffixes: tuple[str, ...]) -> tuple[str, ...]:
+        for suffix in suffixes:
+            if not suffix.startswith("."):
+                raise ValueError(f"{suffix!r} must start with a dot")
+        return tuple(suffix.lower() for suffix in suffixes)
+
+    @model_validator(mode="after")
+    def _phrases_make_sense(self) -> "Match":
+        if self.looks_like is None:
+            for key in ("unlike", "looks_like_above"):
+                if key in self.model_fields_set:
+                    raise ValueError(f"match.{key} needs match.looks_like")
+        elif self.looks_like in self.unlike:
+            raise ValueError(f"match.unlike contains match.looks_like, {self.looks_like!r}")
+        return self
+
+    @property
+    def questions(self) -> tuple[Feature, ...]:
+        """What must be known of a photograph's content; nothing where its header settles it."""
+        phrases = () if self.looks_like is None else (self.looks_like, *self.unlike)
+        return (
+            *((COLOUR,) if self.grey is not None else ()),
+            *((NOISE,) if self.noise_above is not None else ()),
+            *map(Feature.like, phrases),
+        )
+
+    def refuses(self, answers: Mapping[Feature, float]) -> str | None:
+        """Says why a photograph of this content does not match, or None if it does.
+
+        Args:
+            answers: To all of `questions`.
+        """
+        if self.grey is not None and (answers[COLOUR] <= GREY_BELOW) != self.grey:
+            said = f"grey = {str(self.grey).lower()}, and up to {GREY_BELOW:g} is grey"
+            return f"it has {answers[COLOUR]:.1f} levels of colour; {said}"
+        if self.noise_above is not None and answers[NOISE] <= self.noise_above:
+            return f"it has {answers[NOISE]:.1f} levels of noise, not above {self.noise_above:g}"
+        if self.looks_like is not None:
+            probability = likeness(answers, self.looks_like, self.unlike)
+            if probability < self.looks_like_above:
+                return (
+                    f"it looks like {self.looks_like!r} with probability {probability:.2f}, "
+                    f"below {self.looks_like_above:g}"
+                )
+        return None
+
+
+class Output(BaseModel):
+    """How the result is written."""
+
+    model_config = _FROZEN
+
+    format: Literal["png", "jpeg", "webp", "tiff", "same"] = Field(
+        "png", description="`same` keeps the input's format (GIF and BMP become PNG)."
+    )
+    quality: int = Field(
+        95, ge=1, le=100, description="For JPEG and WebP; WebP at 100 is lossless."
+    )
+
+
+class Recipe(BaseModel):
+    """What is done to which photographs."""
+
+    model_config = _FROZEN
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    about: str = ""
+    match: Match = Match()
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=16)
+    output: Output = Output()
+    schedule: Schedule = Schedule()
+
+    _file: Path | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _chain_makes_sense(self) -> "Recipe":
+        if sum(step.photos > 1 for step in self.steps) > 1:
+            raise ValueError("steps: only one step of a recipe may take two photographs")
+        for step in self.steps[:-1]:
+            if step.kind == "restyle" and step.sweep:
+                raise ValueError("steps: a restyle step with a sweep must be the last step")
+            if step.kind == "inpaint" and step.mask_only:
+                raise ValueError("steps: an inpaint step with mask_only must be the last step")
+        if any(step.kind == "generate" for step in self.steps[1:]):
+            raise ValueError("steps: generate must be the first step")
+        if self.generates and self.photos > 1:
+            raise ValueError("steps: after generate no step may take two photographs")
+        if self.generates and self.match.questions:
+            raise ValueError("match: grey, noise_above and looks_like need a photograph")
+        for suffix in self.suffixes:
+            if (suffix in PROMPT_SUFFIXES) != self.generates:
+                reads = PROMPT_SUFFIXES if self.generates else SUFFIXES
+                raise ValueError(
+                    f"match.suffixes contains {suffix!r}, but {self.steps[0].kind} reads "
+                    f"{', '.join(reads)}"
+                )
+        return self
+
+    @property
+    def where(self) -> str:
+        """What messages about it begin with: the file it was read from, else its name."""
+        return f"recipe {self.name}" if self._file is None else str(self._file)
+
+    @property
+    def generates(self) -> bool:
+        """Whether it reads files of prompts instead of photographs."""
+        return self.steps[0].kind == "generate"
+
+    @property
+    def photos(self) -> int:
+        """How many photographs one job takes: 1, or 2 for pairs."""
+        return max(step.photos for step in self.steps)
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """File name endings it takes: those of its [match], else those its first step reads."""
+        said = "suffixes" in self.match.model_fields_set
+        return PROMPT_SUFFIXES if self.generates and not said else self.match.suffixes
+
+    @property
+    def companions(self) -> tuple[str, ...]:
+        """The side files its steps read: "hints" and "mask", as in NAME.hints.png."""
+        if self.generates:
+            return ()
+        hints = any(step.kind == "colorize" and step.hints for step in self.steps)
+        mask = any(
+            step.kind == "inpaint" or (step.kind == "restyle" and step.mask) for step in self.steps
+        )
+        return ("hints",) * hints + ("mask",) * mask
+
+    @property
+    def needs_mask(self) -> bool:
+        """Whether a photograph waits until its NAME.mask.png is there."""
+        return any(step.kind == "inpaint" and not step.find for step in self.steps)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """References of the models its steps use, each once, in order."""
+        return tuple(dict.fromkeys(step.model for step in self.steps))
+
+    def with_models(self, renamed: Callable[[str], str]) -> "Recipe":
+        """The same recipe with each model's reference put differently."""
+        steps = (step.model_copy(update={"model": renamed(step.model)}) for step in self.steps)
+        return self.model_copy(update={"steps": tuple(steps)})
+
+    @property
+    def digest(self) -> str:
+        """Identifies what it does to pixels; `about`, `match` and `schedule` do not count."""
+        meaning = self.model_dump(mode="json", include={"name", "steps", "output"})
+        return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+
+    def takes(self, name: str, megapixels: float) -> str | None:
+        """Says why a photograph of this file name and size does not match, or None if it does."""
+        match = self.match
+        low = name.lower()
+        if not low.endswith(self.suffixes):
+            return f"its name ends with none of {', '.join(self.suffixes)}"
+        if match.names and not any(fnmatch.fnmatch(low, p.lower()) for p in match.names):
+            return f"its name fits none of {', '.join(match.names)}"
+        if megapixels < match.min_megapixels:
+            return f"it has {megapixels:.2f} megapixels, fewer than {match.min_megapixels}"
+        if match.max_megapixels is not None and megapixels > match.max_megapixels:
+            return f"it has {megapixels:.2f} megapixels, more than {match.max_megapixels}"
+        return None
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read one recipe; paths of models in it are relative to its folder.
+
+    Raises:
+        ConfigError: The file cannot be read, is no TOML, or says what no recipe may say.
+    """
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
+    values.setdefault("name", path.stem)
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(explain(path, error, Recipe)) from error
+    try:
+        recipe.schedule.check_zone()
+    except ConfigError as error:
+        raise ConfigError(f"{path}: schedule: {error}") from error
+    recipe._file = path
+    return recipe.with_models(lambda model: located(model, path.parent))
+
+
+def load_recipes(folders: Iterable[Path]) -> tuple[Recipe, ...]:
+    """Read every `*.toml` of the folders; a later folder's recipe replaces an earlier namesake.
+
+    Raises:
+        ConfigError: Any of them is wrong (all that are wrong are named), or two files of one
+            folder give the same name.
+    """
+    found: dict[str, Recipe] = {}
+    wrong: list[str] = []
+    for folder in folders:
+        here: dict[str, Path] = {}
+        for path in sorted(folder.glob("*.toml")):
+            try:
+                recipe = read_recipe(path)
+            except ConfigError as error:
+                wrong.append(str(error))
+                continue
+            if recipe.name in here:
+                wrong.append(f"{path}: name {recipe.name!r} is also that of {here[recipe.name]}")
+            here[recipe.name] = path
+            found[recipe.name] = recipe
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return tuple(found[name] for name in sorted(found))
+
+
+def recipe_named(name: str, recipes: Sequence[Recipe]) -> Recipe:
+    """Find a recipe by name.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    for recipe in recipes:
+        if recipe.name == name:
+            return recipe
+    known = ", ".join(recipe.name for recipe in recipes)
+    raise ConfigError(f"no recipe is named {name!r}; there are {known}")
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of a recipe file, for completion and checks in editors."""
+    return Recipe.model_json_schema() | {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "restored recipe",
+    }

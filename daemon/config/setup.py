@@ -1,0 +1,175 @@
+"""Making a station and finding one.
+
+Comes in: the folder a person named. Goes out: a `Station`. Works with or without a daemon running,
+and imports nothing heavy.
+"""
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from daemon.config.recipe import SHIPPED, Recipe, load_recipes, read_recipe, recipe_named
+from daemon.config.settings import Settings, config_folder, load_settings
+from daemon.config.station import Station
+from daemon.system.errors import AccessError, CannotWriteError, ConfigError
+from daemon.system.files import make_folder, shown
+
+_TEMPLATE = """\
+# Settings of this station. Every line is optional; the values shown are the defaults.
+# RESTORED_SETTLE_S and so on in the environment win over this file.
+
+# settle_s = 2              # a file unchanged for so many seconds has arrived
+# originals = "archive"     # what becomes of finished originals: archive, delete or leave
+# device = "auto"           # auto, cpu, cuda, cuda:1 or mps
+# attempts = 3              # before a fault that may pass counts as failed
+# offload = "none"          # none, model or group: keep parts of a checkpoint off the GPU
+# file_mode = "0644"        # mode of results
+
+# A folder elsewhere can be an inbox too:
+# [[watch]]
+# path = "/home/anna/scans"
+# recipe = "old-photo"
+# outbox = "/home/anna/restored"
+"""
+
+
+def make_station(root: Path) -> Station:
+    """Make what is missing of a station; what is there stays as it is.
+
+    Raises:
+        ConfigError: The settings are wrong.
+        CannotWriteError: A file is in the way, or the file system refuses.
+    """
+    station, settings = opened(root)
+    group = group_id(settings)
+    os.umask(int(settings.umask, 8))
+    try:
+        with sharing(settings):
+            _make(station, group)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise CannotWriteError(f"{error.filename}: a file is where a folder must be") from error
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            raise
+        raise CannotWriteError(f"{error.filename}: {error.strerror}") from error
+    return station
+
+
+@contextlib.contextmanager
+def sharing(settings: Settings) -> Iterator[None]:
+    """While files are given to the setting's group: say what is wrong where that is forbidden.
+
+    Raises:
+        AccessError: This process may not give files to that group.
+    """
+    try:
+        yield
+    except OSError as error:
+        # Not permitted, or unknown in this user namespace.
+        if settings.group is None or error.errno not in (errno.EPERM, errno.EINVAL):
+            raise
+        raise AccessError(
+            f"{shown(error.filename)}: may not be given to the group {settings.group!r}, which the "
+            "setting `group` names; the user must be its member. The sandbox of the systemd units "
+            "forbids it to all: leave `group` unset there, and set Group= in a drop-in"
+        ) from error
+
+
+def opened(root: Path) -> tuple[Station, Settings]:
+    """The station in a folder and its settings.
+
+    Raises:
+        ConfigError: The settings are wrong.
+    """
+    root = root.absolute()
+    config = config_folder(root).absolute()
+    settings = load_settings(config / "restored.toml")
+    state, logs = settings.state_dir or root / ".restored", settings.logs_dir or root / "logs"
+    return Station(root, state.absolute(), logs.absolute(), config), settings
+
+
+def found_station(root: Path) -> Station:
+    """The station in a folder, which must have been made.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    station = opened(root)[0]
+    if not station.state.is_dir():
+        raise ConfigError(f"{root} is no station; `restored init {root}` makes one")
+    return station
+
+
+def group_id(settings: Settings) -> int | None:
+    """The group that shall share the station, if the settings name one.
+
+    Raises:
+        ConfigError: This system has no such group.
+    """
+    if settings.group is None:
+        return None
+    import grp  # not on every system
+
+    try:
+        return grp.getgrnam(settings.group).gr_gid
+    except KeyError as error:
+        raise ConfigError(
+            f"restored.toml: group is {settings.group!r}, which this system lacks"
+        ) from error
+
+
+def known_recipes(station: Station | None) -> tuple[Recipe, ...]:
+    """The shipped recipes and the station's own, which replace namesakes.
+
+    Raises:
+        ConfigError: A recipe is wrong.
+    """
+    return load_recipes([SHIPPED] if station is None else [SHIPPED, station.recipes])
+
+
+def recipe_for(reference: str, station: Station | None = None) -> Recipe:
+    """The recipe of a name, or in a TOML file.
+
+    Raises:
+        ConfigError: There is none, or it is wrong.
+    """
+    if reference.endswith(".toml"):
+        return read_recipe(Path(reference))
+    return recipe_named(reference, known_recipes(station))
+
+
+def _share_inboxes(station: Station, group: int) -> None:
+    """Let the group drop photographs, into inboxes that stood before the group was set, too."""
+    for folder in (station.inbox, *station.inbox.iterdir()):
+        if folder.is_dir() and not folder.is_symlink():
+            os.chown(folder, -1, group)
+            folder.chmod(folder.stat().st_mode | 0o2070)
+
+
+def _write_if_missing(path: Path, text: str, group: int | None) -> None:
+    if path.exists():
+        return
+    path.write_text(text)
+    if group is not None:
+        os.chown(path, -1, group)
+
+
+def _make(station: Station, group: int | None) -> None:
+    make_folder(station.root, group)
+    if station.config == station.root:  # elsewhere it is the administrator's
+        _write_if_missing(station.settings_file, _TEMPLATE, group)
+        make_folder(station.recipes, group)
+    names = [recipe.name for recipe in known_recipes(station)]
+    for folder in (
+        *(station.inbox / name for name in names),
+        *(station.outbox, station.failed, station.archive, station.logs),
+        *(station.work, station.staged),
+    ):
+        make_folder(folder, group)
+    if group is not None:
+        _share_inboxes(station, group)
+    mark = json.dumps({"format": 1}) + "\n"
+    _write_if_missing(station.state / "station.json", mark, group)

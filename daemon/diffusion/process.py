@@ -1,0 +1,102 @@
+"""Steps of the diffusion process in its angle form: x_t = cos(t) x0 + sin(t) eps.
+
+Comes in: single pictures (3, H, W), float32, and angles. Goes out: pictures of the same shape.
+Never asks the network itself.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+_SMALLEST_SINE = 1e-6
+
+
+def add_noise(x0: Tensor, t: float, eps: Tensor) -> Tensor:
+    """Carry a clean picture forward to diffusion time t.
+
+    x_t = cos(t) x0 + sin(t) eps
+
+    Args:
+        x0: Clean picture, (3, H, W), in [-1, 1].
+        t: Diffusion angle in radians, [0, pi/2].
+        eps: Standard normal noise, same shape as x0.
+
+    Returns:
+        The noisy picture, same shape as x0.
+
+    Source: SDEdit, arXiv:2108.01073, eq. 3, in the variance-preserving angle form.
+    """
+    return math.cos(t) * x0 + math.sin(t) * eps
+
+
+def eps_of(x_t: Tensor, x0: Tensor, t: float) -> Tensor:
+    """The noise that leads from x0 to x_t: (x_t - cos(t) x0) / sin(t); zeros at t = 0.
+
+    Args:
+        x_t: Noisy picture, (3, H, W).
+        x0: Estimate of the clean picture, same shape.
+        t: Angle of x_t in radians, [0, pi/2].
+    """
+    if math.sin(t) < _SMALLEST_SINE:
+        return torch.zeros_like(x_t)
+    return (x_t - math.cos(t) * x0) / math.sin(t)
+
+
+def ddim_step(
+    x_t: Tensor, x0: Tensor, t: float, s: float, eta: float = 0.0, noise: Tensor | None = None
+) -> Tensor:
+    """One reverse step from angle t down to angle s.
+
+    Args:
+        x_t: Noisy picture at t, (3, H, W).
+        x0: Estimate of the clean picture at t, same shape.
+        t: Angle of x_t in radians, (0, pi/2].
+        s: Angle to go to, [0, t].
+        eta: Share of fresh noise: 0 is deterministic, 1 is ancestral sampling.
+        noise: Standard normal noise, same shape; needed where eta > 0.
+
+    Returns:
+        The picture at angle s.
+
+    Raises:
+        ValueError: eta > 0 without noise.
+
+    Source: DDIM, arXiv:2010.02502, eqs. 12 and 16, with alpha-bar = cos(t)**2.
+    """
+    eps = eps_of(x_t, x0, t)
+    if eta == 0:
+        return add_noise(x0, s, eps)
+    if noise is None:
+        raise ValueError("a step with eta > 0 needs noise")
+    fresh = eta * _fresh_share(t, s)
+    kept = math.sqrt(max(0.0, math.sin(s) ** 2 - fresh**2))
+    return math.cos(s) * x0 + kept * eps + fresh * noise
+
+
+def slerp(a: Tensor, b: Tensor, w: float) -> Tensor:
+    """Spherical interpolation of two latents, each taken as one long vector.
+
+    Args:
+        a: First latent, any shape.
+        b: Second latent, same shape.
+        w: 0 gives a, 1 gives b.
+
+    Returns:
+        Same shape; its norm lies between theirs, so that the network sees the noise it expects.
+        Parallel vectors are interpolated linearly.
+    """
+    lengths = float(torch.linalg.vector_norm(a)) * float(torch.linalg.vector_norm(b))
+    cosine = float((a * b).sum()) / lengths if lengths > 0 else 1.0
+    angle = math.acos(min(1.0, max(-1.0, cosine)))
+    if math.sin(angle) < 1e-4:
+        return torch.lerp(a, b, w)
+    return (math.sin((1 - w) * angle) * a + math.sin(w * angle) * b) / math.sin(angle)
+
+
+def _fresh_share(t: float, s: float) -> float:
+    """Standard deviation of the fresh noise of an ancestral step."""
+    if math.sin(t) < _SMALLEST_SINE or s >= t:
+        return 0.0
+    still_noisy = 1 - (math.cos(t) / math.cos(s)) ** 2
+    return math.sin(s) / math.sin(t) * math.sqrt(max(0.0, still_noisy))

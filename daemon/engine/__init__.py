@@ -1,0 +1,1 @@
+"""Many tasks, batched on one device."""

@@ -1,0 +1,53 @@
+"""What an exception in one job's code means for that job.
+
+Comes in: exceptions. Goes out: outcomes that say whether the photograph, the machine or the program
+is at fault. Imports no torch: out of memory is known by its name and message.
+"""
+
+import errno
+import traceback
+
+from daemon.messages.reports import Failed, Outcome, Rejected
+from daemon.system.errors import PassingError, PhotoError, RestoredError, TruncatedError
+from daemon.system.files import NO_SPACE
+
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
+
+
+def outcome_of(fence: int, error: BaseException) -> Outcome:
+    """The outcome of the job whose code raised this.
+
+    A photograph at fault is rejected. What the machine lacks (space, memory, a device, a file that
+    cannot be read now) may pass. A wrong setting fails with its own words. Anything else is a bug
+    and keeps its traceback.
+    """
+    if isinstance(error, PhotoError):
+        return Rejected(fence, str(error), truncated=isinstance(error, TruncatedError))
+    if is_out_of_memory(error):
+        return Failed(fence, f"out of memory: {error}", passing=True)
+    if isinstance(error, OSError):
+        return Failed(fence, str(error), passing=True, no_space=error.errno in NO_SPACE)
+    if isinstance(error, PassingError):
+        return Failed(fence, str(error), passing=True)
+    if isinstance(error, RestoredError):
+        return Failed(fence, str(error))
+    trace = "".join(traceback.format_exception(error))
+    return Failed(fence, f"{type(error).__name__}: {error}", trace=trace)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on the device or in the machine."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(
+        words in str(error).lower() for words in _MEMORY_WORDS
+    )
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Whether the device's context is broken for good, so that only a new process mends it."""
+    if is_out_of_memory(error) or not isinstance(error, RuntimeError):
+        return False
+    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)

@@ -1,0 +1,139 @@
+"""Which models stay loaded on a device, within a number of bytes.
+
+Comes in: which model is wanted, and which have work in flight. Goes out: the model. The least
+recently used goes first, and never one with work in flight.
+"""
+
+import gc
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from daemon.messages.reports import ModelLoaded, Resident
+
+if TYPE_CHECKING:
+    from daemon.models import Model
+    from daemon.models.calls import Key
+
+SLICE_S = 30.0
+"""Models that exclude each other take turns of at least so long."""
+
+LOADS_A_SLICE = 10
+"""A turn is at least so many times what loading took: at most a tenth of the time goes into it."""
+
+
+class Slot(NamedTuple):
+    """A model as it is loaded: driven step by step, or as a whole pipeline."""
+
+    reference: str
+    whole: bool
+
+
+def slot_of(key: "Key") -> Slot:
+    """The model that answers calls of this key."""
+    return Slot(key.model, key.whole)
+
+
+@dataclass(frozen=True)
+class _Resident:
+    model: "Model"
+    size: int
+
+
+class Residency:
+    """The models on one device.
+
+    Args:
+        budget_bytes: For all of them; one that is larger is loaded when it can be alone.
+        load: Loads a model.
+        size: Bytes that a model will take on the device.
+        free: Is called when models have gone, to give their memory back.
+        tell: Is told of every load.
+    """
+
+    def __init__(
+        self,
+        budget_bytes: int,
+        load: "Callable[[Slot], Model]",
+        size: Callable[[Slot], int],
+        free: Callable[[], None] = lambda: None,
+        tell: Callable[[ModelLoaded], None] = lambda loaded: None,
+    ) -> None:
+        self._budget_bytes = budget_bytes
+        self._load = load
+        self._size = size
+        self._free = free
+        self._tell = tell
+        self._residents: OrderedDict[Slot, _Resident] = OrderedDict()
+        self._sizes: dict[Slot, int] = {}
+        self.loaded_at = -SLICE_S
+        self.slice_s = SLICE_S
+
+    def is_resident(self, slot: Slot) -> bool:
+        """Whether it is loaded."""
+        return slot in self._residents
+
+    def residents(self) -> tuple[Resident, ...]:
+        """The models that are loaded, with their sizes; any thread."""
+        loaded = list(self._residents.items())
+        return tuple(Resident(slot.reference, resident.size) for slot, resident in loaded)
+
+    def welcomes(self, reference: str) -> bool:
+        """Whether a model is loaded, or fits beside all that are."""
+        if any(slot.reference == reference for slot in self._residents):
+            return True
+        return self._fits(Slot(reference, False), self._residents)
+
+    def admits(self, slot: Slot, busy: Collection[Slot]) -> bool:
+        """Whether a model is loaded, or can be without sending away any that is busy."""
+        if slot in self._residents:
+            return True
+        staying = [other for other in self._residents if other in busy]
+        return not staying or self._fits(slot, staying)
+
+    def get(self, slot: Slot, busy: Collection[Slot]) -> "Model":
+        """A model, loaded if it is not; idle ones go as far as that needs room."""
+        if slot not in self._residents:
+            self._bring(slot, busy)
+        self._residents.move_to_end(slot)
+        return self._residents[slot].model
+
+    def send_one_away(self, busy: Collection[Slot]) -> bool:
+        """Give up the idle model that was used longest ago; says whether there was one."""
+        idle = next((slot for slot in self._residents if slot not in busy), None)
+        if idle is None:
+            return False
+        del self._residents[idle]
+        gc.collect()
+        self._free()
+        return True
+
+    def _bring(self, slot: Slot, busy: Collection[Slot]) -> None:
+        size = self._bytes(slot)
+        before = set(self._residents)
+        while size > self._room(self._residents) and self.send_one_away(busy):
+            pass
+        began = time.monotonic()
+        self._residents[slot] = _Resident(self._load(slot), size)
+        self.loaded_at = time.monotonic()
+        seconds = self.loaded_at - began
+        self.slice_s = max(SLICE_S, LOADS_A_SLICE * seconds)
+        gone = tuple(sorted(other.reference for other in before - set(self._residents)))
+        self._tell(ModelLoaded(slot.reference, seconds, size, gone))
+
+    def _fits(self, slot: Slot, beside: Collection[Slot]) -> bool:
+        """Whether there is room; of a damaged model nobody waits for it: its load says why."""
+        try:
+            return self._bytes(slot) <= self._room(beside)
+        except Exception:
+            return True
+
+    def _room(self, beside: Collection[Slot]) -> int:
+        return self._budget_bytes - sum(self._residents[slot].size for slot in beside)
+
+    def _bytes(self, slot: Slot) -> int:
+        if slot not in self._sizes:
+            self._sizes[slot] = self._size(slot)
+        return self._sizes[slot]

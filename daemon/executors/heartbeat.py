@@ -1,0 +1,56 @@
+"""The heartbeat of an executor: about once a second, whoever gave orders hears that they get on.
+
+Comes in: the pulse of an engine. Goes out: reports, from a thread of its own, since the engine's
+may be deep in one pass. Says nothing while nothing gets on, so that a hung engine is a silent one.
+"""
+
+import threading
+from collections.abc import Callable
+
+from daemon.engine.activity import Pulse
+from daemon.messages.reports import Advanced, Resident, Work
+
+_EVERY_S = 1.0
+
+
+class Beat:
+    """Reports while the engine gets on.
+
+    Args:
+        pulse: Of the engine.
+        residents: Says which models are loaded; from any thread.
+        report: Is told; from this thread.
+        every_s: Between two looks at the pulse, in seconds.
+    """
+
+    def __init__(
+        self,
+        pulse: Pulse,
+        residents: Callable[[], tuple[Resident, ...]],
+        report: Callable[[Advanced], None],
+        every_s: float = _EVERY_S,
+    ) -> None:
+        self._pulse = pulse
+        self._residents = residents
+        self._report = report
+        self._every_s = every_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="beat", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, with a last report of what has not been told."""
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        over = False
+        while not over:
+            over = self._over.wait(self._every_s)
+            work, progress = self._pulse.take()
+            if progress or work != Work():
+                self._report(Advanced(work, self._residents()))

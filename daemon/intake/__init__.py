@@ -1,0 +1,1 @@
+"""Ways in: watch, settle, sort, claim; retry and redo."""

@@ -1,0 +1,243 @@
+"""Inboxes: which files have arrived whole. Scans are the truth, events only hints.
+
+Comes in: folders. Goes out: arrivals, each once until it changes. It moves nothing, opens files
+only to look at their ends, and leaves links, sockets, FIFOs and devices where they are.
+"""
+
+import math
+import os
+import stat
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from daemon.config.station import InboxFolder, Notice
+from daemon.intake.arrivals import Arrival
+from daemon.intake.scanner import ignored, walk, what
+from daemon.intake.settling import Patience, Settling
+from daemon.intake.watcher import Hint, Hints, Watcher
+from daemon.system.files import shown
+
+_log = structlog.get_logger()
+
+_EMPTY = "empty: it is taken once it has content"
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One inbox folder: `root` is its absolute path, `passed_over` what of it is not entered."""
+
+    root: str
+    files: Settling
+    passed_over: frozenset[str]
+    scan_due_s: float = -math.inf
+    odd: dict[str, Notice] = field(default_factory=dict)
+    unwatched: Notice | None = None
+
+
+class Inbox:
+    """Watches folders; owned and called by one thread."""
+
+    def __init__(
+        self,
+        folders: Sequence[InboxFolder],
+        *,
+        settle_s: float,
+        settle_polled_s: float,
+        rescan_s: float,
+        arriving_s: float,
+        wake: Callable[[], None],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare; nothing is watched before `start`, but `settled` scans all the same.
+
+        Args:
+            folders: What to watch. A folder inside another one belongs to itself only, and the
+                results, rejects and archive of none of them are taken for arrivals.
+            settle_s: Unchanged for so long = complete.
+            settle_polled_s: The same where no events come, and how often such a folder is scanned.
+            rescan_s: Between scans of the others.
+            arriving_s: A file that ends early and changed within this is still arriving.
+            wake: Called from another thread when there may be something new.
+            wall: UTC seconds since the epoch, to compare with the times of files.
+        """
+        patience = Patience(settle_s, settle_polled_s, arriving_s)
+        self._settle_s, self._settle_polled_s = settle_s, settle_polled_s
+        self._rescan_s = rescan_s
+        self._wall = wall
+        self._hints = Hints(wake)
+        self._watcher = Watcher(self._hints)
+        self._watches = [
+            _Watch(
+                str(folder.path.absolute()),
+                Settling(folder, patience, wall),
+                _passed_over(folder, folders),
+            )
+            for folder in folders
+        ]
+
+    def start(self) -> None:
+        """Begin to listen for events."""
+        try:
+            self._watcher.start()
+        except OSError as error:
+            for watch in self._watches:
+                self._poll(watch, str(error.strerror))
+        for watch in self._watches:
+            self._listen(watch)
+
+    def stop(self) -> None:
+        """Stop listening."""
+        self._watcher.stop()
+
+    def hint(self, path: Path) -> None:
+        """Look at this file again, even if it was handed out before; from any thread."""
+        self._hints.add(str(path.absolute()), "written", forget=True)
+
+    def settled(self, now: float, limit: int, *, at_once: bool = False) -> list[Arrival]:
+        """Files that stopped changing, each once until it changes, vanishes or is hinted.
+
+        Scans what is due for it. Call it when `next_due_s` is over or `wake` was called.
+
+        Args:
+            now: Monotonic seconds.
+            limit: How many at most; the rest comes with the next call.
+            at_once: What is older than `settle_s` by its own time needs no watching.
+        """
+        self._take_hints(now)
+        arrivals: list[Arrival] = []
+        for watch in self._watches:
+            if watch.scan_due_s <= now:
+                self._scan(watch, now, at_once=at_once)
+            arrivals += watch.files.settled(now, limit - len(arrivals))
+            if watch.files.missed_events and not watch.files.polled:
+                self._poll(watch, "no events came for what was put there")
+        return arrivals
+
+    def next_due_s(self, now: float) -> float:
+        """Seconds until something may settle or a scan is due."""
+        if self._hints:
+            return 0.0
+        due = [min(watch.scan_due_s, watch.files.due_s()) for watch in self._watches]
+        return max(0.0, min(due, default=now + self._rescan_s) - now)
+
+    def unsettled(self) -> int:
+        """How many files may settle yet; empty ones and those handed out do not count."""
+        return sum(watch.files.unsettled() for watch in self._watches)
+
+    def notices(self, now: float, *, at_once: bool = False) -> list[Notice]:
+        """What lies in an inbox and is left alone, and folders that cannot be read or watched.
+
+        Args:
+            now: Monotonic seconds.
+            at_once: Also empty files that may only just have been made.
+        """
+        found: list[Notice] = []
+        for watch in self._watches:
+            found += [*watch.odd.values(), *([watch.unwatched] if watch.unwatched else [])]
+            for relative in watch.files.empty(now, at_once=at_once):
+                found.append(Notice(Path(watch.root, relative), _EMPTY, self._wall()))
+        return found
+
+    def _take_hints(self, now: float) -> None:
+        hints, overflown = self._hints.take()
+        for watch in self._watches:
+            if watch.root in hints:  # it came or went, and its watch is that of what is gone
+                self._watcher.drop(watch.root)
+            if overflown or watch.root in hints:
+                watch.scan_due_s = now
+        folders = [path for path, hint in hints.items() if hint.sort == "folder"]
+        for watch in self._watches if folders else ():
+            inside = [p for p in folders if p.startswith(watch.root + "/")]
+            watch.files.forget_below({path[len(watch.root) + 1 :] for path in inside})
+        for path, hint in hints.items():
+            inside_of = [w for w in self._watches if path.startswith(w.root + "/")]
+            if inside_of:
+                watch = max(inside_of, key=lambda w: len(w.root))
+                self._follow(watch, path[len(watch.root) + 1 :], hint, now)
+
+    def _follow(self, watch: _Watch, relative: str, hint: Hint, now: float) -> None:
+        """Look where a hint points; a folder on the way may be a link or none of ours."""
+        if hint.forget:
+            watch.files.forget(relative)
+        path = watch.root
+        status: os.stat_result | None = None
+        for part in relative.split("/"):
+            path = f"{path}/{part}"
+            if ignored(part) or (status is not None and not stat.S_ISDIR(status.st_mode)):
+                return
+            try:
+                status = os.lstat(path)
+            except OSError:
+                watch.files.forget(relative)
+                return
+            if path in watch.passed_over and stat.S_ISDIR(status.st_mode):
+                return
+        if status is None:
+            return
+        if not stat.S_ISDIR(status.st_mode):
+            self._look(watch, relative, what(status.st_mode) or status, now, hint)
+        elif hint.sort == "folder":
+            for found, content in walk(watch.root, relative, watch.passed_over):
+                self._look(watch, found, content, now, hint)
+
+    def _look(
+        self, watch: _Watch, relative: str, found: os.stat_result | str, now: float, hint: Hint
+    ) -> None:
+        if isinstance(found, str):
+            self._leave(watch, watch.odd, relative, found)
+        else:
+            watch.files.hinted(relative, found, now, complete=hint.sort == "complete")
+
+    def _scan(self, watch: _Watch, now: float, *, at_once: bool) -> None:
+        """Find everything in one folder, whatever events have said."""
+        listening = self._listen(watch)  # before the scan, so that nothing falls between the two
+        there = Path(watch.root).is_dir()
+        known, watch.odd = watch.odd, {}
+        if not there:
+            self._leave(watch, known, "", "this inbox folder is not there")
+        watch.files.begin_scan(events_expected=listening)
+        for relative, found in walk(watch.root, "", watch.passed_over):
+            if isinstance(found, str):
+                self._leave(watch, known, relative, found)
+            else:
+                watch.files.scanned(relative, found, now, at_once=at_once)
+        watch.files.end_scan()
+        wait_s = self._settle_polled_s if watch.files.polled else self._rescan_s
+        watch.scan_due_s = now + max(0.05, wait_s if there else min(wait_s, self._settle_s))
+
+    def _leave(self, watch: _Watch, known: dict[str, Notice], relative: str, why: str) -> None:
+        """Leave something where it is, and say so once."""
+        path = f"{watch.root}/{relative}" if relative else watch.root
+        notice = known.get(path)
+        if notice is None or notice.what != why:
+            notice = Notice(Path(path), why, self._wall())
+            _log.warning("left_alone", path=shown(path), why=why)
+        watch.odd[path] = notice
+
+    def _listen(self, watch: _Watch) -> bool:
+        """Have a folder watched, or polled if it cannot be; says whether it was watched before."""
+        if watch.files.polled:
+            return False
+        try:
+            return self._watcher.keep(watch.root)
+        except OSError as error:
+            self._poll(watch, str(error.strerror))
+            return False
+
+    def _poll(self, watch: _Watch, why: str) -> None:
+        watch.files.poll()
+        notice = Notice(Path(watch.root), f"scanned, because {why}", self._wall())
+        watch.unwatched = notice
+        watch.scan_due_s = -math.inf
+        _log.warning("polled", folder=shown(watch.root), every_s=self._settle_polled_s, why=why)
+
+
+def _passed_over(folder: InboxFolder, folders: Sequence[InboxFolder]) -> frozenset[str]:
+    """Folders below an inbox folder whose files are no arrivals of it."""
+    kept = {other.path for other in folders if other.path != folder.path}
+    kept |= {path for each in folders for path in (each.outbox, each.failed, each.archive)}
+    return frozenset(str(path.absolute()) for path in kept - {folder.path})

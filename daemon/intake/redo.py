@@ -1,0 +1,190 @@
+"""Redo: finished work is done again where its recipe or its weights are no longer what they were.
+
+Comes in: what a person chose. Goes out: requests, from whoever asks; claims of archived originals,
+from the daemon, which alone writes the ledger. Results appear beside the old ones, which stay.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from daemon.checkpoints.library import Library
+from daemon.config.recipe import Recipe, recipe_named
+from daemon.config.station import Station
+from daemon.intake.arrivals import Arrival, Claim
+from daemon.intake.claimer import Admission
+from daemon.intake.requests import leave
+from daemon.jobs.ledger import archive as archive_rows
+from daemon.jobs.ledger.entries import Entry, Original
+from daemon.jobs.ledger.reader import LedgerView
+from daemon.jobs.ledger.writer import Ledger
+from daemon.messages.tasks import job_id
+from daemon.system.errors import ConfigError
+from daemon.system.files import shown
+
+_log = structlog.get_logger()
+
+Fate = Literal["redo", "up_to_date", "not_there", "no_recipe"]
+
+_GROUP = 64
+"""Jobs in one request: the daemon takes one request in each turn of its loop."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done again, and what is not.
+
+    Attributes:
+        rows: Jobs to be done again.
+        up_to_date: Jobs whose recipe and weights are those of now.
+        not_there: Jobs whose originals somebody took out of the archive or changed.
+        no_recipe: Jobs whose recipe is gone.
+    """
+
+    rows: tuple[int, ...]
+    up_to_date: int
+    not_there: int
+    no_recipe: int
+
+
+def plan(
+    view: LedgerView,
+    recipes: Sequence[Recipe],
+    library: Library,
+    paths: Sequence[Path],
+    recipe: str | None,
+) -> Plan:
+    """Look which finished jobs of the archive are no longer up to date.
+
+    Args:
+        view: The ledger.
+        recipes: The recipes as they are now.
+        library: Where their models lie.
+        paths: Originals in the archive, their results, or folders of either; all if empty.
+        recipe: Only jobs of this one.
+    """
+    chosen = [path.parent.resolve() / path.name for path in paths]
+    fates: Counter[Fate] = Counter()
+    rows = []
+    for row, result in archive_rows.jobs(view):
+        originals = archive_rows.originals_of(view, row)
+        places = [result, *(original.path for original in originals)]
+        if chosen and not any(p == c or p.is_relative_to(c) for p in places for c in chosen):
+            continue
+        (entry,) = view.entries([row])
+        if recipe is not None and entry.recipe != recipe:
+            continue
+        fate = _fate(entry, originals, recipes, library)
+        fates[fate] += 1
+        if fate == "redo":
+            rows.append(row)
+    return Plan(tuple(rows), fates["up_to_date"], fates["not_there"], fates["no_recipe"])
+
+
+def ask(station: Station, rows: Sequence[int]) -> None:
+    """Ask the daemon, now or when it runs next, to do these jobs again."""
+    for start in range(0, len(rows), _GROUP):
+        leave(_requests(station), rows[start : start + _GROUP], f"{start:012}-")
+
+
+class Redoing:
+    """The daemon's side: requests become claims of what lies in the archive."""
+
+    def __init__(
+        self, station: Station, ledger: Ledger, admission: Admission, library: Library
+    ) -> None:
+        self._station = station
+        self._ledger = ledger
+        self._admission = admission
+        self._library = library
+        self._refused: set[Path] = set()
+
+    def waiting(self) -> bool:
+        """Whether somebody has asked."""
+        return self._next() is not None
+
+    def take(self, recipes: Sequence[Recipe], now: float) -> None:
+        """Queue the jobs of one request; it is removed when its originals are claimed.
+
+        After a crash it is taken once more: what was claimed is not in the archive any more.
+
+        Args:
+            recipes: The recipes as they are now.
+            now: UTC seconds since the epoch.
+        """
+        request = self._next()
+        if request is None:
+            return
+        claims = []
+        for entry in self._ledger.entries(_rows(request)):
+            originals = archive_rows.originals_of(self._ledger, entry.row)
+            if _fate(entry, originals, recipes, self._library) == "redo":
+                claims.append(_claim(entry, originals))
+        self._admission.admit(claims, now)
+        try:
+            request.unlink(missing_ok=True)
+        except OSError as error:  # somebody else's folder; what it asked for is done
+            self._refused.add(request)
+            _log.warning("request_refused", request=shown(request), why=str(error))
+
+    def _next(self) -> Path | None:
+        requests = _requests(self._station).glob("*.json")
+        return min((one for one in requests if one not in self._refused), default=None)
+
+
+def _fate(
+    entry: Entry, originals: Sequence[Original], recipes: Sequence[Recipe], library: Library
+) -> Fate:
+    files = entry.claim.files
+    try:
+        recipe = recipe_named(entry.recipe, recipes)
+        _, weights = library.resolved(recipe)
+    except ConfigError:
+        return "no_recipe"
+    digests = [file.digest for file in files]
+    if job_id(recipe, weights, entry.claim.place, *digests) == entry.id:
+        return "up_to_date"
+    if [original.position for original in originals] != list(range(len(files))):
+        return "not_there"
+    return "redo" if all(_is_untouched(original) for original in originals) else "not_there"
+
+
+def _is_untouched(original: Original) -> bool:
+    try:
+        found = original.path.lstat()
+    except OSError:
+        return False
+    return (found.st_size, found.st_mtime_ns) == (original.size_bytes, original.mtime_ns)
+
+
+def _claim(entry: Entry, originals: Sequence[Original]) -> Claim:
+    """A claim like the first one, of the files where they lie now: below the archive."""
+    old = entry.claim
+    folder = replace(old.folder, path=old.folder.archive, polled=False)
+    arrivals = [
+        Arrival(folder, one.path.relative_to(folder.path), one.size_bytes, one.mtime_ns)
+        for one in originals
+    ]
+    roles = {file.role: arrival for file, arrival in zip(old.files, arrivals, strict=True)}
+    photos = [a for file, a in zip(old.files, arrivals, strict=True) if file.role == "photo"]
+    return Claim(
+        tuple(photos), entry.recipe, old.stem, mask=roles.get("mask"), hints=roles.get("hints")
+    )
+
+
+def _rows(request: Path) -> list[int]:
+    """The jobs that a request names; anybody may have written there, so it may be no request."""
+    try:
+        content = json.loads(request.read_text())
+    except (OSError, ValueError):
+        return []
+    return [row for row in content if isinstance(row, int)] if isinstance(content, list) else []
+
+
+def _requests(station: Station) -> Path:
+    return station.state / "redo"

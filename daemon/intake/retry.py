@@ -1,0 +1,160 @@
+"""Retry: failed photographs go back to where they were dropped, daemon or no daemon.
+
+Comes in: a station, what a person chose. Goes out: moved files; for originals that never left their
+place, a request that the daemon takes, because only the daemon writes the ledger.
+"""
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon.config.recipe import Recipe
+from daemon.config.station import InboxFolder, Station
+from daemon.intake.companions import half_of, stem_of
+from daemon.intake.requests import leave
+from daemon.jobs.reasons import REASON, _reason
+from daemon.system.errors import ConfigError, UsageError
+from daemon.system.files import move_to_free, shown
+
+_log = structlog.get_logger()
+
+
+def retry_failed(
+    station: Station,
+    folders: Sequence[InboxFolder],
+    recipes: Sequence[Recipe],
+    paths: Sequence[Path],
+) -> list[Path]:
+    """Put failed originals back where they were dropped, with their halves and side files.
+
+    Args:
+        station: Where.
+        folders: Its inboxes, the places to put back to.
+        recipes: Those that take pairs take both halves back.
+        paths: Which; all if empty.
+
+    Returns:
+        Where the photographs are now.
+
+    Raises:
+        UsageError: A path is no failed photograph of this station, or one of a bulk job.
+    """
+    failed = station.failed.resolve()
+    chosen = [path.parent.resolve() / path.name for path in paths]
+    for path in chosen:
+        if bulk := _read(_reason(path)).get("bulk"):
+            raise UsageError(
+                f"{shown(path)} is of the bulk job {bulk!r}: `restored bulk retry` tries all that "
+                "failed of it again"
+            )
+    if not chosen:
+        reasons = sorted(failed.rglob(f"*{REASON}"))
+        chosen = [
+            reason.with_name(reason.name.removesuffix(REASON))
+            for reason in reasons
+            if not _read(reason).get("bulk")
+        ]
+    for path in chosen:
+        known = path.is_file() or _reason(path).is_file()
+        if not path.is_relative_to(failed) or not known:
+            raise UsageError(f"{shown(path)} is no failed photograph of {shown(station.root)}")
+    pairing = {recipe.name for recipe in recipes if recipe.photos == 2}
+    return [_put_back(station, path, folders, pairing) for path in chosen]
+
+
+def take_requests(station: Station) -> list[Path]:
+    """Take what `retry` asked for: originals left in their place, to be looked at as if new.
+
+    What cannot be read or removed is logged and left; it holds nothing up.
+    """
+    asked: list[Path] = []
+    for request in sorted(_requests(station).glob("*.json")):
+        try:
+            paths = [Path(path) for path in json.loads(request.read_text())]
+            request.unlink()
+        except (OSError, ValueError, TypeError) as error:
+            aside = request.with_suffix(".refused")
+            with contextlib.suppress(OSError):
+                request.rename(aside)
+                _log.warning("request_refused", request=shown(aside), why=str(error))
+            continue
+        asked += paths
+    return asked
+
+
+def _put_back(
+    station: Station, path: Path, folders: Sequence[InboxFolder], pairing: set[str]
+) -> Path:
+    why = _read(_reason(path))
+    origin = _origin(path, why, folders)
+    paired = why.get("recipe") in pairing
+    if path.is_file():
+        # Side files first: the photograph must not be taken without them.
+        for other in _companions(path, paired=paired):
+            move_to_free(other, origin.parent, other.name, "retry")
+        origin = move_to_free(path, origin.parent, origin.name, "retry")
+    elif origin.is_file():
+        asked = [origin, *_companions(origin, paired=paired)]
+        leave(_requests(station), [str(path) for path in asked])
+    _reason(path).unlink(missing_ok=True)
+    return origin
+
+
+def _origin(path: Path, why: Mapping[str, Any], folders: Sequence[InboxFolder]) -> Path:
+    """Where it came from, if that is an inbox still; else the inbox whose failures lie there.
+
+    What failed while it was done again came from the archive, which is no inbox.
+    """
+    origin = Path(str(why.get("origin", "")))
+    inboxes = [folder.path.absolute() for folder in folders]
+    if ".." not in origin.parts and any(origin.is_relative_to(inbox) for inbox in inboxes):
+        return origin
+    places = [
+        (folder.failed.resolve(), inbox) for folder, inbox in zip(folders, inboxes, strict=True)
+    ]
+    failed, inbox = max(
+        (place for place in places if path.is_relative_to(place[0])),
+        key=lambda place: len(place[0].parts),
+    )
+    return inbox / path.relative_to(failed)
+
+
+def _companions(path: Path, *, paired: bool) -> list[Path]:
+    """What failed or waits with a photograph: its side files and, of a pair, the other half."""
+    names = [f"{name}.{role}.png" for role in ("mask", "hints") for name in (path.stem, path.name)]
+    sides = [side for name in names if (side := path.with_name(name)).is_file()]
+    if not paired:
+        return sides
+    half = half_of(path.name)
+    others = [
+        other
+        for other in sorted(path.parent.iterdir())
+        if other.is_file()
+        and other not in (path, *sides)
+        and not other.name.endswith(REASON)
+        and not _reason(other).exists()
+    ]
+    if half:
+        wanted = half.other.casefold()
+        matching = [other for other in others if stem_of(other.name).casefold() == wanted]
+        if matching:
+            return [*sides, matching[0]]
+    return [*sides, *others] if len(others) == 1 else sides
+
+
+def _requests(station: Station) -> Path:
+    return station.state / "retry"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{shown(path)}: not a readable reason: {error}; remove it") from error
+    return content if isinstance(content, dict) else {}

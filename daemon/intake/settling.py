@@ -1,0 +1,252 @@
+"""When the files of one inbox folder have stopped changing.
+
+Comes in: what scans and events saw of each file, and the time. Goes out: arrivals, each once until
+it changes. Opens files only to look at their ends.
+"""
+
+import heapq
+import itertools
+import math
+import os
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.config.station import InboxFolder
+from daemon.intake.arrivals import Arrival
+from daemon.intake.scanner import what
+from daemon.photo import ends_early
+
+COMPLETE_S = 0.2
+"""Unchanged for so long after a close or a move into place is enough."""
+
+_NEVER = math.inf
+_Signature = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a file must have been left alone, in seconds; see the settings of these names."""
+
+    settle_s: float
+    settle_polled_s: float
+    arriving_s: float
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A file as last seen. Times are monotonic seconds.
+
+    Attributes:
+        signature: Size, time of change, and the inode where inode numbers can be relied on.
+        since_s: When it was first seen like this.
+        due_s: When to look whether it has settled; never, once it has been handed out.
+        announced: An event told of it, or none could.
+        scan: Number of the last scan that saw it.
+    """
+
+    signature: _Signature
+    since_s: float
+    due_s: float
+    announced: bool
+    scan: int
+
+
+class Settling:
+    """The files of one inbox folder, by their path below it."""
+
+    def __init__(
+        self,
+        folder: InboxFolder,
+        patience: Patience,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Start empty.
+
+        Args:
+            folder: Where the files lie.
+            patience: How long they must have been left alone.
+            wall: UTC seconds since the epoch, to compare with the times of files.
+        """
+        self.folder = folder
+        self.polled = folder.polled
+        self._numbered = not folder.polled
+        self._events_expected = False
+        self._missed: set[int] = set()
+        self._root = str(folder.path.absolute())
+        self._patience = patience
+        self._wall = wall
+        self._files: dict[str, _Seen] = {}
+        self._due: list[tuple[float, int, str]] = []
+        self._count = itertools.count()
+        self._scan = 0
+
+    @property
+    def settle_s(self) -> float:
+        """How long a file must be unchanged, in seconds."""
+        return self._patience.settle_polled_s if self.polled else self._patience.settle_s
+
+    @property
+    def missed_events(self) -> bool:
+        """Events cannot be relied on here: two scans found files that no event told of.
+
+        Once is no proof, since the kernel drops events when very many come at a time.
+        """
+        return len(self._missed) > 1
+
+    def poll(self) -> None:
+        """Expect no events from now on."""
+        self.polled = True
+        self._missed.clear()
+
+    def begin_scan(self, *, events_expected: bool) -> None:
+        """From here on, files are seen by a new scan of the whole folder.
+
+        Args:
+            events_expected: The folder was being watched since the last scan.
+        """
+        self._scan += 1
+        self._events_expected = events_expected
+
+    def end_scan(self) -> None:
+        """Forget what the scan did not see."""
+        for relative in [name for name, seen in self._files.items() if seen.scan != self._scan]:
+            self.forget(relative)
+
+    def scanned(self, relative: str, status: os.stat_result, now: float, *, at_once: bool) -> None:
+        """Take note of a file that a scan found.
+
+        Args:
+            relative: Its path.
+            status: Its `lstat`.
+            now: Monotonic seconds.
+            at_once: If it is older than `settle_s` by its own time, it needs no watching.
+        """
+        seen = self._saw(relative, status, now, announced=not self._events_expected)
+        seen.scan = self._scan
+        old = self._wall() - status.st_mtime >= self._patience.settle_s
+        if at_once and old and now < seen.due_s < _NEVER:
+            self._wait(relative, seen, now)
+
+    def hinted(
+        self, relative: str, status: os.stat_result, now: float, *, complete: bool = False
+    ) -> None:
+        """Take note of a file that an event pointed at; `complete`: it was closed or moved in."""
+        seen = self._saw(relative, status, now, announced=True)
+        seen.scan = self._scan
+        if seen.due_s < _NEVER:
+            self._wait(relative, seen, now + (COMPLETE_S if complete else self.settle_s))
+
+    def forget(self, relative: str) -> None:
+        """Take this file for new when it is seen again."""
+        self._files.pop(relative, None)
+
+    def forget_below(self, folders: Collection[str]) -> None:
+        """Forget all files in these folders, given relative to this one."""
+        for relative in list(self._files):
+            above = relative
+            while "/" in above:
+                above = above[: above.rfind("/")]
+                if above in folders:
+                    self.forget(relative)
+                    break
+
+    def settled(self, now: float, limit: int) -> list[Arrival]:
+        """Files that stopped changing, each once; those that are due first come first."""
+        arrivals: list[Arrival] = []
+        while self.due_s() <= now and len(arrivals) < limit:
+            _, _, relative = heapq.heappop(self._due)
+            arrival = self._confirm(relative, self._files[relative], now)
+            if arrival is not None:
+                arrivals.append(arrival)
+        return arrivals
+
+    def due_s(self) -> float:
+        """When the next file may have settled, in monotonic seconds."""
+        while self._due:
+            due_s, _, relative = self._due[0]
+            seen = self._files.get(relative)
+            if seen is not None and seen.due_s == due_s:
+                return due_s
+            heapq.heappop(self._due)  # a later look replaced this one
+        return _NEVER
+
+    def unsettled(self) -> int:
+        """How many files may settle yet; empty ones and those handed out do not count."""
+        return sum(s.due_s < _NEVER and s.signature[0] > 0 for s in self._files.values())
+
+    def empty(self, now: float, *, at_once: bool) -> list[str]:
+        """Files without content; unless `at_once`, only those that are so for `arriving_s`."""
+        return [
+            relative
+            for relative, seen in self._files.items()
+            if seen.signature[0] == 0
+            and (at_once or now - seen.since_s >= self._patience.arriving_s)
+        ]
+
+    def _saw(self, relative: str, status: os.stat_result, now: float, *, announced: bool) -> _Seen:
+        """Note a file as it is; one that is new or has changed must settle."""
+        signature = self._signature(status)
+        seen = self._files.get(relative)
+        if seen is None or seen.signature != signature:
+            seen = _Seen(signature, now, _NEVER, announced, self._scan)
+            self._files[relative] = seen
+            self._wait(relative, seen, now + self.settle_s)
+        seen.announced |= announced
+        return seen
+
+    def _wait(self, relative: str, seen: _Seen, due_s: float) -> None:
+        seen.due_s = due_s
+        heapq.heappush(self._due, (due_s, next(self._count), relative))
+
+    def _confirm(self, relative: str, seen: _Seen, now: float) -> Arrival | None:
+        """Look once more at a file that is due; hand it out if it is whole and unchanged."""
+        path = f"{self._root}/{relative}"
+        try:
+            status = os.lstat(path)
+        except OSError:
+            status = None
+        if status is None or what(status.st_mode):
+            self.forget(relative)
+            return None
+        if self._signature(status) != seen.signature:
+            self._saw(relative, status, now, announced=True)
+            return None
+        seen.due_s = _NEVER
+        if status.st_size == 0:  # not ready; it is looked at again when it grows
+            return None
+        arriving_s = self._arriving_s(path, status, seen, now)
+        if arriving_s > 0:
+            self._wait(relative, seen, now + min(arriving_s, max(COMPLETE_S, self.settle_s)))
+            return None
+        if not seen.announced:
+            self._missed.add(self._scan)
+        return Arrival(
+            self.folder,
+            Path(relative),
+            status.st_size,
+            status.st_mtime_ns,
+            settled_s=now - seen.since_s,
+            missed=not seen.announced,
+            came_at=status.st_ctime,
+        )
+
+    def _arriving_s(self, path: str, status: os.stat_result, seen: _Seen, now: float) -> float:
+        """For how long at most a file may be still arriving, in seconds; 0 if it is whole.
+
+        A file dated in the future is young for `arriving_s` from when it was seen, not for ever.
+        """
+        arriving_s = self._patience.arriving_s
+        age_s = max(self._wall() - status.st_mtime, now - seen.since_s)
+        if age_s >= arriving_s:
+            return 0.0
+        try:
+            return arriving_s - age_s if ends_early(Path(path)) else 0.0
+        except OSError:  # whoever claims it will say why it cannot be read
+            return 0.0
+
+    def _signature(self, status: os.stat_result) -> _Signature:
+        # Network file systems may number a file anew whenever they look at it.
+        inode = status.st_ino if self._numbered else 0
+        return status.st_size, status.st_mtime_ns, inode

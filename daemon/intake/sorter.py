@@ -1,0 +1,360 @@
+"""One decision about the settled files of one folder: what is claimed, what waits, and for what.
+
+Comes in: what is held of the folder, and the recipes. Goes out: claims; what they take is taken
+out of what is held. Reads headers and lists the folder, and changes nothing on disk.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from daemon.config.matching import Route, route_by_match, route_to
+from daemon.config.recipe import Recipe
+from daemon.config.station import Notice
+from daemon.config.validation import close_match
+from daemon.intake.arrivals import Arrival, Claim
+from daemon.intake.companions import Pair, by_name, half_of, of_folder, side_of, stem_of
+from daemon.intake.routing import is_below_recipe, named_recipe
+from daemon.intake.scanner import ignored
+from daemon.photo import Limits, read_header
+from daemon.system.errors import PhotoError
+from daemon.system.files import shown
+
+_SIDE_ENDINGS = (".mask.png", ".hints.png")
+_UNPAIRED = "unpaired: waits for its other half"
+_WHAT_PAIRS_ARE = "a pair is NAME-a with NAME-b, NAME_1 with NAME_2, or two alone in a sub-folder"
+
+
+@dataclass(slots=True)
+class Held:
+    """A settled file that has not been claimed, or that was claimed and left in place.
+
+    Attributes:
+        arrival: The file.
+        path: Its path as text, which is quicker to look at.
+        since_s: Monotonic seconds since when it is held.
+        since_utc: The same in UTC seconds since the epoch.
+        fresh: Not claimed yet; the others only complete a pair or bring a mask again.
+        megapixels: From its header, once that was read.
+        why: What it waits for.
+        astray: Nothing that arrives will let it go on; a person must see to it.
+    """
+
+    arrival: Arrival
+    path: str
+    since_s: float
+    since_utc: float
+    fresh: bool = True
+    megapixels: float | None = None
+    why: str = ""
+    astray: bool = False
+
+    def is_unchanged(self) -> bool:
+        """Whether the file is still as it arrived."""
+        try:
+            status = os.lstat(self.path)
+        except OSError:
+            return False
+        seen = self.arrival
+        return (status.st_size, status.st_mtime_ns) == (seen.size_bytes, seen.mtime_ns)
+
+
+@dataclass(slots=True)
+class Folder:
+    """What is held of one folder, by file name; `stale` if a decision could come out otherwise."""
+
+    path: str
+    held: dict[str, Held] = field(default_factory=dict)
+    stale: bool = True
+
+
+class Sorting:
+    """One decision about one folder: takes out of it what can be claimed."""
+
+    def __init__(self, folder: Folder, recipes: Mapping[str, Recipe], limits: Limits) -> None:
+        self.vanished: list[Path] = []
+        self._folder = folder
+        self._recipes = recipes
+        self._limits = limits
+        self._claims: list[Claim] = []
+        self._sides_on_disk: dict[tuple[str, str], str] | None = None
+        self._photos_called: dict[str, list[str]] = {}
+        for name in folder.held:
+            if side_of(name) is None:
+                for called in {name, stem_of(name)}:
+                    self._photos_called.setdefault(called, []).append(name)
+
+    def claims(self) -> list[Claim]:
+        """Decide; what is left in the folder afterwards waits, and knows for what."""
+        folder = self._folder
+        folder.stale = False
+        for name in [n for n, h in folder.held.items() if not (h.fresh or h.is_unchanged())]:
+            del folder.held[name]
+        routes = {name: self._route(name) for name in sorted(folder.held)}
+        pairs: dict[str, list[str]] = {}
+        for name, route in routes.items():
+            if route is None:
+                continue
+            recipe = route.recipe
+            if route.refusal and (recipe is None or recipe.photos > 1):
+                self._claim((name,), recipe, stem_of(name), refusal=route.refusal)
+            elif recipe is not None and recipe.photos > 1:
+                pairs.setdefault(recipe.name, []).append(name)
+            else:
+                self._claim_with_sides((name,), route, stem_of(name))
+        for recipe_name, names in pairs.items():
+            self._pair_up(names, self._recipes[recipe_name])
+        return self._claims
+
+    def _route(self, name: str) -> Route | None:
+        """Where a photograph goes; None for what waits, as every side file does."""
+        held = self._folder.held[name]
+        asked = named_recipe(held.arrival, self._recipes)
+        recipe = self._recipes.get(asked) if asked is not None else None
+        held.astray = asked is not None and recipe is None
+        if asked is not None and recipe is None:
+            known = ", ".join(sorted(self._recipes))
+            meant = close_match(asked, list(self._recipes))
+            held.why = (
+                f"no recipe is named {shown(asked)!r}{meant}; there are {known}; "
+                "a new recipe counts from SIGHUP or the next start on"
+            )
+            return None
+        if self._is_side(name, recipe):
+            held.why = "waits for the photograph it belongs to, of the same name"
+            return None
+        try:
+            if recipe is not None:
+                return route_to(recipe, name, lambda: self._megapixels(held))
+            return route_by_match(name, lambda: self._megapixels(held), self._recipes)
+        except PhotoError as error:
+            return Route(recipe, str(error))
+        except FileNotFoundError:
+            del self._folder.held[name]
+            self.vanished.append(held.arrival.path)
+            return None
+        except OSError as error:
+            return Route(recipe, f"{shown(name)}: it cannot be read: {error.strerror}")
+
+    def _megapixels(self, held: Held) -> float:
+        if held.megapixels is None:
+            held.megapixels = read_header(Path(held.path), self._limits).megapixels
+        return held.megapixels
+
+    def _is_side(self, name: str, recipe: Recipe | None) -> bool:
+        """Whether a file is the mask or the hints of a photograph rather than a photograph."""
+        side = side_of(name)
+        if side is None:
+            return False
+        called, role = side
+        if recipe is not None:
+            return role in recipe.companions
+        if not any(role in r.companions for r in self._recipes.values() if r.photos == 1):
+            return False
+        photos = self._photos_called.get(called, [])
+        routes = [self._route(photo) for photo in photos if photo in self._folder.held]
+        return not photos or any(role in route.companions for route in routes if route is not None)
+
+    def _claim_with_sides(self, names: tuple[str, ...], route: Route, stem: str) -> None:
+        """Claim photographs with the side files of the first, unless one still arrives."""
+        sides: dict[str, str] = {}
+        for role in route.companions:
+            side = self._side_on_disk(names[0], role)
+            if side is not None and side not in self._folder.held:
+                self._wait(names, f"waits for {shown(side)}, which is still arriving")
+                self._folder.stale = True  # it may vanish, and no arrival would tell
+                return
+            if side is not None:
+                sides[role] = side
+        if route.needs_mask and "mask" not in sides:
+            mask = f"{shown(stem_of(names[0]))}.mask.png"
+            self._wait(names, f"waits for {mask}, which must be white where the picture is lost")
+            return
+        self._claim(names, route.recipe, stem, sides, route.refusal)
+
+    def _pair_up(self, names: list[str], recipe: Recipe) -> None:
+        """Claim what pairs there are among photographs of one folder; the others wait."""
+        paired: set[str] = set()
+        for pair in by_name(names):
+            self._claim_with_sides((pair.first, pair.second), Route(recipe), pair.stem)
+            paired |= {pair.first, pair.second}
+        names = [name for name in names if name not in paired]
+        for name in names:
+            half = half_of(name)
+            said = f"{shown(half.other)} with any suffix" if half else _WHAT_PAIRS_ARE
+            self._wait((name,), f"{_UNPAIRED} ({said})")
+        below = any(is_below_recipe(self._folder.held[name].arrival) for name in names)
+        if below and not any(map(half_of, names)):
+            self._pair_of_folder(names, recipe)
+
+    def _pair_of_folder(self, names: list[str], recipe: Recipe) -> None:
+        """Claim two pictures that are alone in a sub-folder, once nothing else arrives there."""
+        pair: Pair | None = of_folder(names, PurePath(self._folder.path).name)
+        if pair is None:
+            number = "" if len(names) < 2 else f"; {len(names)} pictures lie beside each other here"
+            self._wait(tuple(names), f"{_UNPAIRED} ({_WHAT_PAIRS_ARE}{number})")
+            return
+        arriving = self._arriving()
+        if arriving is not None:
+            self._wait(tuple(names), f"waits for {shown(arriving)}, which is still arriving")
+            self._folder.stale = True
+            return
+        self._claim_with_sides((pair.first, pair.second), Route(recipe), pair.stem)
+
+    def _claim(
+        self,
+        names: tuple[str, ...],
+        recipe: Recipe | None,
+        stem: str,
+        sides: Mapping[str, str] | None = None,
+        refusal: str = "",
+    ) -> None:
+        held, sides = self._folder.held, sides or {}
+        all_names = (*names, *sides.values())
+        if not any(held[name].fresh for name in all_names):
+            return
+        photos = tuple(held[name].arrival for name in names)
+        found = {role: held[name].arrival for role, name in sides.items()}
+        self._claims.append(
+            Claim(
+                photos,
+                recipe.name if recipe is not None else "",
+                stem,
+                mask=found.get("mask"),
+                hints=found.get("hints"),
+                refusal=refusal,
+            )
+        )
+        together = len(all_names) > 1 or (recipe is not None and recipe.photos > 1)
+        for name in all_names:
+            if together and photos[0].folder.originals == "leave":
+                held[name].fresh = False  # it stays, and may be needed beside a new version
+            else:
+                del held[name]
+
+    def _wait(self, names: tuple[str, ...], why: str) -> None:
+        for name in names:
+            self._folder.held[name].why = why
+
+    def _side_on_disk(self, photo: str, role: str) -> str | None:
+        """Name of a photograph's mask or hints that lies beside it, settled or not."""
+        if self._sides_on_disk is None:
+            names = (n for n in self._names() if n.lower().endswith(_SIDE_ENDINGS))
+            sides = [(side, n) for n in sorted(names) if (side := side_of(n)) is not None]
+            self._sides_on_disk = dict(reversed(sides))
+        known = self._sides_on_disk
+        return known.get((stem_of(photo), role)) or known.get((photo, role))
+
+    def _arriving(self) -> str | None:
+        """Name of a file in the folder that has not settled yet."""
+        return next((name for name in self._names() if name not in self._folder.held), None)
+
+    def _names(self) -> list[str]:
+        """Names of the regular files in the folder that are not ignored."""
+        try:
+            with os.scandir(self._folder.path) as entries:
+                return [
+                    entry.name
+                    for entry in entries
+                    if not ignored(entry.name) and entry.is_file(follow_symlinks=False)
+                ]
+        except OSError:
+            return []
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to be claimed now.
+
+    Attributes:
+        claims: What to claim; no file is in two of them.
+        again: Files that changed or vanished while they waited: the inbox shall look at them anew.
+    """
+
+    claims: tuple[Claim, ...]
+    again: tuple[Path, ...]
+
+
+class Intake:
+    """Sorts arrivals into claims; owned and called by one thread."""
+
+    def __init__(
+        self,
+        recipes: Sequence[Recipe],
+        *,
+        limits: Limits,
+        pair_wait_s: float,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Start with nothing held.
+
+        Args:
+            recipes: What there is to choose from.
+            limits: What is refused.
+            pair_wait_s: What waits longer is told of by `waiting`.
+            wall: UTC seconds since the epoch.
+        """
+        self._limits = limits
+        self._pair_wait_s = pair_wait_s
+        self._wall = wall
+        self._folders: dict[str, Folder] = {}
+        self._recipes: dict[str, Recipe] = {}
+        self.set_recipes(recipes)
+
+    def set_recipes(self, recipes: Sequence[Recipe]) -> None:
+        """Use these from now on; what waits is considered anew."""
+        self._recipes = {recipe.name: recipe for recipe in recipes}
+        for folder in self._folders.values():
+            folder.stale = True
+
+    def consider(self, arrivals: Sequence[Arrival], now: float) -> Decision:
+        """Sort new arrivals, and whatever waits, into claims.
+
+        Call it now and then without arrivals too: what a photograph waits for may vanish.
+
+        Args:
+            arrivals: Files that have just settled.
+            now: Monotonic seconds.
+        """
+        again = self._forget_changed()
+        utc = self._wall()
+        for arrival in arrivals:
+            path = str(arrival.path)
+            above, _, name = path.rpartition("/")
+            folder = self._folders.setdefault(above, Folder(above))
+            folder.held[name] = Held(arrival, path, now, utc)
+            folder.stale = True
+        claims: list[Claim] = []
+        for folder in [folder for folder in self._folders.values() if folder.stale]:
+            decided = Sorting(folder, self._recipes, self._limits)
+            claims += decided.claims()
+            again += decided.vanished
+            if not folder.held:
+                del self._folders[folder.path]
+        return Decision(tuple(claims), tuple(again))
+
+    def waiting(self, now: float, *, at_once: bool = False) -> tuple[Notice, ...]:
+        """What waits, and for what.
+
+        Args:
+            now: Monotonic seconds.
+            at_once: Also what has waited less than `pair_wait_s` and may get on by itself.
+        """
+        return tuple(
+            Notice(held.arrival.path, held.why, held.since_utc)
+            for folder in self._folders.values()
+            for held in folder.held.values()
+            if held.fresh and (at_once or held.astray or now - held.since_s >= self._pair_wait_s)
+        )
+
+    def _forget_changed(self) -> list[Path]:
+        again: list[Path] = []
+        for folder in self._folders.values():
+            for name, held in list(folder.held.items()):
+                if held.fresh and not held.is_unchanged():
+                    del folder.held[name]
+                    folder.stale = True
+                    again.append(held.arrival.path)
+        return again

@@ -1,0 +1,1 @@
+"""The life of a claimed photograph: ledger, scheduler, outcomes, publishing."""

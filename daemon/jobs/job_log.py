@@ -1,0 +1,46 @@
+"""The job log: one file a day, one line for each finished job.
+
+Comes in: what became of a job. Goes out: a line of JSON, and what the lines say of how long jobs
+took. A crash may repeat a line, never lose one; nothing that must be right depends on them.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import structlog
+
+from daemon.jobs.record import utc
+from daemon.system.files import shown
+
+_log = structlog.get_logger()
+
+
+class JobLog:
+    """Appends to the files of one folder; a line that cannot be written stops nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def append(self, content: Mapping[str, object], now: float) -> None:
+        """Append one line to the day's file; `now` in UTC seconds since the epoch."""
+        day = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d")
+        path = self._folder / f"jobs-{day}.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"at": utc(now), **content}) + "\n")
+        except OSError as error:
+            _log.warning("job_log_not_written", path=shown(path), why=str(error))
+
+
+def days(logs: Path) -> list[tuple[date, Path]]:
+    """The files of the job log with their days, the oldest first; other files are left out."""
+    found = []
+    for path in logs.glob("jobs-????????.jsonl"):
+        try:
+            day = datetime.strptime(path.stem.removeprefix("jobs-"), "%Y%m%d").date()
+        except ValueError:
+            continue
+        found.append((day, path))
+    return sorted(found)

@@ -1,0 +1,289 @@
+"""Bulk jobs in the ledger: what was submitted, and how far each has come.
+
+Comes in: the ledger. Goes out: frozen bulk jobs, counts of their photographs; changes, each one
+transaction. Touches no photograph.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from daemon.jobs.ledger.entries import Entry, entry_of
+from daemon.jobs.ledger.reader import LedgerView
+from daemon.jobs.ledger.writer import Ledger
+
+BulkState = Literal["waiting", "looking", "working", "reporting", "ended"]
+
+_NOTES = 1000
+_OF = "bulk = ? AND bulk <> ''"
+"""The second half lets SQLite use the index of bulk jobs, which holds nothing else."""
+
+_OPEN = "('claiming', 'queued', 'held', 'leased', 'publishing', 'published', 'failing')"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many photographs (or pairs) of a bulk job are where.
+
+    Attributes:
+        queued: Wait for their turn.
+        in_flight: Are being restored or published.
+        done: Have a result of this job.
+        skipped: Had a result already, of the same recipe and weights.
+        failed: Could not be restored.
+        taken_off: Were queued when the job was cancelled.
+    """
+
+    queued: int = 0
+    in_flight: int = 0
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    taken_off: int = 0
+
+    @property
+    def open(self) -> int:
+        """Those that have not ended."""
+        return self.queued + self.in_flight
+
+    @property
+    def ended(self) -> int:
+        """Those for which nothing more is done."""
+        return self.done + self.skipped + self.failed + self.taken_off
+
+    @property
+    def found(self) -> int:
+        """All."""
+        return self.open + self.ended
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """A bulk job. Times are UTC seconds since the epoch; 0 is not yet.
+
+    Attributes:
+        name: What it is called.
+        request: Names the request it came from, so that that is taken once.
+        recipe: Name of its recipe.
+        roots: Absolute paths of its files and folders.
+        submitted_at: When somebody asked for it.
+        starts_at: Nothing is read before.
+        state: waiting -> looking -> working -> reporting -> ended; retry goes back to working.
+        paused: A person holds it.
+        cancelled: A person ended it.
+        taken_off: Photographs that were queued then.
+        looked_at: The last file that was looked at, as JSON; "" before the first.
+        passed_over: Files that are no photographs for the recipe.
+        notes: Some of them, with the reason.
+        began_at: When its first folder was looked at.
+        ended_at: When nothing more was to be done.
+        summary: The counts at that time; None before.
+    """
+
+    name: str
+    request: str
+    recipe: str
+    roots: tuple[Path, ...]
+    submitted_at: float
+    starts_at: float
+    state: BulkState = "waiting"
+    paused: bool = False
+    cancelled: bool = False
+    taken_off: int = 0
+    looked_at: str = ""
+    passed_over: int = 0
+    notes: tuple[tuple[str, str], ...] = ()
+    began_at: float = 0.0
+    ended_at: float = 0.0
+    summary: Counts | None = None
+
+    def with_notes(self, notes: Sequence[tuple[str, str]]) -> "Bulk":
+        """These files were passed over, too; of very many only the first are named."""
+        named = (*self.notes, *notes)[:_NOTES]
+        return replace(self, passed_over=self.passed_over + len(notes), notes=named)
+
+
+def all_of(view: LedgerView) -> list[Bulk]:
+    """Every bulk job, the oldest first."""
+    try:
+        rows = view.select("SELECT * FROM bulk ORDER BY submitted_at, name")
+    except sqlite3.OperationalError:  # an older daemon made this ledger, and none has run since
+        return []
+    return [_bulk_of(row) for row in rows]
+
+
+def unended(view: LedgerView) -> list[Bulk]:
+    """Those that are not done with, the oldest first."""
+    rows = view.select("SELECT * FROM bulk WHERE state <> 'ended' ORDER BY submitted_at, name")
+    return [_bulk_of(row) for row in rows]
+
+
+def named(view: LedgerView, name: str) -> Bulk | None:
+    """The bulk job of this name."""
+    return next((bulk for bulk in all_of(view) if bulk.name == name), None)
+
+
+def counts(view: LedgerView, bulk: Bulk) -> Counts:
+    """Where its photographs are; once it has ended, where they were then."""
+    if bulk.summary is not None:
+        return bulk.summary
+    rows = view.select(
+        f"SELECT state, fence > 0 AS worked, count(*) AS jobs FROM job WHERE {_OF}"
+        " GROUP BY state, fence > 0",
+        bulk.name,
+    )
+    sums: dict[str, int] = {}
+    for row in rows:
+        key = "skipped" if row["state"] == "done" and not row["worked"] else row["state"]
+        sums[key] = sums.get(key, 0) + row["jobs"]
+    return Counts(
+        queued=sum(sums.get(state, 0) for state in ("claiming", "queued", "held")),
+        in_flight=sum(sums.get(s, 0) for s in ("leased", "publishing", "published", "failing")),
+        done=sums.get("done", 0),
+        skipped=sums.get("skipped", 0),
+        failed=sums.get("failed", 0),
+        taken_off=bulk.taken_off,
+    )
+
+
+def is_at_work(view: LedgerView, name: str) -> bool:
+    """Whether any of its photographs has not ended."""
+    query = f"SELECT 1 FROM job WHERE {_OF} AND state IN {_OPEN} LIMIT 1"
+    return bool(view.select(query, name))
+
+
+def is_held(view: LedgerView, name: str) -> bool:
+    """Whether photographs of it may not start: it is paused, or their disk is away."""
+    query = f"SELECT 1 FROM job WHERE {_OF} AND state = 'held' LIMIT 1"
+    return bool(view.select(query, name))
+
+
+def done_since(view: LedgerView, name: str, since: float) -> tuple[int, float]:
+    """How many were restored since a time (UTC seconds), and when the first of them was."""
+    (row,) = view.select(
+        "SELECT count(*) AS jobs, min(ended_at) AS first FROM job"
+        f" WHERE {_OF} AND state = 'done' AND fence > 0 AND ended_at >= ?",
+        *(name, since),
+    )
+    return row["jobs"], row["first"] or since
+
+
+def latest_places(view: LedgerView, name: str, limit: int) -> set[Path]:
+    """The files of the rows that were recorded last."""
+    rows = view.select(
+        "SELECT * FROM job WHERE row IN"
+        f" (SELECT row FROM job WHERE {_OF} ORDER BY row DESC LIMIT ?)",
+        *(name, limit),
+    )
+    return {file.path for row in rows for file in entry_of(row).claim.files}
+
+
+def ended_rows(view: LedgerView, name: str, state: Literal["done", "failed"]) -> list[int]:
+    """Rows of the photographs that ended so, in the order in which they were found."""
+    query = f"SELECT row FROM job WHERE {_OF} AND state = ? ORDER BY row"
+    return [row["row"] for row in view.select(query, name, state)]
+
+
+def ended_entries(view: LedgerView, rows: Iterable[int]) -> Iterator[tuple[Entry, Path | None]]:
+    """These photographs, each with its result (None where it failed), one after the other."""
+    for number in rows:
+        for row in view.select("SELECT * FROM job WHERE row = ?", number):
+            result = Path(json.loads(row["result"])) if row["state"] == "done" else None
+            yield entry_of(row), result
+
+
+def failed_entries(
+    view: LedgerView, name: str, before: float, limit: int
+) -> list[tuple[Entry, Path | None]]:
+    """What failed before a time (UTC seconds), with where its reason lies beside."""
+    rows = view.select(
+        f"SELECT * FROM job WHERE {_OF} AND state = 'failed' AND ended_at < ? LIMIT ?",
+        *(name, before, limit),
+    )
+    return [
+        (entry_of(r), Path(json.loads(r["failed_to"])) if r["failed_to"] else None) for r in rows
+    ]
+
+
+def keep(ledger: Ledger, bulk: Bulk) -> None:
+    """Record a bulk job as it is now."""
+    values = asdict(bulk) | {
+        "roots": json.dumps([str(root) for root in bulk.roots]),
+        "notes": json.dumps(bulk.notes),
+        "summary": json.dumps(asdict(bulk.summary)) if bulk.summary else "",
+    }
+    with ledger.transaction() as db:
+        db.execute(
+            f"INSERT OR REPLACE INTO bulk ({', '.join(values)})"
+            f" VALUES ({', '.join('?' * len(values))})",
+            tuple(values.values()),
+        )
+
+
+def hold(ledger: Ledger, name: str, *, back: bool) -> None:
+    """Keep what is queued of a bulk job from starting, or let it start."""
+    now, then = ("held", "queued") if back else ("queued", "held")
+    if ledger.select(f"SELECT 1 FROM job WHERE {_OF} AND state = ? LIMIT 1", name, now):
+        with ledger.transaction() as db:
+            db.execute(f"UPDATE job SET state = ? WHERE {_OF} AND state = ?", (then, name, now))
+
+
+def cancel(ledger: Ledger, bulk: Bulk) -> Bulk:
+    """Forget what is queued of it, whose originals lie where they always were."""
+    with ledger.transaction() as db:
+        gone = db.execute(
+            f"DELETE FROM job WHERE {_OF} AND state IN ('queued', 'held')", (bulk.name,)
+        ).rowcount
+        off = replace(
+            bulk,
+            state="working",
+            paused=False,
+            cancelled=True,
+            taken_off=bulk.taken_off + gone,
+        )
+        db.execute(
+            "UPDATE bulk SET state = ?, paused = 0, cancelled = 1, taken_off = ? WHERE name = ?",
+            (off.state, off.taken_off, off.name),
+        )
+    return off
+
+
+def try_again(ledger: Ledger, rows: Collection[int]) -> None:
+    """What failed is to be looked at as if it had just been found."""
+    with ledger.transaction() as db:
+        db.executemany(
+            "UPDATE job SET state = 'claiming', reason = '', failed_to = '', ended_at = 0, id = '',"
+            " fence = 0, attempts = 0, deaths = 0, crashes = 0, alone = 0, not_before = 0"
+            " WHERE row = ? AND state = 'failed'",
+            [(row,) for row in rows],
+        )
+
+
+def forget(ledger: Ledger, before: float) -> int:
+    """Forget bulk jobs that ended before a time (UTC seconds); says how many.
+
+    While a row of one is left, its name is taken: another job would count that as its own.
+    """
+    with ledger.transaction() as db:
+        query = (
+            "DELETE FROM bulk WHERE state = 'ended' AND ended_at < ?"
+            " AND NOT EXISTS (SELECT 1 FROM job WHERE job.bulk = bulk.name AND job.bulk <> '')"
+        )
+        return db.execute(query, (before,)).rowcount
+
+
+def _bulk_of(row: sqlite3.Row) -> Bulk:
+    values = {key: row[key] for key in row.keys()}  # noqa: SIM118  # iterating gives the values
+    return Bulk(
+        **values
+        | {
+            "roots": tuple(Path(root) for root in json.loads(row["roots"])),
+            "notes": tuple((path, why) for path, why in json.loads(row["notes"])),
+            "paused": bool(row["paused"]),
+            "cancelled": bool(row["cancelled"]),
+            "summary": Counts(**json.loads(row["summary"])) if row["summary"] else None,
+        }
+    )

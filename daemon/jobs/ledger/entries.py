@@ -1,0 +1,199 @@
+"""Entries of the ledger: what was claimed together and how far it has come.
+
+Comes in: rows of the ledger. Goes out: frozen types, and the text in which a claim and a path are
+kept. Knows no SQL.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from daemon.config.station import InboxFolder
+from daemon.photo import Header, Photo
+
+State = Literal[
+    "claiming", "queued", "held", "leased", "publishing", "published", "done", "failing", "failed"
+]
+
+
+@dataclass(frozen=True)
+class ClaimedFile:
+    """One file of a claim.
+
+    Attributes:
+        role: What it is to the job.
+        relative: Its path below the inbox folder it came from.
+        path: Where it lies once claimed (the original itself where originals are left).
+        size_bytes: Its size when it was claimed.
+        mtime_ns: Its time of change when it was claimed.
+        digest: sha256, hex; "" until it is queued.
+        header: What the file says of itself, once queued, for photographs.
+    """
+
+    role: Literal["photo", "mask", "hints"]
+    relative: Path
+    path: Path
+    size_bytes: int
+    mtime_ns: int
+    digest: str = ""
+    header: Header | None = None
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """What was claimed together: as intended first, then with digests."""
+
+    folder: InboxFolder
+    stem: str
+    files: tuple[ClaimedFile, ...]
+
+    @property
+    def photos(self) -> tuple[ClaimedFile, ...]:
+        """The photographs, without their side files."""
+        return tuple(file for file in self.files if file.role == "photo")
+
+    @property
+    def place(self) -> bytes:
+        """Where the first photograph came from: below its inbox, or at all if it stays there."""
+        first = self.files[0]
+        return os.fsencode(first.path if self.folder.bulk else first.relative)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job as the ledger knows it; `publication` is the outbox's own JSON."""
+
+    row: int
+    state: State
+    recipe: str
+    claim: Claimed
+    id: str
+    fence: int
+    attempts: int
+    deaths: int
+    crashes: int
+    alone: bool
+    publication: str
+    reason: str
+    queued_at: float
+
+
+@dataclass(frozen=True)
+class Original:
+    """A file of a finished job in the archive.
+
+    Attributes:
+        path: Where it lies.
+        row: The job, the last one if several brought the same file there.
+        position: The how-manieth file of its claim it is, from 0.
+        size_bytes: Its size.
+        mtime_ns: Its time of change.
+        at: When it went there, UTC seconds since the epoch.
+    """
+
+    path: Path
+    row: int
+    position: int
+    size_bytes: int
+    mtime_ns: int
+    at: float
+
+
+@dataclass(frozen=True)
+class QueueCount:
+    """How many jobs of a recipe are where."""
+
+    recipe: str
+    queued: int
+    in_flight: int
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Jobs of a recipe that wait to be leased.
+
+    Attributes:
+        recipe: Its name; "" where none matched.
+        jobs: How many.
+        oldest_s: How long the first of them has waited.
+    """
+
+    recipe: str
+    jobs: int
+    oldest_s: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that ended in failed/."""
+
+    path: Path
+    recipe: str
+    reason: str
+    at: float
+
+
+def photos_of(files: Sequence[ClaimedFile]) -> tuple[Photo, ...]:
+    """The photographs among queued files, side files with the first."""
+    first, *others = (photo_of(file) for file in files if file.role == "photo")
+    sides = {file.role: file for file in files if file.role != "photo"}
+    first = replace(
+        first,
+        mask=sides["mask"].path if "mask" in sides else None,
+        hints=sides["hints"].path if "hints" in sides else None,
+        companions_digest="".join(side.digest for side in sides.values()),
+    )
+    return (first, *others)
+
+
+def photo_of(file: ClaimedFile) -> Photo:
+    """A claimed photograph without its side files; it was queued with a header."""
+    if file.header is None:
+        raise RuntimeError(f"{file.path} was queued without a header")
+    return Photo(file.path, file.relative.name, file.digest, file.header)
+
+
+def path_text(path: Path) -> str:
+    """A path as ASCII: undecodable bytes survive as escaped surrogates."""
+    return json.dumps(str(path))
+
+
+def claim_text(claim: Claimed) -> str:
+    """A claim as JSON."""
+    return json.dumps(asdict(claim), default=str)
+
+
+def entry_of(row: sqlite3.Row) -> Entry:
+    """The entry that a whole row of the table `job` holds."""
+    claim = json.loads(row["claim"])
+    folder = claim["folder"]
+    for key in ("path", "outbox", "failed", "archive"):
+        folder[key] = Path(folder[key])
+    files = []
+    for file in claim["files"]:
+        header = Header(**file.pop("header")) if file["header"] else None
+        known = ClaimedFile(**file | {"header": None})
+        files.append(
+            replace(known, relative=Path(known.relative), path=Path(known.path), header=header)
+        )
+    return Entry(
+        row=row["row"],
+        state=row["state"],
+        recipe=row["recipe"],
+        claim=Claimed(InboxFolder(**folder), claim["stem"], tuple(files)),
+        id=row["id"],
+        fence=row["fence"],
+        attempts=row["attempts"],
+        deaths=row["deaths"],
+        crashes=row["crashes"],
+        alone=bool(row["alone"]),
+        publication=row["publication"],
+        reason=row["reason"],
+        queued_at=row["queued_at"],
+    )

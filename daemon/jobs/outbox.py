@@ -1,0 +1,244 @@
+"""The outbox: results, records, rejects and the archive of originals.
+
+Comes in: staged files, entries of finished jobs. Goes out: files where people look for them. A
+result is complete when its record exists; nothing partial is ever seen and nothing is overwritten.
+Everything here may be repeated after a crash and then only finishes what was begun.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.photo import digest_file
+from daemon.system.files import (
+    alternative,
+    fit_name,
+    make_folder,
+    move_to_free,
+    place,
+    same_content,
+    sync_folders,
+    write_json,
+)
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may read what is written.
+
+    Attributes:
+        file_mode: Permission bits of results and records.
+        group: Group id of all that is made, or None for the process's own.
+    """
+
+    file_mode: int = 0o644
+    group: int | None = None
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A result that is staged and wants to be published.
+
+    Attributes:
+        folder: Outbox folder it goes to, the inbox's sub-folders included.
+        stem: What the name starts with.
+        key: Tells it from other content of the same name.
+        staging: Folder the files lie in.
+        files: (file in the staging folder, name with "{stem}" in it, sha256), main result first.
+        record: What the record says, but for the published names.
+    """
+
+    folder: Path
+    stem: str
+    key: str
+    staging: Path
+    files: tuple[tuple[str, str, str], ...]
+    record: Mapping[str, object]
+
+    def dump(self) -> str:
+        """As JSON, for the ledger."""
+        return json.dumps(vars(self), default=str)
+
+    @classmethod
+    def load(cls, text: str) -> "Publication":
+        """Read what `dump` wrote."""
+        values = json.loads(text)
+        values["files"] = tuple(tuple(file) for file in values["files"])
+        return cls(**values | {key: Path(values[key]) for key in ("folder", "staging")})
+
+
+def publish(publications: Sequence[Publication], access: Access) -> list[Path | OSError]:
+    """Publish a group: all results, then all records, each folder made durable once.
+
+    Returns:
+        For each, where its main result is, or why it could not be published.
+    """
+    placed: list[list[Path] | OSError] = []
+    for publication in publications:
+        try:
+            placed.append(_place_files(publication, access))
+        except OSError as error:
+            placed.append(error)
+    sync_folders(path.parent for paths in placed if isinstance(paths, list) for path in paths)
+    results: list[Path | OSError] = []
+    for publication, paths in zip(publications, placed, strict=True):
+        if isinstance(paths, OSError):
+            results.append(paths)
+            continue
+        try:
+            _place_record(publication, paths, access)
+            results.append(paths[0])
+        except OSError as error:
+            results.append(error)
+    sync_folders(result.parent for result in results if isinstance(result, Path))
+    return results
+
+
+def record_path(result: Path) -> Path:
+    """Where the record of a result lies."""
+    return result.with_name(f"{result.name}.json")
+
+
+def stands(result: Path) -> bool:
+    """Whether a result and its record are where they were published."""
+    return result.exists() and record_path(result).exists()
+
+
+def discard(staging: Path) -> None:
+    """Remove a staging folder and what lies in it."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(staging)
+
+
+def retire(source: Path, target: Path, key: str, access: Access, *, keep: bool) -> Path | None:
+    """Move the original of a finished job to the archive, or remove it.
+
+    Args:
+        source: The claimed original; it may be gone already.
+        target: Its place in the archive.
+        key: Tells it from another original of that name.
+        access: Whose the new folders are.
+        keep: False removes it.
+
+    Returns:
+        Where it is now, None if nowhere or if a crash came after it was moved.
+    """
+    if not source.exists():
+        return None
+    if keep:
+        return move_to_free(source, target.parent, target.name, key, access.group)
+    source.unlink()
+    return None
+
+
+def retired(target: Path, key: str, digest: str) -> Path | None:
+    """Where `retire` put a file before a crash, found by its content; None if nowhere.
+
+    Args:
+        target: Its place in the archive.
+        key: As it was given to `retire`.
+        digest: sha256 of the file, hex.
+    """
+    for name in (fit_name(target.name), alternative(target.name, key)):
+        path = target.with_name(name)
+        if path.is_file() and digest_file(path) == digest:
+            return path
+    return None
+
+
+def reject(
+    source: Path | None, target: Path, key: str, why: Mapping[str, object], access: Access
+) -> Path:
+    """Put the untouched original into failed/ with its reason beside it.
+
+    Args:
+        source: The claimed original; None where originals stay in their place.
+        target: Its place below failed/.
+        key: Tells it from another original of that name.
+        why: What the error file says.
+        access: Whose the files are.
+
+    Returns:
+        Where the original is now; where it would be, if it stays in its place.
+    """
+    make_folder(target.parent, access.group)
+    kept = target.with_name(fit_name(target.name))
+    if source is not None:
+        before = target.with_name(alternative(target.name, key))
+        if source.exists():
+            kept = move_to_free(source, target.parent, target.name, key, access.group)
+        elif before.exists():  # a crash came between its move and its reason
+            kept = before
+    error = kept.with_name(f"{kept.name}.error.json")
+    error.unlink(missing_ok=True)
+    write_json(error, why, access.file_mode, access.group)
+    sync_folders([kept.parent])
+    return kept
+
+
+def _place_files(publication: Publication, access: Access) -> list[Path]:
+    """Link the staged files to names that are free, all from one stem."""
+    make_folder(publication.folder, access.group)
+    own = alternative(publication.stem + ".x", publication.key).removesuffix(".x")
+    attempt = 0
+    while True:
+        stem = [publication.stem, own][attempt] if attempt < 2 else f"{own}-{attempt}"
+        paths = _targets(publication, stem)
+        if not any(_taken(paths[i], publication, i) for i in range(len(paths))):
+            break
+        attempt += 1
+    for path, (staged, _, _) in zip(paths, publication.files, strict=True):
+        make_folder(path.parent, access.group)
+        source = publication.staging / staged
+        if not source.exists():
+            continue  # a crash came between this placing and the record; `_taken` compared it
+        source.chmod(access.file_mode)
+        if access.group is not None:
+            os.chown(source, -1, access.group)
+        if not place(source, path):
+            return _place_files(publication, access)  # somebody took the name just now
+    return paths
+
+
+def _targets(publication: Publication, stem: str) -> list[Path]:
+    paths = []
+    for _, template, _ in publication.files:
+        parts = template.replace("{stem}", stem).split("/")
+        paths.append(publication.folder.joinpath(*(fit_name(part) for part in parts)))
+    return paths
+
+
+def _taken(path: Path, publication: Publication, index: int) -> bool:
+    """Whether a name holds anything but this very file."""
+    source = publication.staging / publication.files[index][0]
+    if path.exists() and not (source.exists() and same_content(source, path)):
+        return True
+    record = record_path(path)
+    return index == 0 and record.exists() and _job_of(record) != publication.record.get("job")
+
+
+def _job_of(record: Path) -> str:
+    try:
+        return str(json.loads(record.read_text()).get("job"))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+def _place_record(publication: Publication, paths: Sequence[Path], access: Access) -> None:
+    record = record_path(paths[0])
+    names = [os.fsdecode(os.path.relpath(path, publication.folder)) for path in paths]
+    outputs = publication.record.get("outputs")
+    described = outputs if isinstance(outputs, list) else [{}] * len(names)
+    named = [{"file": n} | d for n, d in zip(names, described, strict=True)]
+    part = publication.staging / ".record.json"
+    part.unlink(missing_ok=True)
+    write_json(part, {**publication.record, "outputs": named}, access.file_mode, access.group)
+    if not place(part, record):
+        if _job_of(record) != publication.record.get("job"):
+            raise FileExistsError(errno.EEXIST, "another job's record is there", str(record))
+        part.replace(record)

@@ -1,0 +1,226 @@
+"""Finishing: what has been begun on disk is brought to its end, after a crash too.
+
+Comes in: entries of the ledger that are about to be published, retired or rejected. Goes out:
+results with records, originals in archive/ or failed/. An entry that the file system refuses waits
+and is tried again; it stops no other.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from daemon.config.station import Notice, Station
+from daemon.jobs import outbox
+from daemon.jobs.job_log import JobLog
+from daemon.jobs.ledger.entries import ClaimedFile, Entry, Original
+from daemon.jobs.ledger.writer import Ledger
+from daemon.jobs.outbox import Access, Publication
+from daemon.jobs.record import reason_of
+from daemon.jobs.stages import Ended, Took
+from daemon.system.clock import is_over
+from daemon.system.files import NO_SPACE, shown
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What came to an end, how long publishing took, and whether the disk was full for one."""
+
+    ended: tuple[Ended, ...] = ()
+    took: tuple[Took, ...] = ()
+    no_space: bool = False
+
+
+@dataclass(frozen=True)
+class _Stuck:
+    """What the file system refused: when to try again, and what a person is told."""
+
+    again_at: float
+    notice: Notice
+
+
+class Finishing:
+    """Publishes, retires and rejects; what it could not do yet is all it remembers."""
+
+    def __init__(
+        self, station: Station, ledger: Ledger, access: Access, *, attempts: int, retry_s: float
+    ) -> None:
+        """Finish for one station.
+
+        Args:
+            station: Whose job log is written.
+            ledger: What is to be finished.
+            access: Who may read what is written.
+            attempts: Tries before a result that cannot be published counts as failed.
+            retry_s: Between tries.
+        """
+        self._ledger = ledger
+        self._access = access
+        self._attempts = attempts
+        self._retry_s = retry_s
+        self._job_log = JobLog(station.logs)
+        self._stuck: dict[int, _Stuck] = {}
+
+    def finish(self, now: float, at_fault: Collection[int] = ()) -> Finished:
+        """Finish whatever the ledger says has been begun.
+
+        Args:
+            now: UTC seconds since the epoch.
+            at_fault: Rows that fail because of the photograph itself.
+        """
+        took, no_space = self._publish(now)
+        archived: list[Original] = []
+        done, full = self._each("published", partial(self._retire, archived), now)
+        if done:
+            ended = [(entry.row, where) for entry, where in done]
+            self._ledger.end(ended, "done", now, archived)
+        failed, also_full = self._each("failing", self._reject, now)
+        if failed:
+            self._ledger.end([(entry.row, where) for entry, where in failed], "failed", now)
+        jobs = [Ended(e.recipe, "restored" if e.fence else "duplicate") for e, _ in done]
+        for entry, _ in failed:
+            own_fault = entry.row in at_fault or not entry.fence
+            jobs.append(Ended(entry.recipe, "rejected" if own_fault else "failed"))
+        return Finished(tuple(jobs), tuple(took), no_space or full or also_full)
+
+    def notices(self) -> tuple[Notice, ...]:
+        """What the file system refuses, and why."""
+        return tuple(stuck.notice for stuck in self._stuck.values())
+
+    def _publish(self, now: float) -> tuple[list[Took], bool]:
+        entries = [e for e in self._ledger.in_state("publishing") if self._is_due(e, now)]
+        if not entries:
+            return [], False
+        began = time.monotonic()
+        publications = [Publication.load(entry.publication) for entry in entries]
+        results = outbox.publish(publications, self._access)
+        good: list[tuple[int, str, Path]] = []
+        recipes: list[str] = []
+        no_space = False
+        for entry, publication, result in zip(entries, publications, results, strict=True):
+            if isinstance(result, OSError):
+                no_space |= self._not_published(entry, result, now)
+                continue
+            good.append((entry.row, entry.id, result))
+            recipes.append(entry.recipe)
+            _log.info(
+                "restored",
+                job=entry.row,
+                recipe=entry.recipe,
+                photo=photo_of(entry),
+                seconds=publication.record.get("seconds"),
+                result=shown(result),
+            )
+            self._job_log.append({**publication.record, "result": shown(result)}, now)
+            self._stuck.pop(entry.row, None)
+        self._ledger.publish(good)
+        for publication, result in zip(publications, results, strict=True):
+            if isinstance(result, Path):
+                outbox.discard(publication.staging)
+        seconds = time.monotonic() - began
+        return [Took("publish", recipe, seconds) for recipe in recipes], no_space
+
+    def _not_published(self, entry: Entry, error: OSError, now: float) -> bool:
+        """Wait and try again, with a limit unless the disk is full; says whether it is."""
+        _log.warning("not_published", job=entry.row, photo=photo_of(entry), why=str(error))
+        if self._wait(entry, error, now):
+            return True
+        self._ledger.count_attempt(entry.row)
+        if entry.attempts + 1 >= self._attempts:
+            self._ledger.fail([(entry.row, f"the result could not be published: {error}")])
+            del self._stuck[entry.row]
+        return False
+
+    def _each(
+        self,
+        state: Literal["published", "failing"],
+        end: Callable[[Entry, float], Path | None],
+        now: float,
+    ) -> tuple[list[tuple[Entry, Path | None]], bool]:
+        """Bring each entry of a state to its end; those that are refused wait."""
+        ended: list[tuple[Entry, Path | None]] = []
+        no_space = False
+        for entry in self._ledger.in_state(state):
+            if not self._is_due(entry, now):
+                continue
+            try:
+                ended.append((entry, end(entry, now)))
+                self._stuck.pop(entry.row, None)
+            except OSError as error:
+                photo = photo_of(entry)
+                _log.warning("original_not_moved", job=entry.row, photo=photo, why=str(error))
+                no_space |= self._wait(entry, error, now)
+        return ended, no_space
+
+    def _retire(self, archived: list[Original], entry: Entry, now: float) -> None:
+        """The originals of a finished job go to the archive, or are removed, or stay."""
+        if entry.claim.folder.originals == "leave":
+            return
+        kept = [self._retire_file(entry, n, now) for n in range(len(entry.claim.files))]
+        archived += [original for some in kept for original in some]
+        _remove_if_empty(entry)
+
+    def _retire_file(self, entry: Entry, position: int, now: float) -> list[Original]:
+        """Move or remove one original; what is in the archive now, for its catalogue."""
+        folder, file = entry.claim.folder, entry.claim.files[position]
+        target, key = folder.archive / file.relative, entry.id[:8]
+        keep = folder.originals == "archive"
+        path = outbox.retire(file.path, target, key, self._access, keep=keep)
+        if path is None and keep:
+            path = outbox.retired(target, key, file.digest)
+        if path is None:
+            return []
+        stat = path.stat()
+        return [Original(path, entry.row, position, stat.st_size, stat.st_mtime_ns, now)]
+
+    def _reject(self, entry: Entry, now: float) -> Path:
+        """The originals go to failed/ with the reason; says where the first of them is now."""
+        why = reason_of(entry, now)
+        kept = [self._reject_file(entry, file, why) for file in entry.claim.files]
+        _remove_if_empty(entry)
+        _log.warning("failed", job=entry.row, photo=photo_of(entry), why=entry.reason)
+        self._job_log.append(why, now)
+        return kept[0]
+
+    def _reject_file(self, entry: Entry, file: ClaimedFile, why: Mapping[str, object]) -> Path:
+        """The photograph takes its reason with it; its other half and side files just follow."""
+        folder = entry.claim.folder
+        target = folder.failed / file.relative
+        source = None if folder.originals == "leave" else file.path
+        key = f"{entry.row:08x}"
+        if file is entry.claim.files[0]:
+            return outbox.reject(source, target, key, why, self._access)
+        if source is None:
+            return target
+        kept = outbox.retire(source, target, key, self._access, keep=True)
+        return kept or target
+
+    def _is_due(self, entry: Entry, now: float) -> bool:
+        stuck = self._stuck.get(entry.row)
+        return stuck is None or is_over(stuck.again_at, now, self._retry_s)
+
+    def _wait(self, entry: Entry, error: OSError, now: float) -> bool:
+        """Try an entry again later; says whether the disk is full."""
+        what = f"{error.strerror or error}: {shown(error.filename or '')}; it is tried again"
+        notice = Notice(entry.claim.folder.path / entry.claim.files[0].relative, what, now)
+        self._stuck[entry.row] = _Stuck(now + self._retry_s, notice)
+        return error.errno in NO_SPACE
+
+
+def photo_of(entry: Entry) -> str:
+    """What the log calls a job's first photograph."""
+    return shown(entry.claim.files[0].relative)
+
+
+def _remove_if_empty(entry: Entry) -> None:
+    """Remove the claim's work folder once the last of its group has left."""
+    if entry.claim.folder.originals != "leave":
+        with contextlib.suppress(OSError):
+            entry.claim.files[0].path.parent.rmdir()

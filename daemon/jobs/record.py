@@ -1,0 +1,118 @@
+"""The record of a result: what was done to what, with which weights, noise and numbers.
+
+Comes in: a finished job. Goes out: plain values for JSON. The names of the published files are
+added by the outbox, which alone knows them.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from daemon import __version__
+from daemon.jobs.ledger.entries import ClaimedFile, Entry
+from daemon.messages.reports import Restored, StagedFile
+from daemon.messages.tasks import Job
+from daemon.photo import PROMPTS, Header
+from daemon.system.files import shown
+
+FORMAT = 1
+"""Version of the record's layout; it grows when a key changes its meaning."""
+
+AGAIN = "mend what is named, then `restored retry`, or drop it in again"
+"""What can be done about every failure."""
+
+
+def record_of(entry: Entry, job: Job, outcome: Restored, now: float) -> Mapping[str, object]:
+    """Everything a person or a program may want to know of a result later.
+
+    Args:
+        entry: The job as the ledger knows it.
+        job: The job as it was ordered.
+        outcome: What the executor reported.
+        now: UTC seconds since the epoch.
+    """
+    return describe(job, outcome, entry.claim.files, now, attempt=entry.attempts + 1)
+
+
+def reason_of(entry: Entry, now: float) -> Mapping[str, object]:
+    """Why a job failed, for the file beside its original and for the job log.
+
+    Args:
+        entry: The job, with its reason.
+        now: UTC seconds since the epoch.
+    """
+    return {
+        "photos": [shown(file.relative) for file in entry.claim.photos],
+        "recipe": entry.recipe,
+        "why": entry.reason,
+        **_what_to_do(entry.claim.folder.bulk),
+        "origin": str(entry.claim.folder.path / entry.claim.files[0].relative),
+        "attempts": entry.attempts + entry.deaths + 1,
+        "at": utc(now),
+    }
+
+
+def _what_to_do(bulk: str) -> Mapping[str, object]:
+    if not bulk:
+        return {"what_to_do": AGAIN}
+    again = f"mend what is named, then `restored bulk retry {shlex.quote(bulk)}`"
+    return {"what_to_do": again, "bulk": bulk}
+
+
+def describe(
+    job: Job, outcome: Restored, files: Sequence[ClaimedFile], now: float, *, attempt: int = 1
+) -> Mapping[str, object]:
+    """The record of a job whose input files these are; see `record_of`."""
+    timing = asdict(outcome.timing)
+    return {
+        "format": FORMAT,
+        "job": job.id,
+        "restored": __version__,
+        "at": utc(now),
+        "recipe": job.recipe.name,
+        "recipe_digest": job.recipe.digest,
+        "steps": [step.model_dump(mode="json") for step in job.recipe.steps],
+        "models": dict(zip(job.recipe.models, job.weights, strict=True)),
+        "seed": job.seed,
+        "attempt": attempt,
+        "device": outcome.device,
+        "seconds": round(timing["decode_s"] + timing["restore_s"] + timing["encode_s"], 3),
+        "timing": {name: round(value, 4) for name, value in timing.items()},
+        "inputs": [
+            {
+                "role": file.role,
+                "file": shown(file.relative),
+                "sha256": file.digest,
+                "bytes": file.size_bytes,
+                **(_header(file.header) if file.header else {}),
+            }
+            for file in files
+        ],
+        "outputs": [output(file) for file in outcome.files],
+        "measures": [asdict(measure) for measure in outcome.measures],
+        "notes": list(outcome.notes),
+    }
+
+
+def _header(header: Header) -> dict[str, object]:
+    """What a file said of itself; how many pictures only where it is more than a photograph."""
+    said = asdict(header)
+    if header.format != PROMPTS:
+        del said["pictures"]
+    return said
+
+
+def output(file: StagedFile) -> dict[str, object]:
+    """One result, with what it was generated from."""
+    plain = {"sha256": file.digest, "width": file.width, "height": file.height}
+    if file.prompt is None:
+        return plain
+    made_from = {"prompt": file.prompt.text, "seed": file.prompt.seed}
+    negative = {"negative": file.prompt.negative} if file.prompt.negative else {}
+    return {**plain, **made_from, **negative}
+
+
+def utc(seconds: float) -> str:
+    """A time as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,86 @@
+"""The timetable: which queued photographs their recipes let start now, and until when others wait.
+
+Comes in: recipes, and what the ledger says is queued. Goes out: lines to choose from, and what is
+held back. Leases nothing and changes nothing; a name that no recipe has is never held back.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from daemon.config.recipe import Recipe
+from daemon.config.schedule import Schedule
+from daemon.jobs.fair_queue import Line
+from daemon.jobs.ledger.reader import LedgerView
+from daemon.system.clock import spoken
+
+_ALWAYS = Schedule()
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """Queued photographs of one recipe that its schedule does not let start yet.
+
+    Attributes:
+        recipe: Its name.
+        jobs: How many.
+        until: When they may start, UTC seconds since the epoch; endless if never.
+        zone: The time zone in which the schedule is meant.
+    """
+
+    recipe: str
+    jobs: int
+    until: float
+    zone: ZoneInfo
+
+    def told(self, now: float) -> str:
+        """A line for people, such as "denoise: 120 wait for 22:00 CET"."""
+        if math.isinf(self.until):
+            return f"{self.recipe}: {self.jobs} wait for a time that the clock never reads"
+        verb = "waits" if self.jobs == 1 else "wait"
+        return f"{self.recipe}: {self.jobs} {verb} for {spoken(self.until, now, self.zone)}"
+
+
+def lines(
+    ledger: LedgerView, recipes: Sequence[Recipe], limit: int, now: float, *, alone: bool
+) -> list[Line]:
+    """What may start now, at most `limit` of each recipe.
+
+    Args:
+        ledger: The station's.
+        recipes: The recipes as they are now.
+        limit: How many are wanted.
+        now: UTC seconds since the epoch.
+        alone: Those that must run alone, or those that need not.
+    """
+    found = []
+    for name, schedule in _queued(ledger, recipes):
+        if schedule.is_open(now):
+            released = schedule.last_firing(now)
+            rows = ledger.ready(name, released, limit, now, alone=alone)
+            if rows:
+                found.append(Line(name, rows, schedule.priority, schedule.weight))
+    return found
+
+
+def held_back(ledger: LedgerView, recipes: Sequence[Recipe], now: float) -> tuple[HeldBack, ...]:
+    """What waits for its schedule, by recipe and by when it may start."""
+    found = []
+    for name, schedule in _queued(ledger, recipes):
+        released = schedule.last_firing(now)
+        waits = []
+        if not schedule.is_open(now):
+            early = ledger.queued_between(name, -math.inf, released)
+            waits.append((early, schedule.next_opening(now)))
+        if math.isfinite(released):
+            late = ledger.queued_between(name, released, math.inf)
+            fires = schedule.next_firing(now)
+            waits.append((late, schedule.next_opening(fires) if math.isfinite(fires) else fires))
+        found += [HeldBack(name, jobs, at, schedule.zone) for jobs, at in waits if jobs]
+    return tuple(found)
+
+
+def _queued(ledger: LedgerView, recipes: Sequence[Recipe]) -> Iterator[tuple[str, Schedule]]:
+    schedules = {recipe.name: recipe.schedule for recipe in recipes}
+    return ((name, schedules.get(name, _ALWAYS)) for name in ledger.recipes_queued())

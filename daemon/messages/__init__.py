@@ -1,0 +1,1 @@
+"""What crosses the process boundary: tasks and reports, frozen and picklable."""

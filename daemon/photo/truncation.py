@@ -1,0 +1,136 @@
+"""Whether a file ends before its picture does, told from a few of its bytes.
+
+Comes in: a path. Goes out: yes, or no where it is whole or its format cannot tell. Decodes nothing
+and maps nothing into memory: a file that shrinks under a map kills the process.
+"""
+
+import os
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+from daemon.config.steps import PROMPT_SUFFIXES
+
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"RIFF", b"BM")
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
+_BLOCK = 1 << 20
+_STRIP_TAGS = {273: 279, 324: 325}
+_TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+
+
+def ends_early(path: Path) -> bool:
+    """See whether a picture file lacks its end.
+
+    JPEG must have its end marker, PNG its last chunk, GIF its trailer, WebP and BMP the length
+    they declare, TIFF all that its first directory points at. A text has no end to miss, whatever
+    its first letters.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    if path.suffix.lower() in PROMPT_SUFFIXES:
+        return False
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(64)
+        if any(s.startswith(start) for s in (*_SIGNATURES, *_TIFF_SIGNATURES)):
+            return True
+        try:
+            if start.startswith(b"\xff\xd8\xff"):
+                return _jpeg_ends_early(file, size)
+            if start.startswith(b"\x89PNG\r\n\x1a\n"):
+                return _png_ends_early(file, size)
+            if start.startswith((b"GIF87a", b"GIF89a")):
+                return not _tail(file, size, 64).rstrip(b"\0").endswith(b";")
+            if start.startswith(b"RIFF"):
+                return size < 8 + int(struct.unpack_from("<I", start, 4)[0])
+            if start.startswith(b"BM"):
+                return size < _bmp_length(start)
+            if start.startswith(_TIFF_SIGNATURES):
+                return _tiff_ends_early(file, size, ">" if start.startswith(b"MM") else "<")
+        except struct.error:
+            # Too short for what every file of the format has.
+            return True
+    return False
+
+
+def _tail(file: BinaryIO, size: int, length: int) -> bytes:
+    file.seek(max(0, size - length))
+    return file.read(length)
+
+
+def _jpeg_ends_early(file: BinaryIO, size: int) -> bool:
+    if _tail(file, size, 64).rstrip(b"\0").endswith(b"\xff\xd9"):
+        return False
+    # Something may be appended to the picture (phones add films), so look for the marker behind
+    # the last header: a thumbnail in the headers has an end marker of its own.
+    place = 2
+    while True:
+        file.seek(place)
+        marker = file.read(4)
+        if len(marker) < 4 or marker[0] != 0xFF:
+            return len(marker) < 4
+        place += 1 if marker[1] == 0xFF else 2 + int(struct.unpack(">H", marker[2:])[0])
+        if marker[1] == 0xDA:
+            break
+    return not _occurs(file, place, b"\xff\xd9")
+
+
+def _occurs(file: BinaryIO, place: int, wanted: bytes) -> bool:
+    file.seek(place)
+    before = b""
+    while block := file.read(_BLOCK):
+        if wanted in before + block:
+            return True
+        before = block[1 - len(wanted) :]
+    return False
+
+
+def _png_ends_early(file: BinaryIO, size: int) -> bool:
+    if _tail(file, size, 12)[4:8] == b"IEND":
+        return False
+    place = 8
+    while place + 12 <= size:
+        file.seek(place)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        place += 12 + length
+        if kind == b"IEND":
+            return False
+    return True
+
+
+def _bmp_length(start: bytes) -> int:
+    """Bytes that a BMP file must have; its own word on it is wrong in many files."""
+    declared, _, offset, head = struct.unpack_from("<IIII", start, 2)
+    if head < 40:
+        return int(declared)
+    width, height, _, bits, compression = struct.unpack_from("<iiHHI", start, 18)
+    if compression not in (0, 3, 6):
+        return int(declared)
+    return int(offset + (width * bits + 31) // 32 * 4 * abs(height))
+
+
+def _tiff_ends_early(file: BinaryIO, size: int, order: str) -> bool:
+    file.seek(4)
+    (place,) = struct.unpack(order + "I", file.read(4))
+    file.seek(place)
+    (count,) = struct.unpack(order + "H", file.read(2))
+    directory = file.read(12 * count)
+    if len(directory) < 12 * count:
+        return True
+    values = {}
+    for entry in range(count):
+        tag, kind, length = struct.unpack_from(order + "HHI", directory, 12 * entry)
+        (pointer,) = struct.unpack_from(order + "I", directory, 12 * entry + 8)
+        total = _TIFF_SIZES.get(kind, 0) * length
+        if total > 4 and pointer + total > size:
+            return True
+        if kind in (3, 4) and tag in (*_STRIP_TAGS, *_STRIP_TAGS.values()):
+            file.seek(pointer)
+            raw = file.read(total) if total > 4 else directory[12 * entry + 8 :]
+            values[tag] = struct.unpack_from(f"{order}{length}{'H' if kind == 3 else 'I'}", raw)
+    return any(
+        place + length > size
+        for offsets, lengths in _STRIP_TAGS.items()
+        for place, length in zip(values.get(offsets, ()), values.get(lengths, ()), strict=False)
+    )

@@ -1,0 +1,81 @@
+"""Looking at a photograph: how colourful and how noisy it is, and what it looks like.
+
+Comes in: a decoded picture and questions. Goes out: one number for each. Chooses no recipe.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from daemon.config.features import Feature
+from daemon.diffusion.pixels import to_tensor
+from daemon.models.calls import Asking, Liken, ask
+from daemon.photo import Picture
+from daemon.restorers.chroma import eight_bits
+from daemon.restorers.denoise import noise_level
+
+_COLOUR_PX = 64
+_LIKENESS_PX = 1024
+_TONES = 32
+_BUSIEST = 90
+_PIXEL_BYTES = 8
+_WORKING_BYTES = 1 << 26
+_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def look(picture: Picture, questions: Sequence[Feature], clip: str) -> Asking[tuple[float, ...]]:
+    """Answer questions about a picture.
+
+    Args:
+        picture: The picture, uint8 or uint16.
+        questions: What is asked.
+        clip: Reference of the CLIP model that answers for likeness.
+
+    Returns:
+        A number for each question; their units are with `Feature`.
+    """
+    answers: dict[Feature, float] = {}
+    for question in questions:
+        match question.of:
+            case "colour":
+                answers[question] = 0.0 if picture.grey else colour_level(picture.pixels)
+            case "noise":
+                answers[question] = noise_level(picture.pixels)
+    phrases = tuple(question.phrase for question in questions if question.of == "likeness")
+    if phrases:
+        image = to_tensor(np.asarray(_reduced(picture.pixels, _LIKENESS_PX).round(), np.uint8))
+        (logits,) = yield from ask([Liken(clip, image, phrases)])
+        answers |= zip(map(Feature.like, phrases), logits.tolist(), strict=True)
+    return tuple(answers[question] for question in questions)
+
+
+def footprint(width: int, height: int) -> int:
+    """Bytes that looking at a photograph of this size needs, network apart; an upper estimate."""
+    return _PIXEL_BYTES * width * height + _WORKING_BYTES
+
+
+def colour_level(pixels: NDArray[np.generic]) -> float:
+    """How far a picture's colours stray from one tone curve, in levels of 0 to 255.
+
+    A toned or cast scan has for each lightness one colour, whatever it is; so each pixel's chroma
+    is compared with the usual one of its lightness. What covers less than a tenth of the picture,
+    such as a stamp or a coloured margin, does not count. Noise is averaged out first.
+
+    Args:
+        pixels: (H, W, 3), uint8 or uint16.
+    """
+    small = _reduced(pixels, _COLOUR_PX)
+    lightness = small @ _WEIGHTS
+    chroma = np.stack([small[..., 0] - lightness, small[..., 2] - lightness], -1)
+    tones = np.clip(lightness * (_TONES / 256), 0, _TONES - 1).astype(int)
+    for tone in np.unique(tones):
+        chroma[tones == tone] -= np.median(chroma[tones == tone], axis=0)
+    return float(np.percentile(np.hypot(chroma[..., 0], chroma[..., 1]), _BUSIEST))
+
+
+def _reduced(pixels: NDArray[np.generic], side: int) -> NDArray[np.float32]:
+    """Means of blocks, (h, w, 3), in levels of 0 to 255, no side longer than `side`."""
+    factor = max(1, -(-max(pixels.shape[:2]) // side))
+    return np.asarray(Image.fromarray(eight_bits(pixels)).reduce(factor), np.float32)

@@ -1,0 +1,1 @@
+"""The daemon: its loop, its parts, monitoring and housekeeping."""

@@ -1,0 +1,329 @@
+"""Apply: read, restore, write, without a station.
+
+Comes in: a recipe, files, where to write. Goes out: results beside each other; what became of each
+input. Originals are only read, and nothing is overwritten unless that is asked for.
+"""
+
+import json
+import os
+import queue
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon import photo
+from daemon.checkpoints.library import Library
+from daemon.config.recipe import Recipe
+from daemon.executors import make_executor
+from daemon.jobs.ledger.entries import ClaimedFile, photos_of
+from daemon.jobs.record import describe, output
+from daemon.messages.reports import Failed, HandedBack, Rejected, Report, Restored, WorkerDied
+from daemon.messages.tasks import Compute, Job, Order, job_id, seed_of
+from daemon.photo import PROMPTS, Limits, Metadata
+from daemon.restorers.registry import check_models
+from daemon.system.errors import CannotWriteError, DeviceError, PhotoError, UsageError
+from daemon.system.files import place, shown
+
+_FORMATS = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".webp": "webp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How results are wanted.
+
+    Attributes:
+        to: A folder, or the file of the only result.
+        force: Replace what is there.
+        seed: Of the noise; None takes each job's own.
+        record: Write a record beside each result.
+    """
+
+    to: Path
+    force: bool = False
+    seed: int | None = None
+    record: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job of `apply`.
+
+    Attributes:
+        inputs: Its files.
+        job: What is done.
+        target: Where the main result goes.
+    """
+
+    inputs: tuple[ClaimedFile, ...]
+    job: Job
+    target: Path
+
+
+def shaped(recipe: Recipe, inputs: Sequence[Path], wish: Wish) -> tuple[Recipe, str | None]:
+    """The recipe with the format that the output's name asks for, and that name's stem.
+
+    Raises:
+        UsageError: The inputs or the output make no sense together.
+    """
+    for path in inputs:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; name its files, such as {path}/*.jpg")
+    if wish.to.is_dir() or not wish.to.suffix or str(wish.to).endswith(os.sep):
+        return recipe, None
+    if len(inputs) > recipe.photos:
+        raise UsageError(f"{wish.to}: more than one result needs a folder, which has no suffix")
+    wanted = _FORMATS.get(wish.to.suffix.lower())
+    if recipe.photos == 2:
+        if wanted != "webp":
+            raise UsageError(f"{wish.to}: a sequence is written as .webp, with its frames beside")
+        return recipe, wish.to.stem
+    if wanted is None:
+        raise UsageError(f"{wish.to}: its suffix is none of {', '.join(_FORMATS)}")
+    output = recipe.output.model_copy(update={"format": wanted})
+    return recipe.model_copy(update={"output": output}), wish.to.stem
+
+
+def groups_of(recipe: Recipe, inputs: Sequence[Path]) -> list[tuple[Path, ...]]:
+    """The inputs of each job; a side file that a glob brought along is no photograph.
+
+    Raises:
+        UsageError: The recipe takes pairs, and one photograph has no other.
+    """
+    sides = {side for path in inputs for _, side in _sides(recipe, path)}
+    photos = [path for path in inputs if path not in sides]
+    if len(photos) % recipe.photos:
+        raise UsageError(f"{recipe.name} takes pairs; {len(photos)} photographs are given")
+    step = recipe.photos
+    return [tuple(photos[i : i + step]) for i in range(0, len(photos), step)]
+
+
+def _sides(recipe: Recipe, path: Path) -> list[tuple[str, Path]]:
+    found = []
+    for role in recipe.companions:
+        names = (f"{path.stem}.{role}.png", f"{path.name}.{role}.png")
+        beside = [path.with_name(name) for name in names if path.with_name(name).is_file()]
+        found += [(role, side) for side in beside[:1]]
+    return found
+
+
+def task_of(
+    recipe: Recipe, group: tuple[Path, ...], wish: Wish, stem: str | None, compute: Compute
+) -> Task:
+    """Look at the files of one job and name its result.
+
+    Args:
+        recipe: What is done.
+        group: The photographs.
+        wish: How the result is wanted.
+        stem: Name of the result without suffix; None takes the first photograph's.
+        compute: What is refused, and where models lie.
+
+    Raises:
+        PhotoError: A file is refused, or is none that the recipe takes.
+        OSError: A file cannot be read.
+    """
+    files = [_looked_at(path, "photo", compute.limits) for path in group]
+    for file in files:
+        if file.header and (file.header.format == PROMPTS) != recipe.generates:
+            prompts, photographs = "files of prompts", "photographs"
+            takes, not_these = (
+                (prompts, photographs) if recipe.generates else (photographs, prompts)
+            )
+            raise PhotoError(f"recipe {recipe.name} takes {takes}, no {not_these}")
+    files += [_looked_at(side, role, compute.limits) for role, side in _sides(recipe, group[0])]
+    digests = [file.digest for file in files]
+    library = Library(compute.models_dir)
+    pinned, weights = library.resolved(recipe)
+    key = job_id(recipe, weights, os.fsencode(group[0].name), *digests)
+    photos = photos_of(files)
+    target = wish.to
+    if stem is None:
+        header = photos[0].header
+        seen = Metadata(format=header.format, mode=header.mode)
+        suffix = photo.output_format(recipe.output.format, seen)[1]
+        target = wish.to / f"{group[0].stem}{'.webp' if recipe.photos == 2 else suffix}"
+    seed = seed_of(key) if wish.seed is None else wish.seed
+    return Task(tuple(files), Job(key, pinned, photos, target.stem, seed, weights), target)
+
+
+def _looked_at(path: Path, role: str, limits: Limits) -> ClaimedFile:
+    stat = path.stat()
+    header = photo.read_header(path, limits) if role == "photo" else None
+    digest = photo.digest_file(path)
+    return ClaimedFile(role, Path(path.name), path, stat.st_size, stat.st_mtime_ns, digest, header)  # type: ignore[arg-type]
+
+
+def check_targets(tasks: Sequence[Task], wish: Wish) -> None:
+    """See before anything is computed that every result has a place of its own.
+
+    Raises:
+        CannotWriteError: A result is there already, or would replace an original.
+        UsageError: Two results have one name.
+    """
+    taken: dict[Path, Path] = {}
+    originals = {file.path.resolve() for task in tasks for file in task.inputs}
+    for task in tasks:
+        first = task.inputs[0].path
+        if task.target.resolve() in originals:
+            raise CannotWriteError(f"{task.target} is an original; give another -o")
+        if task.target in taken:
+            raise UsageError(f"{taken[task.target]} and {first} would both become {task.target}")
+        if task.target.exists() and not wish.force:
+            raise CannotWriteError(f"{task.target} is there already; --force replaces it")
+        taken[task.target] = first
+
+
+Ended = Restored | Rejected | Failed
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What became of one photograph or pair.
+
+    Attributes:
+        photo: The first input.
+        result: Where the main result is; None if it failed.
+        why: Why it failed, without its name, or "".
+        seconds: Reading, restoring and writing.
+    """
+
+    photo: Path
+    result: Path | None
+    why: str = ""
+    seconds: float = 0.0
+
+
+def apply(
+    recipe: Recipe,
+    inputs: Sequence[Path],
+    wish: Wish,
+    compute: Compute,
+    *,
+    executor: str = "inline",
+) -> Iterator[Applied]:
+    """Put photographs through a recipe, as many at a time as the machine takes.
+
+    Args:
+        recipe: What is done.
+        inputs: Photographs; for a recipe of pairs, two after each other are one pair.
+        wish: How results are wanted.
+        compute: How to use the machine.
+        executor: Name of an entry of EXECUTORS.
+
+    Yields:
+        What became of each, as soon as it is known.
+
+    Raises:
+        ConfigError: A model is not there, or of no use to its step.
+        UsageError: The inputs or the output make no sense together.
+        CannotWriteError: A result is there already; nothing has been computed.
+    """
+    check_models([recipe], Library(compute.models_dir))
+    recipe, stem = shaped(recipe, inputs, wish)
+    tasks: list[Task] = []
+    for group in groups_of(recipe, inputs):
+        try:
+            tasks.append(task_of(recipe, group, wish, stem, compute))
+        except OSError as error:
+            yield Applied(group[0], None, error.strerror or str(error))
+        except PhotoError as error:
+            yield Applied(group[0], None, _unnamed(str(error), group[0]))
+    folder = wish.to if stem is None else wish.to.parent
+    check_targets(tasks, wish)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".restored-", dir=folder) as scratch:
+            yield from _carry_out(tasks, wish, Path(scratch), compute, executor)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise CannotWriteError(f"{folder}: a file is where a folder must be") from error
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            raise
+        raise CannotWriteError(f"{folder}: {error.strerror or error}") from error
+
+
+def _carry_out(
+    tasks: Sequence[Task], wish: Wish, scratch: Path, compute: Compute, executor: str
+) -> Iterator[Applied]:
+    if not tasks:
+        return
+    reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+    runner = make_executor(executor, compute, reports.put)
+    runner.start()
+    waiting = dict(enumerate(tasks, start=1))
+    try:
+        for fence, task in waiting.items():
+            staging = scratch / str(fence)
+            staging.mkdir()
+            runner.submit(Order(task.job, fence, staging))
+        while waiting:
+            for fence, outcome in _outcomes(reports.get()):
+                if (done := waiting.pop(fence, None)) is not None:
+                    yield _delivered(done, outcome, wish, scratch)
+    finally:
+        runner.stop(0)
+
+
+def _outcomes(report: Report) -> list[tuple[int, Ended]]:
+    match report:
+        case Restored() | Rejected() | Failed():
+            return [(report.fence, report)]
+        case HandedBack():
+            return [(fence, Failed(fence, "stopped before it was done")) for fence in report.fences]
+        case WorkerDied(hopeless=True):
+            raise DeviceError(report.reason)
+        case WorkerDied():
+            return [(fence, Failed(fence, report.reason)) for fence in report.fences]
+    return []
+
+
+def _delivered(task: Task, outcome: Ended, wish: Wish, scratch: Path) -> Applied:
+    first = task.inputs[0].path
+    if not isinstance(outcome, Restored):
+        trace = getattr(outcome, "trace", "")
+        return Applied(first, None, _unnamed(f"{outcome.reason}\n{trace}".rstrip(), first))
+    timing = outcome.timing
+    seconds = timing.decode_s + timing.restore_s + timing.encode_s
+    try:
+        names = [file.name.replace("{stem}", task.target.stem) for file in outcome.files]
+        names[0] = task.target.name
+        for name, file in zip(names, outcome.files, strict=True):
+            target = task.target.parent / name
+            target.parent.mkdir(exist_ok=True)
+            _put(file.path, target, force=wish.force)
+        if wish.record:
+            part = scratch / "record.json"
+            content = dict(describe(task.job, outcome, task.inputs, time.time()))
+            content["outputs"] = [
+                {"file": name} | output(file)
+                for name, file in zip(names, outcome.files, strict=True)
+            ]
+            part.write_text(json.dumps(content, indent=2) + "\n")
+            _put(part, task.target.with_name(f"{task.target.name}.json"), force=wish.force)
+            part.unlink(missing_ok=True)
+    except (CannotWriteError, OSError) as error:
+        return Applied(first, None, str(error), seconds)
+    return Applied(first, task.target, "", seconds)
+
+
+def _unnamed(why: str, photo: Path) -> str:
+    """A reason without the photograph's name before it: whoever tells it says the name."""
+    for called in (photo, photo.name):
+        why = why.removeprefix(f"{shown(called)}: ")
+    return why
+
+
+def _put(source: Path, target: Path, *, force: bool) -> None:
+    if force:
+        source.replace(target)
+    elif not place(source, target):
+        raise CannotWriteError(f"{target} is there already; --force replaces it")

@@ -1,0 +1,101 @@
+"""Checks that a station can work: settings, recipes, models, folders, device.
+
+Comes in: a station and its settings. Goes out: one line for each problem. Changes nothing on disk.
+"""
+
+import os
+
+from daemon.checkpoints.library import Library
+from daemon.config.recipe import Recipe
+from daemon.config.settings import Settings
+from daemon.config.setup import known_recipes
+from daemon.config.station import Station
+from daemon.models import Placement, load_model
+from daemon.restorers.clip_check import check_clip
+from daemon.restorers.registry import check_models
+from daemon.service.runtime import compute_of
+from daemon.system.errors import ConfigError, RestoredError
+from daemon.system.files import shown
+from daemon.system.mounts import is_network_path
+
+
+def problems(station: Station, settings: Settings) -> list[str]:
+    """Everything that keeps this station from working, each with what would mend it."""
+    found: list[str] = []
+    recipes: tuple[Recipe, ...] = ()
+    try:
+        recipes = known_recipes(station)
+    except ConfigError as error:
+        found += str(error).splitlines()
+    names = {recipe.name for recipe in recipes}
+    if recipes:
+        found += [
+            f"{shown(watch.path)}: no recipe is named {watch.recipe!r}"
+            for watch in settings.watch
+            if watch.recipe not in names
+        ]
+    try:
+        check_clip(recipes, settings.clip_model, Library(settings.models_dir))
+    except ConfigError as error:
+        found.append(str(error))
+    found += _folder_problems(station, settings)
+    found += _model_problems(recipes, settings)
+    return found
+
+
+def model_lines(station: Station, settings: Settings) -> list[str]:
+    """What each model that recipes name takes of the device, one line each, the prior left out."""
+    from daemon.engine.hardware import model_budget, pick_device
+    from daemon.models.memory import bytes_on_device
+
+    device = pick_device(settings.device)
+    compute = compute_of(settings)
+    budget = (compute.model_bytes or model_budget(device)) / 1e9
+    lines = []
+    for reference in sorted({m for recipe in known_recipes(station) for m in recipe.models}):
+        checkpoint = Library(settings.models_dir).checkpoint(reference)
+        if checkpoint.traits.family != "prior":
+            placement = Placement(checkpoint, device, compute.handling)
+            size = bytes_on_device(placement, whole=False) / 1e9
+            what = f"{reference}: {checkpoint.traits.what}, {size:.2f} GB on {device}"
+            alone = ", more than model_memory_mb allows: alone" if size > budget else ""
+            lines.append(f"{what} of {budget:.1f} GB for models{alone}")
+    return lines
+
+
+def _folder_problems(station: Station, settings: Settings) -> list[str]:
+    found = []
+    watched = [folder for watch in settings.watch for folder in (watch.path, watch.outbox)]
+    own = (station.inbox, station.outbox, station.failed, station.archive, station.logs)
+    for folder in (*own, station.state, *watched):
+        if not folder.is_dir():
+            found.append(f"{shown(folder)}: no such folder; make it")
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            found.append(f"{shown(folder)}: cannot write there; mend its owner or mode")
+    if is_network_path(station.state):
+        found.append(f"{shown(station.state)}: on network storage; set state_dir to a local folder")
+    return found
+
+
+def _model_problems(recipes: tuple[Recipe, ...], settings: Settings) -> list[str]:
+    """The device must be there, and every model a recipe names must load onto it."""
+    from daemon.engine.hardware import pick_device
+
+    found = []
+    try:
+        device = pick_device(settings.device)
+    except RestoredError as error:
+        return [str(error)]
+    library = Library(settings.models_dir)
+    handling = compute_of(settings).handling
+    try:
+        check_models(recipes, library)
+    except ConfigError as error:
+        return str(error).splitlines()
+    named = {model for recipe in recipes for model in recipe.models}
+    for reference in sorted(named | ({settings.clip_model} if settings.clip_model else set())):
+        try:
+            load_model(Placement(library.checkpoint(reference), device, handling))
+        except (RestoredError, OSError, ValueError, RuntimeError) as error:
+            found.append(f"model {reference!r}: {error}")
+    return found

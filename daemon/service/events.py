@@ -1,0 +1,69 @@
+"""The loop's mailbox: all that wakes the daemon comes through it.
+
+Comes in: reports of an executor, nudges of watchers, signals of the process; from any thread. Goes
+out: all of it at once, to the loop. Never drops a report.
+"""
+
+import contextlib
+import queue
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from daemon.messages.reports import Report
+
+
+@dataclass(frozen=True)
+class Mail:
+    """What came since the loop last looked.
+
+    Attributes:
+        reports: Of the executor, in their order.
+        reload: SIGHUP came.
+        stop: SIGTERM or SIGINT came.
+    """
+
+    reports: tuple[Report, ...]
+    reload: bool
+    stop: bool
+
+
+class Mailbox:
+    """Filled by any thread, emptied by the loop."""
+
+    def __init__(self) -> None:
+        self._items: queue.SimpleQueue[Report | int | None] = queue.SimpleQueue()
+
+    def put(self, report: Report) -> None:
+        """Leave a report."""
+        self._items.put(report)
+
+    def wake(self) -> None:
+        """There is something to do that is no mail."""
+        self._items.put(None)
+
+    def take(self, wait_s: float) -> Mail:
+        """Sleep until something comes, at most `wait_s`, and take all of it."""
+        items: list[Report | int | None] = []
+        with contextlib.suppress(queue.Empty):
+            items.append(self._items.get(timeout=max(0.0, wait_s)))
+            while True:
+                items.append(self._items.get_nowait())
+        signals = {item for item in items if isinstance(item, int)}
+        reports = tuple(i for i in items if i is not None and not isinstance(i, int))
+        return Mail(reports, signal.SIGHUP in signals, bool(signals - {signal.SIGHUP}))
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        """Have the signals of this process delivered here (`SimpleQueue.put` is safe there)."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        before = {s: signal.signal(s, lambda number, _: self._items.put(number)) for s in wanted}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""What others see of the daemon: health, metrics, notifications, systemd."""

@@ -1,0 +1,88 @@
+"""TODO."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from daemon.config.settings import Settings
+from daemon.config.station import InboxFolder, Station
+from daemon.messages.tasks import Compute, Handling
+from daemon.photo import Limits
+from daemon.service.monitoring.monitor import Outlook
+from daemon.service.monitoring.notifier import read_addresses
+from daemon.system.files import alternative
+from daemon.system.mounts import is_network_path
+
+
+def inbox_folders(station: Station, settings: Settings) -> tuple[InboxFolder, ...]:
+    """The station's own inbox and the folders watched elsewhere."""
+    own = InboxFolder(
+        path=station.inbox,
+        recipe=None,
+        outbox=station.outbox,
+        failed=station.failed,
+        archive=station.archive,
+        originals=settings.originals,
+        polled=is_network_path(station.inbox),
+    )
+    names = [watch.path.name for watch in settings.watch]
+    watched = (
+        InboxFolder(
+            path=watch.path,
+            recipe=watch.recipe,
+            outbox=watch.outbox,
+            failed=station.failed / name,
+            archive=station.archive / name,
+            originals=watch.originals,
+            polled=is_network_path(watch.path) if watch.polled == "auto" else watch.polled,
+        )
+        for number, watch in enumerate(settings.watch)
+        for name in [_own_name(watch.path, taken=names[:number])]
+    )
+    return (own, *watched)
+
+
+def _own_name(folder: Path, *, taken: Sequence[str]) -> str:
+    """What a watched folder is called in failed/ and archive/, where others may be called alike."""
+    if folder.name not in taken:
+        return folder.name
+    return alternative(folder.name, hashlib.sha256(os.fsencode(folder)).hexdigest()[:8])
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What is refused, as plain values."""
+    return Limits(
+        settings.max_file_mb, settings.max_input_megapixels, settings.max_output_megapixels
+    )
+
+
+def outlook_of(settings: Settings) -> Outlook:
+    """What of the work is shown to whom.
+
+    Raises:
+        ConfigError: An address for messages is wrong, or apprise is missing.
+    """
+    urls = [url.get_secret_value() for url in settings.notify]
+    return Outlook(
+        port=settings.metrics_port,
+        interface=settings.metrics_address,
+        addresses=read_addresses(urls, settings.notify_file),
+        quiet_s=settings.notify_quiet_s,
+        failures_per_hour=settings.notify_failures_per_hour,
+    )
+
+
+def compute_of(settings: Settings) -> Compute:
+    """How an executor may use this machine, as plain values."""
+    memory = settings.memory_mb * 2**20 if settings.memory_mb else None
+    models = settings.model_memory_mb * 2**20 if settings.model_memory_mb else None
+    return Compute(
+        device=settings.device,
+        threads=settings.threads,
+        memory_bytes=memory,
+        limits=limits_of(settings),
+        models_dir=settings.models_dir,
+        model_bytes=models,
+        handling=Handling(settings.dtype, settings.offload, settings.compile, settings.attention),
+    )

@@ -1,0 +1,90 @@
+"""The premises: what must be true of a station before a daemon works on it.
+
+Comes in: a station and its settings. Goes out: its inbox folders, its ledger, the lock that keeps
+a second daemon out.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+
+from daemon.config.settings import Settings
+from daemon.config.setup import group_id, sharing
+from daemon.config.station import Station
+from daemon.jobs.ledger.writer import Ledger
+from daemon.jobs.outbox import Access
+from daemon.system.disk_space import is_no_space
+from daemon.system.errors import BusyError, ConfigError, PassingError
+from daemon.system.files import make_folder, shown
+from daemon.system.mounts import is_network_path
+
+
+def prepare(station: Station, settings: Settings) -> Access:
+    """Make the folders a daemon needs; says who may read what it writes.
+
+    Raises:
+        ConfigError: The ledger would lie on network storage, or the group is unknown.
+        AccessError: Nothing may be given to the group.
+    """
+    os.umask(int(settings.umask, 8))
+    if is_network_path(station.state):
+        raise ConfigError(
+            f"{shown(station.state)}: the ledger may not lie on network storage; "
+            f"set state_dir in {shown(station.settings_file)} to a local folder"
+        )
+    access = Access(int(settings.file_mode, 8), group_id(settings))
+    with sharing(settings):
+        for folder in (station.work, station.staged, station.logs, station.outbox):
+            make_folder(folder, access.group)
+        if access.group is not None:
+            os.chown(station.state, -1, access.group)
+            station.state.chmod(station.state.stat().st_mode | 0o2050)
+    return access
+
+
+def open_ledger(station: Station, access: Access) -> Ledger:
+    """Open the ledger for writing, readable for the group."""
+    try:
+        ledger = Ledger(station.ledger)
+    except ConfigError as error:
+        if error.__cause__ is not None and is_no_space(error.__cause__):
+            raise PassingError(f"{error}; free some space") from error
+        raise
+    if access.group is not None:
+        for path in station.state.glob("ledger.sqlite3*"):
+            os.chown(path, -1, access.group)
+    return ledger
+
+
+def is_daemon_there(station: Station) -> bool:
+    """Whether a daemon seems to work on the station: its lock names a process that is alive."""
+    try:
+        os.kill(int(station.lock.read_text()), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def only_daemon(station: Station) -> Iterator[None]:
+    """Hold the station's lock.
+
+    Raises:
+        BusyError: Another daemon holds it.
+    """
+    with station.lock.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise BusyError(
+                f"{shown(station.root)}: another daemon (process {file.read().strip() or '?'}) "
+                "works on this station; stop it first, or use another station"
+            ) from error
+        with contextlib.suppress(OSError):  # a full disk keeps the number out, not the lock
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f"{os.getpid()}\n".encode())
+        yield

@@ -1,0 +1,1 @@
+"""Files, clock, mounts, control groups, disk space, logging, errors."""

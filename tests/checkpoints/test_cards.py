@@ -1,0 +1,84 @@
+"""Recommended checkpoints: the cards are whole, and their lines make recipes."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from daemon.checkpoints.cards import Card, card_named, cards, lines_of, recipe_lines, repo_of
+from daemon.checkpoints.library import COMMIT, Library
+from daemon.checkpoints.traits import PIPELINES
+from daemon.cli.main import exit_code
+from daemon.config.model_reference import Hub, parse_reference
+from daemon.config.recipe import Recipe, read_recipe
+from daemon.restorers.registry import check_models
+from daemon.system.errors import ConfigError
+
+RECIPES = ("denoise", "colorize", "super-resolve", "restyle", "interpolate", "generate")
+
+
+@pytest.mark.parametrize("memory_gb", [8, 24])
+@pytest.mark.parametrize("kind", RECIPES)
+def test_every_recipe_has_a_free_checkpoint_for_both_sizes_of_card(
+    kind: str, memory_gb: int
+) -> None:
+    assert any(c.free and c.memory_gb == memory_gb and kind in c.kinds for c in cards())
+
+
+@pytest.mark.parametrize("card", cards(), ids=lambda card: card.name)
+def test_a_card_says_what_it_must_and_invents_no_commit(card: Card) -> None:
+    assert isinstance(parse_reference(card.reference), Hub)
+    assert card.revision == "main" or COMMIT.fullmatch(card.revision)
+    assert card.pipeline in PIPELINES
+    assert all((card.about, card.licence, card.verified, card.unverified))
+    shown = "\n".join(lines_of(card))
+    assert ("NON-COMMERCIAL" in shown) == (not card.free)
+    assert f"{card.memory_gb} GB (an estimate, not measured)" in shown
+    assert ("unknown; pull says it first" in shown) == (not card.download_gb)
+    assert re.search("non-commercial", card.licence, re.IGNORECASE) is None or not card.free
+
+
+@pytest.mark.parametrize("card", cards(), ids=lambda card: card.name)
+def test_the_lines_of_a_card_are_steps_that_its_checkpoint_can_do(
+    card: Card, tmp_path: Path
+) -> None:
+    net = tmp_path / "net"
+    (net / "text_encoder").mkdir(parents=True)
+    index = "config.json" if card.pipeline == "UNet2DModel" else "model_index.json"
+    (net / index).write_text(json.dumps({"_class_name": card.pipeline}))
+    if card.pipeline.startswith("StableDiffusion"):
+        for part, key in (("unet", "in_channels"), ("vae", "latent_channels")):
+            (net / part).mkdir()
+            (net / part / "config.json").write_text(json.dumps({key: 4}))
+    for number, step in enumerate(tomllib.loads(recipe_lines(card))["steps"]):
+        assert step["model"] == card.reference
+        recipe = Recipe.model_validate({"name": f"r{number}", "steps": [step]})
+        check_models([recipe.with_models(lambda model: str(net))], Library())
+
+
+def test_a_card_s_name_stands_for_its_checkpoint() -> None:
+    assert repo_of("sdxl") == "stabilityai/stable-diffusion-xl-base-1.0"
+    assert repo_of("org/name@v1") == "org/name@v1"
+    assert card_named("stabilityai/stable-diffusion-xl-base-1.0").name == "sdxl"
+    with pytest.raises(ConfigError, match=r"there are .*sdxl"):
+        card_named("dream")
+
+
+def test_list_prints_the_cards_and_the_lines_for_a_recipe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESTORED_MODELS_DIR", str(tmp_path))
+    assert exit_code(["models", "list"]) == 0
+    said = capsys.readouterr().out
+    assert all(card.name in said for card in cards())
+    assert "nothing yet" in said
+    assert "is an estimate, not measured" in said
+    assert exit_code(["models", "list", "flux1-kontext"]) == 0
+    said = capsys.readouterr().out
+    assert "NON-COMMERCIAL USE ONLY" in said
+    lines = said.split("Lines for a recipe:")[1]
+    path = tmp_path / "mine.toml"
+    path.write_text(lines)
+    assert read_recipe(path).models == ("black-forest-labs/FLUX.1-Kontext-dev",)

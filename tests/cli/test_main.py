@@ -1,0 +1,127 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from daemon import __version__
+from daemon.cli.main import exit_code
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Path:
+    assert exit_code(["init", str(tmp_path / "s")]) == 0
+    return tmp_path / "s"
+
+
+def test_init_makes_an_inbox_for_each_recipe_and_repeating_it_keeps_the_settings(
+    station: Path,
+) -> None:
+    (station / "restored.toml").write_text("attempts = 7\n")
+    assert exit_code(["init", str(station)]) == 0
+    assert (station / "restored.toml").read_text() == "attempts = 7\n"
+    assert sorted(p.name for p in (station / "inbox").iterdir()) == [
+        "colorize", "denoise", "inpaint", "interpolate", "old-photo", "restyle", "scratches",
+        "super-resolve", "unfade",
+    ]  # fmt: skip
+    assert json.loads((station / ".restored/station.json").read_text()) == {"format": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--version"], 0),
+        (["recipes"], 0),
+        (["recipes", "sharpen"], 78),
+        (["status"], 64),
+        (["juggle"], 64),
+        (["init"], 64),
+        (["--station", "/nonexistent", "status"], 78),
+    ],
+)
+def test_exit_codes_follow_sysexits(
+    arguments: list[str], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RESTORED_STATION", raising=False)
+    assert exit_code(arguments) == code
+
+
+def test_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    exit_code(["--version"])
+    assert capsys.readouterr().out == f"restored {__version__}\n"
+
+
+def test_the_schema_has_every_kind_of_step(capsys: pytest.CaptureFixture[str]) -> None:
+    exit_code(["recipes", "--schema"])
+    kinds = json.loads(capsys.readouterr().out)["properties"]["steps"]["items"]["discriminator"]
+    assert set(kinds["mapping"]) == {
+        "colorize", "denoise", "generate", "inpaint", "interpolate", "restyle", "super-resolve",
+        "unfade",
+    }  # fmt: skip
+
+
+def test_retry_puts_a_failed_original_back_and_removes_its_reason(station: Path) -> None:
+    folder = station / "failed/denoise/trip"
+    folder.mkdir(parents=True)
+    (folder / "x.jpg").write_bytes(b"photo")
+    (folder / "x.jpg.error.json").write_text("{}")
+    assert exit_code(["--station", str(station), "retry"]) == 0
+    assert (station / "inbox/denoise/trip/x.jpg").read_bytes() == b"photo"
+    assert list(folder.iterdir()) == []
+
+
+def test_retry_refuses_what_has_not_failed(station: Path) -> None:
+    mine = station / "inbox/denoise/x.jpg"
+    mine.write_bytes(b"photo")
+    assert exit_code(["--station", str(station), "retry", str(mine)]) == 64
+    assert mine.exists()
+
+
+def test_pause_and_resume_make_and_remove_the_mark(station: Path) -> None:
+    exit_code(["--station", str(station), "pause"])
+    assert (station / ".restored/paused").exists()
+    exit_code(["--station", str(station), "resume"])
+    assert not (station / ".restored/paused").exists()
+
+
+def test_check_refuses_a_bad_recipe_of_the_station(
+    station: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(["--station", str(station), "check"]) == 0
+    (station / "recipes/own.toml").write_text('[[steps]]\nkind = "restyle"\nstrength = 2\n')
+    assert exit_code(["--station", str(station), "check"]) == 78
+    assert "own.toml: steps[0].strength is 2, allowed 0 to 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["init"], ["status"], ["recipes"]])
+def test_commands_that_only_look_import_nothing_heavy(station: Path, command: list[str]) -> None:
+    arguments = ["--station", str(station), *command]
+    if command == ["init"]:
+        arguments.append(str(station))
+    script = (
+        "import sys; from daemon.cli.main import exit_code; code = exit_code(sys.argv[1:]);"
+        "heavy = {'torch', 'numpy', 'PIL', 'diffusers', 'skimage'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("form", ["{} pause", "pause {}"])
+@pytest.mark.parametrize("option", [["--station", "DIR"], ["--station=DIR"]])
+def test_the_station_may_stand_before_or_behind_the_command(
+    tmp_path: Path, form: str, option: list[str]
+) -> None:
+    exit_code(["init", str(tmp_path / "s")])
+    words = form.format(" ".join(option)).replace("DIR", str(tmp_path / "s")).split()
+    assert exit_code(words) == 0
+    assert (tmp_path / "s" / ".restored" / "paused").exists()
+
+
+def test_behind_two_dashes_everything_is_a_file(tmp_path: Path) -> None:
+    exit_code(["init", str(tmp_path / "s")])
+    station = ["--station", str(tmp_path / "s")]
+    assert exit_code([*station, "retry", "--", "--station", "x"]) == 64

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+
+from daemon.config.recipe import SHIPPED, load_recipes, read_recipe
+from daemon.system.errors import ConfigError
+
+
+def _said(tmp_path: Path, text: str) -> str:
+    file = tmp_path / "old-photo.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_recipe(file)
+    return str(caught.value).replace(f"{tmp_path}/", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '[[steps]]\nkind = "denoise"\n[[steps]]\nkind = "restyle"\nstrength = 1.4\n',
+            "steps[1].strength is 1.4, allowed 0 to 1",
+        ),
+        (
+            '[[steps]]\nkind = "denoise"\nsigma = 300\n',
+            "steps[0].sigma is 300, allowed 0 to 255 or auto",
+        ),
+        (
+            '[[steps]]\nkind = "super-resolve"\nscale = 5\n',
+            "steps[0].scale is 5, allowed are 2, 3, 4",
+        ),
+        (
+            '[[steps]]\nkind = "sharpen"\n',
+            "steps[0].kind is 'sharpen', allowed are "
+            "denoise, super-resolve, colorize, restyle, inpaint, unfade, interpolate, generate",
+        ),
+        ("[[steps]]\nscale = 2\n", "steps[0].kind is missing"),
+        (
+            '[[steps]]\nkind = "restyle"\nstrenght = 0.4\n',
+            "steps[0].strenght is not a known key; did you mean strength?",
+        ),
+        ('about = "nothing"\n', "steps is missing"),
+        (
+            '[[steps]]\nkind = "denoise"\n[output]\nquality = 0\n',
+            "output.quality is 0, allowed whole numbers 1 to 100",
+        ),
+    ],
+)
+def test_a_bad_recipe_names_file_key_value_and_what_is_allowed(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    assert _said(tmp_path, text) == f"old-photo.toml: {said}"
+
+
+def test_the_shipped_recipes_are_these_and_old_photo_is_a_chain() -> None:
+    recipes = {recipe.name: recipe for recipe in load_recipes([SHIPPED])}
+    assert list(recipes) == [
+        "colorize", "denoise", "inpaint", "interpolate", "old-photo", "restyle", "scratches",
+        "super-resolve", "unfade",
+    ]  # fmt: skip
+    kinds = [step.kind for step in recipes["old-photo"].steps]
+    assert kinds == ["denoise", "colorize", "super-resolve"]
+    assert recipes["interpolate"].photos == 2
+
+
+def test_comments_do_not_change_the_digest_and_values_do(tmp_path: Path) -> None:
+    texts = ['[[steps]]\nkind = "denoise"\n', '# why\n[[steps]]\nkind = "denoise"\n']
+    texts.append('[[steps]]\nkind = "denoise"\nrealism = 0.1\n')
+    digests = []
+    for text in texts:
+        (tmp_path / "own.toml").write_text(text)
+        digests.append(read_recipe(tmp_path / "own.toml").digest)
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_every_bad_file_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("x = 1\n")
+    (tmp_path / "b.toml").write_text("y = 1\n")
+    with pytest.raises(ConfigError) as caught:
+        load_recipes([tmp_path])
+    assert "a.toml: x is not a known key" in str(caught.value)
+    assert "b.toml: y is not a known key" in str(caught.value)

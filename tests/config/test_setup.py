@@ -1,0 +1,86 @@
+import errno
+import grp
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from daemon.config.setup import known_recipes, make_station, opened
+from daemon.service.startup import prepare
+from daemon.system.errors import AccessError, ConfigError
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to any group")
+def test_folders_of_a_new_station_belong_to_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = next(one for one in grp.getgrall() if one.gr_gid not in (0, os.getegid()))
+    monkeypatch.setenv("RESTORED_GROUP", group.gr_name)
+    station = make_station(tmp_path / "station")
+    folders = [station.root, *(path for path in station.root.rglob("*") if path.is_dir())]
+    assert {path.stat().st_gid for path in folders} == {group.gr_gid}
+
+
+def test_an_unknown_group_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESTORED_GROUP", "no-such-group")
+    with pytest.raises(ConfigError, match="no-such-group"):
+        make_station(tmp_path / "station")
+    assert not (tmp_path / "station").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to any group")
+def test_an_inbox_that_stood_before_the_group_was_set_is_opened_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_station(tmp_path)
+    group = next(g for g in grp.getgrall() if g.gr_gid != 0)
+    monkeypatch.setenv("RESTORED_GROUP", group.gr_name)
+    make_station(tmp_path)
+    status = (tmp_path / "inbox" / "denoise").stat()
+    assert (status.st_gid, stat.S_IMODE(status.st_mode) & 0o2070) == (group.gr_gid, 0o2070)
+
+
+def test_settings_and_recipes_can_lie_in_a_folder_that_is_only_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config"
+    (config / "recipes").mkdir(parents=True)
+    (config / "restored.toml").write_text("settle_s = 7\n")
+    (config / "recipes" / "attic.toml").write_text('[[steps]]\nkind = "denoise"\n')
+    monkeypatch.setenv("RESTORED_CONFIG", str(config))
+    station = make_station(tmp_path / "station")
+    assert opened(station.root)[1].settle_s == 7
+    assert "attic" in [recipe.name for recipe in known_recipes(station)]
+    assert (station.inbox / "attic").is_dir()
+    assert not (station.root / "restored.toml").exists()
+    assert not (station.root / "recipes").exists()
+    assert sorted(path.name for path in config.rglob("*")) == [
+        "attic.toml", "recipes", "restored.toml",
+    ]  # fmt: skip
+
+
+def test_a_config_folder_that_is_not_there_is_no_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESTORED_CONFIG", str(tmp_path / "cofnig"))
+    with pytest.raises(ConfigError, match=r"RESTORED_CONFIG: .*cofnig is no folder"):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL])
+def test_a_group_that_nothing_may_be_given_to_is_named_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(path: Path, user: int, group: int) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setenv("RESTORED_GROUP", grp.getgrgid(os.getegid()).gr_name)
+    station, settings = opened(tmp_path / "station")
+    make_station(station.root)
+    monkeypatch.setattr(os, "chown", refuse)
+    for attempt in (lambda: make_station(tmp_path / "new"), lambda: prepare(station, settings)):
+        with pytest.raises(AccessError, match=r"setting `group` names.*set Group= in a drop-in"):
+            attempt()

@@ -1,0 +1,90 @@
+import hashlib
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from daemon.cli.demo import demo, show
+from daemon.cli.demo_photos import psnr, samples
+from daemon.config.setup import make_station, opened
+from daemon.executors import EXECUTORS
+from daemon.messages.reports import Report, Restored, StagedFile, Timing, WorkerReady
+from daemon.messages.tasks import Compute, Order
+from daemon.photo.contact_sheet import Row, draw_sheet
+
+
+class Copying:
+    """Stages a double-sized or equal copy of the first photograph, and counts orders."""
+
+    orders = 0
+
+    def __init__(self, compute: Compute, report: Callable[[Report], None]) -> None:
+        self._report = report
+
+    def start(self) -> None:
+        self._report(WorkerReady("fake"))
+
+    def submit(self, order: Order) -> None:
+        type(self).orders += 1
+        scale = 2 if order.job.recipe.name in ("super-resolve", "old-photo") else 1
+        path = order.staging / "0.png"
+        with Image.open(order.job.photos[0].path) as photo:
+            size = (photo.width * scale, photo.height * scale)
+            photo.convert("RGB").resize(size, Image.Resampling.BICUBIC).save(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        file = StagedFile(path, "{stem}.png", digest, *size)
+        timing = Timing(0.5, 1, 0, 0.5, 1, 1)
+        self._report(Restored(order.fence, (file,), (), (), timing, "fake"))
+
+    def stop(self, drain_s: float) -> None:
+        pass
+
+
+def test_every_recipe_has_two_or_three_samples_of_256_to_512_px() -> None:
+    chosen = samples()
+    counts = {s.recipe: sum(o.recipe == s.recipe for o in chosen) for s in chosen}
+    assert set(counts) == {
+        "colorize", "denoise", "inpaint", "interpolate", "old-photo", "restyle", "scratches",
+        "super-resolve", "unfade",
+    }  # fmt: skip
+    assert set(counts.values()) <= {2, 3}
+    assert all(s.truth is None or s.truth.size == s.before.size for s in chosen)
+    assert {s.files for s in chosen} == {s.files for s in samples()}
+
+
+def test_psnr_of_an_error_of_ten_levels_is_known() -> None:
+    one, other = (Image.new("RGB", (4, 4), (level,) * 3) for level in (100, 110))
+    assert psnr(one, other) == pytest.approx(28.1308, abs=1e-4)
+
+
+def test_the_sheet_puts_panels_beside_each_other() -> None:
+    panels = (("before", Image.new("L", (10, 10), 0)), ("after", Image.new("RGB", (5, 5), "red")))
+    sheet = draw_sheet([Row("x", panels)], width_px=20)
+    assert sheet.size == (2 * 20 + 3 * 12, 20 + 2 * 26 + 2 * 12)
+    assert (sheet.getpixel((20, 45)), sheet.getpixel((54, 45))) == ((0, 0, 0), (255, 0, 0))
+
+
+def test_the_demo_finds_each_result_and_computes_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EXECUTORS, "copying", f"{__name__}:Copying")
+    monkeypatch.setenv("RESTORED_SETTLE_S", "0")
+    monkeypatch.setattr(Copying, "orders", 0)
+    station = make_station(tmp_path / "d")
+    first = demo(station, opened(station.root)[1], executor="copying")
+    assert [finding.seconds for finding in first] == [2.0] * len(samples())
+    grey = first[0]
+    assert grey.psnr_in == grey.psnr_out
+    small = next(f for f in first if f.sample.recipe == "super-resolve")
+    assert small.psnr_in == pytest.approx(small.psnr_out)
+    assert (station.root / "contact-sheet.png").stat().st_size > 100_000
+    again = demo(station, opened(station.root)[1], executor="copying")
+    assert [f.result for f in again] == [f.result for f in first]
+    assert Copying.orders == len(samples())
+    table = StringIO()
+    show(again, Console(file=table, width=100))
+    assert "coffee.png" in table.getvalue()
+    assert "Not good yet" in table.getvalue()

@@ -1,0 +1,106 @@
+"""A file system without room, or one that is only read: which code a command ends with, and why."""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from daemon.cli.main import exit_code
+from daemon.config.setup import make_station
+from daemon.executors import EXECUTORS
+from daemon.service.daemon import Tally
+from tests.support.fakes import everything_below
+from tests.support.station_runs import drop, once, set_up
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(EXECUTORS, "process", "tests.support.fakes:FakeExecutor")
+    monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
+    make_station(tmp_path / "station")
+    set_up(tmp_path / "station")
+    return tmp_path / "station"
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """A command sends the log of this process to the stderr of its test."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+def full() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return error
+
+
+@pytest.mark.parametrize("command", ["once", "run"])
+def test_no_space_for_the_ledger_at_the_start_may_pass(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    def refuse(path: Path) -> sqlite3.Connection:
+        raise full()
+
+    monkeypatch.setattr("daemon.jobs.ledger.writer._open_to_write", refuse)
+    assert exit_code(["--station", str(root), command]) == 75
+    said = capsys.readouterr().err
+    assert "ledger.sqlite3: the ledger cannot be opened: database or disk is full" in said
+    assert "free some space" in said
+
+
+@pytest.mark.parametrize("command", ["once", "run"])
+@pytest.mark.parametrize("error", [full(), OSError(errno.EDQUOT, "Disk quota exceeded")])
+def test_no_space_to_take_up_what_a_crash_left_may_pass_and_loses_nothing(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    error: Exception,
+) -> None:
+    original = drop(root, "denoise/a.png")
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("daemon.jobs.outcomes.Delivery.crashed", refuse)
+        assert exit_code(["--station", str(root), command]) == 75
+    assert f"{root}: {error}; free some space, then start again" in capsys.readouterr().err
+    assert everything_below(root / "inbox") == {"denoise/a.png": original}
+    assert once(root) == Tally(done=1)
+
+
+@pytest.mark.parametrize("refused", ["station", "inbox", ".restored"])
+def test_init_where_nothing_can_be_written_says_where(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    refused: str,
+) -> None:
+    real = Path.mkdir
+
+    def mkdir(path: Path, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        if path.name == refused:
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        real(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert exit_code(["init", str(tmp_path / "station")]) == 73
+    said = capsys.readouterr().err
+    assert said.startswith("restored: ")
+    assert f"{refused}: Read-only file system" in said
+
+
+def test_init_where_a_file_is_in_the_way_says_which(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "station").mkdir()
+    (tmp_path / "station/outbox").touch()
+    assert exit_code(["init", str(tmp_path / "station")]) == 73
+    assert "station/outbox: a file is where a folder must be" in capsys.readouterr().err

@@ -1,0 +1,189 @@
+"""The pulse: what counts as getting on, with clocks passed in and with real threads."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from daemon.engine.activity import Pulse
+from daemon.executors.heartbeat import Beat
+from daemon.messages.reports import GROUP_SIZES, Advanced, Resident, Work
+
+
+class Clocks:
+    """Every clock that a pulse reads, set by hand."""
+
+    def __init__(self) -> None:
+        self.now = self.thread_s = self.process_s = 0.0
+
+    def pulse(self) -> Pulse:
+        return Pulse(lambda: self.now, lambda: lambda: self.thread_s, lambda: self.process_s)
+
+
+@pytest.fixture
+def clocks() -> Clocks:
+    return Clocks()
+
+
+def gets_on(pulse: Pulse) -> bool:
+    return pulse.take()[1]
+
+
+def test_with_nothing_to_do_there_is_no_pulse(clocks: Clocks) -> None:
+    assert not gets_on(clocks.pulse())
+
+
+def test_a_step_that_ends_is_a_sign_of_life(clocks: Clocks) -> None:
+    pulse = clocks.pulse()
+    with pulse.step():
+        pass
+    assert gets_on(pulse)
+    assert not gets_on(pulse)
+
+
+def test_a_step_that_fails_has_ended_too(clocks: Clocks) -> None:
+    pulse = clocks.pulse()
+    with pytest.raises(KeyError), pulse.step():
+        raise KeyError
+    assert gets_on(pulse)
+    clocks.thread_s = 10
+    assert not gets_on(pulse)
+
+
+def test_a_long_decoding_is_alive_while_its_thread_works(clocks: Clocks) -> None:
+    pulse = clocks.pulse()
+    with pulse.step():
+        clocks.thread_s, clocks.now = 0.4, 1
+        assert not gets_on(pulse), "so little may be a thread that only waits"
+        clocks.thread_s, clocks.now = 0.9, 2
+        assert gets_on(pulse)
+        clocks.now = 3
+        assert not gets_on(pulse), "it has used nothing since"
+        clocks.thread_s = 1.5
+        assert gets_on(pulse)
+
+
+def test_what_works_for_longer_than_an_hour_in_one_go_is_hung(clocks: Clocks) -> None:
+    pulse = clocks.pulse()
+    with pulse.step():
+        clocks.thread_s, clocks.now = 3000, 3599
+        assert gets_on(pulse)
+        clocks.thread_s, clocks.now = 3600, 3600
+        assert not gets_on(pulse)
+
+
+def test_a_pass_on_the_processor_is_alive_while_the_process_works(clocks: Clocks) -> None:
+    pulse = clocks.pulse()
+    with pulse.device(by_processor=True):
+        assert not gets_on(pulse)
+        clocks.process_s = 0.5
+        assert gets_on(pulse)
+        assert not gets_on(pulse)
+
+
+def test_who_waits_for_a_gpu_has_no_pulse_however_busily_it_waits(clocks: Clocks) -> None:
+    pulse = clocks.pulse()
+    with pulse.device(by_processor=False):
+        clocks.process_s = clocks.thread_s = 1000
+        assert not gets_on(pulse)
+        pulse.tick()
+        assert gets_on(pulse)
+        assert not gets_on(pulse)
+    assert gets_on(pulse)
+
+
+def test_a_long_pipeline_on_the_processor_is_alive_as_long_as_it_takes_steps(
+    clocks: Clocks,
+) -> None:
+    pulse = clocks.pulse()
+    with pulse.device(by_processor=True):
+        for hour in range(1, 5):
+            clocks.now = 3600 * hour - 1
+            pulse.tick()
+        assert gets_on(pulse)
+        clocks.process_s, clocks.now = 100, clocks.now + 10
+        assert gets_on(pulse)
+
+
+def test_a_model_that_loads_is_believed_for_ten_minutes(clocks: Clocks) -> None:
+    pulse = clocks.pulse()
+
+    def load(reference: str, *, whole: bool) -> str:
+        clocks.now += 599
+        assert gets_on(pulse)
+        clocks.now += 1
+        assert not gets_on(pulse)
+        return f"{reference} {whole}"
+
+    assert pulse.loading(load)("prior", whole=True) == "prior True"
+    assert gets_on(pulse)
+    assert not gets_on(pulse)
+
+
+def test_what_was_done_is_told_once(clocks: Clocks) -> None:
+    pulse = clocks.pulse()
+    for calls in (1, 3, 4, 128, 129):
+        with pulse.device(by_processor=False):
+            clocks.now += 2
+        pulse.passed(calls)
+    pulse.refused()
+    assert pulse.take() == (Work((1, 0, 2, 0, 0, 0, 0, 1, 1), 265, 10.0, 1), True)
+    assert pulse.take() == (Work(), False)
+    assert len(Work().groups) == len(GROUP_SIZES) + 1
+
+
+def test_the_time_of_a_pass_is_counted_while_it_runs(clocks: Clocks) -> None:
+    pulse = clocks.pulse()
+    with pulse.device(by_processor=False):
+        clocks.now = 7
+        assert pulse.take()[0].busy_s == 7
+        clocks.now = 10
+    clocks.now = 50
+    assert pulse.take()[0].busy_s == 3
+
+
+def beats(pulse: Pulse, until: Callable[[list[Advanced]], bool], within_s: float) -> list[Advanced]:
+    heard: list[Advanced] = []
+    beat = Beat(pulse, lambda: (Resident("prior", 7),), heard.append, every_s=0.02)
+    beat.start()
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline and not until(heard):
+        time.sleep(0.01)
+    beat.stop()
+    return heard
+
+
+def test_a_thread_that_computes_beats_and_one_that_waits_does_not() -> None:
+    gate, pulse = threading.Event(), Pulse()
+
+    def wait() -> None:
+        with pulse.step():
+            gate.wait(30)
+
+    def compute() -> None:
+        with pulse.step():
+            while not gate.is_set():
+                pass
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert beats(pulse, bool, within_s=1.0) == []
+    computing = threading.Thread(target=compute)
+    computing.start()
+    heard = beats(pulse, bool, within_s=20)
+    assert heard
+    assert heard[0].residents == (Resident("prior", 7),)
+    gate.set()
+    waiting.join()
+    computing.join()
+
+
+def test_the_last_beat_tells_what_was_not_told() -> None:
+    pulse = Pulse()
+    heard: list[Advanced] = []
+    beat = Beat(pulse, lambda: (), heard.append, every_s=60)
+    beat.start()
+    pulse.passed(2)
+    beat.stop()
+    assert [one.work.calls for one in heard] == [2]

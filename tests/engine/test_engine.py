@@ -1,0 +1,352 @@
+"""The event loop: who shares a pass, who may begin, whose fault is whose."""
+
+import errno
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import pytest
+import torch
+from torch import Tensor
+
+from daemon.config.recipe import Recipe
+from daemon.engine.device import Pass
+from daemon.engine.engine import Engine
+from daemon.messages.reports import Failed, HandedBack, Rejected, Restored
+from daemon.messages.tasks import Compute, Order
+from daemon.models.calls import Asking, Call
+from daemon.photo import Limits, Photo, Picture
+from daemon.system.errors import DeviceError, PhotoError, TruncatedError
+from tests.support.engine_fakes import (
+    DEADLINE_S,
+    Heard,
+    ToyModel,
+    ToyResult,
+    craft,
+    handed_back,
+    order,
+    read,
+    restore,
+    running,
+    write,
+)
+
+
+def test_every_order_gets_its_own_answers_and_one_report(tmp_path: Path) -> None:
+    with running(craft(ToyModel())) as (engine, heard):
+        for fence in range(40):
+            engine.submit(order(fence, tmp_path, steps=1 + fence % 5))
+        heard.until(lambda: len(heard.reports) == 40)
+    assert heard.fences() == list(range(40))
+    for fence in range(40):
+        report = heard.of(fence)
+        assert isinstance(report, Restored)
+        assert report.timing.calls == report.timing.passes == 1 + fence % 5
+        assert report.measures[0].value == 1 + fence % 5
+        assert report.device == "cpu"
+
+
+def test_a_newcomers_first_step_shares_a_pass_with_anothers_kth_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.engine.engine.LINGER_S", DEADLINE_S)
+    fourth_step, newcomer_began = threading.Event(), threading.Event()
+
+    def slow_fourth_step(
+        recipe: Recipe, pictures: tuple[Picture, ...], seed: int
+    ) -> Asking[ToyResult]:
+        asking = restore(recipe, pictures, seed)
+        calls = next(asking)
+        if seed == 2:
+            newcomer_began.set()
+        try:
+            while True:
+                answers = yield calls
+                calls = asking.send(answers)
+                if seed == 1 and calls[0].t == 1 / 4:
+                    fourth_step.set()
+                    newcomer_began.wait(DEADLINE_S)
+        except StopIteration as end:
+            result: ToyResult = end.value
+            return result
+
+    passes: list[Pass] = []
+    parts = craft(ToyModel(), restore=slow_fourth_step)
+    with running(parts, passes=passes) as (engine, heard):
+        engine.submit(order(1, tmp_path, steps=8, name="first"))
+        assert fourth_step.wait(DEADLINE_S)
+        engine.submit(order(2, tmp_path, steps=2, name="second"))
+        heard.until(lambda: len(heard.reports) == 2)
+    members = [one.members for one in passes]
+    assert members[:3] == [((1, "first", 1 / k),) for k in (1, 2, 3)]
+    assert members[3] == ((1, "first", 1 / 4), (2, "second", 1.0))
+    assert members[4] == ((1, "first", 1 / 5), (2, "second", 1 / 2))
+
+
+def test_groups_of_small_photographs_fill_at_least_half_the_cap(tmp_path: Path) -> None:
+    passes: list[Pass] = []
+    with running(craft(ToyModel(seconds=0.02)), pixels=28 * 96 * 96, passes=passes) as (
+        engine,
+        heard,
+    ):
+        for fence in range(300):
+            engine.submit(order(fence, tmp_path, steps=1 + fence % 8))
+        heard.until(lambda: len(heard.reports) == 300)
+    sizes = [len(one.members) for one in passes]
+    assert {one.cap for one in passes} == {28}
+    assert median(sizes) >= 14, sizes
+
+
+def test_out_of_memory_halves_the_group_and_no_generator_notices(tmp_path: Path) -> None:
+    model = ToyModel(fits=lambda calls: len(calls) <= 3)
+    passes: list[Pass] = []
+    with running(craft(model), passes=passes) as (engine, heard):
+        for fence in range(16):
+            engine.submit(order(fence, tmp_path, steps=3))
+        heard.until(lambda: len(heard.reports) == 16)
+    assert all(isinstance(report, Restored) for report in heard.reports)
+    assert max(map(len, model.asked)) <= 3
+    assert passes[-1].cap < 8
+
+
+def test_a_single_tile_that_does_not_fit_fails_its_own_order_for_now(tmp_path: Path) -> None:
+    model = ToyModel(fits=lambda calls: all(call.x_t.shape[-1] < 200 for call in calls))
+    with running(craft(model)) as (engine, heard):
+        engine.submit(order(1, tmp_path, size=(256, 256)))
+        engine.submit(order(2, tmp_path))
+        heard.until(lambda: len(heard.reports) == 2)
+    report = heard.of(1)
+    assert isinstance(report, Failed)
+    assert report.passing
+    assert "256x256" in report.reason
+    assert isinstance(heard.of(2), Restored)
+
+
+def test_a_call_the_model_chokes_on_fails_only_its_own_order(tmp_path: Path) -> None:
+    class Picky(ToyModel):
+        def predict(self, calls):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            if any(float(call.x_t[0, 0, 0]) == 7 / 256 for call in calls):
+                raise RuntimeError("no sevens")
+            return super().predict(calls)
+
+    with running(craft(Picky())) as (engine, heard):
+        for fence in range(5, 10):
+            engine.submit(order(fence, tmp_path))
+        heard.until(lambda: len(heard.reports) == 5)
+    report = heard.of(7)
+    assert isinstance(report, Failed)
+    assert not report.passing
+    assert "no sevens" in report.trace
+    assert all(isinstance(heard.of(fence), Restored) for fence in (5, 6, 8, 9))
+
+
+FAULTS = [
+    (PhotoError("no picture"), Rejected(1, "no picture")),
+    (TruncatedError("ends early"), Rejected(1, "ends early", truncated=True)),
+    (OSError(errno.ENOSPC, "full"), Failed(1, "[Errno 28] full", passing=True, no_space=True)),
+    (OSError(errno.EDQUOT, "quota"), Failed(1, "[Errno 122] quota", passing=True, no_space=True)),
+    (OSError(errno.EIO, "broken"), Failed(1, "[Errno 5] broken", passing=True)),
+    (DeviceError("gone"), Failed(1, "gone", passing=True)),
+    (MemoryError("much"), Failed(1, "out of memory: much", passing=True)),
+]
+
+
+@pytest.mark.parametrize("stage", ["read", "restore", "write"])
+@pytest.mark.parametrize(("error", "outcome"), FAULTS, ids=lambda one: type(one).__name__)
+def test_an_exception_is_the_outcome_of_its_own_order(
+    tmp_path: Path, stage: str, error: Exception, outcome: Rejected | Failed
+) -> None:
+    def faulty_read(photo: Photo, limits: Limits) -> Picture:
+        if photo.name == "1.png":
+            raise error
+        return read(photo, limits)
+
+    def faulty_restore(
+        recipe: Recipe, pictures: tuple[Picture, ...], seed: int
+    ) -> Asking[ToyResult]:
+        result = yield from restore(recipe, pictures, seed)
+        if seed == 1:
+            raise error
+        return result
+
+    def faulty_write(pictures, recipe, staging):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        if pictures[0].pixels[0, 0, 0] == 1:
+            raise error
+        return write(pictures, recipe, staging)
+
+    faulty = {"read": faulty_read, "restore": faulty_restore, "write": faulty_write}[stage]
+    with running(craft(ToyModel(), **{stage: faulty})) as (engine, heard):
+        for fence in (0, 1, 2):
+            engine.submit(order(fence, tmp_path))
+        heard.until(lambda: len(heard.reports) == 3)
+    assert heard.of(1) == outcome
+    assert isinstance(heard.of(0), Restored)
+    assert isinstance(heard.of(2), Restored)
+
+
+def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
+    def buggy(photo: Photo, limits: Limits) -> Picture:
+        raise KeyError("oops")
+
+    with running(craft(ToyModel(), read=buggy)) as (engine, heard):
+        engine.submit(order(1, tmp_path))
+        heard.until(lambda: len(heard.reports) == 1)
+    report = heard.of(1)
+    assert isinstance(report, Failed)
+    assert report.reason == "KeyError: 'oops'"
+    assert "in buggy" in report.trace
+    assert not report.passing
+
+
+def test_a_result_beyond_the_limit_is_rejected_unread_with_the_settings_name(
+    tmp_path: Path,
+) -> None:
+    compute = Compute(device="cpu", threads=2, limits=Limits(max_output_megapixels=0.03))
+    double = {"output_size": lambda recipe, width, height: (2 * width, 2 * height)}
+    with running(craft(ToyModel(), **double), compute=compute) as (engine, heard):
+        engine.submit(order(1, tmp_path))
+        engine.submit(order(2, tmp_path, size=(64, 64)))
+        heard.until(lambda: len(heard.reports) == 2)
+    report = heard.of(1)
+    assert isinstance(report, Rejected)
+    assert "192x192" in report.reason
+    assert "max_output_megapixels allows 0.03" in report.reason
+    assert isinstance(heard.of(2), Restored)
+
+
+def _most_at_once(orders: list[Order], footprint: int, budget: int) -> tuple[int, dict[int, int]]:
+    """How many orders were in flight at most, and beside each one when it was read."""
+    flying: set[int] = set()
+    lock = threading.Lock()
+    beside: dict[int, int] = {}
+    most = 0
+
+    def seen_read(photo: Photo, limits: Limits) -> Picture:
+        nonlocal most
+        with lock:
+            flying.add(int(photo.path.stem))
+            most = max(most, len(flying))
+            beside[int(photo.path.stem)] = len(flying) - 1
+        return read(photo, limits)
+
+    def seen_write(pictures, recipe, staging):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        written = write(pictures, recipe, staging)
+        with lock:
+            flying.discard(int(pictures[0].pixels[0, 0, 0]))
+        return written
+
+    parts = craft(
+        ToyModel(seconds=0.002),
+        read=seen_read,
+        write=seen_write,
+        footprint=lambda recipe, sizes: footprint,
+    )
+    compute = Compute(device="cpu", threads=2, memory_bytes=budget)
+    with running(parts, compute=compute) as (engine, heard):
+        for one in orders:
+            engine.submit(one)
+        heard.until(lambda: len(heard.reports) == len(orders))
+    assert all(isinstance(report, Restored) for report in heard.reports)
+    return most, beside
+
+
+def test_no_more_is_in_flight_than_the_memory_budget_allows(tmp_path: Path) -> None:
+    orders = [order(fence, tmp_path) for fence in range(12)]
+    assert _most_at_once(orders, footprint=10, budget=35)[0] == 3
+    assert _most_at_once(orders, footprint=10, budget=5)[0] == 1
+    assert _most_at_once(orders, footprint=10, budget=10**6)[0] > 3
+
+
+def test_an_order_that_must_be_alone_has_no_company(tmp_path: Path) -> None:
+    orders = [order(fence, tmp_path, alone=fence == 5) for fence in range(12)]
+    most, beside = _most_at_once(orders, footprint=1, budget=10**6)
+    assert beside[5] == 0
+    assert beside[6] == 0
+    assert most > 1
+
+
+def test_stopping_finishes_what_is_in_flight_and_hands_back_the_rest(tmp_path: Path) -> None:
+    gate, begun = threading.Event(), threading.Semaphore(0)
+
+    def seen_read(photo: Photo, limits: Limits) -> Picture:
+        begun.release()
+        return read(photo, limits)
+
+    compute = Compute(device="cpu", threads=2, memory_bytes=2)
+    with running(craft(ToyModel(gate=gate), read=seen_read), compute=compute) as (engine, heard):
+        for fence in range(6):
+            engine.submit(order(fence, tmp_path))
+        assert begun.acquire(timeout=DEADLINE_S)
+        assert begun.acquire(timeout=DEADLINE_S)
+        engine.stop(DEADLINE_S)
+        gate.set()
+        heard.until(lambda: len(heard.fences()) == 6)
+    assert isinstance(heard.of(0), Restored)
+    assert isinstance(heard.of(1), Restored)
+    assert handed_back(heard.reports) == [2, 3, 4, 5]
+    engine.submit(order(9, tmp_path))
+    assert heard.of(9) == HandedBack((9,))
+
+
+def test_what_does_not_finish_in_time_is_handed_back(tmp_path: Path) -> None:
+    def endless(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[ToyResult]:
+        while True:
+            yield [Call("toy", torch.zeros(3, 96, 96), 1.0)]
+
+    with running(craft(ToyModel(), restore=endless), drain_s=0.1) as (engine, heard):
+        for fence in range(3):
+            engine.submit(order(fence, tmp_path))
+    assert handed_back(heard.reports) == [0, 1, 2]
+    assert heard.fences() == [0, 1, 2]
+
+
+def test_a_generator_that_asks_nothing_is_resumed_at_once(tmp_path: Path) -> None:
+    def silent(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[ToyResult]:
+        answers = yield []
+        if len(answers):
+            raise ValueError("nothing was asked")
+        return ToyResult(pictures)
+
+    with running(craft(ToyModel(), restore=silent)) as (engine, heard):
+        engine.submit(order(1, tmp_path))
+        heard.until(lambda: len(heard.reports) == 1)
+    report = heard.of(1)
+    assert isinstance(report, Restored)
+    assert report.timing.calls == 0
+
+
+def test_a_lost_device_fails_what_is_in_flight_for_now_and_ends_the_run(tmp_path: Path) -> None:
+    class Lost(ToyModel):
+        def predict(self, calls):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    heard = Heard()
+    engine = Engine(Compute(device="cpu", threads=2), heard, craft=craft(Lost()))
+    engine.submit(order(1, tmp_path))
+    with pytest.raises(DeviceError, match="cpu is lost"):
+        engine.run()
+    report = heard.of(1)
+    assert isinstance(report, Failed)
+    assert report.passing
+
+
+def test_the_network_keeps_its_threads_whatever_the_threads_beside_it_have(tmp_path: Path) -> None:
+    seen: dict[str, set[int]] = {"model": set(), "generator": set()}
+
+    class Counting(ToyModel):
+        def predict(self, calls: Sequence[Call]) -> list[Tensor]:
+            answers = super().predict(calls)
+            seen["model"].add(torch.get_num_threads())
+            return answers
+
+    def counting(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[ToyResult]:
+        seen["generator"].add(torch.get_num_threads())
+        return (yield from restore(recipe, pictures, seed))
+
+    parts = craft(Counting(), restore=counting)
+    with running(parts, compute=Compute(threads=3)) as (engine, heard):
+        for fence in range(4):
+            engine.submit(order(fence, tmp_path, steps=3))
+        heard.until(lambda: len(heard.reports) == 4)
+    assert seen == {"model": {3}, "generator": {1}}

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from daemon import photo
+from daemon.config.recipe import Recipe
+from daemon.engine.staging import stage
+from daemon.photo import Metadata, Picture
+from daemon.system.errors import CannotWriteError, PassingError
+
+RECIPE = Recipe.model_validate({"name": "r", "steps": [{"kind": "denoise"}]})
+
+
+def picture(level: int) -> Picture:
+    pixels = np.full((6, 9, 3), level, np.uint8)
+    return Picture(pixels, grey=False, metadata=Metadata("PNG", "RGB"))
+
+
+def test_one_picture_becomes_one_file_whose_digest_is_right(tmp_path: Path) -> None:
+    (staged,), notes = stage([picture(7)], RECIPE, tmp_path)
+    assert (staged.name, staged.width, staged.height, notes) == ("{stem}.png", 9, 6, ())
+    assert staged.digest == photo.digest_file(staged.path)
+    with Image.open(staged.path) as image:
+        assert image.getpixel((0, 0)) == (7, 7, 7)
+
+
+def test_several_pictures_become_a_film_and_its_frames(tmp_path: Path) -> None:
+    files, _ = stage([picture(level) for level in (0, 100, 200)], RECIPE, tmp_path)
+    assert [file.name for file in files] == [
+        "{stem}.webp", "{stem}.frames/00.png", "{stem}.frames/01.png", "{stem}.frames/02.png",
+    ]  # fmt: skip
+    with Image.open(files[0].path) as film:
+        assert film.n_frames == 3  # type: ignore[attr-defined]
+    with Image.open(files[3].path) as frame:
+        assert frame.getpixel((3, 3)) == (200, 200, 200)
+
+
+def test_a_result_that_does_not_read_back_is_tried_again_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path, width: int, height: int) -> None:
+        raise CannotWriteError(f"{path}: it ends early")
+
+    monkeypatch.setattr(photo, "verify_file", broken)
+    with pytest.raises(PassingError, match="does not read back"):
+        stage([picture(7)], RECIPE, tmp_path)

@@ -1,0 +1,232 @@
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from daemon.config.station import Notice
+from daemon.jobs.ledger.entries import Entry, Waiting
+from daemon.jobs.ledger.reader import LedgerView
+from daemon.jobs.ledger.writer import Ledger
+from daemon.system.errors import ConfigError
+from tests.support.claims import claimed
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "ledger.sqlite3")
+
+
+def queued(ledger: Ledger, tmp_path: Path, *names: str) -> list[Entry]:
+    claims = [claimed(tmp_path, name) for name in names]
+    entries = ledger.intend([("denoise", claim, "") for claim in claims])
+    ledger.queue([(e.row, c, "") for e, c in zip(entries, claims, strict=True)], NOW)
+    return ledger.entries([entry.row for entry in entries])
+
+
+def leased(ledger: Ledger, tmp_path: Path, *names: str) -> list[Entry]:
+    return ledger.lease([(e.row, f"job-{e.row}") for e in queued(ledger, tmp_path, *names)])
+
+
+def ready(ledger: Ledger, now: float = NOW, *, alone: bool = False) -> tuple[int, ...]:
+    return ledger.ready("denoise", now, 5, now, alone=alone)
+
+
+def test_an_entry_comes_back_as_it_was_recorded(ledger: Ledger, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9 \xff.jpg")
+    (entry,) = queued(ledger, tmp_path, name)
+    assert entry.claim == claimed(tmp_path, name)
+    assert (entry.state, entry.recipe, entry.queued_at) == ("queued", "denoise", NOW)
+
+
+def test_every_lease_has_a_fence_never_used_before(ledger: Ledger, tmp_path: Path) -> None:
+    one, two = leased(ledger, tmp_path, "a.jpg", "b.jpg")
+    ledger.give_back(one.row)
+    (again,) = ledger.lease([(one.row, "job")])
+    assert one.fence < two.fence < again.fence
+    assert ledger.leased(one.fence) is None
+    found = ledger.leased(again.fence)
+    assert found is not None
+    assert found.row == one.row
+
+
+def test_only_queued_rows_can_be_leased(ledger: Ledger, tmp_path: Path) -> None:
+    (entry,) = leased(ledger, tmp_path, "a.jpg")
+    (same,) = ledger.lease([(entry.row, "other")])
+    assert same.fence == entry.fence
+    assert same.id == entry.id
+
+
+def test_a_passing_fault_counts_and_waits(ledger: Ledger, tmp_path: Path) -> None:
+    (entry,) = leased(ledger, tmp_path, "a.jpg")
+    ledger.give_back(entry.row, not_before=NOW + 10, attempt=1)
+    assert ready(ledger, NOW + 9) == ()
+    (again,) = ledger.entries(ready(ledger, NOW + 10))
+    assert (again.attempts, again.deaths, again.alone) == (1, 0, False)
+
+
+def test_what_was_near_a_dying_worker_runs_alone(ledger: Ledger, tmp_path: Path) -> None:
+    one, two = leased(ledger, tmp_path, "a.jpg", "b.jpg")
+    ledger.give_back(one.row, death=1)
+    ledger.give_back(two.row)
+    assert ready(ledger, alone=True) == (one.row,)
+    assert ready(ledger) == (two.row,)
+
+
+def test_one_crash_of_the_daemon_makes_nothing_run_alone_but_two_do(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    (entry,) = leased(ledger, tmp_path, "a.jpg")
+    ledger.give_back(entry.row, crash=1)
+    assert len(ready(ledger)) == 1
+    ledger.lease([(entry.row, "job")])
+    ledger.give_back(entry.row, crash=1)
+    assert len(ready(ledger, alone=True)) == 1
+
+
+def test_a_published_job_stands_under_its_id(ledger: Ledger, tmp_path: Path) -> None:
+    (entry,) = leased(ledger, tmp_path, "a.jpg")
+    assert ledger.standing(entry.id, tmp_path) is None
+    assert ledger.working_on(entry.id)
+    ledger.intend_publication([(entry.row, "{}")])
+    assert ledger.publishing(entry.fence)
+    result = tmp_path / os.fsdecode(b"\xe9.png")
+    ledger.publish([(entry.row, entry.id, result)])
+    ledger.end([(entry.row, None)], "done", NOW)
+    assert ledger.standing(entry.id, tmp_path) == result
+    assert ledger.standing(entry.id, tmp_path / "another outbox") is None
+    assert not ledger.working_on(entry.id)
+    assert ledger.open_jobs() == 0
+
+
+def test_originals_left_in_place_are_seen_until_they_change(ledger: Ledger, tmp_path: Path) -> None:
+    claim = claimed(tmp_path, originals="leave")
+    (entry,) = ledger.intend([("denoise", claim, "")])
+    path = claim.files[0].path
+    assert not ledger.seen(path, 7, 99)
+    ledger.queue([(entry.row, claim, "")], NOW)
+    assert ledger.seen(path, 7, 99)
+    assert not ledger.seen(path, 7, 100)
+    ledger.unsee([path])
+    assert not ledger.seen(path, 7, 99)
+
+
+def test_counts_failures_and_notices_are_told(ledger: Ledger, tmp_path: Path) -> None:
+    one, two, _ = leased(ledger, tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    ledger.fail([(one.row, "it ends early")])
+    ledger.end([(one.row, tmp_path / "bad" / "a.jpg")], "failed", NOW + 1)
+    ledger.publish([(two.row, two.id, tmp_path / "out" / "b.png")])
+    ledger.end([(two.row, None)], "done", NOW + 2)
+    (count,) = ledger.counts()
+    assert (count.recipe, count.queued, count.in_flight, count.done, count.failed) == (
+        "denoise", 0, 1, 1, 1,
+    )  # fmt: skip
+    (failure,) = ledger.failures(10)
+    assert (failure.path, failure.reason) == (tmp_path / "bad" / "a.jpg", "it ends early")
+    assert ledger.finished_since(NOW) == (1, NOW + 2)
+    ledger.set_notices([Notice(Path("x-a.jpg"), "waits for its other half", NOW)])
+    assert ledger.notices() == (Notice(Path("x-a.jpg"), "waits for its other half", NOW),)
+
+
+def test_an_intent_that_came_to_nothing_is_forgotten(ledger: Ledger, tmp_path: Path) -> None:
+    (entry,) = ledger.intend([("denoise", claimed(tmp_path), "")])
+    assert ledger.claimed_paths() == {tmp_path / "work" / "scan.jpg"}
+    ledger.forget([entry.row])
+    assert ledger.in_state("claiming") == []
+
+
+def test_a_failed_transaction_leaves_no_trace(ledger: Ledger, tmp_path: Path) -> None:
+    (entry,) = queued(ledger, tmp_path, "a.jpg")
+
+    def broken() -> object:
+        yield (entry.row, replace(entry.claim, stem="other"), "")
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        ledger.queue(broken(), NOW + 5)  # type: ignore[arg-type]
+    (same,) = ledger.entries([entry.row])
+    assert same.claim.stem == "scan"
+
+
+def test_a_file_that_is_no_ledger_is_a_configuration_error(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    path.write_text("this is no database at all, " * 100)
+    with pytest.raises(ConfigError, match="the ledger cannot be opened"):
+        Ledger(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+@pytest.mark.parametrize("daemon_runs", [True, False])
+def test_another_user_of_the_group_can_read_it(
+    tmp_path: Path, ledger: Ledger, daemon_runs: bool
+) -> None:
+    queued(ledger, tmp_path, "a.jpg")
+    if not daemon_runs:
+        ledger.close()
+    group = 12345
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder == Path(tempfile.gettempdir()):
+            break
+        os.chown(folder, -1, group)
+        folder.chmod(0o750)
+    for path in tmp_path.glob("ledger*"):
+        os.chown(path, -1, group)
+        path.chmod(0o640)
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:  # its interpreter is loaded already, whoever may read it
+        os.setgroups([])
+        os.setgid(group)
+        os.setuid(65534)
+        counts = LedgerView(tmp_path / "ledger.sqlite3").counts()
+        os.write(tell, str(counts[0].queued).encode())
+        os._exit(0)
+    os.close(tell)
+    os.waitpid(child, 0)
+    with os.fdopen(told) as answer:
+        assert answer.read() == "1"
+
+
+def test_what_waits_is_told_by_recipe_with_the_age_of_the_first(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    assert ledger.waiting(NOW) == ()
+    leased(ledger, tmp_path, "leased.jpg")
+    queued(ledger, tmp_path, "a.jpg")
+    (later,) = ledger.intend([("denoise", claimed(tmp_path, "b.jpg"), "")])
+    (other,) = ledger.intend([("", claimed(tmp_path, "c.jpg"), "")])
+    ledger.queue([(e.row, e.claim, "") for e in (later, other)], NOW + 50)
+    assert ledger.waiting(NOW + 60) == (Waiting("", 1, 10), Waiting("denoise", 2, 60))
+
+
+def test_what_each_lease_asks_costs_the_same_whatever_is_done_already(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """A station of some months has a hundred thousand finished rows."""
+
+    def steps() -> int:
+        counted = 0
+
+        def count() -> int:
+            nonlocal counted
+            counted += 1
+            return 0
+
+        ledger._db.set_progress_handler(count, 1)
+        assert ledger.standing("job-1", tmp_path) is None
+        assert not ledger.working_on("job-1")
+        assert ledger.leased(1) is None
+        assert not ledger.publishing(1)
+        ledger._db.set_progress_handler(None, 1)
+        return counted
+
+    before = steps()
+    entries = queued(ledger, tmp_path, *(f"{number}.jpg" for number in range(300)))
+    others = ledger.lease([(e.row, f"other-{e.row}") for e in entries])
+    ledger.publish([(e.row, e.id, tmp_path / "r") for e in others[1:200]])
+    ledger.end([(e.row, None) for e in others[1:200]], "done", NOW)
+    ledger.give_back(others[0].row)
+    assert steps() < before + 100

@@ -1,0 +1,162 @@
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from daemon.jobs import outbox
+from daemon.jobs.outbox import Access, Publication, publish, record_path, reject, retire, stands
+from daemon.system import files
+
+
+def staged(
+    tmp_path: Path, content: dict[str, str], *, job: str = "job-1", stem: str = "scan"
+) -> Publication:
+    """A staged result; keys are names with {stem}."""
+    staging = tmp_path / "staged" / job
+    staging.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for number, (name, text) in enumerate(content.items()):
+        (staging / str(number)).write_text(text)
+        entries.append((str(number), name, "digest"))
+    outputs = [{"sha256": "digest"}] * len(content)
+    record = {"job": job, "outputs": outputs}
+    return Publication(tmp_path / "out", stem, "12345678", staging, tuple(entries), record)
+
+
+def only(results: list[Path | OSError]) -> Path:
+    (result,) = results
+    assert isinstance(result, Path)
+    return result
+
+
+def test_a_result_and_its_record_are_published(tmp_path: Path) -> None:
+    result = only(publish([staged(tmp_path, {"{stem}.png": "pixels"})], Access(0o640)))
+    assert result == tmp_path / "out" / "scan.png"
+    assert result.read_text() == "pixels"
+    assert result.stat().st_mode & 0o777 == 0o640
+    record = json.loads(record_path(result).read_text())
+    assert record["job"] == "job-1"
+    assert record["outputs"] == [{"file": "scan.png", "sha256": "digest"}]
+    assert stands(result)
+
+
+def test_other_content_under_the_name_is_kept_and_the_result_takes_another(tmp_path: Path) -> None:
+    first = only(publish([staged(tmp_path, {"{stem}.png": "first"})], Access()))
+    second = only(publish([staged(tmp_path, {"{stem}.png": "second"}, job="job-2")], Access()))
+    assert (first.name, first.read_text()) == ("scan.png", "first")
+    assert (second.name, second.read_text()) == ("scan~12345678.png", "second")
+    third = only(publish([staged(tmp_path, {"{stem}.png": "third"}, job="job-3")], Access()))
+    assert third.read_text() == "third"
+    assert len(list((tmp_path / "out").iterdir())) == 6
+
+
+def test_all_files_of_a_result_share_one_stem(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "scan.frames").mkdir()
+    (tmp_path / "out" / "scan.frames" / "01.png").write_text("somebody's")
+    content = {"{stem}.webp": "film", "{stem}.frames/00.png": "a", "{stem}.frames/01.png": "b"}
+    result = only(publish([staged(tmp_path, content)], Access()))
+    assert result.name == "scan~12345678.webp"
+    assert (tmp_path / "out" / "scan~12345678.frames" / "01.png").read_text() == "b"
+    assert (tmp_path / "out" / "scan.frames" / "01.png").read_text() == "somebody's"
+    names = [o["file"] for o in json.loads(record_path(result).read_text())["outputs"]]
+    assert names[2] == "scan~12345678.frames/01.png"
+
+
+@pytest.mark.parametrize("calls_before_the_crash", range(8))
+def test_a_crash_at_any_call_leaves_one_result_after_publishing_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls_before_the_crash: int
+) -> None:
+    publication = staged(tmp_path, {"{stem}.webp": "film", "{stem}.frames/00.png": "a"})
+    left = calls_before_the_crash
+
+    class Crash(BaseException):
+        pass
+
+    def crashing(real: object) -> object:
+        def call(*args: object, **kwargs: object) -> object:
+            nonlocal left
+            if left == 0:
+                raise Crash
+            left -= 1
+            return real(*args, **kwargs)  # type: ignore[operator]
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("place", "write_json", "sync_folders", "make_folder"):
+            patch.setattr(outbox, name, crashing(getattr(files, name)))
+        try:
+            publish([publication], Access())
+        except Crash:
+            assert not (tmp_path / "out" / "scan.webp.json").exists()
+    again = Publication.load(publication.dump())
+    result = only(publish([again], Access()))
+    assert result.name == "scan.webp"
+    found = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*"))
+    assert found == ["scan.frames", "scan.frames/00.png", "scan.webp", "scan.webp.json"]
+
+
+def test_one_that_cannot_be_published_does_not_disturb_its_neighbours(tmp_path: Path) -> None:
+    good = staged(tmp_path, {"{stem}.png": "pixels"})
+    (tmp_path / "file").write_text("not a folder")
+    bad = replace(
+        staged(tmp_path, {"{stem}.png": "x"}, job="job-2"), folder=tmp_path / "file" / "x"
+    )
+    first, second = publish([bad, good], Access())
+    assert isinstance(first, OSError)
+    assert isinstance(second, Path)
+    assert stands(second)
+
+
+def test_a_redone_result_that_was_deleted_replaces_its_own_record(tmp_path: Path) -> None:
+    result = only(publish([staged(tmp_path, {"{stem}.png": "pixels"})], Access()))
+    result.unlink()
+    again = only(publish([staged(tmp_path, {"{stem}.png": "pixels, anew"})], Access()))
+    assert again == result
+    assert again.read_text() == "pixels, anew"
+
+
+def test_names_that_are_bytes_and_long_are_published(tmp_path: Path) -> None:
+    stem = os.fsdecode(b"\xe9" * 250)
+    result = only(publish([staged(tmp_path, {"{stem}.png": "x"}, stem=stem)], Access()))
+    assert stands(result)
+    assert len(os.fsencode(record_path(result).name)) <= 255
+
+
+def test_originals_are_archived_or_deleted(tmp_path: Path) -> None:
+    one, two = tmp_path / "1", tmp_path / "2"
+    one.write_text("one")
+    two.write_text("two")
+    target = tmp_path / "archive" / "sub" / "scan.jpg"
+    assert retire(one, target, "key", Access(), keep=True) == target
+    assert target.read_text() == "one"
+    assert retire(two, target, "key", Access(), keep=False) is None
+    assert not two.exists()
+    assert retire(two, target, "key", Access(), keep=True) is None
+
+
+def test_a_reject_keeps_the_original_and_says_why(tmp_path: Path) -> None:
+    original = tmp_path / "0-0-scan.jpg"
+    original.write_text("broken")
+    target = tmp_path / "failed" / "denoise" / "scan.jpg"
+    kept = reject(original, target, "key", {"why": "it ends early"}, Access())
+    assert kept == target
+    assert target.read_text() == "broken"
+    error = json.loads((target.parent / "scan.jpg.error.json").read_text())
+    assert error == {"why": "it ends early"}
+
+
+def test_a_rejection_repeated_after_a_crash_gives_no_other_photograph_its_reason(
+    tmp_path: Path,
+) -> None:
+    target, access = tmp_path / "failed" / "a.jpg", Access()
+    for number, content in enumerate((b"first", b"second")):
+        source = tmp_path / f"{number}.jpg"
+        source.write_bytes(content)
+        kept = outbox.reject(source, target, f"{number}", {"why": content.decode()}, access)
+    assert outbox.reject(source, target, "1", {"why": "second"}, access) == kept
+    for path, why in ((target, "first"), (kept, "second")):
+        assert json.loads(path.with_name(f"{path.name}.error.json").read_text())["why"] == why

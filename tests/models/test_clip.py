@@ -1,0 +1,154 @@
+"""A tiny CLIP model: its logits, and the choice of a recipe by what a photograph looks like."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+from transformers import AutoTokenizer, CLIPModel
+
+from daemon.checkpoints.digests import LOCK
+from daemon.checkpoints.library import Library
+from daemon.config.features import Feature, likeness
+from daemon.config.setup import make_station, opened
+from daemon.jobs import scheduler
+from daemon.jobs.ledger.reader import LedgerView
+from daemon.messages.tasks import Glance
+from daemon.models import Placement, load_model
+from daemon.models.calls import Liken
+from daemon.models.clip import Clip
+from daemon.service.daemon import Service, Tally
+from daemon.system.errors import ConfigError
+from tests.support.tiny_clip import SIDE, save_clip
+from tests.support.tiny_pipelines import save_stable
+
+PHRASES = ("an old photograph", "the blue cat")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_clip(tmp_path_factory.mktemp("models") / "clip")
+
+
+def pictures(*sizes: tuple[int, int]) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.rand(3, *size, generator=generator) * 2 - 1 for size in sizes]
+
+
+def test_its_logits_are_those_of_transformers_and_a_batch_gives_what_singles_give(
+    folder: Path,
+) -> None:
+    checkpoint = Library().checkpoint(str(folder))
+    assert (checkpoint.traits.family, checkpoint.traits.uses) == ("clip", ("likeness",))
+    model = load_model(Placement(checkpoint, "cpu"))
+    calls = [Liken("clip", image, PHRASES) for image in pictures((40, 64), (SIDE, SIDE))]
+    assert calls[0].key == calls[1].key
+    together = model.predict(calls)
+    alone = [model.predict([call])[0] for call in calls]
+    for batched, single in zip(together, alone, strict=True):
+        assert torch.allclose(batched, single, atol=1e-5)  # type: ignore[arg-type]
+    assert torch.allclose(together[1], reference(folder, calls[1].image), atol=0.02)  # type: ignore[arg-type]
+    assert not torch.allclose(together[0], together[1], atol=0.02)  # type: ignore[arg-type]
+
+
+def reference(folder: Path, image: torch.Tensor) -> torch.Tensor:
+    """What transformers answers to a picture of just the right size."""
+    mean = torch.tensor((0.48145466, 0.4578275, 0.40821073))[:, None, None]
+    deviation = torch.tensor((0.26862954, 0.26130258, 0.27577711))[:, None, None]
+    words = AutoTokenizer.from_pretrained(folder)(list(PHRASES), padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        pixels = (((image + 1) / 2 - mean) / deviation)[None]
+        logits: torch.Tensor = CLIPModel.from_pretrained(folder)(
+            **words, pixel_values=pixels
+        ).logits_per_image[0]
+    return logits
+
+
+def test_a_wide_picture_is_seen_in_its_middle(folder: Path) -> None:
+    clip = Clip(Placement(Library().checkpoint(str(folder)), "cpu"))
+    (middle,) = pictures((SIDE, SIDE))
+    wide = torch.ones(3, SIDE, 3 * SIDE)
+    wide[:, :, SIDE : 2 * SIDE] = middle
+    seen = clip.predict([Liken("clip", wide, PHRASES), Liken("clip", middle, PHRASES)])
+    assert torch.allclose(seen[0], seen[1], atol=1e-4)
+
+
+def test_a_folder_without_its_weights_is_told_with_its_name(folder: Path, tmp_path: Path) -> None:
+    torn = tmp_path / "torn"
+    shutil.copytree(folder, torn)
+    (torn / "model.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"model .*torn: cannot be loaded: "):
+        Clip(Placement(Library().checkpoint(str(torn)), "cpu"))
+
+
+def recipe(looks_like: str, unlike: str) -> str:
+    return (
+        f'[match]\nlooks_like = "{looks_like}"\nunlike = ["{unlike}"]\n'
+        '[[steps]]\nkind = "denoise"\n'
+    )
+
+
+def test_what_a_photograph_looks_like_chooses_its_recipe_and_is_remembered(
+    tmp_path: Path, folder: Path
+) -> None:
+    root = tmp_path / "station"
+    make_station(root)
+    (root / "restored.toml").write_text(f'settle_s = 0\nmin_free_mb = 0\nclip_model = "{folder}"\n')
+    (root / "recipes/a.toml").write_text(recipe(*PHRASES))
+    (root / "recipes/b.toml").write_text(recipe(*reversed(PHRASES)))
+    Image.fromarray(skimage.data.astronaut()[:64, :64]).save(root / "inbox/astronaut.png")
+    station, settings = opened(root)
+    assert Service(station, settings, executor="inline").once() == Tally(done=1)
+    record = json.loads((root / "outbox/astronaut.png.json").read_text())
+    ledger = LedgerView(station.ledger)
+    answers = ledger.answers(
+        record["inputs"][0]["sha256"], clip_digest=Library().digest(str(folder))
+    )
+    ledger.close()
+    assert set(answers) == {Feature.like(phrase) for phrase in PHRASES}
+    probability = likeness(answers, PHRASES[0], (PHRASES[1],))
+    assert record["recipe"] == ("a" if probability >= 0.5 else "b")
+    assert not np.isclose(probability, 0.5, atol=1e-3)
+
+
+def test_a_pulled_clip_model_is_pinned_in_every_glance(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, commit = tmp_path / "station", "3" * 40
+    pulled = tmp_path / "models/org--clip" / commit
+    shutil.copytree(folder, pulled)
+    (pulled / LOCK).write_text("{}")
+    (pulled.parent / "revisions.json").write_text(json.dumps({"main": commit}))
+    make_station(root)
+    (root / "restored.toml").write_text(
+        "settle_s = 0\nmin_free_mb = 0\nclip_model = 'org/clip'\n"
+        f"models_dir = '{tmp_path / 'models'}'\n"
+    )
+    (root / "recipes/a.toml").write_text(recipe(*PHRASES))
+    Image.fromarray(skimage.data.astronaut()[:64, :64]).save(root / "inbox/astronaut.png")
+    glances: list[Glance] = []
+
+    def noting(*args: Any, **kwargs: Any) -> Glance:  # noqa: ANN401
+        glances.append(Glance(*args, **kwargs))
+        return glances[-1]
+
+    monkeypatch.setattr(scheduler, "Glance", noting)
+    station, settings = opened(root)
+    Service(station, settings, executor="inline").once()
+    assert [glance.clip for glance in glances] == [f"org/clip@{commit}"]
+    assert glances[0].clip_digest == Library(tmp_path / "models").digest("org/clip")
+
+
+def test_a_clip_model_that_is_none_is_told_at_the_start(tmp_path: Path) -> None:
+    root = tmp_path / "station"
+    make_station(root)
+    stable = save_stable(tmp_path / "stable")
+    (root / "restored.toml").write_text(f'clip_model = "{stable}"\n')
+    station, settings = opened(root)
+    with pytest.raises(ConfigError, match=r"clip_model is .*stable.*, not a CLIP model"):
+        Service(station, settings, executor="inline")

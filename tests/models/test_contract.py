@@ -1,0 +1,192 @@
+"""What every family of models keeps to, whatever it answers."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from daemon.checkpoints.library import WEIGHTS, Library
+from daemon.checkpoints.memory import elements
+from daemon.messages.tasks import Compute, Handling, Offload
+from daemon.models import MODELS, Placement, load_model
+from daemon.models.calls import (
+    Call,
+    Decode,
+    Embed,
+    Embedding,
+    Encode,
+    Liken,
+    Question,
+    Whole,
+    WholeSettings,
+    answer_of,
+)
+from daemon.models.memory import bytes_on_device
+from daemon.system.errors import ConfigError
+from tests.support.checkpoints import tiny_folder
+from tests.support.tiny_clip import save_clip
+from tests.support.tiny_wholes import save_sd3
+
+SETTINGS = WholeSettings("image", 32, 32, steps=2, strength=0.5)
+
+
+def seeded(index: int, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(index)).clamp(-1, 1)
+
+
+Asked = Callable[[str, int], Question]
+ASKED: dict[str, list[Asked]] = {
+    "prior": [lambda model, k: Call(model, seeded(k, 3, 96, 96), 0.3 + k / 3, exact=True)],
+    "pixel": [lambda model, k: Call(model, seeded(k, 3, 32, 32), 0.3 + k / 3, exact=True)],
+    "latent": [
+        lambda model, k: Call(model, seeded(k, 4, 16, 16), 0.3 + k / 3, exact=True, reduction=2),
+        lambda model, k: Encode(model, seeded(k, 3, 32, 32)),
+        lambda model, k: Decode(model, seeded(k, 4, 16, 16), reduction=2),
+        lambda model, k: Embed(model, f"a blue cat {k}"),
+    ],
+    "pipeline": [lambda model, k: Whole(model, SETTINGS, k, f"{k}", image=seeded(k, 3, 32, 32))],
+    "clip": [lambda model, k: Liken(model, seeded(k, 3, 40, 40), ("a cat", "the old photo"))],
+}
+"""Family: how its kinds of questions are asked, the k-th of a group."""
+
+BOTH = [(family, kind) for family, kinds in ASKED.items() for kind in range(len(kinds))]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {
+        "prior": WEIGHTS / "prior",
+        "pixel": tiny_folder("pixel-epsilon"),
+        "latent": tiny_folder("stable-1"),
+        "pipeline": tiny_folder("stable-1"),
+        "clip": save_clip(tmp_path_factory.mktemp("clip") / "clip"),
+    }
+
+
+def placement(family: str, folder: Path) -> Placement:
+    reference = "prior" if family == "prior" else str(folder)
+    return Placement(Library().checkpoint(reference), "cpu", Handling(dtype="fp32"))
+
+
+def test_every_family_is_asked_here() -> None:
+    assert set(ASKED) == set(MODELS)
+
+
+@pytest.mark.parametrize(("family", "kind"), BOTH)
+def test_a_group_is_answered_in_order_and_as_each_alone(
+    family: str, kind: int, folders: dict[str, Path]
+) -> None:
+    model = load_model(placement(family, folders[family]), whole=family == "pipeline")
+    questions = [ASKED[family][kind](str(folders[family]), k) for k in range(3)]
+    assert len({question.key for question in questions}) == 1
+    together = [answer_of(reply) for reply in model.predict(questions)]
+    assert len(together) == 3
+    for question, answer in zip(questions, together, strict=True):
+        alone = answer_of(model.predict([question])[0])
+        ours, single = (a.tokens if isinstance(a, Embedding) else a for a in (answer, alone))
+        assert ours.device.type == "cpu"
+        assert ours.dtype == torch.float32
+        assert torch.allclose(ours, single, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", [family for family in ASKED if family != "prior"])
+def test_a_model_without_safetensors_is_a_configuration_error_that_opens_no_pickle(
+    family: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "net"
+    shutil.copytree(folders[family], folder)
+    for weights in folder.rglob("*.safetensors"):
+        name = "diffusion_pytorch_model" if "diffusion" in weights.name else "pytorch_model"
+        weights.rename(weights.with_name(f"{name}.bin")).write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    with pytest.raises(ConfigError, match="net"):
+        load_model(placement(family, folder), whole=family == "pipeline")
+
+
+NETWORKS = [
+    ("pixel", "unet"),
+    ("latent", "unet"),
+    ("latent", "vae"),
+    ("latent", "text_encoder"),
+    ("pipeline", "text_encoder"),
+    ("clip", ""),
+]
+
+
+@pytest.mark.parametrize(("family", "part"), NETWORKS)
+def test_weights_that_are_not_there_are_named_and_never_made_up(
+    family: str, part: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "net"
+    shutil.copytree(folders[family], folder)
+    (weights,) = (folder / part).glob("*.safetensors")
+    whole = load_file(weights)
+    lost = sorted(key for key in whole if key.endswith("weight"))[:5]
+    save_file({k: v for k, v in whole.items() if k not in lost}, weights, {"format": "pt"})
+    said = rf"net: cannot be loaded: its {part} ?weights lack {lost[0]}, .* and 2 more; it needs"
+    with pytest.raises(ConfigError, match=said):
+        load_model(placement(family, folder), whole=family == "pipeline")
+
+
+@pytest.mark.parametrize("family", ["prior", "pixel", "latent", "pipeline", "clip"])
+def test_the_size_told_before_is_what_the_weights_take(
+    family: str, folders: dict[str, Path]
+) -> None:
+    one = placement(family, folders[family])
+    whole = family == "pipeline"
+    model = load_model(one, whole=whole)
+    networks = [m for m in _networks(model) if isinstance(m, nn.Module)]
+    taken = sum(p.numel() * p.element_size() for n in networks for p in n.parameters())
+    assert taken > 0
+    assert bytes_on_device(one, whole=whole) == pytest.approx(taken, rel=0.05)
+
+
+def test_a_unet_that_is_driven_step_by_step_counts_in_the_precision_of_inversion(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "stable"
+    shutil.copytree(folders["latent"], folder)
+    shutil.copytree(folder / "text_encoder", folder / "safety_checker")
+    checkpoint = Library().checkpoint(str(folder))
+    count = elements(checkpoint)
+
+    def size(*, whole: bool, offload: Offload = "none") -> int:
+        how = Handling(dtype="bf16", offload=offload)
+        return bytes_on_device(Placement(checkpoint, "cuda:0", how), whole=whole)
+
+    asked = count["vae"] + count["text_encoder"]
+    assert size(whole=False) == 4 * count["unet"] + 2 * asked
+    assert size(whole=True) == 2 * sum(count.values())
+    assert size(whole=False, offload="model") == max(4 * count["unet"], 2 * count["text_encoder"])
+    assert size(whole=False, offload="group") < 2 * max(count.values())
+
+
+def test_a_checkpoint_that_is_only_a_pipeline_counts_in_its_own_precision(tmp_path: Path) -> None:
+    checkpoint = Library().checkpoint(str(save_sd3(tmp_path / "sd3")))
+    placed = Placement(checkpoint, "cuda:0", Handling(dtype="bf16"))
+    assert bytes_on_device(placed, whole=False) == bytes_on_device(placed, whole=True)
+
+
+def test_offloaded_models_count_as_what_is_on_the_device_at_a_time(
+    folders: dict[str, Path],
+) -> None:
+    checkpoint = Library().checkpoint(str(folders["latent"]))
+
+    def size(**handling: object) -> int:
+        how = Handling(dtype="bf16", **handling)  # type: ignore[arg-type]
+        return bytes_on_device(Placement(checkpoint, "cuda:0", how), whole=True)
+
+    assert size() > size(offload="model") > size(offload="group") > 0
+    assert Compute().handling == Handling()
+
+
+def _networks(model: object) -> list[object]:
+    """The networks that a model holds, wherever it keeps them."""
+    found: list[object] = []
+    for value in vars(model).values():
+        parts = getattr(value, "components", None)
+        found += list(parts.values()) if isinstance(parts, dict) else [value]
+    return found

@@ -1,0 +1,120 @@
+"""The shipped network through its one door."""
+
+import math
+import subprocess
+import sys
+from itertools import pairwise
+
+import pytest
+import torch
+from skimage import data
+from torch import Tensor
+
+from daemon.checkpoints.library import Library
+from daemon.diffusion.pixels import to_tensor
+from daemon.diffusion.process import add_noise, ddim_step
+from daemon.diffusion.tiling import Denoiser, denoise_tiles
+from daemon.models.calls import Call, Task
+from daemon.system.errors import ConfigError
+from tests.support.answering import StockDdim, answer, prior, real, seeded
+
+EXACT, BF16 = 1e-4, 0.06
+"""Largest differences between single and batched in [-1, 1]; bf16 rounds to 2**-8 of its values."""
+
+
+def photograph(size: int = 96) -> Tensor:
+    return to_tensor(data.astronaut()[40 : 40 + size, 170 : 170 + size])
+
+
+def calls(*, exact: bool) -> list[Call]:
+    x0, eps = photograph(), seeded(3, 96, 96)
+    return [
+        Call("prior", add_noise(x0, 0.2, eps), 0.2, exact=exact),
+        Call("prior", add_noise(x0, 1.1, eps), 1.1, exact=exact),
+        Call("prior", eps, math.pi / 2, x0, Task(blind=True), exact=exact),
+        Call("prior", add_noise(x0, 0.5, eps), 0.5, x0, Task(scale=4, sigma=0.1), exact=exact),
+        Call(
+            "prior", eps, 1.45, x0.mean(0, keepdim=True).expand(3, -1, -1), Task(grey=True), exact
+        ),
+    ]
+
+
+@pytest.mark.parametrize(("exact", "tolerance"), [(True, EXACT), (False, BF16)])
+def test_batched_equals_single(exact: bool, tolerance: float) -> None:
+    asked = calls(exact=exact)
+    batched = prior().predict(asked)
+    for call, together in zip(asked, batched, strict=True):
+        (alone,) = prior().predict([call])
+        assert together.shape == (3, 96, 96)
+        assert together.dtype == torch.float32
+        assert float((alone - together).abs().max()) < tolerance
+
+
+def test_bf16_stays_near_the_exact_answer() -> None:
+    pairs = zip(
+        prior().predict(calls(exact=True)), prior().predict(calls(exact=False)), strict=True
+    )
+    assert all(float((a - b).square().mean().sqrt()) < 0.01 for a, b in pairs)
+
+
+def test_at_pi_over_two_nothing_is_seen_of_the_noise() -> None:
+    x0, task = photograph(), Task(blind=True)
+    asked = [
+        Call("prior", seeded(3, 96, 96, seed=k), math.pi / 2, x0, task, exact=True) for k in (0, 1)
+    ]
+    first, second = prior().predict(asked)
+    assert float((first - second).abs().max()) < EXACT
+
+
+def test_predicting_changes_none_of_its_inputs() -> None:
+    x_t = seeded(3, 32, 32)
+    kept = x_t.clone()
+    prior().predict([Call("prior", x_t, math.pi / 2)])
+    assert torch.equal(x_t, kept)
+
+
+def test_the_network_removes_known_noise_from_a_real_photograph() -> None:
+    x0 = photograph(192)
+    y = x0 + 25 / 127.5 * seeded(3, 192, 192)
+    t = math.atan(25 / 127.5)
+    (mean,) = prior().predict([Call("prior", math.cos(t) * y, t)])
+    gain_db = 10 * math.log10(float((y - x0).square().mean() / (mean - x0).square().mean()))
+    assert gain_db > 9
+
+
+@pytest.mark.parametrize(("exact", "tolerance"), [(True, 2e-3), (False, 1e-2)])
+def test_tiled_equals_whole_for_one_evaluation(exact: bool, tolerance: float) -> None:
+    x0 = to_tensor(data.coffee()).tile(1, 1, 2)[:, :128, 128:]
+    x_t = add_noise(x0, 0.7, seeded(3, 128, 1072))
+    asked: list[list[Call]] = []
+    tiled = answer(denoise_tiles(Denoiser("prior"), x_t, 0.7, exact=exact), real, asked)
+    (whole,) = prior().predict([Call("prior", x_t, 0.7, exact=exact)])
+    assert len(asked[0]) == 2
+    assert float((tiled - whole).abs().max()) / 2 < tolerance
+
+
+def test_unconditional_sampling_equals_the_stock_ddim_scheduler() -> None:
+    stock = StockDdim(5)
+    ours = theirs = seeded(3, 64, 64)
+    for step, (t, s) in enumerate(pairwise(stock.angles)):
+        (x0,) = prior().predict([Call("prior", ours, t, exact=True)])
+        ours = ddim_step(ours, x0, t, s)
+        (x0,) = prior().predict([Call("prior", theirs, t, exact=True)])
+        theirs = stock.step(step, theirs, x0, 0.0, theirs)
+    assert float((ours - theirs).abs().max()) < 1e-2
+    assert float(ours.std()) > 0.05
+
+
+def test_the_digest_is_stable_and_needs_no_torch() -> None:
+    code = (
+        "import sys; from daemon.models import Library; print(Library().digest('prior'));"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == Library().digest("prior")
+    assert len(Library().digest("prior")) == 64
+
+
+def test_an_unknown_model_is_named_with_what_there_is() -> None:
+    with pytest.raises(ConfigError, match="is 'dream', allowed are \"prior\", a Hub id"):
+        Library().checkpoint("dream")

@@ -1,0 +1,85 @@
+"""Prompts longer than a text encoder reads: told in the record, by every kind of model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from daemon.checkpoints.library import Library
+from daemon.cli.main import exit_code
+from daemon.models import Placement, load_model
+from daemon.models.calls import Embed, Embedding, Noted, Whole, WholeSettings
+from daemon.models.prompt_length import unread
+from tests.support import tiny_wholes
+from tests.support.checkpoints import loaded, stock, tiny_folder
+
+LONG = " ".join(["the cat"] * 45) + " red"
+
+
+@pytest.mark.parametrize(
+    ("name", "pipeline"),
+    [("stable-1", "StableDiffusionPipeline"), ("stable-xl", "StableDiffusionXLPipeline")],
+)
+def test_what_lies_beyond_the_last_token_is_named(name: str, pipeline: str) -> None:
+    whole = stock(pipeline, tiny_folder(name))
+    (note,) = unread(whole, LONG)
+    # 91 words, each one token, between a start and an end; 75 of them are read.
+    assert note.startswith("the prompt has 93 tokens, of which the model reads 77: ")
+    assert repr(("cat " + "the cat " * 7 + "red")[:60])[:-1] in note
+    assert unread(whole, " ".join(["cat"] * 75)) == ()
+    assert unread(whole, " ".join(["cat"] * 76)) != ()
+    assert unread(whole, "") == ()
+
+
+def test_the_encoder_that_reads_most_counts(tmp_path: Path) -> None:
+    whole = stock("FluxPipeline", tiny_wholes.save_flux(tmp_path / "flux"))
+    assert unread(whole, LONG) == (), "T5 reads 512"
+    (note,) = unread(whole, " ".join(["cat"] * 600))
+    assert "tokens, of which the model reads 512" in note
+
+
+def test_a_stable_diffusion_tells_with_the_embedding_once_and_again() -> None:
+    model = loaded(tiny_folder("stable-1"))
+    for _ in range(2):
+        long, short = model.predict([Embed("m", LONG), Embed("m", "the cat")])
+        assert isinstance(long, Noted)
+        assert isinstance(long.answer, Embedding)
+        assert isinstance(short, Embedding)
+
+
+def test_a_pipeline_tells_for_each_picture_of_a_batch_prompt_and_negative(tmp_path: Path) -> None:
+    folder = tiny_folder("stable-1")
+    model = load_model(Placement(Library().checkpoint(str(folder)), "cpu"), whole=True)
+    settings = WholeSettings("text", 64, 64, 1)
+    calls = [Whole("m", settings, 1, LONG, "red"), Whole("m", settings, 2, "cat", LONG)]
+    notes = [one.notes for one in model.predict(calls) if isinstance(one, Noted)]
+    assert [len(one) for one in notes] == [1, 1]
+    assert not isinstance(model.predict([Whole("m", settings, 2, "cat", "red")])[0], Noted)
+    flux = tiny_wholes.save_flux(tmp_path / "flux")
+    model = load_model(Placement(Library().checkpoint(str(flux)), "cpu"), whole=True)
+    (one,) = model.predict([Whole("m", settings, 1, "cat", "ink")])
+    assert isinstance(one, Noted)
+    assert one.notes == (f"{flux} knows no negative prompt: 'ink' was passed over",)
+
+
+@pytest.mark.parametrize("kind", ["restyle", "generate"])
+def test_the_record_says_what_went_unread(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESTORED_DTYPE", "fp32")
+    source = tmp_path / ("a.txt" if kind == "generate" else "a.png")
+    if kind == "generate":
+        source.write_text(f"{LONG}\n")
+    else:
+        Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(source)
+    recipe = tmp_path / "mine.toml"
+    prompt = f'prompt = "{LONG}"\n' if kind == "restyle" else ""
+    recipe.write_text(
+        f"[[steps]]\nkind = '{kind}'\nmodel = '{tiny_folder('stable-1')}'\nsteps = 1\n{prompt}"
+    )
+    out = tmp_path / "out"
+    assert exit_code(["apply", str(recipe), str(source), "-o", str(out), "--record"]) == 0
+    notes = json.loads((out / "a.png.json").read_text())["notes"]
+    assert [note for note in notes if "of which the model reads 77" in note] == notes[-1:]

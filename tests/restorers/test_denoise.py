@@ -1,0 +1,141 @@
+"""Denoise against known posteriors and real photographs."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from skimage import data
+
+from daemon.config.steps import Denoise
+from daemon.diffusion.noise import Noise
+from daemon.models.calls import Call
+from daemon.restorers.denoise import denoise, noise_level
+from tests.support.answering import answer, echo, gaussian, picture, psnr, random_pixels, real
+
+
+def noisy(pixels: NDArray[np.generic], sigma: float) -> NDArray[np.uint8]:
+    grain = np.random.default_rng(1).standard_normal(pixels.shape) * sigma
+    levels: NDArray[np.uint8] = (pixels.astype(float) + grain).round().clip(0, 255).astype(np.uint8)
+    return levels
+
+
+def restored(pixels: NDArray[np.generic], **params: object) -> NDArray[np.generic]:
+    step = Denoise.model_validate(params)
+    result = answer(denoise((picture(pixels),), step, Noise(2)), real)
+    return result.pictures[0].pixels
+
+
+@pytest.mark.parametrize("mode", ["blind", "gaussian"])
+def test_the_posterior_mean_takes_exactly_one_evaluation(mode: str) -> None:
+    turns: list[list[Call]] = []
+    step = Denoise.model_validate({"mode": mode, "sigma": 10.0})
+    answer(denoise((picture(random_pixels(40, 50)),), step, Noise(0)), echo, turns)
+    assert [len(turn) for turn in turns] == [1]
+
+
+def test_gaussian_mode_starts_at_the_angle_of_the_noise() -> None:
+    pixels = random_pixels(40, 50)
+    turns: list[list[Call]] = []
+    answer(denoise((picture(pixels),), Denoise(mode="gaussian", sigma=25), Noise(0)), echo, turns)
+    call = turns[0][0]
+    assert math.tan(call.t) == pytest.approx(25 / 127.5)
+    first = math.cos(call.t) * (float(pixels[0, 0, 0]) / 127.5 - 1)
+    assert float(call.x_t[0, 0, 0]) == pytest.approx(first, abs=1e-5)
+
+
+def test_the_mean_is_the_known_one() -> None:
+    pixels = np.full((32, 32, 3), 200, np.uint8)
+    step = Denoise(mode="gaussian", sigma=51)
+    result = answer(denoise((picture(pixels),), step, Noise(0)), gaussian(0.0, 0.3))
+    trust = 0.3**2 / (0.3**2 + (51 / 127.5) ** 2)
+    assert result.pictures[0].pixels[0, 0, 0] == round(127.5 + trust * 72.5)
+
+
+def test_realism_mixes_mean_and_sample_of_the_known_posterior() -> None:
+    pixels = np.full((128, 128, 3), 200, np.uint8)
+    deviation = 0.3 * 0.4 / math.hypot(0.3, 0.4) * 127.5
+    for realism in (0.5, 1.0):
+        step = Denoise(mode="gaussian", sigma=51, realism=realism, steps=100)
+        result = answer(denoise((picture(pixels),), step, Noise(0)), gaussian(0.0, 0.3))
+        levels = result.pictures[0].pixels.astype(float)
+        assert levels.mean() == pytest.approx(127.5 + 0.36 * 72.5, abs=1)
+        assert levels.std() == pytest.approx(realism * deviation, rel=0.06)
+
+
+def test_the_noise_level_of_a_photograph_is_estimated_and_reported() -> None:
+    pixels = noisy(data.rocket()[100:400, 200:500], 20)
+    assert noise_level(pixels) == pytest.approx(20, abs=1.5)
+    assert noise_level(pixels.astype(np.uint16) * 257) == pytest.approx(20, abs=1.5)
+    result = answer(denoise((picture(pixels),), Denoise(mode="gaussian"), Noise(0)), echo)
+    assert dict(result.measures)["sigma"] == noise_level(pixels)
+
+
+@pytest.mark.parametrize("pixels", [random_pixels(1, 1), np.full((64, 64, 3), 7, np.uint8)])
+def test_pictures_without_details_have_no_noise_and_stay_as_they_are(
+    pixels: NDArray[np.generic],
+) -> None:
+    assert noise_level(pixels) == 0
+    result = answer(denoise((picture(pixels),), Denoise(mode="gaussian"), Noise(0)), echo)
+    assert np.array_equal(result.pictures[0].pixels, pixels)
+
+
+@pytest.mark.parametrize("mode", ["blind", "gaussian"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_grey_stays_grey_and_keeps_its_depth(mode: str, dtype: str) -> None:
+    grey = random_pixels(24, 31, dtype)[:, :, 0]
+    step = Denoise.model_validate({"mode": mode, "sigma": 20.0, "realism": 0.5, "steps": 3})
+    result = answer(denoise((picture(grey),), step, Noise(0)), real).pictures[0]
+    assert result.grey
+    assert result.pixels.dtype == dtype
+    assert np.ptp(result.pixels, axis=2).max() == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (17, 1)])
+@pytest.mark.parametrize("mode", ["blind", "gaussian"])
+def test_the_smallest_pictures_pass(mode: str, size: tuple[int, int]) -> None:
+    pixels = random_pixels(*size)
+    assert restored(pixels, mode=mode, sigma=5.0, realism=0.5, steps=2).shape == pixels.shape
+
+
+def test_real_photographs_gain_much_over_their_noise() -> None:
+    for photograph in (data.astronaut()[20:180, 150:310], data.chelsea()[60:220, 130:290]):
+        y = noisy(photograph, 25)
+        for mode, gain_db in (("gaussian", 9.0), ("blind", 8.5)):
+            assert psnr(restored(y, mode=mode), photograph) > psnr(y, photograph) + gain_db
+
+
+def test_grey_noise_is_removed_as_well_as_coloured_noise() -> None:
+    photograph = data.camera()[50:210, 150:310]
+    result = restored(noisy(photograph, 25), mode="gaussian", sigma=25.0)[:, :, 0]
+    assert psnr(result, photograph) > 29
+
+
+@pytest.mark.parametrize("grey", [True, False])
+def test_black_under_noise_that_the_file_clipped_is_dark_again(grey: bool) -> None:
+    black = np.zeros((96, 96) if grey else (96, 96, 3), np.uint8)
+    y = noisy(black, 25)
+    assert y.mean() > 9
+    assert restored(y, mode="gaussian", sigma=25.0).mean() < 4
+
+
+@pytest.mark.parametrize("mode", ["blind", "gaussian"])
+def test_more_realism_moves_further_from_the_mean_and_costs_psnr(mode: str) -> None:
+    photograph = data.astronaut()[20:148, 160:288]
+    y = noisy(photograph, 25)
+    results = [restored(y, mode=mode, sigma=25.0, realism=r) for r in (0.0, 0.5, 1.0)]
+    moved = [float(np.abs(r.astype(float) - results[0]).mean()) for r in results]
+    assert all(more > less + 0.2 for less, more in pairwise(moved))
+    assert psnr(results[2], photograph) < psnr(results[0], photograph)
+
+
+def test_two_runs_of_a_seed_are_equal_and_another_seed_is_not() -> None:
+    pixels = random_pixels(32, 32)
+    step = Denoise(mode="gaussian", sigma=30, realism=1, steps=3)
+    first, again, other = (
+        answer(denoise((picture(pixels),), step, Noise(seed)), gaussian(0, 0.3)).pictures[0].pixels
+        for seed in (0, 0, 1)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)

@@ -1,0 +1,248 @@
+"""Restorers that ask whole pipelines: sizes, tiles, seeds, masks, luminance, the measurement."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar, cast
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from daemon.checkpoints.traits import Traits
+from daemon.config.steps import Colorize, Denoise, Restyle, Step, SuperResolve
+from daemon.diffusion.noise import Noise
+from daemon.models.calls import Asking, Question, Whole
+from daemon.restorers.pipeline_repair import CLEAN, COLOUR
+from daemon.restorers.pipeline_tiles import Request, cut, through
+from daemon.restorers.registry import RESTORERS, Restoration, _check_step, restorer_for
+from daemon.system.errors import ConfigError
+from tests.support.answering import picture, random_pixels
+
+EDIT = Traits(
+    "pipeline", ("edit",), "an image-editing checkpoint", side_px=64, reduction=8, texts=1
+)
+IMAGE = Traits(
+    "pipeline", ("image",), "a text-to-image checkpoint", side_px=64, reduction=8, texts=1
+)
+UPSCALE = Traits(
+    "pipeline", ("upscale",), "an upscaling checkpoint", side_px=256, multiple_px=32, reduction=4
+)
+
+
+T = TypeVar("T")
+
+
+class Asked:
+    """Answers whole calls by a function of the picture, and keeps the calls."""
+
+    def __init__(self, make: Callable[[Tensor], Tensor] = lambda image: image) -> None:
+        self.calls: list[Whole] = []
+        self._make = make
+
+    def __call__(self, calls: Sequence[Question]) -> list[Tensor]:
+        answers = []
+        for call in cast("Sequence[Whole]", calls):
+            assert call.image is not None
+            self.calls.append(call)
+            made = self._make(call.image)
+            assert tuple(made.shape) == (3, call.settings.height, call.settings.width)
+            answers.append(made)
+        return answers
+
+
+def answer(asking: Asking[T], asked: Asked) -> T:
+    """Drive a generator to its end."""
+    try:
+        questions = next(asking)
+        while True:
+            questions = asking.send(asked(questions))
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def larger(image: Tensor) -> Tensor:
+    return image.repeat_interleave(4, 1).repeat_interleave(4, 2)
+
+
+def restored(
+    step: Step, pixels: NDArray[np.generic], asked: Asked, traits: Traits, seed: int = 0
+) -> Restoration:
+    asking = restorer_for(step.kind, traits)((picture(pixels),), step, Noise(seed))
+    return answer(asking, asked)
+
+
+def test_a_picture_of_any_size_comes_back_at_its_size_in_sides_that_pipelines_take() -> None:
+    for height, width in ((1, 1), (17, 40), (64, 64), (65, 150), (3, 600)):
+        image = torch.rand(3, height, width) * 2 - 1
+        asked = Asked()
+        made = answer(through(Request("it", "edit"), image, Noise(0), EDIT), asked)
+        assert torch.allclose(made, image, atol=1e-6)
+        assert all(call.settings.width % 16 == 0 for call in asked.calls)
+        assert all(call.settings.height <= 64 for call in asked.calls)
+        assert len({call.key for call in asked.calls}) == 1, "tiles of a picture share a batch"
+
+
+def test_an_upscaler_gets_small_tiles_and_its_answer_is_four_times_as_large() -> None:
+    image = torch.rand(3, 70, 100) * 2 - 1
+    asked = Asked(larger)
+    made = answer(through(Request("it", "upscale"), image, Noise(0), UPSCALE), asked)
+    assert torch.allclose(made, larger(image), atol=1e-6)
+    assert {call.image.shape for call in asked.calls if call.image is not None} == {(3, 64, 64)}
+    assert {(c.settings.width, c.settings.height) for c in asked.calls} == {(256, 256)}
+
+
+def test_tiles_overlap_by_a_quarter_and_their_shares_sum_to_one() -> None:
+    for length in (65, 100, 129, 1000):
+        side = cut(length, 64, 16)
+        assert side.stop(len(side.starts) - 1) == length
+        total = torch.zeros(length)
+        for index, start in enumerate(side.starts):
+            total[start : side.stop(index)] += side.weights(index)
+        assert torch.allclose(total, torch.ones(length), atol=1e-6)
+        gaps = np.diff(side.starts)
+        assert (64 - gaps >= 15).all()
+
+
+def test_every_tile_and_every_job_has_a_seed_of_its_own_that_repeats() -> None:
+    pixels = random_pixels(64, 150)
+    step = Denoise(model="./it")
+    first, again, other = Asked(), Asked(), Asked()
+    restored(step, pixels, first, EDIT)
+    restored(step, pixels, again, EDIT)
+    restored(step, pixels, other, EDIT, seed=1)
+    seeds = [call.seed for call in first.calls]
+    assert len(set(seeds)) == len(seeds) == 3
+    assert seeds == [call.seed for call in again.calls]
+    assert not set(seeds) & {call.seed for call in other.calls}
+
+
+def test_restyle_hands_on_what_the_recipe_says_and_keeps_what_the_mask_keeps() -> None:
+    pixels = random_pixels(32, 48)
+    mask = np.zeros((32, 48), np.uint8)
+    mask[:, 24:] = 255
+    step = Restyle(
+        model="./it", strength=0.5, prompt="oil", negative_prompt="ink", guidance=3.0, steps=7
+    )
+    asked = Asked(torch.negative)
+    asking = restorer_for("restyle", IMAGE)((replace(picture(pixels), mask=mask),), step, Noise(0))
+    result = answer(asking, asked)
+    (call,) = asked.calls
+    settings = call.settings
+    assert (call.prompt, call.negative) == ("oil", "ink")
+    assert (settings.use, settings.strength, settings.guidance, settings.steps) == (
+        "image", 0.5, 3.0, 7,
+    )  # fmt: skip
+    made = result.pictures[0].pixels
+    assert np.array_equal(made[:, :24], pixels[:, :24])
+    assert np.array_equal(made[:, 24:], 255 - pixels[:, 24:])
+    ((name, sigma),) = result.measures
+    assert name == "sigma"
+    assert sigma == pytest.approx(127.5)
+
+
+def test_restyle_at_strength_0_asks_nothing_and_a_sweep_is_one_sheet() -> None:
+    pixels = random_pixels(32, 32)
+    asked = Asked()
+    same = restored(Restyle(model="./it", strength=0), pixels, asked, IMAGE)
+    assert np.array_equal(same.pictures[0].pixels, pixels)
+    assert asked.calls == []
+    sheet = restored(Restyle(model="./it", sweep=(0.3, 0.6)), pixels, asked, IMAGE)
+    assert [call.settings.strength for call in asked.calls] == [0.3, 0.6]
+    assert len({call.seed for call in asked.calls}) == 1
+    assert sheet.pictures[0].pixels.shape[1] > 3 * 32
+
+
+@pytest.mark.parametrize(
+    ("step", "instruction"),
+    [
+        (Denoise(model="./it"), CLEAN),
+        (Denoise(model="./it", prompt="remove the dust"), "remove the dust"),
+        (Colorize(model="./it"), COLOUR),
+        (Restyle(model="./it", prompt="make it winter"), "make it winter"),
+    ],
+)
+def test_edits_say_the_recipe_s_instruction_or_their_own(step: Step, instruction: str) -> None:
+    asked = Asked()
+    restored(step, random_pixels(32, 32), asked, EDIT)
+    assert {call.prompt for call in asked.calls} == {instruction}
+    assert {call.settings.use for call in asked.calls} == {"edit"}
+
+
+def test_a_grey_photograph_stays_grey_when_it_is_denoised() -> None:
+    tinted = Asked(lambda image: image * torch.tensor([1.0, 0.5, 0.2])[:, None, None])
+    result = restored(Denoise(model="./it"), random_pixels(32, 32)[..., 0], tinted, EDIT)
+    made = result.pictures[0].pixels
+    assert (made == made[..., :1]).all()
+
+
+def test_colorize_takes_the_colour_of_an_edit_and_keeps_the_luminance() -> None:
+    pixels = random_pixels(48, 64)[..., 0]
+    red = Asked(lambda image: image * 0 + torch.tensor([0.9, -0.6, -0.9])[:, None, None])
+    result = restored(Colorize(model="./it"), pixels, red, EDIT)
+    made = result.pictures[0].pixels
+    assert np.array_equal(np.asarray(Image.fromarray(made.astype(np.uint8)).convert("L")), pixels)
+    assert made[..., 0].mean() > made[..., 2].mean() + 20
+    (call,) = red.calls
+    assert call.image is not None
+    assert torch.equal(call.image[0], call.image[2]), "it is shown the grey photograph"
+
+
+def test_colorize_shows_a_large_photograph_small() -> None:
+    asked = Asked()
+    result = restored(Colorize(model="./it"), random_pixels(100, 200), asked, EDIT)
+    (call,) = asked.calls
+    assert (call.settings.width, call.settings.height) == (64, 64)
+    assert call.image is not None
+    assert torch.equal(call.image[:, 32:], call.image[:, 31:32].expand(-1, 32, -1)), "repeated"
+    assert result.pictures[0].pixels.shape == (100, 200, 3)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_super_resolve_gives_the_wanted_scale_and_binds_it_to_the_small_picture(
+    scale: int,
+) -> None:
+    pixels = random_pixels(24, 40) // 2 + 64
+    wrong = Asked(lambda image: (larger(image) * 0.5 + 0.1).clamp(-1, 1))
+    step = SuperResolve(model="./it", scale=scale)
+    result = restored(step, pixels, wrong, UPSCALE)
+    made = result.pictures[0].pixels
+    assert made.shape == (24 * scale, 40 * scale, 3)
+    ((name, residual),) = result.measures
+    assert name == "residual"
+    assert residual < 0.6
+
+
+def test_only_scale_4_of_a_faithful_upscaler_is_what_it_gave() -> None:
+    pixels = random_pixels(16, 16)
+    result = restored(SuperResolve(model="./it", scale=4), pixels, Asked(larger), UPSCALE)
+    assert np.array_equal(result.pictures[0].pixels, pixels.repeat(4, 0).repeat(4, 1))
+
+
+@pytest.mark.parametrize(
+    ("step", "traits", "said"),
+    [
+        (Denoise(model="./it"), IMAGE, r"denoise needs the prior .*; this is a text-to-image"),
+        (SuperResolve(model="./it"), IMAGE, r"super-resolve needs .*an upscaling checkpoint; this"),
+        (Restyle(model="./it"), EDIT, "needs an instruction; write it as prompt"),
+        (Restyle(model="./it", prompt="x", strength=0.4), EDIT, "knows no strength; leave"),
+        (Denoise(model="./it", sigma=5), EDIT, "knows no sigma"),
+        (SuperResolve(model="./it", realism=0.5), UPSCALE, "knows no realism"),
+        (
+            Restyle(model="./it", negative_prompt="ink"),
+            replace(IMAGE, pipeline="FluxPipeline"),
+            "knows no negative_prompt; leave negative_prompt out",
+        ),
+    ],
+)
+def test_what_a_pipeline_would_pass_over_is_refused(step: Step, traits: Traits, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        _check_step(step, traits)
+
+
+def test_the_table_names_restorers_that_exist() -> None:
+    for (kind, use), _ in RESTORERS.items():
+        assert callable(restorer_for(kind, replace(EDIT, uses=(use,))))

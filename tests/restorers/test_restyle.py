@@ -1,0 +1,141 @@
+"""Restyle: strength, mask and sweep."""
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from daemon.config.steps import Restyle
+from daemon.diffusion.noise import Noise
+from daemon.models.calls import Call
+from daemon.photo import Picture
+from daemon.restorers.restyle import restyle, sigma_levels, sweep_labels
+from daemon.restorers.sweep_sheet import sheet_size
+from tests.support.answering import answer, echo, gaussian, picture, psnr, random_pixels, real
+
+
+def masked(given: Picture, mask: np.ndarray) -> Picture:
+    return replace(given, mask=mask)
+
+
+def test_strength_zero_keeps_every_pixel_and_asks_nothing() -> None:
+    given = picture(random_pixels(20, 30))
+    turns: list[list[Call]] = []
+    result = answer(restyle((given,), Restyle(strength=0), Noise(0)), echo, turns)
+    assert np.array_equal(result.pictures[0].pixels, given.pixels)
+    assert turns == []
+
+
+def test_the_run_goes_from_the_strengths_angle_down_in_its_steps() -> None:
+    turns: list[list[Call]] = []
+    step = Restyle(strength=0.4, steps=5)
+    result = answer(restyle((picture(random_pixels(20, 30)),), step, Noise(0)), echo, turns)
+    angles = [call.t for turn in turns for call in turn]
+    assert angles == pytest.approx([0.2 * math.pi * k / 5 for k in (5, 4, 3, 2, 1)])
+    assert dict(result.measures)["sigma"] == pytest.approx(127.5 * math.tan(0.2 * math.pi))
+
+
+def test_full_strength_forgets_the_picture() -> None:
+    results = [
+        answer(
+            restyle((picture(pixels),), Restyle(strength=1, steps=4), Noise(0)), gaussian(0, 0.3)
+        ).pictures[0].pixels
+        for pixels in (random_pixels(20, 30), np.zeros((20, 30, 3), np.uint8))
+    ]  # fmt: skip
+    assert np.array_equal(results[0], results[1])
+
+
+def test_a_stronger_restyle_moves_further_from_a_real_photograph() -> None:
+    photograph = data.coffee()[100:228, 200:328]
+    far = [
+        psnr(
+            answer(
+                restyle((picture(photograph),), Restyle(strength=s, steps=8), Noise(0)), real
+            ).pictures[0].pixels,
+            photograph,
+        )
+        for s in (0.1, 0.3, 0.5, 0.8)
+    ]  # fmt: skip
+    assert all(less > more + 1 for less, more in pairwise(far))
+
+
+def test_strokes_lose_their_edges() -> None:
+    whole = Image.fromarray(data.rocket()[230:390, 250:410])
+    strokes = np.asarray(whole.resize((20, 20)).resize((160, 160), Image.Resampling.NEAREST))
+    result = answer(restyle((picture(strokes),), Restyle(), Noise(0)), real).pictures[0].pixels
+
+    def edge(pixels: np.ndarray) -> float:
+        steps = np.abs(np.diff(pixels.astype(float), axis=1))
+        return float(steps[:, 7::8].mean() / steps.mean())
+
+    assert edge(strokes) == pytest.approx(8.0, abs=0.5)
+    assert edge(result) < 3
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("size", [(40, 50), (10, 7), (200, 100)])
+def test_outside_the_mask_nothing_changes_whatever_the_masks_size(
+    size: tuple[int, int], dtype: str
+) -> None:
+    given = picture(random_pixels(40, 50, dtype))
+    mask = np.zeros(size, np.uint8)
+    mask[:, : size[1] // 2] = 255
+    step = Restyle(strength=0.6, steps=3)
+    result = answer(restyle((masked(given, mask),), step, Noise(0)), gaussian(0, 0.1))
+    pixels = result.pictures[0].pixels
+    assert np.array_equal(pixels[:, 35:], given.pixels[:, 35:])
+    moved = np.abs(pixels[:, :15].astype(float) - given.pixels[:, :15])
+    assert moved.mean() > 0.1 * np.iinfo(dtype).max
+    assert result.pictures[0].mask is None
+
+
+def test_the_network_sees_the_kept_part_with_the_noise_of_the_rest() -> None:
+    given = masked(picture(np.full((32, 32, 3), 255, np.uint8)), np.zeros((32, 32), np.uint8))
+    turns: list[list[Call]] = []
+    answer(restyle((given,), Restyle(strength=0.5, steps=4), Noise(0)), gaussian(-1, 0.1), turns)
+    for call in (call for turn in turns for call in turn):
+        assert float(call.x_t.mean()) == pytest.approx(math.cos(call.t), abs=0.06)
+        assert float(call.x_t.std()) == pytest.approx(math.sin(call.t), rel=0.06)
+
+
+def test_a_recipe_may_leave_the_mask_unused() -> None:
+    given = masked(picture(random_pixels(20, 20)), np.zeros((20, 20), np.uint8))
+    step = Restyle(strength=0.6, steps=3, mask=False)
+    result = answer(restyle((given,), step, Noise(0)), gaussian(0, 0.1))
+    assert not np.array_equal(result.pictures[0].pixels, given.pixels)
+
+
+def test_a_sweep_is_one_sheet_with_the_original_and_every_strength() -> None:
+    given = picture(random_pixels(120, 160))
+    step = Restyle(sweep=(0.2, 0.5, 0.9), steps=2)
+    turns: list[list[Call]] = []
+    (sheet,) = answer(restyle((given,), step, Noise(0)), gaussian(0, 0.1), turns).pictures
+    width, height = sheet_size(160, 120, sweep_labels(step))
+    assert sheet.pixels.shape == (height, width, 3)
+    assert [len(turn) for turn in turns] == [3, 3]
+    windows = np.lib.stride_tricks.sliding_window_view(sheet.pixels[:, :, 0], (120, 160))
+    panels = np.argwhere((windows[:, :, :4, :4] == given.pixels[:4, :4, 0]).all((2, 3)))
+    assert any(np.array_equal(windows[y, x], given.pixels[:, :, 0]) for y, x in panels)
+
+
+def test_labels_name_strength_and_noise_level() -> None:
+    labels = sweep_labels(Restyle(sweep=(0.25, 0.6)))
+    assert labels == ["original", "strength 0.25, sigma 53", "strength 0.6, sigma 175"]
+    assert sigma_levels(1.0) == 1e6
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2)])
+def test_the_smallest_pictures_pass(size: tuple[int, int]) -> None:
+    step = Restyle(steps=2)
+    result = answer(restyle((picture(random_pixels(*size)),), step, Noise(0)), real)
+    assert result.pictures[0].pixels.shape == (*size, 3)
+
+
+def test_grey_stays_grey() -> None:
+    given = picture(data.camera()[100:132, 100:132])
+    result = answer(restyle((given,), Restyle(steps=3), Noise(0)), real).pictures[0]
+    assert np.ptp(result.pixels, axis=2).max() == 0

@@ -1,0 +1,283 @@
+"""Metrics: of a real run in this process, of the real daemon over HTTP, and in the dashboard."""
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from daemon.config.setup import make_station, opened
+from daemon.jobs.ledger.entries import Waiting
+from daemon.jobs.stages import Ended, Stage, Took
+from daemon.messages.reports import Resident, Work
+from daemon.service.daemon import Service
+from daemon.service.monitoring.metrics import Metrics
+from tests.support.daemon_process import (
+    DEADLINE_S,
+    RESTORED,
+    drop,
+    photograph,
+    running,
+    wait_for,
+    worker_of,
+)
+from tests.support.metrics_page import Sample, get, read, value
+
+DASHBOARD = Path(__file__).parents[3] / "docs" / "grafana.json"
+
+
+class Still:
+    """A daemon that stands still."""
+
+    def __init__(self, *waiting: Waiting) -> None:
+        self.waiting = waiting
+
+    def queue(self) -> Sequence[Waiting]:
+        return self.waiting
+
+    def flags(self) -> dict[str, bool]:
+        return {"worker_ready": True, "disk_full": False, "paused": True}
+
+
+def test_group_sizes_are_a_histogram_of_what_the_worker_counted() -> None:
+    metrics = Metrics(Still(), lambda: 0)
+    metrics.worked(Work((1, 0, 2, 0, 0, 0, 0, 0, 1), 208, 3.5, 2), (Resident("prior", 9),))
+    metrics.worked(Work((0, 1, 0, 0, 0, 0, 0, 0, 0), 2, 0.5), (Resident("prior", 9),))
+    samples = read(metrics.page())
+    below = [
+        value(samples, "restored_group_size_bucket", le=bound)
+        for bound in ("1.0", "2.0", "4.0", "128.0", "+Inf")
+    ]
+    assert below == [1, 2, 4, 4, 5]
+    assert value(samples, "restored_group_size_count") == 5
+    assert value(samples, "restored_group_size_sum") == 210
+    assert value(samples, "restored_device_busy_seconds_total") == 4
+    assert value(samples, "restored_out_of_memory_total") == 2
+    assert value(samples, "restored_model_bytes", model="prior") == 9
+
+
+def test_the_busy_share_is_that_of_the_last_minute() -> None:
+    now = 0.0
+    metrics = Metrics(Still(), lambda: now)
+    metrics.worked(Work(busy_s=20), ())
+    now = 50
+    metrics.worked(Work(busy_s=10), ())
+    assert value(read(metrics.page()), "restored_device_busy_ratio") == 0.5
+    now = 70
+    assert value(read(metrics.page()), "restored_device_busy_ratio") == pytest.approx(1 / 6)
+    now = 200
+    assert value(read(metrics.page()), "restored_device_busy_ratio") == 0
+
+
+def test_with_the_worker_its_models_go() -> None:
+    metrics = Metrics(Still(), lambda: 0)
+    metrics.worked(Work(), (Resident("prior", 9),))
+    metrics.died()
+    samples = read(metrics.page())
+    assert value(samples, "restored_worker_deaths_total") == 1
+    assert not [name for name, _ in samples if name == "restored_model_bytes"]
+
+
+def test_what_is_no_recipe_has_one_label_for_all() -> None:
+    metrics = Metrics(Still(Waiting("", 2, 5), Waiting("gone", 3, 9), Waiting("denoise", 1, 2)))
+    metrics.know(["denoise", "colorize"])
+    metrics.ended([Ended("denoise", "restored"), Ended("x.jpg", "failed"), Ended("", "failed")])
+    metrics.took([Took("queue", "IMG_0001.jpg", 3)])
+    samples = read(metrics.page())
+    labels = {dict(labels)["recipe"] for _, labels in samples if "recipe" in dict(labels)}
+    assert labels == {"denoise", "colorize", "(other)"}
+    assert value(samples, "restored_jobs_total", recipe="(other)", outcome="failed") == 2
+    assert value(samples, "restored_queue_jobs", recipe="(other)") == 5
+    assert value(samples, "restored_queue_jobs", recipe="colorize") == 0
+    assert value(samples, "restored_queue_oldest_seconds", recipe="(other)") == 9
+    assert value(samples, "restored_queue_oldest_seconds", recipe="denoise") == 2
+    flags = [value(samples, f"restored_{name}") for name in ("worker_ready", "disk_full", "paused")]
+    assert flags == [1, 0, 1]
+
+
+def test_two_daemons_in_one_process_share_nothing() -> None:
+    first, second = Metrics(Still()), Metrics(Still())
+    first.found(3)
+    assert value(read(first.page()), "restored_rescan_finds_total") == 3
+    assert value(read(second.page()), "restored_rescan_finds_total") == 0
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[Sample, float], str, list[Path]]:
+    """The metrics of a station that restored with the inline executor; and its records."""
+    root = tmp_path_factory.mktemp("metrics") / "station"
+    make_station(root)
+    (root / "restored.toml").write_text("settle_s = 0\nthreads = 1\narriving_s = 0\n")
+    for number in range(3):
+        drop(root, f"denoise/secret-{number}.png", photograph(96, 20 * number))
+    drop(root, "super-resolve/secret.png", photograph(64))
+    (root / "inbox/denoise/secret-broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
+    station, settings = opened(root)
+    service = Service(station, settings, executor="inline")
+    tally = service.once()
+    assert (tally.done, tally.failed) == (4, 1)
+    page = service._lookout._metrics.page()
+    again = root / "archive/denoise/secret-0.png"
+    again.rename(root / "inbox/denoise/secret-0.png")
+    service = Service(station, settings, executor="inline")
+    assert service.once().done == 1
+    second = read(service._lookout._metrics.page())
+    assert value(second, "restored_jobs_total", recipe="denoise", outcome="duplicate") == 1
+    return read(page), page.decode(), sorted(root.glob("outbox/**/*.json"))
+
+
+def test_jobs_are_counted_by_recipe_and_outcome(
+    run: tuple[dict[Sample, float], str, list[Path]],
+) -> None:
+    samples, text, _ = run
+    counted = {
+        (dict(labels)["recipe"], dict(labels)["outcome"]): count
+        for (name, labels), count in samples.items()
+        if name == "restored_jobs_total"
+    }
+    assert counted == {
+        ("denoise", "restored"): 3,
+        ("denoise", "rejected"): 1,
+        ("super-resolve", "restored"): 1,
+    }
+    assert "secret" not in text, "no file names"
+
+
+def test_stages_are_timed_as_the_records_say(
+    run: tuple[dict[Sample, float], str, list[Path]],
+) -> None:
+    samples, _, paths = run
+    records = [json.loads(path.read_text()) for path in paths]
+    for recipe in ("denoise", "super-resolve"):
+        timings = [record["timing"] for record in records if record["recipe"] == recipe]
+        refused = recipe == "denoise"
+        for stage in get_args(Stage):
+            count = value(samples, "restored_stage_seconds_count", stage=stage, recipe=recipe)
+            total = value(samples, "restored_stage_seconds_sum", stage=stage, recipe=recipe)
+            assert count == len(timings) + (refused and stage in ("settle", "claim"))
+            if f"{stage}_s" in timings[0]:
+                expected = sum(timing[f"{stage}_s"] for timing in timings)
+                assert total == pytest.approx(expected, abs=1e-3)
+            inside = value(
+                samples, "restored_stage_seconds_bucket", stage=stage, recipe=recipe, le="7200.0"
+            )
+            assert inside == count
+            assert total > 0 or stage in ("settle", "queue")
+
+
+def test_groups_passes_and_models_are_what_the_engine_had(
+    run: tuple[dict[Sample, float], str, list[Path]],
+) -> None:
+    samples, _, paths = run
+    timings = [json.loads(path.read_text())["timing"] for path in paths]
+    assert value(samples, "restored_group_size_sum") == sum(timing["calls"] for timing in timings)
+    passes = value(samples, "restored_group_size_count")
+    assert max(timing["passes"] for timing in timings) <= passes
+    assert passes <= sum(timing["passes"] for timing in timings)
+    device_s = sum(timing["device_s"] for timing in timings)
+    busy_s = value(samples, "restored_device_busy_seconds_total")
+    assert math.isclose(busy_s, device_s, rel_tol=0.05, abs_tol=0.05)
+    assert value(samples, "restored_model_loads_total", model="prior") == 1
+    weights = Path(__file__).parents[3] / "daemon/checkpoints/weights/prior"
+    size = sum(path.stat().st_size for path in weights.glob("*.safetensors"))
+    assert value(samples, "restored_model_bytes", model="prior") >= size
+    assert value(samples, "restored_out_of_memory_total") == 0
+    assert value(samples, "restored_in_flight_jobs") == 0
+
+
+def expressions(board: object) -> Iterator[str]:
+    if isinstance(board, dict):
+        for key, part in board.items():
+            if key in ("expr", "query") and isinstance(part, str):
+                yield part
+            yield from expressions(part)
+    elif isinstance(board, list):
+        for part in board:
+            yield from expressions(part)
+
+
+def test_every_expression_of_the_dashboard_asks_for_what_there_is(
+    run: tuple[dict[Sample, float], str, list[Path]],
+) -> None:
+    samples, _, _ = run
+    known: dict[str, set[str]] = {}
+    for name, labels in samples:
+        known.setdefault(name, {"instance"}).update(label for label, _ in labels)
+    asked = [text for text in expressions(json.loads(DASHBOARD.read_text())) if "_" in text]
+    assert len(asked) > 20
+    shown = set()
+    for text in asked:
+        names = re.findall(r"\b(?:restored|process)_\w+", text)
+        assert names, text
+        for name in names:
+            assert name in known, text
+            shown.add(name)
+        used = re.findall(r"by \(([^)]*)\)", text) + re.findall(r"[{,](\w+)=", text)
+        for label in {part.strip() for parts in used for part in parts.split(",")}:
+            assert all(label in known[name] for name in names), f"{label} in {text}"
+    families = {re.sub(r"_(total|bucket|sum|count|created)$", "", name) for name in known}
+    missing = {
+        family
+        for family in families
+        if family.startswith("restored_")
+        and not any(re.sub(r"_(total|bucket|sum|count)$", "", name) == family for name in shown)
+    }
+    assert missing == set(), "every metric has its place in the dashboard"
+
+
+def test_the_daemon_serves_what_its_worker_process_did(tmp_path: Path) -> None:
+    root = tmp_path / "station"
+    make_station(root)
+    with running(root, RESTORED_METRICS_PORT="0") as process:
+        log = root / "run.log"
+        wait_for(lambda: b'"metrics_served"' in log.read_bytes(), "the port")
+        events = [json.loads(line) for line in log.read_text().splitlines()]
+        (port,) = [event["port"] for event in events if event["event"] == "metrics_served"]
+        status, why = get(port, "/readyz")
+        assert status == 200 or why == b"the worker loads its models\n"
+        wait_for(lambda: get(port, "/readyz") == (200, b"ready\n"), "a worker")
+        assert get(port, "/livez") == (200, b"alive\n")
+
+        drop(root, "denoise/one.png", photograph(96))
+        record = root / "outbox/denoise/one.png.json"
+        wait_for(record.exists, "the result")
+        timing = json.loads(record.read_text())["timing"]
+
+        def samples() -> dict[Sample, float]:
+            return read(get(port, "/metrics")[1])
+
+        calls = timing["calls"]
+        wait_for(lambda: value(samples(), "restored_group_size_sum") == calls, "the beat")
+        found = samples()
+        assert value(found, "restored_group_size_count") == timing["passes"]
+        assert value(found, "restored_jobs_total", recipe="denoise", outcome="restored") == 1
+        decode_s = value(found, "restored_stage_seconds_sum", stage="decode", recipe="denoise")
+        assert decode_s == pytest.approx(timing["decode_s"], abs=1e-3)
+        assert value(found, "restored_model_bytes", model="prior") > 1e6
+        assert value(found, "restored_worker_ready") == 1
+
+        environment = os.environ | {"RESTORED_METRICS_PORT": str(port)}
+        make_station(tmp_path / "other")
+        second = subprocess.run(
+            [RESTORED, "--station", tmp_path / "other", "run"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+        )
+        assert second.returncode == 78
+        assert f"metrics_port is {port}" in second.stderr
+
+        worker = worker_of(process)
+        assert worker is not None
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: value(samples(), "restored_worker_deaths_total") == 1, "the death")
+        wait_for(lambda: get(port, "/readyz")[0] == 200, "the next worker")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 0

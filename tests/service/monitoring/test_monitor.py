@@ -1,0 +1,177 @@
+"""What the loop tells and what comes of it: messages at a server of the test, counts in metrics."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.config.setup import make_station, opened
+from daemon.config.station import InboxFolder, Station
+from daemon.executors import EXECUTORS
+from daemon.intake.arrivals import Arrival
+from daemon.jobs.ledger.writer import Ledger
+from daemon.messages.reports import (
+    Advanced,
+    HandedBack,
+    ModelLoaded,
+    Resident,
+    WorkerDied,
+    WorkerReady,
+)
+from daemon.service.daemon import Service
+from daemon.service.monitoring.health import Vitals
+from daemon.service.monitoring.monitor import Lookout, Outlook
+from daemon.system.errors import ConfigError
+from tests.support.mailroom import Mailroom
+from tests.support.metrics_page import get, read, value
+from tests.support.station_runs import drop, once, set_up
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
+    make_station(tmp_path / "attic")
+    return tmp_path / "attic"
+
+
+@pytest.fixture
+def mailroom() -> Iterator[Mailroom]:
+    room = Mailroom()
+    yield room
+    room.close()
+
+
+def test_many_failures_are_told_before_the_run_ends(root: Path, mailroom: Mailroom) -> None:
+    set_up(root, notify=[f"json://{mailroom.place}/"], notify_failures_per_hour=2)
+    for number in range(3):
+        drop(root, f"denoise/broken{number}.png")
+    drop(root, "denoise/good.png")
+    assert once(root).failed == 3
+    assert mailroom.titles() == ["attic: photographs fail"]
+
+
+def test_few_failures_are_not(root: Path, mailroom: Mailroom) -> None:
+    set_up(root, notify=[f"json://{mailroom.place}/"], notify_failures_per_hour=2)
+    for number in range(2):
+        drop(root, f"denoise/broken{number}.png")
+    assert once(root).failed == 2
+    assert mailroom.titles() == []
+
+
+def test_a_worker_that_keeps_dying_is_told(root: Path, mailroom: Mailroom) -> None:
+    set_up(root, notify=[f"json://{mailroom.place}/"])
+    drop(root, "denoise/killer.png")
+    assert once(root).failed == 1
+    assert mailroom.titles() == ["attic: the worker keeps dying"]
+    assert mailroom.letters[0]["message"].endswith("The last time: signal 9")
+
+
+def test_a_full_disk_is_told(root: Path, mailroom: Mailroom) -> None:
+    set_up(root, notify=[f"json://{mailroom.place}/"], min_free_mb=1e12)
+    drop(root, "denoise/scan.png")
+    assert once(root).held_up
+    assert mailroom.titles() == ["attic: the disk is full"]
+
+
+def test_a_disk_without_room_for_the_ledger_is_told(
+    root: Path, mailroom: Mailroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up(root, notify=[f"json://{mailroom.place}/"], min_free_mb=1e12)
+
+    def refuse(ledger: Ledger, notices: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr(Ledger, "set_notices", refuse)
+    drop(root, "denoise/scan.png")
+    assert once(root).held_up
+    assert mailroom.titles() == ["attic: the disk is full"]
+
+
+def test_a_server_that_refuses_changes_nothing_for_the_work(root: Path) -> None:
+    set_up(root, notify=["json://127.0.0.1:1/"], notify_failures_per_hour=0)
+    drop(root, "denoise/broken.png")
+    drop(root, "denoise/good.png")
+    assert (once(root).done, once(root).failed) == (1, 0)
+
+
+def test_a_wrong_address_ends_the_start_and_not_a_later_hour(root: Path) -> None:
+    set_up(root, notify=["jsno://hunter2"])
+    station, settings = opened(root)
+    with pytest.raises(ConfigError, match=r"notify\[0\] \(jsno\)"):
+        Service(station, settings, executor="fake")
+
+
+class Outside:
+    """A lookout with everything it asks set by hand."""
+
+    def __init__(self, tmp_path: Path, outlook: Outlook) -> None:
+        self.now, self.full = 1000.0, False
+        self.vitals = Vitals(stall_s=60)
+        station = Station(tmp_path, tmp_path / "none", tmp_path / "logs", tmp_path)
+        self.lookout = Lookout(station, self.vitals, outlook, lambda: self.full, lambda: self.now)
+
+
+def test_health_is_what_the_watchdog_goes_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports: list[int] = []
+    monkeypatch.setattr(
+        "daemon.service.monitoring.monitor._log.info",
+        lambda event, **fields: ports.append(fields["port"]),
+    )
+    outside = Outside(tmp_path, Outlook(port=0))
+    vitals = outside.vitals
+    with outside.lookout.serving():
+        (port,) = ports
+        vitals.turned(1000, working=False)
+        assert get(port, "/readyz") == (503, b"the worker loads its models\n")
+        vitals.heard(1000, ready=True)
+        assert get(port, "/readyz") == (200, b"ready\n")
+        outside.full = True
+        assert get(port, "/readyz") == (503, b"the disk is full\n")
+        assert get(port, "/livez") == (200, b"alive\n")
+        vitals.turned(1061, working=True)
+        outside.now = 1061
+        assert get(port, "/livez") == (503, b"the worker has taken no step for 61 s\n")
+        vitals.heard(1062)
+        outside.now = 1062
+        assert get(port, "/livez")[0] == 200
+        outside.now = 1400
+        assert get(port, "/livez") == (503, b"the loop has stood still for 339 s\n")
+        samples = read(get(port, "/metrics")[1])
+        assert value(samples, "restored_disk_full") == 1
+        assert value(samples, "restored_worker_ready") == 1
+
+
+def test_without_a_port_nothing_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.service.monitoring.monitor.Exposition", None)
+    with Outside(tmp_path, Outlook()).lookout.serving():
+        pass
+
+
+def test_reports_and_arrivals_are_counted(tmp_path: Path) -> None:
+    outside = Outside(tmp_path, Outlook())
+    one = Resident("prior", 5)
+    outside.lookout.heard(
+        [
+            WorkerReady("cpu", (one,)),
+            ModelLoaded("prior", 1.0, 5),
+            Advanced(residents=(one, Resident("org/large", 7))),
+            HandedBack((1,)),
+        ]
+    )
+    folder = InboxFolder(tmp_path, None, tmp_path, tmp_path, tmp_path)
+    arrivals = [Arrival(folder, Path(str(n)), 1, 1, missed=n < 2) for n in range(3)]
+    outside.lookout.arrived(arrivals)
+    samples = read(outside.lookout._page().body)
+    assert value(samples, "restored_model_bytes", model="prior") == 5
+    assert value(samples, "restored_model_bytes", model="org/large") == 7
+    assert value(samples, "restored_model_loads_total", model="prior") == 1
+    assert value(samples, "restored_rescan_finds_total") == 2
+    outside.lookout.heard([WorkerDied((), "gone")])
+    samples = read(outside.lookout._page().body)
+    assert value(samples, "restored_worker_deaths_total") == 1
+    assert ("restored_model_bytes", frozenset({("model", "prior")})) not in samples

@@ -1,0 +1,190 @@
+"""Notifications, sent by apprise itself to a server of the test."""
+
+import builtins
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from daemon.service.monitoring.notifier import Address, Notifier, read_addresses
+from daemon.service.monitoring.rate_limit import Message
+from daemon.system import logging as log
+from daemon.system.errors import ConfigError
+from tests.support.mailroom import DEADLINE_S, Mailroom
+
+
+@pytest.fixture
+def mailroom() -> Iterator[Mailroom]:
+    room = Mailroom()
+    yield room
+    room.close()
+
+
+@pytest.fixture
+def said() -> Iterator[StringIO]:
+    """The daemon's log."""
+    stream = StringIO()
+    log.configure(stream)
+    yield stream
+    log.configure()
+
+
+def wait_for(condition: Callable[[], bool], what: str = "") -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.005)
+
+
+def test_a_message_arrives_with_title_and_text(mailroom: Mailroom) -> None:
+    notifier = Notifier(read_addresses([f"json://{mailroom.place}/"], None), 3600)
+    notifier.tell("disk-full", "attic: the disk is full", "No photograph\nis taken in.")
+    wait_for(lambda: bool(mailroom.letters))
+    letter = mailroom.letters[0]
+    assert (letter["title"], letter["message"]) == (
+        "attic: the disk is full",
+        "No photograph\nis taken in.",
+    )
+    notifier.close(DEADLINE_S)
+    assert len(mailroom.letters) == 1
+
+
+def test_in_the_quiet_period_nothing_is_sent_and_the_end_sums_it_up(mailroom: Mailroom) -> None:
+    notifier = Notifier(read_addresses([f"json://{mailroom.place}/"], None), 3600)
+    for number in range(3):
+        notifier.tell("bulk-job", f"job {number}", "done")
+    notifier.tell("disk-full", "full", "")
+    notifier.close(DEADLINE_S)
+    assert mailroom.titles() == ["job 0", "full", "2 times: job 2"]
+
+
+def test_the_summary_goes_out_when_the_quiet_period_is_over(mailroom: Mailroom) -> None:
+    notifier = Notifier(read_addresses([f"json://{mailroom.place}/"], None), 0.3)
+    notifier.tell("bulk-job", "first", "")
+    notifier.tell("bulk-job", "second", "")
+    wait_for(lambda: mailroom.titles() == ["first", "second"])
+    notifier.close(DEADLINE_S)
+
+
+def test_telling_does_not_wait_and_a_server_that_hangs_holds_nothing_up(
+    mailroom: Mailroom, said: StringIO
+) -> None:
+    other = Mailroom()
+    mailroom.gate.clear()
+    urls = [f"json://{mailroom.place}/?rto=60", f"json://{other.place}/"]
+    notifier = Notifier(read_addresses(urls, None), 0, send_s=0.2)
+    began = time.monotonic()
+    notifier.tell("a", "first", "")
+    notifier.tell("b", "second", "")
+    assert time.monotonic() - began < 0.1
+    wait_for(lambda: other.titles() == ["first", "second"], "the address that answers")
+    wait_for(lambda: said.getvalue().count("not_notified") == 2, "the reasons")
+    events = [json.loads(line) for line in said.getvalue().splitlines()]
+    why = [event["why"] for event in events if event["event"] == "not_notified"]
+    assert why == ["no answer within 0.2 s", "an earlier message is still being sent"]
+    notifier.close(DEADLINE_S)
+    other.close()
+
+
+def test_a_failed_send_is_logged_with_its_reason_and_without_the_secrets(
+    said: StringIO, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    refusing = Mailroom(status=403)
+    url = f"json://anna:hunter2@{refusing.place}/tok%20en123/?+X-Key=sesame42"
+    notifier = Notifier(read_addresses([url], None), 0)
+    with caplog.at_level(logging.DEBUG):
+        notifier.tell("disk-full", "full", "")
+        notifier.close(DEADLINE_S)
+    refusing.close()
+    (event,) = [json.loads(line) for line in said.getvalue().splitlines()]
+    assert (event["event"], event["address"], event["kind"]) == (
+        *("not_notified", "notify[0] (json)"),
+        "disk-full",
+    )
+    assert "403" in event["why"]
+    everything = said.getvalue() + str(capfd.readouterr())
+    for secret in ("hunter2", "anna", "tok%20en123", "tok en123", "sesame42"):
+        assert secret not in everything
+
+
+def test_what_an_address_raises_is_logged_by_its_type_alone(said: StringIO) -> None:
+    class Odd:
+        name = "odd"
+
+        def send(self, message: Message) -> str:
+            raise ValueError("cannot reach json://hunter2")
+
+    addresses: Sequence[Address] = [Odd()]
+    notifier = Notifier(addresses, 0)
+    notifier.tell("a", "b", "c")
+    notifier.tell("a", "b", "c")
+    notifier.close(DEADLINE_S)
+    events = [json.loads(line) for line in said.getvalue().splitlines()]
+    assert [(event["event"], event["why"]) for event in events] == [
+        ("not_notified", "ValueError")
+    ] * 2
+
+
+def test_reasons_do_not_repeat_any_part_of_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    (address,) = read_addresses(["json://anna:hunter2@127.0.0.1:1/op%C3%A9n-sesame"], None)
+
+    def fail(title: str, body: str) -> bool:
+        said = "POST http://anna:hunter2@127.0.0.1:1/op%C3%A9n-sesame to opén-sesame failed"
+        logging.getLogger("apprise").warning(said)
+        return False
+
+    monkeypatch.setattr(address._service, "notify", fail)  # type: ignore[attr-defined]
+    why = address.send(Message("a", "b", "c"))
+    assert why == "POST http://***:***@127.0.0.1:1/*** to *** failed"
+
+
+def test_addresses_are_read_from_a_file_too(tmp_path: Path, mailroom: Mailroom) -> None:
+    file = tmp_path / "notify"
+    file.write_text(f"# where to\n\njson://{mailroom.place}/\n")
+    (address,) = read_addresses([], file)
+    assert address.name == "notify:3 (json)"
+    assert address.send(Message("a", "title", "text")) == ""
+    assert mailroom.titles() == ["title"]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"notify_file is .*/none, which cannot be read: No such"):
+        read_addresses([], tmp_path / "none")
+
+
+def test_a_url_that_apprise_does_not_know_is_named_by_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "notify"
+    file.write_text("jsno://hunter2\n")
+    with pytest.raises(ConfigError) as raised:
+        read_addresses([], file)
+    assert str(raised.value).startswith("notify:1 (jsno): not a URL that apprise knows")
+    assert "hunter2" not in str(raised.value)
+
+
+def test_without_apprise_the_setting_is_a_configuration_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: object, **named: object) -> object:
+        if name == "apprise":
+            raise ImportError(name)
+        return real(name, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    assert read_addresses([], None) == ()
+    with pytest.raises(ConfigError, match=r"pip install 'restored\[notify\]'"):
+        read_addresses(["json://127.0.0.1"], None)
+
+
+def test_with_no_address_nothing_is_started() -> None:
+    before = threading.active_count()
+    notifier = Notifier((), 0)
+    notifier.tell("a", "b", "c")
+    assert threading.active_count() == before
+    notifier.close(1)

@@ -1,0 +1,61 @@
+"""Quiet periods: what goes out when, with the clock passed in."""
+
+from daemon.service.monitoring.rate_limit import Message, Quiet
+
+
+def message(number: int, kind: str = "disk") -> Message:
+    return Message(kind, f"title {number}", f"text {number}")
+
+
+def test_of_one_kind_one_message_goes_out_and_the_rest_is_summed_up() -> None:
+    quiet = Quiet(100)
+    assert quiet.offer(message(1), 0) == message(1)
+    assert quiet.next_due_s(0) is None
+    assert quiet.offer(message(2), 50) is None
+    assert quiet.offer(message(3), 60) is None
+    assert quiet.next_due_s(70) == 30
+    assert quiet.due(99) == []
+    (summary,) = quiet.due(100)
+    assert summary.title == "2 times: title 3"
+    assert summary.text == ("Since the last message of this kind:\n- title 2\n- title 3\n\ntext 3")
+    assert quiet.offer(message(4), 150) is None, "a summary begins a quiet period of its own"
+    assert quiet.due(199) == []
+    assert quiet.due(200) == [message(4)], "a single one is sent as it is"
+
+
+def test_what_comes_after_the_period_takes_what_was_held_back_along() -> None:
+    quiet = Quiet(100)
+    quiet.offer(message(1), 0)
+    quiet.offer(message(2), 10)
+    sent = quiet.offer(message(3), 100)
+    assert sent is not None
+    assert sent.title == "2 times: title 3"
+    assert "- title 2\n" in sent.text
+
+
+def test_kinds_do_not_quieten_each_other() -> None:
+    quiet = Quiet(100)
+    assert quiet.offer(message(1, "disk"), 0) == message(1, "disk")
+    assert quiet.offer(message(1, "job"), 0) == message(1, "job")
+
+
+def test_after_the_period_with_nothing_held_back_a_message_goes_out_at_once() -> None:
+    quiet = Quiet(100)
+    quiet.offer(message(1), 0)
+    assert quiet.due(100) == []
+    assert quiet.offer(message(2), 100) == message(2)
+
+
+def test_without_a_quiet_period_everything_goes_out() -> None:
+    quiet = Quiet(0)
+    assert [quiet.offer(message(n), 0) for n in range(3)] == [message(n) for n in range(3)]
+
+
+def test_a_summary_counts_what_it_does_not_name() -> None:
+    quiet = Quiet(100)
+    for number in range(14):
+        quiet.offer(message(number), 0)
+    (summary,) = quiet.rest()
+    assert summary.title == "13 times: title 13"
+    assert "(3 before these)\n- title 4\n" in summary.text
+    assert quiet.rest() == []

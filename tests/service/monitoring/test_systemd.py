@@ -1,0 +1,187 @@
+"""What systemd hears, on a real datagram socket, with the clock passed in."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.config.setup import make_station, opened
+from daemon.engine.activity import LOAD_S
+from daemon.executors import EXECUTORS
+from daemon.service.daemon import Service
+from daemon.service.monitoring.systemd import Supervision, supervision_of
+
+
+class Manager:
+    """The service manager's end of the socket."""
+
+    def __init__(self, name: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(name)
+
+    def heard(self) -> list[str]:
+        messages = []
+        while True:
+            try:
+                messages.append(self._socket.recv(4096, socket.MSG_DONTWAIT).decode())
+            except BlockingIOError:
+                return messages
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> str:
+    return str(tmp_path / "notify")
+
+
+@pytest.fixture
+def manager(address: str) -> Iterator[Manager]:
+    manager = Manager(address)
+    yield manager
+    manager.close()
+
+
+def test_models_that_load_are_given_time_but_not_for_ever(address: str, manager: Manager) -> None:
+    told = Supervision(address)
+    told.advanced(100, working=False)
+    told.advanced(101, working=False)
+    assert manager.heard() == ["EXTEND_TIMEOUT_USEC=60000000"]
+    told.heard(110, died=True)
+    told.advanced(100 + LOAD_S + 1, working=False)
+    assert manager.heard() == []
+
+
+def test_the_alive_file_is_touched_just_while_systemd_would_hear_of_life(tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+
+    def touched() -> bool:
+        found = alive.exists()
+        alive.unlink(missing_ok=True)
+        return found
+
+    told = Supervision(stall_s=900, alive_file=alive)
+    told.advanced(0, working=False)
+    assert touched()
+    told.heard(100, ready=True)
+    told.advanced(105, working=True)
+    assert touched()
+    told.advanced(106, working=True)
+    assert not touched()
+    told.advanced(1005, working=True)
+    assert not touched()
+    Supervision(alive_file=tmp_path / "none" / "alive").advanced(0, working=False)
+
+
+def test_ready_is_said_once_when_the_models_are_loaded(address: str, manager: Manager) -> None:
+    told = Supervision(address)
+    told.heard(5, ready=True)
+    told.heard(6, died=True)
+    told.heard(7, ready=True)
+    assert manager.heard() == ["READY=1"]
+
+
+def test_a_worker_that_has_work_and_says_nothing_is_not_alive(
+    address: str, manager: Manager
+) -> None:
+    told = Supervision(address, stall_s=900)
+    told.heard(0, ready=True)
+    told.advanced(5000, working=False)
+    told.advanced(5100, working=True)
+    assert manager.heard() == ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]
+    told.advanced(5901, working=True)
+    assert manager.heard() == []
+    told.heard(5902)
+    told.advanced(5910, working=True)
+    assert manager.heard() == ["WATCHDOG=1"]
+
+
+def test_a_worker_that_was_replaced_may_load_longer_than_it_may_stall(
+    address: str, manager: Manager
+) -> None:
+    told = Supervision(address, stall_s=10)
+    told.heard(0, ready=True)
+    told.heard(100, died=True)
+    told.advanced(100 + LOAD_S - 1, working=True)
+    assert manager.heard() == ["READY=1", "WATCHDOG=1"]
+    told.advanced(100 + LOAD_S + 10, working=True)
+    assert manager.heard() == []
+
+
+def test_a_status_is_said_when_it_is_new(address: str, manager: Manager) -> None:
+    told = Supervision(address)
+    for text in ("1 in flight", "1 in flight", "2 in flight"):
+        told.status(text)
+    assert manager.heard() == ["STATUS=1 in flight", "STATUS=2 in flight"]
+
+
+def test_a_reload_before_the_service_is_up_does_not_say_ready(
+    address: str, manager: Manager
+) -> None:
+    told = Supervision(address)
+    with told.reloading(1):
+        pass
+    assert manager.heard() == []
+
+
+def test_a_manager_that_is_gone_or_was_never_there_is_no_error(address: str) -> None:
+    Supervision(address).stopping(1)
+    supervision_of({}, 900).stopping(1)
+
+
+def test_an_abstract_socket_is_spoken_to() -> None:
+    name = f"restored-test-{os.getpid()}"
+    manager = Manager("\0" + name)
+    supervision_of({"NOTIFY_SOCKET": "@" + name}, 900).stopping(2.5)
+    assert manager.heard() == ["STOPPING=1\nEXTEND_TIMEOUT_USEC=2500000"]
+    manager.close()
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
+    make_station(tmp_path / "station")
+    (tmp_path / "station/restored.toml").write_text("drain_s = 1\nmin_free_mb = 0\n")
+    return tmp_path / "station"
+
+
+def test_the_daemon_says_how_it_goes_from_start_to_stop(
+    root: Path, address: str, manager: Manager
+) -> None:
+    station, settings = opened(root)
+    supervision = Supervision(address)
+    service = Service(station, settings, executor="fake", supervision=supervision)
+    heard: list[str] = []
+
+    def wait_for(message: str) -> None:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and not any(message in one for one in heard):
+            heard.extend(manager.heard())
+            time.sleep(0.01)
+
+    def operate() -> None:
+        wait_for("WATCHDOG=1")
+        os.kill(os.getpid(), signal.SIGHUP)
+        wait_for("RELOADING=1")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    operator = threading.Thread(target=operate)
+    operator.start()
+    service.run()
+    operator.join()
+    heard += manager.heard()
+    assert "STATUS=0 in flight; since the start 0 restored, 0 failed" in heard
+    others = [message for message in heard if not message.startswith("STATUS=")]
+    assert [message.partition("=")[0] for message in others] == [
+        *("EXTEND_TIMEOUT_USEC", "READY", "WATCHDOG"),
+        *("RELOADING", "READY", "STOPPING"),
+    ]
+    assert "MONOTONIC_USEC=" in others[3]
+    assert supervision.vitals.why_not_ready(full=False) == "the daemon is stopping"
+    assert others[5] == "STOPPING=1\nEXTEND_TIMEOUT_USEC=31000000"

@@ -1,0 +1,172 @@
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from daemon.cli.main import exit_code
+from daemon.config.setup import recipe_for
+from daemon.executors import EXECUTORS
+from daemon.messages.tasks import Compute
+from daemon.photo import Limits
+from daemon.service.apply import Applied, Wish, apply
+from daemon.system.errors import CannotWriteError, ConfigError, UsageError
+from tests.support.fakes import everything_below
+
+COMPUTE = Compute(limits=Limits())
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EXECUTORS, "inline", "tests.support.fakes:FakeExecutor")
+
+
+def photograph(path: Path, grey: int = 90) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (8, 6), grey).save(path)
+    return path
+
+
+def run(recipe: str, inputs: list[Path], to: Path, **wish: object) -> list[Applied]:
+    return list(apply(recipe_for(recipe), inputs, Wish(to, **wish), COMPUTE))  # type: ignore[arg-type]
+
+
+def test_results_lie_in_the_folder_and_originals_are_untouched(tmp_path: Path) -> None:
+    one, two = photograph(tmp_path / "in/one.png"), photograph(tmp_path / "in/two.jpg", 30)
+    before = everything_below(tmp_path / "in")
+    done = run("denoise", [one, two], tmp_path / "out")
+    assert [applied.result for applied in done] == [
+        tmp_path / "out/one.png", tmp_path / "out/two.png",
+    ]  # fmt: skip
+    assert everything_below(tmp_path / "in") == before
+    assert everything_below(tmp_path / "out") == {
+        "one.png": before["one.png"][::-1],
+        "two.png": before["two.jpg"][::-1],
+    }
+
+
+def test_one_broken_photograph_fails_and_its_neighbours_do_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = photograph(tmp_path / "good.png")
+    text, broken = tmp_path / "text.png", photograph(tmp_path / "broken.png")
+    text.write_text("no picture")
+    arguments = ["apply", "denoise", str(text), str(broken), str(good), "-o", str(tmp_path / "o")]
+    assert exit_code(arguments) == 65
+    assert list(everything_below(tmp_path / "o")) == ["good.png"]
+    said = capsys.readouterr()
+    assert "text.png" in said.err
+    assert "it ends early" in said.err
+    assert "good.png" in said.out
+
+
+def test_a_result_that_is_there_is_kept_unless_forced(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "in/x.png")
+    target = tmp_path / "x.png"
+    target.write_bytes(b"mine")
+    arguments = ["apply", "denoise", str(photo), "-o", str(target)]
+    assert exit_code(arguments) == 73
+    assert target.read_bytes() == b"mine"
+    assert exit_code([*arguments, "--force"]) == 0
+    assert target.read_bytes() == photo.read_bytes()[::-1]
+
+
+def test_force_does_not_replace_an_original(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "x.png")
+    before = photo.read_bytes()
+    with pytest.raises(CannotWriteError, match="is an original"):
+        run("denoise", [photo], tmp_path, force=True)
+    assert photo.read_bytes() == before
+
+
+def test_two_inputs_of_one_name_are_refused_before_anything_is_done(tmp_path: Path) -> None:
+    inputs = [photograph(tmp_path / "a/x.png"), photograph(tmp_path / "b/x.jpg")]
+    with pytest.raises(UsageError, match="would both become"):
+        run("denoise", inputs, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_interpolate_takes_two_photographs_as_one_job(tmp_path: Path) -> None:
+    pair = [photograph(tmp_path / "a.png"), photograph(tmp_path / "b.png", 200)]
+    (done,) = run("interpolate", pair, tmp_path / "out.webp")
+    assert done.result == tmp_path / "out.webp"
+    with pytest.raises(UsageError, match="takes pairs; 1 photographs are given"):
+        run("interpolate", pair[:1], tmp_path / "out")
+
+
+def test_side_files_go_with_their_photograph_even_when_a_glob_names_them(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "x.png")
+    hints = photograph(tmp_path / "x.hints.png", 7)
+    (alone,) = run("colorize", [photo], tmp_path / "one", record=True)
+    (done,) = run("colorize", [hints, photo], tmp_path / "two", record=True)
+    assert done.photo == photo
+    records = [json.loads(Path(f"{one.result}.json").read_text()) for one in (alone, done)]
+    assert [i["role"] for i in records[1]["inputs"]] == ["photo", "hints"]
+    assert [o["file"] for o in records[1]["outputs"]] == ["x.png"]
+    assert records[0] == {**records[1], "at": records[0]["at"]}
+
+
+def test_a_seed_replaces_the_jobs_own_which_otherwise_repeats(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "x.png")
+    seeds = []
+    for folder, wish in (("a", {}), ("b", {}), ("c", {"seed": 5})):
+        run("denoise", [photo], tmp_path / folder, record=True, **wish)
+        seeds.append(json.loads((tmp_path / folder / "x.png.json").read_text())["seed"])
+    assert seeds[0] == seeds[1] != 5
+    assert seeds[2] == 5
+
+
+def test_a_recipe_file_is_taken_and_an_unknown_name_refused(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('[[steps]]\nkind = "denoise"\nrealism = 0.25\n')
+    assert recipe_for(str(own)).steps[0].realism == 0.25  # type: ignore[union-attr]
+    with pytest.raises(ConfigError, match="no recipe is named 'sharpen'"):
+        recipe_for("sharpen")
+
+
+def test_a_file_with_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "x.png")
+    with pytest.raises(UsageError, match=r"out\.xyz: its suffix is none of"):
+        run("denoise", [photo], tmp_path / "out.xyz")
+
+
+def test_a_message_says_the_name_once_and_the_whole_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "empty.png").touch()
+    (folder / "short.gif").write_bytes(b"GIF89a")
+    (folder / "ideas.txt").write_text("a red cat\n")
+    whole = photograph(folder / "whole.png").read_bytes()
+    # The signature, the header and then nothing that could be decoded.
+    (folder / "broken.png").write_bytes(whole[:33] + b"\x00\x00\x00\x04IDATxxxx0000" * 4)
+    names = ("text.jpg", "empty.png", "short.gif", "ideas.txt", "broken.png", "missing.png")
+    arguments = [*(str(folder / name) for name in names), "-o", str(tmp_path / "out")]
+    assert exit_code(["apply", "denoise", *arguments]) == 65
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("restored:")]
+    assert len(lines) == len(names)
+    for name in names:
+        (line,) = [line for line in lines if name in line]
+        assert line.startswith(f"restored: {folder / name}: ")
+        assert line.count(name) == 1, line
+        assert "Errno" not in line
+
+
+def test_a_folder_that_cannot_be_made_is_a_place_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = photograph(tmp_path / "x.png")
+    real = Path.mkdir
+
+    def mkdir(path: Path, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        if path == tmp_path / "out":
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        real(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert exit_code(["apply", "denoise", str(photo), "-o", str(tmp_path / "out")]) == 73
+    assert f"restored: {tmp_path / 'out'}: Read-only file system" in capsys.readouterr().err

@@ -1,0 +1,55 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from daemon.cli.main import exit_code
+from daemon.models import MODELS
+from tests.support.tiny_pipelines import save_pixel
+
+
+def test_every_problem_is_listed_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "s"
+    exit_code(["init", str(root)])
+    assert exit_code(["--station", str(root), "check"]) == 0
+    monkeypatch.setitem(MODELS, "prior", f"{__name__}:broken")
+    shutil.rmtree(root / "archive")
+    (root / "restored.toml").write_text(
+        f'[[watch]]\npath = "{tmp_path}"\nrecipe = "sharpen"\noutbox = "{tmp_path}/none"\n'
+    )
+    (root / "recipes/portrait.toml").write_text(
+        '[match]\nlooks_like = "a portrait"\n[[steps]]\nkind = "denoise"\n'
+    )
+    capsys.readouterr()
+    assert exit_code(["--station", str(root), "check"]) == 78
+    said = capsys.readouterr().err
+    assert "no recipe is named 'sharpen'" in said
+    portrait = root / "recipes/portrait.toml"
+    assert f"{portrait}: match.looks_like is 'a portrait', which needs a CLIP model" in said
+    assert f"{root}/archive: no such folder; make it" in said
+    assert f"{tmp_path}/none: no such folder; make it" in said
+    assert "model 'prior': the weights are torn" in said
+
+
+def broken(placement: object) -> None:
+    raise OSError("the weights are torn")
+
+
+def test_check_says_what_each_checkpoint_takes_of_the_device(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "s"
+    exit_code(["init", str(root)])
+    save_pixel(root / "nets" / "pixel")
+    (root / "recipes" / "mine.toml").write_text(
+        '[[steps]]\nkind = "restyle"\nmodel = "../nets/pixel"\n'
+    )
+    exit_code(["init", str(root)])
+    monkeypatch.setenv("RESTORED_MODEL_MEMORY_MB", "2000")
+    capsys.readouterr()
+    assert exit_code(["--station", str(root), "check"]) == 0
+    said = capsys.readouterr().out
+    assert f"{root}/nets/pixel: an unconditional checkpoint" in said
+    assert "of 2.1 GB for models\n" in said

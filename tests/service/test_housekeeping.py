@@ -1,0 +1,464 @@
+"""What is removed, what is left alone, and what is remembered of it."""
+
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from daemon.config.setup import make_station, opened
+from daemon.executors import EXECUTORS
+from daemon.jobs.job_log import JobLog
+from daemon.jobs.ledger import archive as archive_rows
+from daemon.jobs.ledger.archive import jobs
+from daemon.jobs.ledger.writer import Ledger
+from daemon.service.daemon import Tally
+from daemon.service.events import Mail, Mailbox
+from daemon.service.housekeeping import Housekeeping, Keep
+from daemon.service.status import read_status
+from tests.support.fakes import everything_below
+from tests.support.station_runs import drop, once, results, set_up
+
+DAY_S = 86400.0
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
+    make_station(tmp_path / "station")
+    set_up(tmp_path / "station")
+    return tmp_path / "station"
+
+
+class House:
+    """A station after a run, its ledger, and a clock that is only as late as it is said to be."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.station = opened(folder)[0]
+        self.ledger = Ledger(self.station.ledger)
+        self.finished_at = float(self.ledger.select("SELECT max(ended_at) FROM job")[0][0])
+
+    def keep(self, days_later: float = 0, **keep: Any) -> None:  # noqa: ANN401
+        """Clean until nothing is left to do."""
+        now = self.finished_at + days_later * DAY_S + 1
+        duties = Housekeeping(self.station, self.ledger, Keep(**keep))
+        for _ in range(1000):
+            if not duties.turn(now, at_once=False):
+                return
+        raise AssertionError("it never comes to rest")
+
+    def archived(self) -> set[str]:
+        return set(everything_below(self.station.archive))
+
+    def rows(self) -> int:
+        return int(self.ledger.select("SELECT count(*) FROM job")[0][0])
+
+
+@pytest.fixture
+def house(root: Path) -> Callable[[], House]:
+    def after_a_run() -> House:
+        once(root)
+        return House(root)
+
+    return after_a_run
+
+
+def test_nothing_is_removed_unless_the_settings_say_so(
+    root: Path, house: Callable[[], House]
+) -> None:
+    drop(root, "denoise/a.png")
+    at = house()
+    at.keep(days_later=10_000)
+    assert at.archived() == {"denoise/a.png"}
+    assert at.rows() == 1
+
+
+def test_archived_originals_go_when_they_are_old_and_strangers_stay(
+    root: Path,
+    house: Callable[[], House],
+) -> None:
+    drop(root, "denoise/a.png")
+    drop(root, "denoise/album/b.png")
+    drop(root, "denoise/broken.png")
+    at = house()
+    (root / "archive/denoise/mine.png").write_bytes(b"put here by a person")
+    at.keep(days_later=29, archive_days=30)
+    assert len(at.archived()) == 3
+    with capture_logs() as log:
+        at.keep(days_later=31, archive_days=30)
+    assert at.archived() == {"denoise/mine.png"}
+    assert not (root / "archive/denoise/album").exists()
+    assert "denoise/broken.png" in everything_below(root / "failed")
+    assert sorted(results(root)) == ["denoise/a.png", "denoise/album/b.png"]
+    (line,) = [entry for entry in log if entry["event"] == "archive_cleared"]
+    assert (line["files"], line["why"]) == (2, "older than keep_archive_days = 30")
+
+
+def test_an_original_that_somebody_changed_is_not_ours_any_more(
+    root: Path,
+    house: Callable[[], House],
+) -> None:
+    drop(root, "denoise/a.png")
+    drop(root, "denoise/b.png")
+    at = house()
+    (root / "archive/denoise/a.png").write_bytes(b"better scan")
+    (root / "archive/denoise/b.png").unlink()
+    (root / "archive/denoise/b.png").symlink_to(root / "archive/denoise/a.png")
+    at.keep(days_later=31, archive_days=30)
+    assert (root / "archive/denoise/a.png").read_bytes() == b"better scan"
+    assert (root / "archive/denoise/b.png").is_symlink()
+    assert archive_rows.oldest(at.ledger, 10) == []
+
+
+def test_beyond_a_size_the_oldest_go(root: Path, house: Callable[[], House]) -> None:
+    sizes = []
+    for name in ("a", "b", "c"):
+        sizes.append(len(drop(root, f"denoise/{name}.png", size=10 + ord(name))))
+        at = house()
+    at.keep(archive_gb=(sizes[1] + sizes[2]) / 1e9)
+    assert at.archived() == {"denoise/b.png", "denoise/c.png"}
+    at.keep(archive_gb=0)
+    assert at.archived() == set()
+
+
+def test_for_free_space_the_oldest_go_until_it_is_there(
+    root: Path,
+    house: Callable[[], House],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(100):
+        drop(root, f"denoise/{number:03}.png", size=8 + number)
+    at = house()
+    whole = sum(o.size_bytes for o in archive_rows.oldest(at.ledger, 1000))
+    taken = 10**9 - whole
+
+    def usage(_: Path) -> Usage:
+        here = sum(len(content) for content in everything_below(at.station.archive).values())
+        return Usage(10**9, 0, 10**9 - taken - here)
+
+    monkeypatch.setattr("daemon.service.housekeeping.shutil.disk_usage", usage)
+    at.keep(free_gb=whole / 2 / 1e9)
+    left = sum(o.size_bytes for o in archive_rows.oldest(at.ledger, 1000))
+    assert whole / 2 - 2000 < left <= whole / 2
+
+
+def test_where_removing_frees_nothing_it_stops(
+    root: Path,
+    house: Callable[[], House],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(200):
+        drop(root, f"denoise/{number:03}.png", size=8 + number)
+    at = house()
+    monkeypatch.setattr(
+        "daemon.service.housekeeping.shutil.disk_usage", lambda _: Usage(10**9, 0, 0)
+    )
+    with capture_logs() as log:
+        at.keep(free_gb=1)
+    assert len(at.archived()) == 200 - 64
+    assert [e["event"] for e in log] == ["archive_cleared", "space_not_freed"]
+
+
+def test_an_archive_on_a_disk_that_is_not_mounted_is_not_an_empty_one(
+    root: Path,
+    house: Callable[[], House],
+) -> None:
+    drop(root, "denoise/a.png")
+    at = house()
+    (root / "archive").rename(root / "elsewhere")
+    (root / "archive").mkdir()
+    at.keep(days_later=400, archive_days=30, ledger_days=30)
+    assert len(archive_rows.oldest(at.ledger, 10)) == 1
+    assert at.rows() == 1
+
+
+def test_what_cannot_be_removed_is_told_and_tried_again_later(
+    root: Path,
+    house: Callable[[], House],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drop(root, "denoise/a.png")
+    at = house()
+    duties = Housekeeping(at.station, at.ledger, Keep(archive_days=1))
+    now = at.finished_at + 2 * DAY_S
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch, capture_logs() as log:
+        patch.setattr(Path, "unlink", refuse)
+        assert not duties.turn(now, at_once=False)
+        assert not duties.turn(now + 60, at_once=False)
+    assert [e["event"] for e in log] == ["not_removed"]
+    assert log[0]["path"].endswith("archive/denoise/a.png")
+    assert duties.turn(now + 3601, at_once=False)
+    assert at.archived() == set()
+
+
+def test_old_job_logs_go_by_the_day_in_their_names(root: Path, house: Callable[[], House]) -> None:
+    drop(root, "denoise/a.png")
+    at = house()
+    for days_before in (1, 9, 11):
+        JobLog(at.station.logs).append({}, at.finished_at - days_before * DAY_S)
+    (at.station.logs / "jobs-other.jsonl").touch()
+    before = set(everything_below(at.station.logs))
+    at.keep(logs_days=10)
+    assert len(before - set(everything_below(at.station.logs))) == 1
+    assert (at.station.logs / "jobs-other.jsonl").exists()
+
+
+def test_rows_go_when_their_originals_are_gone_and_results_that_stand_are_not_done_twice(
+    root: Path,
+    house: Callable[[], House],
+) -> None:
+    original = drop(root, "denoise/a.png")
+    drop(root, "denoise/b.png", "blue")
+    at = house()
+    at.keep(days_later=400, ledger_days=365)
+    assert at.rows() == 2
+    at.keep(days_later=400, archive_days=30, ledger_days=365)
+    assert at.rows() == 0
+    assert [(c.recipe, c.done) for c in at.ledger.counts()] == [("denoise", 2)]
+    at.ledger.close()
+    drop(root, "denoise/a.png")
+    with capture_logs() as log:
+        assert once(root) == Tally(done=1)
+    assert [(row["recipe"], row["done"]) for row in read_status(at.station)["recipes"]] == [
+        ("denoise", 3)
+    ]
+    assert "already_restored" in [entry["event"] for entry in log]
+    assert results(root)["denoise/a.png"] == original[::-1]
+    assert len(results(root)) == 2
+
+
+def test_rows_of_what_was_taken_out_of_the_archive_by_hand_go_too(
+    root: Path,
+    house: Callable[[], House],
+) -> None:
+    drop(root, "denoise/a.png")
+    drop(root, "denoise/b.png", "blue")
+    at = house()
+    (root / "archive/denoise/a.png").unlink()
+    at.keep(days_later=400, ledger_days=365)
+    at.keep(days_later=400, ledger_days=365)
+    assert at.rows() == 1
+    assert [result.name for _, result in jobs(at.ledger)] == ["b.png"]
+
+
+def test_a_result_that_was_taken_away_is_forgotten_with_its_row_or_later(
+    root: Path,
+    house: Callable[[], House],
+) -> None:
+    for name in ("a", "b"):
+        drop(root, f"denoise/{name}.png", size=ord(name))
+    at = house()
+    (root / "outbox/denoise/a.png").unlink()
+    at.keep(days_later=400, archive_days=30, ledger_days=365)
+    assert [one.result.name for one in archive_rows.standing_after(at.ledger, "", 10)] == ["b.png"]
+    (root / "outbox").rename(root / "unmounted")
+    (root / "outbox").mkdir()
+    at.keep(days_later=500, ledger_days=365)
+    assert len(archive_rows.standing_after(at.ledger, "", 10)) == 1
+    (root / "outbox").rmdir()
+    (root / "unmounted").rename(root / "outbox")
+    (root / "outbox/denoise/b.png").unlink()
+    at.keep(days_later=500, ledger_days=365)
+    assert archive_rows.standing_after(at.ledger, "", 10) == []
+
+
+def test_rows_of_failures_stay_while_the_photograph_lies_in_failed(
+    root: Path,
+    house: Callable[[], House],
+) -> None:
+    drop(root, "denoise/a.png")
+    drop(root, "denoise/broken.png")
+    drop(root, "denoise/1/broken.png")
+    at = house()
+    (root / "failed/denoise/1/broken.png.error.json").unlink()
+    at.keep(days_later=400, ledger_days=365)
+    assert [f.path.parent.name for f in at.ledger.failures(10)] == ["denoise"]
+    assert at.rows() == 2
+
+
+def test_the_daemon_keeps_house_as_it_runs(root: Path) -> None:
+    set_up(root, keep_archive_gb=0)
+    for number in range(200):
+        drop(root, f"denoise/{number}.png", size=8 + number)
+    assert once(root).done == 200
+    assert everything_below(root / "archive") == {}
+    assert len(results(root)) == 200
+
+
+def test_a_crash_while_it_removes_leaves_only_entries_without_files(
+    root: Path,
+    house: Callable[[], House],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(5):
+        drop(root, f"denoise/{number}.png", size=8 + number)
+    at = house()
+    with monkeypatch.context() as patch:
+
+        def cut(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr("daemon.service.housekeeping.archive_rows.strike", cut)
+        with pytest.raises(KeyboardInterrupt):
+            at.keep(days_later=31, archive_days=30)
+    assert at.archived() == set()
+    assert len(archive_rows.oldest(at.ledger, 10)) == 5
+    at.keep(days_later=31, archive_days=30)
+    assert archive_rows.oldest(at.ledger, 10) == []
+
+
+def test_where_an_original_went_is_known_even_if_a_crash_came_between(root: Path) -> None:
+    drop(root, "denoise/a.png")
+    once(root)
+    station = opened(root)[0]
+    ledger = Ledger(station.ledger)
+    (known,) = archive_rows.oldest(ledger, 10)
+    assert known.path == root / "archive/denoise/a.png"
+    with ledger.transaction() as db:
+        db.execute("UPDATE job SET state = 'published', ended_at = 0")
+        db.execute("DELETE FROM original")
+    ledger.close()
+    once(root)
+    ledger = Ledger(station.ledger)
+    (again,) = archive_rows.oldest(ledger, 10)
+    assert (again.path, again.row, again.size_bytes) == (known.path, known.row, known.size_bytes)
+
+
+def test_one_original_that_cannot_be_removed_does_not_keep_all_the_others(
+    root: Path,
+    house: Callable[[], House],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(100):
+        drop(root, f"denoise/{number:03}.png", size=8 + number)
+    at = house()
+    real = Path.unlink
+    stuck = {original.path for original in archive_rows.oldest(at.ledger, 70)}
+
+    def refuse_some(path: Path, missing_ok: bool = False) -> None:
+        if path in stuck:
+            raise PermissionError(13, "Permission denied", str(path))
+        real(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch, capture_logs() as log:
+        patch.setattr(Path, "unlink", refuse_some)
+        at.keep(days_later=31, archive_days=30)
+    assert at.archived() == {str(path.relative_to(at.station.archive)) for path in stuck}
+    assert [e["event"] for e in log].count("not_removed") == 1
+    at.keep(days_later=32, archive_days=30)
+    assert at.archived() == set()
+
+
+def test_what_cannot_be_removed_keeps_nobody_from_the_other_duties(
+    root: Path,
+    house: Callable[[], House],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drop(root, "denoise/a.png")
+    at = house()
+    JobLog(at.station.logs).append({}, at.finished_at - 11 * DAY_S)
+
+    def refuse(folder: object) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("daemon.service.housekeeping.is_there", refuse)
+        at.keep(days_later=31, archive_days=30, logs_days=35)
+    assert at.archived() == {"denoise/a.png"}
+    assert len(everything_below(at.station.logs)) == 1
+
+
+def test_young_originals_are_not_looked_at_one_by_one(
+    root: Path,
+    house: Callable[[], House],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(200):
+        drop(root, f"denoise/{number:03}.png", size=8 + number)
+    at = house()
+    duties = Housekeeping(at.station, at.ledger, Keep(ledger_days=365))
+    looked = 0
+    real = Path.exists
+
+    def exists(path: Path) -> bool:
+        nonlocal looked
+        looked += at.station.archive in path.parents
+        return real(path)
+
+    monkeypatch.setattr(Path, "exists", exists)
+    assert not duties.turn(at.finished_at + 1, at_once=True)
+    assert looked == 0
+
+
+def test_what_somebody_took_out_of_the_archive_has_no_size(
+    root: Path, house: Callable[[], House]
+) -> None:
+    for name in ("a", "b", "c"):
+        drop(root, f"denoise/{name}.png", size=10 + ord(name))
+        at = house()
+    whole = archive_rows.size_bytes(at.ledger)
+    (root / "archive/denoise/c.png").unlink()
+    at.keep(archive_gb=(whole - 1) / 1e9)
+    assert at.archived() == {"denoise/a.png", "denoise/b.png"}
+
+
+def test_the_loop_does_not_sleep_while_there_is_house_to_keep(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(200):
+        drop(root, f"denoise/{number}.png", size=8 + number)
+    once(root)
+    set_up(root, keep_archive_gb=0)
+    waits: list[float] = []
+    real = Mailbox.take
+
+    def take(mailbox: Mailbox, wait_s: float) -> Mail:
+        waits.append(wait_s)
+        return real(mailbox, 0)
+
+    monkeypatch.setattr(Mailbox, "take", take)
+    assert once(root) == Tally()
+    assert everything_below(root / "archive") == {}
+    assert waits[1:4] == [0.0, 0.0, 0.0]
+
+
+def test_what_was_left_in_place_is_remembered_while_it_is_there(
+    root: Path, house: Callable[[], House]
+) -> None:
+    set_up(root, originals="leave")
+    drop(root, "denoise/a.png")
+    drop(root, "denoise/deep/b.png", "blue")
+    at = house()
+    assert len(at.ledger.seen_after(None, 10)) == 2
+    (root / "inbox/denoise/deep/b.png").unlink()
+    (root / "inbox/denoise/deep").rmdir()
+    at.keep(ledger_days=365)
+    assert at.ledger.seen_after(None, 10) == [root / "inbox/denoise/a.png"]
+    # An inbox that holds nothing may be a disk that is not mounted.
+    (root / "inbox").rename(root / "unmounted")
+    (root / "inbox").mkdir()
+    at.keep(ledger_days=365)
+    assert len(at.ledger.seen_after(None, 10)) == 1
+
+
+def test_what_was_seen_in_a_photograph_goes_with_its_row(
+    root: Path, house: Callable[[], House]
+) -> None:
+    own = '[match]\ngrey = true\n[[steps]]\nkind = "denoise"\n'
+    (root / "recipes/aaa.toml").write_text(own)
+    for name in ("grey.png", "grey-broken.png"):
+        drop(root, name, colour="white" if name == "grey.png" else "black")
+    at = house()
+    (kept,) = at.ledger.select("SELECT DISTINCT photo FROM look")
+    at.keep(days_later=400, ledger_days=365)
+    assert at.ledger.select("SELECT DISTINCT photo FROM look") == [kept]
+    at.keep(days_later=400, archive_days=30, ledger_days=365)
+    assert at.ledger.select("SELECT * FROM look") == []

@@ -1,0 +1,118 @@
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from daemon.cli.main import exit_code
+from daemon.config.setup import found_station, opened
+from daemon.config.station import Notice
+from daemon.jobs.ledger.writer import Ledger
+from daemon.messages.reports import ModelLoaded
+from daemon.service.monitoring.systemd import Supervision
+from daemon.service.status import read_status
+from daemon.service.status_publisher import Bulletin, Standing
+from tests.support.claims import claimed
+
+
+def test_status_before_the_first_run_is_empty(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exit_code(["init", str(tmp_path)])
+    capsys.readouterr()
+    assert exit_code(["--station", str(tmp_path), "status", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["recipes"], found["left_s"], found["paused"]) == ([], None, False)
+
+
+def test_status_names_the_files_that_wait_and_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exit_code(["init", str(tmp_path)])
+    ledger = Ledger(tmp_path / ".restored/ledger.sqlite3")
+    ledger.set_notices([Notice(Path("a-a.jpg"), "waits for its other half", 5.0)])
+    ledger.close()
+    capsys.readouterr()
+    exit_code(["--station", str(tmp_path), "status", "--json"])
+    assert json.loads(capsys.readouterr().out)["notices"] == [
+        {"path": "a-a.jpg", "what": "waits for its other half", "since": 5.0}
+    ]
+
+
+@pytest.fixture
+def scheduled(tmp_path: Path) -> Path:
+    """A station with two photographs whose recipe opens in the year of a leap day."""
+    exit_code(["init", str(tmp_path)])
+    text = '[schedule]\ncron = "30 22 29 2 *"\ntimezone = "Asia/Kathmandu"\n'
+    (tmp_path / "recipes/leap.toml").write_text(text + '[[steps]]\nkind = "denoise"\n')
+    ledger = Ledger(tmp_path / ".restored/ledger.sqlite3")
+    claims = [claimed(tmp_path, name) for name in ("a.jpg", "b.jpg")]
+    entries = ledger.intend([("leap", claim, "") for claim in claims])
+    ledger.queue([(e.row, c, "") for e, c in zip(entries, claims, strict=True)], time.time())
+    ledger.close()
+    return tmp_path
+
+
+def test_status_says_what_waits_for_its_schedule_and_until_when(
+    scheduled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert exit_code(["--station", str(scheduled), "status", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (held,) = found["held_back"]
+    assert (held["recipe"], held["jobs"]) == ("leap", 2)
+    assert held["until"].endswith("-02-29T22:30:00+05:45")
+    assert exit_code(["--station", str(scheduled), "status"]) == 0
+    told = capsys.readouterr().out
+    assert f"leap: 2 wait for {held['until'][:10]} 22:30 +0545" in told
+
+
+def test_the_time_left_leaves_out_what_waits_for_its_schedule(scheduled: Path) -> None:
+    ledger = Ledger(scheduled / ".restored/ledger.sqlite3")
+    claim = claimed(scheduled, "c.jpg")
+    (done,) = ledger.intend([("denoise", claim, "")])
+    ledger.queue([(done.row, claim, "")], time.time())
+    ledger.end([(done.row, None)], "done", time.time() - 60)
+    ledger.close()
+    assert read_status(opened(scheduled)[0])["left_s"] == 0
+
+
+def test_a_wrong_recipe_leaves_the_rest_of_the_status(
+    scheduled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (scheduled / "recipes/leap.toml").write_text("[schedule]\n")
+    capsys.readouterr()
+    assert exit_code(["--station", str(scheduled), "status"]) == 0
+    told = capsys.readouterr().out
+    assert "leap.toml: steps" in told
+    assert "wait for" not in told
+
+
+def test_status_says_which_models_a_daemon_has_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exit_code(["init", str(tmp_path)])
+    station = found_station(tmp_path)
+    ledger = Ledger(station.ledger)
+    bulletin = Bulletin(station, ledger, Supervision(), None)
+
+    def status() -> list[str]:
+        capsys.readouterr()
+        exit_code(["--station", str(tmp_path), "status", "--json"])
+        models: list[str] = json.loads(capsys.readouterr().out)["models"]
+        return models
+
+    standing = Standing(0, 0, 0, full=False)
+    bulletin.loaded(ModelLoaded("x/a", 1.0, 5))
+    bulletin.loaded(ModelLoaded("x/b", 1.0, 5))
+    bulletin.tell((), standing, 1.0)
+    assert status() == ["x/a", "x/b"]
+    bulletin.loaded(ModelLoaded("x/c", 1.0, 5, gone=("x/a",)))
+    bulletin.tell((), standing, 2.0)
+    assert status() == ["x/b", "x/c"]
+    bulletin.died()
+    bulletin.tell((), standing, 3.0)
+    assert status() == []
+    bulletin.close()
+    assert not station.loaded.exists()
+    ledger.close()

@@ -1,0 +1,233 @@
+"""A toy restorer and model: the engine is tested without pictures and weights."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from daemon.config.features import Feature
+from daemon.config.recipe import Recipe
+from daemon.config.steps import Denoise
+from daemon.engine.activity import Pulse
+from daemon.engine.backend import Craft
+from daemon.engine.device import Pass
+from daemon.engine.engine import Engine
+from daemon.messages.reports import (
+    Advanced,
+    HandedBack,
+    Measure,
+    ModelLoaded,
+    Report,
+    StagedFile,
+    WorkerReady,
+)
+from daemon.messages.tasks import Compute, Job, Order
+from daemon.models.calls import Asking, Call, ask
+from daemon.photo import Header, Limits, Metadata, Photo, Picture, digest_file, read_header
+
+DEADLINE_S = 60.0
+
+
+@dataclass(frozen=True)
+class ToyResult:
+    pictures: tuple[Picture, ...]
+    measures: tuple[Measure, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def recipe(steps: int = 4, name: str = "toy") -> Recipe:
+    return Recipe(name=name, steps=(Denoise(steps=steps),))
+
+
+def order(
+    fence: int,
+    staging: Path,
+    *,
+    size: tuple[int, int] = (96, 96),
+    steps: int = 4,
+    alone: bool = False,
+    name: str = "toy",
+) -> Order:
+    photo = Photo(Path(f"{fence}.png"), f"{fence}.png", "d", Header("PNG", *size, "RGB"))
+    return Order(
+        Job(f"{fence:x}", recipe(steps, name), (photo,), "p", fence), fence, staging, alone
+    )
+
+
+def order_for(recipe: Recipe, path: Path, staging: Path, fence: int) -> Order:
+    """An order for a real photograph."""
+    staging.mkdir()
+    photo = Photo(path, path.name, digest_file(path), read_header(path, Limits()))
+    return Order(Job(f"{fence:x}", recipe, (photo,), path.stem, fence), fence, staging)
+
+
+def read(photo: Photo, limits: Limits) -> Picture:
+    pixels = np.full((photo.header.height, photo.header.width, 3), int(photo.path.stem) % 256)
+    return Picture(pixels.astype(np.uint8), False, Metadata("PNG", "RGB"))
+
+
+def restore(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[ToyResult]:
+    """Ask as often as the step says, at times 1, 1/2, 1/3...; each answer must be one's own."""
+    x = torch.from_numpy(pictures[0].pixels.astype(np.float32)).permute(2, 0, 1) / 256
+    count = recipe.steps[0].steps or 1
+    for k in range(1, count + 1):
+        (answer,) = yield from ask([Call("toy", x, 1 / k)])
+        if not torch.equal(answer, x / 2 + 1 / k):
+            raise ValueError("this is the answer to somebody else's call")
+    return ToyResult(pictures, (Measure(0, "steps", count),))
+
+
+def write(
+    pictures: Sequence[Picture], recipe: Recipe, staging: Path
+) -> tuple[tuple[StagedFile, ...], tuple[str, ...]]:
+    height, width = pictures[0].pixels.shape[:2]
+    return (StagedFile(staging / "x", "{stem}.png", "0", width, height),), ()
+
+
+def look(picture: Picture, questions: Sequence[Feature], clip: str) -> Asking[tuple[float, ...]]:
+    """Ask once; the answers are the picture's level and how many questions there are."""
+    x = torch.from_numpy(picture.pixels.astype(np.float32)).permute(2, 0, 1) / 256
+    (answer,) = yield from ask([Call("toy", x, 1.0)])
+    return (float(answer[0, 0, 0]), float(len(questions)))
+
+
+@dataclass
+class ToyModel:
+    """D(x_t, t) = x_t / 2 + t; keeps what it was asked, and can be short of memory."""
+
+    fits: Callable[[Sequence[Call]], bool] = lambda calls: True
+    seconds: float = 0.0
+    gate: threading.Event | None = None
+    asked: list[list[float]] = field(default_factory=list)
+
+    def predict(self, calls: Sequence[Call]) -> list[Tensor]:
+        if self.gate is not None:
+            self.gate.wait(DEADLINE_S)
+        if not self.fits(calls):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if self.seconds:
+            time.sleep(self.seconds)
+        self.asked.append([call.t for call in calls])
+        return [call.x_t / 2 + call.t for call in calls]
+
+
+def craft(model: ToyModel, **others: object) -> Craft:
+    parts: dict[str, object] = {
+        "read": read,
+        "restore": restore,
+        "footprint": lambda recipe, sizes: 1,
+        "output_size": lambda recipe, width, height: (width, height),
+        "write": write,
+        "load_model": lambda reference, device, tick, whole: model,
+        "model_bytes": lambda reference, device, whole: 1,
+        "look": look,
+        "look_footprint": lambda width, height: 1,
+    }
+    return Craft(**(parts | others))  # type: ignore[arg-type]
+
+
+class Heard:
+    """What was reported, and waiting for it."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+        self.loaded: list[ModelLoaded] = []
+        self._news = threading.Condition()
+
+    def __call__(self, report: Report) -> None:
+        with self._news:
+            if isinstance(report, ModelLoaded):
+                self.loaded.append(report)
+            else:
+                self.reports.append(report)
+            self._news.notify_all()
+
+    def fences(self) -> list[int]:
+        """Every fence that was reported, as often as it was."""
+        named: list[int] = []
+        for report in self.reports:
+            if isinstance(report, WorkerReady | Advanced):
+                continue
+            many = getattr(report, "fences", None)
+            named += [report.fence] if many is None else many  # type: ignore[union-attr]
+        return sorted(named)
+
+    def of(self, fence: int) -> Report:
+        """The one report that names the fence."""
+        (found,) = [
+            report
+            for report in self.reports
+            if getattr(report, "fence", None) == fence or fence in getattr(report, "fences", ())
+        ]
+        return found
+
+    def until(self, fulfilled: Callable[[], bool], within_s: float = DEADLINE_S) -> None:
+        with self._news:
+            assert self._news.wait_for(fulfilled, within_s), self.reports
+
+
+@contextmanager
+def running(
+    parts: Craft,
+    *,
+    compute: Compute | None = None,
+    pixels: int = 8 * 96 * 96,
+    passes: list[Pass] | None = None,
+    drain_s: float = 0.0,
+    pulse: Pulse | None = None,
+) -> Iterator[tuple[Engine, Heard]]:
+    """An engine at work in a thread, stopped and joined at the end."""
+    heard = Heard()
+    watch = (lambda one: None) if passes is None else passes.append
+    engine = Engine(
+        compute or Compute(device="cpu", threads=2),
+        heard,
+        craft=parts,
+        pixels=pixels,
+        watch=watch,
+        pulse=pulse,
+    )
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    try:
+        yield engine, heard
+    finally:
+        engine.stop(drain_s)
+        thread.join(DEADLINE_S)
+        assert not thread.is_alive()
+
+
+def handed_back(reports: Sequence[Report]) -> list[int]:
+    return sorted(
+        fence for report in reports if isinstance(report, HandedBack) for fence in report.fences
+    )
+
+
+KILLER = 13
+"""A photograph of this number kills the process that restores it."""
+
+
+def deadly_craft() -> Craft:
+    return craft(ToyModel(seconds=0.01), restore=_deadly)
+
+
+def _deadly(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[ToyResult]:
+    asking = restore(recipe, pictures, seed)
+    calls = next(asking)
+    try:
+        while True:
+            answers = yield calls
+            if seed == KILLER:
+                os.kill(os.getpid(), signal.SIGSEGV)
+            calls = asking.send(answers)
+    except StopIteration as end:
+        result: ToyResult = end.value
+        return result

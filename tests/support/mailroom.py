@@ -1,0 +1,40 @@
+"""TODO."""
+
+import http.server
+import json
+import threading
+
+DEADLINE_S = 20.0
+
+
+class Mailroom:
+    """A server that takes what apprise posts."""
+
+    def __init__(self, status: int = 200) -> None:
+        self.letters: list[dict[str, str]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        room = self
+
+        class Clerk(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                room.gate.wait(DEADLINE_S)
+                length = int(self.headers["Content-Length"])
+                room.letters.append(json.loads(self.rfile.read(length)))
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Clerk)
+        self.place = f"127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def titles(self) -> list[str]:
+        return [letter["title"] for letter in self.letters]
+
+    def close(self) -> None:
+        self.gate.set()
+        self._server.shutdown()
+        self._server.server_close()

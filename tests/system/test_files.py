@@ -1,0 +1,172 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from daemon.system import files
+from daemon.system.files import (
+    alternative,
+    claim,
+    fit_name,
+    make_folder,
+    move_to_free,
+    place,
+    shown,
+)
+
+
+@pytest.fixture(params=["links", "no links", "other file system"])
+def links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The three kinds of target: link works, is unknown to the file system, or crosses it."""
+    code = {"no links": errno.EPERM, "other file system": errno.EXDEV}.get(request.param)
+    if code is not None:
+
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr("daemon.system.files.os.link", refuse)
+    return str(request.param)
+
+
+def write(path: Path, text: str = "a photograph") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_placing_gives_the_content_a_second_name(tmp_path: Path, links: str) -> None:
+    source = write(tmp_path / "source")
+    assert place(source, tmp_path / "target")
+    assert (tmp_path / "target").read_text() == "a photograph"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["source", "target"]
+
+
+def test_placing_never_overwrites_other_content(tmp_path: Path, links: str) -> None:
+    source, target = write(tmp_path / "source"), write(tmp_path / "target", "somebody's picture")
+    assert not place(source, target)
+    assert target.read_text() == "somebody's picture"
+
+
+def test_placing_again_after_a_crash_is_fine(tmp_path: Path, links: str) -> None:
+    source = write(tmp_path / "source")
+    assert place(source, tmp_path / "target")
+    assert place(source, tmp_path / "target")
+
+
+def test_moving_to_a_taken_name_takes_another_and_keeps_both(tmp_path: Path, links: str) -> None:
+    write(tmp_path / "archive" / "scan.jpg", "first")
+    source = write(tmp_path / "work" / "0-scan.jpg", "second")
+    moved = move_to_free(source, tmp_path / "archive", "scan.jpg", "abcd1234")
+    assert moved.name == "scan~abcd1234.jpg"
+    assert moved.read_text() == "second"
+    assert (tmp_path / "archive" / "scan.jpg").read_text() == "first"
+    assert not source.exists()
+
+
+def test_a_third_file_of_the_name_finds_a_free_one_too(tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    for text in ("first", "second", "third"):
+        move_to_free(write(tmp_path / "x", text), folder, "scan.jpg", "abcd1234")
+    assert sorted(p.read_text() for p in folder.iterdir()) == ["first", "second", "third"]
+
+
+def test_a_claim_across_file_systems_is_verified_before_the_source_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.rename
+
+    def crossing(self: Path, target: Path) -> Path:
+        if self.name == "scan.jpg":
+            raise OSError(errno.EXDEV, "cross-device link")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", crossing)
+    source = write(tmp_path / "inbox" / "scan.jpg")
+    (tmp_path / "work").mkdir()
+    claim(source, tmp_path / "work" / "0-scan.jpg")
+    assert (tmp_path / "work" / "0-scan.jpg").read_text() == "a photograph"
+    assert not source.exists()
+
+
+def test_a_claim_across_file_systems_gives_up_if_the_source_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crossing(self: Path, target: Path) -> Path:
+        raise OSError(errno.EXDEV, "cross-device link")
+
+    real = files._copy
+
+    def copy_while_written(source: Path, target: Path) -> None:
+        real(source, target)
+        with source.open("a") as file:
+            file.write(" that goes on")
+
+    monkeypatch.setattr(Path, "rename", crossing)
+    monkeypatch.setattr(files, "_copy", copy_while_written)
+    source = write(tmp_path / "scan.jpg")
+    with pytest.raises(BlockingIOError):
+        claim(source, tmp_path / "0-scan.jpg")
+    assert source.read_text() == "a photograph that goes on"
+    assert [p.name for p in tmp_path.iterdir()] == ["scan.jpg"]
+
+
+@pytest.mark.parametrize(
+    "name", ["é" * 127 + ".jpg", "x" * 251 + ".jpg", os.fsdecode(b"\xff" * 255), "." * 255]
+)
+def test_long_names_are_shortened_so_that_a_record_fits(name: str) -> None:
+    fitted = fit_name(name)
+    assert len(os.fsencode(fitted)) + len(".error.json") <= 255
+    assert fitted != fit_name("y" + name[1:])
+    if name.endswith(".jpg"):
+        assert fitted.endswith(".jpg")
+        fitted.encode()  # text stays text
+
+
+def test_short_names_stay() -> None:
+    assert fit_name("scan.jpg") == "scan.jpg"
+    assert alternative("scan.jpg", "12ab") == "scan~12ab.jpg"
+
+
+def test_undecodable_names_can_be_shown() -> None:
+    assert shown(Path(os.fsdecode(b"caf\xe9.jpg"))) == "caf\\xe9.jpg"
+
+
+def test_folders_are_made_with_their_parents(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b" / "c")
+    make_folder(tmp_path / "a" / "b" / "c")
+    assert (tmp_path / "a" / "b" / "c").is_dir()
+
+
+def test_what_is_no_regular_file_any_more_is_not_claimed(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BlockingIOError, match="no regular file"):
+        claim(link, tmp_path / "taken")
+    assert link.is_symlink()
+    assert not (tmp_path / "taken").is_symlink()
+
+
+def test_a_claim_across_file_systems_that_cannot_be_ended_leaves_no_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"photo")
+
+    rename, unlink = Path.rename, Path.unlink
+
+    def other_file_system(path: Path, new: Path) -> Path:
+        if path == source:
+            raise OSError(errno.EXDEV, "another file system")
+        return rename(path, new)
+
+    def refuse(path: Path) -> None:
+        if path == source:
+            raise PermissionError(errno.EACCES, "not yours")
+        unlink(path)
+
+    monkeypatch.setattr(Path, "rename", other_file_system)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(PermissionError):
+        claim(source, target)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
