@@ -22,29 +22,29 @@ MODULES = ("sharing", "admission", "latency")
 
 def main(arguments: Sequence[str]) -> None:
     """Measure what is asked for and write it down."""
-    wish = _parser().parse_args(arguments)
-    tune_process(wish.threads)  # as the worker does, before torch is imported
+    options = _parser().parse_args(arguments)
+    tune_process(options.threads)  # as the worker does, before torch is imported
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="restored-benchmark-") as folder:
         place = Path(folder)
-        if "sharing" in wish.parts:
+        if "sharing" in options.parts:
             from benchmarks.sharing import measure_sharing
 
-            for size_px, count in ((512, wish.large), (96, wish.small)):
+            for size_px, count in ((512, options.large), (96, options.small)):
                 orders = write_orders(place / str(size_px), sources(), size_px, count)
-                _add(rows, measure_sharing(orders, size_px, wish.threads, wish.loop_share))
-        if "admission" in wish.parts:
+                _add(rows, measure_sharing(orders, size_px, options.threads, options.loop_share))
+        if "admission" in options.parts:
             from benchmarks.stations import measure_admission
 
-            _add(rows, measure_admission(place / "admission", wish.inbox))
-        if "latency" in wish.parts:
+            _add(rows, measure_admission(place / "admission", options.inbox))
+        if "latency" in options.parts:
             from benchmarks.stations import measure_latency
 
-            _add(rows, measure_latency(place / "latency", sources(), wish.drops))
+            _add(rows, measure_latency(place / "latency", sources(), options.drops))
     table = rows_as_markdown(rows)
     print(table)
     command = shlex.join(["python", "-m", "benchmarks.engine", *arguments])
-    wish.out.write_text(_page(table, command, wish.remark), encoding="utf-8")
+    options.out.write_text(_page(table, command, options.remark), encoding="utf-8")
 
 
 def _add(rows: list[Row], measured: Sequence[Row]) -> None:

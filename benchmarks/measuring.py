@@ -13,7 +13,7 @@ from PIL import Image
 
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Colorize, Denoise, Restyle, SuperResolve
-from daemon.messages.tasks import Job, Order, job_id, seed_of
+from daemon.messages.tasks import Job, RestoreTask, job_id, seed_of
 from daemon.photo import Header, Photo
 
 EVALUATIONS = 10
@@ -63,7 +63,7 @@ def crop(photographs: Sequence[NDArray[np.uint8]], size_px: int, index: int) -> 
 
 def write_orders(
     folder: Path, photographs: Sequence[NDArray[np.uint8]], size_px: int, count: int
-) -> list[Order]:
+) -> list[RestoreTask]:
     """Orders whose results have this size, the recipes in turn."""
     folder.mkdir(parents=True)
     orders = []
@@ -80,17 +80,17 @@ def write_orders(
         job = Job(
             key, recipe, (Photo(path, path.name, str(index), header),), path.stem, seed_of(key)
         )
-        orders.append(Order(job, index, folder))
+        orders.append(RestoreTask(job, index, folder))
     return orders
 
 
-def with_staging(orders: Sequence[Order], name: str) -> list[Order]:
+def with_staging(orders: Sequence[RestoreTask], name: str) -> list[RestoreTask]:
     """The same orders with fresh staging folders."""
     fresh = []
     for order in orders:
         staging = order.job.photos[0].path.parent / f"{name}-{order.fence:05}"
         staging.mkdir()
-        fresh.append(Order(order.job, order.fence, staging))
+        fresh.append(RestoreTask(order.job, order.fence, staging))
     return fresh
 
 

@@ -102,29 +102,29 @@ def trials() -> list[Trial]:
 
 def main(arguments: Sequence[str]) -> None:
     """Measure, and write the page and the sheet."""
-    wish = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     tune_process(None)
-    photographs = _photographs(wish.photos, wish.longest)
+    photographs = _photographs(options.photos, options.longest)
     parts, rows = [], []
-    for trial in (one for one in trials() if wish.only in one.name):
+    for trial in (one for one in trials() if options.only in one.name):
         scores = {
             name: found
             for name, pixels in photographs.items()
-            if (found := _scores(trial, pixels, wish.without)) is not None
+            if (found := _scores(trial, pixels, options.without)) is not None
         }
         part = f"## {trial.name}\n\n{_table(scores, colour=trial.colour)}\n"
         print(part, flush=True)
         parts.append(part)
         rows += _extremes(trial.name, scores)
     command = shlex.join(["python", "-m", "benchmarks.quality", *arguments])
-    wish.sheet.parent.mkdir(parents=True, exist_ok=True)
-    draw_sheet(rows, _PANEL_PX).save(wish.sheet, quality=88)
+    options.sheet.parent.mkdir(parents=True, exist_ok=True)
+    draw_sheet(rows, _PANEL_PX).save(options.sheet, quality=88)
     head = (
         "# Quality\n\n"
         f"Measured {machine(command)} Means over {len(photographs)} photographs, longest side "
-        f"{wish.longest} px: {', '.join(photographs)}. {wish.remark}\n\n"
+        f"{options.longest} px: {', '.join(photographs)}. {options.remark}\n\n"
     )
-    wish.out.write_text(head + "\n".join(parts) + _kept(wish.out), encoding="utf-8")
+    options.out.write_text(head + "\n".join(parts) + _kept(options.out), encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Step
-from daemon.engine.backend import Craft, real_craft
+from daemon.engine.backend import Backend, torch_backend
 from daemon.engine.hardware import pick_device
 from daemon.models import Model
-from daemon.models.calls import Asking
+from daemon.models.calls import ModelCalls
 from daemon.photo import Metadata, Picture
 from training.photos import is_grey
 
@@ -26,15 +26,15 @@ T = TypeVar("T")
 
 def restore(step: Step, *given: Pixels, seed: int = 0, mask: Pixels | None = None) -> list[Pixels]:
     """The results of a step; most take one picture and give one. The mask is (H, W)."""
-    craft, _ = _at_work()
+    backend, _ = _at_work()
     pictures = tuple(
         Picture(pixels, is_grey(pixels), Metadata("PNG", "RGB"), mask=mask) for pixels in given
     )
-    finished = answered(craft.restore(Recipe(name="quality", steps=(step,)), pictures, seed))
+    finished = answered(backend.restore(Recipe(name="quality", steps=(step,)), pictures, seed))
     return [np.asarray(one.pixels, np.uint8) for one in finished.pictures]
 
 
-def answered(asking: Asking[T]) -> T:
+def answered(asking: ModelCalls[T]) -> T:
     """What a computation returns that asks the shipped network."""
     _, model = _at_work()
     answers: Sequence[Any] | None = None
@@ -48,6 +48,6 @@ def answered(asking: Asking[T]) -> T:
 
 
 @cache
-def _at_work() -> tuple[Craft, Model]:
-    craft = real_craft()
-    return craft, craft.load_model("prior", pick_device("auto"), lambda: None, whole=False)
+def _at_work() -> tuple[Backend, Model]:
+    backend = torch_backend()
+    return backend, backend.load_model("prior", pick_device("auto"), lambda: None, whole=False)

@@ -11,18 +11,18 @@ from statistics import median
 import torch
 
 from benchmarks.measuring import RECIPES, Row, with_staging
-from daemon.engine.backend import real_craft
-from daemon.engine.device import Pass
+from daemon.engine.backend import torch_backend
+from daemon.engine.device import ForwardPass
 from daemon.engine.engine import Engine
 from daemon.engine.hardware import pick_device
 from daemon.messages.reports import ModelLoaded, Report, Restored
-from daemon.messages.tasks import Compute, Order
+from daemon.messages.tasks import Compute, RestoreTask
 from daemon.models.calls import answer_of
 from daemon.system.cgroups import core_count
 
 
 def measure_sharing(
-    orders: Sequence[Order], size_px: int, threads: int | None, loop_share: float
+    orders: Sequence[RestoreTask], size_px: int, threads: int | None, loop_share: float
 ) -> list[Row]:
     """Rows (a), (b) and (e) for photographs of one size."""
     seconds, passes, reports = _by_engine(with_staging(orders, "engine"), threads)
@@ -61,9 +61,9 @@ def measure_sharing(
 
 
 def _by_engine(
-    orders: Sequence[Order], threads: int | None
-) -> tuple[float, list[Pass], list[Restored]]:
-    passes: list[Pass] = []
+    orders: Sequence[RestoreTask], threads: int | None
+) -> tuple[float, list[ForwardPass], list[Restored]]:
+    passes: list[ForwardPass] = []
     reports: list[Restored] = []
     done = threading.Event()
 
@@ -97,7 +97,7 @@ def _ratio(engine: float, loop: float, count: int) -> str:
     return f"{engine / loop:.2f}x ({rates})"
 
 
-def _by_loop_elsewhere(orders: Sequence[Order], threads: int | None) -> float:
+def _by_loop_elsewhere(orders: Sequence[RestoreTask], threads: int | None) -> float:
     """A plain loop in a process of its own, where OpenMP and malloc have their usual habits."""
     ours = {name: os.environ.pop(name, None) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     context = multiprocessing.get_context("spawn")
@@ -108,25 +108,25 @@ def _by_loop_elsewhere(orders: Sequence[Order], threads: int | None) -> float:
         os.environ.update({name: value for name, value in ours.items() if value is not None})
 
 
-def _by_loop(orders: Sequence[Order], threads: int | None) -> float:
+def _by_loop(orders: Sequence[RestoreTask], threads: int | None) -> float:
     torch.set_num_threads(threads or core_count())
-    craft = real_craft()
-    model = craft.load_model("prior", pick_device("auto"), lambda: None, whole=False)
+    backend = torch_backend()
+    model = backend.load_model("prior", pick_device("auto"), lambda: None, whole=False)
     limits = Compute().limits
     began = time.monotonic()
     for order in orders:
         job = order.job
-        asking = craft.restore(job.recipe, (craft.read(job.photos[0], limits),), job.seed)
+        asking = backend.restore(job.recipe, (backend.read(job.photos[0], limits),), job.seed)
         try:
             calls = next(asking)
             while True:
                 calls = asking.send([answer_of(model.predict([call])[0]) for call in calls])
         except StopIteration as end:
-            craft.write(end.value.pictures, job.recipe, order.staging)
+            backend.write(end.value.pictures, job.recipe, order.staging)
     return time.monotonic() - began
 
 
-def _groups(passes: Sequence[Pass], size_px: int) -> list[Row]:
+def _groups(passes: Sequence[ForwardPass], size_px: int) -> list[Row]:
     sizes = [len(one.members) for one in passes]
     histogram = ", ".join(f"{size}: {count}" for size, count in sorted(Counter(sizes).items()))
     caps = sorted({one.cap for one in passes})

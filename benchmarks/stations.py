@@ -21,8 +21,8 @@ from daemon.config.setup import make_station, opened
 from daemon.executors import EXECUTORS
 from daemon.jobs.ledger.entries import QueueCount
 from daemon.messages.reports import HandedBack, Report, WorkerReady
-from daemon.messages.tasks import Compute, Order
-from daemon.service.daemon import Service
+from daemon.messages.tasks import Compute, RestoreTask
+from daemon.service.daemon import Daemon
 
 _PATIENCE_S = 300.0
 
@@ -38,7 +38,7 @@ class IdleExecutor:
         """Say that it is ready."""
         self._report(WorkerReady("none"))
 
-    def submit(self, order: Order) -> None:
+    def submit(self, order: RestoreTask) -> None:
         """Keep the order."""
         self._fences.append(order.fence)
 
@@ -85,7 +85,7 @@ def _admit(root: Path, count: int, answer: Connection) -> None:
             answer.send((time.monotonic() - began, _most_memory_mb()))
             os.kill(os.getpid(), signal.SIGTERM)
 
-    Service(*opened(root), executor="idle", progress=progress).run()
+    Daemon(*opened(root), executor="idle", progress=progress).run()
 
 
 def _most_memory_mb() -> float:

@@ -13,15 +13,15 @@ from pathlib import Path
 import structlog
 
 from daemon.bulk import requests as bulk_requests
-from daemon.bulk.report_process import Reporters
-from daemon.bulk.requests import Order
-from daemon.bulk.walk import Passed, Slice, absence, enough, places_of, slices
+from daemon.bulk.report_process import ReportProcesses
+from daemon.bulk.requests import BulkRequest
+from daemon.bulk.walk import PassedOver, Slice, absence, enough, places_of, slices
 from daemon.config.recipe import Recipe
 from daemon.config.station import Notice, Station
 from daemon.intake.arrivals import Claim
-from daemon.intake.claimer import Admission
+from daemon.intake.claimer import Claimer
 from daemon.jobs.ledger import bulk as bulk_rows
-from daemon.jobs.ledger.bulk import Bulk
+from daemon.jobs.ledger.bulk import BulkJob
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access
 from daemon.system.files import NO_SPACE, shown
@@ -35,11 +35,11 @@ Tell = Callable[[str, str, str], None]
 """(kind, title, text) -> None: tells people."""
 
 
-class Bulks:
+class BulkManager:
     """The daemon's side of bulk jobs."""
 
     def __init__(
-        self, station: Station, ledger: Ledger, admission: Admission, access: Access, tell: Tell
+        self, station: Station, ledger: Ledger, admission: Claimer, access: Access, tell: Tell
     ) -> None:
         """Work for one station.
 
@@ -55,7 +55,7 @@ class Bulks:
         self._admission = admission
         self._tell = tell
         self._walks: dict[str, tuple[Recipe, Iterator[Slice]]] = {}
-        self._reporters = Reporters(station, access, admission.limits)
+        self._reporters = ReportProcesses(station, access, admission.limits)
         self._places: dict[str, tuple[Path, ...]] = {}
         self._troubles: dict[str, str] = {}
         self._looked = ""
@@ -117,7 +117,7 @@ class Bulks:
                 _log.warning("bulk_held_up", bulk=name, why=why)
             self._troubles[name] = why
 
-    def _hindrance(self, bulk: Bulk, recipes: Sequence[Recipe]) -> str:
+    def _hindrance(self, bulk: BulkJob, recipes: Sequence[Recipe]) -> str:
         """Why a job cannot go on just now, "" if it can."""
         recipe = next((recipe for recipe in recipes if recipe.name == bulk.recipe), None)
         if bulk.state not in ("waiting", "looking", "working") or bulk.cancelled:
@@ -133,7 +133,9 @@ class Bulks:
             return ""
         return f"{why}; is its disk mounted? It goes on when that is back, or cancel it"
 
-    def _carry_on(self, bulk: Bulk, recipes: Sequence[Recipe], now: float, *, looked: bool) -> bool:
+    def _carry_on(
+        self, bulk: BulkJob, recipes: Sequence[Recipe], now: float, *, looked: bool
+    ) -> bool:
         """Do what is next of one job; says whether more of it can follow at once.
 
         Args:
@@ -166,7 +168,7 @@ class Bulks:
         """Stop writing reports; they are begun anew at the next start."""
         self._reporters.close()
 
-    def _take(self, path: Path, order: Order | None, now: float) -> bool:
+    def _take(self, path: Path, order: BulkRequest | None, now: float) -> bool:
         """Carry out an order; it may be taken twice after a crash, and counts once.
 
         Returns:
@@ -191,19 +193,19 @@ class Bulks:
             path.unlink()
         return False
 
-    def _submit(self, request: str, order: Order) -> None:
+    def _submit(self, request: str, order: BulkRequest) -> None:
         jobs = bulk_rows.all_of(self._ledger)
         if any(bulk.request == request for bulk in jobs):
             return
         names = {bulk.name for bulk in jobs}
         numbered = (f"{order.name}-{number}" for number in range(2, len(names) + 3))
         name = next(n for n in (order.name, *numbered) if n not in names)
-        bulk = Bulk(name, request, order.recipe, order.roots, order.at, order.starts_at)
+        bulk = BulkJob(name, request, order.recipe, order.roots, order.at, order.starts_at)
         bulk_rows.keep(self._ledger, bulk)
         paths = [shown(root) for root in bulk.roots]
         _log.info("bulk_submitted", bulk=name, recipe=bulk.recipe, paths=paths)
 
-    def _change(self, bulk: Bulk, what: str) -> None:
+    def _change(self, bulk: BulkJob, what: str) -> None:
         match what:
             case "pause" if bulk.state in ("waiting", "looking", "working"):
                 bulk_rows.keep(self._ledger, replace(bulk, paused=True))
@@ -220,7 +222,7 @@ class Bulks:
             case _:
                 _log.info("bulk_not_changed", bulk=bulk.name, asked=what, state=bulk.state)
 
-    def _retry(self, bulk: Bulk, asked_at: float, now: float) -> bool:
+    def _retry(self, bulk: BulkJob, asked_at: float, now: float) -> bool:
         """Queue some of what had failed when it was asked; says whether there may be more."""
         failed = bulk_rows.failed_entries(self._ledger, bulk.name, asked_at, _RETRIED)
         rows = [entry.row for entry, _ in failed]
@@ -236,7 +238,7 @@ class Bulks:
         _log.info("bulk_retried", bulk=bulk.name, photographs=len(rows))
         return len(rows) == _RETRIED
 
-    def _look(self, bulk: Bulk, recipe: Recipe, now: float) -> bool:
+    def _look(self, bulk: BulkJob, recipe: Recipe, now: float) -> bool:
         """Look at a few more files and queue what can be restored; says whether there were any."""
         self._looked = bulk.name
         # It is put back once all is recorded: after a fault the files are walked once more.
@@ -251,7 +253,7 @@ class Bulks:
             bulk_rows.keep(self._ledger, replace(bulk, state="working"))
             return True
         claims: list[Claim] = []
-        passed: list[Passed] = []
+        passed: list[PassedOver] = []
         for part in found:
             taken, left = part.claims(recipe, self._admission.limits)
             claims += taken
@@ -261,19 +263,19 @@ class Bulks:
         self._walks[bulk.name] = begun
         return True
 
-    def _report(self, bulk: Bulk, now: float) -> None:
+    def _report(self, bulk: BulkJob, now: float) -> None:
         """Nothing more is to be done: count, and have the report written."""
         ended_at = bulk.ended_at or now
         counted = replace(bulk, summary=bulk_rows.counts(self._ledger, bulk))
         bulk_rows.keep(self._ledger, replace(counted, state="reporting", ended_at=ended_at))
 
-    def _see_to_report(self, bulk: Bulk) -> None:
+    def _see_to_report(self, bulk: BulkJob) -> None:
         """Have the report written; once that has ended, so has the bulk job."""
         reported = self._reporters.report(bulk)
         if reported is None:
             return
         bulk_rows.keep(self._ledger, replace(bulk, state="ended"))
-        numbers = bulk.summary or bulk_rows.Counts()
+        numbers = bulk.summary or bulk_rows.BulkCounts()
         _log.info(
             "bulk_ended",
             bulk=bulk.name,

@@ -14,9 +14,9 @@ from statistics import median, quantiles
 from typing import Any, TypeVar
 
 from daemon.jobs.ledger import bulk as bulk_rows
-from daemon.jobs.ledger.bulk import Bulk, Counts
+from daemon.jobs.ledger.bulk import BulkCounts, BulkJob
 from daemon.jobs.ledger.entries import Entry
-from daemon.jobs.ledger.reader import LedgerView
+from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.outbox import record_path
 from daemon.jobs.record import utc
 from daemon.photo import Limits, Photo, read_header
@@ -41,7 +41,7 @@ _Some = TypeVar("_Some")
 
 
 @dataclass(frozen=True)
-class _Ended:
+class _EndedPhoto:
     """A photograph that has ended, and its result."""
 
     entry: Entry
@@ -62,7 +62,7 @@ def write_report(ledger: Path, name: str, folder: Path, limits: Limits, group: i
         OSError: It cannot be written.
     """
     make_folder(folder, group)
-    view = LedgerView(ledger)
+    view = LedgerReader(ledger)
     try:
         bulk = bulk_rows.named(view, name)
         if bulk is None:
@@ -74,7 +74,7 @@ def write_report(ledger: Path, name: str, folder: Path, limits: Limits, group: i
             for entry, _ in bulk_rows.ended_entries(view, lost)
         ]
         # Whole rows of all that is done would be gigabytes where there are a million.
-        done = [_Ended(*one) for one in bulk_rows.ended_entries(view, _spread(rows, _TIMED))]
+        done = [_EndedPhoto(*one) for one in bulk_rows.ended_entries(view, _spread(rows, _TIMED))]
     finally:
         view.close()
     drawn = _draw(_spread(done, _SHEET), folder / "contact-sheet.jpg", limits)
@@ -84,7 +84,7 @@ def write_report(ledger: Path, name: str, folder: Path, limits: Limits, group: i
 
 
 def _content(
-    bulk: Bulk, numbers: Counts, failed: Sequence[dict[str, str]], seconds: Sequence[float]
+    bulk: BulkJob, numbers: BulkCounts, failed: Sequence[dict[str, str]], seconds: Sequence[float]
 ) -> dict[str, Any]:
     took_s = max(0.0, bulk.ended_at - bulk.began_at) if bulk.began_at else 0.0
     return {
@@ -154,7 +154,7 @@ def _plain(text: str) -> str:
     return f"`{line}`"
 
 
-def _seconds(done: Sequence[_Ended]) -> list[float]:
+def _seconds(done: Sequence[_EndedPhoto]) -> list[float]:
     found = []
     for one in done:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -164,7 +164,7 @@ def _seconds(done: Sequence[_Ended]) -> list[float]:
     return found
 
 
-def _draw(done: Sequence[_Ended], target: Path, limits: Limits) -> bool:
+def _draw(done: Sequence[_EndedPhoto], target: Path, limits: Limits) -> bool:
     """Draw the sheet; says whether anything could be drawn."""
     rows = [row for one in done if (row := _row(one, limits)) is not None]
     if rows:
@@ -172,7 +172,7 @@ def _draw(done: Sequence[_Ended], target: Path, limits: Limits) -> bool:
     return bool(rows)
 
 
-def _row(one: _Ended, limits: Limits) -> Row | None:
+def _row(one: _EndedPhoto, limits: Limits) -> Row | None:
     from PIL import Image
 
     from daemon.photo.reading import read_picture, to_eight_bits

@@ -13,7 +13,7 @@ import structlog
 
 from daemon.bulk.report import write_report
 from daemon.config.station import Station
-from daemon.jobs.ledger.bulk import Bulk
+from daemon.jobs.ledger.bulk import BulkJob
 from daemon.jobs.outbox import Access
 from daemon.photo import Limits
 from daemon.system.files import fit_name, shown
@@ -34,7 +34,7 @@ class Reported:
     told: str
 
 
-class Reporters:
+class ReportProcesses:
     """Owned and called by the daemon's loop."""
 
     def __init__(self, station: Station, access: Access, limits: Limits) -> None:
@@ -50,7 +50,7 @@ class Reporters:
         self._limits = limits
         self._processes: dict[str, BaseProcess] = {}
 
-    def report(self, bulk: Bulk) -> Reported | None:
+    def report(self, bulk: BulkJob) -> Reported | None:
         """Have a report written; None until that has ended, so ask again."""
         folder = self._station.reports / fit_name(bulk.name)
         process = self._processes.get(bulk.name)

@@ -17,7 +17,7 @@ from daemon.system.files import is_there, shown
 
 
 @dataclass(frozen=True)
-class Order:
+class BulkRequest:
     """What somebody asks of a bulk job.
 
     Attributes:
@@ -37,14 +37,14 @@ class Order:
     starts_at: float = 0.0
 
 
-def ask(station: Station, order: Order) -> None:
+def ask(station: Station, order: BulkRequest) -> None:
     """Leave an order for the daemon, now or when it runs next."""
     known = {"recipe": order.recipe, "at": order.at, "starts_at": order.starts_at}
     rest = json.dumps(known | {"roots": [str(root) for root in order.roots]})
     leave(_requests(station), [order.what, order.name, rest], f"{time.time_ns():020}-")
 
 
-def asked(station: Station) -> list[tuple[Path, Order | None]]:
+def asked(station: Station) -> list[tuple[Path, BulkRequest | None]]:
     """The orders that no daemon has taken yet, in turn; None where a file holds none."""
     return [(path, _order_in(path)) for path in sorted(_requests(station).glob("*.json"))]
 
@@ -88,13 +88,13 @@ def check_roots(own: Sequence[Path], paths: Sequence[Path]) -> tuple[Path, ...]:
     )
 
 
-def _order_in(path: Path) -> Order | None:
+def _order_in(path: Path) -> BulkRequest | None:
     """The order in a file; anybody may have written there, so it may be none."""
     try:
         what, name, rest = json.loads(path.read_text())
         values = json.loads(rest)
         roots = tuple(Path(root) for root in values["roots"])
-        return Order(
+        return BulkRequest(
             str(what),
             str(name),
             str(values["recipe"]),

@@ -10,8 +10,8 @@ from typing import Any
 from daemon.bulk import requests as bulk_requests
 from daemon.config.station import Station
 from daemon.jobs.ledger import bulk as bulk_rows
-from daemon.jobs.ledger.bulk import Bulk
-from daemon.jobs.ledger.reader import LedgerView
+from daemon.jobs.ledger.bulk import BulkJob
+from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.pace import RATE_WINDOW_S, rate_per_s
 from daemon.system.clock import iso, local_zone, spoken
 from daemon.system.files import fit_name, shown
@@ -19,7 +19,7 @@ from daemon.system.files import fit_name, shown
 _WORDS = (("skipped", "there already"), ("failed", "failed"), ("taken_off", "taken off"))
 
 
-def read_bulk(station: Station, view: LedgerView | None = None) -> list[dict[str, Any]]:
+def read_bulk(station: Station, view: LedgerReader | None = None) -> list[dict[str, Any]]:
     """Every bulk job that a daemon has taken, the oldest first.
 
     Args:
@@ -31,7 +31,7 @@ def read_bulk(station: Station, view: LedgerView | None = None) -> list[dict[str
     if view is not None:
         found = [_standing(station, view, bulk, now) for bulk in bulk_rows.all_of(view)]
     elif station.ledger.exists():
-        view = LedgerView(station.ledger)
+        view = LedgerReader(station.ledger)
         try:
             found = read_bulk(station, view)
         finally:
@@ -56,7 +56,7 @@ def told(one: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _standing(station: Station, view: LedgerView, bulk: Bulk, now: float) -> dict[str, Any]:
+def _standing(station: Station, view: LedgerReader, bulk: BulkJob, now: float) -> dict[str, Any]:
     numbers = bulk_rows.counts(view, bulk)
     rate = 0.0
     if numbers.open:
@@ -83,12 +83,12 @@ def _standing(station: Station, view: LedgerView, bulk: Bulk, now: float) -> dic
     }
 
 
-def _report(station: Station, bulk: Bulk) -> str | None:
+def _report(station: Station, bulk: BulkJob) -> str | None:
     path = station.reports / fit_name(bulk.name) / "report.md"
     return shown(path) if bulk.state == "ended" and path.exists() else None
 
 
-def _said(bulk: Bulk, now: float, *, held: bool) -> str:
+def _said(bulk: BulkJob, now: float, *, held: bool) -> str:
     if bulk.state == "ended":
         return "cancelled" if bulk.cancelled else "ended"
     if bulk.paused:

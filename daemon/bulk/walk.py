@@ -17,8 +17,8 @@ from daemon.config.station import InboxFolder, Station
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.companions import side_of, stem_of
 from daemon.intake.scanner import ignored
-from daemon.intake.sorter import Folder, Held, Sorting
-from daemon.jobs.ledger.bulk import Bulk
+from daemon.intake.sorter import FolderSorter, FolderView, Held
+from daemon.jobs.ledger.bulk import BulkJob
 from daemon.photo import Limits
 from daemon.system.files import is_there, shown
 
@@ -33,7 +33,7 @@ _PASSED = 1024
 
 _NO_FILE = "it is a link, or no regular file"
 
-Passed = tuple[str, str]
+PassedOver = tuple[str, str]
 """A path that is left alone, and why."""
 
 
@@ -54,12 +54,12 @@ class Slice:
     path: Path
     names: tuple[str, ...]
     size_bytes: int
-    passed_over: tuple[Passed, ...]
+    passed_over: tuple[PassedOver, ...]
     last: str
 
-    def claims(self, recipe: Recipe, limits: Limits) -> tuple[list[Claim], list[Passed]]:
+    def claims(self, recipe: Recipe, limits: Limits) -> tuple[list[Claim], list[PassedOver]]:
         """What the recipe takes of them together, and what it cannot take, with the reason."""
-        held = Folder(str(self.path))
+        held = FolderView(str(self.path))
         for name in self.names:
             path = self.path / name
             with contextlib.suppress(FileNotFoundError):
@@ -67,7 +67,7 @@ class Slice:
                 relative = path.relative_to(self.folder.path)
                 arrival = Arrival(self.folder, relative, found.st_size, found.st_mtime_ns)
                 held.held[name] = Held(arrival, str(path), 0.0, 0.0)
-        claims = Sorting(held, {recipe.name: recipe}, limits).claims()
+        claims = FolderSorter(held, {recipe.name: recipe}, limits).claims()
         left = [
             (shown(self.path / name), one.why)
             for name, one in held.held.items()
@@ -76,7 +76,7 @@ class Slice:
         return claims, left
 
 
-def slices(bulk: Bulk, recipe: Recipe, station: Station, known: set[Path]) -> Iterator[Slice]:
+def slices(bulk: BulkJob, recipe: Recipe, station: Station, known: set[Path]) -> Iterator[Slice]:
     """The files of a bulk job, a few at a time, in an order that is always the same.
 
     Args:
@@ -136,7 +136,7 @@ def is_away(folder: InboxFolder) -> bool:
     return bool(folder.bulk and absence([folder.path]))
 
 
-def places_of(bulk: Bulk, recipe: Recipe | None) -> tuple[Path, ...]:
+def places_of(bulk: BulkJob, recipe: Recipe | None) -> tuple[Path, ...]:
     """The folders that must hold something while a bulk job is at work, each once.
 
     Of a single file it is the folder that it lies in; a root that is gone was one by its name.
@@ -158,7 +158,7 @@ class _Visited:
 
     path: Path
     names: tuple[str, ...]
-    odd: tuple[Passed, ...] = ()
+    odd: tuple[PassedOver, ...] = ()
     after: str = ""
 
 
@@ -166,7 +166,7 @@ class _Visited:
 class _Part:
     """A few files of one folder, while they are gathered."""
 
-    passed: list[Passed]
+    passed: list[PassedOver]
     names: list[str] = field(default_factory=list)
     size_bytes: int = 0
     last: str = ""
@@ -212,7 +212,7 @@ def _with_sides(part: _Part, sides: Mapping[str, Sequence[str]]) -> _Part:
     return part
 
 
-def _roots(bulk: Bulk, station: Station) -> list[tuple[Path, InboxFolder]]:
+def _roots(bulk: BulkJob, station: Station) -> list[tuple[Path, InboxFolder]]:
     """Each root with the folder its files are claimed from and where results of it go."""
     found: list[tuple[Path, InboxFolder]] = []
     taken: set[str] = set()

@@ -21,7 +21,7 @@ _FLOATING = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 _ORIGINAL = {"model.diffusion_model.": "unet", "first_stage_model.": "vae"}
 
 
-def elements(checkpoint: Checkpoint) -> dict[str, int]:
+def parameter_counts(checkpoint: Checkpoint) -> dict[str, int]:
     """Weights of a checkpoint by component, such as "unet"; "" is a network that lies alone.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Way:
+class CallConvention:
     """How a pipeline is called.
 
     Attributes:
@@ -29,32 +29,32 @@ class Way:
     unheard: tuple[str, ...] = ()
 
 
-COMMON = Way()
+COMMON = CallConvention()
 
 _NEGATIVE = ("negative_prompt",)
 _QWEN_GUIDANCE = "true_cfg_scale"
 _NO_WORDS = " "
 """Qwen-Image has guidance only against a negative prompt; this is its authors' empty one."""
 
-WAYS: dict[str, Way] = {
-    "Flux2KleinPipeline": Way("pillow", batches=False, unheard=_NEGATIVE),
-    "FluxImg2ImgPipeline": Way(unheard=_NEGATIVE),
-    "FluxKontextPipeline": Way(
+CALL_CONVENTIONS: dict[str, CallConvention] = {
+    "Flux2KleinPipeline": CallConvention("pillow", batches=False, unheard=_NEGATIVE),
+    "FluxImg2ImgPipeline": CallConvention(unheard=_NEGATIVE),
+    "FluxKontextPipeline": CallConvention(
         "pillow", batches=False, fixed=(("_auto_resize", False),), unheard=_NEGATIVE
     ),
-    "FluxPipeline": Way(unheard=_NEGATIVE),
-    "LDMSuperResolutionPipeline": Way("signed"),
-    "QwenImageEditPipeline": Way(
+    "FluxPipeline": CallConvention(unheard=_NEGATIVE),
+    "LDMSuperResolutionPipeline": CallConvention("signed"),
+    "QwenImageEditPipeline": CallConvention(
         "pillow", batches=False, guidance=_QWEN_GUIDANCE, nothing=_NO_WORDS
     ),
-    "QwenImageEditPlusPipeline": Way(
+    "QwenImageEditPlusPipeline": CallConvention(
         "pillow", batches=False, guidance=_QWEN_GUIDANCE, nothing=_NO_WORDS
     ),
-    "QwenImageImg2ImgPipeline": Way(guidance=_QWEN_GUIDANCE, nothing=_NO_WORDS),
-    "QwenImagePipeline": Way(guidance=_QWEN_GUIDANCE, nothing=_NO_WORDS),
+    "QwenImageImg2ImgPipeline": CallConvention(guidance=_QWEN_GUIDANCE, nothing=_NO_WORDS),
+    "QwenImagePipeline": CallConvention(guidance=_QWEN_GUIDANCE, nothing=_NO_WORDS),
 }
 
 
-def way_of(pipeline: str) -> Way:
+def call_convention_of(pipeline: str) -> CallConvention:
     """The way of a pipeline's class."""
-    return WAYS.get(pipeline, COMMON)
+    return CALL_CONVENTIONS.get(pipeline, COMMON)

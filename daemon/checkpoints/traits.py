@@ -17,11 +17,11 @@ Family = Literal["prior", "pixel", "latent", "pipeline", "clip"]
 """Which class drives it: our network, a pixel-space UNet, a Stable Diffusion, nobody but its own
 pipeline; or a CLIP model, which makes no pictures."""
 
-WholeUse = Literal["text", "image", "edit", "upscale"]
+PipelineUse = Literal["text", "image", "edit", "upscale"]
 """What a whole pipeline makes a picture of: a prompt; a prompt and a picture, partly kept; an
 instruction and a picture; a small picture."""
 
-Use = Literal["prior", "pixel", "latent", "likeness"] | WholeUse
+Use = Literal["prior", "pixel", "latent", "likeness"] | PipelineUse
 """What a step can use it as: driven step by step ("prior", "pixel", "latent"), or whole; "likeness"
 is for [match] looks_like."""
 

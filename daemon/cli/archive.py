@@ -10,8 +10,8 @@ from daemon.cli.context import out, station_of
 from daemon.config.recipe import recipe_named
 from daemon.config.settings import load_settings
 from daemon.config.setup import known_recipes, opened, recipe_for
-from daemon.intake.redo import Plan, ask, plan
-from daemon.jobs.ledger.reader import LedgerView
+from daemon.intake.redo import RedoPlan, ask, plan
+from daemon.jobs.ledger.reader import LedgerReader
 from daemon.system.errors import UsageError
 from daemon.system.files import shown
 
@@ -66,12 +66,12 @@ def redo(
     if not station.ledger.exists():
         out.print("nothing is finished yet")
         return
-    view = LedgerView(station.ledger)
+    view = LedgerReader(station.ledger)
     try:
         found = plan(view, known, Library(settings.models_dir), paths or [], recipe)
     finally:
         view.close()
-    if paths and found == Plan((), 0, 0, 0):
+    if paths and found == RedoPlan((), 0, 0, 0):
         raise UsageError(
             "of nothing that is named does an original lie in the archive; name files or folders "
             "below archive/ or outbox/"

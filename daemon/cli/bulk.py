@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from daemon.bulk.requests import Order, ask, check_roots
+from daemon.bulk.requests import BulkRequest, ask, check_roots
 from daemon.bulk.status import pending, read_bulk, told
 from daemon.cli.context import SOME_FAILED, out, station_of
 from daemon.config.recipe import Recipe, recipe_named
@@ -65,7 +65,7 @@ def submit(
         )
     if called in taken:
         raise UsageError(f"--name {called!r}: a bulk job is called so already; take another name")
-    ask(station, Order("submit", called, recipe, roots, now, starts_at))
+    ask(station, BulkRequest("submit", called, recipe, roots, now, starts_at))
     when = f", from {spoken(starts_at, now, local_zone())}" if starts_at else ""
     out.print(f"submitted as {called}{when}", markup=False)
     _say_estimate(station, settings, chosen, roots)
@@ -165,7 +165,7 @@ def _ask(context: typer.Context, what: str, name: str) -> None:
         raise UsageError(f"bulk job {name!r} is not paused")
     if what == "retry" and one is not None and not one["failed"]:
         raise UsageError(f"of bulk job {name!r} nothing has failed")
-    ask(station, Order(what, name, at=time.time()))
+    ask(station, BulkRequest(what, name, at=time.time()))
     out.print(f"asked to {what} {name}", markup=False)
     _say_whether_taken(station)
 

@@ -19,7 +19,7 @@ from daemon.config.settings import Settings
 from daemon.config.station import Station
 from daemon.jobs.ledger.entries import QueueCount
 from daemon.photo.contact_sheet import Row, draw_sheet
-from daemon.service.daemon import Service
+from daemon.service.daemon import Daemon
 from daemon.system import logging as log
 
 SHEET = "contact-sheet.png"
@@ -61,7 +61,7 @@ def demo(
         _drop(station, sample)
     with (station.logs / "demo.log").open("a", encoding="utf-8") as stream:
         log.configure(stream, console=False)
-        Service(station, settings, executor=executor, progress=progress).once()
+        Daemon(station, settings, executor=executor, progress=progress).once()
         log.configure()
     found = tuple(_finding(station, sample) for sample in chosen)
     rows = [_row(finding) for finding in found if finding.result is not None]

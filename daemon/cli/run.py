@@ -30,7 +30,7 @@ def apply(
 
     Example: `restored apply denoise holiday/*.jpg -o restored/`
     """
-    from daemon.service.apply import Wish
+    from daemon.service.apply import ApplyOptions
     from daemon.service.apply import apply as restore
     from daemon.service.runtime import compute_of
 
@@ -39,7 +39,9 @@ def apply(
     failed = 0
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(chosen.name, total=max(1, len(inputs) // chosen.photos))
-        for done in restore(chosen, inputs, Wish(to, force, seed, record), compute_of(settings)):
+        for done in restore(
+            chosen, inputs, ApplyOptions(to, force, seed, record), compute_of(settings)
+        ):
             progress.advance(bar)
             if done.result is None:
                 failed += 1
@@ -55,13 +57,13 @@ def run(context: typer.Context) -> None:
     Example: `RESTORED_STATION=/srv/photos restored run`
     """
     from daemon.cli.progress import watched
-    from daemon.service.daemon import Service
-    from daemon.service.monitoring.systemd import supervision_of
+    from daemon.service.daemon import Daemon
+    from daemon.service.monitoring.systemd import systemd_notifier
 
     station, settings = opened(station_of(context).root)
-    supervision = supervision_of(os.environ, settings.stall_s, settings.alive_file)
+    systemd = systemd_notifier(os.environ, settings.stall_s, settings.alive_file)
     with watched() as progress:
-        Service(station, settings, progress=progress, supervision=supervision).run()
+        Daemon(station, settings, progress=progress, systemd=systemd).run()
 
 
 def once(context: typer.Context) -> int:
@@ -70,13 +72,13 @@ def once(context: typer.Context) -> int:
     Example: `restored --station photos once`
     """
     from daemon.cli.progress import watched
-    from daemon.service.daemon import Service
-    from daemon.service.monitoring.systemd import supervision_of
+    from daemon.service.daemon import Daemon
+    from daemon.service.monitoring.systemd import systemd_notifier
 
     station, settings = opened(station_of(context).root)
-    supervision = supervision_of(os.environ, settings.stall_s, settings.alive_file)
+    systemd = systemd_notifier(os.environ, settings.stall_s, settings.alive_file)
     with watched() as progress:
-        tally = Service(station, settings, progress=progress, supervision=supervision).once()
+        tally = Daemon(station, settings, progress=progress, systemd=systemd).once()
     for notice in tally.waiting:
         out.print(f"waits: {shown(notice.path)}: {notice.what}", markup=False)
     for held in tally.held_back:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from daemon.models.calls import Answer, Asking, Question
+from daemon.models.calls import Answer, ModelCall, ModelCalls
 
 ABREAST_PX = 2**24
 """Pictures of one job are worked on side by side up to so many pixels in all: memory is bounded."""
@@ -11,7 +11,7 @@ ABREAST_PX = 2**24
 T = TypeVar("T")
 
 
-def together(askings: Sequence[Asking[T]]) -> Asking[list[T]]:
+def together(askings: Sequence[ModelCalls[T]]) -> ModelCalls[list[T]]:
     """Run computations side by side: what they ask for at the same time is asked in one yield.
 
     Args:
@@ -21,7 +21,7 @@ def together(askings: Sequence[Asking[T]]) -> Asking[list[T]]:
         Their results, in order.
     """
     results: dict[int, T] = {}
-    waiting: dict[int, list[Question]] = {}
+    waiting: dict[int, list[ModelCall]] = {}
 
     def resume(index: int, answers: list[Answer] | None) -> None:
         try:
@@ -40,7 +40,7 @@ def together(askings: Sequence[Asking[T]]) -> Asking[list[T]]:
     return [results[index] for index in range(len(askings))]
 
 
-def abreast(fresh: Sequence[Callable[[], Asking[T]]], pixels: int) -> Asking[list[T]]:
+def abreast(fresh: Sequence[Callable[[], ModelCalls[T]]], pixels: int) -> ModelCalls[list[T]]:
     """As `together`, but only so many at a time as hold `ABREAST_PX` pixels.
 
     Args:

@@ -10,9 +10,9 @@ from itertools import pairwise
 from torch import Tensor
 
 from daemon.diffusion.process import ddim_step
-from daemon.models.calls import Asking
+from daemon.models.calls import ModelCalls
 
-Predict = Callable[[Tensor, float], Asking[Tensor]]
+Predict = Callable[[Tensor, float], ModelCalls[Tensor]]
 """(x_t, t) -> posterior mean of the clean picture; both pictures (3, H, W)."""
 
 Draw = Callable[[int], Tensor]
@@ -26,7 +26,7 @@ def sample(
     draw: Draw,
     eta: float = 1.0,
     excess: float = 1.0,
-) -> Asking[Tensor]:
+) -> ModelCalls[Tensor]:
     """Go down a list of angles with fresh noise at each step.
 
     Args:
@@ -51,7 +51,7 @@ def sample(
     return x_t
 
 
-def follow(x_t: Tensor, angles: Sequence[float], predict: Predict) -> Asking[Tensor]:
+def follow(x_t: Tensor, angles: Sequence[float], predict: Predict) -> ModelCalls[Tensor]:
     """Follow the deterministic path through x_t, up or down, to second order.
 
     The posterior mean is carried on from the last two (Adams-Bashforth in the angle), so that a

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from daemon.diffusion.concurrent import abreast
-from daemon.models.calls import Asking
+from daemon.models.calls import ModelCalls
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ ORIENTATIONS = tuple(
 
 
 def over_orientations(
-    count: int, picture: Tensor, restored: Callable[[Tensor], Asking[Tensor]]
-) -> Asking[list[Tensor]]:
+    count: int, picture: Tensor, restored: Callable[[Tensor], ModelCalls[Tensor]]
+) -> ModelCalls[list[Tensor]]:
     """What becomes of a picture that lies in several ways, each result laid back.
 
     Args:
@@ -69,7 +69,7 @@ def over_orientations(
 
 
 def mean_over_orientations(
-    count: int, picture: Tensor, restored: Callable[[Tensor], Asking[Tensor]]
-) -> Asking[Tensor]:
+    count: int, picture: Tensor, restored: Callable[[Tensor], ModelCalls[Tensor]]
+) -> ModelCalls[Tensor]:
     """The mean of `over_orientations`; for a count of 1 `restored(picture)` itself."""
     return torch.stack((yield from over_orientations(count, picture, restored))).mean(0)

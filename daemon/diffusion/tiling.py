@@ -13,7 +13,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from daemon.models.calls import Asking, Call, Guidance, Task, ask
+from daemon.models.calls import Degradation, DenoiseCall, Guidance, ModelCalls, ask
 
 GRID = 48
 """Tiles and windows start at multiples of this: of the network's 16 and of every scale."""
@@ -188,7 +188,7 @@ class Tiling:
         return list(product(range(len(self.down.starts)), range(len(self.across.starts))))
 
 
-_UNCONDITIONAL = Task()
+_UNCONDITIONAL = Degradation()
 
 
 def denoise_tiles(
@@ -197,9 +197,9 @@ def denoise_tiles(
     t: float,
     *,
     condition: Tensor | None = None,
-    task: Task = _UNCONDITIONAL,
+    degradation: Degradation = _UNCONDITIONAL,
     exact: bool = False,
-) -> Asking[Tensor]:
+) -> ModelCalls[Tensor]:
     """The posterior mean of a picture or latent of any size, all tiles asked for at once.
 
     Args:
@@ -219,13 +219,15 @@ def denoise_tiles(
     if condition is not None:
         known = tiling.cut_up(condition)
     calls = [
-        Call(denoiser.model, tile, t, part, task, exact, denoiser.guidance, denoiser.reduction)
+        DenoiseCall(
+            denoiser.model, tile, t, part, degradation, exact, denoiser.guidance, denoiser.reduction
+        )
         for tile, part in zip(tiles, known, strict=True)
     ]
     return tiling.put_together((yield from ask(calls)))
 
 
-def regress(denoiser: Denoiser, condition: Tensor, task: Task) -> Asking[Tensor]:
+def regress(denoiser: Denoiser, condition: Tensor, degradation: Degradation) -> ModelCalls[Tensor]:
     """The posterior mean given a condition alone: of the noisy picture nothing is left at pi/2.
 
     Args:
@@ -237,7 +239,9 @@ def regress(denoiser: Denoiser, condition: Tensor, task: Task) -> Asking[Tensor]
         Same shape.
     """
     nothing = torch.zeros_like(condition, memory_format=torch.contiguous_format)
-    return denoise_tiles(denoiser, nothing, math.pi / 2, condition=condition, task=task)
+    return denoise_tiles(
+        denoiser, nothing, math.pi / 2, condition=condition, degradation=degradation
+    )
 
 
 def mirrored(picture: Tensor, height: int, width: int) -> Tensor:

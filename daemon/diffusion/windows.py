@@ -15,7 +15,7 @@ from torch import Tensor
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_pixels
 from daemon.diffusion.tiling import GRID, Cut, spread
-from daemon.models.calls import Asking
+from daemon.models.calls import ModelCalls
 
 WINDOW = 2640
 """Longest side of a window: three tiles of 1024, and 7 megapixels bound the memory."""
@@ -55,8 +55,8 @@ def cut_windows(length: int) -> Cut:
 
 
 def by_windows(
-    pixels: NDArray[np.generic], solve: Callable[[Window], Asking[Tensor]], scale: int = 1
-) -> Asking[NDArray[np.generic]]:
+    pixels: NDArray[np.generic], solve: Callable[[Window], ModelCalls[Tensor]], scale: int = 1
+) -> ModelCalls[NDArray[np.generic]]:
     """Work on a picture window by window and blend the results.
 
     Args:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from daemon.messages.reports import GROUP_SIZES, Work
+from daemon.messages.reports import GROUP_SIZES, BatchCounts
 
 _LONGEST_S = 3600.0
 """Whatever takes longer in one go counts as hung, however busy it is."""
@@ -42,7 +42,7 @@ class _Running:
     credited_s: float = 0.0
 
 
-class Pulse:
+class Activity:
     """Counts; told by many threads, asked by one.
 
     Args:
@@ -125,11 +125,11 @@ class Pulse:
         with self._lock:
             self._refused += 1
 
-    def take(self) -> tuple[Work, bool]:
+    def take(self) -> tuple[BatchCounts, bool]:
         """What was done since the last call, and whether there was progress."""
         self._count_busy()
         with self._lock:
-            work = Work(tuple(self._sizes), self._calls, self._busy_s, self._refused)
+            work = BatchCounts(tuple(self._sizes), self._calls, self._busy_s, self._refused)
             self._sizes = [0] * len(self._sizes)
             self._calls = self._refused = 0
             self._busy_s = 0.0

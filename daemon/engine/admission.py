@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.engine.model_cache import Residency, Slot
-from daemon.engine.runs import Course
+from daemon.engine.model_cache import ModelCache, Slot
+from daemon.engine.runs import TaskRun
 
 AHEAD_PASSES = 6
 """Orders are begun until they hold the pixels of so many forward passes, so that groups fill."""
@@ -18,7 +18,7 @@ AHEAD_ORDERS = 6
 
 
 @dataclass(frozen=True)
-class Budget:
+class InFlightLimit:
     """What is in flight at most.
 
     Attributes:
@@ -29,23 +29,23 @@ class Budget:
     memory_bytes: int
     pass_pixels: int
 
-    def allows(self, course: Course[Any], flying: Collection[Course[Any]]) -> bool:
+    def allows(self, run: TaskRun[Any], flying: Collection[TaskRun[Any]]) -> bool:
         """Whether an order may begin beside those in flight; alone, any order may."""
         if not flying:
             return True
-        if course.alone or any(other.alone for other in flying):
+        if run.alone or any(other.alone for other in flying):
             return False
-        if course.bytes + sum(other.bytes for other in flying) > self.memory_bytes:
+        if run.bytes + sum(other.bytes for other in flying) > self.memory_bytes:
             return False
         asking = [other for other in flying if not other.writing]
-        pixels = course.pixels + sum(other.pixels for other in asking)
+        pixels = run.pixels + sum(other.pixels for other in asking)
         return len(asking) < AHEAD_ORDERS or pixels <= AHEAD_PASSES * self.pass_pixels
 
 
-def next_turn(
-    waiting: Sequence[Course[Any]],
+def next_to_start(
+    waiting: Sequence[TaskRun[Any]],
     asking: Collection[Slot],
-    residency: Residency,
+    model_cache: ModelCache,
     now: float,
 ) -> int | None:
     """Which order begins next.
@@ -63,15 +63,15 @@ def next_turn(
     Returns:
         Its index, or None if it is better that none begins.
     """
-    if now - residency.loaded_at < residency.slice_s:
+    if now - model_cache.loaded_at < model_cache.slice_s:
         ready = (
             index
-            for index, course in enumerate(waiting)
-            if all(residency.welcomes(reference) for reference in course.models)
+            for index, run in enumerate(waiting)
+            if all(model_cache.welcomes(reference) for reference in run.models)
         )
         return next(ready, 0)
-    if all(residency.admits(slot, asking) for slot in asking):
+    if all(model_cache.admits(slot, asking) for slot in asking):
         return 0
-    at_work = {slot.reference for slot in asking if residency.is_resident(slot)}
-    others = (i for i, course in enumerate(waiting) if not at_work.intersection(course.models))
+    at_work = {slot.reference for slot in asking if model_cache.is_resident(slot)}
+    others = (i for i, run in enumerate(waiting) if not at_work.intersection(run.models))
     return next(others, None)

@@ -16,7 +16,7 @@ from daemon.config.recipe import Recipe
 from daemon.messages.reports import Measure, StagedFile
 from daemon.messages.tasks import Compute
 from daemon.models import Model, Placement, Tick, load_model
-from daemon.models.calls import Asking
+from daemon.models.calls import ModelCalls
 from daemon.photo import Limits, Photo, Picture, Source
 
 Size = tuple[int, int]
@@ -25,7 +25,7 @@ Size = tuple[int, int]
 _ANY = Compute()
 
 
-class Finished(Protocol):
+class RecipeOutput(Protocol):
     """What a whole recipe returns."""
 
     @property
@@ -49,7 +49,7 @@ class LoadModel(Protocol):
 
 
 @dataclass(frozen=True)
-class Craft:
+class Backend:
     """The functions an engine calls; see their modules.
 
     Attributes:
@@ -65,7 +65,7 @@ class Craft:
     """
 
     read: Callable[[Photo, Limits], Source]
-    restore: Callable[[Recipe, tuple[Source, ...], int], Asking[Finished]]
+    restore: Callable[[Recipe, tuple[Source, ...], int], ModelCalls[RecipeOutput]]
     footprint: Callable[[Recipe, Sequence[Size]], int]
     output_size: Callable[[Recipe, int, int], Size]
     write: Callable[
@@ -73,11 +73,11 @@ class Craft:
     ]
     load_model: LoadModel
     model_bytes: Callable[[str, str, bool], int]
-    look: Callable[[Picture, Sequence[Feature], str], Asking[tuple[float, ...]]]
+    look: Callable[[Picture, Sequence[Feature], str], ModelCalls[tuple[float, ...]]]
     look_footprint: Callable[[int, int], int]
 
 
-def real_craft(compute: Compute = _ANY) -> Craft:
+def torch_backend(compute: Compute = _ANY) -> Backend:
     """The functions of this package, with models found and run as `compute` says."""
     from daemon.engine.staging import stage
     from daemon.photo import read_source
@@ -87,15 +87,15 @@ def real_craft(compute: Compute = _ANY) -> Craft:
 
     def load(reference: str, device: str, tick: Tick, *, whole: bool) -> Model:
         checkpoint = library.checkpoint(reference)
-        return load_model(Placement(checkpoint, device, compute.handling, tick), whole=whole)
+        return load_model(Placement(checkpoint, device, compute.options, tick), whole=whole)
 
     def size(reference: str, device: str, whole: bool) -> int:
         from daemon.models.memory import bytes_on_device
 
-        placement = Placement(library.checkpoint(reference), device, compute.handling)
+        placement = Placement(library.checkpoint(reference), device, compute.options)
         return bytes_on_device(placement, whole=whole)
 
-    return Craft(
+    return Backend(
         read=read_source,
         restore=partial(chain.restore, library=library),
         footprint=partial(chain.footprint, library=library),

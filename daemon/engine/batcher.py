@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from daemon.models.calls import Key, Question
+from daemon.models.calls import BatchKey, ModelCall
 
 PATIENCE_S = 3.0
 """A call that waited so long goes before fuller groups and older orders."""
@@ -18,7 +18,7 @@ _PROBE_AFTER_AT_MOST = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class PendingCall:
     """One waiting call.
 
     Attributes:
@@ -30,7 +30,7 @@ class Ask:
 
     order: int
     index: int
-    call: Question
+    call: ModelCall
     since: float
 
 
@@ -44,37 +44,37 @@ class _Cap:
     successes: int = 0
 
 
-class Groups:
+class Batcher:
     """The calls that wait, by key, and the cap of every key."""
 
     def __init__(self, pass_pixels: int, patience_s: float = PATIENCE_S) -> None:
         self._pass_pixels = pass_pixels
         self._patience_s = patience_s
-        self._waiting: defaultdict[Key, list[Ask]] = defaultdict(list)
-        self._caps: dict[Key, _Cap] = {}
+        self._waiting: defaultdict[BatchKey, list[PendingCall]] = defaultdict(list)
+        self._caps: dict[BatchKey, _Cap] = {}
 
     def __len__(self) -> int:
         """How many calls wait."""
         return sum(map(len, self._waiting.values()))
 
-    def add(self, order: int, calls: Sequence[Question], now: float) -> None:
+    def add(self, order: int, calls: Sequence[ModelCall], now: float) -> None:
         """Let the calls of an order wait for their answers."""
         for index, call in enumerate(calls):
-            self._waiting[call.key].append(Ask(order, index, call, now))
+            self._waiting[call.key].append(PendingCall(order, index, call, now))
 
     def drop(self, order: int) -> None:
         """Forget the waiting calls of an order."""
         for key, asks in self._waiting.items():
             self._waiting[key] = [ask for ask in asks if ask.order != order]
 
-    def put_back(self, asks: Sequence[Ask]) -> None:
+    def put_back(self, asks: Sequence[PendingCall]) -> None:
         """Let calls wait again that were picked and could not be answered."""
         for ask in asks:
             self._waiting[ask.call.key].append(ask)
 
     def pick(
-        self, now: float, *, more_coming: bool, ready: Callable[[Key], bool] = lambda key: True
-    ) -> list[Ask]:
+        self, now: float, *, more_coming: bool, ready: Callable[[BatchKey], bool] = lambda key: True
+    ) -> list[PendingCall]:
         """Take out the calls of the next forward pass.
 
         Whoever lost patience goes first, then the fullest group. Inside a group the oldest order
@@ -101,14 +101,14 @@ class Groups:
         self._waiting[key] = asks[cap:]
         return asks[:cap]
 
-    def cap(self, key: Key) -> int:
+    def cap(self, key: BatchKey) -> int:
         """How many calls of this key go through one pass, at present; at least 1."""
         if key not in self._caps:
             most = max(1, self._pass_pixels // key.pixels)
             self._caps[key] = _Cap(most, most)
         return self._caps[key].now
 
-    def failed(self, key: Key, size: int) -> None:
+    def failed(self, key: BatchKey, size: int) -> None:
         """Memory did not suffice for this many calls: from now on at most half of them."""
         self.cap(key)
         cap = self._caps[key]
@@ -118,7 +118,7 @@ class Groups:
         cap.now = max(1, min(cap.now, size // 2))
         cap.successes = 0
 
-    def fitted(self, key: Key, size: int) -> None:
+    def fitted(self, key: BatchKey, size: int) -> None:
         """Memory sufficed for this many calls; after some full groups the cap is tried doubled."""
         cap = self._caps[key]
         if cap.now == cap.most or size < cap.now:
@@ -128,10 +128,10 @@ class Groups:
             cap.now = min(cap.most, 2 * cap.now)
             cap.successes = 0
 
-    def _lateness(self, asks: Sequence[Ask], now: float) -> float:
+    def _lateness(self, asks: Sequence[PendingCall], now: float) -> float:
         waited_s = now - min(ask.since for ask in asks)
         return waited_s if waited_s > self._patience_s else 0.0
 
-    def _turn(self, ask: Ask, now: float) -> tuple[bool, float, int]:
+    def _turn(self, ask: PendingCall, now: float) -> tuple[bool, float, int]:
         late = now - ask.since > self._patience_s
         return (not late, ask.since if late else ask.order, ask.index)

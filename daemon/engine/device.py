@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from daemon.engine.backend import Craft
+from daemon.engine.backend import Backend
 from daemon.engine.failures import is_device_lost, is_out_of_memory
-from daemon.engine.model_cache import Residency, Slot, slot_of
+from daemon.engine.model_cache import ModelCache, Slot, slot_of
 from daemon.messages.reports import ModelLoaded
-from daemon.models.calls import Key, Question, Reply
+from daemon.models.calls import BatchKey, ModelCall, Reply
 from daemon.system.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Pass:
+class ForwardPass:
     """One forward pass, for who watches the engine.
 
     Attributes:
@@ -33,7 +33,7 @@ class Pass:
         members: Fence, recipe and time t of each call; 0 where it is no denoiser call.
     """
 
-    key: Key
+    key: BatchKey
     cap: int
     began_s: float
     seconds: float
@@ -45,7 +45,7 @@ class Device:
 
     Args:
         name: "cpu", "mps" or "cuda:N".
-        craft: Loads models and knows their sizes.
+        backend: Loads models and knows their sizes.
         model_bytes: For models that stay loaded.
         tick: Called between the steps of a long answer; may raise `CancelError`.
         tell: Is told of every model that is loaded.
@@ -54,7 +54,7 @@ class Device:
     def __init__(
         self,
         name: str,
-        craft: Craft,
+        backend: Backend,
         model_bytes: int,
         tick: "Tick",
         tell: Callable[[ModelLoaded], None],
@@ -62,15 +62,15 @@ class Device:
         self.name = name
 
         def load(slot: Slot) -> "Model":
-            return craft.load_model(slot.reference, name, tick, whole=slot.whole)
+            return backend.load_model(slot.reference, name, tick, whole=slot.whole)
 
         def size(slot: Slot) -> int:
-            return craft.model_bytes(slot.reference, name, slot.whole)
+            return backend.model_bytes(slot.reference, name, slot.whole)
 
-        self.residency = Residency(model_bytes, load, size, self._free, tell)
+        self.model_cache = ModelCache(model_bytes, load, size, self._free, tell)
 
     def predict(
-        self, calls: Sequence[Question], busy: Collection[Slot] = ()
+        self, calls: Sequence[ModelCall], busy: Collection[Slot] = ()
     ) -> Sequence[Reply] | Exception:
         """Answers to calls that share a key, or what went wrong.
 
@@ -85,14 +85,14 @@ class Device:
         while True:
             answers = self._attempt(calls, busy)
             short = isinstance(answers, Exception) and is_out_of_memory(answers)
-            if not short or not self.residency.send_one_away(busy):
+            if not short or not self.model_cache.send_one_away(busy):
                 return answers
 
     def _attempt(
-        self, calls: Sequence[Question], busy: Collection[Slot]
+        self, calls: Sequence[ModelCall], busy: Collection[Slot]
     ) -> Sequence[Reply] | Exception:
         try:
-            answers = self.residency.get(slot_of(calls[0].key), busy).predict(calls)
+            answers = self.model_cache.get(slot_of(calls[0].key), busy).predict(calls)
             if len(answers) != len(calls):
                 raise RuntimeError(f"{len(answers)} answers to {len(calls)} calls")
             return answers
@@ -110,7 +110,7 @@ class Device:
         if self.name.startswith("cuda"):
             torch.cuda.empty_cache()
 
-    def too_large(self, key: Key, error: Exception) -> DeviceError:
+    def too_large(self, key: BatchKey, error: Exception) -> DeviceError:
         """The fault of an order whose lone call does not fit."""
         size = "x".join(str(side) for side in reversed(key.shape[-2:]))
         text = f"one {size} {key.operation} does not fit into the memory of {self.name}"

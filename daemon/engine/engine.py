@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from daemon.engine.activity import Pulse
-from daemon.engine.admission import Budget, next_turn
-from daemon.engine.backend import Craft, real_craft
-from daemon.engine.batcher import Ask, Groups
-from daemon.engine.device import Device, Pass
+from daemon.engine.activity import Activity
+from daemon.engine.admission import InFlightLimit, next_to_start
+from daemon.engine.backend import Backend, torch_backend
+from daemon.engine.batcher import Batcher, PendingCall
+from daemon.engine.device import Device, ForwardPass
 from daemon.engine.failures import is_out_of_memory, outcome_of
 from daemon.engine.hardware import (
     memory_budget,
@@ -28,10 +28,10 @@ from daemon.engine.hardware import (
     use_threads,
 )
 from daemon.engine.model_cache import Slot, slot_of
-from daemon.engine.runs import Asked, Course, Done, Step, Written, course_of
-from daemon.engine.threads import Crew
-from daemon.messages.reports import HandedBack, Report, Resident
-from daemon.messages.tasks import Compute, Errand
+from daemon.engine.runs import CallsMade, GeneratorEnded, ResultsStaged, Step, TaskRun, run_of
+from daemon.engine.threads import EngineThreads
+from daemon.messages.reports import HandedBack, LoadedModel, Report
+from daemon.messages.tasks import Compute, Task
 from daemon.system.cgroups import core_count
 from daemon.system.errors import CancelError
 
@@ -44,7 +44,7 @@ class _Stop:
     deadline: float
 
 
-_Event = Errand | _Stop | tuple[Course[Any], Step]
+_Event = Task | _Stop | tuple[TaskRun[Any], Step]
 
 
 class Engine:
@@ -53,10 +53,10 @@ class Engine:
     Args:
         compute: How to use the machine.
         report: Is told everything.
-        craft: The functions that do the work; the package's own by default.
+        backend: The functions that do the work; the package's own by default.
         begun: Is told the fence of each order whose photographs are about to be read.
         watch: Is told of every forward pass.
-        pulse: Is told whatever shows that the engine gets on.
+        activity: Is told whatever shows that the engine gets on.
         pixels: Pixels in one forward pass; the device's own number by default.
     """
 
@@ -65,10 +65,10 @@ class Engine:
         compute: Compute,
         report: Callable[[Report], None],
         *,
-        craft: Craft | None = None,
+        backend: Backend | None = None,
         begun: Callable[[int], None] = lambda fence: None,
-        watch: Callable[[Pass], None] = lambda one: None,
-        pulse: Pulse | None = None,
+        watch: Callable[[ForwardPass], None] = lambda one: None,
+        activity: Activity | None = None,
         pixels: int | None = None,
     ) -> None:
         """Take possession of the device.
@@ -77,21 +77,21 @@ class Engine:
             DeviceError: The device that is asked for is not there.
         """
         self._report, self._begun, self._watch = report, begun, watch
-        self._pulse = pulse or Pulse()
-        craft = craft or real_craft(compute)
-        self._craft = replace(craft, load_model=self._pulse.loading(craft.load_model))
+        self._activity = activity or Activity()
+        backend = backend or torch_backend(compute)
+        self._backend = replace(backend, load_model=self._activity.loading(backend.load_model))
         device = pick_device(compute.device)
         model_bytes = compute.model_bytes or model_budget(device)
-        self._device = Device(device, self._craft, model_bytes, self._tick, report)
+        self._device = Device(device, self._backend, model_bytes, self._tick, report)
         self._limits = compute.limits
-        self._threads = compute.threads or core_count()
+        self._cores = compute.threads or core_count()
         pixels = pixels or pass_pixels(self._device.name)
-        self._budget = Budget(compute.memory_bytes or memory_budget(), pixels)
-        self._groups = Groups(pixels)
+        self._budget = InFlightLimit(compute.memory_bytes or memory_budget(), pixels)
+        self._groups = Batcher(pixels)
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
-        self._crew = Crew(self._threads, self._events.put, self._pulse.step)
-        self._queue: deque[Course[Any]] = deque()
-        self._flying: dict[int, Course[Any]] = {}
+        self._threads = EngineThreads(self._cores, self._events.put, self._activity.step)
+        self._queue: deque[TaskRun[Any]] = deque()
+        self._flying: dict[int, TaskRun[Any]] = {}
         self._finished: dict[int, Any] = {}
         self._deadline: float | None = None
         self._give_up_at = math.inf
@@ -102,11 +102,11 @@ class Engine:
     def load(self, models: Sequence[str]) -> None:
         """Load models now rather than at their first call."""
         for reference in models:
-            self._device.residency.get(Slot(reference, whole=False), ())
+            self._device.model_cache.get(Slot(reference, whole=False), ())
 
-    def submit(self, errand: Errand) -> None:
+    def submit(self, task: Task) -> None:
         """Take an errand; exactly one report will name its fence. Never blocks; any thread."""
-        self._events.put(errand)
+        self._events.put(task)
         self._return_late_orders()
 
     def stop(self, drain_s: float) -> None:
@@ -120,9 +120,9 @@ class Engine:
         return self._device.name
 
     @property
-    def residents(self) -> tuple[Resident, ...]:
+    def loaded_models(self) -> tuple[LoadedModel, ...]:
         """The models that are loaded. Any thread."""
-        return self._device.residency.residents()
+        return self._device.model_cache.loaded_models()
 
     @property
     def ended(self) -> bool:
@@ -135,8 +135,8 @@ class Engine:
         Raises:
             DeviceError: The device is lost; every order has been reported.
         """
-        use_threads(self._threads)
-        with self._crew.at_work():
+        use_threads(self._cores)
+        with self._threads.at_work():
             try:
                 while not self._over():
                     self._turn()
@@ -145,7 +145,7 @@ class Engine:
                 raise
             finally:
                 self._hand_back([*self._queue, *self._flying.values()])
-                self._crew.rest()
+                self._threads.rest()
                 self._ended = self._deadline is not None
                 self._return_late_orders()
 
@@ -156,7 +156,7 @@ class Engine:
                 event = self._events.get_nowait()
             except queue.Empty:
                 return
-            if isinstance(event, Errand):
+            if isinstance(event, Task):
                 self._report(HandedBack((event.fence,)))
 
     def _tick(self) -> None:
@@ -165,7 +165,7 @@ class Engine:
         Raises:
             CancelError: Time to finish is over.
         """
-        self._pulse.tick()
+        self._activity.tick()
         if time.monotonic() >= self._give_up_at:
             raise CancelError("stopped before it was done")
 
@@ -182,7 +182,7 @@ class Engine:
         group = self._groups.pick(
             now,
             more_coming=lingering,
-            ready=lambda key: self._device.residency.admits(slot_of(key), busy),
+            ready=lambda key: self._device.model_cache.admits(slot_of(key), busy),
         )
         if group:
             self._answer(group)
@@ -193,11 +193,12 @@ class Engine:
 
     def _busy(self) -> frozenset[Slot]:
         """Models with work in flight."""
-        return frozenset().union(*(course.asking for course in self._flying.values()))
+        return frozenset().union(*(run.asking for run in self._flying.values()))
 
     def _asking(self) -> int:
         return sum(
-            not self._flying[number].writing for number in self._crew.stepping & set(self._flying)
+            not self._flying[number].writing
+            for number in self._threads.stepping & set(self._flying)
         )
 
     def _wait_s(self, *, lingering: bool) -> float | None:
@@ -218,99 +219,97 @@ class Engine:
             return
 
     def _handle(self, event: _Event) -> None:
-        if isinstance(event, Errand):
+        if isinstance(event, Task):
             self._enqueue(event)
         elif isinstance(event, _Stop):
             self._deadline = event.deadline
             self._hand_back(list(self._queue))
         else:
-            course, step = event
-            self._crew.done(course.number)
-            if course.number in self._flying:
-                self._follow(course, step)
+            run, step = event
+            self._threads.done(run.number)
+            if run.number in self._flying:
+                self._follow(run, step)
             else:
-                course.close()
+                run.close()
 
-    def _enqueue(self, errand: Errand) -> None:
+    def _enqueue(self, task: Task) -> None:
         if self._deadline is not None:
-            self._report(HandedBack((errand.fence,)))
+            self._report(HandedBack((task.fence,)))
             return
         self._numbered += 1
         try:
-            self._queue.append(course_of(self._numbered, errand, self._craft, self._limits))
+            self._queue.append(run_of(self._numbered, task, self._backend, self._limits))
         except Exception as error:
-            self._report(outcome_of(errand.fence, error))
+            self._report(outcome_of(task.fence, error))
 
     def _admit(self) -> None:
         while self._queue:
-            residency = self._device.residency
-            index = next_turn(self._queue, self._busy(), residency, time.monotonic())
+            model_cache = self._device.model_cache
+            index = next_to_start(self._queue, self._busy(), model_cache, time.monotonic())
             if index is None or not self._budget.allows(self._queue[index], self._flying.values()):
                 return
-            course = self._queue[index]
+            run = self._queue[index]
             del self._queue[index]
-            self._flying[course.number] = course
-            self._begun(course.fence)
-            self._crew.read_or_write(course, course.begin)
+            self._flying[run.number] = run
+            self._begun(run.fence)
+            self._threads.read_or_write(run, run.begin)
 
-    def _follow(self, course: Course[Any], step: Step) -> None:
-        if isinstance(step, Asked) and step.calls:
+    def _follow(self, run: TaskRun[Any], step: Step) -> None:
+        if isinstance(step, CallsMade) and step.calls:
             now = time.monotonic()
             if not len(self._groups):
                 self._idle_since = now
-            course.answers = [None] * len(step.calls)
-            course.asking = frozenset(slot_of(call.key) for call in step.calls)
-            self._groups.add(course.number, step.calls, now)
-        elif isinstance(step, Asked):
-            self._crew.think(course, course.advance)
-        elif isinstance(step, Done):
-            course.writing = True
-            course.asking = frozenset()
-            self._finished[course.number] = step.finished
-            self._crew.read_or_write(course, partial(course.write, step.finished))
-        elif isinstance(step, Written):
-            finished = self._finished[course.number]
-            self._forget(course)
-            self._report(course.outcome(finished, step, self.device))
+            run.answers = [None] * len(step.calls)
+            run.asking = frozenset(slot_of(call.key) for call in step.calls)
+            self._groups.add(run.number, step.calls, now)
+        elif isinstance(step, CallsMade):
+            self._threads.think(run, run.advance)
+        elif isinstance(step, GeneratorEnded):
+            run.writing = True
+            run.asking = frozenset()
+            self._finished[run.number] = step.finished
+            self._threads.read_or_write(run, partial(run.write, step.finished))
+        elif isinstance(step, ResultsStaged):
+            finished = self._finished[run.number]
+            self._forget(run)
+            self._report(run.outcome(finished, step, self.device))
         else:
-            self._end(course, step.error)
+            self._end(run, step.error)
 
-    def _answer(self, group: Sequence[Ask]) -> None:
+    def _answer(self, group: Sequence[PendingCall]) -> None:
         """Put a group through its model, and let whoever has all answers go on."""
         key = group[0].call.key
         cap = self._groups.cap(key)
         began = time.monotonic()
-        with self._pulse.device(by_processor=self.device == "cpu"):
+        with self._activity.device(by_processor=self.device == "cpu"):
             answers = self._device.predict([ask.call for ask in group], self._busy())
         seconds = time.monotonic() - began
         if isinstance(answers, Exception):
             self._refused(group, answers)
             return
         self._groups.fitted(key, len(group))
-        courses = {ask.order: self._flying[ask.order] for ask in group}
-        for course in courses.values():
-            course.took_part()
+        runs = {ask.order: self._flying[ask.order] for ask in group}
+        for run in runs.values():
+            run.took_part()
         for ask, answer in zip(group, answers, strict=True):
-            course = courses[ask.order]
-            if course.answer(ask.index, answer, seconds / len(group)):
-                self._crew.think(course, course.advance)
-        members = tuple(
-            (courses[ask.order].fence, courses[ask.order].name, ask.call.t) for ask in group
-        )
-        self._pulse.passed(len(group))
-        self._watch(Pass(key, cap, began, seconds, members))
+            run = runs[ask.order]
+            if run.answer(ask.index, answer, seconds / len(group)):
+                self._threads.think(run, run.advance)
+        members = tuple((runs[ask.order].fence, runs[ask.order].name, ask.call.t) for ask in group)
+        self._activity.passed(len(group))
+        self._watch(ForwardPass(key, cap, began, seconds, members))
 
-    def _refused(self, group: Sequence[Ask], error: Exception) -> None:
+    def _refused(self, group: Sequence[PendingCall], error: Exception) -> None:
         """Halve what did not fit; find the one call whose fault it is."""
         key = group[0].call.key
         if is_out_of_memory(error):
-            self._pulse.refused()
+            self._activity.refused()
         if isinstance(error, CancelError):
             self._groups.put_back(group)
         elif len(group) == 1:
-            course = self._flying[group[0].order]
+            run = self._flying[group[0].order]
             too_large = is_out_of_memory(error)
-            self._end(course, self._device.too_large(key, error) if too_large else error)
+            self._end(run, self._device.too_large(key, error) if too_large else error)
         elif is_out_of_memory(error):
             self._groups.failed(key, len(group))
             self._groups.put_back(group)
@@ -319,25 +318,25 @@ class Engine:
                 if ask.order in self._flying:
                     self._answer([ask])
 
-    def _end(self, course: Course[Any], error: BaseException) -> None:
-        self._forget(course)
-        self._report(outcome_of(course.fence, error))
+    def _end(self, run: TaskRun[Any], error: BaseException) -> None:
+        self._forget(run)
+        self._report(outcome_of(run.fence, error))
 
-    def _forget(self, course: Course[Any]) -> None:
-        del self._flying[course.number]
-        self._finished.pop(course.number, None)
-        self._groups.drop(course.number)
-        if course.number not in self._crew.stepping:
-            course.close()
+    def _forget(self, run: TaskRun[Any]) -> None:
+        del self._flying[run.number]
+        self._finished.pop(run.number, None)
+        self._groups.drop(run.number)
+        if run.number not in self._threads.stepping:
+            run.close()
 
-    def _hand_back(self, courses: Sequence[Course[Any]]) -> None:
-        for course in courses:
-            if course.number in self._flying:
-                self._forget(course)
+    def _hand_back(self, runs: Sequence[TaskRun[Any]]) -> None:
+        for run in runs:
+            if run.number in self._flying:
+                self._forget(run)
         self._queue.clear()
-        if courses:
-            self._report(HandedBack(tuple(course.fence for course in courses)))
+        if runs:
+            self._report(HandedBack(tuple(run.fence for run in runs)))
 
     def _fail_all(self, error: BaseException) -> None:
-        for course in list(self._flying.values()):
-            self._end(course, error)
+        for run in list(self._flying.values()):
+            self._end(run, error)

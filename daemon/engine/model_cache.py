@@ -11,11 +11,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from daemon.messages.reports import ModelLoaded, Resident
+from daemon.messages.reports import LoadedModel, ModelLoaded
 
 if TYPE_CHECKING:
     from daemon.models import Model
-    from daemon.models.calls import Key
+    from daemon.models.calls import BatchKey
 
 SLICE_S = 30.0
 """Models that exclude each other take turns of at least so long."""
@@ -31,18 +31,18 @@ class Slot(NamedTuple):
     whole: bool
 
 
-def slot_of(key: "Key") -> Slot:
+def slot_of(key: "BatchKey") -> Slot:
     """The model that answers calls of this key."""
     return Slot(key.model, key.whole)
 
 
 @dataclass(frozen=True)
-class _Resident:
+class _CachedModel:
     model: "Model"
     size: int
 
 
-class Residency:
+class ModelCache:
     """The models on one device.
 
     Args:
@@ -66,61 +66,63 @@ class Residency:
         self._size = size
         self._free = free
         self._tell = tell
-        self._residents: OrderedDict[Slot, _Resident] = OrderedDict()
+        self._loaded_models: OrderedDict[Slot, _CachedModel] = OrderedDict()
         self._sizes: dict[Slot, int] = {}
         self.loaded_at = -SLICE_S
         self.slice_s = SLICE_S
 
     def is_resident(self, slot: Slot) -> bool:
         """Whether it is loaded."""
-        return slot in self._residents
+        return slot in self._loaded_models
 
-    def residents(self) -> tuple[Resident, ...]:
+    def loaded_models(self) -> tuple[LoadedModel, ...]:
         """The models that are loaded, with their sizes; any thread."""
-        loaded = list(self._residents.items())
-        return tuple(Resident(slot.reference, resident.size) for slot, resident in loaded)
+        loaded = list(self._loaded_models.items())
+        return tuple(
+            LoadedModel(slot.reference, loaded_model.size) for slot, loaded_model in loaded
+        )
 
     def welcomes(self, reference: str) -> bool:
         """Whether a model is loaded, or fits beside all that are."""
-        if any(slot.reference == reference for slot in self._residents):
+        if any(slot.reference == reference for slot in self._loaded_models):
             return True
-        return self._fits(Slot(reference, False), self._residents)
+        return self._fits(Slot(reference, False), self._loaded_models)
 
     def admits(self, slot: Slot, busy: Collection[Slot]) -> bool:
         """Whether a model is loaded, or can be without sending away any that is busy."""
-        if slot in self._residents:
+        if slot in self._loaded_models:
             return True
-        staying = [other for other in self._residents if other in busy]
+        staying = [other for other in self._loaded_models if other in busy]
         return not staying or self._fits(slot, staying)
 
     def get(self, slot: Slot, busy: Collection[Slot]) -> "Model":
         """A model, loaded if it is not; idle ones go as far as that needs room."""
-        if slot not in self._residents:
+        if slot not in self._loaded_models:
             self._bring(slot, busy)
-        self._residents.move_to_end(slot)
-        return self._residents[slot].model
+        self._loaded_models.move_to_end(slot)
+        return self._loaded_models[slot].model
 
     def send_one_away(self, busy: Collection[Slot]) -> bool:
         """Give up the idle model that was used longest ago; says whether there was one."""
-        idle = next((slot for slot in self._residents if slot not in busy), None)
+        idle = next((slot for slot in self._loaded_models if slot not in busy), None)
         if idle is None:
             return False
-        del self._residents[idle]
+        del self._loaded_models[idle]
         gc.collect()
         self._free()
         return True
 
     def _bring(self, slot: Slot, busy: Collection[Slot]) -> None:
         size = self._bytes(slot)
-        before = set(self._residents)
-        while size > self._room(self._residents) and self.send_one_away(busy):
+        before = set(self._loaded_models)
+        while size > self._room(self._loaded_models) and self.send_one_away(busy):
             pass
         began = time.monotonic()
-        self._residents[slot] = _Resident(self._load(slot), size)
+        self._loaded_models[slot] = _CachedModel(self._load(slot), size)
         self.loaded_at = time.monotonic()
         seconds = self.loaded_at - began
         self.slice_s = max(SLICE_S, LOADS_A_SLICE * seconds)
-        gone = tuple(sorted(other.reference for other in before - set(self._residents)))
+        gone = tuple(sorted(other.reference for other in before - set(self._loaded_models)))
         self._tell(ModelLoaded(slot.reference, seconds, size, gone))
 
     def _fits(self, slot: Slot, beside: Collection[Slot]) -> bool:
@@ -131,7 +133,7 @@ class Residency:
             return True
 
     def _room(self, beside: Collection[Slot]) -> int:
-        return self._budget_bytes - sum(self._residents[slot].size for slot in beside)
+        return self._budget_bytes - sum(self._loaded_models[slot].size for slot in beside)
 
     def _bytes(self, slot: Slot) -> int:
         if slot not in self._sizes:

@@ -11,31 +11,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, assert_never
 
-from daemon.engine.backend import Craft, Finished
+from daemon.engine.backend import Backend, RecipeOutput
 from daemon.engine.model_cache import Slot
-from daemon.messages.reports import Outcome, Restored, Seen, StagedFile, Timing
-from daemon.messages.tasks import Errand, Glance, Order
-from daemon.models.calls import Answer, Asking, Noted, Question, Reply, answer_of
+from daemon.messages.reports import Inspected, Outcome, Restored, StagedFile, Timing
+from daemon.messages.tasks import InspectTask, RestoreTask, Task
+from daemon.models.calls import Answer, AnswerWithNotes, ModelCall, ModelCalls, Reply, answer_of
 from daemon.photo import Limits, Photo, Picture, Source
 from daemon.system.errors import PhotoError
 
 
 @dataclass(frozen=True)
-class Asked:
+class CallsMade:
     """The generator waits for the answers to these calls."""
 
-    calls: tuple[Question, ...]
+    calls: tuple[ModelCall, ...]
 
 
 @dataclass(frozen=True)
-class Done:
+class GeneratorEnded:
     """The generator has returned; what, its course knows."""
 
     finished: Any
 
 
 @dataclass(frozen=True)
-class Written:
+class ResultsStaged:
     """The results are staged."""
 
     files: tuple[StagedFile, ...]
@@ -43,18 +43,18 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Raised:
+class StepFailed:
     """A step ended with an exception."""
 
     error: BaseException
 
 
-Step = Asked | Done | Written | Raised
+Step = CallsMade | GeneratorEnded | ResultsStaged | StepFailed
 
 R = TypeVar("R")
 
 
-class Course(ABC, Generic[R]):
+class TaskRun(ABC, Generic[R]):
     """An errand, its generator and where its time goes.
 
     Attributes:
@@ -70,19 +70,19 @@ class Course(ABC, Generic[R]):
         asking: Models that it asked last.
     """
 
-    def __init__(self, number: int, errand: Errand, craft: Craft, limits: Limits) -> None:
+    def __init__(self, number: int, task: Task, backend: Backend, limits: Limits) -> None:
         self.number = number
-        self.fence = errand.fence
-        self.alone = errand.alone
+        self.fence = task.fence
+        self.alone = task.alone
         self.name = ""
         self.bytes = self.pixels = 0
         self.answers: list[Answer | None] = []
         self.writing = False
         self.models: tuple[str, ...] = ()
         self.asking: frozenset[Slot] = frozenset()
-        self._craft = craft
+        self._backend = backend
         self._limits = limits
-        self._generator: Asking[R] | None = None
+        self._generator: ModelCalls[R] | None = None
         self._notes: tuple[str, ...] = ()
         self._began = 0.0
         self._decode_s = self._restore_s = self._encode_s = self._device_s = 0.0
@@ -93,7 +93,7 @@ class Course(ABC, Generic[R]):
         """Stage the results, if there are any."""
 
     @abstractmethod
-    def outcome(self, finished: R, written: Written, device: str) -> Outcome:
+    def outcome(self, finished: R, written: ResultsStaged, device: str) -> Outcome:
         """What is reported of a course that came to its end."""
 
     @abstractmethod
@@ -101,13 +101,13 @@ class Course(ABC, Generic[R]):
         """What is read."""
 
     @abstractmethod
-    def generator(self, sources: tuple[Source, ...]) -> Asking[R]:
+    def generator(self, sources: tuple[Source, ...]) -> ModelCalls[R]:
         """What is done with what was read."""
 
     def begin(self) -> Step:
         """Read the photographs and run the generator to its first calls."""
         began = time.monotonic()
-        sources = tuple(self._craft.read(photo, self._limits) for photo in self.photos())
+        sources = tuple(self._backend.read(photo, self._limits) for photo in self.photos())
         self._notes = tuple(note for source in sources for note in source.notes)
         self._began = time.monotonic()
         self._decode_s = self._began - began
@@ -122,7 +122,7 @@ class Course(ABC, Generic[R]):
 
     def answer(self, index: int, reply: Reply, device_s: float) -> bool:
         """Note the answer to one call, and say whether it was the last one missing."""
-        if isinstance(reply, Noted):
+        if isinstance(reply, AnswerWithNotes):
             self._notes += reply.notes
         self.answers[index] = answer_of(reply)
         self._device_s += device_s
@@ -147,26 +147,26 @@ class Course(ABC, Generic[R]):
             calls = next(self._generator) if answers is None else self._generator.send(answers)
         except StopIteration as end:
             self._restore_s = time.monotonic() - self._began
-            return Done(end.value)
-        return Asked(tuple(calls))
+            return GeneratorEnded(end.value)
+        return CallsMade(tuple(calls))
 
 
-class Ordered(Course[Finished]):
+class RestoreRun(TaskRun[RecipeOutput]):
     """The course of an order: photographs through a recipe.
 
     Raises:
         PhotoError: The result would be larger than the settings allow.
     """
 
-    def __init__(self, number: int, order: Order, craft: Craft, limits: Limits) -> None:
-        super().__init__(number, order, craft, limits)
+    def __init__(self, number: int, order: RestoreTask, backend: Backend, limits: Limits) -> None:
+        super().__init__(number, order, backend, limits)
         recipe, photos = order.job.recipe, order.job.photos
         sizes = [
             (photo.header.width, photo.header.height)
             for photo in photos
             for _ in range(photo.header.pictures)
         ]
-        outputs = [craft.output_size(recipe, *size) for size in sizes]
+        outputs = [backend.output_size(recipe, *size) for size in sizes]
         self.name = recipe.name
         self.models = recipe.models
         self.pixels = max(width * height for width, height in outputs)
@@ -177,27 +177,27 @@ class Ordered(Course[Finished]):
                 f"{self.pixels / 1e6:.1f} megapixels; max_output_megapixels allows "
                 f"{limits.max_output_megapixels:g}"
             )
-        self.bytes = craft.footprint(recipe, sizes)
+        self.bytes = backend.footprint(recipe, sizes)
         self._order = order
 
     def photos(self) -> Sequence[Photo]:
         """The job's photographs."""
         return self._order.job.photos
 
-    def generator(self, sources: tuple[Source, ...]) -> Asking[Finished]:
+    def generator(self, sources: tuple[Source, ...]) -> ModelCalls[RecipeOutput]:
         """The recipe, step by step."""
         job = self._order.job
-        return self._craft.restore(job.recipe, sources, job.seed)
+        return self._backend.restore(job.recipe, sources, job.seed)
 
-    def write(self, finished: Finished) -> Step:
+    def write(self, finished: RecipeOutput) -> Step:
         """Stage the results."""
         began = time.monotonic()
         job = self._order.job
-        files, notes = self._craft.write(finished.pictures, job.recipe, self._order.staging)
+        files, notes = self._backend.write(finished.pictures, job.recipe, self._order.staging)
         self._encode_s = time.monotonic() - began
-        return Written(files, tuple(dict.fromkeys((*self._notes, *finished.notes, *notes))))
+        return ResultsStaged(files, tuple(dict.fromkeys((*self._notes, *finished.notes, *notes))))
 
-    def outcome(self, finished: Finished, written: Written, device: str) -> Restored:
+    def outcome(self, finished: RecipeOutput, written: ResultsStaged, device: str) -> Restored:
         """The result, with where its time went."""
         timing = Timing(
             self._decode_s,
@@ -211,45 +211,49 @@ class Ordered(Course[Finished]):
         return Restored(self.fence, written.files, measures, written.notes, timing, device)
 
 
-class Glancing(Course[tuple[float, ...]]):
+class InspectRun(TaskRun[tuple[float, ...]]):
     """The course of a glance: a photograph is read and looked at; nothing is written."""
 
-    def __init__(self, number: int, glance: Glance, craft: Craft, limits: Limits) -> None:
-        super().__init__(number, glance, craft, limits)
-        header = glance.photo.header
+    def __init__(
+        self, number: int, inspect_task: InspectTask, backend: Backend, limits: Limits
+    ) -> None:
+        super().__init__(number, inspect_task, backend, limits)
+        header = inspect_task.photo.header
         self.name = "look"
-        self.models = (glance.clip,) if glance.clip else ()
-        self.bytes = craft.look_footprint(header.width, header.height)
-        self._glance = glance
+        self.models = (inspect_task.clip,) if inspect_task.clip else ()
+        self.bytes = backend.look_footprint(header.width, header.height)
+        self._inspect_task = inspect_task
 
     def photos(self) -> Sequence[Photo]:
         """The one photograph, without its side files."""
-        return (self._glance.photo,)
+        return (self._inspect_task.photo,)
 
-    def generator(self, sources: tuple[Source, ...]) -> Asking[tuple[float, ...]]:
+    def generator(self, sources: tuple[Source, ...]) -> ModelCalls[tuple[float, ...]]:
         """The questions."""
         (picture,) = (source for source in sources if isinstance(source, Picture))
-        return self._craft.look(picture, self._glance.questions, self._glance.clip)
+        return self._backend.look(picture, self._inspect_task.questions, self._inspect_task.clip)
 
     def write(self, finished: tuple[float, ...]) -> Step:
         """There is nothing to write."""
-        return Written((), ())
+        return ResultsStaged((), ())
 
-    def outcome(self, finished: tuple[float, ...], written: Written, device: str) -> Seen:
+    def outcome(
+        self, finished: tuple[float, ...], written: ResultsStaged, device: str
+    ) -> Inspected:
         """The answers."""
-        return Seen(self.fence, finished)
+        return Inspected(self.fence, finished)
 
 
-def course_of(number: int, errand: Errand, craft: Craft, limits: Limits) -> Course[Any]:
+def run_of(number: int, task: Task, backend: Backend, limits: Limits) -> TaskRun[Any]:
     """The course of an errand.
 
     Raises:
         PhotoError: The result would be larger than the settings allow.
     """
-    match errand:
-        case Order():
-            return Ordered(number, errand, craft, limits)
-        case Glance():
-            return Glancing(number, errand, craft, limits)
+    match task:
+        case RestoreTask():
+            return RestoreRun(number, task, backend, limits)
+        case InspectTask():
+            return InspectRun(number, task, backend, limits)
         case _:
-            assert_never(errand)
+            assert_never(task)

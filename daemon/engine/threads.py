@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any
 
 from daemon.engine.hardware import use_threads
-from daemon.engine.runs import Course, Raised, Step
+from daemon.engine.runs import Step, StepFailed, TaskRun
 
 
-class Crew:
+class EngineThreads:
     """Two pools: reading and writing a large file must not keep generators waiting.
 
     Args:
@@ -26,7 +26,7 @@ class Crew:
     def __init__(
         self,
         threads: int,
-        tell: Callable[[tuple[Course[Any], Step]], None],
+        tell: Callable[[tuple[TaskRun[Any], Step]], None],
         around: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._threads = max(2, threads)
@@ -44,13 +44,13 @@ class Crew:
         ):
             yield
 
-    def think(self, course: Course[Any], work: Callable[[], Step]) -> None:
+    def think(self, run: TaskRun[Any], work: Callable[[], Step]) -> None:
         """Let a generator run to its next question."""
-        self._step(self._generators, course, work)
+        self._step(self._generators, run, work)
 
-    def read_or_write(self, course: Course[Any], work: Callable[[], Step]) -> None:
+    def read_or_write(self, run: TaskRun[Any], work: Callable[[], Step]) -> None:
         """Read photographs, or write results."""
-        self._step(self._files, course, work)
+        self._step(self._files, run, work)
 
     def done(self, number: int) -> None:
         """The loop has taken note of a course's step."""
@@ -61,16 +61,14 @@ class Crew:
         self._generators.shutdown(cancel_futures=True)
         self._files.shutdown(cancel_futures=True)
 
-    def _step(
-        self, pool: ThreadPoolExecutor, course: Course[Any], work: Callable[[], Step]
-    ) -> None:
+    def _step(self, pool: ThreadPoolExecutor, run: TaskRun[Any], work: Callable[[], Step]) -> None:
         def carry_out() -> None:
             try:
                 with self._around():
                     step = work()
             except BaseException as error:  # one job's fault, whatever it is, stays its own
-                step = Raised(error)
-            self._tell((course, step))
+                step = StepFailed(error)
+            self._tell((run, step))
 
-        self.stepping.add(course.number)
+        self.stepping.add(run.number)
         pool.submit(carry_out)

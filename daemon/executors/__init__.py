@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Protocol
 
 from daemon.messages.reports import Report
-from daemon.messages.tasks import Compute, Errand
+from daemon.messages.tasks import Compute, Task
 
 
 class Executor(Protocol):
@@ -19,7 +19,7 @@ class Executor(Protocol):
     def start(self) -> None:
         """Begin; `WorkerReady` is reported when orders are being worked on."""
 
-    def submit(self, errand: Errand) -> None:
+    def submit(self, task: Task) -> None:
         """Take an errand; exactly one report will name its fence. Never blocks."""
 
     def stop(self, drain_s: float) -> None:

@@ -7,8 +7,8 @@ may be deep in one pass. Says nothing while nothing gets on, so that a hung engi
 import threading
 from collections.abc import Callable
 
-from daemon.engine.activity import Pulse
-from daemon.messages.reports import Advanced, Resident, Work
+from daemon.engine.activity import Activity
+from daemon.messages.reports import BatchCounts, Heartbeat, LoadedModel
 
 _EVERY_S = 1.0
 
@@ -17,7 +17,7 @@ class Beat:
     """Reports while the engine gets on.
 
     Args:
-        pulse: Of the engine.
+        activity: Of the engine.
         residents: Says which models are loaded; from any thread.
         report: Is told; from this thread.
         every_s: Between two looks at the pulse, in seconds.
@@ -25,13 +25,13 @@ class Beat:
 
     def __init__(
         self,
-        pulse: Pulse,
-        residents: Callable[[], tuple[Resident, ...]],
-        report: Callable[[Advanced], None],
+        activity: Activity,
+        loaded_models: Callable[[], tuple[LoadedModel, ...]],
+        report: Callable[[Heartbeat], None],
         every_s: float = _EVERY_S,
     ) -> None:
-        self._pulse = pulse
-        self._residents = residents
+        self._activity = activity
+        self._loaded_models = loaded_models
         self._report = report
         self._every_s = every_s
         self._over = threading.Event()
@@ -51,6 +51,6 @@ class Beat:
         over = False
         while not over:
             over = self._over.wait(self._every_s)
-            work, progress = self._pulse.take()
-            if progress or work != Work():
-                self._report(Advanced(work, self._residents()))
+            work, progress = self._activity.take()
+            if progress or work != BatchCounts():
+                self._report(Heartbeat(work, self._loaded_models()))

@@ -9,11 +9,11 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from daemon.engine.activity import Pulse
+from daemon.engine.activity import Activity
 from daemon.executors.heartbeat import Beat
 from daemon.executors.process_env import tune_process
 from daemon.messages.reports import Report, WorkerReady
-from daemon.messages.tasks import Compute, Errand
+from daemon.messages.tasks import Compute, Task
 
 if TYPE_CHECKING:
     from daemon.engine.engine import Engine
@@ -38,17 +38,17 @@ class InlineExecutor:
         tune_process(self._compute.threads)
         from daemon.engine.engine import Engine
 
-        pulse = Pulse()
-        self._engine = engine = Engine(self._compute, self._report, pulse=pulse)
-        self._beat = Beat(pulse, lambda: engine.residents, self._report)
+        activity = Activity()
+        self._engine = engine = Engine(self._compute, self._report, activity=activity)
+        self._beat = Beat(activity, lambda: engine.loaded_models, self._report)
         self._thread = threading.Thread(target=self._work, args=(engine,), name="engine")
         self._thread.start()
-        self._report(WorkerReady(engine.device, engine.residents))
+        self._report(WorkerReady(engine.device, engine.loaded_models))
         self._beat.start()
 
-    def submit(self, errand: Errand) -> None:
+    def submit(self, task: Task) -> None:
         """Take an errand; exactly one report will name its fence. Never blocks."""
-        self._running().submit(errand)
+        self._running().submit(task)
 
     def stop(self, drain_s: float) -> None:
         """Finish what is in flight within `drain_s`, hand back the rest, end the thread."""

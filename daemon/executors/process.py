@@ -15,9 +15,9 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
-from daemon.executors.worker import Begun, StartFailed, Stop, work
+from daemon.executors.worker import StartFailed, Stop, TaskStarted, work
 from daemon.messages.reports import HandedBack, Report, WorkerDied, WorkerReady
-from daemon.messages.tasks import Compute, Errand
+from daemon.messages.tasks import Compute, Task
 
 GRACE_S = 10.0
 """Beyond the time to drain: until then the worker has reported, or is killed."""
@@ -48,9 +48,9 @@ class ProcessExecutor:
         self._report = report
         self._worker = worker
         self._lock = threading.Lock()
-        self._waiting: dict[int, Errand] = {}
+        self._waiting: dict[int, Task] = {}
         self._begun: set[int] = set()
-        self._outbound: queue.SimpleQueue[Errand | Stop | None] | None = None
+        self._outbound: queue.SimpleQueue[Task | Stop | None] | None = None
         self._process: SpawnProcess | None = None
         self._stopping = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="worker-keeper", daemon=True)
@@ -72,16 +72,16 @@ class ProcessExecutor:
         """Begin; `WorkerReady` is reported when the worker takes orders."""
         self._keeper.start()
 
-    def submit(self, errand: Errand) -> None:
+    def submit(self, task: Task) -> None:
         """Take an errand; exactly one report will name its fence. Never blocks."""
         with self._lock:
             stopping = self._stopping.is_set()
             if not stopping:
-                self._waiting[errand.fence] = errand
+                self._waiting[task.fence] = task
                 if self._outbound is not None:
-                    self._outbound.put(errand)
+                    self._outbound.put(task)
         if stopping:
-            self._report(HandedBack((errand.fence,)))
+            self._report(HandedBack((task.fence,)))
 
     def stop(self, drain_s: float) -> None:
         """Finish what is in flight within `drain_s`, hand back the rest, end the process."""
@@ -146,7 +146,7 @@ class ProcessExecutor:
         with contextlib.suppress(EOFError, OSError):
             while True:
                 message = ours.recv()
-                if isinstance(message, Begun):
+                if isinstance(message, TaskStarted):
                     with self._lock:
                         self._begun.add(message.fence)
                 elif isinstance(message, StartFailed):
@@ -168,10 +168,10 @@ class ProcessExecutor:
 
     def _open(self, ours: Connection) -> None:
         """Send the orders that wait and, from now on, every new one."""
-        outbound: queue.SimpleQueue[Errand | Stop | None] = queue.SimpleQueue()
+        outbound: queue.SimpleQueue[Task | Stop | None] = queue.SimpleQueue()
         with self._lock:
-            for errand in self._waiting.values():
-                outbound.put(errand)
+            for task in self._waiting.values():
+                outbound.put(task)
             if self._stopping.is_set():
                 outbound.put(Stop(0))
             self._outbound = outbound
@@ -199,7 +199,7 @@ class ProcessExecutor:
         self._report(WorkerDied((), reason, hopeless=self._starts_failed >= GIVE_UP))
 
 
-def _send(ours: Connection, outbound: "queue.SimpleQueue[Errand | Stop | None]") -> None:
+def _send(ours: Connection, outbound: "queue.SimpleQueue[Task | Stop | None]") -> None:
     """Sending blocks while the pipe is full, so it has a thread of its own."""
     while (message := outbound.get()) is not None:
         # A worker that is gone is noticed by who listens to it.

@@ -16,15 +16,15 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from daemon.config.model_reference import PRIOR
-from daemon.engine.activity import Pulse
+from daemon.engine.activity import Activity
 from daemon.executors.heartbeat import Beat
 from daemon.executors.process_env import tune_process
 from daemon.messages.reports import Report, WorkerReady
-from daemon.messages.tasks import Compute, Errand
+from daemon.messages.tasks import Compute, Task
 from daemon.system.errors import RestoredError
 
 if TYPE_CHECKING:
-    from daemon.engine.backend import Craft
+    from daemon.engine.backend import Backend
 
 _PR_SET_PDEATHSIG = 1
 _BUG = 70
@@ -38,7 +38,7 @@ class Stop:
 
 
 @dataclass(frozen=True)
-class Begun:
+class TaskStarted:
     """From the worker: this order's photographs are about to be read."""
 
     fence: int
@@ -55,7 +55,7 @@ def work(
     pipe: Connection,
     compute: Compute,
     parent: int,
-    make_craft: "Callable[[], Craft] | None" = None,
+    make_backend: "Callable[[], Backend] | None" = None,
 ) -> None:
     """Serve orders until stopped; the only function that runs in the worker process.
 
@@ -63,25 +63,31 @@ def work(
         pipe: The way to the parent.
         compute: How to use the machine.
         parent: Process id of the parent.
-        make_craft: Makes the functions that do the work; the package's own by default.
+        make_backend: Makes the functions that do the work; the package's own by default.
     """
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, signal.SIG_IGN)
     _die_with(parent)
     tune_process(compute.threads)
-    tell, pulse = partial(_tell, pipe, threading.Lock()), Pulse()
+    tell, activity = partial(_tell, pipe, threading.Lock()), Activity()
     try:
         from daemon.engine.engine import Engine
 
-        craft = None if make_craft is None else make_craft()
-        engine = Engine(compute, tell, craft=craft, begun=lambda one: tell(Begun(one)), pulse=pulse)
+        backend = None if make_backend is None else make_backend()
+        engine = Engine(
+            compute,
+            tell,
+            backend=backend,
+            begun=lambda one: tell(TaskStarted(one)),
+            activity=activity,
+        )
         engine.load([PRIOR])
     except Exception as error:
         known = isinstance(error, RestoredError)
         tell(StartFailed(str(error) if known else f"{type(error).__name__}: {error}"))
         sys.exit(_BUG)
-    tell(WorkerReady(engine.device, engine.residents))
-    beat = Beat(pulse, lambda: engine.residents, tell)
+    tell(WorkerReady(engine.device, engine.loaded_models))
+    beat = Beat(activity, lambda: engine.loaded_models, tell)
     beat.start()
     threading.Thread(target=_receive, args=(pipe, engine.submit, engine.stop), daemon=True).start()
     try:
@@ -94,14 +100,16 @@ def work(
         beat.stop()
 
 
-def _tell(pipe: Connection, lock: threading.Lock, message: Report | Begun | StartFailed) -> None:
+def _tell(
+    pipe: Connection, lock: threading.Lock, message: Report | TaskStarted | StartFailed
+) -> None:
     """Send whole messages: the engine and its beat speak from threads of their own."""
     with lock:
         pipe.send(message)
 
 
 def _receive(
-    pipe: Connection, submit: Callable[[Errand], None], stop: Callable[[float], None]
+    pipe: Connection, submit: Callable[[Task], None], stop: Callable[[float], None]
 ) -> None:
     try:
         while True:

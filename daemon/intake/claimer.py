@@ -16,10 +16,10 @@ import structlog
 
 from daemon.config.station import Notice, Station
 from daemon.intake.arrivals import Arrival, Claim
-from daemon.jobs.ledger.entries import Claimed, ClaimedFile, Entry
+from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles, Entry
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.reasons import named
-from daemon.jobs.stages import Took
+from daemon.jobs.stages import StageDuration
 from daemon.photo import Limits, digest_file, read_header
 from daemon.system.clock import is_over
 from daemon.system.errors import PhotoError
@@ -44,7 +44,7 @@ class _Refused:
     notice: Notice
 
 
-class Admission:
+class Claimer:
     """Takes what the intake chose out of the inboxes and queues it."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Admission:
             or not self._ledger.seen(a.path, a.size_bytes, a.mtime_ns)
         ]
 
-    def admit(self, claims: Sequence[Claim], now: float) -> list[Took]:
+    def admit(self, claims: Sequence[Claim], now: float) -> list[StageDuration]:
         """Claim, hash and queue; what cannot be claimed stays where it is and is looked at again.
 
         Args:
@@ -90,15 +90,15 @@ class Admission:
         Returns:
             How long each took to settle and to be claimed.
         """
-        took: list[Took] = []
+        took: list[StageDuration] = []
         try:
             for start in range(0, len(claims), GROUP):
                 group = claims[start : start + GROUP]
                 began = time.monotonic()
                 self._admit_group(group, now)
                 seconds = time.monotonic() - began
-                took += [Took("settle", c.recipe, c.arrivals[0].settled_s) for c in group]
-                took += [Took("claim", c.recipe, seconds) for c in group]
+                took += [StageDuration("settle", c.recipe, c.arrivals[0].settled_s) for c in group]
+                took += [StageDuration("claim", c.recipe, seconds) for c in group]
             return took
         except BaseException:
             for claim in claims:  # those that were queued are gone from there, and no harm is done
@@ -230,7 +230,7 @@ class Admission:
                 photo=shown(entry.claim.files[0].relative),
             )
 
-    def _known(self, entry: Entry) -> tuple[Claimed, str]:
+    def _known(self, entry: Entry) -> tuple[ClaimedFiles, str]:
         """The claim with digests and headers, and why it is refused, or ""."""
         if entry.reason:
             return entry.claim, entry.reason
@@ -255,7 +255,7 @@ class Admission:
         )
 
 
-def _claimed(claim: Claim, group: Path, number: int) -> Claimed:
+def _claimed(claim: Claim, group: Path, number: int) -> ClaimedFiles:
     def file(arrival: Arrival, role: str, position: int) -> ClaimedFile:
         name = fit_name(f"{number}-{position}-{arrival.relative.name}")
         left = arrival.folder.originals == "leave"
@@ -265,4 +265,4 @@ def _claimed(claim: Claim, group: Path, number: int) -> Claimed:
     sides = [(a, role) for a, role in ((claim.mask, "mask"), (claim.hints, "hints")) if a]
     roles = [(a, "photo") for a in claim.arrivals] + sides
     files = tuple(file(a, role, position) for position, (a, role) in enumerate(roles))
-    return Claimed(claim.arrivals[0].folder, claim.stem, files)
+    return ClaimedFiles(claim.arrivals[0].folder, claim.stem, files)

@@ -17,8 +17,8 @@ import structlog
 from daemon.config.station import InboxFolder, Notice
 from daemon.intake.arrivals import Arrival
 from daemon.intake.scanner import ignored, walk, what
-from daemon.intake.settling import Patience, Settling
-from daemon.intake.watcher import Hint, Hints, Watcher
+from daemon.intake.settling import SettlePolicy, SettleTracker
+from daemon.intake.watcher import ChangeHint, ChangeHints, Watcher
 from daemon.system.files import shown
 
 _log = structlog.get_logger()
@@ -31,7 +31,7 @@ class _Watch:
     """One inbox folder: `root` is its absolute path, `passed_over` what of it is not entered."""
 
     root: str
-    files: Settling
+    files: SettleTracker
     passed_over: frozenset[str]
     scan_due_s: float = -math.inf
     odd: dict[str, Notice] = field(default_factory=dict)
@@ -64,16 +64,16 @@ class Inbox:
             wake: Called from another thread when there may be something new.
             wall: UTC seconds since the epoch, to compare with the times of files.
         """
-        patience = Patience(settle_s, settle_polled_s, arriving_s)
+        patience = SettlePolicy(settle_s, settle_polled_s, arriving_s)
         self._settle_s, self._settle_polled_s = settle_s, settle_polled_s
         self._rescan_s = rescan_s
         self._wall = wall
-        self._hints = Hints(wake)
+        self._hints = ChangeHints(wake)
         self._watcher = Watcher(self._hints)
         self._watches = [
             _Watch(
                 str(folder.path.absolute()),
-                Settling(folder, patience, wall),
+                SettleTracker(folder, patience, wall),
                 _passed_over(folder, folders),
             )
             for folder in folders
@@ -159,7 +159,7 @@ class Inbox:
                 watch = max(inside_of, key=lambda w: len(w.root))
                 self._follow(watch, path[len(watch.root) + 1 :], hint, now)
 
-    def _follow(self, watch: _Watch, relative: str, hint: Hint, now: float) -> None:
+    def _follow(self, watch: _Watch, relative: str, hint: ChangeHint, now: float) -> None:
         """Look where a hint points; a folder on the way may be a link or none of ours."""
         if hint.forget:
             watch.files.forget(relative)
@@ -185,7 +185,12 @@ class Inbox:
                 self._look(watch, found, content, now, hint)
 
     def _look(
-        self, watch: _Watch, relative: str, found: os.stat_result | str, now: float, hint: Hint
+        self,
+        watch: _Watch,
+        relative: str,
+        found: os.stat_result | str,
+        now: float,
+        hint: ChangeHint,
     ) -> None:
         if isinstance(found, str):
             self._leave(watch, watch.odd, relative, found)

@@ -17,11 +17,11 @@ from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe, recipe_named
 from daemon.config.station import Station
 from daemon.intake.arrivals import Arrival, Claim
-from daemon.intake.claimer import Admission
+from daemon.intake.claimer import Claimer
 from daemon.intake.requests import leave
 from daemon.jobs.ledger import archive as archive_rows
 from daemon.jobs.ledger.entries import Entry, Original
-from daemon.jobs.ledger.reader import LedgerView
+from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.tasks import job_id
 from daemon.system.errors import ConfigError
@@ -36,7 +36,7 @@ _GROUP = 64
 
 
 @dataclass(frozen=True)
-class Plan:
+class RedoPlan:
     """What is to be done again, and what is not.
 
     Attributes:
@@ -53,12 +53,12 @@ class Plan:
 
 
 def plan(
-    view: LedgerView,
+    view: LedgerReader,
     recipes: Sequence[Recipe],
     library: Library,
     paths: Sequence[Path],
     recipe: str | None,
-) -> Plan:
+) -> RedoPlan:
     """Look which finished jobs of the archive are no longer up to date.
 
     Args:
@@ -83,7 +83,7 @@ def plan(
         fates[fate] += 1
         if fate == "redo":
             rows.append(row)
-    return Plan(tuple(rows), fates["up_to_date"], fates["not_there"], fates["no_recipe"])
+    return RedoPlan(tuple(rows), fates["up_to_date"], fates["not_there"], fates["no_recipe"])
 
 
 def ask(station: Station, rows: Sequence[int]) -> None:
@@ -92,11 +92,11 @@ def ask(station: Station, rows: Sequence[int]) -> None:
         leave(_requests(station), rows[start : start + _GROUP], f"{start:012}-")
 
 
-class Redoing:
+class RedoRequests:
     """The daemon's side: requests become claims of what lies in the archive."""
 
     def __init__(
-        self, station: Station, ledger: Ledger, admission: Admission, library: Library
+        self, station: Station, ledger: Ledger, admission: Claimer, library: Library
     ) -> None:
         self._station = station
         self._ledger = ledger

@@ -26,7 +26,7 @@ _Signature = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Patience:
+class SettlePolicy:
     """How long a file must have been left alone, in seconds; see the settings of these names."""
 
     settle_s: float
@@ -53,13 +53,13 @@ class _Seen:
     scan: int
 
 
-class Settling:
+class SettleTracker:
     """The files of one inbox folder, by their path below it."""
 
     def __init__(
         self,
         folder: InboxFolder,
-        patience: Patience,
+        patience: SettlePolicy,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """Start empty.

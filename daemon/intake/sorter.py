@@ -62,7 +62,7 @@ class Held:
 
 
 @dataclass(slots=True)
-class Folder:
+class FolderView:
     """What is held of one folder, by file name; `stale` if a decision could come out otherwise."""
 
     path: str
@@ -70,10 +70,10 @@ class Folder:
     stale: bool = True
 
 
-class Sorting:
+class FolderSorter:
     """One decision about one folder: takes out of it what can be claimed."""
 
-    def __init__(self, folder: Folder, recipes: Mapping[str, Recipe], limits: Limits) -> None:
+    def __init__(self, folder: FolderView, recipes: Mapping[str, Recipe], limits: Limits) -> None:
         self.vanished: list[Path] = []
         self._folder = folder
         self._recipes = recipes
@@ -277,7 +277,7 @@ class Decision:
     again: tuple[Path, ...]
 
 
-class Intake:
+class Sorter:
     """Sorts arrivals into claims; owned and called by one thread."""
 
     def __init__(
@@ -299,7 +299,7 @@ class Intake:
         self._limits = limits
         self._pair_wait_s = pair_wait_s
         self._wall = wall
-        self._folders: dict[str, Folder] = {}
+        self._folders: dict[str, FolderView] = {}
         self._recipes: dict[str, Recipe] = {}
         self.set_recipes(recipes)
 
@@ -323,12 +323,12 @@ class Intake:
         for arrival in arrivals:
             path = str(arrival.path)
             above, _, name = path.rpartition("/")
-            folder = self._folders.setdefault(above, Folder(above))
+            folder = self._folders.setdefault(above, FolderView(above))
             folder.held[name] = Held(arrival, path, now, utc)
             folder.stale = True
         claims: list[Claim] = []
         for folder in [folder for folder in self._folders.values() if folder.stale]:
-            decided = Sorting(folder, self._recipes, self._limits)
+            decided = FolderSorter(folder, self._recipes, self._limits)
             claims += decided.claims()
             again += decided.vanished
             if not folder.held:

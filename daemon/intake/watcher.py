@@ -49,7 +49,7 @@ _EVENTS: list[type[FileSystemEvent]] = [
 
 
 @dataclass(frozen=True)
-class Hint:
+class ChangeHint:
     """What is known of one path since hints were last taken.
 
     Attributes:
@@ -61,13 +61,13 @@ class Hint:
     forget: bool
 
 
-class Hints:
+class ChangeHints:
     """Hints by path, gathered by any thread and taken by one."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._lock = threading.Lock()
-        self._hints: dict[str, Hint] = {}
+        self._hints: dict[str, ChangeHint] = {}
         self._overflown = False
 
     def __bool__(self) -> bool:
@@ -79,15 +79,15 @@ class Hints:
             first = not self._hints
             known = self._hints.get(path)
             if known is not None:
-                self._hints[path] = Hint(sort, known.forget or forget)
+                self._hints[path] = ChangeHint(sort, known.forget or forget)
             elif len(self._hints) < MOST_HINTS:
-                self._hints[path] = Hint(sort, forget)
+                self._hints[path] = ChangeHint(sort, forget)
             else:
                 self._overflown = True
         if first:
             self._wake()
 
-    def take(self) -> tuple[dict[str, Hint], bool]:
+    def take(self) -> tuple[dict[str, ChangeHint], bool]:
         """All hints since the last call, and whether there were too many to keep."""
         with self._lock:
             hints, self._hints = self._hints, {}
@@ -104,7 +104,7 @@ class _Watched:
 class Watcher(FileSystemEventHandler):
     """Watches folders with all below them; called by one thread, adds hints from another."""
 
-    def __init__(self, hints: Hints) -> None:
+    def __init__(self, hints: ChangeHints) -> None:
         """Prepare; nothing is watched before `start`."""
         self._hints = hints
         self._observer: BaseObserver | None = None

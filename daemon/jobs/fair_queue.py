@@ -12,7 +12,7 @@ RISE_S = 600.0
 
 
 @dataclass(frozen=True)
-class Line:
+class RecipeLine:
     """What of one recipe may start now.
 
     Attributes:
@@ -28,7 +28,7 @@ class Line:
     weight: float
 
 
-class Turns:
+class FairQueue:
     """Start-time fair queueing within a level of priority; remembers what each recipe has had.
 
     A start costs a recipe 1/weight. The one that has paid least goes first, and nobody saves up
@@ -42,7 +42,7 @@ class Turns:
         self._paid_by: dict[str, float] = {}
         self._passed_over_since: dict[str, float] = {}
 
-    def take(self, lines: Sequence[Line], limit: int, now: float) -> list[int]:
+    def take(self, lines: Sequence[RecipeLine], limit: int, now: float) -> list[int]:
         """Choose up to `limit` rows.
 
         Args:
@@ -53,7 +53,7 @@ class Turns:
         since = self._passed_over_since
         since = {line.recipe: since.get(line.recipe, now) for line in lines}
         highest = max((line.priority for line in lines), default=0)
-        levels: dict[int, list[Line]] = {}
+        levels: dict[int, list[RecipeLine]] = {}
         for line in lines:
             # Never above the others: who has waited long shares with them, and pushes nobody out.
             risen = line.priority + max(0, int((now - since[line.recipe]) // RISE_S))
@@ -66,7 +66,7 @@ class Turns:
         self._passed_over_since = since
         return taken
 
-    def _share(self, lines: Sequence[Line], limit: int) -> list[tuple[str, int]]:
+    def _share(self, lines: Sequence[RecipeLine], limit: int) -> list[tuple[str, int]]:
         left = {line.recipe: list(reversed(line.rows)) for line in lines}
         weights = {line.recipe: line.weight for line in lines}
         shared: list[tuple[str, int]] = []

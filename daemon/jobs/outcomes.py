@@ -16,19 +16,19 @@ from daemon.jobs import outbox
 from daemon.jobs.ledger.entries import Entry
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access, Publication
-from daemon.jobs.publisher import Finishing, photo_of
+from daemon.jobs.publisher import Publisher, photo_of
 from daemon.jobs.reasons import named
 from daemon.jobs.record import AGAIN, record_of
-from daemon.jobs.stages import Ended, Took
-from daemon.messages.reports import Failed, Outcome, Rejected, Restored, Seen, Timing
-from daemon.messages.tasks import Errand, Glance, Job, Order
+from daemon.jobs.stages import JobEnded, StageDuration
+from daemon.messages.reports import Failed, Inspected, Outcome, Rejected, Restored, Timing
+from daemon.messages.tasks import InspectTask, Job, RestoreTask, Task
 from daemon.system.files import shown
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often and how long something is tried again.
 
     Attributes:
@@ -55,8 +55,8 @@ class Delivered:
         changed: Jobs whose files changed while they were worked on.
     """
 
-    ended: tuple[Ended, ...] = ()
-    took: tuple[Took, ...] = ()
+    ended: tuple[JobEnded, ...] = ()
+    took: tuple[StageDuration, ...] = ()
     no_space: bool = False
     changed: tuple[Entry, ...] = ()
 
@@ -71,21 +71,21 @@ class Delivered:
         return sum(job.how in ("rejected", "failed") for job in self.ended)
 
 
-class Delivery:
+class OutcomeHandler:
     """Publishes, rejects and retries; it owns no state but what the ledger keeps."""
 
     def __init__(
-        self, station: Station, ledger: Ledger, access: Access, patience: Patience
+        self, station: Station, ledger: Ledger, access: Access, patience: RetryPolicy
     ) -> None:
         self._station = station
         self._ledger = ledger
         self._access = access
         self._patience = patience
-        self._finishing = Finishing(
+        self._publisher = Publisher(
             station, ledger, access, attempts=patience.attempts, retry_s=patience.retry_s
         )
 
-    def deliver(self, outcomes: Sequence[tuple[Errand, Outcome]], now: float) -> Delivered:
+    def deliver(self, outcomes: Sequence[tuple[Task, Outcome]], now: float) -> Delivered:
         """Carry out what a group of outcomes asks for; stale ones are dropped.
 
         Args:
@@ -96,9 +96,9 @@ class Delivery:
         failures: list[tuple[int, str]] = []
         at_fault: set[int] = set()
         changed: list[Entry] = []
-        took: list[Took] = []
+        took: list[StageDuration] = []
         no_space = False
-        for errand, outcome in outcomes:
+        for task, outcome in outcomes:
             entry = self._ledger.leased(outcome.fence)
             if entry is None:
                 self.discard_staging(outcome.fence)
@@ -110,13 +110,13 @@ class Delivery:
                 changed.append(entry)
                 self.discard_staging(outcome.fence)
                 continue
-            match errand, outcome:
-                case Order(), Restored():
-                    publication = self._publication(entry, errand.job, outcome, now)
+            match task, outcome:
+                case RestoreTask(), Restored():
+                    publication = self._publication(entry, task.job, outcome, now)
                     publications.append((entry.row, publication.dump()))
                     took += _stages(entry.recipe, outcome.timing)
-                case Glance(), Seen():
-                    self._remember(entry, errand, outcome)
+                case InspectTask(), Inspected():
+                    self._remember(entry, task, outcome)
                 case _, Rejected():
                     if self._still_arriving(entry, outcome, now):
                         self._ledger.give_back(entry.row, not_before=now + self._patience.retry_s)
@@ -128,24 +128,26 @@ class Delivery:
                     failures += self._retry(entry, outcome, now)
         self._ledger.intend_publication(publications)
         self._ledger.fail(failures)
-        done = self._finishing.finish(now, at_fault)
+        done = self._publisher.finish(now, at_fault)
         no_space |= done.no_space
         return Delivered(done.ended, (*took, *done.took), no_space, tuple(changed))
 
-    def _remember(self, entry: Entry, glance: Glance, seen: Seen) -> None:
+    def _remember(self, entry: Entry, inspect_task: InspectTask, seen: Inspected) -> None:
         """Keep what was seen; the next lease of the photograph is for its recipe."""
-        answers = zip(glance.questions, seen.answers, strict=True)
-        self._ledger.remember(glance.photo.digest, answers, clip_digest=glance.clip_digest)
+        answers = zip(inspect_task.questions, seen.answers, strict=True)
+        self._ledger.remember(
+            inspect_task.photo.digest, answers, clip_digest=inspect_task.clip_digest
+        )
         self._ledger.give_back(entry.row)
 
     def finish(self, now: float) -> Delivered:
         """Finish whatever the ledger says has been begun; after a crash, too."""
-        done = self._finishing.finish(now)
+        done = self._publisher.finish(now)
         return Delivered(done.ended, done.took, done.no_space)
 
     def notices(self) -> tuple[Notice, ...]:
         """What cannot be finished yet, and why."""
-        return self._finishing.notices()
+        return self._publisher.notices()
 
     def hand_back(self, fences: Collection[int]) -> None:
         """These were not finished, and nobody is at fault: they are queued again."""
@@ -265,10 +267,10 @@ def _changed(entry: Entry) -> bool:
     return False
 
 
-def _stages(recipe: str, timing: Timing) -> list[Took]:
+def _stages(recipe: str, timing: Timing) -> list[StageDuration]:
     return [
-        Took("decode", recipe, timing.decode_s),
-        Took("restore", recipe, timing.restore_s),
-        Took("device", recipe, timing.device_s),
-        Took("encode", recipe, timing.encode_s),
+        StageDuration("decode", recipe, timing.decode_s),
+        StageDuration("restore", recipe, timing.restore_s),
+        StageDuration("device", recipe, timing.device_s),
+        StageDuration("encode", recipe, timing.encode_s),
     ]

@@ -34,7 +34,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Line:
+class LinearFit:
     """Seconds of a job as a straight line over its size: a job has a fixed cost, and one by area.
 
     Attributes:
@@ -60,8 +60,8 @@ class Pace:
         samples: Of so many jobs it was learnt.
     """
 
-    device: Line
-    host: Line
+    device: LinearFit
+    host: LinearFit
     samples: int
 
 
@@ -94,21 +94,21 @@ def estimate_s(megapixels: Sequence[float], pace: Pace, cores: int = 1) -> float
     return max(pace.device.over(megapixels), pace.host.over(megapixels) / max(1, cores))
 
 
-def _fit(sizes: Sequence[float], seconds: Sequence[float]) -> Line:
+def _fit(sizes: Sequence[float], seconds: Sequence[float]) -> LinearFit:
     """Least squares, with neither part below zero; through the origin where sizes are alike."""
     count = len(sizes)
     mean_size, mean_s = sum(sizes) / count, sum(seconds) / count
     spread = sum((size - mean_size) ** 2 for size in sizes)
-    proportional = Line(0, mean_s / mean_size) if mean_size else Line(mean_s, 0)
+    proportional = LinearFit(0, mean_s / mean_size) if mean_size else LinearFit(mean_s, 0)
     if spread <= (0.05 * mean_size) ** 2 * count:
         return proportional
     slope = (
         sum((x - mean_size) * (y - mean_s) for x, y in zip(sizes, seconds, strict=True)) / spread
     )
     if slope <= 0:
-        return Line(mean_s, 0)
+        return LinearFit(mean_s, 0)
     fixed_s = mean_s - slope * mean_size
-    return Line(fixed_s, slope) if fixed_s >= 0 else proportional
+    return LinearFit(fixed_s, slope) if fixed_s >= 0 else proportional
 
 
 def rate_per_s(done: int, first: float, now: float) -> float:

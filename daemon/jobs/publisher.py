@@ -22,7 +22,7 @@ from daemon.jobs.ledger.entries import ClaimedFile, Entry, Original
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access, Publication
 from daemon.jobs.record import reason_of
-from daemon.jobs.stages import Ended, Took
+from daemon.jobs.stages import JobEnded, StageDuration
 from daemon.system.clock import is_over
 from daemon.system.files import NO_SPACE, shown
 
@@ -33,8 +33,8 @@ _log = structlog.get_logger()
 class Finished:
     """What came to an end, how long publishing took, and whether the disk was full for one."""
 
-    ended: tuple[Ended, ...] = ()
-    took: tuple[Took, ...] = ()
+    ended: tuple[JobEnded, ...] = ()
+    took: tuple[StageDuration, ...] = ()
     no_space: bool = False
 
 
@@ -46,7 +46,7 @@ class _Stuck:
     notice: Notice
 
 
-class Finishing:
+class Publisher:
     """Publishes, retires and rejects; what it could not do yet is all it remembers."""
 
     def __init__(
@@ -84,17 +84,17 @@ class Finishing:
         failed, also_full = self._each("failing", self._reject, now)
         if failed:
             self._ledger.end([(entry.row, where) for entry, where in failed], "failed", now)
-        jobs = [Ended(e.recipe, "restored" if e.fence else "duplicate") for e, _ in done]
+        jobs = [JobEnded(e.recipe, "restored" if e.fence else "duplicate") for e, _ in done]
         for entry, _ in failed:
             own_fault = entry.row in at_fault or not entry.fence
-            jobs.append(Ended(entry.recipe, "rejected" if own_fault else "failed"))
+            jobs.append(JobEnded(entry.recipe, "rejected" if own_fault else "failed"))
         return Finished(tuple(jobs), tuple(took), no_space or full or also_full)
 
     def notices(self) -> tuple[Notice, ...]:
         """What the file system refuses, and why."""
         return tuple(stuck.notice for stuck in self._stuck.values())
 
-    def _publish(self, now: float) -> tuple[list[Took], bool]:
+    def _publish(self, now: float) -> tuple[list[StageDuration], bool]:
         entries = [e for e in self._ledger.in_state("publishing") if self._is_due(e, now)]
         if not entries:
             return [], False
@@ -125,7 +125,7 @@ class Finishing:
             if isinstance(result, Path):
                 outbox.discard(publication.staging)
         seconds = time.monotonic() - began
-        return [Took("publish", recipe, seconds) for recipe in recipes], no_space
+        return [StageDuration("publish", recipe, seconds) for recipe in recipes], no_space
 
     def _not_published(self, entry: Entry, error: OSError, now: float) -> bool:
         """Wait and try again, with a limit unless the disk is full; says whether it is."""

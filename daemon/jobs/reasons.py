@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from daemon.jobs.ledger.entries import Claimed
+from daemon.jobs.ledger.entries import ClaimedFiles
 from daemon.system.files import shown
 
 
-def named(message: str, claim: Claimed) -> str:
+def named(message: str, claim: ClaimedFiles) -> str:
     """Say the name the person gave instead of the one in the work folder."""
     for file in claim.files:
         message = message.replace(str(file.path), shown(file.relative))

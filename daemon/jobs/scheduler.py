@@ -12,27 +12,27 @@ from pathlib import Path
 
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
-from daemon.jobs.fair_queue import Turns
+from daemon.jobs.fair_queue import FairQueue
 from daemon.jobs.ledger.entries import Entry, photo_of, photos_of
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import stands
-from daemon.jobs.outcomes import Delivery
-from daemon.jobs.selection import Refused, Unknown, choose
+from daemon.jobs.outcomes import OutcomeHandler
+from daemon.jobs.selection import NeedsInspection, NoRecipe, select_recipe
 from daemon.jobs.timetable import lines
-from daemon.messages.tasks import Errand, Glance, Job, Order, job_id, seed_of
+from daemon.messages.tasks import InspectTask, Job, RestoreTask, Task, job_id, seed_of
 from daemon.system.errors import ConfigError
 
 IN_FLIGHT = 192
 """Errands an executor holds at most: enough for full groups of small photographs."""
 
 
-class Leasing:
+class Scheduler:
     """Chooses what is worked on next."""
 
     def __init__(
         self,
         ledger: Ledger,
-        delivery: Delivery,
+        delivery: OutcomeHandler,
         library: Library,
         wake: Callable[[], None],
         clip: str | None = None,
@@ -51,10 +51,10 @@ class Leasing:
         self._library = library
         self._wake = wake
         self._clip = clip
-        self._turns = Turns()
+        self._turns = FairQueue()
         self._asked_at = math.inf
 
-    def errands(self, recipes: Sequence[Recipe], in_flight: int, now: float) -> list[Errand]:
+    def tasks(self, recipes: Sequence[Recipe], in_flight: int, now: float) -> list[Task]:
         """Lease what there is room for: by priority, shared between recipes, oldest first.
 
         Args:
@@ -71,14 +71,14 @@ class Leasing:
         room = IN_FLIGHT - in_flight
         if not suspects and room < IN_FLIGHT // 4:
             return []  # one commit serves many leases
-        planned: dict[str, tuple[Entry, Job | Unknown]] = {}
+        planned: dict[str, tuple[Entry, Job | NeedsInspection]] = {}
         standing: list[tuple[Entry, str, Path]] = []
         refused: list[tuple[int, str]] = []
         for entry in suspects or self._ready(recipes, room, now, alone=False):
             key, plan = self._plan(entry, recipes)
             if isinstance(plan, Path):
                 standing.append((entry, key, plan))
-            elif isinstance(plan, Refused):
+            elif isinstance(plan, NoRecipe):
                 refused.append((entry.row, plan.reason))
             elif plan is not None:
                 planned.setdefault(key, (entry, plan))
@@ -91,7 +91,7 @@ class Leasing:
             return []
         leased = self._ledger.lease([(entry.row, key) for key, (entry, _) in planned.items()])
         return [
-            self._errand(entry, plan, now, alone=bool(suspects))
+            self._task(entry, plan, now, alone=bool(suspects))
             for entry, (_, plan) in zip(leased, planned.values(), strict=True)
         ]
 
@@ -103,30 +103,30 @@ class Leasing:
             return self._ledger.entries(sorted(line.rows[0] for line in waiting)[:limit])
         return self._ledger.entries(self._turns.take(waiting, limit, now))
 
-    def _errand(self, entry: Entry, plan: Job | Unknown, now: float, *, alone: bool) -> Errand:
-        if isinstance(plan, Unknown):
+    def _task(self, entry: Entry, plan: Job | NeedsInspection, now: float, *, alone: bool) -> Task:
+        if isinstance(plan, NeedsInspection):
             photo, clip, digest = photo_of(plan.file), plan.clip, plan.clip_digest
-            return Glance(photo, plan.questions, entry.fence, clip, digest, alone=alone)
+            return InspectTask(photo, plan.questions, entry.fence, clip, digest, alone=alone)
         staging = self._delivery.staging(entry.fence)
         staging.mkdir()
         queued_s = max(0.0, now - entry.queued_at)  # the clock may have been set back
-        return Order(plan, entry.fence, staging, alone=alone, queued_s=queued_s)
+        return RestoreTask(plan, entry.fence, staging, alone=alone, queued_s=queued_s)
 
     def _plan(
         self, entry: Entry, recipes: Sequence[Recipe]
-    ) -> tuple[str, Job | Unknown | Refused | Path | None]:
+    ) -> tuple[str, Job | NeedsInspection | NoRecipe | Path | None]:
         """What is to be done and its id; a result that stands; None if it waits for another."""
         try:
             clip = self._library.pinned(self._clip) if self._clip else ""
             clip_digest = self._library.digest(clip) if clip else ""
-            choice = choose(entry, recipes, self._ledger, clip_digest)
+            choice = select_recipe(entry, recipes, self._ledger, clip_digest)
             if isinstance(choice, Recipe) and not entry.recipe:
                 return "", None  # only now is it known whose schedule and turn it waits for
             if isinstance(choice, Recipe):
                 return self._job(entry, choice)
         except ConfigError as error:
-            choice = Refused(str(error))
-        if isinstance(choice, Refused):
+            choice = NoRecipe(str(error))
+        if isinstance(choice, NoRecipe):
             return "", choice
         key = f"look/{choice.file.digest}"
         asked = replace(choice, clip=clip, clip_digest=clip_digest)

@@ -16,7 +16,7 @@ from daemon.system.files import shown
 
 
 @dataclass(frozen=True)
-class Unknown:
+class NeedsInspection:
     """These questions about a photograph must be answered before its recipe is known.
 
     Attributes:
@@ -33,16 +33,18 @@ class Unknown:
 
 
 @dataclass(frozen=True)
-class Refused:
+class NoRecipe:
     """No recipe takes the photograph, and why."""
 
     reason: str
 
 
-Choice = Recipe | Unknown | Refused
+Choice = Recipe | NeedsInspection | NoRecipe
 
 
-def choose(entry: Entry, recipes: Sequence[Recipe], ledger: Ledger, clip_digest: str) -> Choice:
+def select_recipe(
+    entry: Entry, recipes: Sequence[Recipe], ledger: Ledger, clip_digest: str
+) -> Choice:
     """Find the recipe of a queued entry.
 
     Args:
@@ -67,10 +69,10 @@ def choose(entry: Entry, recipes: Sequence[Recipe], ledger: Ledger, clip_digest:
     answers = ledger.answers(file.digest, clip_digest=clip_digest)
     seen = (file.relative.name, lambda: header.megapixels, in_order, answers)
     if questions := unanswered(*seen):
-        return Unknown(file, questions)
+        return NeedsInspection(file, questions)
     route = route_by_content(*seen)
     if route.recipe is None:
-        return Refused(route.refusal)
+        return NoRecipe(route.refusal)
     ledger.choose(entry.row, route.recipe.name)
     return route.recipe
 
@@ -80,8 +82,8 @@ def _admitted(entry: Entry, recipe: Recipe, ledger: Ledger, clip_digest: str) ->
     for file in entry.claim.photos:
         answers = ledger.answers(file.digest, clip_digest=clip_digest)
         if missing := tuple(q for q in recipe.match.questions if q not in answers):
-            return Unknown(file, missing)
+            return NeedsInspection(file, missing)
         if why := recipe.match.refuses(answers):
             name = shown(file.relative.name)
-            return Refused(f"{name}: recipe {recipe.name} refuses it: {why}")
+            return NoRecipe(f"{name}: recipe {recipe.name} refuses it: {why}")
     return recipe

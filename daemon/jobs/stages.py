@@ -14,7 +14,7 @@ until its group stands in outbox/."""
 
 
 @dataclass(frozen=True)
-class Took:
+class StageDuration:
     """How long one photograph (or pair) spent in a stage.
 
     Attributes:
@@ -29,7 +29,7 @@ class Took:
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobEnded:
     """A job that came to its end.
 
     Attributes:

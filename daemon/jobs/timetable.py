@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from daemon.config.recipe import Recipe
 from daemon.config.schedule import Schedule
-from daemon.jobs.fair_queue import Line
-from daemon.jobs.ledger.reader import LedgerView
+from daemon.jobs.fair_queue import RecipeLine
+from daemon.jobs.ledger.reader import LedgerReader
 from daemon.system.clock import spoken
 
 _ALWAYS = Schedule()
@@ -43,8 +43,8 @@ class HeldBack:
 
 
 def lines(
-    ledger: LedgerView, recipes: Sequence[Recipe], limit: int, now: float, *, alone: bool
-) -> list[Line]:
+    ledger: LedgerReader, recipes: Sequence[Recipe], limit: int, now: float, *, alone: bool
+) -> list[RecipeLine]:
     """What may start now, at most `limit` of each recipe.
 
     Args:
@@ -60,11 +60,11 @@ def lines(
             released = schedule.last_firing(now)
             rows = ledger.ready(name, released, limit, now, alone=alone)
             if rows:
-                found.append(Line(name, rows, schedule.priority, schedule.weight))
+                found.append(RecipeLine(name, rows, schedule.priority, schedule.weight))
     return found
 
 
-def held_back(ledger: LedgerView, recipes: Sequence[Recipe], now: float) -> tuple[HeldBack, ...]:
+def held_back(ledger: LedgerReader, recipes: Sequence[Recipe], now: float) -> tuple[HeldBack, ...]:
     """What waits for its schedule, by recipe and by when it may start."""
     found = []
     for name, schedule in _queued(ledger, recipes):
@@ -81,6 +81,6 @@ def held_back(ledger: LedgerView, recipes: Sequence[Recipe], now: float) -> tupl
     return tuple(found)
 
 
-def _queued(ledger: LedgerView, recipes: Sequence[Recipe]) -> Iterator[tuple[str, Schedule]]:
+def _queued(ledger: LedgerReader, recipes: Sequence[Recipe]) -> Iterator[tuple[str, Schedule]]:
     schedules = {recipe.name: recipe.schedule for recipe in recipes}
     return ((name, schedules.get(name, _ALWAYS)) for name in ledger.recipes_queued())

@@ -80,7 +80,7 @@ class Restored:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Inspected:
     """A photograph was looked at.
 
     Attributes:
@@ -126,7 +126,7 @@ class Failed:
     trace: str = ""
 
 
-Outcome = Restored | Seen | Rejected | Failed
+Outcome = Restored | Inspected | Rejected | Failed
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class WorkerDied:
 
 
 @dataclass(frozen=True)
-class Resident:
+class LoadedModel:
     """A model that is loaded, and the memory its weights take on the device."""
 
     model: str
@@ -164,7 +164,7 @@ class WorkerReady:
     """The worker has loaded what it needs, and takes orders."""
 
     device: str
-    residents: tuple[Resident, ...] = ()
+    loaded_models: tuple[LoadedModel, ...] = ()
 
 
 GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -172,7 +172,7 @@ GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 @dataclass(frozen=True)
-class Work:
+class BatchCounts:
     """What a worker has done since it last said so.
 
     Attributes:
@@ -190,7 +190,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Advanced:
+class Heartbeat:
     """The worker gets on: a step has ended, or is at work; told about once a second at most.
 
     Attributes:
@@ -198,8 +198,8 @@ class Advanced:
         residents: The models that are loaded now.
     """
 
-    work: Work = Work()
-    residents: tuple[Resident, ...] = ()
+    work: BatchCounts = BatchCounts()
+    loaded_models: tuple[LoadedModel, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -219,5 +219,5 @@ class ModelLoaded:
     gone: tuple[str, ...] = ()
 
 
-Report = Outcome | HandedBack | WorkerDied | WorkerReady | Advanced | ModelLoaded
+Report = Outcome | HandedBack | WorkerDied | WorkerReady | Heartbeat | ModelLoaded
 """What an executor reports to whoever gave it orders."""

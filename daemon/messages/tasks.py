@@ -36,7 +36,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Order:
+class RestoreTask:
     """A job handed to an executor.
 
     Attributes:
@@ -55,7 +55,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Glance:
+class InspectTask:
     """A photograph handed to an executor to be looked at, so that its recipe can be chosen.
 
     Attributes:
@@ -75,7 +75,7 @@ class Glance:
     alone: bool = False
 
 
-Errand = Order | Glance
+Task = RestoreTask | InspectTask
 """What an executor is given to do."""
 
 
@@ -104,7 +104,7 @@ Offload = Literal["none", "model", "group"]
 
 
 @dataclass(frozen=True)
-class Handling:
+class ModelOptions:
     """How models are run.
 
     Attributes:
@@ -141,4 +141,4 @@ class Compute:
     limits: Limits = field(default_factory=Limits)
     models_dir: Path | None = None
     model_bytes: int | None = None
-    handling: Handling = Handling()
+    options: ModelOptions = ModelOptions()

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from daemon.checkpoints.library import WEIGHTS, Checkpoint, Library
-from daemon.messages.tasks import Handling
+from daemon.messages.tasks import ModelOptions
 from daemon.models.calls import Reply
 from daemon.system.errors import ConfigError
 
@@ -47,7 +47,7 @@ class Placement:
 
     checkpoint: Checkpoint
     device: str
-    handling: Handling = field(default_factory=Handling)
+    options: ModelOptions = field(default_factory=ModelOptions)
     tick: Tick = _never_mind
 
 

@@ -8,7 +8,7 @@ from collections.abc import Generator, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
-from daemon.checkpoints.traits import WholeUse
+from daemon.checkpoints.traits import PipelineUse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ _LIKEN_PIXELS = 224 * 224
 """The size at which most CLIP models see a picture."""
 
 
-class Key(NamedTuple):
+class BatchKey(NamedTuple):
     """What calls must have in common to share a forward pass.
 
     Attributes:
@@ -47,7 +47,7 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Degradation:
     """What a network is asked, besides the time: all zeros is the unconditional prior.
 
     Attributes:
@@ -92,7 +92,7 @@ class Guidance:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class DenoiseCall:
     """One evaluation x0 = D(x_t, t, condition) on one tile of one photograph, or of its latent.
 
     Attributes:
@@ -112,23 +112,25 @@ class Call:
     x_t: "Tensor"
     t: float
     condition: "Tensor | None" = None
-    task: Task = Task()
+    degradation: Degradation = Degradation()
     exact: bool = False
     guidance: Guidance | None = None
     reduction: int = 1
 
     @property
-    def key(self) -> Key:
+    def key(self) -> BatchKey:
         """The group this call can be answered in."""
         operation: Operation = "predict-exact" if self.exact else "predict"
         shape = tuple(self.x_t.shape)
         # With guidance the network is asked twice: with the prompt and against it.
         twice = 2 if self.guidance is not None and self.guidance.scale > 1 else 1
-        return Key(self.model, operation, shape, None, twice * _area(shape) * self.reduction**2)
+        return BatchKey(
+            self.model, operation, shape, None, twice * _area(shape) * self.reduction**2
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Encode:
+class EncodeCall:
     """Pixels to the model's latent.
 
     Attributes:
@@ -144,19 +146,19 @@ class Encode:
     pixels: "Tensor"
 
     @property
-    def key(self) -> Key:
+    def key(self) -> BatchKey:
         """The group this call can be answered in."""
         shape = tuple(self.pixels.shape)
-        return Key(self.model, "encode", shape, None, _area(shape))
+        return BatchKey(self.model, "encode", shape, None, _area(shape))
 
 
 @dataclass(frozen=True, slots=True)
-class Decode:
+class DecodeCall:
     """The model's latent to pixels.
 
     Attributes:
         model: Reference of the model.
-        latent: (C, h, w), as `Encode` answers.
+        latent: (C, h, w), as `EncodeCall` answers.
         reduction: Pixels along one element of the latent.
 
     The answer is (3, H, W), float32 on the CPU, about [-1, 1].
@@ -169,14 +171,14 @@ class Decode:
     reduction: int = 8
 
     @property
-    def key(self) -> Key:
+    def key(self) -> BatchKey:
         """The group this call can be answered in."""
         shape = tuple(self.latent.shape)
-        return Key(self.model, "decode", shape, None, _area(shape) * self.reduction**2)
+        return BatchKey(self.model, "decode", shape, None, _area(shape) * self.reduction**2)
 
 
 @dataclass(frozen=True, slots=True)
-class Embed:
+class EmbedCall:
     """A prompt to what the model's text encoders make of it; the answer is an `Embedding`."""
 
     t: ClassVar[float] = 0.0
@@ -185,13 +187,13 @@ class Embed:
     text: str
 
     @property
-    def key(self) -> Key:
+    def key(self) -> BatchKey:
         """The group this call can be answered in."""
-        return Key(self.model, "embed", (), None, _EMBED_PIXELS)
+        return BatchKey(self.model, "embed", (), None, _EMBED_PIXELS)
 
 
 @dataclass(frozen=True, slots=True)
-class WholeSettings:
+class PipelineSettings:
     """What pictures that go through a pipeline as one batch have in common; None: its default.
 
     Attributes:
@@ -202,7 +204,7 @@ class WholeSettings:
         guidance: Scale of classifier-free guidance.
     """
 
-    use: WholeUse
+    use: PipelineUse
     width: int
     height: int
     steps: int | None = None
@@ -211,7 +213,7 @@ class WholeSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class PipelineCall:
     """One picture through a whole pipeline.
 
     Attributes:
@@ -228,23 +230,25 @@ class Whole:
     t: ClassVar[float] = 0.0
 
     model: str
-    settings: WholeSettings
+    settings: PipelineSettings
     seed: int
     prompt: str = ""
     negative: str = ""
     image: "Tensor | None" = None
 
     @property
-    def key(self) -> Key:
+    def key(self) -> BatchKey:
         """The group this call can be answered in."""
         shape = () if self.image is None else tuple(self.image.shape)
         # Pipelines tell an empty negative prompt from none, and a batch has all or none.
         alike = (self.settings, bool(self.negative))
-        return Key(self.model, "whole", shape, alike, self.settings.width * self.settings.height)
+        return BatchKey(
+            self.model, "whole", shape, alike, self.settings.width * self.settings.height
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Liken:
+class ClipCall:
     """How much a picture looks like each of some phrases, to a CLIP model.
 
     Attributes:
@@ -262,31 +266,31 @@ class Liken:
     phrases: tuple[str, ...]
 
     @property
-    def key(self) -> Key:
+    def key(self) -> BatchKey:
         """The group this call can be answered in."""
-        return Key(self.model, "liken", (), self.phrases, _LIKEN_PIXELS)
+        return BatchKey(self.model, "liken", (), self.phrases, _LIKEN_PIXELS)
 
 
-Question = Call | Encode | Decode | Embed | Whole | Liken
+ModelCall = DenoiseCall | EncodeCall | DecodeCall | EmbedCall | PipelineCall | ClipCall
 """What may be asked. The engine knows of it only `model`, `key` and, to tell who watches, `t`."""
 
 Answer: TypeAlias = "Tensor | Embedding"
-"""`Embed` is answered by an `Embedding`, everything else by a tensor."""
+"""`EmbedCall` is answered by an `Embedding`, everything else by a tensor."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Noted:
+class AnswerWithNotes:
     """An answer with what a person should know of it; who asked gets the answer alone."""
 
     answer: "Answer"
     notes: tuple[str, ...]
 
 
-Reply: TypeAlias = "Tensor | Embedding | Noted"
+Reply: TypeAlias = "Tensor | Embedding | AnswerWithNotes"
 """What a model says to a question."""
 
 R = TypeVar("R")
-Asking = Generator[Sequence[Question], Sequence[Answer], R]
+ModelCalls = Generator[Sequence[ModelCall], Sequence[Answer], R]
 """A computation that asks and in the end returns an R.
 
 It yields what it wants answered together and is resumed with the answers in that order.
@@ -295,18 +299,20 @@ It yields what it wants answered together and is resumed with the answers in tha
 
 def answer_of(reply: Reply) -> Answer:
     """The answer without its notes."""
-    return reply.answer if isinstance(reply, Noted) else reply
+    return reply.answer if isinstance(reply, AnswerWithNotes) else reply
 
 
-def ask(questions: Sequence[Call | Encode | Decode | Whole | Liken]) -> "Asking[list[Tensor]]":
+def ask(
+    questions: Sequence[DenoiseCall | EncodeCall | DecodeCall | PipelineCall | ClipCall],
+) -> "ModelCalls[list[Tensor]]":
     """Ask for tensors, all together."""
     answers = yield questions
     return cast("list[Tensor]", list(answers))
 
 
-def embed(model: str, *texts: str) -> Asking[list[Embedding]]:
+def embed(model: str, *texts: str) -> ModelCalls[list[Embedding]]:
     """Ask what a model makes of prompts."""
-    answers = yield [Embed(model, text) for text in texts]
+    answers = yield [EmbedCall(model, text) for text in texts]
     return cast("list[Embedding]", list(answers))
 
 

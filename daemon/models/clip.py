@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from daemon.models import Placement
-from daemon.models.calls import Liken
+from daemon.models.calls import ClipCall
 from daemon.models.loading import load_encoder
 from daemon.system.errors import ConfigError
 
@@ -53,7 +53,7 @@ class Clip:
         self._mean = torch.tensor(said.get("image_mean", _MEAN))[:, None, None]
         self._deviation = torch.tensor(said.get("image_std", _DEVIATION))[:, None, None]
 
-    def predict(self, calls: Sequence[Liken]) -> list[Tensor]:
+    def predict(self, calls: Sequence[ClipCall]) -> list[Tensor]:
         """Logits of the calls' phrases, which are the same in all of them; each (N,)."""
         words = self._tokenizer(
             list(calls[0].phrases), padding=True, truncation=True, return_tensors="pt"

@@ -13,7 +13,15 @@ from torch import Tensor
 
 from daemon.checkpoints.library import Checkpoint
 from daemon.models import Placement
-from daemon.models.calls import Call, Decode, Embed, Embedding, Encode, Noted, Reply
+from daemon.models.calls import (
+    AnswerWithNotes,
+    DecodeCall,
+    DenoiseCall,
+    EmbedCall,
+    Embedding,
+    EncodeCall,
+    Reply,
+)
 from daemon.models.loading import load_pipeline, load_schedule
 from daemon.models.memory import UNASKED, precision, weights_dtype
 from daemon.models.placing import place
@@ -52,18 +60,18 @@ class Latent:
         """Answers to questions that share a key, on the CPU, in their order."""
         with torch.inference_mode():
             match calls[0]:
-                case Call():
+                case DenoiseCall():
                     return self._denoised(calls)
-                case Encode():
+                case EncodeCall():
                     return self._encoded(calls)
-                case Decode():
+                case DecodeCall():
                     return self._decoded(calls)
-                case Embed():
+                case EmbedCall():
                     return [self._told(call.text) for call in calls]
                 case other:
                     raise TypeError(f"a Stable Diffusion answers no {type(other).__name__}")
 
-    def _denoised(self, calls: Sequence[Call]) -> list[Tensor]:
+    def _denoised(self, calls: Sequence[DenoiseCall]) -> list[Tensor]:
         """Posterior means (C, h, w): all tiles, with their prompts and without, in one pass."""
         exact = calls[0].exact
         x_t = torch.stack([call.x_t for call in calls]).to(self._device)
@@ -88,7 +96,7 @@ class Latent:
         x0 = self._schedule.clean(guided, x_t, angles, bounded=not exact)
         return list(x0.cpu().unbind(0))
 
-    def _rows(self, index: int, call: Call) -> list["_Row"]:
+    def _rows(self, index: int, call: DenoiseCall) -> list["_Row"]:
         """What the network is asked for one tile: with the prompt, and against its negative.
 
         negative + scale (prompt - negative), arXiv:2207.12598, is a sum with these shares.
@@ -107,7 +115,7 @@ class Latent:
         """The UNet, its weights in float32 while inversion asks; half precision loses nothing."""
         network = self._pipe.unet
         wanted = torch.float32 if exact else self._dtype
-        if network.dtype != wanted and self._placement.handling.offload != "group":
+        if network.dtype != wanted and self._placement.options.offload != "group":
             network.to(wanted)
         return network
 
@@ -124,7 +132,7 @@ class Latent:
             "time_ids": sizes.to(dtype).expand(len(rows), -1),
         }
 
-    def _encoded(self, calls: Sequence[Encode]) -> list[Tensor]:
+    def _encoded(self, calls: Sequence[EncodeCall]) -> list[Tensor]:
         """Means of the pictures' latents, in the scale the network works in."""
         vae = self._pipe.vae
         pixels = torch.stack([call.pixels for call in calls]).to(self._device, vae.dtype)
@@ -133,7 +141,7 @@ class Latent:
         latent = (mean - _shift(vae)) * vae.config.scaling_factor
         return list(latent.cpu().unbind(0))
 
-    def _decoded(self, calls: Sequence[Decode]) -> list[Tensor]:
+    def _decoded(self, calls: Sequence[DecodeCall]) -> list[Tensor]:
         vae = self._pipe.vae
         latent = torch.stack([call.latent for call in calls]).to(self._device)
         latent = latent / vae.config.scaling_factor + _shift(vae)
@@ -145,7 +153,7 @@ class Latent:
         """What the text encoders make of a prompt, and what of it they do not read."""
         notes = unread(self._pipe, text)
         embedding = self._embedding(text)
-        return Noted(embedding, notes) if notes else embedding
+        return AnswerWithNotes(embedding, notes) if notes else embedding
 
     def _embedding(self, text: str) -> Embedding:
         """What the text encoders make of a prompt, computed once."""

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from daemon.checkpoints.memory import elements
+from daemon.checkpoints.memory import parameter_counts
 from daemon.models import Placement
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -23,8 +23,8 @@ def weights_dtype(placement: Placement) -> torch.dtype:
 
     "auto" is bf16 where the device multiplies in it, else fp16 on CUDA and fp32 elsewhere.
     """
-    if placement.handling.dtype != "auto":
-        return _DTYPES[placement.handling.dtype]
+    if placement.options.dtype != "auto":
+        return _DTYPES[placement.options.dtype]
     device = torch.device(placement.device)
     if bf16_pays(device):
         return torch.bfloat16
@@ -57,14 +57,14 @@ def bytes_on_device(placement: Placement, *, whole: bool) -> int:
         whole: As a whole pipeline; those lie in `weights_dtype`, and what is driven step by step on
             a processor or in pixels lies in float32.
     """
-    checkpoint, offload = placement.checkpoint, placement.handling.offload
+    checkpoint, offload = placement.checkpoint, placement.options.offload
     stepwise = checkpoint.traits.family == "latent" and not whole
     on_cpu = torch.device(placement.device).type == "cpu"
     halved = whole or checkpoint.traits.family == "pipeline" or (stepwise and not on_cpu)
     width = weights_dtype(placement).itemsize if halved else 4
     taken = {
         part: count * (4 if stepwise and part == "unet" and offload != "group" else width)
-        for part, count in elements(checkpoint).items()
+        for part, count in parameter_counts(checkpoint).items()
         if not (stepwise and part in UNASKED)
     }
     if offload == "none" or on_cpu or checkpoint.traits.family in {"prior", "clip"}:

@@ -19,10 +19,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from daemon.checkpoints.pipeline_calls import Way, way_of
-from daemon.checkpoints.traits import WholeUse
+from daemon.checkpoints.pipeline_calls import CallConvention, call_convention_of
+from daemon.checkpoints.traits import PipelineUse
 from daemon.models import Placement
-from daemon.models.calls import Noted, Reply, Whole, WholeSettings
+from daemon.models.calls import AnswerWithNotes, PipelineCall, PipelineSettings, Reply
 from daemon.models.loading import load_pipeline
 from daemon.models.memory import weights_dtype
 from daemon.models.noise_schedule import schedule_of
@@ -50,9 +50,9 @@ class Pipeline:
         self._base = load_pipeline(placement.checkpoint, weights_dtype(placement))
         self._base.set_progress_bar_config(disable=True)
         place_pipeline(self._base, placement)
-        self._forms: dict[WholeUse, Any] = {}
+        self._forms: dict[PipelineUse, Any] = {}
 
-    def predict(self, calls: Sequence[Whole]) -> list[Reply]:
+    def predict(self, calls: Sequence[PipelineCall]) -> list[Reply]:
         """Results of calls that share a key.
 
         Args:
@@ -66,14 +66,14 @@ class Pipeline:
             PhotoError: The checkpoint's own safety checker made one of them black.
         """
         form = self._form(calls[0].settings.use)
-        way = way_of(type(form).__name__)
+        way = call_convention_of(type(form).__name__)
         if way.batches:
             made = self._run(form, way, calls)
         else:
             made = [self._run(form, way, [call])[0] for call in calls]
         return [self._told(form, way, *both) for both in zip(calls, made, strict=True)]
 
-    def _told(self, form: Any, way: Way, call: Whole, made: Tensor) -> Reply:  # noqa: ANN401
+    def _told(self, form: Any, way: CallConvention, call: PipelineCall, made: Tensor) -> Reply:  # noqa: ANN401
         """The picture, and what was passed over of its words."""
         notes = unread(form, call.prompt)
         if call.negative and "negative_prompt" in way.unheard:
@@ -81,15 +81,15 @@ class Pipeline:
             notes += (f"{whose} knows no negative prompt: {call.negative!r} was passed over",)
         elif call.negative:
             notes += unread(form, call.negative)
-        return Noted(made, notes) if notes else made
+        return AnswerWithNotes(made, notes) if notes else made
 
-    def _form(self, use: WholeUse) -> Any:  # noqa: ANN401  diffusers is untyped
+    def _form(self, use: PipelineUse) -> Any:  # noqa: ANN401  diffusers is untyped
         """The pipeline that makes this of that; all forms share the checkpoint's networks."""
         if use not in self._forms:
             self._forms[use] = _form(self._base, use)
         return self._forms[use]
 
-    def _run(self, form: Any, way: Way, calls: Sequence[Whole]) -> list[Tensor]:  # noqa: ANN401
+    def _run(self, form: Any, way: CallConvention, calls: Sequence[PipelineCall]) -> list[Tensor]:  # noqa: ANN401
         """One run of a copy of the pipeline, whose scheduler and hooks are thrown away with it."""
         settings = calls[0].settings
         own = copy.copy(form)
@@ -113,7 +113,7 @@ class Pipeline:
         _check_size(made.images, settings)
         return list((made.images.float().cpu() * 2 - 1).clamp(-1, 1).unbind(0))
 
-    def _arguments(self, way: Way, calls: Sequence[Whole]) -> dict[str, object]:
+    def _arguments(self, way: CallConvention, calls: Sequence[PipelineCall]) -> dict[str, object]:
         """What the calls say, by the names that diffusers has for it; a lone call is no list."""
         settings = calls[0].settings
         prompts = [call.prompt for call in calls]
@@ -133,7 +133,7 @@ class Pipeline:
         }
 
 
-def _form(base: Any, use: WholeUse) -> Any:  # noqa: ANN401  diffusers is untyped
+def _form(base: Any, use: PipelineUse) -> Any:  # noqa: ANN401  diffusers is untyped
     auto: Any
     match use:
         case "text":
@@ -147,7 +147,7 @@ def _form(base: Any, use: WholeUse) -> Any:  # noqa: ANN401  diffusers is untype
     return form
 
 
-def _check_size(images: Tensor, settings: WholeSettings) -> None:
+def _check_size(images: Tensor, settings: PipelineSettings) -> None:
     """See that the pipeline kept to the size: it would be cropped or blended wrongly."""
     height, width = images.shape[-2:]
     if (width, height) != (settings.width, settings.height):
@@ -155,7 +155,7 @@ def _check_size(images: Tensor, settings: WholeSettings) -> None:
         raise RuntimeError(f"the pipeline made {width}x{height} px, asked for {wanted}")
 
 
-def _pictures(way: Way, calls: Sequence[Whole]) -> object:
+def _pictures(way: CallConvention, calls: Sequence[PipelineCall]) -> object:
     images = [call.image for call in calls if call.image is not None]
     if not images:
         return None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from daemon.models import Placement
-from daemon.models.calls import Call
+from daemon.models.calls import DenoiseCall
 from daemon.models.loading import load_network, load_schedule
 from daemon.models.memory import precision
 from daemon.models.placing import place
@@ -35,7 +35,7 @@ class Pixel:
         place([self._network], placement)
         self._placement = placement
 
-    def predict(self, calls: Sequence[Call]) -> list[Tensor]:
+    def predict(self, calls: Sequence[DenoiseCall]) -> list[Tensor]:
         """Posterior means of a group of calls that share a key, in one forward pass.
 
         Args:

@@ -45,7 +45,7 @@ def place(networks: Sequence[nn.Module], placement: Placement) -> None:
     """
     device = torch.device(placement.device)
     _tune(networks[0], placement)
-    match placement.handling.offload:
+    match placement.options.offload:
         case "model" if device.type != "cpu":
             take_turns(networks, device)
         case "group" if device.type != "cpu":
@@ -67,7 +67,7 @@ def place_pipeline(pipeline: _Pipeline, placement: Placement) -> None:
         network = pipeline.components.get(name)
         if isinstance(network, nn.Module):
             _tune(network, placement)
-    match placement.handling.offload:
+    match placement.options.offload:
         case "model" if device.type != "cpu":
             pipeline.enable_model_cpu_offload(device=device)
         case "group" if device.type != "cpu":
@@ -122,10 +122,10 @@ def compile_blocks(network: nn.Module, backend: str = "inductor") -> None:
 
 
 def _tune(network: nn.Module, placement: Placement) -> None:
-    backend = placement.handling.attention
+    backend = placement.options.attention
     if backend is not None and isinstance(network, ModelMixin):
         _attend(network, backend)
-    if placement.handling.compile:
+    if placement.options.compile:
         compile_blocks(network)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from daemon.models import Placement
-from daemon.models.calls import Call
+from daemon.models.calls import DenoiseCall
 from daemon.models.memory import bf16_pays
 from daemon.models.network import PhotoPrior
 
@@ -32,7 +32,7 @@ class Prior:
         self._network = network.eval().to(self._device, memory_format=torch.channels_last)
         self._half = _half_pays(placement, self._device)
 
-    def predict(self, calls: Sequence[Call]) -> list[Tensor]:
+    def predict(self, calls: Sequence[DenoiseCall]) -> list[Tensor]:
         """Posterior means of a group of calls that share a key, in one forward pass.
 
         Args:
@@ -44,10 +44,10 @@ class Prior:
         x_t = self._stack([call.x_t for call in calls])
         condition = self._stack([call.condition for call in calls], like=calls[0].x_t)
         t = torch.tensor([call.t for call in calls], device=self._device)
-        task = torch.tensor([_task_numbers(call) for call in calls], device=self._device)
+        degradation = torch.tensor([_task_numbers(call) for call in calls], device=self._device)
         x_t[t >= _NO_PICTURE] = 0
         with torch.inference_mode(), self._precision(exact=calls[0].exact):
-            x0 = self._network.posterior_mean(x_t, t, condition, task)
+            x0 = self._network.posterior_mean(x_t, t, condition, degradation)
         return list(x0.float().cpu().contiguous().unbind(0))
 
     def _stack(self, pictures: Sequence[Tensor | None], like: Tensor | None = None) -> Tensor:
@@ -61,13 +61,18 @@ class Prior:
         return torch.autocast(self._device.type, torch.bfloat16)
 
 
-def _task_numbers(call: Call) -> tuple[float, float, float, float]:
+def _task_numbers(call: DenoiseCall) -> tuple[float, float, float, float]:
     """(grey, log2(scale) / 2, sigma, blind), as the network was trained."""
-    task = call.task
-    return float(task.grey), math.log2(task.scale) / 2, task.sigma, float(task.blind)
+    degradation = call.degradation
+    return (
+        float(degradation.grey),
+        math.log2(degradation.scale) / 2,
+        degradation.sigma,
+        float(degradation.blind),
+    )
 
 
 def _half_pays(placement: Placement, device: torch.device) -> bool:
     """Whether to run in bf16: as the setting says, or where that is faster."""
-    dtype = placement.handling.dtype
+    dtype = placement.options.dtype
     return bf16_pays(device) if dtype == "auto" else dtype == "bf16"

@@ -24,7 +24,7 @@ from daemon.diffusion.concurrent import abreast, count_abreast
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.windows import WINDOW
 from daemon.messages.reports import Measure
-from daemon.models.calls import Asking
+from daemon.models.calls import ModelCalls
 from daemon.photo import Picture, Source
 from daemon.restorers.generate import wanted_size
 from daemon.restorers.inpaint import MEAN_SAMPLES
@@ -45,7 +45,7 @@ A 100-megapixel `denoise` peaked at 2.1 GiB beside the network; this says 2.8 Gi
 
 
 @dataclass(frozen=True)
-class Finished:
+class ChainOutput:
     """What a whole recipe returns; as `Restoration`, with the step that measured."""
 
     pictures: tuple[Picture, ...]
@@ -55,7 +55,7 @@ class Finished:
 
 def restore(
     recipe: Recipe, sources: tuple[Source, ...], seed: int, library: Library = _PRIOR_ONLY
-) -> Asking[Finished]:
+) -> ModelCalls[ChainOutput]:
     """Put pictures through every step of a recipe.
 
     A step that takes one photograph is applied to each of several, side by side.
@@ -81,7 +81,7 @@ def restore(
             measures += [Measure(index, name, value) for name, value in restoration.measures]
             notes += restoration.notes
         pictures = tuple(picture for restoration in done for picture in restoration.pictures)
-    return Finished(pictures, tuple(measures), tuple(dict.fromkeys(notes)))
+    return ChainOutput(pictures, tuple(measures), tuple(dict.fromkeys(notes)))
 
 
 def output_size(
@@ -121,7 +121,7 @@ def footprint(
 
 def _step(
     restorer: Restorer, step: Step, pictures: tuple[Picture, ...], noise: Noise
-) -> Asking[list[Restoration]]:
+) -> ModelCalls[list[Restoration]]:
     if step.photos > 1:
         restoration = yield from restorer(pictures, step, noise)
         return [restoration]

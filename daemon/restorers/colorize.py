@@ -22,7 +22,7 @@ from daemon.diffusion.noise import Noise
 from daemon.diffusion.process import add_noise, ddim_step
 from daemon.diffusion.tiling import Denoiser, denoise_tiles, regress
 from daemon.diffusion.windows import Window
-from daemon.models.calls import Asking, Task
+from daemon.models.calls import Degradation, ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.chroma import (
     BLUE,
@@ -36,8 +36,8 @@ from daemon.restorers.chroma import (
     luminance,
     resized,
 )
-from daemon.restorers.colour_hints import Spread, dabs_on
-from daemon.restorers.ddnm import Known, plausible
+from daemon.restorers.colour_hints import HintSpread, hints_on
+from daemon.restorers.ddnm import Known, ddnm_sample
 from daemon.restorers.registry import Restoration
 from daemon.restorers.spaces import space_of
 
@@ -53,7 +53,7 @@ START = 1.35
 """Where sampling starts from the mean, in radians. From 1.45 on colours are stronger but come in
 patches that follow no object: 0.2 dB less at realism 0.7, over eight photographs."""
 
-_GREY = Task(grey=True)
+_GREY = Degradation(grey=True)
 _WEIGHTS = torch.tensor((RED, GREEN, BLUE)).view(3, 1, 1) / 65536
 
 Bind = Callable[[Tensor], Tensor]
@@ -62,7 +62,7 @@ Bind = Callable[[Tensor], Tensor]
 
 def colorize(
     pictures: tuple[Picture, ...], params: Colorize, noise: Noise, traits: Traits = PRIOR_TRAITS
-) -> Asking[Restoration]:
+) -> ModelCalls[Restoration]:
     """Colour one picture; one that has colours already is treated by its luminance.
 
     Args:
@@ -84,7 +84,7 @@ def colorize(
         known = Known(bind(torch.zeros(3, *guide.shape)), bind)
         angles = timesteps(START, params.steps or STEPS)
         draw = space.draws(Window(0, 0, *guide.shape), guide.shape, noise)
-        small = yield from plausible(space, known, angles, draw, params.realism)
+        small = yield from ddnm_sample(space, known, angles, draw, params.realism)
     return _finished(picture, guide, _chroma_of(small), params)
 
 
@@ -124,7 +124,7 @@ def _finished(picture: Picture, guide: Floats, chroma: Floats, params: Colorize)
     return Restoration((result,), (("colourfulness", colourfulness(pixels)),), notes)
 
 
-def _regressed(guide: Floats, bind: Bind, params: Colorize, noise: Noise) -> Asking[Tensor]:
+def _regressed(guide: Floats, bind: Bind, params: Colorize, noise: Noise) -> ModelCalls[Tensor]:
     """The picture at the working size: from the mean (realism 0) to one sample (realism 1)."""
     condition = torch.from_numpy(guide * 2 - 1).expand(3, -1, -1)
     prior = Denoiser(params.model)
@@ -134,7 +134,7 @@ def _regressed(guide: Floats, bind: Bind, params: Colorize, noise: Noise) -> Ask
     x_t = add_noise(mean, START, noise.draw(0, *guide.shape))
     steps = pairwise(timesteps(START, params.steps or STEPS))
     for t, s in steps:
-        x0 = bind((yield from denoise_tiles(prior, x_t, t, condition=condition, task=_GREY)))
+        x0 = bind((yield from denoise_tiles(prior, x_t, t, condition=condition, degradation=_GREY)))
         x_t = ddim_step(x_t, x0, t, s)
     return torch.lerp(mean, x_t, params.realism)
 
@@ -143,8 +143,8 @@ def _binding(guide: Floats, picture: Picture, params: Colorize) -> Bind:
     """What is known of the picture: its luminance everywhere, its colour where it is painted."""
     lit = torch.from_numpy(guide * 2 - 1)
     hints = picture.hints if params.hints else None
-    dabs = None if hints is None else dabs_on(hints, *guide.shape)
-    spread = None if dabs is None else Spread(guide, dabs)
+    dabs = None if hints is None else hints_on(hints, *guide.shape)
+    spread = None if dabs is None else HintSpread(guide, dabs)
 
     def bind(x0: Tensor) -> Tensor:
         if spread is None:

@@ -24,7 +24,7 @@ _HELD = 1e3
 
 
 @dataclass(frozen=True, eq=False)
-class Dabs:
+class ColourHints:
     """Painted pixels of the working grid.
 
     Attributes:
@@ -36,7 +36,7 @@ class Dabs:
     chroma: Floats
 
 
-def dabs_on(hints: NDArray[np.uint8], height: int, width: int) -> Dabs | None:
+def hints_on(hints: NDArray[np.uint8], height: int, width: int) -> ColourHints | None:
     """Bring painted dabs to the working grid; a dab of one pixel is not lost.
 
     Args:
@@ -65,10 +65,10 @@ def dabs_on(hints: NDArray[np.uint8], height: int, width: int) -> Dabs | None:
     colour = sums[:, :3] / np.maximum(sums[:, 3:], 1) / 255
     luma = colour @ (np.array((RED, GREEN, BLUE)) / 65536)
     chroma = (colour[:, (0, 2)] - luma[:, None]).astype(np.float32)
-    return Dabs(painted.reshape(height, width), chroma.reshape(height, width, 2))
+    return ColourHints(painted.reshape(height, width), chroma.reshape(height, width, 2))
 
 
-class Spread:
+class HintSpread:
     """Brings the dabs' colour to the surfaces they lie on.
 
     What a dab changes is carried on from pixel to pixel where the luminance hardly changes, and
@@ -78,7 +78,7 @@ class Spread:
     difference from the network's colours and with a weak pull of it to zero.
     """
 
-    def __init__(self, guide: Floats, dabs: Dabs) -> None:
+    def __init__(self, guide: Floats, dabs: ColourHints) -> None:
         """Factorise once; every `applied` is then two triangular solutions."""
         self._dabs = dabs
         self._held = _HELD * dabs.painted.ravel().astype(np.float64)

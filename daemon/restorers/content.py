@@ -11,7 +11,7 @@ from PIL import Image
 
 from daemon.config.features import Feature
 from daemon.diffusion.pixels import to_tensor
-from daemon.models.calls import Asking, Liken, ask
+from daemon.models.calls import ClipCall, ModelCalls, ask
 from daemon.photo import Picture
 from daemon.restorers.chroma import eight_bits
 from daemon.restorers.denoise import noise_level
@@ -25,7 +25,9 @@ _WORKING_BYTES = 1 << 26
 _WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def look(picture: Picture, questions: Sequence[Feature], clip: str) -> Asking[tuple[float, ...]]:
+def look(
+    picture: Picture, questions: Sequence[Feature], clip: str
+) -> ModelCalls[tuple[float, ...]]:
     """Answer questions about a picture.
 
     Args:
@@ -46,7 +48,7 @@ def look(picture: Picture, questions: Sequence[Feature], clip: str) -> Asking[tu
     phrases = tuple(question.phrase for question in questions if question.of == "likeness")
     if phrases:
         image = to_tensor(np.asarray(_reduced(picture.pixels, _LIKENESS_PX).round(), np.uint8))
-        (logits,) = yield from ask([Liken(clip, image, phrases)])
+        (logits,) = yield from ask([ClipCall(clip, image, phrases)])
         answers |= zip(map(Feature.like, phrases), logits.tolist(), strict=True)
     return tuple(answers[question] for question in questions)
 

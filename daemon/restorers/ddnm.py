@@ -20,8 +20,8 @@ from daemon.diffusion.concurrent import abreast
 from daemon.diffusion.process import add_noise
 from daemon.diffusion.sampling import Draw, sample
 from daemon.diffusion.tiling import denoise_tiles
-from daemon.models.calls import Asking
-from daemon.restorers.spaces import Space
+from daemon.models.calls import ModelCalls
+from daemon.restorers.spaces import WorkingSpace
 
 MEAN_DRAWS = 4
 """Noisy versions of the guess whose estimates are averaged. A fourth of their variance remains."""
@@ -47,9 +47,9 @@ class Known:
     every: int = 1
 
 
-def plausible(
-    space: Space, known: Known, angles: Sequence[float], draw: Draw, realism: float
-) -> Asking[Tensor]:
+def ddnm_sample(
+    space: WorkingSpace, known: Known, angles: Sequence[float], draw: Draw, realism: float
+) -> ModelCalls[Tensor]:
     """A likely picture that obeys what is known.
 
     Args:
@@ -77,10 +77,10 @@ def plausible(
     return known.bind(pictures[0].lerp(pictures[-1], realism))
 
 
-def _mean(space: Space, guess: Tensor, t: float, draw: Draw) -> Asking[Tensor]:
+def _mean(space: WorkingSpace, guess: Tensor, t: float, draw: Draw) -> ModelCalls[Tensor]:
     """The mean of estimates of one step each, for several draws of noise."""
 
-    def estimate(number: int) -> Asking[Tensor]:
+    def estimate(number: int) -> ModelCalls[Tensor]:
         return denoise_tiles(space.denoiser, add_noise(guess, t, draw(number)), t)
 
     numbers = (0, *range(_MEAN_DRAW + 1, _MEAN_DRAW + MEAN_DRAWS))
@@ -91,8 +91,8 @@ def _mean(space: Space, guess: Tensor, t: float, draw: Draw) -> Asking[Tensor]:
 
 
 def _bound(
-    space: Space, known: Known, where: frozenset[float], x_t: Tensor, t: float
-) -> Asking[Tensor]:
+    space: WorkingSpace, known: Known, where: frozenset[float], x_t: Tensor, t: float
+) -> ModelCalls[Tensor]:
     """The estimate of what the space holds at angle t, bound to what is known."""
     x0 = yield from denoise_tiles(space.denoiser, x_t, t)
     if not space.latent:

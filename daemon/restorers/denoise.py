@@ -30,11 +30,11 @@ from daemon.diffusion.sampling import Draw, sample
 from daemon.diffusion.self_ensemble import mean_over_orientations
 from daemon.diffusion.tiling import Denoiser, denoise_tiles, regress
 from daemon.diffusion.windows import Window, by_windows
-from daemon.models.calls import Asking, Task
+from daemon.models.calls import Degradation, ModelCalls
 from daemon.photo import Picture
-from daemon.restorers.ddnm import Known, plausible
+from daemon.restorers.ddnm import Known, ddnm_sample
 from daemon.restorers.registry import Restoration
-from daemon.restorers.spaces import Space, space_of
+from daemon.restorers.spaces import WorkingSpace, space_of
 
 STEPS = 12
 """Evaluations of a sampling run unless the recipe says otherwise."""
@@ -49,7 +49,7 @@ than invents; not measured, for want of real weights."""
 ANCHOR_PX = 8.0
 """What is coarser than this (deviation of a Gaussian) is kept: about a cell of most latents."""
 
-_BLIND = Task(blind=True)
+_BLIND = Degradation(blind=True)
 _LEVELS = 127.5
 _ESTIMATE_PX = 1024
 _CHROMA_DRAW = 2**20
@@ -59,7 +59,7 @@ _SMALLEST_LEVEL = 0.05
 
 def denoise(
     pictures: tuple[Picture, ...], params: Denoise, noise: Noise, traits: Traits = PRIOR_TRAITS
-) -> Asking[Restoration]:
+) -> ModelCalls[Restoration]:
     """Repair one picture.
 
     Args:
@@ -120,13 +120,13 @@ class _Work:
     """What all windows have in common; the noise's level is in units of [-1, 1]."""
 
     picture: Picture
-    space: Space
+    space: WorkingSpace
     level: float
     params: Denoise
     noise: Noise
 
 
-def _gaussian(work: _Work, window: Window) -> Asking[Tensor]:
+def _gaussian(work: _Work, window: Window) -> ModelCalls[Tensor]:
     """Down from the photograph's own place in the diffusion process."""
     picture, params, level = work.picture, work.params, work.level
     y = to_tensor(window.of(picture.pixels))
@@ -137,7 +137,7 @@ def _gaussian(work: _Work, window: Window) -> Asking[Tensor]:
     start = angle_of(level)
     x_t = math.cos(start) * seen
 
-    def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
+    def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
         return denoise_tiles(work.space.denoiser, x_t, t)
 
     mean = yield from mean_over_orientations(
@@ -150,7 +150,7 @@ def _gaussian(work: _Work, window: Window) -> Asking[Tensor]:
     return unclip(to_grey(mean) if picture.grey else mean, y, sigma)
 
 
-def _through_latents(work: _Work, window: Window) -> Asking[Tensor]:
+def _through_latents(work: _Work, window: Window) -> ModelCalls[Tensor]:
     """A short way towards noise and back; what is coarse stays as it was photographed.
 
     The autoencoder makes no Gaussian noise of the photograph's, so the way is taken twice as far
@@ -167,11 +167,11 @@ def _through_latents(work: _Work, window: Window) -> Asking[Tensor]:
     draw = work.space.draws(window, picture.pixels.shape[:2], work.noise)
     angles = timesteps(start, params.steps or STEPS)
     known = Known(y, anchored, every=0)
-    repaired = yield from plausible(work.space, known, angles, draw, params.realism)
+    repaired = yield from ddnm_sample(work.space, known, angles, draw, params.realism)
     return to_grey(repaired) if picture.grey else repaired
 
 
-def _blind(picture: Picture, window: Window, params: Denoise, noise: Noise) -> Asking[Tensor]:
+def _blind(picture: Picture, window: Window, params: Denoise, noise: Noise) -> ModelCalls[Tensor]:
     """One regression; for realism its answer is taken back up and sampled.
 
     The sampler is told the damaged picture. Told the repaired one, as if that were damaged, it
@@ -186,8 +186,8 @@ def _blind(picture: Picture, window: Window, params: Denoise, noise: Noise) -> A
         params.self_ensemble, y, lambda laid: blind_mean(laid, params.model)
     )
 
-    def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
-        return denoise_tiles(Denoiser(params.model), x_t, t, condition=y, task=_BLIND)
+    def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
+        return denoise_tiles(Denoiser(params.model), x_t, t, condition=y, degradation=_BLIND)
 
     if params.realism > 0:
         angles = timesteps(BLIND_START, params.steps or STEPS)
@@ -197,7 +197,7 @@ def _blind(picture: Picture, window: Window, params: Denoise, noise: Noise) -> A
     return to_grey(mean) if picture.grey else mean
 
 
-def blind_mean(damaged: Tensor, model: str) -> Asking[Tensor]:
+def blind_mean(damaged: Tensor, model: str) -> ModelCalls[Tensor]:
     """The posterior mean of a picture of which nothing is known but that it is damaged.
 
     Args:

@@ -13,7 +13,7 @@ from daemon.config.steps import Generate
 from daemon.diffusion.concurrent import count_abreast
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_pixels
-from daemon.models.calls import Asking, Whole, WholeSettings, ask
+from daemon.models.calls import ModelCalls, PipelineCall, PipelineSettings, ask
 from daemon.photo import Metadata, Picture, Prompt, Prompts
 from daemon.restorers.pipeline_tiles import whole_multiple
 from daemon.restorers.registry import Restoration
@@ -24,7 +24,7 @@ _SEEDS = 2**32
 
 def generate(
     sources: tuple[Prompts, ...], params: Generate, noise: Noise, traits: Traits
-) -> Asking[Restoration]:
+) -> ModelCalls[Restoration]:
     """Make a picture of each prompt.
 
     Args:
@@ -41,7 +41,7 @@ def generate(
     width, height = source.size or wanted_size(params, traits)
     prompts = [_whole(p, params, noise.child(n)) for n, p in enumerate(source.prompts)]
     multiple = whole_multiple(traits)
-    settings = WholeSettings(
+    settings = PipelineSettings(
         "text",
         -(-width // multiple) * multiple,
         -(-height // multiple) * multiple,
@@ -53,7 +53,7 @@ def generate(
     for first in range(0, len(prompts), many):
         chosen = prompts[first : first + many]
         made = yield from ask(
-            [Whole(params.model, settings, p.seed or 0, p.text, p.negative) for p in chosen]
+            [PipelineCall(params.model, settings, p.seed or 0, p.text, p.negative) for p in chosen]
         )
         for prompt, picture in zip(chosen, made, strict=True):
             pixels = to_pixels(picture[:, :height, :width], np.uint8)

@@ -24,12 +24,12 @@ from daemon.diffusion.angles import timesteps
 from daemon.diffusion.concurrent import abreast
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.windows import Window, by_windows
-from daemon.models.calls import Asking
+from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.registry import Restoration
 from daemon.restorers.restyle import Edit, fitted_mask, sdedit
 from daemon.restorers.scratch_search import found_defects
-from daemon.restorers.spaces import Space, space_of
+from daemon.restorers.spaces import WorkingSpace, space_of
 from daemon.system.errors import PhotoError
 
 STEPS = 10
@@ -47,7 +47,7 @@ _DRAWS = 2**11
 
 def inpaint(
     pictures: tuple[Picture, ...], params: Inpaint, noise: Noise, traits: Traits = PRIOR_TRAITS
-) -> Asking[Restoration]:
+) -> ModelCalls[Restoration]:
     """Fill in one picture.
 
     Args:
@@ -97,12 +97,12 @@ class _Work:
 
     picture: Picture
     mask: NDArray[np.float32]
-    space: Space
+    space: WorkingSpace
     params: Inpaint
     noise: Noise
 
 
-def _window(work: _Work, window: Window) -> Asking[Tensor]:
+def _window(work: _Work, window: Window) -> ModelCalls[Tensor]:
     """The mean of samples mixed with the first of them; a window without damage is left alone."""
     edit = Edit.of(work.picture, work.mask, window)
     photo, share = edit.original, edit.mask
@@ -113,7 +113,7 @@ def _window(work: _Work, window: Window) -> Asking[Tensor]:
     draw = work.space.draws(window, work.picture.pixels.shape[:2], work.noise)
     angles = timesteps(START, work.params.steps or STEPS)
 
-    def sampled(number: int) -> Asking[Tensor]:
+    def sampled(number: int) -> ModelCalls[Tensor]:
         return sdedit(work.space, edit, angles, lambda step: draw(number * _DRAWS + step))
 
     count = 1 if work.params.realism == 1 else MEAN_SAMPLES

@@ -24,10 +24,10 @@ from daemon.diffusion.pixels import to_grey, to_pixels, to_tensor
 from daemon.diffusion.process import slerp
 from daemon.diffusion.sampling import Predict, follow
 from daemon.diffusion.tiling import denoise_tiles
-from daemon.models.calls import Asking
+from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.registry import Restoration
-from daemon.restorers.spaces import Space, between, path_of, space_of
+from daemon.restorers.spaces import WorkingSpace, between, path_of, space_of
 
 STEPS = 12
 """Evaluations each way unless the recipe says otherwise."""
@@ -43,7 +43,7 @@ deviation is 1.02 against 0.91."""
 
 def interpolate(
     pictures: tuple[Picture, ...], params: Interpolate, noise: Noise, traits: Traits = PRIOR_TRAITS
-) -> Asking[Restoration]:
+) -> ModelCalls[Restoration]:
     """Morph one picture into another.
 
     Args:
@@ -79,14 +79,14 @@ def interpolate(
     )
 
 
-def encode(picture: Tensor, start: float, steps: int, space: Space) -> Asking[Tensor]:
+def encode(picture: Tensor, start: float, steps: int, space: WorkingSpace) -> ModelCalls[Tensor]:
     """The noisy latent, at angle `start` in radians, of a clean picture (3, H, W)."""
     angles = _angles(start, steps)[::-1]
     clean = yield from space.encode(picture)
     return (yield from follow(math.cos(angles[0]) * clean, angles, _predictor(space)))
 
 
-def decode(latent: Tensor, start: float, steps: int, space: Space) -> Asking[Tensor]:
+def decode(latent: Tensor, start: float, steps: int, space: WorkingSpace) -> ModelCalls[Tensor]:
     """The clean content of the space, of a noisy latent at angle `start` in radians."""
     return follow(latent, [*_angles(start, steps), 0.0], _predictor(space))
 
@@ -113,10 +113,10 @@ def fitted(pixels: NDArray[np.generic], width: int, height: int) -> NDArray[np.g
 def _between(
     ends: list[NDArray[np.generic]],
     params: Interpolate,
-    path: tuple[Space, Space],
+    path: tuple[WorkingSpace, WorkingSpace],
     *,
     grey: bool,
-) -> Asking[list[NDArray[np.generic]]]:
+) -> ModelCalls[list[NDArray[np.generic]]]:
     """The frames between both ends."""
     if params.frames == 2:
         return []
@@ -130,7 +130,7 @@ def _between(
     )
     height, width = ends[0].shape[:2]
 
-    def frame(share: float) -> Asking[Tensor]:
+    def frame(share: float) -> ModelCalls[Tensor]:
         space = between(*path, share)
         mixed = blend(latents[0], latents[1], share)
         clean = yield from decode(mixed, start, steps, space)
@@ -166,8 +166,8 @@ def _opacities(
     return [np.rint(a * (1 - share) + b * share).astype(np.uint8) for share in shares]
 
 
-def _predictor(space: Space) -> Predict:
-    def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
+def _predictor(space: WorkingSpace) -> Predict:
+    def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
         return denoise_tiles(space.denoiser, x_t, t, exact=True)
 
     return predict

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from daemon.checkpoints.traits import Traits, WholeUse
+from daemon.checkpoints.traits import PipelineUse, Traits
 from daemon.config.steps import BaseStep, Colorize, Denoise, SuperResolve
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.operators import box_mean, project
 from daemon.diffusion.pixels import LEVEL, to_grey, to_tensor
 from daemon.diffusion.windows import Window, by_windows
-from daemon.models.calls import Asking
+from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.colorize import painted, small_guide
-from daemon.restorers.pipeline_tiles import Request, enlargement, through
+from daemon.restorers.pipeline_tiles import PipelineRequest, enlargement, run_tiled
 from daemon.restorers.registry import Restoration
 from daemon.restorers.super_resolve import binding_weight, enlarged, within_range
 
@@ -33,7 +33,7 @@ COLOUR = "turn this black-and-white photograph into a photograph in natural colo
 
 def denoise(
     pictures: tuple[Picture, ...], params: Denoise, noise: Noise, traits: Traits
-) -> Asking[Restoration]:
+) -> ModelCalls[Restoration]:
     """Repair one picture by instruction.
 
     Args:
@@ -48,9 +48,9 @@ def denoise(
     (picture,) = pictures
     request = _request(params, CLEAN)
 
-    def window(place: Window) -> Asking[Tensor]:
+    def window(place: Window) -> ModelCalls[Tensor]:
         y = to_tensor(place.of(picture.pixels))
-        clean = yield from through(request, y, _noise_of(noise, place), traits)
+        clean = yield from run_tiled(request, y, _noise_of(noise, place), traits)
         return to_grey(clean) if picture.grey else clean
 
     pixels = yield from by_windows(picture.pixels, window)
@@ -59,7 +59,7 @@ def denoise(
 
 def colorize(
     pictures: tuple[Picture, ...], params: Colorize, noise: Noise, traits: Traits
-) -> Asking[Restoration]:
+) -> ModelCalls[Restoration]:
     """Colour one picture by instruction; its luminance stays, only the colour is taken.
 
     Args:
@@ -74,13 +74,13 @@ def colorize(
     (picture,) = pictures
     guide = small_guide(picture, traits.side_px)
     grey = torch.from_numpy(guide * 2 - 1).expand(3, -1, -1).contiguous()
-    coloured = yield from through(_request(params, COLOUR), grey, noise, traits)
+    coloured = yield from run_tiled(_request(params, COLOUR), grey, noise, traits)
     return painted(picture, guide, coloured, params)
 
 
 def super_resolve(
     pictures: tuple[Picture, ...], params: SuperResolve, noise: Noise, traits: Traits
-) -> Asking[Restoration]:
+) -> ModelCalls[Restoration]:
     """Enlarge one picture, then bind the result to it.
 
     The pipeline enlarges as many times as it does; that is reduced to the wanted scale.
@@ -97,9 +97,9 @@ def super_resolve(
     (picture,) = pictures
     request, scale = _request(params, ""), params.scale
 
-    def window(place: Window) -> Asking[Tensor]:
+    def window(place: Window) -> ModelCalls[Tensor]:
         y = to_tensor(_under(place, scale).of(picture.pixels))
-        large = yield from through(request, y, _noise_of(noise, place), traits)
+        large = yield from run_tiled(request, y, _noise_of(noise, place), traits)
         x0 = _resized(large, enlargement(traits), scale)
         sigma = params.sigma * LEVEL
 
@@ -112,9 +112,9 @@ def super_resolve(
     return enlarged(picture, pixels, scale)
 
 
-def _request(params: BaseStep, instruction: str) -> Request:
-    use: WholeUse = "upscale" if isinstance(params, SuperResolve) else "edit"
-    return Request(
+def _request(params: BaseStep, instruction: str) -> PipelineRequest:
+    use: PipelineUse = "upscale" if isinstance(params, SuperResolve) else "edit"
+    return PipelineRequest(
         params.model,
         use,
         params.prompt or instruction,

@@ -16,9 +16,9 @@ from daemon.config.steps import Restyle
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_grey, to_tensor
 from daemon.diffusion.windows import Window, by_windows
-from daemon.models.calls import Asking
+from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
-from daemon.restorers.pipeline_tiles import Request, through
+from daemon.restorers.pipeline_tiles import PipelineRequest, run_tiled
 from daemon.restorers.registry import Restoration
 from daemon.restorers.restyle import fitted_mask, presented
 
@@ -35,7 +35,7 @@ class _Work:
 
 def restyle(
     pictures: tuple[Picture, ...], params: Restyle, noise: Noise, traits: Traits
-) -> Asking[Restoration]:
+) -> ModelCalls[Restoration]:
     """Restyle one picture, or try several strengths on it.
 
     Args:
@@ -49,7 +49,7 @@ def restyle(
     """
     work = _work(pictures, params, noise, traits)
 
-    def at(strength: float) -> Asking[NDArray[np.generic]]:
+    def at(strength: float) -> ModelCalls[NDArray[np.generic]]:
         return _restyled(work, replace(_request(params), use="image", strength=strength))
 
     return presented(work.picture, params, at)
@@ -57,7 +57,7 @@ def restyle(
 
 def edit(
     pictures: tuple[Picture, ...], params: Restyle, noise: Noise, traits: Traits
-) -> Asking[Restoration]:
+) -> ModelCalls[Restoration]:
     """Edit one picture as the prompt says.
 
     Args:
@@ -79,8 +79,8 @@ def _work(pictures: tuple[Picture, ...], params: Restyle, noise: Noise, traits: 
     return _Work(picture, fitted_mask(picture) if params.mask else None, noise, traits)
 
 
-def _request(params: Restyle) -> Request:
-    return Request(
+def _request(params: Restyle) -> PipelineRequest:
+    return PipelineRequest(
         params.model,
         "edit",
         params.prompt,
@@ -90,7 +90,7 @@ def _request(params: Restyle) -> Request:
     )
 
 
-def _restyled(work: _Work, request: Request) -> Asking[NDArray[np.generic]]:
+def _restyled(work: _Work, request: PipelineRequest) -> ModelCalls[NDArray[np.generic]]:
     """The picture's pixels; at strength 0 they are its own."""
     if request.strength == 0:
         return work.picture.pixels
@@ -100,11 +100,11 @@ def _restyled(work: _Work, request: Request) -> Asking[NDArray[np.generic]]:
     return pixels
 
 
-def _window(work: _Work, request: Request, window: Window) -> Asking[Tensor]:
+def _window(work: _Work, request: PipelineRequest, window: Window) -> ModelCalls[Tensor]:
     """One window; what the mask keeps is the photograph to the level."""
     original = to_tensor(window.of(work.picture.pixels))
     noise = work.noise.child(window.top).child(window.left)
-    made = yield from through(request, original, noise, work.traits)
+    made = yield from run_tiled(request, original, noise, work.traits)
     if work.picture.grey:
         made = to_grey(made)
     if work.mask is None:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from daemon.checkpoints.traits import Traits, WholeUse
+from daemon.checkpoints.traits import PipelineUse, Traits
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.tiling import Cut
-from daemon.models.calls import Asking, Whole, WholeSettings, ask
+from daemon.models.calls import ModelCalls, PipelineCall, PipelineSettings, ask
 
 _LEAST_MULTIPLE = 16
 """Pipelines round sides down to multiples of this without a word."""
@@ -24,7 +24,7 @@ _LEAST_SIDE, _LONGEST_TO_SHORTEST = 64, 8
 
 
 @dataclass(frozen=True)
-class Request:
+class PipelineRequest:
     """What is asked of a pipeline for every tile; None leaves a choice to it.
 
     Attributes:
@@ -38,7 +38,7 @@ class Request:
     """
 
     model: str
-    use: WholeUse
+    use: PipelineUse
     prompt: str = ""
     negative: str = ""
     steps: int | None = None
@@ -46,7 +46,9 @@ class Request:
     guidance: float | None = None
 
 
-def through(request: Request, image: Tensor, noise: Noise, traits: Traits) -> Asking[Tensor]:
+def run_tiled(
+    request: PipelineRequest, image: Tensor, noise: Noise, traits: Traits
+) -> ModelCalls[Tensor]:
     """Put a picture through a pipeline.
 
     Args:
@@ -67,7 +69,7 @@ def through(request: Request, image: Tensor, noise: Noise, traits: Traits) -> As
     down = cut(max(height, least), side, multiple)
     across = cut(max(width, least), side, multiple)
     places = [(i, j) for i in range(len(down.starts)) for j in range(len(across.starts))]
-    settings = WholeSettings(
+    settings = PipelineSettings(
         request.use,
         across.size * scale,
         down.size * scale,
@@ -81,7 +83,9 @@ def through(request: Request, image: Tensor, noise: Noise, traits: Traits) -> As
         missing = (0, across.size - tile.shape[2], 0, down.size - tile.shape[1])
         padded = functional.pad(tile[None], missing, mode="replicate")[0].contiguous()
         seed = noise.child(number).seed
-        calls.append(Whole(request.model, settings, seed, request.prompt, request.negative, padded))
+        calls.append(
+            PipelineCall(request.model, settings, seed, request.prompt, request.negative, padded)
+        )
     answers = yield from ask(calls)
     whole = _blended(answers, _times(down, scale), _times(across, scale))
     return whole[:, : height * scale, : width * scale].contiguous()

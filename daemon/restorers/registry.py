@@ -11,11 +11,11 @@ from importlib import import_module
 from typing import Any
 
 from daemon.checkpoints.library import Library
-from daemon.checkpoints.pipeline_calls import way_of
+from daemon.checkpoints.pipeline_calls import call_convention_of
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits, Use
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Step
-from daemon.models.calls import Asking
+from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
 from daemon.system.errors import ConfigError
 
@@ -35,7 +35,7 @@ class Restoration:
     notes: tuple[str, ...] = ()
 
 
-Restorer = Callable[..., Asking[Restoration]]
+Restorer = Callable[..., ModelCalls[Restoration]]
 """(pictures: tuple[Picture, ...], params: a class of steps, noise: Noise) -> Restoration.
 
 Those that work with checkpoints take `traits: Traits` as well.
@@ -144,7 +144,7 @@ def _check_step(step: Step, traits: Traits) -> None:
             f"{traits.what} reads no text; leave out {' and '.join(step.words)}, or name a "
             "text-to-image checkpoint"
         )
-    unknown = _MEANINGLESS.get((step.kind, use), ()) + way_of(traits.pipeline).unheard
+    unknown = _MEANINGLESS.get((step.kind, use), ()) + call_convention_of(traits.pipeline).unheard
     who = step.kind if use == "prior" else traits.what  # the prior knows what any step may say
     for key in unknown:
         if key in step.model_fields_set:

@@ -27,10 +27,10 @@ from daemon.diffusion.process import add_noise
 from daemon.diffusion.sampling import Draw, sample
 from daemon.diffusion.tiling import denoise_tiles
 from daemon.diffusion.windows import Window, by_windows
-from daemon.models.calls import Asking
+from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.registry import Restoration
-from daemon.restorers.spaces import Space, space_of
+from daemon.restorers.spaces import WorkingSpace, space_of
 from daemon.restorers.sweep_sheet import labelled_sheet
 
 STEPS = 16
@@ -45,7 +45,7 @@ EXCESS = 1.02
 
 def restyle(
     pictures: tuple[Picture, ...], params: Restyle, noise: Noise, traits: Traits = PRIOR_TRAITS
-) -> Asking[Restoration]:
+) -> ModelCalls[Restoration]:
     """Restyle one picture, or try several strengths on it.
 
     Args:
@@ -65,8 +65,8 @@ def restyle(
 
 
 def presented(
-    picture: Picture, params: Restyle, at: Callable[[float], Asking[NDArray[np.generic]]]
-) -> Asking[Restoration]:
+    picture: Picture, params: Restyle, at: Callable[[float], ModelCalls[NDArray[np.generic]]]
+) -> ModelCalls[Restoration]:
     """The picture at the step's strength, or the sheet of its sweep.
 
     Args:
@@ -112,12 +112,12 @@ class _Work:
 
     picture: Picture
     mask: NDArray[np.float32] | None
-    space: Space
+    space: WorkingSpace
     steps: int
     noise: Noise
 
 
-def _restyled(work: _Work, strength: float) -> Asking[NDArray[np.generic]]:
+def _restyled(work: _Work, strength: float) -> ModelCalls[NDArray[np.generic]]:
     """The picture's pixels at one strength."""
     if strength == 0:
         return work.picture.pixels
@@ -126,7 +126,7 @@ def _restyled(work: _Work, strength: float) -> Asking[NDArray[np.generic]]:
     )
 
 
-def _window(work: _Work, window: Window, strength: float) -> Asking[Tensor]:
+def _window(work: _Work, window: Window, strength: float) -> ModelCalls[Tensor]:
     """Forward to the strength, back again."""
     space, picture = work.space, work.picture
     edit = Edit.of(picture, work.mask, window)
@@ -158,8 +158,8 @@ class Edit:
 
 
 def sdedit(
-    space: Space, edit: Edit, angles: Sequence[float], draw: Draw, excess: float = 1.0
-) -> Asking[Tensor]:
+    space: WorkingSpace, edit: Edit, angles: Sequence[float], draw: Draw, excess: float = 1.0
+) -> ModelCalls[Tensor]:
     """Forward to the first angle, back again; what the mask keeps is put back at every step.
 
     The kept part of x0 is the photograph, and so the kept part of x_t is the photograph with noise
@@ -180,7 +180,7 @@ def sdedit(
     latent = yield from space.encode(original)
     free = None if mask is None else space.free(mask)
 
-    def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
+    def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
         x0 = yield from denoise_tiles(space.denoiser, x_t, t)
         if edit.grey and not space.latent:
             x0 = to_grey(x0)

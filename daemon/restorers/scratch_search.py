@@ -23,7 +23,7 @@ from daemon.config.steps import Inpaint
 from daemon.diffusion.pixels import LEVEL, to_grey, to_tensor
 from daemon.diffusion.self_ensemble import over_orientations
 from daemon.diffusion.windows import Window, by_windows
-from daemon.models.calls import Asking
+from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.chroma import eight_bits
 from daemon.restorers.denoise import blind_mean
@@ -91,7 +91,7 @@ class Candidates:
         return self.among(self.likelihood() > 1 - sensitivity)
 
 
-def found_defects(picture: Picture, params: Inpaint) -> Asking[NDArray[np.uint8]]:
+def found_defects(picture: Picture, params: Inpaint) -> ModelCalls[NDArray[np.uint8]]:
     """Look for scratches and dust.
 
     Args:
@@ -109,7 +109,7 @@ def found_defects(picture: Picture, params: Inpaint) -> Asking[NDArray[np.uint8]
             break
         seen = _reduced(levels, reduction)
 
-        def solve(window: Window, seen: NDArray[np.uint8] = seen) -> Asking[Tensor]:
+        def solve(window: Window, seen: NDArray[np.uint8] = seen) -> ModelCalls[Tensor]:
             return _window(window.of(seen), params, grey=picture.grey)
 
         mask = (yield from by_windows(seen, solve))[..., 0]
@@ -118,7 +118,7 @@ def found_defects(picture: Picture, params: Inpaint) -> Asking[NDArray[np.uint8]
     return np.where(found > 127, np.uint8(255), np.uint8(0))
 
 
-def changes(seen: Tensor, model: str, *, grey: bool) -> Asking[Floats]:
+def changes(seen: Tensor, model: str, *, grey: bool) -> ModelCalls[Floats]:
     """How much what the network darkens stands out, the most of four ways to lie, (H, W).
 
     Args:
@@ -153,7 +153,7 @@ def candidates(change: Floats) -> Candidates:
     return Candidates(labels, traits, areas / np.array(lengths, np.float64))
 
 
-def _window(pixels: NDArray[np.generic], params: Inpaint, *, grey: bool) -> Asking[Tensor]:
+def _window(pixels: NDArray[np.generic], params: Inpaint, *, grey: bool) -> ModelCalls[Tensor]:
     """1 where a part of a picture is damaged, -1 elsewhere, (3, H, W)."""
     damaged = np.zeros(pixels.shape[:2], bool)
     for sign in SIGNS[params.tone]:

@@ -16,14 +16,14 @@ from daemon.diffusion.noise import Noise
 from daemon.diffusion.sampling import Draw
 from daemon.diffusion.tiling import Denoiser, Tiling, mirrored, native_tiles
 from daemon.diffusion.windows import Window
-from daemon.models.calls import Asking, Decode, Embedding, Encode, Guidance, ask, embed
+from daemon.models.calls import DecodeCall, Embedding, EncodeCall, Guidance, ModelCalls, ask, embed
 
 PROMPTED = 5.0
 """Scale of classifier-free guidance where a step has a prompt and does not say how much."""
 
 
 @dataclass(frozen=True)
-class Space:
+class WorkingSpace:
     """What a model denoises.
 
     Attributes:
@@ -39,11 +39,11 @@ class Space:
         """Whether it is not the pixels themselves."""
         return self.traits.family == "latent"
 
-    def guided(self, guidance: Guidance | None) -> "Space":
+    def guided(self, guidance: Guidance | None) -> "WorkingSpace":
         """The same space with another prompt."""
         return replace(self, denoiser=replace(self.denoiser, guidance=guidance))
 
-    def encode(self, picture: Tensor) -> Asking[Tensor]:
+    def encode(self, picture: Tensor) -> ModelCalls[Tensor]:
         """What the model denoises of a picture (3, H, W): itself, or its latent (C, h, w)."""
         if not self.latent:
             return picture
@@ -51,16 +51,16 @@ class Space:
         factor, model = self.denoiser.reduction, self.denoiser.model
         tiling = Tiling.of((height, width), self.denoiser.tiles)
         pixels = mirrored(picture, height * factor, width * factor)
-        tiles = [Encode(model, tile) for tile in tiling.times(factor).cut_up(pixels)]
+        tiles = [EncodeCall(model, tile) for tile in tiling.times(factor).cut_up(pixels)]
         return tiling.put_together((yield from ask(tiles)))
 
-    def decode(self, x0: Tensor, height: int, width: int) -> Asking[Tensor]:
+    def decode(self, x0: Tensor, height: int, width: int) -> ModelCalls[Tensor]:
         """The picture (3, height, width) of what `encode` gives."""
         if not self.latent:
             return x0
         factor, model = self.denoiser.reduction, self.denoiser.model
         tiling = Tiling.of(x0.shape[1:], self.denoiser.tiles)
-        tiles = [Decode(model, tile, factor) for tile in tiling.cut_up(x0)]
+        tiles = [DecodeCall(model, tile, factor) for tile in tiling.cut_up(x0)]
         whole = tiling.times(factor).put_together((yield from ask(tiles)))
         return whole[:, :height, :width].contiguous()
 
@@ -102,7 +102,7 @@ class Space:
         return max(least, -(-height // factor)), max(least, -(-width // factor))
 
 
-def space_of(params: BaseStep, traits: Traits) -> Asking[Space]:
+def space_of(params: BaseStep, traits: Traits) -> ModelCalls[WorkingSpace]:
     """Where a step's model works, with its prompt understood.
 
     Args:
@@ -110,9 +110,9 @@ def space_of(params: BaseStep, traits: Traits) -> Asking[Space]:
         traits: Of its model.
     """
     if traits.family == "prior":
-        return Space(Denoiser(params.model), traits)
+        return WorkingSpace(Denoiser(params.model), traits)
     tiles = native_tiles(traits.side_px // traits.reduction)
-    space = Space(Denoiser(params.model, tiles, None, traits.reduction), traits)
+    space = WorkingSpace(Denoiser(params.model, tiles, None, traits.reduction), traits)
     if not traits.texts:
         return space
     texts = [params.prompt, *([params.negative_prompt] if params.negative_prompt else [])]
@@ -123,7 +123,9 @@ def space_of(params: BaseStep, traits: Traits) -> Asking[Space]:
     return space.guided(Guidance(prompt, negative[0] if negative else None, scale))
 
 
-def path_of(params: Interpolate, space: Space) -> Asking[tuple[Space, Space]]:
+def path_of(
+    params: Interpolate, space: WorkingSpace
+) -> ModelCalls[tuple[WorkingSpace, WorkingSpace]]:
     """The space at each end of an interpolation: its own prompt, followed without guidance.
 
     Guided, the way up and the way back would not meet.
@@ -136,7 +138,7 @@ def path_of(params: Interpolate, space: Space) -> Asking[tuple[Space, Space]]:
     return first, last
 
 
-def between(first: Space, last: Space, share: float) -> Space:
+def between(first: WorkingSpace, last: WorkingSpace, share: float) -> WorkingSpace:
     """The space at a share of the way from one prompt to another."""
     a, b = first.denoiser.guidance, last.denoiser.guidance
     if a is None or b is None:

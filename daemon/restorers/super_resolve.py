@@ -29,11 +29,11 @@ from daemon.diffusion.sampling import Draw, Predict, sample
 from daemon.diffusion.self_ensemble import mean_over_orientations
 from daemon.diffusion.tiling import denoise_tiles, regress
 from daemon.diffusion.windows import Window, by_windows
-from daemon.models.calls import Asking, Task
+from daemon.models.calls import Degradation, ModelCalls
 from daemon.photo import Picture
-from daemon.restorers.ddnm import Known, plausible
+from daemon.restorers.ddnm import Known, ddnm_sample
 from daemon.restorers.registry import Restoration
-from daemon.restorers.spaces import Space, space_of
+from daemon.restorers.spaces import WorkingSpace, space_of
 
 STEPS = 10
 """Evaluations of a sampling run unless the recipe says otherwise."""
@@ -62,7 +62,7 @@ _BAND_ROWS = 256
 
 def super_resolve(
     pictures: tuple[Picture, ...], params: SuperResolve, noise: Noise, traits: Traits = PRIOR_TRAITS
-) -> Asking[Restoration]:
+) -> ModelCalls[Restoration]:
     """Enlarge one picture.
 
     Args:
@@ -133,8 +133,8 @@ def within_range(x0: Tensor, bind: Bind) -> Tensor:
 
 
 def _window(
-    picture: Picture, window: Window, params: SuperResolve, noise: Noise, space: Space
-) -> Asking[Tensor]:
+    picture: Picture, window: Window, params: SuperResolve, noise: Noise, space: WorkingSpace
+) -> ModelCalls[Tensor]:
     """One window of the result."""
     scale, sigma = params.scale, params.sigma * LEVEL
     height, width = (side * scale for side in picture.pixels.shape[:2])
@@ -147,29 +147,36 @@ def _window(
     draw = space.draws(window, (height, width), noise)
     angles = timesteps(STARTS[space.traits.family], params.steps or STEPS)
     if space.traits.family == "prior":
-        task = Task(scale=scale, sigma=sigma)
+        degradation = Degradation(scale=scale, sigma=sigma)
         mean = yield from mean_over_orientations(
-            params.self_ensemble, condition, lambda laid: regress(space.denoiser, laid, task)
+            params.self_ensemble, condition, lambda laid: regress(space.denoiser, laid, degradation)
         )
-        predict = partial(_conditional, space, condition, task, bind)
+        predict = partial(_conditional, space, condition, degradation, bind)
         x0 = yield from _sharpened(bind(mean), predict, angles, draw, params.realism)
     else:
         known = Known(bind(condition), bind, every=LATENT_BINDS)
-        x0 = yield from plausible(space, known, angles, draw, params.realism)
+        x0 = yield from ddnm_sample(space, known, angles, draw, params.realism)
     return within_range(x0, bind)
 
 
 def _conditional(
-    space: Space, condition: Tensor, task: Task, bind: Bind, x_t: Tensor, t: float
-) -> Asking[Tensor]:
+    space: WorkingSpace,
+    condition: Tensor,
+    degradation: Degradation,
+    bind: Bind,
+    x_t: Tensor,
+    t: float,
+) -> ModelCalls[Tensor]:
     """The bound estimate of a network that is told the enlarged measurement."""
-    x0 = yield from denoise_tiles(space.denoiser, x_t, t, condition=condition, task=task)
+    x0 = yield from denoise_tiles(
+        space.denoiser, x_t, t, condition=condition, degradation=degradation
+    )
     return bind(x0)
 
 
 def _sharpened(
     mean: Tensor, predict: Predict, angles: Sequence[float], draw: Draw, realism: float
-) -> Asking[Tensor]:
+) -> ModelCalls[Tensor]:
     """The mean; for realism it is taken back up and sampled."""
     if realism == 0:
         return mean

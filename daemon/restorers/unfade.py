@@ -11,7 +11,7 @@ import numpy as np
 
 from daemon.config.steps import Unfade
 from daemon.diffusion.noise import Noise
-from daemon.models.calls import Asking
+from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.dye_fading import (
     Fading,
@@ -28,7 +28,7 @@ _SHOWN = 0.5
 """Opacity from which a pixel counts."""
 
 
-def unfade(pictures: tuple[Picture, ...], params: Unfade, noise: Noise) -> Asking[Restoration]:
+def unfade(pictures: tuple[Picture, ...], params: Unfade, noise: Noise) -> ModelCalls[Restoration]:
     """Give one picture back what it has lost.
 
     Args:

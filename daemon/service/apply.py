@@ -20,7 +20,7 @@ from daemon.executors import make_executor
 from daemon.jobs.ledger.entries import ClaimedFile, photos_of
 from daemon.jobs.record import describe, output
 from daemon.messages.reports import Failed, HandedBack, Rejected, Report, Restored, WorkerDied
-from daemon.messages.tasks import Compute, Job, Order, job_id, seed_of
+from daemon.messages.tasks import Compute, Job, RestoreTask, job_id, seed_of
 from daemon.photo import PROMPTS, Limits, Metadata
 from daemon.restorers.registry import check_models
 from daemon.system.errors import CannotWriteError, DeviceError, PhotoError, UsageError
@@ -37,7 +37,7 @@ _FORMATS = {
 
 
 @dataclass(frozen=True)
-class Wish:
+class ApplyOptions:
     """How results are wanted.
 
     Attributes:
@@ -54,7 +54,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Task:
+class PlannedJob:
     """One job of `apply`.
 
     Attributes:
@@ -68,7 +68,9 @@ class Task:
     target: Path
 
 
-def shaped(recipe: Recipe, inputs: Sequence[Path], wish: Wish) -> tuple[Recipe, str | None]:
+def shaped(
+    recipe: Recipe, inputs: Sequence[Path], options: ApplyOptions
+) -> tuple[Recipe, str | None]:
     """The recipe with the format that the output's name asks for, and that name's stem.
 
     Raises:
@@ -77,19 +79,21 @@ def shaped(recipe: Recipe, inputs: Sequence[Path], wish: Wish) -> tuple[Recipe, 
     for path in inputs:
         if path.is_dir():
             raise UsageError(f"{path} is a folder; name its files, such as {path}/*.jpg")
-    if wish.to.is_dir() or not wish.to.suffix or str(wish.to).endswith(os.sep):
+    if options.to.is_dir() or not options.to.suffix or str(options.to).endswith(os.sep):
         return recipe, None
     if len(inputs) > recipe.photos:
-        raise UsageError(f"{wish.to}: more than one result needs a folder, which has no suffix")
-    wanted = _FORMATS.get(wish.to.suffix.lower())
+        raise UsageError(f"{options.to}: more than one result needs a folder, which has no suffix")
+    wanted = _FORMATS.get(options.to.suffix.lower())
     if recipe.photos == 2:
         if wanted != "webp":
-            raise UsageError(f"{wish.to}: a sequence is written as .webp, with its frames beside")
-        return recipe, wish.to.stem
+            raise UsageError(
+                f"{options.to}: a sequence is written as .webp, with its frames beside"
+            )
+        return recipe, options.to.stem
     if wanted is None:
-        raise UsageError(f"{wish.to}: its suffix is none of {', '.join(_FORMATS)}")
+        raise UsageError(f"{options.to}: its suffix is none of {', '.join(_FORMATS)}")
     output = recipe.output.model_copy(update={"format": wanted})
-    return recipe.model_copy(update={"output": output}), wish.to.stem
+    return recipe.model_copy(update={"output": output}), options.to.stem
 
 
 def groups_of(recipe: Recipe, inputs: Sequence[Path]) -> list[tuple[Path, ...]]:
@@ -116,14 +120,18 @@ def _sides(recipe: Recipe, path: Path) -> list[tuple[str, Path]]:
 
 
 def task_of(
-    recipe: Recipe, group: tuple[Path, ...], wish: Wish, stem: str | None, compute: Compute
-) -> Task:
+    recipe: Recipe,
+    group: tuple[Path, ...],
+    options: ApplyOptions,
+    stem: str | None,
+    compute: Compute,
+) -> PlannedJob:
     """Look at the files of one job and name its result.
 
     Args:
         recipe: What is done.
         group: The photographs.
-        wish: How the result is wanted.
+        options: How the result is wanted.
         stem: Name of the result without suffix; None takes the first photograph's.
         compute: What is refused, and where models lie.
 
@@ -145,14 +153,14 @@ def task_of(
     pinned, weights = library.resolved(recipe)
     key = job_id(recipe, weights, os.fsencode(group[0].name), *digests)
     photos = photos_of(files)
-    target = wish.to
+    target = options.to
     if stem is None:
         header = photos[0].header
         seen = Metadata(format=header.format, mode=header.mode)
         suffix = photo.output_format(recipe.output.format, seen)[1]
-        target = wish.to / f"{group[0].stem}{'.webp' if recipe.photos == 2 else suffix}"
-    seed = seed_of(key) if wish.seed is None else wish.seed
-    return Task(tuple(files), Job(key, pinned, photos, target.stem, seed, weights), target)
+        target = options.to / f"{group[0].stem}{'.webp' if recipe.photos == 2 else suffix}"
+    seed = seed_of(key) if options.seed is None else options.seed
+    return PlannedJob(tuple(files), Job(key, pinned, photos, target.stem, seed, weights), target)
 
 
 def _looked_at(path: Path, role: str, limits: Limits) -> ClaimedFile:
@@ -162,7 +170,7 @@ def _looked_at(path: Path, role: str, limits: Limits) -> ClaimedFile:
     return ClaimedFile(role, Path(path.name), path, stat.st_size, stat.st_mtime_ns, digest, header)  # type: ignore[arg-type]
 
 
-def check_targets(tasks: Sequence[Task], wish: Wish) -> None:
+def check_targets(tasks: Sequence[PlannedJob], options: ApplyOptions) -> None:
     """See before anything is computed that every result has a place of its own.
 
     Raises:
@@ -177,12 +185,12 @@ def check_targets(tasks: Sequence[Task], wish: Wish) -> None:
             raise CannotWriteError(f"{task.target} is an original; give another -o")
         if task.target in taken:
             raise UsageError(f"{taken[task.target]} and {first} would both become {task.target}")
-        if task.target.exists() and not wish.force:
+        if task.target.exists() and not options.force:
             raise CannotWriteError(f"{task.target} is there already; --force replaces it")
         taken[task.target] = first
 
 
-Ended = Restored | Rejected | Failed
+ApplyOutcome = Restored | Rejected | Failed
 
 
 @dataclass(frozen=True)
@@ -205,7 +213,7 @@ class Applied:
 def apply(
     recipe: Recipe,
     inputs: Sequence[Path],
-    wish: Wish,
+    options: ApplyOptions,
     compute: Compute,
     *,
     executor: str = "inline",
@@ -215,7 +223,7 @@ def apply(
     Args:
         recipe: What is done.
         inputs: Photographs; for a recipe of pairs, two after each other are one pair.
-        wish: How results are wanted.
+        options: How results are wanted.
         compute: How to use the machine.
         executor: Name of an entry of EXECUTORS.
 
@@ -228,21 +236,21 @@ def apply(
         CannotWriteError: A result is there already; nothing has been computed.
     """
     check_models([recipe], Library(compute.models_dir))
-    recipe, stem = shaped(recipe, inputs, wish)
-    tasks: list[Task] = []
+    recipe, stem = shaped(recipe, inputs, options)
+    tasks: list[PlannedJob] = []
     for group in groups_of(recipe, inputs):
         try:
-            tasks.append(task_of(recipe, group, wish, stem, compute))
+            tasks.append(task_of(recipe, group, options, stem, compute))
         except OSError as error:
             yield Applied(group[0], None, error.strerror or str(error))
         except PhotoError as error:
             yield Applied(group[0], None, _unnamed(str(error), group[0]))
-    folder = wish.to if stem is None else wish.to.parent
-    check_targets(tasks, wish)
+    folder = options.to if stem is None else options.to.parent
+    check_targets(tasks, options)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".restored-", dir=folder) as scratch:
-            yield from _carry_out(tasks, wish, Path(scratch), compute, executor)
+            yield from _carry_out(tasks, options, Path(scratch), compute, executor)
     except (FileExistsError, NotADirectoryError) as error:
         raise CannotWriteError(f"{folder}: a file is where a folder must be") from error
     except OSError as error:
@@ -252,7 +260,11 @@ def apply(
 
 
 def _carry_out(
-    tasks: Sequence[Task], wish: Wish, scratch: Path, compute: Compute, executor: str
+    tasks: Sequence[PlannedJob],
+    options: ApplyOptions,
+    scratch: Path,
+    compute: Compute,
+    executor: str,
 ) -> Iterator[Applied]:
     if not tasks:
         return
@@ -264,16 +276,16 @@ def _carry_out(
         for fence, task in waiting.items():
             staging = scratch / str(fence)
             staging.mkdir()
-            runner.submit(Order(task.job, fence, staging))
+            runner.submit(RestoreTask(task.job, fence, staging))
         while waiting:
             for fence, outcome in _outcomes(reports.get()):
                 if (done := waiting.pop(fence, None)) is not None:
-                    yield _delivered(done, outcome, wish, scratch)
+                    yield _delivered(done, outcome, options, scratch)
     finally:
         runner.stop(0)
 
 
-def _outcomes(report: Report) -> list[tuple[int, Ended]]:
+def _outcomes(report: Report) -> list[tuple[int, ApplyOutcome]]:
     match report:
         case Restored() | Rejected() | Failed():
             return [(report.fence, report)]
@@ -286,7 +298,9 @@ def _outcomes(report: Report) -> list[tuple[int, Ended]]:
     return []
 
 
-def _delivered(task: Task, outcome: Ended, wish: Wish, scratch: Path) -> Applied:
+def _delivered(
+    task: PlannedJob, outcome: ApplyOutcome, options: ApplyOptions, scratch: Path
+) -> Applied:
     first = task.inputs[0].path
     if not isinstance(outcome, Restored):
         trace = getattr(outcome, "trace", "")
@@ -299,8 +313,8 @@ def _delivered(task: Task, outcome: Ended, wish: Wish, scratch: Path) -> Applied
         for name, file in zip(names, outcome.files, strict=True):
             target = task.target.parent / name
             target.parent.mkdir(exist_ok=True)
-            _put(file.path, target, force=wish.force)
-        if wish.record:
+            _put(file.path, target, force=options.force)
+        if options.record:
             part = scratch / "record.json"
             content = dict(describe(task.job, outcome, task.inputs, time.time()))
             content["outputs"] = [
@@ -308,7 +322,7 @@ def _delivered(task: Task, outcome: Ended, wish: Wish, scratch: Path) -> Applied
                 for name, file in zip(names, outcome.files, strict=True)
             ]
             part.write_text(json.dumps(content, indent=2) + "\n")
-            _put(part, task.target.with_name(f"{task.target.name}.json"), force=wish.force)
+            _put(part, task.target.with_name(f"{task.target.name}.json"), force=options.force)
             part.unlink(missing_ok=True)
     except (CannotWriteError, OSError) as error:
         return Applied(first, None, str(error), seconds)

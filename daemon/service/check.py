@@ -55,7 +55,7 @@ def model_lines(station: Station, settings: Settings) -> list[str]:
     for reference in sorted({m for recipe in known_recipes(station) for m in recipe.models}):
         checkpoint = Library(settings.models_dir).checkpoint(reference)
         if checkpoint.traits.family != "prior":
-            placement = Placement(checkpoint, device, compute.handling)
+            placement = Placement(checkpoint, device, compute.options)
             size = bytes_on_device(placement, whole=False) / 1e9
             what = f"{reference}: {checkpoint.traits.what}, {size:.2f} GB on {device}"
             alone = ", more than model_memory_mb allows: alone" if size > budget else ""
@@ -87,7 +87,7 @@ def _model_problems(recipes: tuple[Recipe, ...], settings: Settings) -> list[str
     except RestoredError as error:
         return [str(error)]
     library = Library(settings.models_dir)
-    handling = compute_of(settings).handling
+    options = compute_of(settings).options
     try:
         check_models(recipes, library)
     except ConfigError as error:
@@ -95,7 +95,7 @@ def _model_problems(recipes: tuple[Recipe, ...], settings: Settings) -> list[str
     named = {model for recipe in recipes for model in recipe.models}
     for reference in sorted(named | ({settings.clip_model} if settings.clip_model else set())):
         try:
-            load_model(Placement(library.checkpoint(reference), device, handling))
+            load_model(Placement(library.checkpoint(reference), device, options))
         except (RestoredError, OSError, ValueError, RuntimeError) as error:
             found.append(f"model {reference!r}: {error}")
     return found

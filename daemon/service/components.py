@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from daemon.bulk.manager import Bulks, Tell
+from daemon.bulk.manager import BulkManager, Tell
 from daemon.bulk.walk import is_away
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
@@ -19,35 +19,35 @@ from daemon.config.settings import Settings
 from daemon.config.setup import known_recipes
 from daemon.config.station import Notice, Station
 from daemon.intake.arrivals import Arrival
-from daemon.intake.claimer import Admission
+from daemon.intake.claimer import Claimer
 from daemon.intake.inbox import Inbox
-from daemon.intake.redo import Redoing
+from daemon.intake.redo import RedoRequests
 from daemon.intake.retry import take_requests
-from daemon.intake.sorter import Intake
+from daemon.intake.sorter import Sorter
 from daemon.jobs.ledger.entries import QueueCount
 from daemon.jobs.ledger.reader import LedgerError
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.outcomes import Delivered, Delivery, Patience
-from daemon.jobs.scheduler import Leasing
-from daemon.jobs.stages import Took
+from daemon.jobs.outcomes import Delivered, OutcomeHandler, RetryPolicy
+from daemon.jobs.scheduler import Scheduler
+from daemon.jobs.stages import StageDuration
 from daemon.messages.reports import (
-    Advanced,
     HandedBack,
+    Heartbeat,
     ModelLoaded,
     Outcome,
     Report,
     WorkerDied,
     WorkerReady,
 )
-from daemon.messages.tasks import Errand
+from daemon.messages.tasks import Task
 from daemon.restorers.clip_check import check_clip
 from daemon.restorers.registry import check_models
-from daemon.service.dispatcher import Workforce
-from daemon.service.housekeeping import Housekeeping, keep_of
-from daemon.service.monitoring.systemd import Supervision
+from daemon.service.dispatcher import Dispatcher
+from daemon.service.housekeeping import Housekeeping, retention_of
+from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.runtime import inbox_folders, limits_of
 from daemon.service.startup import only_daemon, open_ledger, prepare
-from daemon.service.status_publisher import Bulletin
+from daemon.service.status_publisher import StatusPublisher
 from daemon.system.disk_space import is_no_space
 from daemon.system.errors import PassingError
 from daemon.system.files import shown
@@ -59,7 +59,7 @@ _ADMIT = 1024
 
 
 @dataclass(frozen=True)
-class Tools:
+class LoopHooks:
     """What the loop lends its parts.
 
     Attributes:
@@ -72,7 +72,7 @@ class Tools:
     """
 
     library: Library
-    supervision: Supervision
+    systemd: SystemdNotifier
     wake: Callable[[], None]
     advanced: Callable[[], None]
     tell: Tell
@@ -80,20 +80,20 @@ class Tools:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class Components:
     """The parts of a daemon at work on one station; each is described where it is made."""
 
     station: Station
     ledger: Ledger
     inbox: Inbox
-    intake: Intake
-    admission: Admission
-    delivery: Delivery
-    leasing: Leasing
-    redoing: Redoing
-    bulks: Bulks
+    intake: Sorter
+    admission: Claimer
+    delivery: OutcomeHandler
+    scheduler: Scheduler
+    redo: RedoRequests
+    bulk_manager: BulkManager
     housekeeping: Housekeeping
-    bulletin: Bulletin
+    status_publisher: StatusPublisher
 
     def recover(self, now: float) -> Delivered:
         """Finish or take back whatever a crash interrupted; `now` in UTC seconds.
@@ -113,33 +113,33 @@ class Workshop:
             raise
         return finished
 
-    def hear(self, reports: Sequence[Report], workforce: Workforce, now: float) -> Delivered:
+    def hear(self, reports: Sequence[Report], dispatcher: Dispatcher, now: float) -> Delivered:
         """Act on what the executor reports.
 
         Args:
             reports: In their order.
-            workforce: Holds the errands they are about.
+            dispatcher: Holds the errands they are about.
             now: UTC seconds since the epoch.
         """
-        outcomes: list[tuple[Errand, Outcome]] = []
+        outcomes: list[tuple[Task, Outcome]] = []
         for report in reports:
             match report:
                 case WorkerReady():
-                    workforce.heard(report)
+                    dispatcher.heard(report)
                 case ModelLoaded():
-                    self.bulletin.loaded(report)
-                case Advanced():
+                    self.status_publisher.loaded(report)
+                case Heartbeat():
                     pass
                 case WorkerDied():
-                    self.bulletin.died()
+                    self.status_publisher.died()
                     self.delivery.died(report.fences, report.reason)
-                    workforce.heard(report)
+                    dispatcher.heard(report)
                 case HandedBack():
-                    self.hand_back(report.fences, workforce)
-                case _ if errand := workforce.errand(report.fence):
-                    outcomes.append((errand, report))
+                    self.hand_back(report.fences, dispatcher)
+                case _ if task := dispatcher.task(report.fence):
+                    outcomes.append((task, report))
         delivered = self.delivery.deliver(outcomes, now)
-        workforce.forget([outcome.fence for _, outcome in outcomes])
+        dispatcher.forget([outcome.fence for _, outcome in outcomes])
         for entry in delivered.changed:
             if is_away(entry.claim.folder):
                 continue  # it is queued, and waits until its disk is back
@@ -147,10 +147,10 @@ class Workshop:
             self.admission.look_again(entry, now)
         return delivered
 
-    def hand_back(self, fences: Collection[int], workforce: Workforce) -> None:
+    def hand_back(self, fences: Collection[int], dispatcher: Dispatcher) -> None:
         """These were not finished, and nobody is at fault: they are queued again."""
         self.delivery.hand_back(fences)
-        workforce.forget(fences)
+        dispatcher.forget(fences)
 
     def arrivals(self, recipes: Sequence[Recipe], now: float, *, at_once: bool) -> list[Arrival]:
         """Take what people ask for, and what has settled in the inboxes, a turn's worth of each."""
@@ -158,10 +158,10 @@ class Workshop:
             self.ledger.unsee([path])
             self.inbox.hint(path)
         self.admission.look_at_refused(now)
-        self.redoing.take(recipes, now)
+        self.redo.take(recipes, now)
         return self.inbox.settled(time.monotonic(), _ADMIT, at_once=at_once)
 
-    def admit(self, arrivals: Sequence[Arrival], now: float) -> list[Took]:
+    def admit(self, arrivals: Sequence[Arrival], now: float) -> list[StageDuration]:
         """Queue what can be restored of what has settled; says how long that took."""
         unseen = self.admission.unseen(arrivals)
         decision = self.intake.consider(unseen, time.monotonic())
@@ -169,10 +169,10 @@ class Workshop:
             self.inbox.hint(path)
         return self.admission.admit(decision.claims, now)
 
-    def give_back_strays(self, workforce: Workforce) -> None:
+    def give_back_strays(self, dispatcher: Dispatcher) -> None:
         """Nothing may be leased that no executor holds."""
         leased = {entry.fence for entry in self.ledger.in_state("leased")}
-        self.hand_back(leased.difference(workforce.fences), workforce)
+        self.hand_back(leased.difference(dispatcher.fences), dispatcher)
 
     def waiting(self, *, at_once: bool) -> tuple[Notice, ...]:
         """What does not get on by itself, and why; `at_once` has no patience with it."""
@@ -186,9 +186,9 @@ class Workshop:
 
 
 @contextlib.contextmanager
-def open_workshop(
-    station: Station, settings: Settings, recipes: Sequence[Recipe], tools: Tools
-) -> Iterator[Workshop]:
+def open_components(
+    station: Station, settings: Settings, recipes: Sequence[Recipe], tools: LoopHooks
+) -> Iterator[Components]:
     """The parts while this daemon, and no other, works on the station.
 
     Args:
@@ -213,30 +213,30 @@ def open_workshop(
             arriving_s=settings.arriving_s,
             wake=tools.wake,
         )
-        admission = Admission(station, ledger, limits, inbox.hint, tools.advanced)
-        patience = Patience(
+        admission = Claimer(station, ledger, limits, inbox.hint, tools.advanced)
+        patience = RetryPolicy(
             settings.attempts, retry_s=settings.retry_s, arriving_s=settings.arriving_s
         )
-        delivery = Delivery(station, ledger, access, patience)
-        workshop = Workshop(
+        delivery = OutcomeHandler(station, ledger, access, patience)
+        components = Components(
             station=station,
             ledger=ledger,
             inbox=inbox,
-            intake=Intake(recipes, limits=limits, pair_wait_s=settings.pair_wait_s),
+            intake=Sorter(recipes, limits=limits, pair_wait_s=settings.pair_wait_s),
             admission=admission,
             delivery=delivery,
-            leasing=Leasing(ledger, delivery, tools.library, tools.wake, settings.clip_model),
-            redoing=Redoing(station, ledger, admission, tools.library),
-            bulks=Bulks(station, ledger, admission, access, tools.tell),
-            housekeeping=Housekeeping(station, ledger, keep_of(settings)),
-            bulletin=Bulletin(station, ledger, tools.supervision, tools.progress),
+            scheduler=Scheduler(ledger, delivery, tools.library, tools.wake, settings.clip_model),
+            redo=RedoRequests(station, ledger, admission, tools.library),
+            bulk_manager=BulkManager(station, ledger, admission, access, tools.tell),
+            housekeeping=Housekeeping(station, ledger, retention_of(settings)),
+            status_publisher=StatusPublisher(station, ledger, tools.systemd, tools.progress),
         )
         try:
-            yield workshop
+            yield components
         finally:
             inbox.stop()
-            workshop.bulks.close()
-            workshop.bulletin.close()
+            components.bulk_manager.close()
+            components.status_publisher.close()
             ledger.close()
 
 

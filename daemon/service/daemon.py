@@ -20,14 +20,14 @@ from daemon.jobs.ledger.reader import LedgerError
 from daemon.jobs.outcomes import Delivered
 from daemon.jobs.timetable import HeldBack, held_back
 from daemon.messages.reports import Report, WorkerDied, WorkerReady
-from daemon.service.components import Tools, open_workshop, usable_recipes
-from daemon.service.dispatcher import Workforce
-from daemon.service.events import Mailbox
-from daemon.service.monitoring.monitor import Lookout
-from daemon.service.monitoring.systemd import Supervision
-from daemon.service.runtime import compute_of, outlook_of
-from daemon.service.status_publisher import Standing
-from daemon.system.disk_space import Space, is_no_space
+from daemon.service.components import LoopHooks, open_components, usable_recipes
+from daemon.service.dispatcher import Dispatcher
+from daemon.service.events import EventQueue
+from daemon.service.monitoring.monitor import Monitor
+from daemon.service.monitoring.systemd import SystemdNotifier
+from daemon.service.runtime import compute_of, monitor_settings
+from daemon.service.status_publisher import DaemonState
+from daemon.system.disk_space import DiskSpace, is_no_space
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
 
@@ -44,7 +44,7 @@ _HOPELESS_TURNS = 30
 
 
 @dataclass(frozen=True)
-class Tally:
+class RunSummary:
     """What a run came to.
 
     Attributes:
@@ -62,7 +62,7 @@ class Tally:
     held_back: tuple[HeldBack, ...] = ()
 
 
-class Service:
+class Daemon:
     """One daemon at work on one station."""
 
     def __init__(
@@ -72,7 +72,7 @@ class Service:
         *,
         executor: str = "process",
         progress: Callable[[tuple[QueueCount, ...]], None] | None = None,
-        supervision: Supervision | None = None,
+        systemd: SystemdNotifier | None = None,
     ) -> None:
         """Read the recipes and prepare; nothing on disk is touched yet.
 
@@ -88,14 +88,14 @@ class Service:
         self._library = Library(settings.models_dir)
         self._recipes = usable_recipes(self._station, self._settings, self._library)
         self._progress = progress
-        self._supervision = supervision or Supervision()
-        self._mailbox = Mailbox()
-        self._space = Space((station.state, station.outbox), settings.min_free_mb * 1e6)
-        self._lookout = Lookout(
-            station, self._supervision.vitals, outlook_of(settings), lambda: self._space.full
+        self._systemd = systemd or SystemdNotifier()
+        self._events = EventQueue()
+        self._space = DiskSpace((station.state, station.outbox), settings.min_free_mb * 1e6)
+        self._monitor = Monitor(
+            station, self._systemd.health, monitor_settings(settings), lambda: self._space.full
         )
-        self._lookout.know([recipe.name for recipe in self._recipes])
-        self._workforce = Workforce(executor, compute_of(settings), self._mailbox)
+        self._monitor.know([recipe.name for recipe in self._recipes])
+        self._dispatcher = Dispatcher(executor, compute_of(settings), self._events)
         self._undelivered: tuple[Report, ...] = ()
         self._failed_turns = 0
         self._failure = ""
@@ -103,36 +103,36 @@ class Service:
         self._much_to_keep = False
         self._done = self._failed = 0
 
-    def run(self) -> Tally:
+    def run(self) -> RunSummary:
         """Work until SIGTERM or SIGINT; SIGHUP reads the recipes anew."""
-        with self._at_work(), self._lookout.serving():
-            self._workforce.start()
-            while not self._workforce.stopping:
+        with self._at_work(), self._monitor.serving():
+            self._dispatcher.start()
+            while not self._dispatcher.stopping:
                 self._turn(at_once=False)
             return self._drain()
 
-    def once(self) -> Tally:
+    def once(self) -> RunSummary:
         """Work until nothing is left that can be restored now, or nothing may be started."""
         with self._at_work():
-            while not self._workforce.stopping:
+            while not self._dispatcher.stopping:
                 self._turn(at_once=True)
-                idle = not len(self._workforce)
-                hopeless = self._workforce.missing
+                idle = not len(self._dispatcher)
+                hopeless = self._dispatcher.missing
                 if hopeless or (idle and (self._held_up() or not self._more_to_do())):
                     break
             return replace(self._drain(), held_up=self._held_up())
 
     def _more_to_do(self) -> bool:
-        if self._failed_turns or self._shop.inbox.unsettled() or self._much_to_keep:
+        if self._failed_turns or self._components.inbox.unsettled() or self._much_to_keep:
             return True
-        if self._shop.redoing.waiting():
+        if self._components.redo.waiting():
             return True
-        if self._shop.bulks.more_to_do(self._recipes, time.time()):
+        if self._components.bulk_manager.more_to_do(self._recipes, time.time()):
             return True
-        return self._shop.ledger.open_jobs() > sum(held.jobs for held in self._held_back())
+        return self._components.ledger.open_jobs() > sum(held.jobs for held in self._held_back())
 
     def _held_back(self) -> tuple[HeldBack, ...]:
-        return held_back(self._shop.ledger, self._recipes, time.time())
+        return held_back(self._components.ledger, self._recipes, time.time())
 
     def _held_up(self) -> str:
         if self._station.paused.exists():
@@ -141,38 +141,38 @@ class Service:
             return "the disk is full; free some space"
         if self._failed_turns > _HOPELESS_TURNS:
             return self._failure
-        return self._workforce.missing
+        return self._dispatcher.missing
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
-        tools = Tools(
+        tools = LoopHooks(
             self._library,
-            self._supervision,
-            wake=self._mailbox.wake,
+            self._systemd,
+            wake=self._events.wake,
             advanced=self._advanced,
-            tell=self._lookout.tell,
+            tell=self._monitor.tell,
             progress=self._progress,
         )
-        opened = open_workshop(self._station, self._settings, self._recipes, tools)
-        with self._mailbox.signals(), opened as self._shop:
+        opened = open_components(self._station, self._settings, self._recipes, tools)
+        with self._events.signals(), opened as self._components:
             try:
-                self._delivered(self._shop.recover(time.time()))
-                self._shop.inbox.start()
+                self._delivered(self._components.recover(time.time()))
+                self._components.inbox.start()
                 _log.info("started", station=shown(self._station.root), recipes=len(self._recipes))
                 yield
             finally:
-                self._workforce.kill()
+                self._dispatcher.kill()
                 with contextlib.suppress(LedgerError):  # a full disk is told of at the next start
-                    self._shop.ledger.set_notices(self._waiting())
-                self._lookout.close()
+                    self._components.ledger.set_notices(self._waiting())
+                self._monitor.close()
                 _log.info("stopped", done=self._done, failed=self._failed)
 
     def _advanced(self) -> None:
-        self._supervision.advanced(time.monotonic(), working=len(self._workforce) > 0)
+        self._systemd.advanced(time.monotonic(), working=len(self._dispatcher) > 0)
 
     def _turn(self, *, at_once: bool) -> None:
         reports = self._wait()
-        self._lookout.heard(reports)
+        self._monitor.heard(reports)
         self._undelivered += reports
         self._advanced()
         now = time.time()
@@ -185,8 +185,8 @@ class Service:
                     self._mend(now)
                 self._admit(now, at_once=at_once)
                 self._lease(now)
-            if not self._workforce.stopping:
-                self._much_to_keep = self._shop.housekeeping.turn(now, at_once=at_once)
+            if not self._dispatcher.stopping:
+                self._much_to_keep = self._components.housekeeping.turn(now, at_once=at_once)
             self._tell(now)
             self._failed_turns, self._failure = 0, ""
             if not full:
@@ -202,7 +202,7 @@ class Service:
             else:
                 raise
         # Whatever became of the turn: a disk without room for a notice is worth a message.
-        self._lookout.stands(len(self._workforce))
+        self._monitor.stands(len(self._dispatcher))
 
     def _say_failed(self, error: OSError) -> None:
         """The file system refused something that stops a whole turn; it is tried again."""
@@ -212,15 +212,17 @@ class Service:
 
     def _mend(self, now: float) -> None:
         """Take up what an interrupted turn left: half-made claims, leases without an order."""
-        self._shop.admission.resume(now)
-        self._shop.give_back_strays(self._workforce)
+        self._components.admission.resume(now)
+        self._components.give_back_strays(self._dispatcher)
 
     def _wait(self) -> tuple[Report, ...]:
         """Sleep until there is something to do; signals are seen to at once."""
-        due_s = self._shop.inbox.next_due_s(time.monotonic()) if self._open_for_work else _TURN_S
+        due_s = (
+            self._components.inbox.next_due_s(time.monotonic()) if self._open_for_work else _TURN_S
+        )
         due_s = 0.0 if self._much_to_keep else due_s
         self._much_to_keep = False  # said anew by each turn that gets so far
-        mail = self._mailbox.take(min(_TURN_S, due_s))
+        mail = self._events.take(min(_TURN_S, due_s))
         if mail.reload:
             self._reload()
         if mail.stop:
@@ -231,81 +233,81 @@ class Service:
         """Act on reports; says whether the disk was full for one of them."""
         for report in reports:
             ready, died = isinstance(report, WorkerReady), isinstance(report, WorkerDied)
-            self._supervision.heard(time.monotonic(), ready=ready, died=died)
-        delivered = self._shop.hear(reports, self._workforce, now)
+            self._systemd.heard(time.monotonic(), ready=ready, died=died)
+        delivered = self._components.hear(reports, self._dispatcher, now)
         self._delivered(delivered)
         if delivered.no_space:
             self._space.ran_out("a result or a record could not be written", time.monotonic())
         return delivered.no_space
 
     def _admit(self, now: float, *, at_once: bool) -> None:
-        arrivals = self._shop.arrivals(self._recipes, now, at_once=at_once)
-        self._lookout.arrived(arrivals)
-        self._lookout.took(self._shop.admit(arrivals, now))
-        if self._shop.bulks.turn(self._recipes, now):
-            self._mailbox.wake()
+        arrivals = self._components.arrivals(self._recipes, now, at_once=at_once)
+        self._monitor.arrived(arrivals)
+        self._monitor.took(self._components.admit(arrivals, now))
+        if self._components.bulk_manager.turn(self._recipes, now):
+            self._events.wake()
 
     def _lease(self, now: float) -> None:
-        errands = self._shop.leasing.errands(self._recipes, len(self._workforce), now)
-        self._workforce.send(errands)
-        self._lookout.sent(errands)
+        tasks = self._components.scheduler.tasks(self._recipes, len(self._dispatcher), now)
+        self._dispatcher.send(tasks)
+        self._monitor.sent(tasks)
 
     def _may_work(self) -> bool:
-        if self._workforce.stopping or self._station.paused.exists():
+        if self._dispatcher.stopping or self._station.paused.exists():
             return False
         return self._space.look(time.monotonic())
 
     def _tell(self, now: float) -> None:
-        if self._shop.bulletin.is_due(now):
-            standing = Standing(
-                len(self._workforce), self._done, self._failed, full=self._space.full
+        if self._components.status_publisher.is_due(now):
+            standing = DaemonState(
+                len(self._dispatcher), self._done, self._failed, full=self._space.full
             )
-            self._shop.bulletin.tell(self._waiting(), standing, now)
+            self._components.status_publisher.tell(self._waiting(), standing, now)
 
     def _waiting(self, *, at_once: bool = False) -> tuple[Notice, ...]:
         """What does not get on by itself, and why; `at_once` has no patience with it."""
-        missing = self._workforce.missing
+        missing = self._dispatcher.missing
         told = (Notice(self._station.root, missing, time.time()),) if missing else ()
-        bulks = self._shop.bulks.notices(self._recipes)
-        return (*self._shop.waiting(at_once=at_once), *bulks, *told)
+        bulk_manager = self._components.bulk_manager.notices(self._recipes)
+        return (*self._components.waiting(at_once=at_once), *bulk_manager, *told)
 
     def _reload(self) -> None:
-        with self._supervision.reloading(time.monotonic()):
+        with self._systemd.reloading(time.monotonic()):
             try:
                 self._recipes = usable_recipes(self._station, self._settings, self._library)
             except ConfigError as error:
                 _log.error("recipes_not_reloaded", why=str(error), kept=len(self._recipes))
                 return
-            self._shop.intake.set_recipes(self._recipes)
-            self._lookout.know([recipe.name for recipe in self._recipes])
+            self._components.intake.set_recipes(self._recipes)
+            self._monitor.know([recipe.name for recipe in self._recipes])
         _log.info("recipes_reloaded", recipes=len(self._recipes))
 
     def _stop(self) -> None:
         """Begin to drain: no intake, no leases, what is in flight may finish."""
-        if not self._workforce.stopping:
+        if not self._dispatcher.stopping:
             drain_s = self._settings.drain_s
-            _log.info("stopping", in_flight=len(self._workforce), drain_s=drain_s)
-            self._supervision.stopping(drain_s + _GRACE_S)
-            self._workforce.stop(drain_s)
+            _log.info("stopping", in_flight=len(self._dispatcher), drain_s=drain_s)
+            self._systemd.stopping(drain_s + _GRACE_S)
+            self._dispatcher.stop(drain_s)
 
-    def _drain(self) -> Tally:
+    def _drain(self) -> RunSummary:
         """Publish what still comes, hand back the rest, leave nothing leased."""
         self._stop()
-        while not self._workforce.ended:
+        while not self._dispatcher.ended:
             self._turn(at_once=False)
         self._turn(at_once=False)
         try:
-            self._shop.hand_back(self._workforce.fences, self._workforce)
-            self._shop.give_back_strays(self._workforce)
+            self._components.hand_back(self._dispatcher.fences, self._dispatcher)
+            self._components.give_back_strays(self._dispatcher)
         except LedgerError as error:
             if not is_no_space(error):
                 raise
             _log.warning("leases_stand", why=str(error), what_to_do="the next start takes them")
-        self._lookout.stands(len(self._workforce))
+        self._monitor.stands(len(self._dispatcher))
         waiting = self._waiting(at_once=True)
-        return Tally(self._done, self._failed, waiting, held_back=self._held_back())
+        return RunSummary(self._done, self._failed, waiting, held_back=self._held_back())
 
     def _delivered(self, delivered: Delivered) -> None:
         self._done += delivered.done
         self._failed += delivered.failed
-        self._lookout.delivered(delivered.ended, delivered.took)
+        self._monitor.delivered(delivered.ended, delivered.took)

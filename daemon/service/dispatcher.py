@@ -11,47 +11,47 @@ import structlog
 
 from daemon.executors import Executor, make_executor
 from daemon.messages.reports import WorkerDied, WorkerReady
-from daemon.messages.tasks import Compute, Errand
-from daemon.service.events import Mailbox
+from daemon.messages.tasks import Compute, Task
+from daemon.service.events import EventQueue
 
 _log = structlog.get_logger()
 
 
-class Workforce:
+class Dispatcher:
     """One executor, from its first errand to its end.
 
     Attributes:
         missing: Why no worker can be had for now, or "".
     """
 
-    def __init__(self, executor: str, compute: Compute, mailbox: Mailbox) -> None:
+    def __init__(self, executor: str, compute: Compute, events: EventQueue) -> None:
         """Start nothing yet.
 
         Args:
             executor: Name of an entry of EXECUTORS.
             compute: How it may use this machine.
-            mailbox: Where it reports.
+            events: Where it reports.
         """
         self.missing = ""
         self._name = executor
         self._compute = compute
-        self._mailbox = mailbox
+        self._events = events
         self._executor: Executor | None = None
-        self._in_flight: dict[int, Errand] = {}
+        self._in_flight: dict[int, Task] = {}
         self._ending: threading.Thread | None = None
 
     def start(self) -> Executor:
         """Have the executor running."""
         if self._executor is None:
-            self._executor = make_executor(self._name, self._compute, self._mailbox.put)
+            self._executor = make_executor(self._name, self._compute, self._events.put)
             self._executor.start()
         return self._executor
 
-    def send(self, errands: Sequence[Errand]) -> None:
+    def send(self, tasks: Sequence[Task]) -> None:
         """Hand errands over."""
-        for errand in errands:
-            self._in_flight[errand.fence] = errand
-            self.start().submit(errand)
+        for task in tasks:
+            self._in_flight[task.fence] = task
+            self.start().submit(task)
 
     def __len__(self) -> int:
         """How many errands are in flight."""
@@ -62,7 +62,7 @@ class Workforce:
         """The leases of what is in flight."""
         return tuple(self._in_flight)
 
-    def errand(self, fence: int) -> Errand | None:
+    def task(self, fence: int) -> Task | None:
         """What is in flight under a lease; None if nothing is."""
         return self._in_flight.get(fence)
 
@@ -100,7 +100,7 @@ class Workforce:
         def end() -> None:
             if self._executor is not None:
                 self._executor.stop(drain_s)
-            self._mailbox.wake()
+            self._events.wake()
 
         self._ending = threading.Thread(target=end, daemon=True)
         self._ending.start()

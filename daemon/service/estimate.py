@@ -20,7 +20,7 @@ from daemon.jobs.outbox import record_path
 from daemon.jobs.pace import Pace, estimate_s, pace_of, sample_of, samples
 from daemon.messages.tasks import Compute
 from daemon.photo import Limits, read_header
-from daemon.service.apply import Wish, apply
+from daemon.service.apply import ApplyOptions, apply
 from daemon.system.cgroups import core_count
 from daemon.system.errors import DeviceError, PhotoError
 
@@ -32,7 +32,7 @@ _TRIAL_EACH = 4
 
 
 @dataclass(frozen=True)
-class Work:
+class PlannedWork:
     """What is to be done.
 
     Attributes:
@@ -59,7 +59,7 @@ class Forecast:
     tried: bool
 
 
-def work_in(recipe: Recipe, paths: Sequence[Path], limits: Limits) -> Work:
+def work_in(recipe: Recipe, paths: Sequence[Path], limits: Limits) -> PlannedWork:
     """Look at what lies in files and folders.
 
     Args:
@@ -84,7 +84,7 @@ def work_in(recipe: Recipe, paths: Sequence[Path], limits: Limits) -> Work:
             refused += 1
     step = recipe.photos
     jobs = tuple(sum(sizes[i : i + step]) for i in range(0, len(sizes) - step + 1, step))
-    return Work(jobs, refused + len(sizes) % step)
+    return PlannedWork(jobs, refused + len(sizes) % step)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def survey(recipe: Recipe, paths: Sequence[Path], logs: Path, compute: Compute) 
     return Survey(jobs, seconds * times if seconds is not None else None)
 
 
-def forecast(recipe: Recipe, work: Work, logs: Path | None, compute: Compute) -> Forecast:
+def forecast(recipe: Recipe, work: PlannedWork, logs: Path | None, compute: Compute) -> Forecast:
     """Say how long the work will take.
 
     Args:
@@ -175,8 +175,8 @@ def _trial(recipe: Recipe, compute: Compute) -> Pace:
     with tempfile.TemporaryDirectory(prefix="restored-estimate-") as scratch:
         inputs = list(_trial_pictures(Path(scratch), recipe.photos))
         found = []
-        wish = Wish(Path(scratch) / "out", record=True)
-        for done in apply(recipe, inputs, wish, compute, executor="process"):
+        options = ApplyOptions(Path(scratch) / "out", record=True)
+        for done in apply(recipe, inputs, options, compute, executor="process"):
             if done.result is None:
                 raise DeviceError(f"a trial of {recipe.name} failed: {done.why}")
             found.append(sample_of(json.loads(record_path(done.result).read_text())))

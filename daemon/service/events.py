@@ -15,7 +15,7 @@ from daemon.messages.reports import Report
 
 
 @dataclass(frozen=True)
-class Mail:
+class LoopEvents:
     """What came since the loop last looked.
 
     Attributes:
@@ -29,7 +29,7 @@ class Mail:
     stop: bool
 
 
-class Mailbox:
+class EventQueue:
     """Filled by any thread, emptied by the loop."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Mailbox:
         """There is something to do that is no mail."""
         self._items.put(None)
 
-    def take(self, wait_s: float) -> Mail:
+    def take(self, wait_s: float) -> LoopEvents:
         """Sleep until something comes, at most `wait_s`, and take all of it."""
         items: list[Report | int | None] = []
         with contextlib.suppress(queue.Empty):
@@ -52,7 +52,7 @@ class Mailbox:
                 items.append(self._items.get_nowait())
         signals = {item for item in items if isinstance(item, int)}
         reports = tuple(i for i in items if i is not None and not isinstance(i, int))
-        return Mail(reports, signal.SIGHUP in signals, bool(signals - {signal.SIGHUP}))
+        return LoopEvents(reports, signal.SIGHUP in signals, bool(signals - {signal.SIGHUP}))
 
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:

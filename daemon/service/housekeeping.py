@@ -22,7 +22,7 @@ from daemon.config.station import Station
 from daemon.jobs import job_log
 from daemon.jobs.ledger import archive as archive_rows
 from daemon.jobs.ledger import bulk as bulk_rows
-from daemon.jobs.ledger.archive import Ended, Standing
+from daemon.jobs.ledger.archive import EndedJob, StandingResult
 from daemon.jobs.ledger.entries import Original
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import stands
@@ -45,7 +45,7 @@ _GB = 1e9
 
 
 @dataclass(frozen=True)
-class Keep:
+class Retention:
     """What is kept; None keeps all of it.
 
     Attributes:
@@ -65,9 +65,9 @@ class Keep:
     inboxes: tuple[Path, ...] = ()
 
 
-def keep_of(settings: Settings) -> Keep:
+def retention_of(settings: Settings) -> Retention:
     """What the settings say is kept."""
-    return Keep(
+    return Retention(
         settings.keep_archive_days,
         settings.keep_archive_gb,
         settings.keep_free_gb,
@@ -84,7 +84,7 @@ _Duty = Callable[[float], bool]
 class Housekeeping:
     """Keeps one station's house; called by the loop in each of its turns."""
 
-    def __init__(self, station: Station, ledger: Ledger, keep: Keep) -> None:
+    def __init__(self, station: Station, ledger: Ledger, keep: Retention) -> None:
         self._station = station
         self._ledger = ledger
         self._keep = keep
@@ -101,7 +101,7 @@ class Housekeeping:
         self._refused_until = 0.0
         self._visited: Original | None = None
         self._all_visited = False
-        self._looked_at: Ended | None = None
+        self._looked_at: EndedJob | None = None
         self._stood = ""
         self._seen: Path | None = None
 
@@ -271,7 +271,7 @@ class Housekeeping:
         found = archive_rows.ended(self._ledger, now - days * _DAY_S, self._looked_at, _FEW)
         jobs = [job for job in found if job.failed_to is None or not has_reason(job.failed_to)]
         standing = [
-            Standing(job.id, job.result, job.outbox)
+            StandingResult(job.id, job.result, job.outbox)
             for job in jobs
             if job.result is not None and not _is_gone(job.result, job.outbox)
         ]

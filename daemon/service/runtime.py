@@ -7,9 +7,9 @@ from pathlib import Path
 
 from daemon.config.settings import Settings
 from daemon.config.station import InboxFolder, Station
-from daemon.messages.tasks import Compute, Handling
+from daemon.messages.tasks import Compute, ModelOptions
 from daemon.photo import Limits
-from daemon.service.monitoring.monitor import Outlook
+from daemon.service.monitoring.monitor import MonitorSettings
 from daemon.service.monitoring.notifier import read_addresses
 from daemon.system.files import alternative
 from daemon.system.mounts import is_network_path
@@ -57,14 +57,14 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def outlook_of(settings: Settings) -> Outlook:
+def monitor_settings(settings: Settings) -> MonitorSettings:
     """What of the work is shown to whom.
 
     Raises:
         ConfigError: An address for messages is wrong, or apprise is missing.
     """
     urls = [url.get_secret_value() for url in settings.notify]
-    return Outlook(
+    return MonitorSettings(
         port=settings.metrics_port,
         interface=settings.metrics_address,
         addresses=read_addresses(urls, settings.notify_file),
@@ -84,5 +84,7 @@ def compute_of(settings: Settings) -> Compute:
         limits=limits_of(settings),
         models_dir=settings.models_dir,
         model_bytes=models,
-        handling=Handling(settings.dtype, settings.offload, settings.compile, settings.attention),
+        options=ModelOptions(
+            settings.dtype, settings.offload, settings.compile, settings.attention
+        ),
     )

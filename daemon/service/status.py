@@ -16,7 +16,7 @@ from rich.table import Table
 from daemon.bulk.status import read_bulk, told
 from daemon.config.setup import known_recipes
 from daemon.config.station import Station
-from daemon.jobs.ledger.reader import LedgerView
+from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.pace import RATE_WINDOW_S, rate_per_s
 from daemon.jobs.reasons import has_reason
 from daemon.jobs.timetable import HeldBack, held_back
@@ -49,7 +49,7 @@ def read_status(station: Station) -> dict[str, Any]:
         found["models"] = json.loads(station.loaded.read_text("utf-8"))["models"]
     if not station.ledger.exists():
         return found
-    ledger = LedgerView(station.ledger)
+    ledger = LedgerReader(station.ledger)
     try:
         counts = ledger.counts()
         # The row of what was retried since stays; its photograph has left failed/ with its reason.

@@ -13,7 +13,7 @@ from daemon.config.station import Notice, Station
 from daemon.jobs.ledger.entries import QueueCount
 from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.reports import ModelLoaded
-from daemon.service.monitoring.systemd import Supervision
+from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.system.clock import is_over
 from daemon.system.files import write_whole
 
@@ -23,7 +23,7 @@ EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
-class Standing:
+class DaemonState:
     """How things stand.
 
     Attributes:
@@ -39,7 +39,7 @@ class Standing:
     full: bool
 
 
-class Bulletin:
+class StatusPublisher:
     """Tells; remembers what it told last, so that only news is written.
 
     Args:
@@ -53,12 +53,12 @@ class Bulletin:
         self,
         station: Station,
         ledger: Ledger,
-        supervision: Supervision,
+        systemd: SystemdNotifier,
         progress: Callable[[tuple[QueueCount, ...]], None] | None,
     ) -> None:
         self._station = station
         self._ledger = ledger
-        self._supervision = supervision
+        self._systemd = systemd
         self._progress = progress
         self._told_at = 0.0
         self._told: list[tuple[object, str]] = []
@@ -83,7 +83,7 @@ class Bulletin:
         """Whether it is time to tell again; `now` in UTC seconds since the epoch."""
         return is_over(self._told_at + EVERY_S, now, EVERY_S)
 
-    def tell(self, waiting: Sequence[Notice], standing: Standing, now: float) -> None:
+    def tell(self, waiting: Sequence[Notice], standing: DaemonState, now: float) -> None:
         """Tell how things stand.
 
         Args:
@@ -104,7 +104,7 @@ class Bulletin:
             write_whole(self._station.loaded, {"models": self._loaded})
             self._shown = self._loaded
         state = "paused: " if paused else "disk full: " if standing.full else ""
-        self._supervision.status(
+        self._systemd.status(
             f"{state}{standing.in_flight} in flight; since the start "
             f"{standing.done} restored, {standing.failed} failed"
         )

@@ -21,7 +21,7 @@ LASTS_S = 30.0
 """A disk that is full for so long may stay so."""
 
 
-class Space:
+class DiskSpace:
     """Watches over the room on the disks of a station.
 
     Args:

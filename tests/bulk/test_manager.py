@@ -16,22 +16,22 @@ from PIL import Image
 from daemon.bulk import manager
 from daemon.bulk import report as bulk_report
 from daemon.bulk import walk as bulk_walk
-from daemon.bulk.requests import Order, ask, asked
+from daemon.bulk.requests import BulkRequest, ask, asked
 from daemon.bulk.status import read_bulk
 from daemon.cli.main import exit_code
 from daemon.config.recipe import recipe_named
 from daemon.config.setup import found_station, known_recipes, make_station, opened
 from daemon.executors import EXECUTORS
 from daemon.jobs.ledger import bulk as bulk_rows
-from daemon.jobs.ledger.reader import LedgerView
+from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.scheduler import Leasing
+from daemon.jobs.scheduler import Scheduler
 from daemon.messages import tasks as job_orders
 from daemon.messages.reports import Failed, Restored
 from daemon.photo import contact_sheet
-from daemon.service.daemon import Service
-from daemon.service.events import Mailbox
-from daemon.service.housekeeping import Housekeeping, Keep
+from daemon.service.daemon import Daemon
+from daemon.service.events import EventQueue
+from daemon.service.housekeeping import Housekeeping, Retention
 from daemon.service.monitoring.notifier import Notifier
 from daemon.service.status import read_status
 from tests.support.fakes import FakeExecutor, everything_below, restored
@@ -202,7 +202,7 @@ def test_killed_between_two_transactions_it_counts_each_photograph_once(
     submit(root, scans)
     real, keeps = bulk_rows.keep, 0
 
-    def keep(ledger: Ledger, bulk: bulk_rows.Bulk) -> None:
+    def keep(ledger: Ledger, bulk: bulk_rows.BulkJob) -> None:
         nonlocal keeps
         keeps += 1
         if keeps == 4:
@@ -242,7 +242,7 @@ def test_what_is_queued_of_a_paused_job_stays_queued(
         put(scans / f"{number}.png", 8 + number)
     submit(root, scans)
     with monkeypatch.context() as patch:
-        patch.setattr("daemon.jobs.scheduler.Leasing.errands", lambda *_: [])
+        patch.setattr("daemon.jobs.scheduler.Scheduler.tasks", lambda *_: [])
         _turns(root, 4)
     assert numbers(root) == {"found": 5, "queued": 5}
     drop(root, "denoise/mine.png", size=40)
@@ -257,7 +257,7 @@ def test_what_is_queued_of_a_paused_job_stays_queued(
 def _turns(root: Path, number: int) -> None:
     """A daemon that is stopped after a few turns."""
     station, settings = opened(root)
-    service = Service(station, settings, executor="fake")
+    service = Daemon(station, settings, executor="fake")
     with service._at_work():
         for _ in range(number):
             service._turn(at_once=True)
@@ -271,7 +271,7 @@ def test_a_cancelled_job_leaves_what_it_has_not_begun(
         put(scans / f"{number}.png", 8 + number)
     submit(root, scans)
     with monkeypatch.context() as patch:
-        patch.setattr("daemon.jobs.scheduler.Leasing.errands", lambda *_: [])
+        patch.setattr("daemon.jobs.scheduler.Scheduler.tasks", lambda *_: [])
         _turns(root, 2)
     assert numbers(root)["queued"] == 2
     tell(root, "cancel")
@@ -321,7 +321,7 @@ def test_nothing_is_read_before_its_time(root: Path, scans: Path) -> None:
     put(scans / "a.png")
     station = found_station(root)
     now = time.time()
-    ask(station, Order("submit", "later", "denoise", (scans,), now, now + 3600))
+    ask(station, BulkRequest("submit", "later", "denoise", (scans,), now, now + 3600))
     tally = once(root)
     assert (tally.done, tally.waiting) == (0, ())
     assert job(root, "later")["standing"].startswith("waits until ")
@@ -340,11 +340,11 @@ def test_what_is_dropped_goes_before_what_bulk_jobs_found(
         put(scans / f"{number}.png", 8 + number)
     submit(root, scans)
     with monkeypatch.context() as patch:
-        patch.setattr("daemon.jobs.scheduler.Leasing.errands", lambda *_: [])
+        patch.setattr("daemon.jobs.scheduler.Scheduler.tasks", lambda *_: [])
         _turns(root, 3)
         drop(root, "denoise/mine.png", size=50)
         _turns(root, 3)
-    view = LedgerView(root / ".restored/ledger.sqlite3")
+    view = LedgerReader(root / ".restored/ledger.sqlite3")
     rows = view.ready("denoise", float("inf"), 4, time.time(), alone=False)
     names = [entry.claim.files[0].relative.name for entry in view.entries(rows)]
     view.close()
@@ -468,7 +468,7 @@ def test_a_job_that_nobody_knows_is_named_with_those_there_are(
 def test_two_submissions_of_one_name_both_count(root: Path, scans: Path) -> None:
     put(scans / "a.png")
     for _ in range(2):
-        ask(found_station(root), Order("submit", "same", "denoise", (scans,), 1.0))
+        ask(found_station(root), BulkRequest("submit", "same", "denoise", (scans,), 1.0))
     once(root)
     assert numbers(root, "same") == {"found": 1, "done": 1}
     assert numbers(root, "same-2") == {"found": 1, "skipped": 1}
@@ -511,7 +511,7 @@ def test_a_report_that_cannot_be_written_ends_the_job_nonetheless(root: Path, sc
 
 def test_without_its_recipe_it_waits_and_says_so(root: Path, scans: Path) -> None:
     put(scans / "a.png")
-    ask(found_station(root), Order("submit", "job", "gone", (scans,), 1.0))
+    ask(found_station(root), BulkRequest("submit", "job", "gone", (scans,), 1.0))
     tally = once(root)
     assert [notice.what for notice in tally.waiting] == [
         "bulk job job: there is no recipe gone any more; write it, or cancel"
@@ -528,7 +528,7 @@ def test_housekeeping_spares_what_a_report_will_tell_of(root: Path, scans: Path)
     station = found_station(root)
     ledger = Ledger(station.ledger)
     (bulk,) = bulk_rows.all_of(ledger)
-    keeping = Housekeeping(station, ledger, Keep(ledger_days=1))
+    keeping = Housekeeping(station, ledger, Retention(ledger_days=1))
     later = time.time() + 10 * 86400
     bulk_rows.keep(ledger, replace(bulk, state="working", summary=None))
     for turn in range(5):
@@ -568,9 +568,9 @@ def test_a_disk_that_is_away_is_waited_for(
     for number in range(5):
         put(scans / f"{number}.png", 8 + number)
     submit(root, scans)
-    away, real, leased = scans.with_name("away"), Leasing.errands, 0
+    away, real, leased = scans.with_name("away"), Scheduler.tasks, 0
 
-    def errands(self: Leasing, *given: Any) -> Any:  # noqa: ANN401
+    def tasks(self: Scheduler, *given: Any) -> Any:  # noqa: ANN401
         nonlocal leased
         found = real(self, *given)
         leased += len(found)
@@ -580,7 +580,7 @@ def test_a_disk_that_is_away_is_waited_for(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(Leasing, "errands", errands)
+        patch.setattr(Scheduler, "tasks", tasks)
         patch.setattr(FakeExecutor, "answer", lambda self, order, name: _unreadable(order.fence))
         tally = once(root)
     assert (tally.done, tally.failed, leased) == (0, 0, 2)
@@ -660,7 +660,7 @@ def test_a_job_that_cannot_go_on_holds_up_no_other(
 ) -> None:
     put(scans / "a.png")
     put(scans.with_name("barred") / "a.png")
-    ask(found_station(root), Order("submit", "orphan", "gone", (scans,), 1.0))
+    ask(found_station(root), BulkRequest("submit", "orphan", "gone", (scans,), 1.0))
     submit(root, scans.with_name("barred"), name="barred")
     submit(root, scans)
     real = bulk_walk.Slice.claims
@@ -715,7 +715,7 @@ def test_after_a_restart_folders_that_were_looked_at_are_not_listed_again(
 ) -> None:
     for name in ("a/1.png", "a/x/1.png", "b/1.png", "b/2.png", "c/1.png"):
         put(scans / name)
-    bulk = bulk_rows.Bulk(
+    bulk = bulk_rows.BulkJob(
         "job", "1", "denoise", (scans,), 1.0, 0.0, looked_at='[0, ["b"], "1.png"]'
     )
     listed: list[str] = []
@@ -742,7 +742,7 @@ def test_killed_between_two_transactions_halves_of_pairs_are_not_passed_over(
         put(scans / name)
     submit(root, scans, recipe="interpolate")
     with monkeypatch.context() as patch:
-        patch.setattr(bulk_rows.Bulk, "with_notes", lambda *_: (_ for _ in ()).throw(KeyError()))
+        patch.setattr(bulk_rows.BulkJob, "with_notes", lambda *_: (_ for _ in ()).throw(KeyError()))
         with pytest.raises(KeyError):
             once(root)
     once(root)
@@ -757,7 +757,7 @@ def test_many_small_folders_are_looked_at_together(
         put(scans / f"{number}/a.png")
     submit(root, scans)
     with monkeypatch.context() as patch:
-        patch.setattr(Leasing, "errands", lambda *_: [])
+        patch.setattr(Scheduler, "tasks", lambda *_: [])
         _turns(root, 2)
     assert numbers(root) == {"found": 40, "queued": 40}
 
@@ -772,7 +772,7 @@ def test_jobs_are_looked_at_in_turn(
     submit(root, scans, name="many")
     submit(root, scans.with_name("few"), name="few")
     with monkeypatch.context() as patch:
-        patch.setattr(Leasing, "errands", lambda *_: [])
+        patch.setattr(Scheduler, "tasks", lambda *_: [])
         _turns(root, 4)
     assert numbers(root, "few") == {"found": 1, "queued": 1}
     assert job(root, "many")["state"] == "looking"
@@ -789,7 +789,7 @@ def test_a_changed_recipe_counts_for_what_was_not_yet_looked_at(
         put(scans / name)
     submit(root, scans, recipe="mine")
     station, settings = opened(root)
-    service = Service(station, settings, executor="fake")
+    service = Daemon(station, settings, executor="fake")
     with service._at_work():
         for _ in range(2):
             service._turn(at_once=True)
@@ -803,7 +803,7 @@ def test_a_changed_recipe_counts_for_what_was_not_yet_looked_at(
 def test_a_job_cancelled_before_its_time_was_never_begun(root: Path, scans: Path) -> None:
     put(scans / "a.png")
     now = time.time()
-    ask(found_station(root), Order("submit", "job", "denoise", (scans,), now, now + 3600))
+    ask(found_station(root), BulkRequest("submit", "job", "denoise", (scans,), now, now + 3600))
     once(root)
     tell(root, "cancel")
     once(root)
@@ -821,9 +821,9 @@ def test_what_failed_is_tried_again_a_few_in_a_turn_and_each_once(
     submit(root, scans)
     once(root)
     turns: list[int] = []
-    real, turn = bulk_rows.try_again, manager.Bulks.turn
+    real, turn = bulk_rows.try_again, manager.BulkManager.turn
 
-    def one_turn(self: manager.Bulks, *given: Any) -> bool:  # noqa: ANN401
+    def one_turn(self: manager.BulkManager, *given: Any) -> bool:  # noqa: ANN401
         turns.append(0)
         return turn(self, *given)
 
@@ -831,7 +831,7 @@ def test_what_failed_is_tried_again_a_few_in_a_turn_and_each_once(
         turns[-1] += len(rows)
         real(ledger, rows)
 
-    monkeypatch.setattr(manager.Bulks, "turn", one_turn)
+    monkeypatch.setattr(manager.BulkManager, "turn", one_turn)
     monkeypatch.setattr(bulk_rows, "try_again", try_again)
     tell(root, "retry")
     assert once(root).failed == 5
@@ -854,13 +854,13 @@ def test_what_stands_already_is_told_in_few_transactions_and_without_a_rest(
         groups.append(len(results))
         real(self, results)
 
-    def wake(self: Mailbox) -> None:
+    def wake(self: EventQueue) -> None:
         nonlocal wakes
         wakes += 1
 
     submit(root, scans, name="again")
     monkeypatch.setattr(Ledger, "publish", publish)
-    monkeypatch.setattr(Mailbox, "wake", wake)
+    monkeypatch.setattr(EventQueue, "wake", wake)
     once(root)
     assert numbers(root, "again") == {"found": 24, "skipped": 24}
     assert groups == [8, 8, 8]
@@ -875,7 +875,7 @@ def test_the_name_of_a_job_is_taken_while_a_photograph_of_it_is_known(
     once(root)
     station = found_station(root)
     ledger = Ledger(station.ledger)
-    keeping = Housekeeping(station, ledger, Keep(ledger_days=1))
+    keeping = Housekeeping(station, ledger, Retention(ledger_days=1))
     keeping.turn(time.time() + 10 * 86400, at_once=True)
     assert [known.name for known in bulk_rows.all_of(ledger)] == ["job"]
     ledger.close()
@@ -909,7 +909,7 @@ def test_a_report_reads_a_sample_of_what_is_done_and_all_that_failed(
     read: list[int] = []
     real = bulk_rows.ended_entries
 
-    def ended_entries(view: LedgerView, rows: list[int]) -> Any:  # noqa: ANN401
+    def ended_entries(view: LedgerReader, rows: list[int]) -> Any:  # noqa: ANN401
         read.append(len(rows))
         return real(view, rows)
 
@@ -921,7 +921,7 @@ def test_a_report_reads_a_sample_of_what_is_done_and_all_that_failed(
     assert len(report(root)["failed"]) == 9
 
 
-def _same(order: job_orders.Order) -> Restored:
+def _same(order: job_orders.RestoreTask) -> Restored:
     """The photograph itself as its result, which can be drawn."""
     given = restored(order)
     (file,) = given.files
@@ -934,16 +934,16 @@ def _same(order: job_orders.Order) -> Restored:
 def test_queries_about_one_job_read_no_other(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     once(root)
     ledger = Ledger(found_station(root).ledger)
-    bulk_job = bulk_rows.Bulk("job", "1", "denoise", (root,), 1.0, 0.0)
+    bulk_job = bulk_rows.BulkJob("job", "1", "denoise", (root,), 1.0, 0.0)
     plans: list[str] = []
-    real = LedgerView.select
+    real = LedgerReader.select
 
-    def select(self: LedgerView, query: str, *values: object) -> Any:  # noqa: ANN401
+    def select(self: LedgerReader, query: str, *values: object) -> Any:  # noqa: ANN401
         plan = real(self, f"EXPLAIN QUERY PLAN {query}", *values)
         plans.extend(row["detail"] for row in plan if "job" in row["detail"])
         return real(self, query, *values)
 
-    monkeypatch.setattr(LedgerView, "select", select)
+    monkeypatch.setattr(LedgerReader, "select", select)
     bulk_rows.counts(ledger, bulk_job)
     bulk_rows.is_at_work(ledger, "job")
     bulk_rows.hold(ledger, "job", back=False)

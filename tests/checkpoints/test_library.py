@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from daemon.checkpoints import digests
 from daemon.checkpoints.library import Library
-from daemon.checkpoints.memory import elements
+from daemon.checkpoints.memory import parameter_counts
 from daemon.config.model_reference import Hub, Local, located, parse_reference
 from daemon.config.recipe import Recipe, read_recipe
 from daemon.restorers.registry import check_models
@@ -153,16 +153,18 @@ def test_a_network_that_no_step_can_use_is_told_by_what_it_is(tmp_path: Path) ->
 def test_sizes_are_told_from_headers(tmp_path: Path, pixel: Path) -> None:
     checkpoint = Library().checkpoint(str(pixel))
     weights = pixel / "unet" / "diffusion_pytorch_model.safetensors"
-    assert elements(checkpoint) == {"unet": pytest.approx(weights.stat().st_size / 4, rel=0.2)}
+    assert parameter_counts(checkpoint) == {
+        "unet": pytest.approx(weights.stat().st_size / 4, rel=0.2)
+    }
     stable = Library().checkpoint(str(save_stable(tmp_path / "stable")))
-    assert set(elements(stable)) == {"unet", "vae", "text_encoder"}
+    assert set(parameter_counts(stable)) == {"unet", "vae", "text_encoder"}
     exact = tmp_path / "exact"
     shutil.copytree(pixel, exact)
     save_file(
         {"a": torch.zeros(3, 5), "ids": torch.zeros(7, dtype=torch.int64)},
         exact / "unet" / "diffusion_pytorch_model.safetensors",
     )
-    assert elements(Library().checkpoint(str(exact))) == {"unet": 15}
+    assert parameter_counts(Library().checkpoint(str(exact))) == {"unet": 15}
 
 
 def test_a_file_that_is_no_safetensors_is_named(tmp_path: Path, pixel: Path) -> None:
@@ -170,4 +172,4 @@ def test_a_file_that_is_no_safetensors_is_named(tmp_path: Path, pixel: Path) -> 
     shutil.copytree(pixel, folder)
     (folder / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"torn")
     with pytest.raises(ConfigError, match=r"diffusion_pytorch_model.safetensors: no readable"):
-        elements(Library().checkpoint(str(folder)))
+        parameter_counts(Library().checkpoint(str(folder)))

@@ -13,14 +13,14 @@ from daemon.diffusion.angles import angle_of, sigma_of, timesteps
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.process import add_noise, ddim_step, eps_of, slerp
 from daemon.diffusion.sampling import follow, sample
-from daemon.models.calls import Asking, Call, ask
+from daemon.models.calls import DenoiseCall, ModelCalls, ask
 from tests.support.answering import StockDdim, answer, gaussian, seeded
 
 MU, DEVIATION = 0.3, 0.2
 
 
-def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
-    (x0,) = yield from ask([Call("toy", x_t, t)])
+def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
+    (x0,) = yield from ask([DenoiseCall("toy", x_t, t)])
     return x0
 
 
@@ -68,9 +68,9 @@ def test_steps_equal_those_of_the_stock_ddim_scheduler(eta: float) -> None:
     ours = theirs = seeded(3, 8, 8)
     for step, (t, s) in enumerate(pairwise(stock.angles)):
         fresh = noise.draw(step, 8, 8)
-        (x0,) = model([Call("toy", ours, t)])
+        (x0,) = model([DenoiseCall("toy", ours, t)])
         ours = ddim_step(ours, x0, t, s, eta if s > 0 else 0.0, fresh)
-        (x0,) = model([Call("toy", theirs, t)])
+        (x0,) = model([DenoiseCall("toy", theirs, t)])
         theirs = stock.step(step, theirs, x0, eta if s > 0 else 0.0, fresh)
         assert torch.allclose(ours, theirs, atol=1e-4)
 
@@ -122,7 +122,7 @@ def test_the_deterministic_path_scales_by_the_ratio_of_the_marginals() -> None:
 
 
 def test_the_second_order_path_meets_itself_better_than_plain_ddim() -> None:
-    def plain(x_t: Tensor, angles: Sequence[float]) -> Asking[Tensor]:
+    def plain(x_t: Tensor, angles: Sequence[float]) -> ModelCalls[Tensor]:
         for t, s in pairwise(angles):
             x_t = ddim_step(x_t, (yield from predict(x_t, t)), t, s)
         return x_t

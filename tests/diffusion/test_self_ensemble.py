@@ -12,7 +12,7 @@ from daemon.config.recipe import Recipe
 from daemon.config.steps import BaseStep, Denoise, SuperResolve
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.self_ensemble import ORIENTATIONS, mean_over_orientations
-from daemon.models.calls import Asking, Call
+from daemon.models.calls import DenoiseCall, ModelCalls
 from daemon.restorers.chain import footprint
 from daemon.restorers.denoise import denoise
 from daemon.restorers.registry import Restorer, check_models
@@ -34,7 +34,7 @@ def test_the_eight_ways_to_lie_differ_and_each_is_undone() -> None:
         assert torch.equal(orientation.upright(there), oblong)
 
 
-def drifted(laid: Tensor) -> Asking[Tensor]:
+def drifted(laid: Tensor) -> ModelCalls[Tensor]:
     """Makes a picture brighter towards its right: an error that hangs on the direction."""
     yield []
     return laid + torch.linspace(-1, 1, laid.shape[2])
@@ -56,7 +56,7 @@ def test_an_error_in_one_direction_cancels(count: int, left: float) -> None:
     ],
 )
 def test_all_ways_are_asked_in_one_turn(restorer: Restorer, step: BaseStep) -> None:
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     answer(restorer((picture(random_pixels(40, 60)),), step, Noise(0)), echo, turns)
     assert [len(turn) for turn in turns] == [8]
 

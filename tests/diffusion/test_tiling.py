@@ -24,7 +24,7 @@ from daemon.diffusion.tiling import (
     native_tiles,
 )
 from daemon.diffusion.windows import WINDOW, Window, by_windows, cut_windows
-from daemon.models.calls import Asking, Call, ask
+from daemon.models.calls import DenoiseCall, ModelCalls, ask
 from tests.support.answering import answer, gaussian, random_pixels, seeded
 
 
@@ -90,8 +90,8 @@ def test_windows_are_never_longer_than_the_bound(length: int) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (33, 7), (130, 100)])
 def test_any_size_from_one_pixel_up_is_answered_pixel_for_pixel(size: tuple[int, int]) -> None:
     x_t = seeded(3, *size)
-    expected = gaussian(0.1, 0.3)([Call("toy", x_t, 0.4)])[0]
-    turns: list[list[Call]] = []
+    expected = gaussian(0.1, 0.3)([DenoiseCall("toy", x_t, 0.4)])[0]
+    turns: list[list[DenoiseCall]] = []
     result = answer(denoise_tiles(Denoiser("toy"), x_t, 0.4), gaussian(0.1, 0.3), turns)
     assert torch.allclose(result, expected, atol=1e-6)
     assert turns[0][0].x_t.shape[1] in BUCKETS
@@ -99,14 +99,14 @@ def test_any_size_from_one_pixel_up_is_answered_pixel_for_pixel(size: tuple[int,
 
 
 def test_photographs_of_different_sizes_share_a_group() -> None:
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     for height, width in ((97, 120), (128, 101), (110, 128)):
         answer(denoise_tiles(Denoiser("toy"), seeded(3, height, width), 0.4), gaussian(0, 1), turns)
     assert len({call.key for turn in turns for call in turn}) == 1
 
 
 def test_a_large_picture_is_the_same_tiled_as_whole() -> None:
-    def blur(calls: Sequence[Call]) -> list[Tensor]:
+    def blur(calls: Sequence[DenoiseCall]) -> list[Tensor]:
         return [
             functional.avg_pool2d(
                 functional.avg_pool2d(call.x_t, (1, 121), 1, (0, 60)), (121, 1), 1, (60, 0)
@@ -115,9 +115,9 @@ def test_a_large_picture_is_the_same_tiled_as_whole() -> None:
         ]
 
     x_t = seeded(3, 1100, 1300)
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     tiled = answer(denoise_tiles(Denoiser("toy"), x_t, 0.4), blur, turns)
-    (whole,) = blur([Call("toy", x_t, 0.4)])
+    (whole,) = blur([DenoiseCall("toy", x_t, 0.4)])
     inner = (slice(None), slice(61, -61), slice(61, -61))
     assert len(turns) == 1
     assert len(turns[0]) == 4
@@ -127,7 +127,7 @@ def test_a_large_picture_is_the_same_tiled_as_whole() -> None:
 def test_windows_put_a_large_picture_together_again_to_the_pixel() -> None:
     pixels = random_pixels(2700, 60)
 
-    def solve(window: Window) -> Asking[Tensor]:
+    def solve(window: Window) -> ModelCalls[Tensor]:
         yield []
         return to_tensor(window.of(pixels))
 
@@ -137,7 +137,7 @@ def test_windows_put_a_large_picture_together_again_to_the_pixel() -> None:
 def test_windows_blend_without_a_seam() -> None:
     pixels = np.zeros((4, 3000, 3), np.uint8)
 
-    def solve(window: Window) -> Asking[Tensor]:
+    def solve(window: Window) -> ModelCalls[Tensor]:
         yield []
         return torch.full((3, window.height, window.width), -1.0 if window.left == 0 else 1.0)
 
@@ -149,24 +149,24 @@ def test_windows_blend_without_a_seam() -> None:
 
 
 def test_computations_side_by_side_ask_in_one_turn_and_keep_their_answers() -> None:
-    def count(turns: int, start: float) -> Asking[float]:
+    def count(turns: int, start: float) -> ModelCalls[float]:
         x = torch.tensor([start])
         for _ in range(turns):
-            (x,) = yield from ask([Call("toy", x, 0.0)])
+            (x,) = yield from ask([DenoiseCall("toy", x, 0.0)])
         return float(x)
 
-    sizes: list[list[Call]] = []
+    sizes: list[list[DenoiseCall]] = []
     asking = together([count(3, 0.0), count(0, 5.0), count(1, 10.0)])
     assert answer(asking, lambda calls: [c.x_t + 1 for c in calls], sizes) == [3.0, 5.0, 11.0]
     assert [len(turn) for turn in sizes] == [2, 1, 1]
 
 
 def test_large_pictures_are_not_all_worked_on_side_by_side() -> None:
-    def one() -> Asking[int]:
-        (x,) = yield from ask([Call("toy", torch.zeros(1, 1), 0.0)])
+    def one() -> ModelCalls[int]:
+        (x,) = yield from ask([DenoiseCall("toy", torch.zeros(1, 1), 0.0)])
         return len(x)
 
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     asking = abreast([one] * 5, 2**23)
     assert answer(asking, lambda calls: [c.x_t for c in calls], turns) == [1] * 5
     assert [len(turn) for turn in turns] == [2, 2, 1]

@@ -8,10 +8,10 @@ import pytest
 from daemon.config.setup import make_station, opened
 from daemon.executors import EXECUTORS
 from daemon.jobs.ledger.writer import Ledger
-from daemon.service.daemon import Service, Tally
-from daemon.service.housekeeping import Housekeeping, Keep
-from daemon.service.monitoring.systemd import Supervision
-from daemon.service.status_publisher import Bulletin, Standing
+from daemon.service.daemon import Daemon, RunSummary
+from daemon.service.housekeeping import Housekeeping, Retention
+from daemon.service.monitoring.systemd import SystemdNotifier
+from daemon.service.status_publisher import DaemonState, StatusPublisher
 from daemon.system.clock import is_over
 from tests.support.fakes import everything_below
 from tests.support.station_runs import drop, once, schedule, set_up
@@ -37,13 +37,13 @@ def test_a_wait_is_over_at_its_end_or_when_it_is_longer_than_it_was_made() -> No
 def queued(root: Path, *, queued_at: float, not_before: float) -> None:
     """Leave a photograph queued by a daemon whose clock was ahead."""
     station, settings = opened(root)
-    service = Service(station, settings, executor="fake")
+    service = Daemon(station, settings, executor="fake")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
 
         def cut(*_: object) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr(Service, "_lease", cut)
+        patch.setattr(Daemon, "_lease", cut)
         service.once()
     ledger = Ledger(station.ledger)
     with ledger.transaction() as db:
@@ -54,7 +54,7 @@ def queued(root: Path, *, queued_at: float, not_before: float) -> None:
 def test_what_was_to_be_tried_again_in_a_year_that_is_not_come_is_tried_now(root: Path) -> None:
     drop(root, "denoise/a.png")
     queued(root, queued_at=time.time() + YEAR_S, not_before=time.time() + YEAR_S)
-    assert once(root) == Tally(done=1)
+    assert once(root) == RunSummary(done=1)
 
 
 def test_what_was_queued_in_the_future_is_released_by_the_next_firing(
@@ -70,16 +70,16 @@ def test_what_was_queued_in_the_future_is_released_by_the_next_firing(
 
 
 def test_housekeeping_and_the_bulletin_go_on(root: Path) -> None:
-    assert once(root) == Tally()
+    assert once(root) == RunSummary()
     station = opened(root)[0]
     ledger = Ledger(station.ledger)
-    duties = Housekeeping(station, ledger, Keep(archive_days=30))
-    bulletin = Bulletin(station, ledger, Supervision(), None)
+    duties = Housekeeping(station, ledger, Retention(archive_days=30))
+    status_publisher = StatusPublisher(station, ledger, SystemdNotifier(), None)
     now = time.time()
     assert not duties.turn(now + YEAR_S, at_once=False)
-    bulletin.tell((), Standing(0, 0, 0, full=False), now + YEAR_S)
+    status_publisher.tell((), DaemonState(0, 0, 0, full=False), now + YEAR_S)
     drop(root, "denoise/a.png")
     once(root)
     assert duties.turn(now + 31 * 86400, at_once=False)
     assert everything_below(root / "archive") == {}
-    assert bulletin.is_due(now)
+    assert status_publisher.is_due(now)

@@ -12,7 +12,7 @@ from daemon.cli.demo_photos import psnr, samples
 from daemon.config.setup import make_station, opened
 from daemon.executors import EXECUTORS
 from daemon.messages.reports import Report, Restored, StagedFile, Timing, WorkerReady
-from daemon.messages.tasks import Compute, Order
+from daemon.messages.tasks import Compute, RestoreTask
 from daemon.photo.contact_sheet import Row, draw_sheet
 
 
@@ -27,7 +27,7 @@ class Copying:
     def start(self) -> None:
         self._report(WorkerReady("fake"))
 
-    def submit(self, order: Order) -> None:
+    def submit(self, order: RestoreTask) -> None:
         type(self).orders += 1
         scale = 2 if order.job.recipe.name in ("super-resolve", "old-photo") else 1
         path = order.staging / "0.png"

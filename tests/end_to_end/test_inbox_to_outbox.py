@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from daemon.jobs.ledger.reader import LedgerView
+from daemon.jobs.ledger.reader import LedgerReader
 from daemon.system.errors import ConfigError
 from tests.support.daemon_process import (
     DEADLINE_S,
@@ -69,7 +69,7 @@ def assert_whole(root: Path, originals: dict[str, bytes]) -> None:
 
 def leased(root: Path) -> int:
     try:
-        ledger = LedgerView(root / ".restored" / "ledger.sqlite3")
+        ledger = LedgerReader(root / ".restored" / "ledger.sqlite3")
     except ConfigError:  # it is being made
         return 0
     try:

@@ -12,7 +12,7 @@ import structlog
 from daemon.cli.main import exit_code
 from daemon.config.setup import make_station
 from daemon.executors import EXECUTORS
-from daemon.service.daemon import Tally
+from daemon.service.daemon import RunSummary
 from tests.support.fakes import everything_below
 from tests.support.station_runs import drop, once, set_up
 
@@ -69,11 +69,11 @@ def test_no_space_to_take_up_what_a_crash_left_may_pass_and_loses_nothing(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("daemon.jobs.outcomes.Delivery.crashed", refuse)
+        patch.setattr("daemon.jobs.outcomes.OutcomeHandler.crashed", refuse)
         assert exit_code(["--station", str(root), command]) == 75
     assert f"{root}: {error}; free some space, then start again" in capsys.readouterr().err
     assert everything_below(root / "inbox") == {"denoise/a.png": original}
-    assert once(root) == Tally(done=1)
+    assert once(root) == RunSummary(done=1)
 
 
 @pytest.mark.parametrize("refused", ["station", "inbox", ".restored"])

@@ -13,15 +13,15 @@ from PIL import Image
 from daemon.cli.main import exit_code
 from daemon.config.recipe import read_recipe
 from daemon.config.setup import make_station, opened
-from daemon.engine.activity import Pulse
-from daemon.engine.backend import real_craft
-from daemon.engine.device import Pass
+from daemon.engine.activity import Activity
+from daemon.engine.backend import torch_backend
+from daemon.engine.device import ForwardPass
 from daemon.engine.engine import Engine
 from daemon.messages.reports import HandedBack, Restored
-from daemon.messages.tasks import Compute, Handling
-from daemon.models.calls import Reply, Whole
+from daemon.messages.tasks import Compute, ModelOptions
+from daemon.models.calls import PipelineCall, Reply
 from daemon.models.pipeline import Pipeline
-from daemon.service.daemon import Service, Tally
+from daemon.service.daemon import Daemon, RunSummary
 from tests.support import tiny_wholes
 from tests.support.engine_fakes import order_for, running
 from tests.support.fakes import everything_below
@@ -99,7 +99,7 @@ def test_a_station_drains_with_the_original_kept_and_finishes_later(
     (root / "inbox/clean").mkdir()
     original = photograph(root / "inbox/clean/scan.png").read_bytes()
     station, settings = opened(root)
-    assert Service(station, settings, executor="inline").once() == Tally(done=1)
+    assert Daemon(station, settings, executor="inline").once() == RunSummary(done=1)
     assert everything_below(root / "archive") == {"clean/scan.png": original}
     record = json.loads((root / "outbox/clean/scan.png.json").read_text())
     assert list(record["models"]) == [str(model)]
@@ -109,9 +109,9 @@ def test_photographs_of_one_size_and_recipe_share_a_batch(
     recipes: dict[str, Path], tmp_path: Path
 ) -> None:
     recipe = read_recipe(recipes["denoise-pix2pix"])
-    compute = Compute(device="cpu", threads=1, handling=Handling(dtype="fp32"))
-    passes: list[Pass] = []
-    with running(real_craft(compute), compute=compute, passes=passes) as (engine, heard):
+    compute = Compute(device="cpu", threads=1, options=ModelOptions(dtype="fp32"))
+    passes: list[ForwardPass] = []
+    with running(torch_backend(compute), compute=compute, passes=passes) as (engine, heard):
         for fence in (1, 2, 3):
             path = photograph(tmp_path / f"{fence}.png", left=fence)
             engine.submit(order_for(recipe, path, tmp_path / f"staged{fence}", fence))
@@ -126,18 +126,18 @@ def test_a_batch_that_does_not_fit_is_halved(
     recipes: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = read_recipe(recipes["denoise-pix2pix"])
-    compute = Compute(device="cpu", threads=1, handling=Handling(dtype="fp32"))
+    compute = Compute(device="cpu", threads=1, options=ModelOptions(dtype="fp32"))
     sizes: list[int] = []
     run = Pipeline.predict
 
-    def short_of_memory(self: Pipeline, calls: Sequence[Whole]) -> list[Reply]:
+    def short_of_memory(self: Pipeline, calls: Sequence[PipelineCall]) -> list[Reply]:
         sizes.append(len(calls))
         if len(calls) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return run(self, calls)
 
     monkeypatch.setattr(Pipeline, "predict", short_of_memory)
-    with running(real_craft(compute), compute=compute) as (engine, heard):
+    with running(torch_backend(compute), compute=compute) as (engine, heard):
         for fence in range(1, 9):
             path = photograph(tmp_path / f"{fence}.png", left=fence)
             engine.submit(order_for(recipe, path, tmp_path / f"staged{fence}", fence))
@@ -152,18 +152,18 @@ def test_a_stop_ends_a_pipeline_at_its_next_step_and_hands_the_photograph_back(
     recipe = read_recipe(recipes["denoise-pix2pix"])
     endless = recipe.steps[0].model_copy(update={"steps": 1000})
     recipe = recipe.model_copy(update={"steps": (endless,)})
-    compute = Compute(device="cpu", threads=1, handling=Handling(dtype="fp32"))
+    compute = Compute(device="cpu", threads=1, options=ModelOptions(dtype="fp32"))
     path = photograph(tmp_path / "scan.png")
     steps: list[Engine] = []
 
-    class Stopping(Pulse):
+    class Stopping(Activity):
         def tick(self) -> None:
             super().tick()
             steps.append(engine)
             if len(steps) == 4:
                 engine.stop(0)
 
-    with running(real_craft(compute), compute=compute, pulse=Stopping()) as (engine, heard):
+    with running(torch_backend(compute), compute=compute, activity=Stopping()) as (engine, heard):
         engine.submit(order_for(recipe, path, tmp_path / "staged", 7))
         heard.until(lambda: heard.fences() == [7])
     assert heard.reports == [HandedBack((7,))]

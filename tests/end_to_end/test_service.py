@@ -18,10 +18,10 @@ from daemon.config.schedule import Schedule
 from daemon.config.setup import known_recipes, make_station, opened
 from daemon.executors import EXECUTORS
 from daemon.intake.retry import retry_failed
-from daemon.jobs.ledger.reader import LedgerView
+from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
-from daemon.messages.tasks import Order
-from daemon.service.daemon import Service, Tally
+from daemon.messages.tasks import RestoreTask
+from daemon.service.daemon import Daemon, RunSummary
 from daemon.service.runtime import inbox_folders
 from daemon.service.startup import only_daemon
 from daemon.system import logging as log
@@ -49,7 +49,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_photograph_goes_from_the_inbox_to_the_outbox_and_the_archive(root: Path) -> None:
     original = drop(root, "denoise/album/scan.png")
-    assert once(root) == Tally(done=1)
+    assert once(root) == RunSummary(done=1)
     assert results(root) == {"denoise/album/scan.png": original[::-1]}
     assert everything_below(root / "archive") == {"denoise/album/scan.png": original}
     assert everything_below(root / "inbox") == {}
@@ -136,7 +136,7 @@ def test_sigterm_drains_and_leaves_nothing_leased(root: Path) -> None:
 
     def leased() -> bool:
         try:
-            ledger = LedgerView(station.ledger)
+            ledger = LedgerReader(station.ledger)
         except ConfigError:  # it is being made
             return False
         try:
@@ -150,7 +150,7 @@ def test_sigterm_drains_and_leaves_nothing_leased(root: Path) -> None:
 
     thread = threading.Thread(target=stop)
     thread.start()
-    Service(station, settings, executor="fake").run()
+    Daemon(station, settings, executor="fake").run()
     thread.join()
     ledger = Ledger(station.ledger)
     assert ledger.in_state("leased") == []
@@ -171,12 +171,12 @@ def test_a_file_dropped_again_is_not_computed_again_while_its_result_stands(root
     once(root)
     before = (root / "outbox/denoise/scan.png").stat().st_ino
     drop(root, "denoise/scan.png")
-    assert once(root) == Tally(done=1)
+    assert once(root) == RunSummary(done=1)
     assert (root / "outbox/denoise/scan.png").stat().st_ino == before
     assert set(everything_below(root / "archive").values()) == {original}
     (root / "outbox/denoise/scan.png").unlink()
     drop(root, "denoise/scan.png")
-    assert once(root) == Tally(done=1)
+    assert once(root) == RunSummary(done=1)
     assert results(root) == {"denoise/scan.png": original[::-1]}
 
 
@@ -230,17 +230,17 @@ def test_a_folder_outside_the_station_has_its_own_outbox(root: Path, tmp_path: P
 def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(root: Path) -> None:
     drop(root, "denoise/held.png")
     station, settings = opened(root)
-    service = Service(station, settings, executor="fake")
+    service = Daemon(station, settings, executor="fake")
 
     def rewrite_and_finish() -> None:
-        wait_for(lambda: any(station.work.rglob("*held.png")) and len(service._workforce) > 0)
-        executor = service._workforce._executor
+        wait_for(lambda: any(station.work.rglob("*held.png")) and len(service._dispatcher) > 0)
+        executor = service._dispatcher._executor
         path = next(station.work.rglob("*held.png"))
         Image.new("RGB", (20, 20), "blue").save(path)
-        order = executor.errands.pop()  # type: ignore[union-attr]
+        order = executor.tasks.pop()  # type: ignore[union-attr]
         executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
-        wait_for(lambda: bool(executor.errands))  # type: ignore[union-attr]
-        order = executor.errands.pop()  # type: ignore[union-attr]
+        wait_for(lambda: bool(executor.tasks))  # type: ignore[union-attr]
+        order = executor.tasks.pop()  # type: ignore[union-attr]
         executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
 
     thread = threading.Thread(target=rewrite_and_finish)
@@ -253,11 +253,11 @@ def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(root: P
 
 def test_sighup_reads_the_recipes_anew_and_a_bad_one_keeps_the_old_set(root: Path) -> None:
     station, settings = opened(root)
-    service = Service(station, settings, executor="fake")
+    service = Daemon(station, settings, executor="fake")
     own = root / "recipes" / "mine.toml"
 
     def act() -> None:
-        wait_for(lambda: service._workforce._executor is not None)
+        wait_for(lambda: service._dispatcher._executor is not None)
         own.write_text('[[steps]]\nkind = "denoise"\n')
         os.kill(os.getpid(), signal.SIGHUP)
         wait_for(lambda: "mine" in {r.name for r in service._recipes})
@@ -300,16 +300,16 @@ def test_the_same_fault_of_the_file_system_is_told_again_after_it_had_passed(
     drop(root, "denoise/a.png")
     stream = io.StringIO()
     log.configure(stream)
-    real, turns = Service._admit, 0
+    real, turns = Daemon._admit, 0
 
-    def admit(service: Service, now: float, *, at_once: bool) -> None:
+    def admit(service: Daemon, now: float, *, at_once: bool) -> None:
         nonlocal turns
         turns += 1
         if turns in (1, 2, 4):
             raise OSError(errno.EIO, "Input/output error")
         real(service, now, at_once=at_once)
 
-    monkeypatch.setattr(Service, "_admit", admit)
+    monkeypatch.setattr(Daemon, "_admit", admit)
     assert once(root).done == 1
     assert turns > 4
     log.configure()
@@ -387,7 +387,7 @@ def test_an_original_that_cannot_be_archived_stops_nobody_and_is_tried_again(roo
     (root / "archive" / "denoise").write_text("in the way")
     set_up(root, retry_s=0.2)
     station, settings = opened(root)
-    service = Service(station, settings, executor="fake")
+    service = Daemon(station, settings, executor="fake")
 
     def act() -> None:
         wait_for((root / "outbox/denoise/a.png.json").exists)
@@ -407,7 +407,7 @@ def test_an_original_that_cannot_be_archived_stops_nobody_and_is_tried_again(roo
 
 def test_an_outbox_that_somebody_removes_is_made_again(root: Path) -> None:
     station, settings = opened(root)
-    service = Service(station, settings, executor="fake")
+    service = Daemon(station, settings, executor="fake")
 
     def act() -> None:
         wait_for(lambda: service._open_for_work and (root / ".restored/lock").exists())
@@ -477,11 +477,11 @@ def test_a_crash_at_any_point_loses_nothing_and_doubles_nothing(
 def test_retry_takes_failed_originals_again_even_where_they_were_left(root: Path) -> None:
     set_up(root, originals="leave")
     drop(root, "denoise/broken.png")
-    assert once(root) == Tally(failed=1)
-    assert once(root) == Tally()
+    assert once(root) == RunSummary(failed=1)
+    assert once(root) == RunSummary()
     station, settings = opened(root)
     retry_failed(station, inbox_folders(station, settings), known_recipes(station), [])
-    assert once(root) == Tally(failed=1)
+    assert once(root) == RunSummary(failed=1)
     set_up(root)
     (root / "inbox/denoise/broken.png").unlink()
     drop(root, "denoise/1/broken.png")
@@ -511,7 +511,7 @@ def test_once_outside_a_window_does_the_rest_and_says_what_waits(
         "nightly: 1 waits for 22:00 CET"
     ]
     monkeypatch.setattr("daemon.service.daemon.time.time", lambda: 1_795_640_400.0)  # 22:00
-    assert once(root) == Tally(done=1)
+    assert once(root) == RunSummary(done=1)
     assert results(root)["nightly/a.png"] == original[::-1]
 
 
@@ -532,7 +532,7 @@ def test_once_after_a_firing_of_cron_does_what_lay_there_by_then(
     nightly = next(r for r in known_recipes(opened(root)[0]) if r.name == "nightly")
     clock = nightly.schedule.next_firing(time.time()) + late_s
     monkeypatch.setattr("daemon.service.daemon.time.time", lambda: clock)
-    assert once(root) == Tally(done=1)
+    assert once(root) == RunSummary(done=1)
 
 
 def test_the_loop_starts_what_waits_when_its_window_opens(
@@ -542,21 +542,21 @@ def test_the_loop_starts_what_waits_when_its_window_opens(
     hours(monkeypatch, open_now=False)
     drop(root, "nightly/a.png")
     station, settings = opened(root)
-    service = Service(station, settings, executor="fake")
+    service = Daemon(station, settings, executor="fake")
     turns = 0
-    real = Service._lease
+    real = Daemon._lease
 
-    def lease(self: Service, now: float) -> None:
+    def lease(self: Daemon, now: float) -> None:
         nonlocal turns
         real(self, now)
-        turns += bool(self._shop.ledger.in_state("queued"))
+        turns += bool(self._components.ledger.in_state("queued"))
 
-    monkeypatch.setattr(Service, "_lease", lease)
+    monkeypatch.setattr(Daemon, "_lease", lease)
 
     def act() -> None:
         try:
             wait_for(lambda: turns >= 2)
-            assert len(service._workforce) == 0
+            assert len(service._dispatcher) == 0
             assert results(root) == {}
             opened_at, turns_before = time.monotonic(), turns
             hours(monkeypatch, open_now=True)
@@ -579,16 +579,16 @@ def test_what_is_in_flight_when_its_window_ends_is_finished(
     hours(monkeypatch, open_now=True)
     original = drop(root, "nightly/held.png")
     station, settings = opened(root)
-    service = Service(station, settings, executor="fake")
+    service = Daemon(station, settings, executor="fake")
 
     def act() -> None:
-        wait_for(lambda: len(service._workforce) > 0)
+        wait_for(lambda: len(service._dispatcher) > 0)
         hours(monkeypatch, open_now=False)
         drop(root, "nightly/late.png", colour="blue")
         wait_for(lambda: not (root / "inbox/nightly/late.png").exists())
-        order = service._workforce.errand(*service._workforce.fences)
-        assert isinstance(order, Order)
-        service._mailbox.put(restored(order))
+        order = service._dispatcher.task(*service._dispatcher.fences)
+        assert isinstance(order, RestoreTask)
+        service._events.put(restored(order))
 
     thread = threading.Thread(target=act)
     thread.start()

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from skimage import data
 
 from daemon.checkpoints.library import Library
-from daemon.checkpoints.memory import elements
+from daemon.checkpoints.memory import parameter_counts
 from daemon.cli.main import exit_code
-from daemon.models.calls import Call, Decode, Embed, Embedding, Encode
+from daemon.models.calls import DecodeCall, DenoiseCall, EmbedCall, Embedding, EncodeCall
 from daemon.system.errors import ConfigError
 from tests.support.answering import seeded
 from tests.support.checkpoints import loaded, tensors, tiny_folder
@@ -29,13 +29,13 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_single_file_answers_what_its_folder_answers(single: Path) -> None:
     one, folder = loaded(single), loaded(tiny_folder("stable-1"))
     for question in (
-        Call("m", seeded(4, 8, 8), 0.7, exact=True, reduction=8),
-        Encode("m", seeded(3, 64, 64).clamp(-1, 1)),
-        Decode("m", seeded(4, 8, 8)),
+        DenoiseCall("m", seeded(4, 8, 8), 0.7, exact=True, reduction=8),
+        EncodeCall("m", seeded(3, 64, 64).clamp(-1, 1)),
+        DecodeCall("m", seeded(4, 8, 8)),
     ):
         (ours,), (theirs,) = tensors(one, [question]), tensors(folder, [question])
         torch.testing.assert_close(ours, theirs)
-    prompts = [model.predict([Embed("m", "the old cat")])[0] for model in (one, folder)]
+    prompts = [model.predict([EmbedCall("m", "the old cat")])[0] for model in (one, folder)]
     tokens = [prompt.tokens for prompt in prompts if isinstance(prompt, Embedding)]
     torch.testing.assert_close(tokens[0], tokens[1])
 
@@ -96,8 +96,8 @@ def test_a_component_that_the_file_lacks_is_never_read_from_a_pickle(tmp_path: P
 
 
 def test_the_components_of_a_single_file_are_told_apart(single: Path) -> None:
-    folder = elements(Library().checkpoint(str(tiny_folder("stable-1"))))
-    assert elements(Library().checkpoint(str(single))) == folder
+    folder = parameter_counts(Library().checkpoint(str(tiny_folder("stable-1"))))
+    assert parameter_counts(Library().checkpoint(str(single))) == folder
 
 
 def test_a_digest_of_a_single_file_counts_its_weights_and_its_configuration(tmp_path: Path) -> None:

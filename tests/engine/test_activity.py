@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from daemon.engine.activity import Pulse
+from daemon.engine.activity import Activity
 from daemon.executors.heartbeat import Beat
-from daemon.messages.reports import GROUP_SIZES, Advanced, Resident, Work
+from daemon.messages.reports import GROUP_SIZES, BatchCounts, Heartbeat, LoadedModel
 
 
 class Clocks:
@@ -17,8 +17,8 @@ class Clocks:
     def __init__(self) -> None:
         self.now = self.thread_s = self.process_s = 0.0
 
-    def pulse(self) -> Pulse:
-        return Pulse(lambda: self.now, lambda: lambda: self.thread_s, lambda: self.process_s)
+    def activity(self) -> Activity:
+        return Activity(lambda: self.now, lambda: lambda: self.thread_s, lambda: self.process_s)
 
 
 @pytest.fixture
@@ -26,126 +26,128 @@ def clocks() -> Clocks:
     return Clocks()
 
 
-def gets_on(pulse: Pulse) -> bool:
-    return pulse.take()[1]
+def gets_on(activity: Activity) -> bool:
+    return activity.take()[1]
 
 
 def test_with_nothing_to_do_there_is_no_pulse(clocks: Clocks) -> None:
-    assert not gets_on(clocks.pulse())
+    assert not gets_on(clocks.activity())
 
 
 def test_a_step_that_ends_is_a_sign_of_life(clocks: Clocks) -> None:
-    pulse = clocks.pulse()
-    with pulse.step():
+    activity = clocks.activity()
+    with activity.step():
         pass
-    assert gets_on(pulse)
-    assert not gets_on(pulse)
+    assert gets_on(activity)
+    assert not gets_on(activity)
 
 
 def test_a_step_that_fails_has_ended_too(clocks: Clocks) -> None:
-    pulse = clocks.pulse()
-    with pytest.raises(KeyError), pulse.step():
+    activity = clocks.activity()
+    with pytest.raises(KeyError), activity.step():
         raise KeyError
-    assert gets_on(pulse)
+    assert gets_on(activity)
     clocks.thread_s = 10
-    assert not gets_on(pulse)
+    assert not gets_on(activity)
 
 
 def test_a_long_decoding_is_alive_while_its_thread_works(clocks: Clocks) -> None:
-    pulse = clocks.pulse()
-    with pulse.step():
+    activity = clocks.activity()
+    with activity.step():
         clocks.thread_s, clocks.now = 0.4, 1
-        assert not gets_on(pulse), "so little may be a thread that only waits"
+        assert not gets_on(activity), "so little may be a thread that only waits"
         clocks.thread_s, clocks.now = 0.9, 2
-        assert gets_on(pulse)
+        assert gets_on(activity)
         clocks.now = 3
-        assert not gets_on(pulse), "it has used nothing since"
+        assert not gets_on(activity), "it has used nothing since"
         clocks.thread_s = 1.5
-        assert gets_on(pulse)
+        assert gets_on(activity)
 
 
 def test_what_works_for_longer_than_an_hour_in_one_go_is_hung(clocks: Clocks) -> None:
-    pulse = clocks.pulse()
-    with pulse.step():
+    activity = clocks.activity()
+    with activity.step():
         clocks.thread_s, clocks.now = 3000, 3599
-        assert gets_on(pulse)
+        assert gets_on(activity)
         clocks.thread_s, clocks.now = 3600, 3600
-        assert not gets_on(pulse)
+        assert not gets_on(activity)
 
 
 def test_a_pass_on_the_processor_is_alive_while_the_process_works(clocks: Clocks) -> None:
-    pulse = clocks.pulse()
-    with pulse.device(by_processor=True):
-        assert not gets_on(pulse)
+    activity = clocks.activity()
+    with activity.device(by_processor=True):
+        assert not gets_on(activity)
         clocks.process_s = 0.5
-        assert gets_on(pulse)
-        assert not gets_on(pulse)
+        assert gets_on(activity)
+        assert not gets_on(activity)
 
 
 def test_who_waits_for_a_gpu_has_no_pulse_however_busily_it_waits(clocks: Clocks) -> None:
-    pulse = clocks.pulse()
-    with pulse.device(by_processor=False):
+    activity = clocks.activity()
+    with activity.device(by_processor=False):
         clocks.process_s = clocks.thread_s = 1000
-        assert not gets_on(pulse)
-        pulse.tick()
-        assert gets_on(pulse)
-        assert not gets_on(pulse)
-    assert gets_on(pulse)
+        assert not gets_on(activity)
+        activity.tick()
+        assert gets_on(activity)
+        assert not gets_on(activity)
+    assert gets_on(activity)
 
 
 def test_a_long_pipeline_on_the_processor_is_alive_as_long_as_it_takes_steps(
     clocks: Clocks,
 ) -> None:
-    pulse = clocks.pulse()
-    with pulse.device(by_processor=True):
+    activity = clocks.activity()
+    with activity.device(by_processor=True):
         for hour in range(1, 5):
             clocks.now = 3600 * hour - 1
-            pulse.tick()
-        assert gets_on(pulse)
+            activity.tick()
+        assert gets_on(activity)
         clocks.process_s, clocks.now = 100, clocks.now + 10
-        assert gets_on(pulse)
+        assert gets_on(activity)
 
 
 def test_a_model_that_loads_is_believed_for_ten_minutes(clocks: Clocks) -> None:
-    pulse = clocks.pulse()
+    activity = clocks.activity()
 
     def load(reference: str, *, whole: bool) -> str:
         clocks.now += 599
-        assert gets_on(pulse)
+        assert gets_on(activity)
         clocks.now += 1
-        assert not gets_on(pulse)
+        assert not gets_on(activity)
         return f"{reference} {whole}"
 
-    assert pulse.loading(load)("prior", whole=True) == "prior True"
-    assert gets_on(pulse)
-    assert not gets_on(pulse)
+    assert activity.loading(load)("prior", whole=True) == "prior True"
+    assert gets_on(activity)
+    assert not gets_on(activity)
 
 
 def test_what_was_done_is_told_once(clocks: Clocks) -> None:
-    pulse = clocks.pulse()
+    activity = clocks.activity()
     for calls in (1, 3, 4, 128, 129):
-        with pulse.device(by_processor=False):
+        with activity.device(by_processor=False):
             clocks.now += 2
-        pulse.passed(calls)
-    pulse.refused()
-    assert pulse.take() == (Work((1, 0, 2, 0, 0, 0, 0, 1, 1), 265, 10.0, 1), True)
-    assert pulse.take() == (Work(), False)
-    assert len(Work().groups) == len(GROUP_SIZES) + 1
+        activity.passed(calls)
+    activity.refused()
+    assert activity.take() == (BatchCounts((1, 0, 2, 0, 0, 0, 0, 1, 1), 265, 10.0, 1), True)
+    assert activity.take() == (BatchCounts(), False)
+    assert len(BatchCounts().groups) == len(GROUP_SIZES) + 1
 
 
 def test_the_time_of_a_pass_is_counted_while_it_runs(clocks: Clocks) -> None:
-    pulse = clocks.pulse()
-    with pulse.device(by_processor=False):
+    activity = clocks.activity()
+    with activity.device(by_processor=False):
         clocks.now = 7
-        assert pulse.take()[0].busy_s == 7
+        assert activity.take()[0].busy_s == 7
         clocks.now = 10
     clocks.now = 50
-    assert pulse.take()[0].busy_s == 3
+    assert activity.take()[0].busy_s == 3
 
 
-def beats(pulse: Pulse, until: Callable[[list[Advanced]], bool], within_s: float) -> list[Advanced]:
-    heard: list[Advanced] = []
-    beat = Beat(pulse, lambda: (Resident("prior", 7),), heard.append, every_s=0.02)
+def beats(
+    activity: Activity, until: Callable[[list[Heartbeat]], bool], within_s: float
+) -> list[Heartbeat]:
+    heard: list[Heartbeat] = []
+    beat = Beat(activity, lambda: (LoadedModel("prior", 7),), heard.append, every_s=0.02)
     beat.start()
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline and not until(heard):
@@ -155,35 +157,35 @@ def beats(pulse: Pulse, until: Callable[[list[Advanced]], bool], within_s: float
 
 
 def test_a_thread_that_computes_beats_and_one_that_waits_does_not() -> None:
-    gate, pulse = threading.Event(), Pulse()
+    gate, activity = threading.Event(), Activity()
 
     def wait() -> None:
-        with pulse.step():
+        with activity.step():
             gate.wait(30)
 
     def compute() -> None:
-        with pulse.step():
+        with activity.step():
             while not gate.is_set():
                 pass
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    assert beats(pulse, bool, within_s=1.0) == []
+    assert beats(activity, bool, within_s=1.0) == []
     computing = threading.Thread(target=compute)
     computing.start()
-    heard = beats(pulse, bool, within_s=20)
+    heard = beats(activity, bool, within_s=20)
     assert heard
-    assert heard[0].residents == (Resident("prior", 7),)
+    assert heard[0].loaded_models == (LoadedModel("prior", 7),)
     gate.set()
     waiting.join()
     computing.join()
 
 
 def test_the_last_beat_tells_what_was_not_told() -> None:
-    pulse = Pulse()
-    heard: list[Advanced] = []
-    beat = Beat(pulse, lambda: (), heard.append, every_s=60)
+    activity = Activity()
+    heard: list[Heartbeat] = []
+    beat = Beat(activity, lambda: (), heard.append, every_s=60)
     beat.start()
-    pulse.passed(2)
+    activity.passed(2)
     beat.stop()
     assert [one.work.calls for one in heard] == [2]

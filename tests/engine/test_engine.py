@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from daemon.config.recipe import Recipe
-from daemon.engine.device import Pass
+from daemon.engine.device import ForwardPass
 from daemon.engine.engine import Engine
 from daemon.messages.reports import Failed, HandedBack, Rejected, Restored
-from daemon.messages.tasks import Compute, Order
-from daemon.models.calls import Asking, Call
+from daemon.messages.tasks import Compute, RestoreTask
+from daemon.models.calls import DenoiseCall, ModelCalls
 from daemon.photo import Limits, Photo, Picture
 from daemon.system.errors import DeviceError, PhotoError, TruncatedError
 from tests.support.engine_fakes import (
@@ -23,7 +23,7 @@ from tests.support.engine_fakes import (
     Heard,
     ToyModel,
     ToyResult,
-    craft,
+    fake_backend,
     handed_back,
     order,
     read,
@@ -34,7 +34,7 @@ from tests.support.engine_fakes import (
 
 
 def test_every_order_gets_its_own_answers_and_one_report(tmp_path: Path) -> None:
-    with running(craft(ToyModel())) as (engine, heard):
+    with running(fake_backend(ToyModel())) as (engine, heard):
         for fence in range(40):
             engine.submit(order(fence, tmp_path, steps=1 + fence % 5))
         heard.until(lambda: len(heard.reports) == 40)
@@ -55,7 +55,7 @@ def test_a_newcomers_first_step_shares_a_pass_with_anothers_kth_step(
 
     def slow_fourth_step(
         recipe: Recipe, pictures: tuple[Picture, ...], seed: int
-    ) -> Asking[ToyResult]:
+    ) -> ModelCalls[ToyResult]:
         asking = restore(recipe, pictures, seed)
         calls = next(asking)
         if seed == 2:
@@ -71,8 +71,8 @@ def test_a_newcomers_first_step_shares_a_pass_with_anothers_kth_step(
             result: ToyResult = end.value
             return result
 
-    passes: list[Pass] = []
-    parts = craft(ToyModel(), restore=slow_fourth_step)
+    passes: list[ForwardPass] = []
+    parts = fake_backend(ToyModel(), restore=slow_fourth_step)
     with running(parts, passes=passes) as (engine, heard):
         engine.submit(order(1, tmp_path, steps=8, name="first"))
         assert fourth_step.wait(DEADLINE_S)
@@ -85,8 +85,8 @@ def test_a_newcomers_first_step_shares_a_pass_with_anothers_kth_step(
 
 
 def test_groups_of_small_photographs_fill_at_least_half_the_cap(tmp_path: Path) -> None:
-    passes: list[Pass] = []
-    with running(craft(ToyModel(seconds=0.02)), pixels=28 * 96 * 96, passes=passes) as (
+    passes: list[ForwardPass] = []
+    with running(fake_backend(ToyModel(seconds=0.02)), pixels=28 * 96 * 96, passes=passes) as (
         engine,
         heard,
     ):
@@ -100,8 +100,8 @@ def test_groups_of_small_photographs_fill_at_least_half_the_cap(tmp_path: Path) 
 
 def test_out_of_memory_halves_the_group_and_no_generator_notices(tmp_path: Path) -> None:
     model = ToyModel(fits=lambda calls: len(calls) <= 3)
-    passes: list[Pass] = []
-    with running(craft(model), passes=passes) as (engine, heard):
+    passes: list[ForwardPass] = []
+    with running(fake_backend(model), passes=passes) as (engine, heard):
         for fence in range(16):
             engine.submit(order(fence, tmp_path, steps=3))
         heard.until(lambda: len(heard.reports) == 16)
@@ -112,7 +112,7 @@ def test_out_of_memory_halves_the_group_and_no_generator_notices(tmp_path: Path)
 
 def test_a_single_tile_that_does_not_fit_fails_its_own_order_for_now(tmp_path: Path) -> None:
     model = ToyModel(fits=lambda calls: all(call.x_t.shape[-1] < 200 for call in calls))
-    with running(craft(model)) as (engine, heard):
+    with running(fake_backend(model)) as (engine, heard):
         engine.submit(order(1, tmp_path, size=(256, 256)))
         engine.submit(order(2, tmp_path))
         heard.until(lambda: len(heard.reports) == 2)
@@ -130,7 +130,7 @@ def test_a_call_the_model_chokes_on_fails_only_its_own_order(tmp_path: Path) -> 
                 raise RuntimeError("no sevens")
             return super().predict(calls)
 
-    with running(craft(Picky())) as (engine, heard):
+    with running(fake_backend(Picky())) as (engine, heard):
         for fence in range(5, 10):
             engine.submit(order(fence, tmp_path))
         heard.until(lambda: len(heard.reports) == 5)
@@ -164,7 +164,7 @@ def test_an_exception_is_the_outcome_of_its_own_order(
 
     def faulty_restore(
         recipe: Recipe, pictures: tuple[Picture, ...], seed: int
-    ) -> Asking[ToyResult]:
+    ) -> ModelCalls[ToyResult]:
         result = yield from restore(recipe, pictures, seed)
         if seed == 1:
             raise error
@@ -176,7 +176,7 @@ def test_an_exception_is_the_outcome_of_its_own_order(
         return write(pictures, recipe, staging)
 
     faulty = {"read": faulty_read, "restore": faulty_restore, "write": faulty_write}[stage]
-    with running(craft(ToyModel(), **{stage: faulty})) as (engine, heard):
+    with running(fake_backend(ToyModel(), **{stage: faulty})) as (engine, heard):
         for fence in (0, 1, 2):
             engine.submit(order(fence, tmp_path))
         heard.until(lambda: len(heard.reports) == 3)
@@ -189,7 +189,7 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
     def buggy(photo: Photo, limits: Limits) -> Picture:
         raise KeyError("oops")
 
-    with running(craft(ToyModel(), read=buggy)) as (engine, heard):
+    with running(fake_backend(ToyModel(), read=buggy)) as (engine, heard):
         engine.submit(order(1, tmp_path))
         heard.until(lambda: len(heard.reports) == 1)
     report = heard.of(1)
@@ -204,7 +204,7 @@ def test_a_result_beyond_the_limit_is_rejected_unread_with_the_settings_name(
 ) -> None:
     compute = Compute(device="cpu", threads=2, limits=Limits(max_output_megapixels=0.03))
     double = {"output_size": lambda recipe, width, height: (2 * width, 2 * height)}
-    with running(craft(ToyModel(), **double), compute=compute) as (engine, heard):
+    with running(fake_backend(ToyModel(), **double), compute=compute) as (engine, heard):
         engine.submit(order(1, tmp_path))
         engine.submit(order(2, tmp_path, size=(64, 64)))
         heard.until(lambda: len(heard.reports) == 2)
@@ -215,7 +215,9 @@ def test_a_result_beyond_the_limit_is_rejected_unread_with_the_settings_name(
     assert isinstance(heard.of(2), Restored)
 
 
-def _most_at_once(orders: list[Order], footprint: int, budget: int) -> tuple[int, dict[int, int]]:
+def _most_at_once(
+    orders: list[RestoreTask], footprint: int, budget: int
+) -> tuple[int, dict[int, int]]:
     """How many orders were in flight at most, and beside each one when it was read."""
     flying: set[int] = set()
     lock = threading.Lock()
@@ -236,7 +238,7 @@ def _most_at_once(orders: list[Order], footprint: int, budget: int) -> tuple[int
             flying.discard(int(pictures[0].pixels[0, 0, 0]))
         return written
 
-    parts = craft(
+    parts = fake_backend(
         ToyModel(seconds=0.002),
         read=seen_read,
         write=seen_write,
@@ -274,7 +276,10 @@ def test_stopping_finishes_what_is_in_flight_and_hands_back_the_rest(tmp_path: P
         return read(photo, limits)
 
     compute = Compute(device="cpu", threads=2, memory_bytes=2)
-    with running(craft(ToyModel(gate=gate), read=seen_read), compute=compute) as (engine, heard):
+    with running(fake_backend(ToyModel(gate=gate), read=seen_read), compute=compute) as (
+        engine,
+        heard,
+    ):
         for fence in range(6):
             engine.submit(order(fence, tmp_path))
         assert begun.acquire(timeout=DEADLINE_S)
@@ -290,11 +295,11 @@ def test_stopping_finishes_what_is_in_flight_and_hands_back_the_rest(tmp_path: P
 
 
 def test_what_does_not_finish_in_time_is_handed_back(tmp_path: Path) -> None:
-    def endless(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[ToyResult]:
+    def endless(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> ModelCalls[ToyResult]:
         while True:
-            yield [Call("toy", torch.zeros(3, 96, 96), 1.0)]
+            yield [DenoiseCall("toy", torch.zeros(3, 96, 96), 1.0)]
 
-    with running(craft(ToyModel(), restore=endless), drain_s=0.1) as (engine, heard):
+    with running(fake_backend(ToyModel(), restore=endless), drain_s=0.1) as (engine, heard):
         for fence in range(3):
             engine.submit(order(fence, tmp_path))
     assert handed_back(heard.reports) == [0, 1, 2]
@@ -302,13 +307,13 @@ def test_what_does_not_finish_in_time_is_handed_back(tmp_path: Path) -> None:
 
 
 def test_a_generator_that_asks_nothing_is_resumed_at_once(tmp_path: Path) -> None:
-    def silent(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[ToyResult]:
+    def silent(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> ModelCalls[ToyResult]:
         answers = yield []
         if len(answers):
             raise ValueError("nothing was asked")
         return ToyResult(pictures)
 
-    with running(craft(ToyModel(), restore=silent)) as (engine, heard):
+    with running(fake_backend(ToyModel(), restore=silent)) as (engine, heard):
         engine.submit(order(1, tmp_path))
         heard.until(lambda: len(heard.reports) == 1)
     report = heard.of(1)
@@ -322,7 +327,7 @@ def test_a_lost_device_fails_what_is_in_flight_for_now_and_ends_the_run(tmp_path
             raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
     heard = Heard()
-    engine = Engine(Compute(device="cpu", threads=2), heard, craft=craft(Lost()))
+    engine = Engine(Compute(device="cpu", threads=2), heard, backend=fake_backend(Lost()))
     engine.submit(order(1, tmp_path))
     with pytest.raises(DeviceError, match="cpu is lost"):
         engine.run()
@@ -335,16 +340,16 @@ def test_the_network_keeps_its_threads_whatever_the_threads_beside_it_have(tmp_p
     seen: dict[str, set[int]] = {"model": set(), "generator": set()}
 
     class Counting(ToyModel):
-        def predict(self, calls: Sequence[Call]) -> list[Tensor]:
+        def predict(self, calls: Sequence[DenoiseCall]) -> list[Tensor]:
             answers = super().predict(calls)
             seen["model"].add(torch.get_num_threads())
             return answers
 
-    def counting(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[ToyResult]:
+    def counting(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> ModelCalls[ToyResult]:
         seen["generator"].add(torch.get_num_threads())
         return (yield from restore(recipe, pictures, seed))
 
-    parts = craft(Counting(), restore=counting)
+    parts = fake_backend(Counting(), restore=counting)
     with running(parts, compute=Compute(threads=3)) as (engine, heard):
         for fence in range(4):
             engine.submit(order(fence, tmp_path, steps=3))

@@ -14,29 +14,29 @@ import torch
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Denoise
 from daemon.engine import model_cache as modules
-from daemon.engine.admission import next_turn
+from daemon.engine.admission import next_to_start
 from daemon.engine.engine import Engine
-from daemon.engine.model_cache import Residency, Slot
+from daemon.engine.model_cache import ModelCache, Slot
 from daemon.messages.reports import Failed, ModelLoaded, Restored
-from daemon.messages.tasks import Compute, Order
-from daemon.models.calls import Asking, Call, ask
+from daemon.messages.tasks import Compute, RestoreTask
+from daemon.models.calls import DenoiseCall, ModelCalls, ask
 from daemon.photo import Picture
 from daemon.system.errors import ConfigError
-from tests.support.engine_fakes import Heard, ToyModel, ToyResult, craft, order, running
+from tests.support.engine_fakes import Heard, ToyModel, ToyResult, fake_backend, order, running
 
 A, B, C = (Slot(f"x/{name}", False) for name in "abc")
 SIZES = {A: 4, B: 4, C: 3}
 
 
-def residency(budget: int, told: list[ModelLoaded] | None = None) -> Residency:
+def model_cache(budget: int, told: list[ModelLoaded] | None = None) -> ModelCache:
     told = [] if told is None else told
     load: Any = lambda slot: f"model {slot.reference}"  # noqa: E731
-    return Residency(budget, load, SIZES.__getitem__, tell=told.append)
+    return ModelCache(budget, load, SIZES.__getitem__, tell=told.append)
 
 
 def test_the_least_recently_used_model_goes_first() -> None:
     told: list[ModelLoaded] = []
-    here = residency(11, told)
+    here = model_cache(11, told)
     here.get(A, ())
     here.get(B, ())
     here.get(C, ())
@@ -49,7 +49,7 @@ def test_the_least_recently_used_model_goes_first() -> None:
 
 
 def test_a_model_with_work_in_flight_stays_and_others_wait_for_it() -> None:
-    here = residency(7)
+    here = model_cache(7)
     here.get(A, ())
     assert not here.admits(B, {A})
     assert here.admits(C, {A})
@@ -62,7 +62,7 @@ def test_a_model_with_work_in_flight_stays_and_others_wait_for_it() -> None:
 
 
 def test_a_model_larger_than_the_budget_is_loaded_alone() -> None:
-    here = residency(3)
+    here = model_cache(3)
     assert here.admits(A, ())
     here.get(C, ())
     here.get(A, ())
@@ -77,7 +77,7 @@ def test_a_size_that_cannot_be_told_keeps_nobody_waiting_and_is_the_load_s_fault
         return SIZES[slot]
 
     load: Any = lambda slot: "model"  # noqa: E731
-    here = Residency(7, load, size)
+    here = ModelCache(7, load, size)
     here.get(A, ())
     assert here.admits(B, {A})
     assert here.welcomes(B.reference)
@@ -91,50 +91,50 @@ def waiting(*models: str) -> list[Any]:
 
 
 def test_orders_of_loaded_models_go_first_for_a_slice_of_time() -> None:
-    here = residency(7)
+    here = model_cache(7)
     here.get(A, ())
     line = waiting("x/b", "x/a", "x/b", "x/a")
     begun = here.loaded_at
-    assert next_turn(line, {A}, here, begun + 1) == 1
-    assert next_turn(waiting("x/b", "x/c"), {A}, here, begun + 1) == 1
-    assert next_turn(waiting("x/b"), {A}, here, begun + 1) == 0
-    assert next_turn(line, {A}, here, begun + here.slice_s) == 0
+    assert next_to_start(line, {A}, here, begun + 1) == 1
+    assert next_to_start(waiting("x/b", "x/c"), {A}, here, begun + 1) == 1
+    assert next_to_start(waiting("x/b"), {A}, here, begun + 1) == 0
+    assert next_to_start(line, {A}, here, begun + here.slice_s) == 0
 
 
 def test_after_its_slice_a_model_gets_no_more_orders_while_another_waits_for_room() -> None:
-    here = residency(7)
+    here = model_cache(7)
     here.get(A, ())
     late = here.loaded_at + here.slice_s
-    assert next_turn(waiting("x/a", "x/a"), {A, B}, here, late) is None
-    assert next_turn(waiting("x/a", "x/b"), {A, B}, here, late) == 1
-    assert next_turn(waiting("x/a"), {B}, here, late) == 0
+    assert next_to_start(waiting("x/a", "x/a"), {A, B}, here, late) is None
+    assert next_to_start(waiting("x/a", "x/b"), {A, B}, here, late) == 1
+    assert next_to_start(waiting("x/a"), {B}, here, late) == 0
 
 
 def test_slow_loads_make_long_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = residency(7)
+    here = model_cache(7)
     clock = iter([100.0, 120.0])
     monkeypatch.setattr("daemon.engine.model_cache.time.monotonic", lambda: next(clock))
     here.get(A, ())
     assert here.slice_s == 200
 
 
-def two_models(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[ToyResult]:
+def two_models(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> ModelCalls[ToyResult]:
     """Ask four times the model of the recipe's step."""
     for k in range(4):
-        yield from ask([Call(recipe.steps[0].model, torch.zeros(3, 96, 96), 1 / (k + 1))])
+        yield from ask([DenoiseCall(recipe.steps[0].model, torch.zeros(3, 96, 96), 1 / (k + 1))])
     return ToyResult(pictures)
 
 
-def order_for(model: str, fence: int, staging: Path) -> Order:
+def order_for(model: str, fence: int, staging: Path) -> RestoreTask:
     one = order(fence, staging)
     recipe = Recipe(name="toy", steps=(Denoise(model=model),))
     job = type(one.job)(one.job.id, recipe, one.job.photos, "p", fence)
-    return Order(job, fence, staging)
+    return RestoreTask(job, fence, staging)
 
 
 @contextmanager
 def engine_with(model_bytes: int) -> Iterator[tuple[Engine, Heard]]:
-    parts = craft(
+    parts = fake_backend(
         ToyModel(seconds=0.002),
         restore=two_models,
         model_bytes=lambda reference, device, whole: 4,
@@ -191,7 +191,7 @@ def test_a_damaged_model_fails_its_own_order_and_no_other(tmp_path: Path) -> Non
         return 4
 
     gate = threading.Event()
-    parts = craft(ToyModel(gate=gate), restore=two_models, model_bytes=size)
+    parts = fake_backend(ToyModel(gate=gate), restore=two_models, model_bytes=size)
     with running(parts, compute=Compute(device="cpu", threads=2, model_bytes=7)) as (engine, heard):
         engine.submit(order_for("x/a", 1, tmp_path))
         heard.until(lambda: len(heard.loaded) == 1)
@@ -223,7 +223,7 @@ def test_when_memory_is_short_idle_models_go_before_groups_are_halved(tmp_path: 
         return fine
 
     model = ToyModel(fits=fits)
-    parts = craft(model, restore=two_models, model_bytes=lambda reference, device, whole: 4)
+    parts = fake_backend(model, restore=two_models, model_bytes=lambda reference, device, whole: 4)
     compute = Compute(device="cpu", threads=2, model_bytes=100)
     with running(parts, compute=compute) as (engine, heard):
         engine.submit(order_for("x/a", 1, tmp_path))

@@ -17,14 +17,14 @@ from daemon.config.steps import Denoise
 from daemon.executors import EXECUTORS, Executor, make_executor
 from daemon.executors.process import ProcessExecutor
 from daemon.messages.reports import (
-    Advanced,
     HandedBack,
+    Heartbeat,
     Rejected,
     Restored,
     WorkerDied,
     WorkerReady,
 )
-from daemon.messages.tasks import Compute, Job, Order
+from daemon.messages.tasks import Compute, Job, RestoreTask
 from daemon.photo import Header, Photo
 from tests.support.engine_fakes import DEADLINE_S, KILLER, Heard
 from tests.support.engine_fakes import order as toy_order
@@ -36,7 +36,7 @@ COMPUTE = Compute(device="cpu", threads=1)
 
 def order(
     fence: int, folder: Path, *, steps: int = 1, size: int = 96, alone: bool = False
-) -> Order:
+) -> RestoreTask:
     path = folder / f"{fence}.png"
     Image.new("RGB", (size, size), (fence, 90, 30)).save(path)
     staging = folder / f"staged-{fence}"
@@ -44,7 +44,9 @@ def order(
     step = Denoise(mode="gaussian", sigma=25, steps=steps, realism=1.0 if steps > 1 else 0.0)
     photo = Photo(path, path.name, "d", Header("PNG", size, size, "RGB"))
     recipe = Recipe(name="denoise", steps=(step,))
-    return Order(Job(f"{fence:x}", recipe, (photo,), str(fence), fence), fence, staging, alone)
+    return RestoreTask(
+        Job(f"{fence:x}", recipe, (photo,), str(fence), fence), fence, staging, alone
+    )
 
 
 @contextlib.contextmanager
@@ -109,7 +111,7 @@ def test_a_stopped_executor_hands_back_what_it_has_not_finished(name: str, tmp_p
         executor.stop(0)
         executor.submit(order(9, tmp_path))
     assert heard.fences() == [0, 1, 2, 9]
-    assert all(isinstance(one, HandedBack | WorkerReady | Advanced) for one in heard.reports)
+    assert all(isinstance(one, HandedBack | WorkerReady | Heartbeat) for one in heard.reports)
 
 
 def test_the_parent_of_a_worker_has_no_torch_and_the_worker_dies_with_it() -> None:

@@ -15,7 +15,7 @@ from daemon.config.setup import make_station, opened
 from daemon.executors import EXECUTORS
 from daemon.intake.redo import ask
 from daemon.messages.reports import Failed
-from daemon.service.daemon import Tally
+from daemon.service.daemon import RunSummary
 from tests.support.fakes import FakeExecutor, everything_below
 from tests.support.station_runs import drop, no_leftovers, once, results, set_up
 
@@ -62,7 +62,7 @@ def test_what_a_changed_recipe_did_is_done_again_beside_the_old_result(
     assert redo(root, capsys) == ["0 to be done again, 2 up to date"]
     recipe(root, 0.9)
     assert redo(root, capsys)[0] == "1 to be done again, 1 up to date"
-    assert once(root) == Tally(done=1)
+    assert once(root) == RunSummary(done=1)
     found = results(root)
     assert found.pop("denoise/b.png") == other[::-1]
     assert list(found.values()) == [mine[::-1]] * 2  # the stand-in restores alike
@@ -70,7 +70,7 @@ def test_what_a_changed_recipe_did_is_done_again_beside_the_old_result(
     assert sorted(record["steps"][0]["realism"] for record in records) == [0.1, 0.9]
     assert everything_below(root / "archive") == {"mine/album/a.png": mine, "denoise/b.png": other}
     assert redo(root, capsys) == ["0 to be done again, 2 up to date"]
-    assert once(root) == Tally()
+    assert once(root) == RunSummary()
     no_leftovers(root)
 
 
@@ -149,7 +149,7 @@ def test_what_is_no_request_is_put_aside(root: Path) -> None:
     (folder / "1.json").write_text("nonsense")
     (folder / "2.json").write_text('{"rows": [1]}')
     (folder / "3.json").write_text('[1, "x"]')
-    assert once(root) == Tally()
+    assert once(root) == RunSummary()
     assert list(folder.iterdir()) == []
 
 
@@ -161,7 +161,7 @@ def test_what_match_would_refuse_now_is_done_again_all_the_same(
     text = "[match]\ngrey = true\n[[steps]]\nkind = 'denoise'\nrealism = 0.9\n"
     (root / "recipes/mine.toml").write_text(text)
     assert redo(root, capsys)[0] == "1 to be done again, 0 up to date"
-    assert once(root) == Tally(done=1)
+    assert once(root) == RunSummary(done=1)
     assert list(results(root).values()) == [mine[::-1]] * 2
     assert everything_below(root / "archive") == {"mine/a.png": mine}
     assert everything_below(root / "failed") == {}
@@ -176,7 +176,7 @@ def test_what_fails_while_it_is_done_again_goes_back_to_the_folder_it_once_came_
     mine = drop(root, "x.png")
     (scans / "trip").mkdir(parents=True)
     (root / "inbox/x.png").rename(scans / "trip/x.png")
-    assert once(root) == Tally(done=1)
+    assert once(root) == RunSummary(done=1)
     recipe(root, 0.9)
     redo(root, capsys)
     with monkeypatch.context() as patch:
@@ -184,11 +184,11 @@ def test_what_fails_while_it_is_done_again_goes_back_to_the_folder_it_once_came_
         patch.setattr(
             FakeExecutor, "answer", lambda self, order, name: replace(refused, fence=order.fence)
         )
-        assert once(root) == Tally(failed=1)
+        assert once(root) == RunSummary(failed=1)
     assert exit_code(["--station", str(root), "retry"]) == 0
     assert everything_below(scans) == {"trip/x.png": mine}
     assert everything_below(root / "inbox") == {}
-    assert once(root) == Tally(done=1)
+    assert once(root) == RunSummary(done=1)
     assert len([n for n in everything_below(tmp_path / "out") if n.endswith(".png")]) == 2
 
 
@@ -209,7 +209,7 @@ def test_a_request_that_cannot_be_removed_holds_nothing_up(
     monkeypatch.setattr(Path, "unlink", refuse)
     drop(root, "denoise/b.png", "blue")
     with capture_logs() as log:
-        assert once(root) == Tally(done=2)
+        assert once(root) == RunSummary(done=2)
     assert [entry["event"] for entry in log].count("request_refused") == 1
 
 
@@ -243,6 +243,6 @@ def test_what_root_asks_for_is_the_daemons_own_users_to_take_and_remove(
     for path in (folder, request):
         assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
         assert path.stat().st_mode & stat.S_IRUSR
-    assert once(root) == Tally(done=1)
+    assert once(root) == RunSummary(done=1)
     assert list((root / ".restored/redo").iterdir()) == []
     assert list(results(root).values()) == [original[::-1]] * 2

@@ -6,7 +6,7 @@ import pytest
 from daemon.cli.main import exit_code
 from daemon.config.setup import make_station, opened
 from daemon.intake.retry import take_requests
-from daemon.jobs.ledger.entries import Claimed, ClaimedFile
+from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles
 from daemon.jobs.ledger.writer import Ledger
 from daemon.service.runtime import inbox_folders
 from tests.support.fakes import everything_below
@@ -93,7 +93,7 @@ def test_status_counts_as_failed_what_lies_in_failed_now(
     station, settings = opened(root)
     file = ClaimedFile("photo", Path("denoise/x.jpg"), Path("w"), 1, 1)
     ledger = Ledger(station.ledger)
-    claim = Claimed(inbox_folders(station, settings)[0], "x", (file,))
+    claim = ClaimedFiles(inbox_folders(station, settings)[0], "x", (file,))
     (entry,) = ledger.intend([("denoise", claim, "")])
     ledger.fail([(entry.row, "it ends early")])
     ledger.end([(entry.row, photo)], "failed", 5.0)

@@ -12,7 +12,7 @@ from PIL import Image
 from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder
 from daemon.intake.arrivals import Arrival, Claim
-from daemon.intake.sorter import Decision, Intake
+from daemon.intake.sorter import Decision, Sorter
 from daemon.photo import Limits
 
 WAIT_S = 3600.0
@@ -43,7 +43,7 @@ class Desk:
         away = root / "away"
         self.folder = InboxFolder(self.root, None, outbox=away, failed=away, archive=away)
         self.folder = replace(self.folder, **changes)
-        self.intake = Intake(
+        self.intake = Sorter(
             RECIPES, limits=Limits(), pair_wait_s=WAIT_S, wall=lambda: 1_000_000.0 + self.now
         )
         self.now = 0.0
@@ -169,7 +169,7 @@ def test_a_file_that_is_no_picture_is_refused_with_the_reason(desk: Desk) -> Non
 
 def test_a_file_that_is_too_large_is_refused_naming_the_setting(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
-    desk.intake = Intake(RECIPES, limits=Limits(max_input_megapixels=0.001), pair_wait_s=WAIT_S)
+    desk.intake = Sorter(RECIPES, limits=Limits(max_input_megapixels=0.001), pair_wait_s=WAIT_S)
     desk.put("denoise/a.png", size=64)
     (claim,) = desk.arrive("denoise/a.png").claims
     assert "max_input_megapixels" in claim.refusal

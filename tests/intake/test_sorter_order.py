@@ -13,7 +13,7 @@ from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.companions import by_name, half_of
-from daemon.intake.sorter import Intake
+from daemon.intake.sorter import Sorter
 from daemon.photo import Limits
 
 RECIPES = [
@@ -50,7 +50,7 @@ def test_every_file_is_claimed_once_or_waits(batches: tuple[list[str], list[int]
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         folder = InboxFolder(root, None, outbox=root, failed=root, archive=root)
-        intake = Intake(RECIPES, limits=Limits(), pair_wait_s=0)
+        intake = Sorter(RECIPES, limits=Limits(), pair_wait_s=0)
         claimed: list[Arrival] = []
         edges = [0, *cuts, len(order), len(order)]
         for start, end in pairwise(edges):

@@ -1,7 +1,7 @@
 from collections import Counter
 from itertools import count
 
-from daemon.jobs.fair_queue import RISE_S, Line, Turns
+from daemon.jobs.fair_queue import RISE_S, FairQueue, RecipeLine
 
 NOW = 1_800_000_000.0
 
@@ -11,12 +11,12 @@ class Crowd:
 
     def __init__(self, **of: tuple[int, float]) -> None:
         self._of = of
-        self._turns = Turns()
+        self._turns = FairQueue()
         self._rows = count(1)
 
     def shares(self, limit: int, now: float = NOW) -> Counter[str]:
         lines = [
-            Line(name, tuple(next(self._rows) for _ in range(limit)), priority, weight)
+            RecipeLine(name, tuple(next(self._rows) for _ in range(limit)), priority, weight)
             for name, (priority, weight) in self._of.items()
         ]
         names = {row: line.recipe for line in lines for row in line.rows}
@@ -28,17 +28,17 @@ def many(first: int, number: int) -> tuple[int, ...]:
 
 
 def test_one_photograph_behind_ten_thousand_of_another_recipe_is_among_the_next() -> None:
-    turns = Turns()
-    crowd = Line("crowd", many(1, 10_000), 0, 1)
+    turns = FairQueue()
+    crowd = RecipeLine("crowd", many(1, 10_000), 0, 1)
     assert turns.take([crowd], 192, NOW) == list(range(1, 193))
-    rest = Line("crowd", many(193, 9_808), 0, 1)
-    assert 10_001 in turns.take([rest, Line("single", (10_001,), 0, 1)], 2, NOW + 1)
+    rest = RecipeLine("crowd", many(193, 9_808), 0, 1)
+    assert 10_001 in turns.take([rest, RecipeLine("single", (10_001,), 0, 1)], 2, NOW + 1)
 
 
 def test_who_comes_new_is_next_even_beside_a_thousandfold_weight() -> None:
-    turns = Turns()
-    turns.take([Line("heavy", many(1, 192), 0, 1000)], 192, NOW)
-    lines = [Line("heavy", many(193, 192), 0, 1000), Line("light", (900,), 0, 1)]
+    turns = FairQueue()
+    turns.take([RecipeLine("heavy", many(1, 192), 0, 1000)], 192, NOW)
+    lines = [RecipeLine("heavy", many(193, 192), 0, 1000), RecipeLine("light", (900,), 0, 1)]
     assert 900 in turns.take(lines, 48, NOW)
 
 
@@ -51,21 +51,23 @@ def test_recipes_share_by_weight_over_many_batches() -> None:
 
 
 def test_nobody_saves_up_turns_while_nothing_of_it_waits() -> None:
-    turns = Turns()
-    turns.take([Line("a", many(1, 10), 0, 1), Line("b", many(11, 10), 0, 1)], 20, NOW)
-    turns.take([Line("a", many(100, 192), 0, 1)], 192, NOW)
-    taken = turns.take([Line("a", many(400, 40), 0, 1), Line("b", many(500, 40), 0, 1)], 40, NOW)
+    turns = FairQueue()
+    turns.take([RecipeLine("a", many(1, 10), 0, 1), RecipeLine("b", many(11, 10), 0, 1)], 20, NOW)
+    turns.take([RecipeLine("a", many(100, 192), 0, 1)], 192, NOW)
+    taken = turns.take(
+        [RecipeLine("a", many(400, 40), 0, 1), RecipeLine("b", many(500, 40), 0, 1)], 40, NOW
+    )
     assert sum(row >= 500 for row in taken) == 20
 
 
 def test_within_a_recipe_and_between_equals_who_came_first_goes_first() -> None:
-    lines = [Line("b", (1, 4), 0, 1), Line("a", (2, 3), 0, 1)]
-    assert Turns().take(lines, 4, NOW) == [1, 2, 3, 4]
+    lines = [RecipeLine("b", (1, 4), 0, 1), RecipeLine("a", (2, 3), 0, 1)]
+    assert FairQueue().take(lines, 4, NOW) == [1, 2, 3, 4]
 
 
 def test_priority_goes_first_and_the_rest_of_the_room_goes_to_the_others() -> None:
-    lines = [Line("low", many(1, 9), 0, 1000), Line("high", (50, 51), 1, 0.001)]
-    assert Turns().take(lines, 4, NOW) == [50, 51, 1, 2]
+    lines = [RecipeLine("low", many(1, 9), 0, 1000), RecipeLine("high", (50, 51), 1, 0.001)]
+    assert FairQueue().take(lines, 4, NOW) == [50, 51, 1, 2]
 
 
 def test_who_is_passed_over_rises_to_the_others_shares_once_and_falls_back() -> None:
@@ -79,8 +81,8 @@ def test_who_is_passed_over_rises_to_the_others_shares_once_and_falls_back() -> 
 
 
 def test_time_in_which_nothing_of_it_could_start_is_not_being_passed_over() -> None:
-    turns = Turns()
-    low, high = Line("low", (1,), 0, 1), Line("high", (2, 3), 1, 1)
+    turns = FairQueue()
+    low, high = RecipeLine("low", (1,), 0, 1), RecipeLine("high", (2, 3), 1, 1)
     assert turns.take([low, high], 1, NOW) == [2]
     assert turns.take([high], 1, NOW + 5) == [2]  # the window of `low` has closed
     assert turns.take([low, high], 1, NOW + RISE_S) == [2]

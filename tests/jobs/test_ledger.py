@@ -7,7 +7,7 @@ import pytest
 
 from daemon.config.station import Notice
 from daemon.jobs.ledger.entries import Entry, Waiting
-from daemon.jobs.ledger.reader import LedgerView
+from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
 from daemon.system.errors import ConfigError
 from tests.support.claims import claimed
@@ -181,7 +181,7 @@ def test_another_user_of_the_group_can_read_it(
         os.setgroups([])
         os.setgid(group)
         os.setuid(65534)
-        counts = LedgerView(tmp_path / "ledger.sqlite3").counts()
+        counts = LedgerReader(tmp_path / "ledger.sqlite3").counts()
         os.write(tell, str(counts[0].queued).encode())
         os._exit(0)
     os.close(tell)

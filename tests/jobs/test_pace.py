@@ -1,6 +1,6 @@
 import pytest
 
-from daemon.jobs.pace import Line, Pace, Sample, estimate_s, pace_of
+from daemon.jobs.pace import LinearFit, Pace, Sample, estimate_s, pace_of
 
 
 def samples(fixed_s: float, per_megapixel_s: float, *sizes: float) -> list[Sample]:
@@ -35,7 +35,7 @@ def test_neither_part_of_the_cost_is_below_zero(seconds: tuple[float, ...]) -> N
 
 
 def test_the_slower_of_network_and_files_decides() -> None:
-    pace = Pace(device=Line(1, 0), host=Line(6, 0), samples=1)
+    pace = Pace(device=LinearFit(1, 0), host=LinearFit(6, 0), samples=1)
     assert estimate_s([1] * 10, pace, cores=2) == 30
     assert estimate_s([1] * 10, pace, cores=16) == 10
     assert estimate_s([], pace) == 0

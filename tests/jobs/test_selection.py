@@ -15,9 +15,9 @@ from daemon.config.recipe import SHIPPED, load_recipes
 from daemon.config.setup import make_station, opened
 from daemon.config.station import Station
 from daemon.executors import EXECUTORS
-from daemon.jobs.ledger.reader import LedgerView
+from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
-from daemon.service.daemon import Service, Tally
+from daemon.service.daemon import Daemon, RunSummary
 from daemon.service.status import read_status, show
 from daemon.system.errors import ConfigError
 from tests.support.fakes import FakeExecutor, everything_below
@@ -35,9 +35,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (root / "restored.toml").write_text("settle_s = 0\nretry_s = 0\nmin_free_mb = 0\n")
     for name, text in (("a-grey", GREY), ("b-noisy", NOISY), ("c-rest", REST)):
         (root / f"recipes/{name}.toml").write_text(text)
-    FakeExecutor.glances.clear()
+    FakeExecutor.inspect_tasks.clear()
     yield root
-    FakeExecutor.glances.clear()
+    FakeExecutor.inspect_tasks.clear()
 
 
 def drop(root: Path, name: str, colour: str = "red") -> bytes:
@@ -47,9 +47,9 @@ def drop(root: Path, name: str, colour: str = "red") -> bytes:
     return path.read_bytes()
 
 
-def once(root: Path, executor: str = "fake") -> Tally:
+def once(root: Path, executor: str = "fake") -> RunSummary:
     station, settings = opened(root)
-    return Service(station, settings, executor=executor).once()
+    return Daemon(station, settings, executor=executor).once()
 
 
 def recipe_of(root: Path, result: str) -> str:
@@ -61,11 +61,13 @@ def test_the_content_of_a_photograph_in_the_plain_inbox_chooses_its_recipe(root:
     drop(root, "grey.png", "grey")
     drop(root, "album/noisy.png", "green")
     drop(root, "plain.png", "blue")
-    assert once(root) == Tally(done=3)
+    assert once(root) == RunSummary(done=3)
     assert recipe_of(root, "grey.png") == "a-grey"
     assert recipe_of(root, "album/noisy.png") == "b-noisy"
     assert recipe_of(root, "plain.png") == "c-rest"
-    assert {glance.questions for glance in FakeExecutor.glances} == {(COLOUR, NOISE)}
+    assert {inspect_task.questions for inspect_task in FakeExecutor.inspect_tasks} == {
+        (COLOUR, NOISE)
+    }
     assert len(everything_below(root / "archive")) == 3
     assert everything_below(root / ".restored/work") == {}
 
@@ -79,16 +81,16 @@ def test_what_is_chosen_by_content_waits_for_the_schedule_of_its_recipe(root: Pa
     assert (tally.done, tally.failed) == (1, 0)
     assert [(held.recipe, held.jobs) for held in tally.held_back] == [("a-grey", 1)]
     yearly.write_text(GREY)
-    assert once(root) == Tally(done=1)
+    assert once(root) == RunSummary(done=1)
 
 
 def test_a_photograph_that_no_conditional_recipe_could_take_is_not_looked_at(root: Path) -> None:
     (root / "recipes/a-grey.toml").write_text(GREY.replace("grey =", 'names = ["x*"]\ngrey ='))
     (root / "recipes/b-noisy.toml").unlink()
     drop(root, "plain.png")
-    assert once(root) == Tally(done=1)
+    assert once(root) == RunSummary(done=1)
     assert recipe_of(root, "plain.png") == "c-rest"
-    assert FakeExecutor.glances == []
+    assert FakeExecutor.inspect_tasks == []
 
 
 def test_what_was_seen_is_remembered_by_content(root: Path) -> None:
@@ -96,8 +98,8 @@ def test_what_was_seen_is_remembered_by_content(root: Path) -> None:
     once(root)
     drop(root, "grey-again.png", "grey")
     (root / "recipes/b-noisy.toml").unlink()
-    assert once(root) == Tally(done=1)
-    assert len(FakeExecutor.glances) == 1
+    assert once(root) == RunSummary(done=1)
+    assert len(FakeExecutor.inspect_tasks) == 1
     assert recipe_of(root, "grey-again.png") == "a-grey"
 
 
@@ -108,7 +110,7 @@ def test_where_no_recipe_takes_the_content_the_original_goes_to_failed_and_says_
     for shipped in load_recipes([SHIPPED]):
         (root / f"recipes/{shipped.name}.toml").write_text(REST.replace("*.png", "*.never"))
     original = drop(root, "plain.png")
-    assert once(root) == Tally(failed=1)
+    assert once(root) == RunSummary(failed=1)
     assert (root / "failed/plain.png").read_bytes() == original
     why = json.loads((root / "failed/plain.png.error.json").read_text())["why"]
     assert "a-grey: it has 30.0 levels of colour; grey = true, and up to 7 is grey" in why
@@ -118,7 +120,7 @@ def test_where_no_recipe_takes_the_content_the_original_goes_to_failed_and_says_
 def test_the_folder_of_a_recipe_refuses_what_its_match_refuses(root: Path) -> None:
     drop(root, "a-grey/grey.png", "grey")
     drop(root, "a-grey/red.png", "red")
-    assert once(root) == Tally(done=1, failed=1)
+    assert once(root) == RunSummary(done=1, failed=1)
     assert recipe_of(root, "a-grey/grey.png") == "a-grey"
     why = json.loads((root / "failed/a-grey/red.png.error.json").read_text())["why"]
     assert why.startswith("red.png: recipe a-grey refuses it: it has 30.0 levels of colour")
@@ -131,8 +133,8 @@ def test_both_photographs_of_a_pair_are_looked_at(root: Path) -> None:
     drop(root, "pair/grey-b.png", "black")
     drop(root, "pair/grey_1.png", "white")
     drop(root, "pair/grey_2.png", "blue")
-    assert once(root) == Tally(done=2)
-    assert len(FakeExecutor.glances) == 4
+    assert once(root) == RunSummary(done=2)
+    assert len(FakeExecutor.inspect_tasks) == 4
 
 
 def test_a_pair_of_which_one_is_refused_fails_together(root: Path) -> None:
@@ -141,8 +143,8 @@ def test_a_pair_of_which_one_is_refused_fails_together(root: Path) -> None:
     )
     for name, colour in (("grey.png", "grey"), ("red.png", "red")):
         drop(root, f"pair/both/{name}", colour)
-    assert once(root) == Tally(failed=1)
-    assert len(FakeExecutor.glances) == 2
+    assert once(root) == RunSummary(failed=1)
+    assert len(FakeExecutor.inspect_tasks) == 2
     assert (root / "failed/pair/both/grey.png").exists()
     assert (root / "failed/pair/both/red.png").exists()
 
@@ -152,7 +154,7 @@ def test_the_side_files_of_all_candidates_go_along(root: Path) -> None:
     (root / "recipes/a-grey.toml").write_text(colorize)
     drop(root, "grey.png", "grey")
     drop(root, "grey.hints.png", "red")
-    assert once(root) == Tally(done=1)
+    assert once(root) == RunSummary(done=1)
     inputs = json.loads((root / "outbox/grey.png.json").read_text())["inputs"]
     assert [(one["role"], one["file"]) for one in inputs] == [
         ("photo", "grey.png"),
@@ -163,7 +165,7 @@ def test_the_side_files_of_all_candidates_go_along(root: Path) -> None:
 def test_a_photograph_that_waits_to_be_looked_at_is_told_by_status_and_kept(root: Path) -> None:
     original = drop(root, "held-grey.png", "grey")
     station, settings = opened(root)
-    service = Service(station, settings, executor="fake")
+    service = Daemon(station, settings, executor="fake")
     with service._at_work():  # as a daemon that is killed in the middle
         service._turn(at_once=True)
         service._turn(at_once=True)
@@ -177,7 +179,7 @@ def test_a_photograph_that_waits_to_be_looked_at_is_told_by_status_and_kept(root
 
 
 def in_state(station: Station, state: str) -> list:  # type: ignore[type-arg]
-    ledger = LedgerView(station.ledger)
+    ledger = LedgerReader(station.ledger)
     try:
         return ledger.in_state(state)  # type: ignore[arg-type]
     finally:
@@ -187,7 +189,7 @@ def in_state(station: Station, state: str) -> list:  # type: ignore[type-arg]
 def test_a_photograph_that_kills_whoever_looks_at_it_is_found_and_set_aside(root: Path) -> None:
     original = drop(root, "killer.png")
     drop(root, "grey.png", "grey")
-    assert once(root) == Tally(done=1, failed=1)
+    assert once(root) == RunSummary(done=1, failed=1)
     assert (root / "failed/killer.png").read_bytes() == original
     why = json.loads((root / "failed/killer.png.error.json").read_text())["why"]
     assert why.startswith("the worker process died 3 times with this photograph")
@@ -196,7 +198,7 @@ def test_a_photograph_that_kills_whoever_looks_at_it_is_found_and_set_aside(root
 def test_a_damaged_photograph_fails_when_it_is_looked_at(root: Path) -> None:
     drop(root, "broken.png")
     (root / "restored.toml").write_text("settle_s = 0\nmin_free_mb = 0\narriving_s = 0\n")
-    assert once(root) == Tally(failed=1)
+    assert once(root) == RunSummary(failed=1)
     why = json.loads((root / "failed/broken.png.error.json").read_text())["why"]
     assert why == "broken.png: it ends early"
 
@@ -218,7 +220,7 @@ def test_real_photographs_are_sorted_by_colour_and_noise(root: Path, executor: s
     (root / "inbox").mkdir(exist_ok=True)
     astronaut.save(root / "inbox/colour.png")
     toned.save(root / "inbox/toned.png")
-    assert once(root, executor) == Tally(done=2)
+    assert once(root, executor) == RunSummary(done=2)
     assert recipe_of(root, "toned.png") == "a-grey"
     assert recipe_of(root, "colour.png") in {"b-noisy", "c-rest"}
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from daemon.config.recipe import Recipe
-from daemon.jobs.fair_queue import Turns
+from daemon.jobs.fair_queue import FairQueue
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.timetable import HeldBack, held_back, lines
 from tests.support.claims import claimed
@@ -120,7 +120,7 @@ def test_choosing_costs_the_same_however_many_wait(
 def test_one_photograph_behind_ten_thousand_of_another_recipe_is_in_the_next_batch(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    turns = Turns()
+    turns = FairQueue()
     crowd = queue(ledger, tmp_path, "crowd", 10_000, NOON)
 
     def batch(limit: int) -> list[int]:

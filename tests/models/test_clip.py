@@ -17,12 +17,12 @@ from daemon.checkpoints.library import Library
 from daemon.config.features import Feature, likeness
 from daemon.config.setup import make_station, opened
 from daemon.jobs import scheduler
-from daemon.jobs.ledger.reader import LedgerView
-from daemon.messages.tasks import Glance
+from daemon.jobs.ledger.reader import LedgerReader
+from daemon.messages.tasks import InspectTask
 from daemon.models import Placement, load_model
-from daemon.models.calls import Liken
+from daemon.models.calls import ClipCall
 from daemon.models.clip import Clip
-from daemon.service.daemon import Service, Tally
+from daemon.service.daemon import Daemon, RunSummary
 from daemon.system.errors import ConfigError
 from tests.support.tiny_clip import SIDE, save_clip
 from tests.support.tiny_pipelines import save_stable
@@ -46,7 +46,7 @@ def test_its_logits_are_those_of_transformers_and_a_batch_gives_what_singles_giv
     checkpoint = Library().checkpoint(str(folder))
     assert (checkpoint.traits.family, checkpoint.traits.uses) == ("clip", ("likeness",))
     model = load_model(Placement(checkpoint, "cpu"))
-    calls = [Liken("clip", image, PHRASES) for image in pictures((40, 64), (SIDE, SIDE))]
+    calls = [ClipCall("clip", image, PHRASES) for image in pictures((40, 64), (SIDE, SIDE))]
     assert calls[0].key == calls[1].key
     together = model.predict(calls)
     alone = [model.predict([call])[0] for call in calls]
@@ -74,7 +74,7 @@ def test_a_wide_picture_is_seen_in_its_middle(folder: Path) -> None:
     (middle,) = pictures((SIDE, SIDE))
     wide = torch.ones(3, SIDE, 3 * SIDE)
     wide[:, :, SIDE : 2 * SIDE] = middle
-    seen = clip.predict([Liken("clip", wide, PHRASES), Liken("clip", middle, PHRASES)])
+    seen = clip.predict([ClipCall("clip", wide, PHRASES), ClipCall("clip", middle, PHRASES)])
     assert torch.allclose(seen[0], seen[1], atol=1e-4)
 
 
@@ -103,9 +103,9 @@ def test_what_a_photograph_looks_like_chooses_its_recipe_and_is_remembered(
     (root / "recipes/b.toml").write_text(recipe(*reversed(PHRASES)))
     Image.fromarray(skimage.data.astronaut()[:64, :64]).save(root / "inbox/astronaut.png")
     station, settings = opened(root)
-    assert Service(station, settings, executor="inline").once() == Tally(done=1)
+    assert Daemon(station, settings, executor="inline").once() == RunSummary(done=1)
     record = json.loads((root / "outbox/astronaut.png.json").read_text())
-    ledger = LedgerView(station.ledger)
+    ledger = LedgerReader(station.ledger)
     answers = ledger.answers(
         record["inputs"][0]["sha256"], clip_digest=Library().digest(str(folder))
     )
@@ -131,17 +131,17 @@ def test_a_pulled_clip_model_is_pinned_in_every_glance(
     )
     (root / "recipes/a.toml").write_text(recipe(*PHRASES))
     Image.fromarray(skimage.data.astronaut()[:64, :64]).save(root / "inbox/astronaut.png")
-    glances: list[Glance] = []
+    inspect_tasks: list[InspectTask] = []
 
-    def noting(*args: Any, **kwargs: Any) -> Glance:  # noqa: ANN401
-        glances.append(Glance(*args, **kwargs))
-        return glances[-1]
+    def noting(*args: Any, **kwargs: Any) -> InspectTask:  # noqa: ANN401
+        inspect_tasks.append(InspectTask(*args, **kwargs))
+        return inspect_tasks[-1]
 
-    monkeypatch.setattr(scheduler, "Glance", noting)
+    monkeypatch.setattr(scheduler, "InspectTask", noting)
     station, settings = opened(root)
-    Service(station, settings, executor="inline").once()
-    assert [glance.clip for glance in glances] == [f"org/clip@{commit}"]
-    assert glances[0].clip_digest == Library(tmp_path / "models").digest("org/clip")
+    Daemon(station, settings, executor="inline").once()
+    assert [inspect_task.clip for inspect_task in inspect_tasks] == [f"org/clip@{commit}"]
+    assert inspect_tasks[0].clip_digest == Library(tmp_path / "models").digest("org/clip")
 
 
 def test_a_clip_model_that_is_none_is_told_at_the_start(tmp_path: Path) -> None:
@@ -151,4 +151,4 @@ def test_a_clip_model_that_is_none_is_told_at_the_start(tmp_path: Path) -> None:
     (root / "restored.toml").write_text(f'clip_model = "{stable}"\n')
     station, settings = opened(root)
     with pytest.raises(ConfigError, match=r"clip_model is .*stable.*, not a CLIP model"):
-        Service(station, settings, executor="inline")
+        Daemon(station, settings, executor="inline")

@@ -10,19 +10,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from daemon.checkpoints.library import WEIGHTS, Library
-from daemon.checkpoints.memory import elements
-from daemon.messages.tasks import Compute, Handling, Offload
+from daemon.checkpoints.memory import parameter_counts
+from daemon.messages.tasks import Compute, ModelOptions, Offload
 from daemon.models import MODELS, Placement, load_model
 from daemon.models.calls import (
-    Call,
-    Decode,
-    Embed,
+    ClipCall,
+    DecodeCall,
+    DenoiseCall,
+    EmbedCall,
     Embedding,
-    Encode,
-    Liken,
-    Question,
-    Whole,
-    WholeSettings,
+    EncodeCall,
+    ModelCall,
+    PipelineCall,
+    PipelineSettings,
     answer_of,
 )
 from daemon.models.memory import bytes_on_device
@@ -31,25 +31,29 @@ from tests.support.checkpoints import tiny_folder
 from tests.support.tiny_clip import save_clip
 from tests.support.tiny_wholes import save_sd3
 
-SETTINGS = WholeSettings("image", 32, 32, steps=2, strength=0.5)
+SETTINGS = PipelineSettings("image", 32, 32, steps=2, strength=0.5)
 
 
 def seeded(index: int, *shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(index)).clamp(-1, 1)
 
 
-Asked = Callable[[str, int], Question]
+Asked = Callable[[str, int], ModelCall]
 ASKED: dict[str, list[Asked]] = {
-    "prior": [lambda model, k: Call(model, seeded(k, 3, 96, 96), 0.3 + k / 3, exact=True)],
-    "pixel": [lambda model, k: Call(model, seeded(k, 3, 32, 32), 0.3 + k / 3, exact=True)],
+    "prior": [lambda model, k: DenoiseCall(model, seeded(k, 3, 96, 96), 0.3 + k / 3, exact=True)],
+    "pixel": [lambda model, k: DenoiseCall(model, seeded(k, 3, 32, 32), 0.3 + k / 3, exact=True)],
     "latent": [
-        lambda model, k: Call(model, seeded(k, 4, 16, 16), 0.3 + k / 3, exact=True, reduction=2),
-        lambda model, k: Encode(model, seeded(k, 3, 32, 32)),
-        lambda model, k: Decode(model, seeded(k, 4, 16, 16), reduction=2),
-        lambda model, k: Embed(model, f"a blue cat {k}"),
+        lambda model, k: DenoiseCall(
+            model, seeded(k, 4, 16, 16), 0.3 + k / 3, exact=True, reduction=2
+        ),
+        lambda model, k: EncodeCall(model, seeded(k, 3, 32, 32)),
+        lambda model, k: DecodeCall(model, seeded(k, 4, 16, 16), reduction=2),
+        lambda model, k: EmbedCall(model, f"a blue cat {k}"),
     ],
-    "pipeline": [lambda model, k: Whole(model, SETTINGS, k, f"{k}", image=seeded(k, 3, 32, 32))],
-    "clip": [lambda model, k: Liken(model, seeded(k, 3, 40, 40), ("a cat", "the old photo"))],
+    "pipeline": [
+        lambda model, k: PipelineCall(model, SETTINGS, k, f"{k}", image=seeded(k, 3, 32, 32))
+    ],
+    "clip": [lambda model, k: ClipCall(model, seeded(k, 3, 40, 40), ("a cat", "the old photo"))],
 }
 """Family: how its kinds of questions are asked, the k-th of a group."""
 
@@ -69,7 +73,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def placement(family: str, folder: Path) -> Placement:
     reference = "prior" if family == "prior" else str(folder)
-    return Placement(Library().checkpoint(reference), "cpu", Handling(dtype="fp32"))
+    return Placement(Library().checkpoint(reference), "cpu", ModelOptions(dtype="fp32"))
 
 
 def test_every_family_is_asked_here() -> None:
@@ -151,10 +155,10 @@ def test_a_unet_that_is_driven_step_by_step_counts_in_the_precision_of_inversion
     shutil.copytree(folders["latent"], folder)
     shutil.copytree(folder / "text_encoder", folder / "safety_checker")
     checkpoint = Library().checkpoint(str(folder))
-    count = elements(checkpoint)
+    count = parameter_counts(checkpoint)
 
     def size(*, whole: bool, offload: Offload = "none") -> int:
-        how = Handling(dtype="bf16", offload=offload)
+        how = ModelOptions(dtype="bf16", offload=offload)
         return bytes_on_device(Placement(checkpoint, "cuda:0", how), whole=whole)
 
     asked = count["vae"] + count["text_encoder"]
@@ -166,7 +170,7 @@ def test_a_unet_that_is_driven_step_by_step_counts_in_the_precision_of_inversion
 
 def test_a_checkpoint_that_is_only_a_pipeline_counts_in_its_own_precision(tmp_path: Path) -> None:
     checkpoint = Library().checkpoint(str(save_sd3(tmp_path / "sd3")))
-    placed = Placement(checkpoint, "cuda:0", Handling(dtype="bf16"))
+    placed = Placement(checkpoint, "cuda:0", ModelOptions(dtype="bf16"))
     assert bytes_on_device(placed, whole=False) == bytes_on_device(placed, whole=True)
 
 
@@ -175,12 +179,12 @@ def test_offloaded_models_count_as_what_is_on_the_device_at_a_time(
 ) -> None:
     checkpoint = Library().checkpoint(str(folders["latent"]))
 
-    def size(**handling: object) -> int:
-        how = Handling(dtype="bf16", **handling)  # type: ignore[arg-type]
+    def size(**options: object) -> int:
+        how = ModelOptions(dtype="bf16", **options)  # type: ignore[arg-type]
         return bytes_on_device(Placement(checkpoint, "cuda:0", how), whole=True)
 
     assert size() > size(offload="model") > size(offload="group") > 0
-    assert Compute().handling == Handling()
+    assert Compute().options == ModelOptions()
 
 
 def _networks(model: object) -> list[object]:

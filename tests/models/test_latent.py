@@ -15,7 +15,15 @@ from daemon.checkpoints.traits import traits_of
 from daemon.diffusion.sampling import sample
 from daemon.diffusion.tiling import Denoiser, denoise_tiles, native_tiles
 from daemon.models import Model
-from daemon.models.calls import Asking, Call, Decode, Embed, Embedding, Encode, Guidance
+from daemon.models.calls import (
+    DecodeCall,
+    DenoiseCall,
+    EmbedCall,
+    Embedding,
+    EncodeCall,
+    Guidance,
+    ModelCalls,
+)
 from daemon.models.latent import Latent
 from daemon.system.errors import ConfigError
 from tests.support.answering import seeded
@@ -40,7 +48,7 @@ PROMPT, NEGATIVE = "a photo of the old cat", "blue"
 
 
 def embedded(model: Model, text: str) -> Embedding:
-    (answer,) = model.predict([Embed("m", text)])
+    (answer,) = model.predict([EmbedCall("m", text)])
     assert isinstance(answer, Embedding)
     return answer
 
@@ -55,7 +63,9 @@ def test_a_group_is_answered_as_each_alone(name: str) -> None:
     model = tiny(name)
     asked = [guidance(model, 3.0), guidance(model, 7.0, negative=False), guidance(model, 2.0)]
     calls = [
-        Call("m", seeded(4, 8, 8, seed=k), 0.3 + 0.4 * k, exact=True, guidance=one, reduction=8)
+        DenoiseCall(
+            "m", seeded(4, 8, 8, seed=k), 0.3 + 0.4 * k, exact=True, guidance=one, reduction=8
+        )
         for k, one in enumerate(asked)
     ]
     for call, answer in zip(calls, tensors(model, calls), strict=True):
@@ -70,7 +80,7 @@ def test_guidance_goes_on_from_the_negative_past_the_prompt(name: str) -> None:
     assert both.negative is not None
 
     def answer(guidance: Guidance | None) -> Tensor:
-        return tensors(model, [Call("m", x_t, 0.6, exact=True, guidance=guidance)])[0]
+        return tensors(model, [DenoiseCall("m", x_t, 0.6, exact=True, guidance=guidance)])[0]
 
     positive, negative = answer(Guidance(both.prompt)), answer(Guidance(both.negative))
     expected = negative + 3 * (positive - negative)
@@ -81,8 +91,8 @@ def test_guidance_goes_on_from_the_negative_past_the_prompt(name: str) -> None:
 
 def test_a_guided_call_counts_twice_where_calls_are_gathered() -> None:
     x_t, prompt = seeded(4, 8, 8), Embedding(seeded(77, 32))
-    plain = Call("m", x_t, 0.5, guidance=Guidance(prompt), reduction=8)
-    guided = Call("m", x_t, 0.5, guidance=Guidance(prompt, None, 4.0), reduction=8)
+    plain = DenoiseCall("m", x_t, 0.5, guidance=Guidance(prompt), reduction=8)
+    guided = DenoiseCall("m", x_t, 0.5, guidance=Guidance(prompt, None, 4.0), reduction=8)
     assert plain.key.pixels == 64 * 64
     assert guided.key.pixels == 2 * 64 * 64
 
@@ -108,16 +118,16 @@ def test_encoding_and_decoding_are_the_autoencoders_own(name: str) -> None:
     with torch.no_grad():
         latents = vae.encode(torch.stack(pixels)).latent_dist.mean * vae.config.scaling_factor
         back = vae.decode(latents / vae.config.scaling_factor).sample
-    encoded = tensors(tiny(name), [Encode("m", one) for one in pixels])
+    encoded = tensors(tiny(name), [EncodeCall("m", one) for one in pixels])
     torch.testing.assert_close(torch.stack(encoded), latents, atol=1e-4, rtol=1e-4)
-    decoded = tensors(tiny(name), [Decode("m", one) for one in latents])
+    decoded = tensors(tiny(name), [DecodeCall("m", one) for one in latents])
     torch.testing.assert_close(torch.stack(decoded), back, atol=1e-4, rtol=1e-4)
 
 
 def run(model: Model, first: Tensor, angles: list[float], guide: Guidance) -> Tensor:
     denoiser = Denoiser("m", native_tiles(8), guide, 8)
 
-    def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
+    def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
         return denoise_tiles(denoiser, x_t, t, exact=True)
 
     return drive(sample(first, angles, predict, lambda k: first, 0.0), model)
@@ -204,7 +214,7 @@ def test_traits_say_the_native_size() -> None:
 def test_weights_in_half_precision_are_made_single_while_inversion_asks() -> None:
     model = loaded(tiny_folder("stable-1"))
     assert isinstance(model, Latent)
-    unet, call = model._pipe.unet, Call("m", seeded(4, 8, 8), 0.5)
+    unet, call = model._pipe.unet, DenoiseCall("m", seeded(4, 8, 8), 0.5)
     (single,) = tensors(model, [call])
     model._dtype = torch.bfloat16
     (half,) = tensors(model, [call])
@@ -225,7 +235,7 @@ def test_weights_in_half_precision_are_made_single_while_inversion_asks() -> Non
 def test_a_gpu_inverts_in_single_precision(name: str) -> None:
     on_gpu = loaded(tiny_folder(name), "auto", "cuda:0")
     x_t = seeded(4, 8, 8)
-    calls = [Call("m", x_t, 0.5, exact=True, guidance=guidance(tiny(name), 3.0))]
+    calls = [DenoiseCall("m", x_t, 0.5, exact=True, guidance=guidance(tiny(name), 3.0))]
     (ours,), (theirs,) = tensors(on_gpu, calls), tensors(tiny(name), calls)
     torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
-    assert tensors(on_gpu, [Call("m", x_t, 0.5)])[0].dtype == torch.float32
+    assert tensors(on_gpu, [DenoiseCall("m", x_t, 0.5)])[0].dtype == torch.float32

@@ -14,11 +14,11 @@ from torch import Tensor
 from transformers.utils.import_utils import is_torchvision_available
 
 from daemon.checkpoints.library import Library
-from daemon.checkpoints.pipeline_calls import WAYS, Way, way_of
-from daemon.checkpoints.traits import PIPELINES, WholeUse
-from daemon.messages.tasks import Handling
+from daemon.checkpoints.pipeline_calls import CALL_CONVENTIONS, CallConvention, call_convention_of
+from daemon.checkpoints.traits import PIPELINES, PipelineUse
+from daemon.messages.tasks import ModelOptions
 from daemon.models import Placement, load_model
-from daemon.models.calls import Whole, WholeSettings
+from daemon.models.calls import PipelineCall, PipelineSettings
 from daemon.models.pipeline import Pipeline
 from daemon.models.placing import compile_blocks
 from daemon.system.errors import CancelError, ConfigError, PhotoError
@@ -38,7 +38,7 @@ SAVES: dict[str, Callable[[Path], Path]] = {
     "qwen": tiny_edits.save_qwen,
     "z-image": tiny_edits.save_z_image,
 }
-ASKED: list[tuple[str, WholeUse]] = [
+ASKED: list[tuple[str, PipelineUse]] = [
     ("stable", "text"),
     ("stable", "image"),
     ("xl", "text"),
@@ -68,22 +68,22 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def loaded(folder: Path, tick: Callable[[], None] = lambda: None, device: str = "cpu") -> Pipeline:
     checkpoint = Library().checkpoint(str(folder))
-    model = load_model(Placement(checkpoint, device, Handling(dtype="fp32"), tick), whole=True)
+    model = load_model(Placement(checkpoint, device, ModelOptions(dtype="fp32"), tick), whole=True)
     assert isinstance(model, Pipeline)
     return model
 
 
-def asked(use: WholeUse, seed: int, prompt: str = "a photo", steps: int = 3) -> Whole:
-    settings = WholeSettings(use, 64, 64, steps, 0.5 if use == "image" else None)
+def asked(use: PipelineUse, seed: int, prompt: str = "a photo", steps: int = 3) -> PipelineCall:
+    settings = PipelineSettings(use, 64, 64, steps, 0.5 if use == "image" else None)
     side = 16 if use == "upscale" else 64
     generator = torch.Generator().manual_seed(seed)
     image = torch.rand(3, side, side, generator=generator) * 2 - 1
-    return Whole("it", settings, seed, prompt, "", None if use == "text" else image)
+    return PipelineCall("it", settings, seed, prompt, "", None if use == "text" else image)
 
 
 @pytest.mark.parametrize(("name", "use"), ASKED)
 def test_a_batch_gives_what_its_pictures_get_alone_and_seeds_decide(
-    folders: dict[str, Path], name: str, use: WholeUse
+    folders: dict[str, Path], name: str, use: PipelineUse
 ) -> None:
     steps: list[int] = []
     model = loaded(folders[name], lambda: steps.append(1))
@@ -100,13 +100,13 @@ def test_a_batch_gives_what_its_pictures_get_alone_and_seeds_decide(
     assert not torch.allclose(alone[0], tensors(model, [replace(calls[0], seed=3)])[0], atol=0.01)
 
 
-def way(model: Pipeline, use: WholeUse) -> Way:
-    return way_of(type(model._form(use)).__name__)
+def way(model: Pipeline, use: PipelineUse) -> CallConvention:
+    return call_convention_of(type(model._form(use)).__name__)
 
 
 @pytest.mark.parametrize(("name", "use"), ASKED)
 def test_it_ticks_at_every_step_and_a_cancel_ends_it_at_the_next(
-    folders: dict[str, Path], name: str, use: WholeUse
+    folders: dict[str, Path], name: str, use: PipelineUse
 ) -> None:
     steps: list[int] = []
     cancelled = False
@@ -197,16 +197,20 @@ def test_edit_models_are_called_one_by_one(folders: dict[str, Path]) -> None:
 def test_pictures_have_the_size_that_was_asked_for(folders: dict[str, Path], name: str) -> None:
     """Not that of the training, and not a square: a tile of another size would be cropped."""
     use = next(use for known, use in ASKED if known == name and use != "text")
-    settings = WholeSettings(use, 96, 64, 2, 0.5 if use == "image" else None)
+    settings = PipelineSettings(use, 96, 64, 2, 0.5 if use == "image" else None)
     image = torch.zeros(3, *((16, 24) if use == "upscale" else (64, 96)))
-    (made,) = tensors(loaded(folders[name]), [Whole("it", settings, 1, "a photo", "", image)])
+    (made,) = tensors(
+        loaded(folders[name]), [PipelineCall("it", settings, 1, "a photo", "", image)]
+    )
     assert made.shape == (3, 64, 96)
 
 
 def test_a_pipeline_that_makes_another_size_is_an_error(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(WAYS, "StableDiffusionPipeline", Way(fixed=(("width", 32),)))
+    monkeypatch.setitem(
+        CALL_CONVENTIONS, "StableDiffusionPipeline", CallConvention(fixed=(("width", 32),))
+    )
     model = loaded(folders["stable"])
     run = model._arguments
     monkeypatch.setattr(model, "_arguments", lambda way, calls: run(way, calls) | {"width": 32})
@@ -216,7 +220,7 @@ def test_a_pipeline_that_makes_another_size_is_an_error(
 
 @pytest.mark.parametrize("use", ["text", "image"])
 def test_qwen_is_guided_also_without_a_negative_prompt(
-    folders: dict[str, Path], use: WholeUse
+    folders: dict[str, Path], use: PipelineUse
 ) -> None:
     model = loaded(folders["qwen"])
     sizes: list[int] = []
@@ -335,10 +339,10 @@ def test_what_the_table_says_a_pipeline_can_do_diffusers_says_too(name: str) -> 
         assert hasattr(image, "get_timesteps")
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", CALL_CONVENTIONS)
 def test_each_odd_way_names_arguments_that_the_pipeline_has(name: str) -> None:
     known = parameters(getattr(diffusers, name))
-    row = WAYS[name]
+    row = CALL_CONVENTIONS[name]
     assert row.guidance in known or name == "LDMSuperResolutionPipeline"
     assert {key for key, _ in row.fixed} <= set(known)
     if row.picture == "pillow":
@@ -360,7 +364,7 @@ def parameters(pipeline: type) -> Sequence[str]:
 @pytest.mark.gpu
 @pytest.mark.parametrize(("name", "use"), ASKED)
 def test_on_a_gpu_it_answers_what_the_processor_answers(
-    folders: dict[str, Path], name: str, use: WholeUse
+    folders: dict[str, Path], name: str, use: PipelineUse
 ) -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")

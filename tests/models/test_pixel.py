@@ -14,7 +14,7 @@ from daemon.checkpoints.library import Library
 from daemon.diffusion.sampling import sample
 from daemon.diffusion.tiling import Denoiser, denoise_tiles, native_tiles
 from daemon.messages.tasks import Dtype
-from daemon.models.calls import Asking, Call
+from daemon.models.calls import DenoiseCall, ModelCalls
 from daemon.system.errors import ConfigError
 from tests.support.answering import seeded
 from tests.support.checkpoints import drive, loaded, stock, tensors, tiny, tiny_folder
@@ -24,9 +24,9 @@ from tests.support.tiny_pipelines import seeded as seeded_network
 PIXEL = ("pixel-epsilon", "pixel-v", "pixel-sample")
 
 
-def calls(count: int, *, exact: bool = False) -> list[Call]:
+def calls(count: int, *, exact: bool = False) -> list[DenoiseCall]:
     return [
-        Call("m", seeded(3, 32, 32, seed=k), (k + 0.5) / count * math.pi / 2, exact=exact)
+        DenoiseCall("m", seeded(3, 32, 32, seed=k), (k + 0.5) / count * math.pi / 2, exact=exact)
         for k in range(count)
     ]
 
@@ -71,7 +71,7 @@ def test_a_run_gives_the_picture_of_the_stock_pipeline(tmp_path: Path, predictio
     angles = [*(math.acos(math.sqrt(float(alpha))) for alpha in alphas), 0.0]
     denoiser = Denoiser("m", native_tiles(32))
 
-    def predict(x_t: Tensor, t: float) -> Asking[Tensor]:
+    def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
         # Exact, so that both compute in float32; the bounds are put on here instead.
         x0 = yield from denoise_tiles(denoiser, x_t, t, exact=True)
         return x0.clamp(-1, 1)
@@ -90,7 +90,7 @@ def test_a_learned_variance_is_left_aside(tmp_path: Path) -> None:
     )  # fmt: skip
     scheduler = made("DDPMScheduler", variance_type="learned_range")
     folder = saved(tmp_path / "wide", "DDPMPipeline", unet=unet, scheduler=scheduler)
-    (x0,) = tensors(loaded(folder), [Call("m", seeded(3, 16, 16), 0.5)])
+    (x0,) = tensors(loaded(folder), [DenoiseCall("m", seeded(3, 16, 16), 0.5)])
     assert x0.shape == (3, 16, 16)
 
 

@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL, UNet2DModel
 from torch import nn
 
 from daemon.checkpoints.library import Library
-from daemon.messages.tasks import Handling
+from daemon.messages.tasks import ModelOptions
 from daemon.models import Placement
 from daemon.models.memory import precision, weights_dtype
 from daemon.models.placing import compile_blocks, offload_layers, place, take_turns
@@ -17,8 +17,8 @@ from daemon.system.errors import ConfigError
 CPU = torch.device("cpu")
 
 
-def placed(**handling: object) -> Placement:
-    return Placement(Library().checkpoint("prior"), "cpu", Handling(**handling))  # type: ignore[arg-type]
+def placed(**options: object) -> Placement:
+    return Placement(Library().checkpoint("prior"), "cpu", ModelOptions(**options))  # type: ignore[arg-type]
 
 
 def network() -> nn.Module:
@@ -143,7 +143,7 @@ def test_on_a_gpu_offloaded_networks_answer_as_on_the_processor(offload: str) ->
     placement = Placement(
         Library().checkpoint("prior"),
         "cuda:0",
-        Handling("fp32", offload),  # type: ignore[arg-type]
+        ModelOptions("fp32", offload),  # type: ignore[arg-type]
     )
     place([tuned], placement)
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))

@@ -14,7 +14,7 @@ from daemon.checkpoints.library import Library
 from daemon.diffusion.pixels import to_tensor
 from daemon.diffusion.process import add_noise, ddim_step
 from daemon.diffusion.tiling import Denoiser, denoise_tiles
-from daemon.models.calls import Call, Task
+from daemon.models.calls import Degradation, DenoiseCall
 from daemon.system.errors import ConfigError
 from tests.support.answering import StockDdim, answer, prior, real, seeded
 
@@ -26,15 +26,22 @@ def photograph(size: int = 96) -> Tensor:
     return to_tensor(data.astronaut()[40 : 40 + size, 170 : 170 + size])
 
 
-def calls(*, exact: bool) -> list[Call]:
+def calls(*, exact: bool) -> list[DenoiseCall]:
     x0, eps = photograph(), seeded(3, 96, 96)
     return [
-        Call("prior", add_noise(x0, 0.2, eps), 0.2, exact=exact),
-        Call("prior", add_noise(x0, 1.1, eps), 1.1, exact=exact),
-        Call("prior", eps, math.pi / 2, x0, Task(blind=True), exact=exact),
-        Call("prior", add_noise(x0, 0.5, eps), 0.5, x0, Task(scale=4, sigma=0.1), exact=exact),
-        Call(
-            "prior", eps, 1.45, x0.mean(0, keepdim=True).expand(3, -1, -1), Task(grey=True), exact
+        DenoiseCall("prior", add_noise(x0, 0.2, eps), 0.2, exact=exact),
+        DenoiseCall("prior", add_noise(x0, 1.1, eps), 1.1, exact=exact),
+        DenoiseCall("prior", eps, math.pi / 2, x0, Degradation(blind=True), exact=exact),
+        DenoiseCall(
+            "prior", add_noise(x0, 0.5, eps), 0.5, x0, Degradation(scale=4, sigma=0.1), exact=exact
+        ),
+        DenoiseCall(
+            "prior",
+            eps,
+            1.45,
+            x0.mean(0, keepdim=True).expand(3, -1, -1),
+            Degradation(grey=True),
+            exact,
         ),
     ]
 
@@ -58,9 +65,10 @@ def test_bf16_stays_near_the_exact_answer() -> None:
 
 
 def test_at_pi_over_two_nothing_is_seen_of_the_noise() -> None:
-    x0, task = photograph(), Task(blind=True)
+    x0, degradation = photograph(), Degradation(blind=True)
     asked = [
-        Call("prior", seeded(3, 96, 96, seed=k), math.pi / 2, x0, task, exact=True) for k in (0, 1)
+        DenoiseCall("prior", seeded(3, 96, 96, seed=k), math.pi / 2, x0, degradation, exact=True)
+        for k in (0, 1)
     ]
     first, second = prior().predict(asked)
     assert float((first - second).abs().max()) < EXACT
@@ -69,7 +77,7 @@ def test_at_pi_over_two_nothing_is_seen_of_the_noise() -> None:
 def test_predicting_changes_none_of_its_inputs() -> None:
     x_t = seeded(3, 32, 32)
     kept = x_t.clone()
-    prior().predict([Call("prior", x_t, math.pi / 2)])
+    prior().predict([DenoiseCall("prior", x_t, math.pi / 2)])
     assert torch.equal(x_t, kept)
 
 
@@ -77,7 +85,7 @@ def test_the_network_removes_known_noise_from_a_real_photograph() -> None:
     x0 = photograph(192)
     y = x0 + 25 / 127.5 * seeded(3, 192, 192)
     t = math.atan(25 / 127.5)
-    (mean,) = prior().predict([Call("prior", math.cos(t) * y, t)])
+    (mean,) = prior().predict([DenoiseCall("prior", math.cos(t) * y, t)])
     gain_db = 10 * math.log10(float((y - x0).square().mean() / (mean - x0).square().mean()))
     assert gain_db > 9
 
@@ -86,9 +94,9 @@ def test_the_network_removes_known_noise_from_a_real_photograph() -> None:
 def test_tiled_equals_whole_for_one_evaluation(exact: bool, tolerance: float) -> None:
     x0 = to_tensor(data.coffee()).tile(1, 1, 2)[:, :128, 128:]
     x_t = add_noise(x0, 0.7, seeded(3, 128, 1072))
-    asked: list[list[Call]] = []
+    asked: list[list[DenoiseCall]] = []
     tiled = answer(denoise_tiles(Denoiser("prior"), x_t, 0.7, exact=exact), real, asked)
-    (whole,) = prior().predict([Call("prior", x_t, 0.7, exact=exact)])
+    (whole,) = prior().predict([DenoiseCall("prior", x_t, 0.7, exact=exact)])
     assert len(asked[0]) == 2
     assert float((tiled - whole).abs().max()) / 2 < tolerance
 
@@ -97,9 +105,9 @@ def test_unconditional_sampling_equals_the_stock_ddim_scheduler() -> None:
     stock = StockDdim(5)
     ours = theirs = seeded(3, 64, 64)
     for step, (t, s) in enumerate(pairwise(stock.angles)):
-        (x0,) = prior().predict([Call("prior", ours, t, exact=True)])
+        (x0,) = prior().predict([DenoiseCall("prior", ours, t, exact=True)])
         ours = ddim_step(ours, x0, t, s)
-        (x0,) = prior().predict([Call("prior", theirs, t, exact=True)])
+        (x0,) = prior().predict([DenoiseCall("prior", theirs, t, exact=True)])
         theirs = stock.step(step, theirs, x0, 0.0, theirs)
     assert float((ours - theirs).abs().max()) < 1e-2
     assert float(ours.std()) > 0.05

@@ -10,7 +10,13 @@ from PIL import Image
 from daemon.checkpoints.library import Library
 from daemon.cli.main import exit_code
 from daemon.models import Placement, load_model
-from daemon.models.calls import Embed, Embedding, Noted, Whole, WholeSettings
+from daemon.models.calls import (
+    AnswerWithNotes,
+    EmbedCall,
+    Embedding,
+    PipelineCall,
+    PipelineSettings,
+)
 from daemon.models.prompt_length import unread
 from tests.support import tiny_wholes
 from tests.support.checkpoints import loaded, stock, tiny_folder
@@ -43,8 +49,8 @@ def test_the_encoder_that_reads_most_counts(tmp_path: Path) -> None:
 def test_a_stable_diffusion_tells_with_the_embedding_once_and_again() -> None:
     model = loaded(tiny_folder("stable-1"))
     for _ in range(2):
-        long, short = model.predict([Embed("m", LONG), Embed("m", "the cat")])
-        assert isinstance(long, Noted)
+        long, short = model.predict([EmbedCall("m", LONG), EmbedCall("m", "the cat")])
+        assert isinstance(long, AnswerWithNotes)
         assert isinstance(long.answer, Embedding)
         assert isinstance(short, Embedding)
 
@@ -52,15 +58,20 @@ def test_a_stable_diffusion_tells_with_the_embedding_once_and_again() -> None:
 def test_a_pipeline_tells_for_each_picture_of_a_batch_prompt_and_negative(tmp_path: Path) -> None:
     folder = tiny_folder("stable-1")
     model = load_model(Placement(Library().checkpoint(str(folder)), "cpu"), whole=True)
-    settings = WholeSettings("text", 64, 64, 1)
-    calls = [Whole("m", settings, 1, LONG, "red"), Whole("m", settings, 2, "cat", LONG)]
-    notes = [one.notes for one in model.predict(calls) if isinstance(one, Noted)]
+    settings = PipelineSettings("text", 64, 64, 1)
+    calls = [
+        PipelineCall("m", settings, 1, LONG, "red"),
+        PipelineCall("m", settings, 2, "cat", LONG),
+    ]
+    notes = [one.notes for one in model.predict(calls) if isinstance(one, AnswerWithNotes)]
     assert [len(one) for one in notes] == [1, 1]
-    assert not isinstance(model.predict([Whole("m", settings, 2, "cat", "red")])[0], Noted)
+    assert not isinstance(
+        model.predict([PipelineCall("m", settings, 2, "cat", "red")])[0], AnswerWithNotes
+    )
     flux = tiny_wholes.save_flux(tmp_path / "flux")
     model = load_model(Placement(Library().checkpoint(str(flux)), "cpu"), whole=True)
-    (one,) = model.predict([Whole("m", settings, 1, "cat", "ink")])
-    assert isinstance(one, Noted)
+    (one,) = model.predict([PipelineCall("m", settings, 1, "cat", "ink")])
+    assert isinstance(one, AnswerWithNotes)
     assert one.notes == (f"{flux} knows no negative prompt: 'ink' was passed over",)
 
 

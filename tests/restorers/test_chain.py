@@ -10,7 +10,7 @@ from PIL import Image
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Step
 from daemon.messages.reports import Measure
-from daemon.models.calls import Call
+from daemon.models.calls import DenoiseCall
 from daemon.restorers.chain import footprint, output_size, restore
 from daemon.restorers.registry import RESTORERS, restorer_for
 from tests.support.answering import answer, echo, gaussian, picture, random_pixels
@@ -40,7 +40,7 @@ def test_every_kind_of_step_has_its_restorer() -> None:
 
 def noises(chain: Recipe, seed: int, count: int = 1) -> list[np.ndarray]:
     """What the network saw first of each picture, one array a call."""
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     pictures = tuple(picture(np.full((32, 32, 3), 128, np.uint8)) for _ in range(count))
     answer(restore(chain, pictures, seed), gaussian(0, 0.1), turns)
     return [call.x_t.numpy() for turn in turns for call in turn]
@@ -66,7 +66,7 @@ def test_a_step_for_one_is_applied_to_each_frame_side_by_side_with_noise_of_its_
     chain = recipe({"kind": "restyle", "strength": 1, "steps": 1})
     first, second = noises(chain, 0, count=2)
     assert abs(float((first * second).mean())) < 0.05
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     pair = (picture(random_pixels(8, 8)), picture(random_pixels(8, 8)))
     frames = recipe({"kind": "interpolate", "frames": 5, "steps": 2}, {"kind": "denoise"})
     result = answer(restore(frames, pair, 0), gaussian(0, 0.1), turns)

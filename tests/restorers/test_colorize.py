@@ -18,11 +18,11 @@ from daemon.checkpoints.library import Library
 from daemon.config.steps import Colorize
 from daemon.diffusion.noise import Noise
 from daemon.models import Placement
-from daemon.models.calls import Call
+from daemon.models.calls import DenoiseCall
 from daemon.models.prior import Prior
 from daemon.photo import Metadata, Picture
 from daemon.restorers import chroma
-from daemon.restorers.colour_hints import Spread, dabs_on
+from daemon.restorers.colour_hints import HintSpread, hints_on
 from daemon.restorers.registry import Restoration, restorer_for
 
 _SOME = Noise(5)
@@ -46,7 +46,7 @@ def _picture(pixels: NDArray[np.generic]) -> Picture:
 class _Wild:
     """A network whose answer is a strong colour of its own, and luminance that is wrong."""
 
-    def predict(self, calls: list[Call]) -> list[Tensor]:
+    def predict(self, calls: list[DenoiseCall]) -> list[Tensor]:
         colour = torch.tensor((0.9, -0.8, 0.3)).view(3, 1, 1)
         return [0.3 * call.x_t.clamp(-2, 2) + colour for call in calls]
 
@@ -61,7 +61,8 @@ def _run(picture: Picture, model: object, noise: Noise = _SOME, **params: object
             restoration: Restoration = end.value
             return restoration
         assert all(
-            isinstance(call, Call) and call.task.grey and call.model == "prior" for call in calls
+            isinstance(call, DenoiseCall) and call.degradation.grey and call.model == "prior"
+            for call in calls
         )
         answers = model.predict(list(calls))  # type: ignore[attr-defined]
 
@@ -185,7 +186,7 @@ def test_the_mean_takes_one_evaluation_and_a_sample_as_many_as_asked_for_more() 
     counted: list[float] = []
 
     class Counting(_Wild):
-        def predict(self, calls: list[Call]) -> list[Tensor]:
+        def predict(self, calls: list[DenoiseCall]) -> list[Tensor]:
             counted.extend(call.t for call in calls)
             return super().predict(calls)
 
@@ -206,7 +207,7 @@ def test_the_known_grey_is_in_every_noisy_picture_the_network_sees() -> None:
     seen: list[float] = []
 
     class Watching(_Wild):
-        def predict(self, calls: list[Call]) -> list[Tensor]:
+        def predict(self, calls: list[DenoiseCall]) -> list[Tensor]:
             for call in calls:
                 luma = (weights * call.x_t).sum(0)[: grey.shape[0], : grey.shape[1]]
                 seen.append(float(torch.corrcoef(torch.stack((luma.ravel(), lit.ravel())))[0, 1]))
@@ -300,9 +301,9 @@ def test_two_dabs_in_two_regions_keep_to_their_own() -> None:
     guide[:, 30:] = 0.7
     layer = np.zeros((40, 60, 4), np.uint8)
     layer[20, 5], layer[20, 50] = (200, 60, 60, 255), (60, 60, 200, 255)
-    dabs = dabs_on(layer, 40, 60)
+    dabs = hints_on(layer, 40, 60)
     assert dabs is not None
-    spread = Spread(guide, dabs).applied(np.zeros((40, 60, 2), np.float32))
+    spread = HintSpread(guide, dabs).applied(np.zeros((40, 60, 2), np.float32))
     for half, dab in ((np.s_[:, :30], dabs.chroma[20, 5]), (np.s_[:, 30:], dabs.chroma[20, 50])):
         assert np.abs(spread[half] - dab).max() < 0.1 * np.abs(dab).max()
 
@@ -317,7 +318,7 @@ def test_a_saved_png_of_the_result_still_has_the_luminance_of_the_input(prior: P
 def test_a_dab_on_a_coarser_layer_fills_its_whole_place() -> None:
     layer = np.zeros((4, 5, 4), np.uint8)
     layer[1, 2] = (90, 90, 250, 128)
-    dabs = dabs_on(layer, 16, 25)
+    dabs = hints_on(layer, 16, 25)
     assert dabs is not None
     expected = np.zeros((16, 25), bool)
     expected[4:8, 10:15] = True

@@ -10,7 +10,7 @@ from skimage import data
 
 from daemon.config.steps import Denoise
 from daemon.diffusion.noise import Noise
-from daemon.models.calls import Call
+from daemon.models.calls import DenoiseCall
 from daemon.restorers.denoise import denoise, noise_level
 from tests.support.answering import answer, echo, gaussian, picture, psnr, random_pixels, real
 
@@ -29,7 +29,7 @@ def restored(pixels: NDArray[np.generic], **params: object) -> NDArray[np.generi
 
 @pytest.mark.parametrize("mode", ["blind", "gaussian"])
 def test_the_posterior_mean_takes_exactly_one_evaluation(mode: str) -> None:
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     step = Denoise.model_validate({"mode": mode, "sigma": 10.0})
     answer(denoise((picture(random_pixels(40, 50)),), step, Noise(0)), echo, turns)
     assert [len(turn) for turn in turns] == [1]
@@ -37,7 +37,7 @@ def test_the_posterior_mean_takes_exactly_one_evaluation(mode: str) -> None:
 
 def test_gaussian_mode_starts_at_the_angle_of_the_noise() -> None:
     pixels = random_pixels(40, 50)
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     answer(denoise((picture(pixels),), Denoise(mode="gaussian", sigma=25), Noise(0)), echo, turns)
     call = turns[0][0]
     assert math.tan(call.t) == pytest.approx(25 / 127.5)

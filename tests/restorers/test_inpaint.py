@@ -13,7 +13,7 @@ from skimage import data
 from daemon.config.steps import Inpaint
 from daemon.diffusion import windows
 from daemon.diffusion.noise import Noise
-from daemon.models.calls import Call
+from daemon.models.calls import DenoiseCall
 from daemon.photo import Picture
 from daemon.restorers.inpaint import filled, inpaint
 from daemon.system.errors import PhotoError
@@ -69,7 +69,7 @@ def test_scratches_on_a_real_photograph_go(name: str) -> None:
 def test_the_mean_of_samples_is_nearer_to_the_truth_than_one() -> None:
     truth = np.asarray(Image.fromarray(data.chelsea()).resize((192, 128)))
     damaged, lost = scratched(truth)
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     one, mean = (
         answer(inpaint((masked(damaged, lost),), Inpaint(realism=r), Noise(0)), real, turns)
         for r in (1.0, 0.0)
@@ -83,7 +83,7 @@ def test_a_window_without_damage_asks_nothing(monkeypatch: pytest.MonkeyPatch) -
     pixels = random_pixels(48, 1200)
     lost = np.zeros((48, 1200), bool)
     lost[20:24, :40] = True
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     step = Inpaint(steps=2)
     answer(inpaint((masked(pixels, lost),), step, Noise(0)), gaussian(0, 0.1), turns)
     whole = math.prod(pixels.shape[:2])
@@ -93,7 +93,7 @@ def test_a_window_without_damage_asks_nothing(monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_empty_mask_changes_nothing_and_asks_nothing() -> None:
     pixels = random_pixels(20, 30)
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     given = masked(pixels, np.zeros((20, 30), bool))
     result = answer(inpaint((given,), Inpaint(), Noise(0)), real, turns)
     assert np.array_equal(result.pictures[0].pixels, pixels)

@@ -10,7 +10,7 @@ from skimage import data
 from daemon.config.steps import Interpolate
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_pixels, to_tensor
-from daemon.models.calls import Call
+from daemon.models.calls import DenoiseCall
 from daemon.restorers.interpolate import STEPS, decode, encode, fitted, interpolate
 from tests.support.answering import (
     PRIOR_SPACE,
@@ -38,14 +38,14 @@ def test_a_photograph_encoded_and_decoded_is_itself_at_35_db(
 
 
 def test_inversion_is_asked_in_exact_arithmetic() -> None:
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     pair = (picture(random_pixels(20, 20)), picture(random_pixels(20, 20)))
     answer(interpolate(pair, Interpolate(frames=3), Noise(0)), gaussian(0, 0.3), turns)
     assert {call.exact for turn in turns for call in turn} == {True}
 
 
 def test_both_photographs_and_then_all_frames_are_asked_side_by_side() -> None:
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     pair = (picture(random_pixels(20, 20)), picture(random_pixels(20, 20)))
     answer(interpolate(pair, Interpolate(frames=9, steps=3), Noise(0)), gaussian(0, 0.3), turns)
     assert [len(turn) for turn in turns] == [2] * 3 + [7] * 4

@@ -14,9 +14,9 @@ from torch import Tensor
 from daemon.checkpoints.traits import Traits
 from daemon.config.steps import Colorize, Denoise, Restyle, Step, SuperResolve
 from daemon.diffusion.noise import Noise
-from daemon.models.calls import Asking, Question, Whole
+from daemon.models.calls import ModelCall, ModelCalls, PipelineCall
 from daemon.restorers.pipeline_repair import CLEAN, COLOUR
-from daemon.restorers.pipeline_tiles import Request, cut, through
+from daemon.restorers.pipeline_tiles import PipelineRequest, cut, run_tiled
 from daemon.restorers.registry import RESTORERS, Restoration, _check_step, restorer_for
 from daemon.system.errors import ConfigError
 from tests.support.answering import picture, random_pixels
@@ -39,12 +39,12 @@ class Asked:
     """Answers whole calls by a function of the picture, and keeps the calls."""
 
     def __init__(self, make: Callable[[Tensor], Tensor] = lambda image: image) -> None:
-        self.calls: list[Whole] = []
+        self.calls: list[PipelineCall] = []
         self._make = make
 
-    def __call__(self, calls: Sequence[Question]) -> list[Tensor]:
+    def __call__(self, calls: Sequence[ModelCall]) -> list[Tensor]:
         answers = []
-        for call in cast("Sequence[Whole]", calls):
+        for call in cast("Sequence[PipelineCall]", calls):
             assert call.image is not None
             self.calls.append(call)
             made = self._make(call.image)
@@ -53,7 +53,7 @@ class Asked:
         return answers
 
 
-def answer(asking: Asking[T], asked: Asked) -> T:
+def answer(asking: ModelCalls[T], asked: Asked) -> T:
     """Drive a generator to its end."""
     try:
         questions = next(asking)
@@ -79,7 +79,7 @@ def test_a_picture_of_any_size_comes_back_at_its_size_in_sides_that_pipelines_ta
     for height, width in ((1, 1), (17, 40), (64, 64), (65, 150), (3, 600)):
         image = torch.rand(3, height, width) * 2 - 1
         asked = Asked()
-        made = answer(through(Request("it", "edit"), image, Noise(0), EDIT), asked)
+        made = answer(run_tiled(PipelineRequest("it", "edit"), image, Noise(0), EDIT), asked)
         assert torch.allclose(made, image, atol=1e-6)
         assert all(call.settings.width % 16 == 0 for call in asked.calls)
         assert all(call.settings.height <= 64 for call in asked.calls)
@@ -89,7 +89,7 @@ def test_a_picture_of_any_size_comes_back_at_its_size_in_sides_that_pipelines_ta
 def test_an_upscaler_gets_small_tiles_and_its_answer_is_four_times_as_large() -> None:
     image = torch.rand(3, 70, 100) * 2 - 1
     asked = Asked(larger)
-    made = answer(through(Request("it", "upscale"), image, Noise(0), UPSCALE), asked)
+    made = answer(run_tiled(PipelineRequest("it", "upscale"), image, Noise(0), UPSCALE), asked)
     assert torch.allclose(made, larger(image), atol=1e-6)
     assert {call.image.shape for call in asked.calls if call.image is not None} == {(3, 64, 64)}
     assert {(c.settings.width, c.settings.height) for c in asked.calls} == {(256, 256)}

@@ -11,7 +11,7 @@ from skimage import data
 
 from daemon.config.steps import Restyle
 from daemon.diffusion.noise import Noise
-from daemon.models.calls import Call
+from daemon.models.calls import DenoiseCall
 from daemon.photo import Picture
 from daemon.restorers.restyle import restyle, sigma_levels, sweep_labels
 from daemon.restorers.sweep_sheet import sheet_size
@@ -24,14 +24,14 @@ def masked(given: Picture, mask: np.ndarray) -> Picture:
 
 def test_strength_zero_keeps_every_pixel_and_asks_nothing() -> None:
     given = picture(random_pixels(20, 30))
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     result = answer(restyle((given,), Restyle(strength=0), Noise(0)), echo, turns)
     assert np.array_equal(result.pictures[0].pixels, given.pixels)
     assert turns == []
 
 
 def test_the_run_goes_from_the_strengths_angle_down_in_its_steps() -> None:
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     step = Restyle(strength=0.4, steps=5)
     result = answer(restyle((picture(random_pixels(20, 30)),), step, Noise(0)), echo, turns)
     angles = [call.t for turn in turns for call in turn]
@@ -95,7 +95,7 @@ def test_outside_the_mask_nothing_changes_whatever_the_masks_size(
 
 def test_the_network_sees_the_kept_part_with_the_noise_of_the_rest() -> None:
     given = masked(picture(np.full((32, 32, 3), 255, np.uint8)), np.zeros((32, 32), np.uint8))
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     answer(restyle((given,), Restyle(strength=0.5, steps=4), Noise(0)), gaussian(-1, 0.1), turns)
     for call in (call for turn in turns for call in turn):
         assert float(call.x_t.mean()) == pytest.approx(math.cos(call.t), abs=0.06)
@@ -112,7 +112,7 @@ def test_a_recipe_may_leave_the_mask_unused() -> None:
 def test_a_sweep_is_one_sheet_with_the_original_and_every_strength() -> None:
     given = picture(random_pixels(120, 160))
     step = Restyle(sweep=(0.2, 0.5, 0.9), steps=2)
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     (sheet,) = answer(restyle((given,), step, Noise(0)), gaussian(0, 0.1), turns).pictures
     width, height = sheet_size(160, 120, sweep_labels(step))
     assert sheet.pixels.shape == (height, width, 3)

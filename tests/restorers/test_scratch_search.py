@@ -14,7 +14,7 @@ from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Inpaint
 from daemon.diffusion.noise import Noise
-from daemon.models.calls import Call
+from daemon.models.calls import DenoiseCall
 from daemon.restorers.inpaint import inpaint
 from daemon.restorers.registry import check_models
 from daemon.restorers.scratch_search import candidates, changes, found_defects
@@ -72,7 +72,7 @@ def test_a_whole_photograph_stays_as_it_is(name: str) -> None:
 
 
 def test_an_even_picture_asks_only_what_the_search_needs_and_says_that_nothing_was_found() -> None:
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     pixels = even(40, 50)
     result = answer(inpaint((picture(pixels),), FIND, Noise(0)), echo, turns)
     assert [len(turn) for turn in turns] == [4, 4]
@@ -94,7 +94,7 @@ def test_a_mask_that_is_given_is_taken_rather_than_searched_for() -> None:
     damaged, _ = scratched(even(64, 96), 240)
     given = np.zeros((64, 96), np.uint8)
     given[:8, :8] = 255
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     step = Inpaint(find=True, steps=2)
     photograph = replace(picture(damaged), mask=given)
     result = answer(inpaint((photograph,), step, Noise(0)), real, turns)

@@ -13,7 +13,7 @@ from skimage import data
 
 from daemon.config.steps import SuperResolve
 from daemon.diffusion.noise import Noise
-from daemon.models.calls import Call
+from daemon.models.calls import DenoiseCall
 from daemon.restorers.super_resolve import binding_weight, super_resolve
 from tests.support.answering import answer, echo, picture, psnr, random_pixels, real
 
@@ -53,14 +53,18 @@ def test_a_sampling_model_that_ignores_the_measurement_is_still_bound_to_it() ->
 
 
 def test_the_network_is_asked_as_it_was_trained() -> None:
-    turns: list[list[Call]] = []
+    turns: list[list[DenoiseCall]] = []
     pixels = random_pixels(20, 20)
     step = SuperResolve(scale=4, realism=0, sigma=5)
     answer(super_resolve((picture(pixels),), step, Noise(0)), echo, turns)
     ((call,),) = turns
     assert call.t == pytest.approx(math.pi / 2)
-    assert (call.task.scale, call.task.grey, call.task.blind) == (4, False, False)
-    assert call.task.sigma == pytest.approx(5 / 127.5)
+    assert (call.degradation.scale, call.degradation.grey, call.degradation.blind) == (
+        4,
+        False,
+        False,
+    )
+    assert call.degradation.sigma == pytest.approx(5 / 127.5)
     assert call.condition is not None
     assert float(call.condition.std()) > 0.1
 

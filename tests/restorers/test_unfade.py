@@ -12,7 +12,7 @@ from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Unfade
 from daemon.diffusion.noise import Noise
-from daemon.models.calls import Call
+from daemon.models.calls import DenoiseCall
 from daemon.photo import Picture
 from daemon.restorers.dye_fading import (
     Fading,
@@ -37,7 +37,7 @@ def photograph(name: str) -> NDArray[np.uint8]:
 
 def unfaded(given: Picture | NDArray[np.generic], step: Unfade | None = None) -> Restoration:
     """What becomes of it; any question to a network would be an error."""
-    asked: list[list[Call]] = []
+    asked: list[list[DenoiseCall]] = []
     given = given if isinstance(given, Picture) else picture(given)
     result = answer(unfade((given,), step or Unfade(), Noise(0)), lambda calls: [], asked)
     assert asked == []

@@ -22,7 +22,7 @@ from daemon.config.steps import (
 )
 from daemon.diffusion.concurrent import together
 from daemon.diffusion.noise import Noise
-from daemon.models.calls import Call, Embed, Question
+from daemon.models.calls import DenoiseCall, EmbedCall, ModelCall
 from daemon.photo import Picture
 from daemon.restorers.registry import Restoration, check_models, restorer_for
 from daemon.system.errors import ConfigError
@@ -103,7 +103,7 @@ def test_photographs_that_share_passes_come_out_as_alone(name: str, kind: str) -
     other = tuple(replace(two, mask=mask) for two in reversed(photographs(Interpolate())))
     sets = [given, other[: step.photos]]
     restorer = restorer_for(step.kind, tiny_traits(name))  # type: ignore[attr-defined]
-    asked: list[list[Question]] = []
+    asked: list[list[ModelCall]] = []
     shared = drive(
         together([restorer(pictures, step, Noise(5)) for pictures in sets]), tiny(name), asked
     )
@@ -111,7 +111,7 @@ def test_photographs_that_share_passes_come_out_as_alone(name: str, kind: str) -
     for one, two in zip(shared, alone, strict=True):
         for a, b in zip(one.pictures, two.pictures, strict=True):
             assert np.abs(a.pixels.astype(int) - b.pixels).max() <= 1
-    calls = [q for turn in asked for q in turn if isinstance(q, Call)]
+    calls = [q for turn in asked for q in turn if isinstance(q, DenoiseCall)]
     assert len({call.key for call in calls}) == 1
 
 
@@ -195,11 +195,11 @@ def test_prompt_and_guidance_change_the_result_and_are_embedded_once(name: str) 
     results = []
     for changes in ({}, {"prompt": "blue"}, {"guidance": 9.0}, {"negative_prompt": "red"}):
         step = step_for(name, "restyle", strength=0.6).model_copy(update=changes)
-        asked: list[list[Question]] = []
+        asked: list[list[ModelCall]] = []
         restorer = restorer_for("restyle", tiny_traits(name))
         made = drive(restorer(photographs(step), step, Noise(1)), tiny(name), asked)
         results.append(made.pictures[0].pixels)
-        texts = [q.text for turn in asked for q in turn if isinstance(q, Embed)]
+        texts = [q.text for turn in asked for q in turn if isinstance(q, EmbedCall)]
         assert len(texts) == len(set(texts)) == (2 if "negative_prompt" in changes else 1)
     assert all(not np.array_equal(results[0], other) for other in results[1:])
 
@@ -237,11 +237,11 @@ def test_tiles_of_an_attending_network_are_all_of_its_own_size(tmp_path: Path) -
     folder = save_pixel(tmp_path / "small", size=16)
     step = Restyle(steps=1, model=str(folder))
     traits = Library().checkpoint(str(folder)).traits
-    asked: list[list[Question]] = []
+    asked: list[list[ModelCall]] = []
     given = picture(random_pixels(40, 20))
     restorer = restorer_for("restyle", traits)
     drive(restorer((given,), step, Noise(0)), lambda calls: [c.x_t for c in calls], asked)
-    assert {tuple(q.x_t.shape) for turn in asked for q in turn if isinstance(q, Call)} == {
+    assert {tuple(q.x_t.shape) for turn in asked for q in turn if isinstance(q, DenoiseCall)} == {
         (3, 16, 16)
     }
     assert len(asked[0]) == 6

@@ -11,7 +11,7 @@ from daemon.config.setup import recipe_for
 from daemon.executors import EXECUTORS
 from daemon.messages.tasks import Compute
 from daemon.photo import Limits
-from daemon.service.apply import Applied, Wish, apply
+from daemon.service.apply import Applied, ApplyOptions, apply
 from daemon.system.errors import CannotWriteError, ConfigError, UsageError
 from tests.support.fakes import everything_below
 
@@ -29,8 +29,8 @@ def photograph(path: Path, grey: int = 90) -> Path:
     return path
 
 
-def run(recipe: str, inputs: list[Path], to: Path, **wish: object) -> list[Applied]:
-    return list(apply(recipe_for(recipe), inputs, Wish(to, **wish), COMPUTE))  # type: ignore[arg-type]
+def run(recipe: str, inputs: list[Path], to: Path, **options: object) -> list[Applied]:
+    return list(apply(recipe_for(recipe), inputs, ApplyOptions(to, **options), COMPUTE))  # type: ignore[arg-type]
 
 
 def test_results_lie_in_the_folder_and_originals_are_untouched(tmp_path: Path) -> None:
@@ -111,8 +111,8 @@ def test_side_files_go_with_their_photograph_even_when_a_glob_names_them(tmp_pat
 def test_a_seed_replaces_the_jobs_own_which_otherwise_repeats(tmp_path: Path) -> None:
     photo = photograph(tmp_path / "x.png")
     seeds = []
-    for folder, wish in (("a", {}), ("b", {}), ("c", {"seed": 5})):
-        run("denoise", [photo], tmp_path / folder, record=True, **wish)
+    for folder, options in (("a", {}), ("b", {}), ("c", {"seed": 5})):
+        run("denoise", [photo], tmp_path / folder, record=True, **options)
         seeds.append(json.loads((tmp_path / folder / "x.png.json").read_text())["seed"])
     assert seeds[0] == seeds[1] != 5
     assert seeds[2] == 5

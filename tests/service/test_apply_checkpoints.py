@@ -10,10 +10,10 @@ from skimage import data
 
 from daemon.cli.main import exit_code
 from daemon.config.recipe import read_recipe
-from daemon.engine.backend import real_craft
-from daemon.engine.device import Pass
+from daemon.engine.backend import torch_backend
+from daemon.engine.device import ForwardPass
 from daemon.messages.reports import HandedBack, Restored
-from daemon.messages.tasks import Compute, Handling
+from daemon.messages.tasks import Compute, ModelOptions
 from tests.support.checkpoints import TEXTUAL, tiny_folder
 from tests.support.engine_fakes import order_for, running
 from tests.support.tiny_pipelines import save_pixel
@@ -107,10 +107,10 @@ def test_a_checkpoint_that_cannot_be_loaded_fails_the_photograph_with_its_reason
 
 @pytest.mark.parametrize("name", ["pixel-v", "stable-xl"])
 def test_recipes_of_one_checkpoint_share_forward_passes(tmp_path: Path, name: str) -> None:
-    compute = Compute(device="cpu", threads=1, handling=Handling(dtype="fp32"))
-    passes: list[Pass] = []
+    compute = Compute(device="cpu", threads=1, options=ModelOptions(dtype="fp32"))
+    passes: list[ForwardPass] = []
     (path,) = photographs(tmp_path, 1)
-    with running(real_craft(compute), compute=compute, passes=passes) as (engine, heard):
+    with running(torch_backend(compute), compute=compute, passes=passes) as (engine, heard):
         for fence, kind in enumerate(("restyle", "denoise", "super-resolve"), start=1):
             made = read_recipe(recipe(tmp_path, tiny_folder(name), kind))
             named = made.model_copy(update={"name": kind})
@@ -123,21 +123,21 @@ def test_recipes_of_one_checkpoint_share_forward_passes(tmp_path: Path, name: st
 
 
 def test_a_stop_hands_back_what_is_in_flight_and_leaves_nothing(tmp_path: Path) -> None:
-    compute = Compute(device="cpu", threads=1, handling=Handling(dtype="fp32"))
+    compute = Compute(device="cpu", threads=1, options=ModelOptions(dtype="fp32"))
     made = read_recipe(recipe(tmp_path, tiny_folder("stable-1"), "restyle"))
     endless = made.steps[0].model_copy(update={"steps": 1000})
     made = made.model_copy(update={"steps": (endless,)})
     staged = tmp_path / "staged"
     (path,) = photographs(tmp_path, 1)
 
-    class Watching(list[Pass]):
-        def append(self, one: Pass) -> None:
+    class Watching(list[ForwardPass]):
+        def append(self, one: ForwardPass) -> None:
             super().append(one)
             if len(self) == 5:
                 engine.stop(0)
 
     passes = Watching()
-    with running(real_craft(compute), compute=compute, passes=passes) as (engine, heard):
+    with running(torch_backend(compute), compute=compute, passes=passes) as (engine, heard):
         engine.submit(order_for(made, path, staged, 7))
         heard.until(lambda: heard.fences() == [7])
     assert heard.reports[-1] == HandedBack((7,))

@@ -14,9 +14,9 @@ from daemon.jobs.job_log import JobLog
 from daemon.jobs.ledger import archive as archive_rows
 from daemon.jobs.ledger.archive import jobs
 from daemon.jobs.ledger.writer import Ledger
-from daemon.service.daemon import Tally
-from daemon.service.events import Mail, Mailbox
-from daemon.service.housekeeping import Housekeeping, Keep
+from daemon.service.daemon import RunSummary
+from daemon.service.events import EventQueue, LoopEvents
+from daemon.service.housekeeping import Housekeeping, Retention
 from daemon.service.status import read_status
 from tests.support.fakes import everything_below
 from tests.support.station_runs import drop, once, results, set_up
@@ -45,7 +45,7 @@ class House:
     def keep(self, days_later: float = 0, **keep: Any) -> None:  # noqa: ANN401
         """Clean until nothing is left to do."""
         now = self.finished_at + days_later * DAY_S + 1
-        duties = Housekeeping(self.station, self.ledger, Keep(**keep))
+        duties = Housekeeping(self.station, self.ledger, Retention(**keep))
         for _ in range(1000):
             if not duties.turn(now, at_once=False):
                 return
@@ -183,7 +183,7 @@ def test_what_cannot_be_removed_is_told_and_tried_again_later(
 ) -> None:
     drop(root, "denoise/a.png")
     at = house()
-    duties = Housekeeping(at.station, at.ledger, Keep(archive_days=1))
+    duties = Housekeeping(at.station, at.ledger, Retention(archive_days=1))
     now = at.finished_at + 2 * DAY_S
 
     def refuse(path: Path) -> None:
@@ -226,7 +226,7 @@ def test_rows_go_when_their_originals_are_gone_and_results_that_stand_are_not_do
     at.ledger.close()
     drop(root, "denoise/a.png")
     with capture_logs() as log:
-        assert once(root) == Tally(done=1)
+        assert once(root) == RunSummary(done=1)
     assert [(row["recipe"], row["done"]) for row in read_status(at.station)["recipes"]] == [
         ("denoise", 3)
     ]
@@ -384,7 +384,7 @@ def test_young_originals_are_not_looked_at_one_by_one(
     for number in range(200):
         drop(root, f"denoise/{number:03}.png", size=8 + number)
     at = house()
-    duties = Housekeeping(at.station, at.ledger, Keep(ledger_days=365))
+    duties = Housekeeping(at.station, at.ledger, Retention(ledger_days=365))
     looked = 0
     real = Path.exists
 
@@ -418,14 +418,14 @@ def test_the_loop_does_not_sleep_while_there_is_house_to_keep(
     once(root)
     set_up(root, keep_archive_gb=0)
     waits: list[float] = []
-    real = Mailbox.take
+    real = EventQueue.take
 
-    def take(mailbox: Mailbox, wait_s: float) -> Mail:
+    def take(events: EventQueue, wait_s: float) -> LoopEvents:
         waits.append(wait_s)
-        return real(mailbox, 0)
+        return real(events, 0)
 
-    monkeypatch.setattr(Mailbox, "take", take)
-    assert once(root) == Tally()
+    monkeypatch.setattr(EventQueue, "take", take)
+    assert once(root) == RunSummary()
     assert everything_below(root / "archive") == {}
     assert waits[1:4] == [0.0, 0.0, 0.0]
 

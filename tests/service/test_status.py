@@ -9,9 +9,9 @@ from daemon.config.setup import found_station, opened
 from daemon.config.station import Notice
 from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.reports import ModelLoaded
-from daemon.service.monitoring.systemd import Supervision
+from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.status import read_status
-from daemon.service.status_publisher import Bulletin, Standing
+from daemon.service.status_publisher import DaemonState, StatusPublisher
 from tests.support.claims import claimed
 
 
@@ -94,7 +94,7 @@ def test_status_says_which_models_a_daemon_has_loaded(
     exit_code(["init", str(tmp_path)])
     station = found_station(tmp_path)
     ledger = Ledger(station.ledger)
-    bulletin = Bulletin(station, ledger, Supervision(), None)
+    status_publisher = StatusPublisher(station, ledger, SystemdNotifier(), None)
 
     def status() -> list[str]:
         capsys.readouterr()
@@ -102,17 +102,17 @@ def test_status_says_which_models_a_daemon_has_loaded(
         models: list[str] = json.loads(capsys.readouterr().out)["models"]
         return models
 
-    standing = Standing(0, 0, 0, full=False)
-    bulletin.loaded(ModelLoaded("x/a", 1.0, 5))
-    bulletin.loaded(ModelLoaded("x/b", 1.0, 5))
-    bulletin.tell((), standing, 1.0)
+    standing = DaemonState(0, 0, 0, full=False)
+    status_publisher.loaded(ModelLoaded("x/a", 1.0, 5))
+    status_publisher.loaded(ModelLoaded("x/b", 1.0, 5))
+    status_publisher.tell((), standing, 1.0)
     assert status() == ["x/a", "x/b"]
-    bulletin.loaded(ModelLoaded("x/c", 1.0, 5, gone=("x/a",)))
-    bulletin.tell((), standing, 2.0)
+    status_publisher.loaded(ModelLoaded("x/c", 1.0, 5, gone=("x/a",)))
+    status_publisher.tell((), standing, 2.0)
     assert status() == ["x/b", "x/c"]
-    bulletin.died()
-    bulletin.tell((), standing, 3.0)
+    status_publisher.died()
+    status_publisher.tell((), standing, 3.0)
     assert status() == []
-    bulletin.close()
+    status_publisher.close()
     assert not station.loaded.exists()
     ledger.close()

@@ -16,23 +16,25 @@ from daemon.checkpoints.library import Library
 from daemon.checkpoints.traits import PRIOR_TRAITS
 from daemon.diffusion.tiling import Denoiser
 from daemon.models import Placement
-from daemon.models.calls import Asking, Call, Key
+from daemon.models.calls import BatchKey, DenoiseCall, ModelCalls
 from daemon.models.prior import Prior
 from daemon.photo import Metadata, Picture
-from daemon.restorers.spaces import Space
+from daemon.restorers.spaces import WorkingSpace
 
 T = TypeVar("T")
-Answers = Callable[[Sequence[Call]], list[Tensor]]
+Answers = Callable[[Sequence[DenoiseCall]], list[Tensor]]
 
-PRIOR_SPACE = Space(Denoiser("prior"), PRIOR_TRAITS)
+PRIOR_SPACE = WorkingSpace(Denoiser("prior"), PRIOR_TRAITS)
 
 
-def answer(asking: Asking[T], model: Answers, turns: list[list[Call]] | None = None) -> T:
+def answer(
+    asking: ModelCalls[T], model: Answers, turns: list[list[DenoiseCall]] | None = None
+) -> T:
     """Drive a generator to its end; `turns` collects what it asked for."""
     try:
         questions = next(asking)
         while True:
-            calls = [question for question in questions if isinstance(question, Call)]
+            calls = [question for question in questions if isinstance(question, DenoiseCall)]
             if turns is not None:
                 turns.append(calls)
             questions = asking.send(model(calls))
@@ -44,7 +46,7 @@ def answer(asking: Asking[T], model: Answers, turns: list[list[Call]] | None = N
 def gaussian(mu: float, deviation: float) -> Answers:
     """The exact posterior mean where every pixel is x0 ~ N(mu, deviation**2)."""
 
-    def mean(call: Call) -> Tensor:
+    def mean(call: DenoiseCall) -> Tensor:
         cos, sin = math.cos(call.t), math.sin(call.t)
         trust = cos * deviation**2 / (cos**2 * deviation**2 + sin**2)
         return mu + trust * (call.x_t - cos * mu)
@@ -52,7 +54,7 @@ def gaussian(mu: float, deviation: float) -> Answers:
     return lambda calls: [mean(call) for call in calls]
 
 
-def echo(calls: Sequence[Call]) -> list[Tensor]:
+def echo(calls: Sequence[DenoiseCall]) -> list[Tensor]:
     """Takes the condition, or what is visible of the picture, for the clean picture."""
     return [
         math.cos(call.t) * call.x_t if call.condition is None else call.condition.clone()
@@ -60,9 +62,9 @@ def echo(calls: Sequence[Call]) -> list[Tensor]:
     ]
 
 
-def real(calls: Sequence[Call]) -> list[Tensor]:
+def real(calls: Sequence[DenoiseCall]) -> list[Tensor]:
     """The shipped network, calls of equal key together."""
-    groups: dict[Key, list[int]] = defaultdict(list)
+    groups: dict[BatchKey, list[int]] = defaultdict(list)
     for index, call in enumerate(calls):
         groups[call.key].append(index)
     answers: dict[int, Tensor] = {}

@@ -22,9 +22,9 @@ from torch.nn import functional
 
 from daemon.checkpoints.library import Library
 from daemon.checkpoints.traits import Traits
-from daemon.messages.tasks import Dtype, Handling
+from daemon.messages.tasks import Dtype, ModelOptions
 from daemon.models import Model, Placement, load_model
-from daemon.models.calls import Answer, Asking, Key, Question, Reply, answer_of
+from daemon.models.calls import Answer, BatchKey, ModelCall, ModelCalls, Reply, answer_of
 from tests.support.tiny_pipelines import save_pixel, save_stable, save_xl
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ def tiny(name: str) -> Model:
 def loaded(folder: Path, dtype: Dtype = "fp32", device: str = "cpu") -> Model:
     """The checkpoint of a folder."""
     checkpoint = Library().checkpoint(str(folder))
-    return load_model(Placement(checkpoint, device, Handling(dtype=dtype)))
+    return load_model(Placement(checkpoint, device, ModelOptions(dtype=dtype)))
 
 
 def tiny_traits(name: str) -> Traits:
@@ -73,16 +73,16 @@ def stock(pipeline: str, folder: Path) -> Any:  # noqa: ANN401  diffusers is unt
     return whole
 
 
-def tensors(model: Model, questions: Sequence[Question]) -> list[Tensor]:
+def tensors(model: Model, questions: Sequence[ModelCall]) -> list[Tensor]:
     """A model's answers to questions of one key that are answered by tensors."""
     answers = model.predict(questions)
     return [answer for answer in answers if isinstance(answer, Tensor)]
 
 
 def drive(
-    asking: Asking[T],
+    asking: ModelCalls[T],
     model: Model | Callable[[Sequence[Any]], Sequence[Reply]],
-    asked: list[list[Question]] | None = None,
+    asked: list[list[ModelCall]] | None = None,
 ) -> T:
     """Drive a generator to its end, questions of equal key together; `asked` collects turns."""
     predict = model if callable(model) else model.predict
@@ -91,7 +91,7 @@ def drive(
         while True:
             if asked is not None:
                 asked.append(turn)
-            groups: dict[Key, list[int]] = defaultdict(list)
+            groups: dict[BatchKey, list[int]] = defaultdict(list)
             for index, question in enumerate(turn):
                 groups[question.key].append(index)
             answers: dict[int, Answer] = {}

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from daemon.config.station import InboxFolder
-from daemon.jobs.ledger.entries import Claimed, ClaimedFile
+from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles
 from daemon.photo import Header
 
 
-def claimed(tmp_path: Path, name: str = "scan.jpg", originals: str = "archive") -> Claimed:
+def claimed(tmp_path: Path, name: str = "scan.jpg", originals: str = "archive") -> ClaimedFiles:
     folder = InboxFolder(
         tmp_path / "in",
         None,
@@ -19,4 +19,4 @@ def claimed(tmp_path: Path, name: str = "scan.jpg", originals: str = "archive") 
     header = Header("JPEG", 640, 480, "RGB")
     path = tmp_path / "work" / name
     file = ClaimedFile("photo", Path("denoise") / name, path, 7, 99, "digest", header)
-    return Claimed(folder, "scan", (file,))
+    return ClaimedFiles(folder, "scan", (file,))

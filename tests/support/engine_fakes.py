@@ -16,21 +16,21 @@ from torch import Tensor
 from daemon.config.features import Feature
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Denoise
-from daemon.engine.activity import Pulse
-from daemon.engine.backend import Craft
-from daemon.engine.device import Pass
+from daemon.engine.activity import Activity
+from daemon.engine.backend import Backend
+from daemon.engine.device import ForwardPass
 from daemon.engine.engine import Engine
 from daemon.messages.reports import (
-    Advanced,
     HandedBack,
+    Heartbeat,
     Measure,
     ModelLoaded,
     Report,
     StagedFile,
     WorkerReady,
 )
-from daemon.messages.tasks import Compute, Job, Order
-from daemon.models.calls import Asking, Call, ask
+from daemon.messages.tasks import Compute, Job, RestoreTask
+from daemon.models.calls import DenoiseCall, ModelCalls, ask
 from daemon.photo import Header, Limits, Metadata, Photo, Picture, digest_file, read_header
 
 DEADLINE_S = 60.0
@@ -55,18 +55,18 @@ def order(
     steps: int = 4,
     alone: bool = False,
     name: str = "toy",
-) -> Order:
+) -> RestoreTask:
     photo = Photo(Path(f"{fence}.png"), f"{fence}.png", "d", Header("PNG", *size, "RGB"))
-    return Order(
+    return RestoreTask(
         Job(f"{fence:x}", recipe(steps, name), (photo,), "p", fence), fence, staging, alone
     )
 
 
-def order_for(recipe: Recipe, path: Path, staging: Path, fence: int) -> Order:
+def order_for(recipe: Recipe, path: Path, staging: Path, fence: int) -> RestoreTask:
     """An order for a real photograph."""
     staging.mkdir()
     photo = Photo(path, path.name, digest_file(path), read_header(path, Limits()))
-    return Order(Job(f"{fence:x}", recipe, (photo,), path.stem, fence), fence, staging)
+    return RestoreTask(Job(f"{fence:x}", recipe, (photo,), path.stem, fence), fence, staging)
 
 
 def read(photo: Photo, limits: Limits) -> Picture:
@@ -74,12 +74,12 @@ def read(photo: Photo, limits: Limits) -> Picture:
     return Picture(pixels.astype(np.uint8), False, Metadata("PNG", "RGB"))
 
 
-def restore(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[ToyResult]:
+def restore(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> ModelCalls[ToyResult]:
     """Ask as often as the step says, at times 1, 1/2, 1/3...; each answer must be one's own."""
     x = torch.from_numpy(pictures[0].pixels.astype(np.float32)).permute(2, 0, 1) / 256
     count = recipe.steps[0].steps or 1
     for k in range(1, count + 1):
-        (answer,) = yield from ask([Call("toy", x, 1 / k)])
+        (answer,) = yield from ask([DenoiseCall("toy", x, 1 / k)])
         if not torch.equal(answer, x / 2 + 1 / k):
             raise ValueError("this is the answer to somebody else's call")
     return ToyResult(pictures, (Measure(0, "steps", count),))
@@ -92,10 +92,12 @@ def write(
     return (StagedFile(staging / "x", "{stem}.png", "0", width, height),), ()
 
 
-def look(picture: Picture, questions: Sequence[Feature], clip: str) -> Asking[tuple[float, ...]]:
+def look(
+    picture: Picture, questions: Sequence[Feature], clip: str
+) -> ModelCalls[tuple[float, ...]]:
     """Ask once; the answers are the picture's level and how many questions there are."""
     x = torch.from_numpy(picture.pixels.astype(np.float32)).permute(2, 0, 1) / 256
-    (answer,) = yield from ask([Call("toy", x, 1.0)])
+    (answer,) = yield from ask([DenoiseCall("toy", x, 1.0)])
     return (float(answer[0, 0, 0]), float(len(questions)))
 
 
@@ -103,12 +105,12 @@ def look(picture: Picture, questions: Sequence[Feature], clip: str) -> Asking[tu
 class ToyModel:
     """D(x_t, t) = x_t / 2 + t; keeps what it was asked, and can be short of memory."""
 
-    fits: Callable[[Sequence[Call]], bool] = lambda calls: True
+    fits: Callable[[Sequence[DenoiseCall]], bool] = lambda calls: True
     seconds: float = 0.0
     gate: threading.Event | None = None
     asked: list[list[float]] = field(default_factory=list)
 
-    def predict(self, calls: Sequence[Call]) -> list[Tensor]:
+    def predict(self, calls: Sequence[DenoiseCall]) -> list[Tensor]:
         if self.gate is not None:
             self.gate.wait(DEADLINE_S)
         if not self.fits(calls):
@@ -119,7 +121,7 @@ class ToyModel:
         return [call.x_t / 2 + call.t for call in calls]
 
 
-def craft(model: ToyModel, **others: object) -> Craft:
+def fake_backend(model: ToyModel, **others: object) -> Backend:
     parts: dict[str, object] = {
         "read": read,
         "restore": restore,
@@ -131,7 +133,7 @@ def craft(model: ToyModel, **others: object) -> Craft:
         "look": look,
         "look_footprint": lambda width, height: 1,
     }
-    return Craft(**(parts | others))  # type: ignore[arg-type]
+    return Backend(**(parts | others))  # type: ignore[arg-type]
 
 
 class Heard:
@@ -154,7 +156,7 @@ class Heard:
         """Every fence that was reported, as often as it was."""
         named: list[int] = []
         for report in self.reports:
-            if isinstance(report, WorkerReady | Advanced):
+            if isinstance(report, WorkerReady | Heartbeat):
                 continue
             many = getattr(report, "fences", None)
             named += [report.fence] if many is None else many  # type: ignore[union-attr]
@@ -176,13 +178,13 @@ class Heard:
 
 @contextmanager
 def running(
-    parts: Craft,
+    parts: Backend,
     *,
     compute: Compute | None = None,
     pixels: int = 8 * 96 * 96,
-    passes: list[Pass] | None = None,
+    passes: list[ForwardPass] | None = None,
     drain_s: float = 0.0,
-    pulse: Pulse | None = None,
+    activity: Activity | None = None,
 ) -> Iterator[tuple[Engine, Heard]]:
     """An engine at work in a thread, stopped and joined at the end."""
     heard = Heard()
@@ -190,10 +192,10 @@ def running(
     engine = Engine(
         compute or Compute(device="cpu", threads=2),
         heard,
-        craft=parts,
+        backend=parts,
         pixels=pixels,
         watch=watch,
-        pulse=pulse,
+        activity=activity,
     )
     thread = threading.Thread(target=engine.run)
     thread.start()
@@ -215,11 +217,11 @@ KILLER = 13
 """A photograph of this number kills the process that restores it."""
 
 
-def deadly_craft() -> Craft:
-    return craft(ToyModel(seconds=0.01), restore=_deadly)
+def deadly_backend() -> Backend:
+    return fake_backend(ToyModel(seconds=0.01), restore=_deadly)
 
 
-def _deadly(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> Asking[ToyResult]:
+def _deadly(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> ModelCalls[ToyResult]:
     asking = restore(recipe, pictures, seed)
     calls = next(asking)
     try:

@@ -8,20 +8,20 @@ from typing import ClassVar
 from daemon.messages.reports import (
     Failed,
     HandedBack,
+    Inspected,
     Outcome,
     Rejected,
     Report,
     Restored,
-    Seen,
     StagedFile,
     Timing,
     WorkerDied,
     WorkerReady,
 )
-from daemon.messages.tasks import Compute, Errand, Glance, Order
+from daemon.messages.tasks import Compute, InspectTask, RestoreTask, Task
 
 
-def restored(order: Order) -> Restored:
+def restored(order: RestoreTask) -> Restored:
     """Stage the photograph's own bytes, turned round, as its result."""
     path = order.staging / "0.png"
     content = b"".join(photo.path.read_bytes()[::-1] for photo in order.job.photos)
@@ -36,40 +36,42 @@ def restored(order: Order) -> Restored:
 class FakeExecutor:
     """Answers every errand at once; what it answers depends on the photograph's name."""
 
-    glances: ClassVar[list[Glance]] = []
+    inspect_tasks: ClassVar[list[InspectTask]] = []
     """What any of them was asked to look at; tests clear it."""
 
     def __init__(self, compute: Compute, report: Callable[[Report], None]) -> None:
         self._report = report
-        self.errands: list[Errand] = []
+        self.tasks: list[Task] = []
         self._killed = False
 
     def start(self) -> None:
         self._report(WorkerReady("fake"))
 
-    def submit(self, errand: Errand) -> None:
-        self.errands.append(errand)
-        photo = errand.photo if isinstance(errand, Glance) else errand.job.photos[0]
+    def submit(self, task: Task) -> None:
+        self.tasks.append(task)
+        photo = task.photo if isinstance(task, InspectTask) else task.job.photos[0]
         if "killer" in photo.name:
-            fences = tuple(known.fence for known in self.errands)
-            self.errands.clear()
+            fences = tuple(known.fence for known in self.tasks)
+            self.tasks.clear()
             self._killed = True
             self._report(WorkerDied(fences, "signal 9"))
         elif self._killed or "held" not in photo.name:
-            self.errands.remove(errand)
-            if isinstance(errand, Glance):
-                self._report(self.seen(errand, photo.name))
+            self.tasks.remove(task)
+            if isinstance(task, InspectTask):
+                self._report(self.seen(task, photo.name))
             else:
-                self._report(self.answer(errand, photo.name))
+                self._report(self.answer(task, photo.name))
 
-    def seen(self, glance: Glance, name: str) -> Outcome:
-        self.glances.append(glance)
+    def seen(self, inspect_task: InspectTask, name: str) -> Outcome:
+        self.inspect_tasks.append(inspect_task)
         if "broken" in name:
-            return Rejected(glance.fence, f"{glance.photo.path}: it ends early")
+            return Rejected(inspect_task.fence, f"{inspect_task.photo.path}: it ends early")
         numbers = {"colour": 0.0 if "grey" in name else 30.0, "noise": 12.0 * ("noisy" in name)}
-        return Seen(glance.fence, tuple(numbers[question.of] for question in glance.questions))
+        return Inspected(
+            inspect_task.fence, tuple(numbers[question.of] for question in inspect_task.questions)
+        )
 
-    def answer(self, order: Order, name: str) -> Outcome:
+    def answer(self, order: RestoreTask, name: str) -> Outcome:
         if "broken" in name:
             return Rejected(order.fence, f"{order.job.photos[0].path}: it ends early")
         if "full" in name:
@@ -81,8 +83,8 @@ class FakeExecutor:
         return restored(order)
 
     def stop(self, drain_s: float) -> None:
-        self._report(HandedBack(tuple(errand.fence for errand in self.errands)))
-        self.errands.clear()
+        self._report(HandedBack(tuple(task.fence for task in self.tasks)))
+        self.tasks.clear()
 
 
 def everything_below(folder: Path) -> dict[str, bytes]:

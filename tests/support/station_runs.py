@@ -10,7 +10,7 @@ from PIL import Image
 
 from daemon.config.setup import opened
 from daemon.jobs.ledger.writer import Ledger
-from daemon.service.daemon import Service, Tally
+from daemon.service.daemon import Daemon, RunSummary
 from tests.support.fakes import everything_below
 
 PATIENT = {"settle_s": 0, "retry_s": 0, "min_free_mb": 0, "arriving_s": 0, "drain_s": 1}
@@ -28,9 +28,9 @@ def drop(root: Path, name: str, colour: str = "red", size: int = 8) -> bytes:
     return path.read_bytes()
 
 
-def once(root: Path) -> Tally:
+def once(root: Path) -> RunSummary:
     station, settings = opened(root)
-    return Service(station, settings, executor="fake").once()
+    return Daemon(station, settings, executor="fake").once()
 
 
 def no_leftovers(root: Path) -> None:

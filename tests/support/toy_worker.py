@@ -8,6 +8,6 @@ from daemon.messages.tasks import Compute
 
 def toy_worker(pipe: Connection, compute: Compute, parent: int) -> None:
     """Serve orders as the real worker does; only here the toy and torch are imported."""
-    from tests.support.engine_fakes import deadly_craft
+    from tests.support.engine_fakes import deadly_backend
 
-    work(pipe, compute, parent, deadly_craft)
+    work(pipe, compute, parent, deadly_backend)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.jobs.ledger.entries import Original, path_text
-from daemon.jobs.ledger.reader import DONE, LedgerView
+from daemon.jobs.ledger.reader import DONE, LedgerReader
 from daemon.jobs.ledger.writer import Ledger
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedJob:
     """A job that ended long ago and has no original in the archive.
 
     Attributes:
@@ -42,7 +42,7 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Standing:
+class StandingResult:
     """A result of a job whose row is gone.
 
     Attributes:
@@ -57,7 +57,7 @@ class Standing:
 
 
 def oldest(
-    view: LedgerView, limit: int, before: float = math.inf, past: Original | None = None
+    view: LedgerReader, limit: int, before: float = math.inf, past: Original | None = None
 ) -> list[Original]:
     """What went to the archive first.
 
@@ -76,17 +76,17 @@ def oldest(
     )
 
 
-def size_bytes(view: LedgerView) -> int:
+def size_bytes(view: LedgerReader) -> int:
     """Size of all originals in the archive."""
     return int(view.select("SELECT coalesce(sum(size), 0) FROM original")[0][0])
 
 
-def originals_of(view: LedgerView, row: int) -> list[Original]:
+def originals_of(view: LedgerReader, row: int) -> list[Original]:
     """The archived files of a job, in the order of its claim."""
     return _originals(view.select("SELECT * FROM original WHERE row = ? ORDER BY position", row))
 
 
-def jobs(view: LedgerView) -> list[tuple[int, Path]]:
+def jobs(view: LedgerReader) -> list[tuple[int, Path]]:
     """Every job that has an original in the archive, the oldest first, with its main result."""
     rows = view.select(
         "SELECT row, result FROM job WHERE state = 'done' AND row IN (SELECT row FROM original)"
@@ -103,7 +103,7 @@ def strike(ledger: Ledger, originals: Iterable[Original]) -> None:
         )
 
 
-def ended(view: LedgerView, before: float, last: Ended | None, limit: int) -> list[Ended]:
+def ended(view: LedgerReader, before: float, last: EndedJob | None, limit: int) -> list[EndedJob]:
     """Jobs that ended before a time and have no original in the archive, the oldest first.
 
     Those of a bulk job that has not ended are left out: its report will tell of them.
@@ -125,7 +125,7 @@ def ended(view: LedgerView, before: float, last: Ended | None, limit: int) -> li
     )
     claims = [json.loads(r["claim"]) for r in rows]
     return [
-        Ended(
+        EndedJob(
             *(r["row"], r["recipe"], r["ended_at"], r["id"], _path(r["result"])),
             outbox=Path(claim["folder"]["outbox"]),
             failed_to=_path(r["failed_to"]),
@@ -135,7 +135,7 @@ def ended(view: LedgerView, before: float, last: Ended | None, limit: int) -> li
     ]
 
 
-def forget(ledger: Ledger, jobs: Sequence[Ended], standing: Sequence[Standing]) -> None:
+def forget(ledger: Ledger, jobs: Sequence[EndedJob], standing: Sequence[StandingResult]) -> None:
     """Remove the rows of ended jobs, with what was seen in their photographs.
 
     Where the results are that stand is kept, and how many jobs of each recipe were done.
@@ -154,16 +154,16 @@ def forget(ledger: Ledger, jobs: Sequence[Ended], standing: Sequence[Standing]) 
         db.executemany("DELETE FROM look WHERE photo = ?", photos)
 
 
-def standing_after(view: LedgerView, job: str, limit: int) -> list[Standing]:
+def standing_after(view: LedgerReader, job: str, limit: int) -> list[StandingResult]:
     """The next results that are kept of removed rows, in order of their job ids."""
     rows = view.select("SELECT * FROM standing WHERE id > ? ORDER BY id LIMIT ?", job, limit)
     return [
-        Standing(r["id"], Path(json.loads(r["result"])), Path(json.loads(r["outbox"])))
+        StandingResult(r["id"], Path(json.loads(r["result"])), Path(json.loads(r["outbox"])))
         for r in rows
     ]
 
 
-def forget_standing(ledger: Ledger, results: Iterable[Standing]) -> None:
+def forget_standing(ledger: Ledger, results: Iterable[StandingResult]) -> None:
     """These stand no more."""
     with ledger.transaction() as db:
         db.executemany(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from daemon.jobs.ledger.entries import Entry, entry_of
-from daemon.jobs.ledger.reader import LedgerView
+from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
 
 BulkState = Literal["waiting", "looking", "working", "reporting", "ended"]
@@ -25,7 +25,7 @@ _OPEN = "('claiming', 'queued', 'held', 'leased', 'publishing', 'published', 'fa
 
 
 @dataclass(frozen=True)
-class Counts:
+class BulkCounts:
     """How many photographs (or pairs) of a bulk job are where.
 
     Attributes:
@@ -61,7 +61,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Bulk:
+class BulkJob:
     """A bulk job. Times are UTC seconds since the epoch; 0 is not yet.
 
     Attributes:
@@ -98,15 +98,15 @@ class Bulk:
     notes: tuple[tuple[str, str], ...] = ()
     began_at: float = 0.0
     ended_at: float = 0.0
-    summary: Counts | None = None
+    summary: BulkCounts | None = None
 
-    def with_notes(self, notes: Sequence[tuple[str, str]]) -> "Bulk":
+    def with_notes(self, notes: Sequence[tuple[str, str]]) -> "BulkJob":
         """These files were passed over, too; of very many only the first are named."""
         named = (*self.notes, *notes)[:_NOTES]
         return replace(self, passed_over=self.passed_over + len(notes), notes=named)
 
 
-def all_of(view: LedgerView) -> list[Bulk]:
+def all_of(view: LedgerReader) -> list[BulkJob]:
     """Every bulk job, the oldest first."""
     try:
         rows = view.select("SELECT * FROM bulk ORDER BY submitted_at, name")
@@ -115,18 +115,18 @@ def all_of(view: LedgerView) -> list[Bulk]:
     return [_bulk_of(row) for row in rows]
 
 
-def unended(view: LedgerView) -> list[Bulk]:
+def unended(view: LedgerReader) -> list[BulkJob]:
     """Those that are not done with, the oldest first."""
     rows = view.select("SELECT * FROM bulk WHERE state <> 'ended' ORDER BY submitted_at, name")
     return [_bulk_of(row) for row in rows]
 
 
-def named(view: LedgerView, name: str) -> Bulk | None:
+def named(view: LedgerReader, name: str) -> BulkJob | None:
     """The bulk job of this name."""
     return next((bulk for bulk in all_of(view) if bulk.name == name), None)
 
 
-def counts(view: LedgerView, bulk: Bulk) -> Counts:
+def counts(view: LedgerReader, bulk: BulkJob) -> BulkCounts:
     """Where its photographs are; once it has ended, where they were then."""
     if bulk.summary is not None:
         return bulk.summary
@@ -139,7 +139,7 @@ def counts(view: LedgerView, bulk: Bulk) -> Counts:
     for row in rows:
         key = "skipped" if row["state"] == "done" and not row["worked"] else row["state"]
         sums[key] = sums.get(key, 0) + row["jobs"]
-    return Counts(
+    return BulkCounts(
         queued=sum(sums.get(state, 0) for state in ("claiming", "queued", "held")),
         in_flight=sum(sums.get(s, 0) for s in ("leased", "publishing", "published", "failing")),
         done=sums.get("done", 0),
@@ -149,19 +149,19 @@ def counts(view: LedgerView, bulk: Bulk) -> Counts:
     )
 
 
-def is_at_work(view: LedgerView, name: str) -> bool:
+def is_at_work(view: LedgerReader, name: str) -> bool:
     """Whether any of its photographs has not ended."""
     query = f"SELECT 1 FROM job WHERE {_OF} AND state IN {_OPEN} LIMIT 1"
     return bool(view.select(query, name))
 
 
-def is_held(view: LedgerView, name: str) -> bool:
+def is_held(view: LedgerReader, name: str) -> bool:
     """Whether photographs of it may not start: it is paused, or their disk is away."""
     query = f"SELECT 1 FROM job WHERE {_OF} AND state = 'held' LIMIT 1"
     return bool(view.select(query, name))
 
 
-def done_since(view: LedgerView, name: str, since: float) -> tuple[int, float]:
+def done_since(view: LedgerReader, name: str, since: float) -> tuple[int, float]:
     """How many were restored since a time (UTC seconds), and when the first of them was."""
     (row,) = view.select(
         "SELECT count(*) AS jobs, min(ended_at) AS first FROM job"
@@ -171,7 +171,7 @@ def done_since(view: LedgerView, name: str, since: float) -> tuple[int, float]:
     return row["jobs"], row["first"] or since
 
 
-def latest_places(view: LedgerView, name: str, limit: int) -> set[Path]:
+def latest_places(view: LedgerReader, name: str, limit: int) -> set[Path]:
     """The files of the rows that were recorded last."""
     rows = view.select(
         "SELECT * FROM job WHERE row IN"
@@ -181,13 +181,13 @@ def latest_places(view: LedgerView, name: str, limit: int) -> set[Path]:
     return {file.path for row in rows for file in entry_of(row).claim.files}
 
 
-def ended_rows(view: LedgerView, name: str, state: Literal["done", "failed"]) -> list[int]:
+def ended_rows(view: LedgerReader, name: str, state: Literal["done", "failed"]) -> list[int]:
     """Rows of the photographs that ended so, in the order in which they were found."""
     query = f"SELECT row FROM job WHERE {_OF} AND state = ? ORDER BY row"
     return [row["row"] for row in view.select(query, name, state)]
 
 
-def ended_entries(view: LedgerView, rows: Iterable[int]) -> Iterator[tuple[Entry, Path | None]]:
+def ended_entries(view: LedgerReader, rows: Iterable[int]) -> Iterator[tuple[Entry, Path | None]]:
     """These photographs, each with its result (None where it failed), one after the other."""
     for number in rows:
         for row in view.select("SELECT * FROM job WHERE row = ?", number):
@@ -196,7 +196,7 @@ def ended_entries(view: LedgerView, rows: Iterable[int]) -> Iterator[tuple[Entry
 
 
 def failed_entries(
-    view: LedgerView, name: str, before: float, limit: int
+    view: LedgerReader, name: str, before: float, limit: int
 ) -> list[tuple[Entry, Path | None]]:
     """What failed before a time (UTC seconds), with where its reason lies beside."""
     rows = view.select(
@@ -208,7 +208,7 @@ def failed_entries(
     ]
 
 
-def keep(ledger: Ledger, bulk: Bulk) -> None:
+def keep(ledger: Ledger, bulk: BulkJob) -> None:
     """Record a bulk job as it is now."""
     values = asdict(bulk) | {
         "roots": json.dumps([str(root) for root in bulk.roots]),
@@ -231,7 +231,7 @@ def hold(ledger: Ledger, name: str, *, back: bool) -> None:
             db.execute(f"UPDATE job SET state = ? WHERE {_OF} AND state = ?", (then, name, now))
 
 
-def cancel(ledger: Ledger, bulk: Bulk) -> Bulk:
+def cancel(ledger: Ledger, bulk: BulkJob) -> BulkJob:
     """Forget what is queued of it, whose originals lie where they always were."""
     with ledger.transaction() as db:
         gone = db.execute(
@@ -275,15 +275,15 @@ def forget(ledger: Ledger, before: float) -> int:
         return db.execute(query, (before,)).rowcount
 
 
-def _bulk_of(row: sqlite3.Row) -> Bulk:
+def _bulk_of(row: sqlite3.Row) -> BulkJob:
     values = {key: row[key] for key in row.keys()}  # noqa: SIM118  # iterating gives the values
-    return Bulk(
+    return BulkJob(
         **values
         | {
             "roots": tuple(Path(root) for root in json.loads(row["roots"])),
             "notes": tuple((path, why) for path, why in json.loads(row["notes"])),
             "paused": bool(row["paused"]),
             "cancelled": bool(row["cancelled"]),
-            "summary": Counts(**json.loads(row["summary"])) if row["summary"] else None,
+            "summary": BulkCounts(**json.loads(row["summary"])) if row["summary"] else None,
         }
     )

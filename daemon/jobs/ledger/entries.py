@@ -44,7 +44,7 @@ class ClaimedFile:
 
 
 @dataclass(frozen=True)
-class Claimed:
+class ClaimedFiles:
     """What was claimed together: as intended first, then with digests."""
 
     folder: InboxFolder
@@ -70,7 +70,7 @@ class Entry:
     row: int
     state: State
     recipe: str
-    claim: Claimed
+    claim: ClaimedFiles
     id: str
     fence: int
     attempts: int
@@ -164,7 +164,7 @@ def path_text(path: Path) -> str:
     return json.dumps(str(path))
 
 
-def claim_text(claim: Claimed) -> str:
+def claim_text(claim: ClaimedFiles) -> str:
     """A claim as JSON."""
     return json.dumps(asdict(claim), default=str)
 
@@ -186,7 +186,7 @@ def entry_of(row: sqlite3.Row) -> Entry:
         row=row["row"],
         state=row["state"],
         recipe=row["recipe"],
-        claim=Claimed(InboxFolder(**folder), claim["stem"], tuple(files)),
+        claim=ClaimedFiles(InboxFolder(**folder), claim["stem"], tuple(files)),
         id=row["id"],
         fence=row["fence"],
         attempts=row["attempts"],

@@ -30,7 +30,7 @@ DONE = "done/"
 """A counter of this name and a recipe's has the jobs that were done and whose rows are gone."""
 
 
-class LedgerView:
+class LedgerReader:
     """One connection to a station's ledger that reads."""
 
     def __init__(self, path: Path) -> None:

@@ -17,8 +17,8 @@ from typing import Literal
 
 from daemon.config.features import Feature
 from daemon.config.station import Notice
-from daemon.jobs.ledger.entries import Claimed, Entry, Original, claim_text, path_text
-from daemon.jobs.ledger.reader import LedgerView
+from daemon.jobs.ledger.entries import ClaimedFiles, Entry, Original, claim_text, path_text
+from daemon.jobs.ledger.reader import LedgerReader
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS job (
@@ -64,7 +64,7 @@ CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NUL
 """
 
 
-class Ledger(LedgerView):
+class Ledger(LedgerReader):
     """The connection that writes; a station's daemon alone has one, and makes what is missing."""
 
     def _open(self, path: Path) -> sqlite3.Connection:
@@ -85,7 +85,7 @@ class Ledger(LedgerView):
         """All or nothing, for the rooms beside this one that change its tables."""
         return self._commit()
 
-    def intend(self, claims: Sequence[tuple[str, Claimed, str]]) -> list[Entry]:
+    def intend(self, claims: Sequence[tuple[str, ClaimedFiles, str]]) -> list[Entry]:
         """Record what is about to be claimed: (recipe, claim, refusal or "")."""
         rows = []
         with self._commit() as db:
@@ -100,7 +100,7 @@ class Ledger(LedgerView):
 
     def queue(
         self,
-        claims: Iterable[tuple[int, Claimed, str]],
+        claims: Iterable[tuple[int, ClaimedFiles, str]],
         now: float,
         came_at: Mapping[int, float] | None = None,
     ) -> None:

@@ -10,7 +10,7 @@ LOOP_S = 300.0
 """So long the loop may take for one file; it is the units' WatchdogSec."""
 
 
-class Vitals:
+class Health:
     """Kept by the loop, read by any thread.
 
     Args:

@@ -25,7 +25,7 @@ _PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpAnswer:
     """What a page says.
 
     Attributes:
@@ -39,10 +39,12 @@ class Answer:
     kind: str = "text/plain; charset=utf-8"
 
 
-class Exposition:
+class MonitoringServer:
     """Serves pages from its start until it is stopped."""
 
-    def __init__(self, address: str, port: int, pages: Mapping[str, Callable[[], Answer]]) -> None:
+    def __init__(
+        self, address: str, port: int, pages: Mapping[str, Callable[[], HttpAnswer]]
+    ) -> None:
         """Take the port; pages are served from `start` on.
 
         Args:
@@ -81,7 +83,9 @@ class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, address: str, port: int, pages: Mapping[str, Callable[[], Answer]]) -> None:
+    def __init__(
+        self, address: str, port: int, pages: Mapping[str, Callable[[], HttpAnswer]]
+    ) -> None:
         self.pages = pages
         self._free = threading.BoundedSemaphore(_CLIENTS)
         family, _, _, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
@@ -124,10 +128,10 @@ class _Request(BaseHTTPRequestHandler):
         """Answer; anything but GET is refused by the base class."""
         page = self.server.pages.get(self.path.partition("?")[0])
         try:
-            answer = Answer(404, b"not found\n") if page is None else page()
+            answer = HttpAnswer(404, b"not found\n") if page is None else page()
         except Exception:
             _log.exception("page_failed", page=self.path)
-            answer = Answer(500, b"this page failed; the log says why\n")
+            answer = HttpAnswer(500, b"this page failed; the log says why\n")
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
         self.send_header("Content-Length", str(len(answer.body)))

@@ -22,8 +22,8 @@ from prometheus_client.process_collector import ProcessCollector
 
 from daemon import __version__
 from daemon.jobs.ledger.entries import Waiting
-from daemon.jobs.stages import Ended, Took
-from daemon.messages.reports import GROUP_SIZES, Resident, Work
+from daemon.jobs.stages import JobEnded, StageDuration
+from daemon.messages.reports import GROUP_SIZES, BatchCounts, LoadedModel
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -33,7 +33,7 @@ _OTHER = "(other)"
 """Stands for a recipe that is none now: its name may be anything a folder was called."""
 
 
-class Standing(Protocol):
+class StationState(Protocol):
     """How things stand when the page is asked for; answers from any thread."""
 
     def queue(self) -> Sequence[Waiting]:
@@ -51,7 +51,7 @@ class Metrics:
         clock: Monotonic seconds.
     """
 
-    def __init__(self, standing: Standing, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, standing: StationState, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._registry = registry = CollectorRegistry()
         self._recipes: frozenset[str] = frozenset()
@@ -105,12 +105,12 @@ class Metrics:
         """These are the recipes from now on."""
         self._recipes = frozenset(recipes)
 
-    def ended(self, jobs: Sequence[Ended]) -> None:
+    def ended(self, jobs: Sequence[JobEnded]) -> None:
         """Jobs have come to their end."""
         for job in jobs:
             self._jobs.labels(self._label(job.recipe), job.how).inc()
 
-    def took(self, stages: Sequence[Took]) -> None:
+    def took(self, stages: Sequence[StageDuration]) -> None:
         """Photographs have passed through stages."""
         for one in stages:
             self._stages.labels(one.stage, self._label(one.recipe)).observe(one.seconds)
@@ -119,16 +119,16 @@ class Metrics:
         """A scan found so many files that events had missed."""
         self._finds.inc(files)
 
-    def holds(self, errands: int) -> None:
+    def holds(self, tasks: int) -> None:
         """The worker holds so many."""
-        self._in_flight.set(errands)
+        self._in_flight.set(tasks)
 
-    def worked(self, work: Work, residents: Sequence[Resident]) -> None:
+    def worked(self, work: BatchCounts, loaded_models: Sequence[LoadedModel]) -> None:
         """The worker has told what it did."""
         self._out_of_memory.inc(work.out_of_memory)
         self._busy_s.inc(work.busy_s)
         self._worker.worked(work)
-        self._worker.residents = tuple(residents)
+        self._worker.loaded_models = tuple(loaded_models)
 
     def loaded(self, model: str) -> None:
         """A model was loaded."""
@@ -137,7 +137,7 @@ class Metrics:
     def died(self) -> None:
         """A worker has ended unasked; its models went with it."""
         self._deaths.inc()
-        self._worker.residents = ()
+        self._worker.loaded_models = ()
 
     def _label(self, recipe: str) -> str:
         return recipe if recipe in self._recipes else _OTHER
@@ -147,13 +147,13 @@ class _Worker:
     """What the worker has counted itself."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.residents: tuple[Resident, ...] = ()
+        self.loaded_models: tuple[LoadedModel, ...] = ()
         self._clock = clock
         self._groups = [0] * (len(GROUP_SIZES) + 1)
         self._calls = 0
         self._busy: deque[tuple[float, float]] = deque()
 
-    def worked(self, work: Work) -> None:
+    def worked(self, work: BatchCounts) -> None:
         self._groups = [a + b for a, b in zip(self._groups, work.groups, strict=True)]
         self._calls += work.calls
         self._busy.append((self._clock(), work.busy_s))
@@ -182,8 +182,8 @@ class _Worker:
         models = GaugeMetricFamily(
             "restored_model_bytes", "Memory of the models that are loaded.", labels=["model"]
         )
-        for resident in self.residents:
-            models.add_metric([resident.model], resident.bytes)
+        for loaded_model in self.loaded_models:
+            models.add_metric([loaded_model.model], loaded_model.bytes)
         yield models
 
 
@@ -192,7 +192,7 @@ class _Now:
 
     def __init__(
         self,
-        standing: Standing,
+        standing: StationState,
         label: Callable[[str], str],
         recipes: Callable[[], Collection[str]],
     ) -> None:

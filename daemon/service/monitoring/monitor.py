@@ -14,13 +14,20 @@ import structlog
 from daemon.config.station import Station
 from daemon.intake.arrivals import Arrival
 from daemon.jobs.ledger.entries import Waiting
-from daemon.jobs.ledger.reader import LedgerError, LedgerView
-from daemon.jobs.stages import Ended, Took
-from daemon.messages.reports import Advanced, ModelLoaded, Report, Work, WorkerDied, WorkerReady
-from daemon.messages.tasks import Errand, Order
+from daemon.jobs.ledger.reader import LedgerError, LedgerReader
+from daemon.jobs.stages import JobEnded, StageDuration
+from daemon.messages.reports import (
+    BatchCounts,
+    Heartbeat,
+    ModelLoaded,
+    Report,
+    WorkerDied,
+    WorkerReady,
+)
+from daemon.messages.tasks import RestoreTask, Task
 from daemon.service.monitoring.alarms import Alarms
-from daemon.service.monitoring.health import Vitals
-from daemon.service.monitoring.http_server import Answer, Exposition
+from daemon.service.monitoring.health import Health
+from daemon.service.monitoring.http_server import HttpAnswer, MonitoringServer
 from daemon.service.monitoring.metrics import CONTENT_TYPE, Metrics
 from daemon.service.monitoring.notifier import Address, Notifier
 from daemon.system.errors import ConfigError
@@ -32,7 +39,7 @@ _FAREWELL_S = 5.0
 
 
 @dataclass(frozen=True)
-class Outlook:
+class MonitorSettings:
     """What of the work is shown, and to whom.
 
     Attributes:
@@ -50,14 +57,14 @@ class Outlook:
     failures_per_hour: int = 10
 
 
-class Lookout:
+class Monitor:
     """Owned and told by the loop; its pages are read by other threads."""
 
     def __init__(
         self,
         station: Station,
-        vitals: Vitals,
-        outlook: Outlook,
+        health: Health,
+        monitor_settings: MonitorSettings,
         full: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -71,13 +78,13 @@ class Lookout:
             clock: Monotonic seconds.
         """
         self._station = station
-        self._vitals = vitals
-        self._outlook = outlook
+        self._health = health
+        self._monitor_settings = monitor_settings
         self._full = full
         self._clock = clock
         self._metrics = Metrics(self, clock)
-        self._notifier = Notifier(outlook.addresses, outlook.quiet_s, clock=clock)
-        self._alarms = Alarms(self.tell, station.root.name, outlook.failures_per_hour)
+        self._notifier = Notifier(monitor_settings.addresses, monitor_settings.quiet_s, clock=clock)
+        self._alarms = Alarms(self.tell, station.root.name, monitor_settings.failures_per_hour)
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
@@ -86,18 +93,18 @@ class Lookout:
         Raises:
             ConfigError: The port or the address cannot be had.
         """
-        port, interface = self._outlook.port, self._outlook.interface
+        port, interface = self._monitor_settings.port, self._monitor_settings.interface
         if port is None:
             yield
             return
         pages = {"/metrics": self._page, "/livez": self._livez, "/readyz": self._readyz}
-        exposition = Exposition(interface, port, pages)
+        server = MonitoringServer(interface, port, pages)
         try:
-            exposition.start()
-            _log.info("metrics_served", address=interface, port=exposition.port)
+            server.start()
+            _log.info("metrics_served", address=interface, port=server.port)
             yield
         finally:
-            exposition.stop()
+            server.stop()
 
     def close(self) -> None:
         """Send what is still to be sent, as far as that goes quickly."""
@@ -115,16 +122,18 @@ class Lookout:
         """Files have settled."""
         self._metrics.found(sum(arrival.missed for arrival in arrivals))
 
-    def took(self, stages: Sequence[Took]) -> None:
+    def took(self, stages: Sequence[StageDuration]) -> None:
         """Photographs have passed through stages."""
         self._metrics.took(stages)
 
-    def sent(self, errands: Sequence[Errand]) -> None:
+    def sent(self, tasks: Sequence[Task]) -> None:
         """Errands were handed to the worker."""
-        orders = [errand for errand in errands if isinstance(errand, Order)]
-        self.took([Took("queue", order.job.recipe.name, order.queued_s) for order in orders])
+        orders = [task for task in tasks if isinstance(task, RestoreTask)]
+        self.took(
+            [StageDuration("queue", order.job.recipe.name, order.queued_s) for order in orders]
+        )
 
-    def delivered(self, ended: Sequence[Ended], took: Sequence[Took]) -> None:
+    def delivered(self, ended: Sequence[JobEnded], took: Sequence[StageDuration]) -> None:
         """Jobs have come to their end."""
         self._metrics.ended(ended)
         self._metrics.took(took)
@@ -136,9 +145,9 @@ class Lookout:
         for report in reports:
             match report:
                 case WorkerReady():
-                    self._metrics.worked(Work(), report.residents)
-                case Advanced():
-                    self._metrics.worked(report.work, report.residents)
+                    self._metrics.worked(BatchCounts(), report.loaded_models)
+                case Heartbeat():
+                    self._metrics.worked(report.work, report.loaded_models)
                 case ModelLoaded():
                     self._metrics.loaded(report.reference)
                 case WorkerDied():
@@ -153,7 +162,7 @@ class Lookout:
     def queue(self) -> Sequence[Waiting]:
         """What is queued, by recipe; read beside the loop, from any thread."""
         try:
-            view = LedgerView(self._station.ledger)
+            view = LedgerReader(self._station.ledger)
         except ConfigError:
             return ()
         try:
@@ -166,20 +175,20 @@ class Lookout:
     def flags(self) -> dict[str, bool]:
         """What is so or not; any thread."""
         return {
-            "worker_ready": self._vitals.loaded,
+            "worker_ready": self._health.loaded,
             "disk_full": self._full(),
             "paused": self._station.paused.exists(),
         }
 
-    def _page(self) -> Answer:
-        return Answer(200, self._metrics.page(), CONTENT_TYPE)
+    def _page(self) -> HttpAnswer:
+        return HttpAnswer(200, self._metrics.page(), CONTENT_TYPE)
 
-    def _livez(self) -> Answer:
-        return _health(self._vitals.why_not_alive(self._clock()), "alive")
+    def _livez(self) -> HttpAnswer:
+        return _health(self._health.why_not_alive(self._clock()), "alive")
 
-    def _readyz(self) -> Answer:
-        return _health(self._vitals.why_not_ready(full=self._full()), "ready")
+    def _readyz(self) -> HttpAnswer:
+        return _health(self._health.why_not_ready(full=self._full()), "ready")
 
 
-def _health(why_not: str, word: str) -> Answer:
-    return Answer(503 if why_not else 200, f"{why_not or word}\n".encode())
+def _health(why_not: str, word: str) -> HttpAnswer:
+    return HttpAnswer(503 if why_not else 200, f"{why_not or word}\n".encode())

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
-from daemon.service.monitoring.rate_limit import Message, Quiet
+from daemon.service.monitoring.rate_limit import Message, RateLimiter
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
 
@@ -67,7 +67,7 @@ class Notifier:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._addresses = addresses
-        self._quiet = Quiet(quiet_s)
+        self._quiet = RateLimiter(quiet_s)
         self._send_s = send_s
         self._clock = clock
         self._news: queue.SimpleQueue[Message | None] = queue.SimpleQueue()

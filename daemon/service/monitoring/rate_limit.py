@@ -32,7 +32,7 @@ class _Held:
     latest: deque[Message] = field(default_factory=lambda: deque(maxlen=_NAMED))
 
 
-class Quiet:
+class RateLimiter:
     """Decides which messages go out; owned by one thread.
 
     Args:

@@ -11,13 +11,13 @@ import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from daemon.service.monitoring.health import Vitals
+from daemon.service.monitoring.health import Health
 
 _EXTENSION_S = 60
 _EVERY_S = 5.0
 
 
-class Supervision:
+class SystemdNotifier:
     """Speaks to the service manager for one daemon.
 
     Args:
@@ -32,7 +32,7 @@ class Supervision:
     def __init__(
         self, address: str = "", *, stall_s: float = 900, alive_file: Path | None = None
     ) -> None:
-        self.vitals = Vitals(stall_s)
+        self.health = Health(stall_s)
         self._address = address
         self._alive_file = alive_file
         self._due_at = 0.0
@@ -40,8 +40,8 @@ class Supervision:
 
     def heard(self, now: float, *, ready: bool = False, died: bool = False) -> None:
         """The worker said something, or ended; see `Vitals.heard`. Once ready, we are up."""
-        first = ready and not self.vitals.ready
-        self.vitals.heard(now, ready=ready, died=died)
+        first = ready and not self.health.ready
+        self.health.heard(now, ready=ready, died=died)
         if first:
             self._send("READY=1")
 
@@ -52,13 +52,13 @@ class Supervision:
             now: Monotonic seconds.
             working: The worker has orders, so that it must be heard of.
         """
-        self.vitals.turned(now, working=working)
+        self.health.turned(now, working=working)
         if now < self._due_at:
             return
         self._due_at = now + _EVERY_S
-        if not self.vitals.why_not_alive(now):
+        if not self.health.why_not_alive(now):
             extension = f"EXTEND_TIMEOUT_USEC={_EXTENSION_S * 10**6}"
-            self._alive("WATCHDOG=1" if self.vitals.ready else extension)
+            self._alive("WATCHDOG=1" if self.health.ready else extension)
 
     def status(self, text: str) -> None:
         """Say in a line what the daemon is doing, if that is news."""
@@ -73,7 +73,7 @@ class Supervision:
         Args:
             now: Monotonic seconds.
         """
-        ready = self.vitals.ready
+        ready = self.health.ready
         if ready:
             self._send(f"RELOADING=1\nMONOTONIC_USEC={int(now * 1e6)}")
         try:
@@ -84,7 +84,7 @@ class Supervision:
 
     def stopping(self, seconds: float) -> None:
         """The daemon ends within so many seconds, whatever TimeoutStopSec says."""
-        self.vitals.stopping = True
+        self.health.stopping = True
         self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def _alive(self, message: str) -> None:
@@ -107,9 +107,9 @@ class Supervision:
             line.sendto(message.encode(errors="replace"), name)
 
 
-def supervision_of(
+def systemd_notifier(
     environment: Mapping[str, str], stall_s: float, alive_file: Path | None = None
-) -> Supervision:
+) -> SystemdNotifier:
     """The service manager that started this process, if one did and wants to be told.
 
     Args:
@@ -118,4 +118,4 @@ def supervision_of(
         alive_file: The setting of that name.
     """
     address = environment.get("NOTIFY_SOCKET", "")
-    return Supervision(address, stall_s=stall_s, alive_file=alive_file)
+    return SystemdNotifier(address, stall_s=stall_s, alive_file=alive_file)

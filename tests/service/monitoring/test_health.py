@@ -3,51 +3,51 @@
 from pathlib import Path
 
 from daemon.engine.activity import LOAD_S
-from daemon.service.monitoring.health import LOOP_S, Vitals
+from daemon.service.monitoring.health import LOOP_S, Health
 
 
 def test_before_it_turns_it_is_alive_and_not_ready() -> None:
-    vitals = Vitals()
-    assert vitals.why_not_alive(1e6) == ""
-    assert vitals.why_not_ready(full=False) == "the worker loads its models"
+    health = Health()
+    assert health.why_not_alive(1e6) == ""
+    assert health.why_not_ready(full=False) == "the worker loads its models"
 
 
 def test_a_loop_that_stands_still_is_not_alive() -> None:
-    vitals = Vitals(stall_s=1e9)
-    vitals.heard(100, ready=True)
-    vitals.turned(100, working=False)
-    assert vitals.why_not_alive(100 + LOOP_S - 1) == ""
-    assert vitals.why_not_alive(100 + LOOP_S) == "the loop has stood still for 300 s"
+    health = Health(stall_s=1e9)
+    health.heard(100, ready=True)
+    health.turned(100, working=False)
+    assert health.why_not_alive(100 + LOOP_S - 1) == ""
+    assert health.why_not_alive(100 + LOOP_S) == "the loop has stood still for 300 s"
 
 
 def test_models_may_load_for_so_long() -> None:
-    vitals = Vitals(stall_s=1)
-    vitals.turned(0, working=True)
-    vitals.turned(LOAD_S - 1, working=True)
-    assert vitals.why_not_alive(LOAD_S - 1) == ""
-    assert vitals.why_not_alive(LOAD_S) == "no worker was ready within 600 s"
+    health = Health(stall_s=1)
+    health.turned(0, working=True)
+    health.turned(LOAD_S - 1, working=True)
+    assert health.why_not_alive(LOAD_S - 1) == ""
+    assert health.why_not_alive(LOAD_S) == "no worker was ready within 600 s"
 
 
 def test_a_silent_worker_is_not_alive_while_it_has_work() -> None:
-    vitals = Vitals(stall_s=50)
-    vitals.heard(0, ready=True)
-    vitals.turned(100, working=False)
-    vitals.turned(149, working=True)
-    assert vitals.why_not_alive(149) == ""
-    vitals.turned(150, working=True)
-    assert vitals.why_not_alive(150) == "the worker has taken no step for 50 s"
-    vitals.heard(151)
-    assert vitals.why_not_alive(151) == ""
+    health = Health(stall_s=50)
+    health.heard(0, ready=True)
+    health.turned(100, working=False)
+    health.turned(149, working=True)
+    assert health.why_not_alive(149) == ""
+    health.turned(150, working=True)
+    assert health.why_not_alive(150) == "the worker has taken no step for 50 s"
+    health.heard(151)
+    assert health.why_not_alive(151) == ""
 
 
 def test_what_keeps_it_from_being_ready_is_said() -> None:
-    vitals = Vitals()
-    vitals.heard(0, ready=True)
-    assert vitals.why_not_ready(full=False) == ""
-    assert vitals.why_not_ready(full=True) == "the disk is full"
-    vitals.stopping = True
-    vitals.heard(1, died=True)
-    assert vitals.why_not_ready(full=False) == (
+    health = Health()
+    health.heard(0, ready=True)
+    assert health.why_not_ready(full=False) == ""
+    assert health.why_not_ready(full=True) == "the disk is full"
+    health.stopping = True
+    health.heard(1, died=True)
+    assert health.why_not_ready(full=False) == (
         "the daemon is stopping; the worker loads its models"
     )
 

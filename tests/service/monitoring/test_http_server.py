@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from daemon.service.monitoring import http_server
-from daemon.service.monitoring.http_server import Answer, Exposition
+from daemon.service.monitoring.http_server import HttpAnswer, MonitoringServer
 from daemon.system.errors import ConfigError
 
 DEADLINE_S = 20.0
 
 
 @contextlib.contextmanager
-def serving(pages: Mapping[str, Callable[[], Answer]]) -> Iterator[int]:
-    served = Exposition("127.0.0.1", 0, pages)
+def serving(pages: Mapping[str, Callable[[], HttpAnswer]]) -> Iterator[int]:
+    served = MonitoringServer("127.0.0.1", 0, pages)
     served.start()
     try:
         yield served.port
@@ -39,8 +39,8 @@ def get(port: int, path: str, method: str = "GET") -> tuple[int, str, str]:
 
 def test_a_page_is_served_with_its_status_and_kind() -> None:
     pages = {
-        "/livez": lambda: Answer(503, b"no\n"),
-        "/metrics": lambda: Answer(200, "µ 1\n".encode(), "text/x"),
+        "/livez": lambda: HttpAnswer(503, b"no\n"),
+        "/metrics": lambda: HttpAnswer(200, "µ 1\n".encode(), "text/x"),
     }
     with serving(pages) as port:
         assert get(port, "/livez") == (503, "text/plain; charset=utf-8", "no\n")
@@ -48,17 +48,17 @@ def test_a_page_is_served_with_its_status_and_kind() -> None:
 
 
 def test_nothing_else_is_answered() -> None:
-    with serving({"/livez": lambda: Answer(200, b"alive\n")}) as port:
+    with serving({"/livez": lambda: HttpAnswer(200, b"alive\n")}) as port:
         assert get(port, "/")[0] == 404
         assert get(port, "/livez/..")[0] == 404
         assert [get(port, "/livez", m)[0] for m in ("POST", "PUT", "DELETE", "HEAD")] == [501] * 4
 
 
 def test_a_page_that_fails_is_an_error_of_that_request_alone() -> None:
-    def broken() -> Answer:
+    def broken() -> HttpAnswer:
         raise KeyError("secret")
 
-    with serving({"/broken": broken, "/livez": lambda: Answer(200, b"alive\n")}) as port:
+    with serving({"/broken": broken, "/livez": lambda: HttpAnswer(200, b"alive\n")}) as port:
         status, _, body = get(port, "/broken")
         assert status == 500
         assert "secret" not in body
@@ -70,20 +70,20 @@ def test_a_port_that_is_taken_names_the_setting() -> None:
         serving({}) as port,
         pytest.raises(ConfigError, match=f"metrics_port is {port} .*in use.*set others"),
     ):
-        Exposition("127.0.0.1", port, {})
+        MonitoringServer("127.0.0.1", port, {})
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "no.such.name.invalid"])
 def test_an_address_that_is_not_ours_names_the_setting(address: str) -> None:
     with pytest.raises(ConfigError, match=f"metrics_address '{address}', which cannot be"):
-        Exposition(address, 0, {})
+        MonitoringServer(address, 0, {})
 
 
 def test_an_ipv6_address_can_be_listened_on() -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
     try:
-        served = Exposition("::1", 0, {})
+        served = MonitoringServer("::1", 0, {})
     except ConfigError:
         pytest.skip("no IPv6 here")
     assert served.port > 0
@@ -93,7 +93,7 @@ def test_an_ipv6_address_can_be_listened_on() -> None:
 def test_clients_that_say_nothing_are_few_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     assert http_server._Request.timeout == 5
     monkeypatch.setattr(http_server._Request, "timeout", 0.5)
-    with serving({"/livez": lambda: Answer(200, b"alive\n")}) as port:
+    with serving({"/livez": lambda: HttpAnswer(200, b"alive\n")}) as port:
         before = threading.active_count()
         silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(30)]
         try:
@@ -115,12 +115,12 @@ def test_clients_that_say_nothing_are_few_and_let_go(monkeypatch: pytest.MonkeyP
 def test_stopping_does_not_wait_for_a_page_that_takes_long() -> None:
     asked, gate = threading.Event(), threading.Event()
 
-    def slow() -> Answer:
+    def slow() -> HttpAnswer:
         asked.set()
         gate.wait(DEADLINE_S)
-        return Answer(200, b"")
+        return HttpAnswer(200, b"")
 
-    served = Exposition("127.0.0.1", 0, {"/slow": slow})
+    served = MonitoringServer("127.0.0.1", 0, {"/slow": slow})
     served.start()
     client = socket.create_connection(("127.0.0.1", served.port))
     client.sendall(b"GET /slow HTTP/1.0\r\n\r\n")

@@ -14,9 +14,9 @@ import pytest
 
 from daemon.config.setup import make_station, opened
 from daemon.jobs.ledger.entries import Waiting
-from daemon.jobs.stages import Ended, Stage, Took
-from daemon.messages.reports import Resident, Work
-from daemon.service.daemon import Service
+from daemon.jobs.stages import JobEnded, Stage, StageDuration
+from daemon.messages.reports import BatchCounts, LoadedModel
+from daemon.service.daemon import Daemon
 from daemon.service.monitoring.metrics import Metrics
 from tests.support.daemon_process import (
     DEADLINE_S,
@@ -47,8 +47,10 @@ class Still:
 
 def test_group_sizes_are_a_histogram_of_what_the_worker_counted() -> None:
     metrics = Metrics(Still(), lambda: 0)
-    metrics.worked(Work((1, 0, 2, 0, 0, 0, 0, 0, 1), 208, 3.5, 2), (Resident("prior", 9),))
-    metrics.worked(Work((0, 1, 0, 0, 0, 0, 0, 0, 0), 2, 0.5), (Resident("prior", 9),))
+    metrics.worked(
+        BatchCounts((1, 0, 2, 0, 0, 0, 0, 0, 1), 208, 3.5, 2), (LoadedModel("prior", 9),)
+    )
+    metrics.worked(BatchCounts((0, 1, 0, 0, 0, 0, 0, 0, 0), 2, 0.5), (LoadedModel("prior", 9),))
     samples = read(metrics.page())
     below = [
         value(samples, "restored_group_size_bucket", le=bound)
@@ -65,9 +67,9 @@ def test_group_sizes_are_a_histogram_of_what_the_worker_counted() -> None:
 def test_the_busy_share_is_that_of_the_last_minute() -> None:
     now = 0.0
     metrics = Metrics(Still(), lambda: now)
-    metrics.worked(Work(busy_s=20), ())
+    metrics.worked(BatchCounts(busy_s=20), ())
     now = 50
-    metrics.worked(Work(busy_s=10), ())
+    metrics.worked(BatchCounts(busy_s=10), ())
     assert value(read(metrics.page()), "restored_device_busy_ratio") == 0.5
     now = 70
     assert value(read(metrics.page()), "restored_device_busy_ratio") == pytest.approx(1 / 6)
@@ -77,7 +79,7 @@ def test_the_busy_share_is_that_of_the_last_minute() -> None:
 
 def test_with_the_worker_its_models_go() -> None:
     metrics = Metrics(Still(), lambda: 0)
-    metrics.worked(Work(), (Resident("prior", 9),))
+    metrics.worked(BatchCounts(), (LoadedModel("prior", 9),))
     metrics.died()
     samples = read(metrics.page())
     assert value(samples, "restored_worker_deaths_total") == 1
@@ -87,8 +89,10 @@ def test_with_the_worker_its_models_go() -> None:
 def test_what_is_no_recipe_has_one_label_for_all() -> None:
     metrics = Metrics(Still(Waiting("", 2, 5), Waiting("gone", 3, 9), Waiting("denoise", 1, 2)))
     metrics.know(["denoise", "colorize"])
-    metrics.ended([Ended("denoise", "restored"), Ended("x.jpg", "failed"), Ended("", "failed")])
-    metrics.took([Took("queue", "IMG_0001.jpg", 3)])
+    metrics.ended(
+        [JobEnded("denoise", "restored"), JobEnded("x.jpg", "failed"), JobEnded("", "failed")]
+    )
+    metrics.took([StageDuration("queue", "IMG_0001.jpg", 3)])
     samples = read(metrics.page())
     labels = {dict(labels)["recipe"] for _, labels in samples if "recipe" in dict(labels)}
     assert labels == {"denoise", "colorize", "(other)"}
@@ -119,15 +123,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[Sample, float], 
     drop(root, "super-resolve/secret.png", photograph(64))
     (root / "inbox/denoise/secret-broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
     station, settings = opened(root)
-    service = Service(station, settings, executor="inline")
+    service = Daemon(station, settings, executor="inline")
     tally = service.once()
     assert (tally.done, tally.failed) == (4, 1)
-    page = service._lookout._metrics.page()
+    page = service._monitor._metrics.page()
     again = root / "archive/denoise/secret-0.png"
     again.rename(root / "inbox/denoise/secret-0.png")
-    service = Service(station, settings, executor="inline")
+    service = Daemon(station, settings, executor="inline")
     assert service.once().done == 1
-    second = read(service._lookout._metrics.page())
+    second = read(service._monitor._metrics.page())
     assert value(second, "restored_jobs_total", recipe="denoise", outcome="duplicate") == 1
     return read(page), page.decode(), sorted(root.glob("outbox/**/*.json"))
 

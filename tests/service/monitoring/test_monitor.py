@@ -12,16 +12,16 @@ from daemon.executors import EXECUTORS
 from daemon.intake.arrivals import Arrival
 from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.reports import (
-    Advanced,
     HandedBack,
+    Heartbeat,
+    LoadedModel,
     ModelLoaded,
-    Resident,
     WorkerDied,
     WorkerReady,
 )
-from daemon.service.daemon import Service
-from daemon.service.monitoring.health import Vitals
-from daemon.service.monitoring.monitor import Lookout, Outlook
+from daemon.service.daemon import Daemon
+from daemon.service.monitoring.health import Health
+from daemon.service.monitoring.monitor import Monitor, MonitorSettings
 from daemon.system.errors import ConfigError
 from tests.support.mailroom import Mailroom
 from tests.support.metrics_page import get, read, value
@@ -101,17 +101,19 @@ def test_a_wrong_address_ends_the_start_and_not_a_later_hour(root: Path) -> None
     set_up(root, notify=["jsno://hunter2"])
     station, settings = opened(root)
     with pytest.raises(ConfigError, match=r"notify\[0\] \(jsno\)"):
-        Service(station, settings, executor="fake")
+        Daemon(station, settings, executor="fake")
 
 
 class Outside:
     """A lookout with everything it asks set by hand."""
 
-    def __init__(self, tmp_path: Path, outlook: Outlook) -> None:
+    def __init__(self, tmp_path: Path, monitor_settings: MonitorSettings) -> None:
         self.now, self.full = 1000.0, False
-        self.vitals = Vitals(stall_s=60)
+        self.health = Health(stall_s=60)
         station = Station(tmp_path, tmp_path / "none", tmp_path / "logs", tmp_path)
-        self.lookout = Lookout(station, self.vitals, outlook, lambda: self.full, lambda: self.now)
+        self.monitor = Monitor(
+            station, self.health, monitor_settings, lambda: self.full, lambda: self.now
+        )
 
 
 def test_health_is_what_the_watchdog_goes_by(
@@ -122,21 +124,21 @@ def test_health_is_what_the_watchdog_goes_by(
         "daemon.service.monitoring.monitor._log.info",
         lambda event, **fields: ports.append(fields["port"]),
     )
-    outside = Outside(tmp_path, Outlook(port=0))
-    vitals = outside.vitals
-    with outside.lookout.serving():
+    outside = Outside(tmp_path, MonitorSettings(port=0))
+    health = outside.health
+    with outside.monitor.serving():
         (port,) = ports
-        vitals.turned(1000, working=False)
+        health.turned(1000, working=False)
         assert get(port, "/readyz") == (503, b"the worker loads its models\n")
-        vitals.heard(1000, ready=True)
+        health.heard(1000, ready=True)
         assert get(port, "/readyz") == (200, b"ready\n")
         outside.full = True
         assert get(port, "/readyz") == (503, b"the disk is full\n")
         assert get(port, "/livez") == (200, b"alive\n")
-        vitals.turned(1061, working=True)
+        health.turned(1061, working=True)
         outside.now = 1061
         assert get(port, "/livez") == (503, b"the worker has taken no step for 61 s\n")
-        vitals.heard(1062)
+        health.heard(1062)
         outside.now = 1062
         assert get(port, "/livez")[0] == 200
         outside.now = 1400
@@ -147,31 +149,31 @@ def test_health_is_what_the_watchdog_goes_by(
 
 
 def test_without_a_port_nothing_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.service.monitoring.monitor.Exposition", None)
-    with Outside(tmp_path, Outlook()).lookout.serving():
+    monkeypatch.setattr("daemon.service.monitoring.monitor.MonitoringServer", None)
+    with Outside(tmp_path, MonitorSettings()).monitor.serving():
         pass
 
 
 def test_reports_and_arrivals_are_counted(tmp_path: Path) -> None:
-    outside = Outside(tmp_path, Outlook())
-    one = Resident("prior", 5)
-    outside.lookout.heard(
+    outside = Outside(tmp_path, MonitorSettings())
+    one = LoadedModel("prior", 5)
+    outside.monitor.heard(
         [
             WorkerReady("cpu", (one,)),
             ModelLoaded("prior", 1.0, 5),
-            Advanced(residents=(one, Resident("org/large", 7))),
+            Heartbeat(loaded_models=(one, LoadedModel("org/large", 7))),
             HandedBack((1,)),
         ]
     )
     folder = InboxFolder(tmp_path, None, tmp_path, tmp_path, tmp_path)
     arrivals = [Arrival(folder, Path(str(n)), 1, 1, missed=n < 2) for n in range(3)]
-    outside.lookout.arrived(arrivals)
-    samples = read(outside.lookout._page().body)
+    outside.monitor.arrived(arrivals)
+    samples = read(outside.monitor._page().body)
     assert value(samples, "restored_model_bytes", model="prior") == 5
     assert value(samples, "restored_model_bytes", model="org/large") == 7
     assert value(samples, "restored_model_loads_total", model="prior") == 1
     assert value(samples, "restored_rescan_finds_total") == 2
-    outside.lookout.heard([WorkerDied((), "gone")])
-    samples = read(outside.lookout._page().body)
+    outside.monitor.heard([WorkerDied((), "gone")])
+    samples = read(outside.monitor._page().body)
     assert value(samples, "restored_worker_deaths_total") == 1
     assert ("restored_model_bytes", frozenset({("model", "prior")})) not in samples

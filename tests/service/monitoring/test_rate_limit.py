@@ -1,6 +1,6 @@
 """Quiet periods: what goes out when, with the clock passed in."""
 
-from daemon.service.monitoring.rate_limit import Message, Quiet
+from daemon.service.monitoring.rate_limit import Message, RateLimiter
 
 
 def message(number: int, kind: str = "disk") -> Message:
@@ -8,7 +8,7 @@ def message(number: int, kind: str = "disk") -> Message:
 
 
 def test_of_one_kind_one_message_goes_out_and_the_rest_is_summed_up() -> None:
-    quiet = Quiet(100)
+    quiet = RateLimiter(100)
     assert quiet.offer(message(1), 0) == message(1)
     assert quiet.next_due_s(0) is None
     assert quiet.offer(message(2), 50) is None
@@ -24,7 +24,7 @@ def test_of_one_kind_one_message_goes_out_and_the_rest_is_summed_up() -> None:
 
 
 def test_what_comes_after_the_period_takes_what_was_held_back_along() -> None:
-    quiet = Quiet(100)
+    quiet = RateLimiter(100)
     quiet.offer(message(1), 0)
     quiet.offer(message(2), 10)
     sent = quiet.offer(message(3), 100)
@@ -34,25 +34,25 @@ def test_what_comes_after_the_period_takes_what_was_held_back_along() -> None:
 
 
 def test_kinds_do_not_quieten_each_other() -> None:
-    quiet = Quiet(100)
+    quiet = RateLimiter(100)
     assert quiet.offer(message(1, "disk"), 0) == message(1, "disk")
     assert quiet.offer(message(1, "job"), 0) == message(1, "job")
 
 
 def test_after_the_period_with_nothing_held_back_a_message_goes_out_at_once() -> None:
-    quiet = Quiet(100)
+    quiet = RateLimiter(100)
     quiet.offer(message(1), 0)
     assert quiet.due(100) == []
     assert quiet.offer(message(2), 100) == message(2)
 
 
 def test_without_a_quiet_period_everything_goes_out() -> None:
-    quiet = Quiet(0)
+    quiet = RateLimiter(0)
     assert [quiet.offer(message(n), 0) for n in range(3)] == [message(n) for n in range(3)]
 
 
 def test_a_summary_counts_what_it_does_not_name() -> None:
-    quiet = Quiet(100)
+    quiet = RateLimiter(100)
     for number in range(14):
         quiet.offer(message(number), 0)
     (summary,) = quiet.rest()

@@ -13,8 +13,8 @@ import pytest
 from daemon.config.setup import make_station, opened
 from daemon.engine.activity import LOAD_S
 from daemon.executors import EXECUTORS
-from daemon.service.daemon import Service
-from daemon.service.monitoring.systemd import Supervision, supervision_of
+from daemon.service.daemon import Daemon
+from daemon.service.monitoring.systemd import SystemdNotifier, systemd_notifier
 
 
 class Manager:
@@ -49,7 +49,7 @@ def manager(address: str) -> Iterator[Manager]:
 
 
 def test_models_that_load_are_given_time_but_not_for_ever(address: str, manager: Manager) -> None:
-    told = Supervision(address)
+    told = SystemdNotifier(address)
     told.advanced(100, working=False)
     told.advanced(101, working=False)
     assert manager.heard() == ["EXTEND_TIMEOUT_USEC=60000000"]
@@ -66,7 +66,7 @@ def test_the_alive_file_is_touched_just_while_systemd_would_hear_of_life(tmp_pat
         alive.unlink(missing_ok=True)
         return found
 
-    told = Supervision(stall_s=900, alive_file=alive)
+    told = SystemdNotifier(stall_s=900, alive_file=alive)
     told.advanced(0, working=False)
     assert touched()
     told.heard(100, ready=True)
@@ -76,11 +76,11 @@ def test_the_alive_file_is_touched_just_while_systemd_would_hear_of_life(tmp_pat
     assert not touched()
     told.advanced(1005, working=True)
     assert not touched()
-    Supervision(alive_file=tmp_path / "none" / "alive").advanced(0, working=False)
+    SystemdNotifier(alive_file=tmp_path / "none" / "alive").advanced(0, working=False)
 
 
 def test_ready_is_said_once_when_the_models_are_loaded(address: str, manager: Manager) -> None:
-    told = Supervision(address)
+    told = SystemdNotifier(address)
     told.heard(5, ready=True)
     told.heard(6, died=True)
     told.heard(7, ready=True)
@@ -90,7 +90,7 @@ def test_ready_is_said_once_when_the_models_are_loaded(address: str, manager: Ma
 def test_a_worker_that_has_work_and_says_nothing_is_not_alive(
     address: str, manager: Manager
 ) -> None:
-    told = Supervision(address, stall_s=900)
+    told = SystemdNotifier(address, stall_s=900)
     told.heard(0, ready=True)
     told.advanced(5000, working=False)
     told.advanced(5100, working=True)
@@ -105,7 +105,7 @@ def test_a_worker_that_has_work_and_says_nothing_is_not_alive(
 def test_a_worker_that_was_replaced_may_load_longer_than_it_may_stall(
     address: str, manager: Manager
 ) -> None:
-    told = Supervision(address, stall_s=10)
+    told = SystemdNotifier(address, stall_s=10)
     told.heard(0, ready=True)
     told.heard(100, died=True)
     told.advanced(100 + LOAD_S - 1, working=True)
@@ -115,7 +115,7 @@ def test_a_worker_that_was_replaced_may_load_longer_than_it_may_stall(
 
 
 def test_a_status_is_said_when_it_is_new(address: str, manager: Manager) -> None:
-    told = Supervision(address)
+    told = SystemdNotifier(address)
     for text in ("1 in flight", "1 in flight", "2 in flight"):
         told.status(text)
     assert manager.heard() == ["STATUS=1 in flight", "STATUS=2 in flight"]
@@ -124,21 +124,21 @@ def test_a_status_is_said_when_it_is_new(address: str, manager: Manager) -> None
 def test_a_reload_before_the_service_is_up_does_not_say_ready(
     address: str, manager: Manager
 ) -> None:
-    told = Supervision(address)
+    told = SystemdNotifier(address)
     with told.reloading(1):
         pass
     assert manager.heard() == []
 
 
 def test_a_manager_that_is_gone_or_was_never_there_is_no_error(address: str) -> None:
-    Supervision(address).stopping(1)
-    supervision_of({}, 900).stopping(1)
+    SystemdNotifier(address).stopping(1)
+    systemd_notifier({}, 900).stopping(1)
 
 
 def test_an_abstract_socket_is_spoken_to() -> None:
     name = f"restored-test-{os.getpid()}"
     manager = Manager("\0" + name)
-    supervision_of({"NOTIFY_SOCKET": "@" + name}, 900).stopping(2.5)
+    systemd_notifier({"NOTIFY_SOCKET": "@" + name}, 900).stopping(2.5)
     assert manager.heard() == ["STOPPING=1\nEXTEND_TIMEOUT_USEC=2500000"]
     manager.close()
 
@@ -155,8 +155,8 @@ def test_the_daemon_says_how_it_goes_from_start_to_stop(
     root: Path, address: str, manager: Manager
 ) -> None:
     station, settings = opened(root)
-    supervision = Supervision(address)
-    service = Service(station, settings, executor="fake", supervision=supervision)
+    systemd = SystemdNotifier(address)
+    service = Daemon(station, settings, executor="fake", systemd=systemd)
     heard: list[str] = []
 
     def wait_for(message: str) -> None:
@@ -183,5 +183,5 @@ def test_the_daemon_says_how_it_goes_from_start_to_stop(
         *("RELOADING", "READY", "STOPPING"),
     ]
     assert "MONOTONIC_USEC=" in others[3]
-    assert supervision.vitals.why_not_ready(full=False) == "the daemon is stopping"
+    assert systemd.health.why_not_ready(full=False) == "the daemon is stopping"
     assert others[5] == "STOPPING=1\nEXTEND_TIMEOUT_USEC=31000000"
