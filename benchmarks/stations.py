@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.measuring import Row, crop
-from daemon.config.setup import make_station, opened
+from daemon.config.setup import make_station, open_station
 from daemon.executors import EXECUTORS
 from daemon.jobs.ledger.entries import QueueCount
 from daemon.messages.reports import HandedBack, Report, WorkerReady
@@ -85,7 +85,7 @@ def _admit(root: Path, count: int, answer: Connection) -> None:
             answer.send((time.monotonic() - began, _most_memory_mb()))
             os.kill(os.getpid(), signal.SIGTERM)
 
-    Daemon(*opened(root), executor="idle", progress=progress).run()
+    Daemon(*open_station(root), executor="idle", progress=progress).run()
 
 
 def _most_memory_mb() -> float:

@@ -185,7 +185,7 @@ def _cut(found: _Visited, recipe: Recipe, known: set[Path]) -> Iterator[_Part]:
     sides: dict[str, list[str]] = {}
     for name in found.names:
         side = side_of(name)
-        if side is not None and side[1] in recipe.companions:
+        if side is not None and side[1] in recipe.side_files:
             sides.setdefault(side[0], []).append(name)
     beside = {name for names in sides.values() for name in names}
     part = _Part(list(found.odd))
@@ -193,7 +193,7 @@ def _cut(found: _Visited, recipe: Recipe, known: set[Path]) -> Iterator[_Part]:
         if name in beside or name <= found.after or (known and found.path / name in known):
             continue
         part.last = name
-        if why := recipe.takes(name, recipe.match.min_megapixels):
+        if why := recipe.mismatch(name, recipe.match.min_megapixels):
             part.passed.append((shown(found.path / name), why))
         else:
             part.names.append(name)

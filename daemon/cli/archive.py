@@ -9,7 +9,7 @@ from daemon.checkpoints.library import Library
 from daemon.cli.context import out, station_of
 from daemon.config.recipe import recipe_named
 from daemon.config.settings import load_settings
-from daemon.config.setup import known_recipes, opened, recipe_for
+from daemon.config.setup import known_recipes, open_station, recipe_for
 from daemon.intake.redo import RedoPlan, ask, plan
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.system.errors import UsageError
@@ -28,7 +28,9 @@ def estimate(
     from daemon.service import estimate as estimating
     from daemon.service.runtime import compute_of
 
-    station, settings = (None, load_settings()) if context.obj is None else opened(context.obj)
+    station, settings = (
+        (None, load_settings()) if context.obj is None else open_station(context.obj)
+    )
     chosen, compute = recipe_for(recipe, station), compute_of(settings)
     for path in paths:
         if not path.exists():
@@ -59,7 +61,7 @@ def redo(
 
     Example: `restored --station photos redo --recipe old-photo`
     """
-    station, settings = opened(station_of(context).root)
+    station, settings = open_station(station_of(context).root)
     known = known_recipes(station)
     if recipe is not None:
         recipe_named(recipe, known)

@@ -15,7 +15,7 @@ from daemon.bulk.status import pending, read_bulk, told
 from daemon.cli.context import SOME_FAILED, out, station_of
 from daemon.config.recipe import Recipe, recipe_named
 from daemon.config.settings import Settings
-from daemon.config.setup import known_recipes, opened
+from daemon.config.setup import known_recipes, open_station
 from daemon.config.station import Station
 from daemon.system.clock import instants, local_zone, spoken, wall
 from daemon.system.errors import UsageError
@@ -50,7 +50,7 @@ def submit(
 
     Example: `restored --station photos submit /mnt/scans --recipe old-photo --at 22:00 --follow`
     """
-    station, settings = opened(station_of(context).root)
+    station, settings = open_station(station_of(context).root)
     chosen = recipe_named(recipe, known_recipes(station))
     own = (station.root, *(watch.outbox for watch in settings.watch))
     roots = check_roots(own, paths)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from daemon.config.settings import STATION_VARIABLE
-from daemon.config.setup import found_station
+from daemon.config.setup import find_station
 from daemon.config.station import Station
 from daemon.system.errors import UsageError
 
@@ -29,4 +29,4 @@ def station_of(context: typer.Context) -> Station:
     root: Path | None = context.obj
     if root is None:
         raise UsageError(f"which station? Give --station DIR or set {STATION_VARIABLE}")
-    return found_station(root)
+    return find_station(root)

@@ -8,7 +8,7 @@ from daemon.checkpoints.library import Library, Pulled
 from daemon.cli.context import out
 from daemon.config.model_reference import Hub, parse_reference
 from daemon.config.settings import Settings, load_settings
-from daemon.config.setup import opened
+from daemon.config.setup import open_station
 from daemon.system.errors import ConfigError
 
 app = typer.Typer(
@@ -117,7 +117,7 @@ def remove(context: typer.Context, name: _Name) -> None:
 
 
 def _library(context: typer.Context) -> Library:
-    settings: Settings = load_settings() if context.obj is None else opened(context.obj)[1]
+    settings: Settings = load_settings() if context.obj is None else open_station(context.obj)[1]
     return Library(settings.models_dir)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from daemon.cli.context import out, station_of
-from daemon.config.setup import known_recipes, opened
+from daemon.config.setup import known_recipes, open_station
 from daemon.intake.retry import retry_failed
 from daemon.system.files import shown
 
@@ -39,7 +39,7 @@ def retry(
     """
     from daemon.service.runtime import inbox_folders
 
-    station, settings = opened(station_of(context).root)
+    station, settings = open_station(station_of(context).root)
     moved = retry_failed(
         station, inbox_folders(station, settings), known_recipes(station), paths or []
     )

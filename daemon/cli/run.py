@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from daemon.cli.context import SOME_FAILED, out, station_of
 from daemon.config.settings import load_settings
-from daemon.config.setup import make_station, opened, recipe_for
+from daemon.config.setup import make_station, open_station, recipe_for
 from daemon.system.errors import BusyError
 from daemon.system.files import shown
 
@@ -34,7 +34,9 @@ def apply(
     from daemon.service.apply import apply as restore
     from daemon.service.runtime import compute_of
 
-    station, settings = (None, load_settings()) if context.obj is None else opened(context.obj)
+    station, settings = (
+        (None, load_settings()) if context.obj is None else open_station(context.obj)
+    )
     chosen = recipe_for(recipe, station)
     failed = 0
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -60,7 +62,7 @@ def run(context: typer.Context) -> None:
     from daemon.service.daemon import Daemon
     from daemon.service.monitoring.systemd import systemd_notifier
 
-    station, settings = opened(station_of(context).root)
+    station, settings = open_station(station_of(context).root)
     systemd = systemd_notifier(os.environ, settings.stall_s, settings.alive_file)
     with watched() as progress:
         Daemon(station, settings, progress=progress, systemd=systemd).run()
@@ -75,7 +77,7 @@ def once(context: typer.Context) -> int:
     from daemon.service.daemon import Daemon
     from daemon.service.monitoring.systemd import systemd_notifier
 
-    station, settings = opened(station_of(context).root)
+    station, settings = open_station(station_of(context).root)
     systemd = systemd_notifier(os.environ, settings.stall_s, settings.alive_file)
     with watched() as progress:
         tally = Daemon(station, settings, progress=progress, systemd=systemd).once()
@@ -100,7 +102,7 @@ def demo(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> int:
 
     station = make_station(folder)
     with watched() as progress:
-        found = shows.demo(station, opened(folder)[1], progress)
+        found = shows.demo(station, open_station(folder)[1], progress)
     shows.show(found, out)
     out.print(f"{station.root / shows.SHEET}", markup=False)
     return SOME_FAILED if any(finding.result is None for finding in found) else 0

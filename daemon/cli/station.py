@@ -8,7 +8,7 @@ import typer
 
 from daemon.cli.context import out, station_of
 from daemon.config.recipe import recipe_named, schema
-from daemon.config.setup import known_recipes, make_station, opened
+from daemon.config.setup import known_recipes, make_station, open_station
 from daemon.system.errors import ConfigError
 
 
@@ -36,7 +36,7 @@ def recipes(
     if as_schema:
         print(json.dumps(schema(), indent=2))
         return
-    known = known_recipes(None if context.obj is None else opened(context.obj)[0])
+    known = known_recipes(None if context.obj is None else open_station(context.obj)[0])
     if name is not None:
         print(recipe_named(name, known).model_dump_json(indent=2))
         return
@@ -51,7 +51,7 @@ def check(context: typer.Context) -> None:
     """
     from daemon.service.check import model_lines, problems
 
-    station, settings = opened(station_of(context).root)
+    station, settings = open_station(station_of(context).root)
     wrong = problems(station, settings)
     if wrong:
         raise ConfigError("\n".join(wrong))

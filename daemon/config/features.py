@@ -22,31 +22,33 @@ class Feature:
     """One thing to find out about one photograph.
 
     Attributes:
-        of: "colour": how far its colours stray from one tone curve, in levels of 0 to 255.
+        name: "colour": how far its colours stray from one tone curve, in levels of 0 to 255.
             "noise": the deviation of its noise, in the same levels. "likeness": the logit that a
             CLIP model gives it for the phrase.
         phrase: What it may look like, for "likeness".
     """
 
-    of: Literal["colour", "noise", "likeness"]
+    name: Literal["colour", "noise", "likeness"]
     phrase: str = ""
 
     @classmethod
-    def like(cls, phrase: str) -> "Feature":
+    def likeness(cls, phrase: str) -> "Feature":
         """How much it looks like a phrase."""
         return cls("likeness", phrase)
 
-    def judge(self, clip_digest: str) -> str:
+    def model_digest(self, clip_digest: str) -> str:
         """Digest of the model whose opinion an answer is; what is measured depends on none."""
-        return clip_digest if self.of == "likeness" else ""
+        return clip_digest if self.name == "likeness" else ""
 
 
 COLOUR, NOISE = Feature("colour"), Feature("noise")
 
 
-def likeness(answers: Mapping[Feature, float], phrase: str, unlike: Sequence[str]) -> float:
+def likeness_probability(
+    answers: Mapping[Feature, float], phrase: str, unlike: Sequence[str]
+) -> float:
     """Probability that a photograph shows the phrase rather than any of the others, [0, 1]."""
-    logits = [answers[Feature.like(p)] for p in (phrase, *unlike)]
+    logits = [answers[Feature.likeness(p)] for p in (phrase, *unlike)]
     highest = max(logits)
     shares = [math.exp(logit - highest) for logit in logits]
     return shares[0] / sum(shares)

@@ -31,10 +31,10 @@ class Route:
     candidates: tuple[Recipe, ...] = ()
 
     @property
-    def companions(self) -> tuple[str, ...]:
+    def side_files(self) -> tuple[str, ...]:
         """The side files that whichever recipe gets it may read."""
         recipes = self.candidates or ((self.recipe,) if self.recipe else ())
-        return tuple(dict.fromkeys(role for recipe in recipes for role in recipe.companions))
+        return tuple(dict.fromkeys(role for recipe in recipes for role in recipe.side_files))
 
     @property
     def needs_mask(self) -> bool:
@@ -44,7 +44,7 @@ class Route:
 
 def route_to(recipe: Recipe, name: str, megapixels: Megapixels) -> Route:
     """Send a file to the recipe whose folder it lies in, unless its [match] refuses the file."""
-    why = _refuses_name(recipe, name) or recipe.takes(name, megapixels())
+    why = _refuses_name(recipe, name) or recipe.mismatch(name, megapixels())
     return Route(recipe, f"{shown(name)}: recipe {recipe.name} refuses it: {why}" if why else "")
 
 
@@ -61,16 +61,16 @@ def route_by_match(name: str, megapixels: Megapixels, recipes: Mapping[str, Reci
             needs.append(f"{recipe_name}: {why}")
             continue
         candidates.append(recipe)
-        if not recipe.match.questions:
+        if not recipe.match.features:
             break
     if not candidates:
         return Route(None, _none_matches(name, needs))
-    if not candidates[0].match.questions:
+    if not candidates[0].match.features:
         return Route(candidates[0])
     return Route(None, candidates=tuple(candidates))
 
 
-def unanswered(
+def missing_features(
     name: str,
     megapixels: Megapixels,
     recipes: Sequence[Recipe],
@@ -80,8 +80,8 @@ def unanswered(
     wanted: dict[Feature, None] = {}
     for recipe in recipes:
         if _refuses(recipe, name, megapixels) is None:
-            wanted |= dict.fromkeys(q for q in recipe.match.questions if q not in answers)
-            if not recipe.match.questions:
+            wanted |= dict.fromkeys(q for q in recipe.match.features if q not in answers)
+            if not recipe.match.features:
                 break
     return tuple(wanted)
 
@@ -98,11 +98,11 @@ def route_by_content(
         name: Its file name.
         megapixels: Its size.
         recipes: The recipes, in order; one, if its folder names it.
-        answers: To all that `unanswered` asked.
+        answers: To all that `missing_features` asked.
     """
     needs: list[str] = []
     for recipe in recipes:
-        why = _refuses(recipe, name, megapixels) or recipe.match.refuses(answers)
+        why = _refuses(recipe, name, megapixels) or recipe.match.content_mismatch(answers)
         if why is None:
             return Route(recipe)
         needs.append(f"{recipe.name}: {why}")
@@ -120,8 +120,8 @@ def _refuses(recipe: Recipe, name: str, megapixels: Megapixels) -> str | None:
         return f"it takes pairs, from inbox/{recipe.name}/ only"
     if recipe.needs_mask:
         return f"it takes photographs with a mask, from inbox/{recipe.name}/ only"
-    return _refuses_name(recipe, name) or recipe.takes(name, megapixels())
+    return _refuses_name(recipe, name) or recipe.mismatch(name, megapixels())
 
 
 def _refuses_name(recipe: Recipe, name: str) -> str | None:
-    return recipe.takes(name, recipe.match.min_megapixels)
+    return recipe.mismatch(name, recipe.match.min_megapixels)

@@ -76,7 +76,7 @@ def parse_reference(text: str) -> Reference:
     return Hub(found[1], found[2] or DEFAULT_REVISION)
 
 
-def well_formed(text: str) -> str:
+def valid_reference(text: str) -> str:
     """The reference as it is, for pydantic.
 
     Raises:
@@ -89,7 +89,7 @@ def well_formed(text: str) -> str:
     return text
 
 
-def located(text: str, folder: Path) -> str:
+def absolute_reference(text: str, folder: Path) -> str:
     """The reference with a path made absolute that is relative to a folder."""
     parsed = parse_reference(text)
     if not isinstance(parsed, Local):

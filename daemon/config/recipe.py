@@ -22,15 +22,15 @@ from pydantic import (
     model_validator,
 )
 
-from daemon.config.features import COLOUR, GREY_BELOW, NOISE, Feature, likeness
-from daemon.config.model_reference import located
+from daemon.config.features import COLOUR, GREY_BELOW, NOISE, Feature, likeness_probability
+from daemon.config.model_reference import absolute_reference
 from daemon.config.schedule import Schedule
 from daemon.config.steps import PROMPT_SUFFIXES, Step
 from daemon.config.validation import explain
 from daemon.system.errors import ConfigError
 
-SHIPPED = Path(__file__).parents[1] / "shipped_recipes"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+SHIPPED_RECIPES = Path(__file__).parents[1] / "shipped_recipes"
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 Phrase = Annotated[str, Field(min_length=1, max_length=200)]
@@ -41,7 +41,7 @@ class Match(BaseModel):
 
     model_config = _FROZEN
 
-    suffixes: tuple[str, ...] = Field(SUFFIXES, description="File name endings, any case.")
+    suffixes: tuple[str, ...] = Field(PHOTO_SUFFIXES, description="File name endings, any case.")
     names: tuple[str, ...] = Field(
         (), description="Patterns such as `scan-*`, any of which the file name must fit."
     )
@@ -82,16 +82,16 @@ class Match(BaseModel):
         return self
 
     @property
-    def questions(self) -> tuple[Feature, ...]:
+    def features(self) -> tuple[Feature, ...]:
         """What must be known of a photograph's content; nothing where its header settles it."""
         phrases = () if self.looks_like is None else (self.looks_like, *self.unlike)
         return (
             *((COLOUR,) if self.grey is not None else ()),
             *((NOISE,) if self.noise_above is not None else ()),
-            *map(Feature.like, phrases),
+            *map(Feature.likeness, phrases),
         )
 
-    def refuses(self, answers: Mapping[Feature, float]) -> str | None:
+    def content_mismatch(self, answers: Mapping[Feature, float]) -> str | None:
         """Says why a photograph of this content does not match, or None if it does.
 
         Args:
@@ -103,7 +103,7 @@ class Match(BaseModel):
         if self.noise_above is not None and answers[NOISE] <= self.noise_above:
             return f"it has {answers[NOISE]:.1f} levels of noise, not above {self.noise_above:g}"
         if self.looks_like is not None:
-            probability = likeness(answers, self.looks_like, self.unlike)
+            probability = likeness_probability(answers, self.looks_like, self.unlike)
             if probability < self.looks_like_above:
                 return (
                     f"it looks like {self.looks_like!r} with probability {probability:.2f}, "
@@ -152,11 +152,11 @@ class Recipe(BaseModel):
             raise ValueError("steps: generate must be the first step")
         if self.generates and self.photos > 1:
             raise ValueError("steps: after generate no step may take two photographs")
-        if self.generates and self.match.questions:
+        if self.generates and self.match.features:
             raise ValueError("match: grey, noise_above and looks_like need a photograph")
         for suffix in self.suffixes:
             if (suffix in PROMPT_SUFFIXES) != self.generates:
-                reads = PROMPT_SUFFIXES if self.generates else SUFFIXES
+                reads = PROMPT_SUFFIXES if self.generates else PHOTO_SUFFIXES
                 raise ValueError(
                     f"match.suffixes contains {suffix!r}, but {self.steps[0].kind} reads "
                     f"{', '.join(reads)}"
@@ -164,7 +164,7 @@ class Recipe(BaseModel):
         return self
 
     @property
-    def where(self) -> str:
+    def source(self) -> str:
         """What messages about it begin with: the file it was read from, else its name."""
         return f"recipe {self.name}" if self._file is None else str(self._file)
 
@@ -185,7 +185,7 @@ class Recipe(BaseModel):
         return PROMPT_SUFFIXES if self.generates and not said else self.match.suffixes
 
     @property
-    def companions(self) -> tuple[str, ...]:
+    def side_files(self) -> tuple[str, ...]:
         """The side files its steps read: "hints" and "mask", as in NAME.hints.png."""
         if self.generates:
             return ()
@@ -216,7 +216,7 @@ class Recipe(BaseModel):
         meaning = self.model_dump(mode="json", include={"name", "steps", "output"})
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
-    def takes(self, name: str, megapixels: float) -> str | None:
+    def mismatch(self, name: str, megapixels: float) -> str | None:
         """Says why a photograph of this file name and size does not match, or None if it does."""
         match = self.match
         low = name.lower()
@@ -251,7 +251,7 @@ def read_recipe(path: Path) -> Recipe:
     except ConfigError as error:
         raise ConfigError(f"{path}: schedule: {error}") from error
     recipe._file = path
-    return recipe.with_models(lambda model: located(model, path.parent))
+    return recipe.with_models(lambda model: absolute_reference(model, path.parent))
 
 
 def load_recipes(folders: Iterable[Path]) -> tuple[Recipe, ...]:

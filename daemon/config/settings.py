@@ -18,7 +18,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from daemon.config.model_reference import located, well_formed
+from daemon.config.model_reference import absolute_reference, valid_reference
 from daemon.config.validation import close_match, explain
 from daemon.system.errors import ConfigError
 
@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     threads: int | None = Field(None, ge=1, description="CPU threads of the network.")
     memory_mb: int | None = Field(None, ge=256, description="For photographs in flight.")
-    clip_model: Annotated[str, AfterValidator(well_formed)] | None = Field(
+    clip_model: Annotated[str, AfterValidator(valid_reference)] | None = Field(
         None, description="CLIP model for [match] looks_like, such as a folder; off if not set."
     )
     models_dir: Path = Field(
@@ -195,7 +195,7 @@ def load_settings(path: Path = Path(os.devnull)) -> Settings:
     values = _read(path)
     if isinstance(clip := values.get("clip_model"), str):
         with contextlib.suppress(ConfigError):  # refused below, with its key
-            values["clip_model"] = located(clip, path.parent)
+            values["clip_model"] = absolute_reference(clip, path.parent)
     try:
         return Settings(**values)
     except ValidationError as error:

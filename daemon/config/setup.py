@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from daemon.config.recipe import SHIPPED, Recipe, load_recipes, read_recipe, recipe_named
+from daemon.config.recipe import SHIPPED_RECIPES, Recipe, load_recipes, read_recipe, recipe_named
 from daemon.config.settings import Settings, config_folder, load_settings
 from daemon.config.station import Station
 from daemon.system.errors import AccessError, CannotWriteError, ConfigError
@@ -43,7 +43,7 @@ def make_station(root: Path) -> Station:
         ConfigError: The settings are wrong.
         CannotWriteError: A file is in the way, or the file system refuses.
     """
-    station, settings = opened(root)
+    station, settings = open_station(root)
     group = group_id(settings)
     os.umask(int(settings.umask, 8))
     try:
@@ -78,7 +78,7 @@ def sharing(settings: Settings) -> Iterator[None]:
         ) from error
 
 
-def opened(root: Path) -> tuple[Station, Settings]:
+def open_station(root: Path) -> tuple[Station, Settings]:
     """The station in a folder and its settings.
 
     Raises:
@@ -91,13 +91,13 @@ def opened(root: Path) -> tuple[Station, Settings]:
     return Station(root, state.absolute(), logs.absolute(), config), settings
 
 
-def found_station(root: Path) -> Station:
+def find_station(root: Path) -> Station:
     """The station in a folder, which must have been made.
 
     Raises:
         ConfigError: There is none.
     """
-    station = opened(root)[0]
+    station = open_station(root)[0]
     if not station.state.is_dir():
         raise ConfigError(f"{root} is no station; `restored init {root}` makes one")
     return station
@@ -127,7 +127,9 @@ def known_recipes(station: Station | None) -> tuple[Recipe, ...]:
     Raises:
         ConfigError: A recipe is wrong.
     """
-    return load_recipes([SHIPPED] if station is None else [SHIPPED, station.recipes])
+    return load_recipes(
+        [SHIPPED_RECIPES] if station is None else [SHIPPED_RECIPES, station.recipes]
+    )
 
 
 def recipe_for(reference: str, station: Station | None = None) -> Recipe:

@@ -77,7 +77,7 @@ class Station:
         return self.root / "reports"
 
     @property
-    def loaded(self) -> Path:
+    def loaded_models(self) -> Path:
         """While a daemon works: which models are on its device."""
         return self.state / "models.json"
 

@@ -8,14 +8,14 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from daemon.config.model_reference import PRIOR, well_formed
+from daemon.config.model_reference import PRIOR, valid_reference
 
 PROMPT_SUFFIXES = (".txt", ".toml")
 """Endings of the files that `generate` reads."""
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 
-Ways = Annotated[
+SelfEnsemble = Annotated[
     Literal[1, 4, 8],
     Field(
         description="Ways the photograph is laid (4: quarter turns, 8: mirrored as well), whose "
@@ -37,7 +37,7 @@ class BaseStep(BaseModel):
     photos: ClassVar[int] = 1
     """How many photographs the step takes at once."""
 
-    model: Annotated[str, AfterValidator(well_formed)] = Field(
+    model: Annotated[str, AfterValidator(valid_reference)] = Field(
         PRIOR,
         description="The network: `prior` is the one inside the package; a Hub id such as "
         "`org/name@revision`, or the path of a folder or .safetensors file.",
@@ -64,7 +64,7 @@ class BaseStep(BaseModel):
     )
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def text_keys(self) -> tuple[str, ...]:
         """The keys it says that only a model which reads text can obey."""
         textual = ("prompt", "second_prompt", "negative_prompt", "guidance")
         return tuple(key for key in textual if key in self.model_fields_set)
@@ -84,7 +84,7 @@ class Denoise(BaseStep):
     realism: Unit = Field(
         0.0, description="0 gives the posterior mean (safest), 1 a posterior sample (sharpest)."
     )
-    self_ensemble: Ways = 1
+    self_ensemble: SelfEnsemble = 1
 
 
 class SuperResolve(BaseStep):
@@ -99,7 +99,7 @@ class SuperResolve(BaseStep):
         0.0,
         description="Noise of the input in levels of 0 to 255; above 0 it binds softly.",
     )
-    self_ensemble: Ways = 1
+    self_ensemble: SelfEnsemble = 1
 
 
 class Colorize(BaseStep):

@@ -231,7 +231,7 @@ class InspectRun(TaskRun[tuple[float, ...]]):
     def generator(self, sources: tuple[Source, ...]) -> ModelCalls[tuple[float, ...]]:
         """The questions."""
         (picture,) = (source for source in sources if isinstance(source, Picture))
-        return self._backend.look(picture, self._inspect_task.questions, self._inspect_task.clip)
+        return self._backend.look(picture, self._inspect_task.features, self._inspect_task.clip)
 
     def write(self, finished: tuple[float, ...]) -> Step:
         """There is nothing to write."""

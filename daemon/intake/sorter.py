@@ -150,17 +150,17 @@ class FolderSorter:
             return False
         called, role = side
         if recipe is not None:
-            return role in recipe.companions
-        if not any(role in r.companions for r in self._recipes.values() if r.photos == 1):
+            return role in recipe.side_files
+        if not any(role in r.side_files for r in self._recipes.values() if r.photos == 1):
             return False
         photos = self._photos_called.get(called, [])
         routes = [self._route(photo) for photo in photos if photo in self._folder.held]
-        return not photos or any(role in route.companions for route in routes if route is not None)
+        return not photos or any(role in route.side_files for route in routes if route is not None)
 
     def _claim_with_sides(self, names: tuple[str, ...], route: Route, stem: str) -> None:
         """Claim photographs with the side files of the first, unless one still arrives."""
         sides: dict[str, str] = {}
-        for role in route.companions:
+        for role in route.side_files:
             side = self._side_on_disk(names[0], role)
             if side is not None and side not in self._folder.held:
                 self._wait(names, f"waits for {shown(side)}, which is still arriving")

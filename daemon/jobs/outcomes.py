@@ -134,7 +134,7 @@ class OutcomeHandler:
 
     def _remember(self, entry: Entry, inspect_task: InspectTask, seen: Inspected) -> None:
         """Keep what was seen; the next lease of the photograph is for its recipe."""
-        answers = zip(inspect_task.questions, seen.answers, strict=True)
+        answers = zip(inspect_task.features, seen.answers, strict=True)
         self._ledger.remember(
             inspect_task.photo.digest, answers, clip_digest=inspect_task.clip_digest
         )

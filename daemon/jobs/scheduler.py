@@ -106,7 +106,7 @@ class Scheduler:
     def _task(self, entry: Entry, plan: Job | NeedsInspection, now: float, *, alone: bool) -> Task:
         if isinstance(plan, NeedsInspection):
             photo, clip, digest = photo_of(plan.file), plan.clip, plan.clip_digest
-            return InspectTask(photo, plan.questions, entry.fence, clip, digest, alone=alone)
+            return InspectTask(photo, plan.features, entry.fence, clip, digest, alone=alone)
         staging = self._delivery.staging(entry.fence)
         staging.mkdir()
         queued_s = max(0.0, now - entry.queued_at)  # the clock may have been set back

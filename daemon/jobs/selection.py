@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daemon.config.features import Feature
-from daemon.config.matching import route_by_content, unanswered
+from daemon.config.matching import missing_features, route_by_content
 from daemon.config.recipe import Recipe, recipe_named
 from daemon.jobs.ledger.entries import ClaimedFile, Entry
 from daemon.jobs.ledger.writer import Ledger
@@ -17,17 +17,17 @@ from daemon.system.files import shown
 
 @dataclass(frozen=True)
 class NeedsInspection:
-    """These questions about a photograph must be answered before its recipe is known.
+    """These features of a photograph must be measured before its recipe is known.
 
     Attributes:
         file: The photograph.
-        questions: What is asked.
+        features: What is to be measured.
         clip: Reference of the CLIP model that answers for likeness, pinned; "" without one.
         clip_digest: Its digest.
     """
 
     file: ClaimedFile
-    questions: tuple[Feature, ...]
+    features: tuple[Feature, ...]
     clip: str = ""
     clip_digest: str = ""
 
@@ -60,7 +60,7 @@ def select_recipe(
         recipe = recipe_named(entry.recipe, recipes)
         if entry.claim.folder.is_archive:
             return recipe  # [match] says what a recipe takes, and this it has taken long ago
-        return _admitted(entry, recipe, ledger, clip_digest) if recipe.match.questions else recipe
+        return _admitted(entry, recipe, ledger, clip_digest) if recipe.match.features else recipe
     (file,) = entry.claim.photos
     header = file.header
     if header is None:
@@ -68,8 +68,8 @@ def select_recipe(
     in_order = sorted(recipes, key=lambda recipe: recipe.name)
     answers = ledger.answers(file.digest, clip_digest=clip_digest)
     seen = (file.relative.name, lambda: header.megapixels, in_order, answers)
-    if questions := unanswered(*seen):
-        return NeedsInspection(file, questions)
+    if features := missing_features(*seen):
+        return NeedsInspection(file, features)
     route = route_by_content(*seen)
     if route.recipe is None:
         return NoRecipe(route.refusal)
@@ -81,9 +81,9 @@ def _admitted(entry: Entry, recipe: Recipe, ledger: Ledger, clip_digest: str) ->
     """The recipe that the folder names, if its conditions hold for every photograph."""
     for file in entry.claim.photos:
         answers = ledger.answers(file.digest, clip_digest=clip_digest)
-        if missing := tuple(q for q in recipe.match.questions if q not in answers):
+        if missing := tuple(feature for feature in recipe.match.features if feature not in answers):
             return NeedsInspection(file, missing)
-        if why := recipe.match.refuses(answers):
+        if why := recipe.match.content_mismatch(answers):
             name = shown(file.relative.name)
             return NoRecipe(f"{name}: recipe {recipe.name} refuses it: {why}")
     return recipe

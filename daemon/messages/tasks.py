@@ -60,7 +60,7 @@ class InspectTask:
 
     Attributes:
         photo: The photograph.
-        questions: What is to be found out, at least one.
+        features: What is to be found out, at least one.
         fence: Number of the lease.
         clip: Reference of the CLIP model that answers for likeness, or "".
         clip_digest: Its digest, or "".
@@ -68,7 +68,7 @@ class InspectTask:
     """
 
     photo: Photo
-    questions: tuple[Feature, ...]
+    features: tuple[Feature, ...]
     fence: int
     clip: str = ""
     clip_digest: str = ""

@@ -20,7 +20,7 @@ def check_clip(recipes: Sequence[Recipe], clip: str | None, library: Library) ->
     for recipe in recipes:
         if recipe.match.looks_like is not None and clip is None:
             raise ConfigError(
-                f"{recipe.where}: match.looks_like is {recipe.match.looks_like!r}, which "
+                f"{recipe.source}: match.looks_like is {recipe.match.looks_like!r}, which "
                 "needs a CLIP model; set clip_model in restored.toml to the folder of one, or "
                 "use match.grey, which needs none"
             )

@@ -1,6 +1,6 @@
 """Looking at a photograph: how colourful and how noisy it is, and what it looks like.
 
-Comes in: a decoded picture and questions. Goes out: one number for each. Chooses no recipe.
+Comes in: a decoded picture and features. Goes out: one number for each. Chooses no recipe.
 """
 
 from collections.abc import Sequence
@@ -25,32 +25,30 @@ _WORKING_BYTES = 1 << 26
 _WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def look(
-    picture: Picture, questions: Sequence[Feature], clip: str
-) -> ModelCalls[tuple[float, ...]]:
-    """Answer questions about a picture.
+def look(picture: Picture, features: Sequence[Feature], clip: str) -> ModelCalls[tuple[float, ...]]:
+    """Measure features of a picture.
 
     Args:
         picture: The picture, uint8 or uint16.
-        questions: What is asked.
+        features: What is to be measured.
         clip: Reference of the CLIP model that answers for likeness.
 
     Returns:
-        A number for each question; their units are with `Feature`.
+        A number for each feature; their units are with `Feature`.
     """
     answers: dict[Feature, float] = {}
-    for question in questions:
-        match question.of:
+    for feature in features:
+        match feature.name:
             case "colour":
-                answers[question] = 0.0 if picture.grey else colour_level(picture.pixels)
+                answers[feature] = 0.0 if picture.grey else colour_level(picture.pixels)
             case "noise":
-                answers[question] = noise_level(picture.pixels)
-    phrases = tuple(question.phrase for question in questions if question.of == "likeness")
+                answers[feature] = noise_level(picture.pixels)
+    phrases = tuple(feature.phrase for feature in features if feature.name == "likeness")
     if phrases:
         image = to_tensor(np.asarray(_reduced(picture.pixels, _LIKENESS_PX).round(), np.uint8))
         (logits,) = yield from ask([ClipCall(clip, image, phrases)])
-        answers |= zip(map(Feature.like, phrases), logits.tolist(), strict=True)
-    return tuple(answers[question] for question in questions)
+        answers |= zip(map(Feature.likeness, phrases), logits.tolist(), strict=True)
+    return tuple(answers[feature] for feature in features)
 
 
 def footprint(width: int, height: int) -> int:

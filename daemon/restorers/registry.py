@@ -122,7 +122,7 @@ def check_models(recipes: Sequence[Recipe], library: Library) -> None:
                 _check_step(step, library.checkpoint(step.model).traits)
             except ConfigError as error:
                 what = f"steps[{index}].model is {step.model!r}"
-                wrong.append(f"{recipe.where}: {what}: {error}")
+                wrong.append(f"{recipe.source}: {what}: {error}")
     if wrong:
         raise ConfigError("\n".join(wrong))
 
@@ -139,9 +139,9 @@ def _use_of(kind: str, traits: Traits) -> Use:
 def _check_step(step: Step, traits: Traits) -> None:
     """See that a step says nothing that its model would pass over."""
     use = _use_of(step.kind, traits)
-    if step.words and not traits.texts:
+    if step.text_keys and not traits.texts:
         raise ConfigError(
-            f"{traits.what} reads no text; leave out {' and '.join(step.words)}, or name a "
+            f"{traits.what} reads no text; leave out {' and '.join(step.text_keys)}, or name a "
             "text-to-image checkpoint"
         )
     unknown = _MEANINGLESS.get((step.kind, use), ()) + call_convention_of(traits.pipeline).unheard

@@ -112,7 +112,7 @@ def groups_of(recipe: Recipe, inputs: Sequence[Path]) -> list[tuple[Path, ...]]:
 
 def _sides(recipe: Recipe, path: Path) -> list[tuple[str, Path]]:
     found = []
-    for role in recipe.companions:
+    for role in recipe.side_files:
         names = (f"{path.stem}.{role}.png", f"{path.name}.{role}.png")
         beside = [path.with_name(name) for name in names if path.with_name(name).is_file()]
         found += [(role, side) for side in beside[:1]]

@@ -71,14 +71,14 @@ def work_in(recipe: Recipe, paths: Sequence[Path], limits: Limits) -> PlannedWor
     refused = 0
     for path in _files(paths):
         side = side_of(path.name)
-        if side is not None and side[1] in recipe.companions:
+        if side is not None and side[1] in recipe.side_files:
             continue
         try:
             megapixels = read_header(path, limits).megapixels
         except (PhotoError, OSError):
             refused += 1
             continue
-        if recipe.takes(path.name, megapixels) is None:
+        if recipe.mismatch(path.name, megapixels) is None:
             sizes.append(megapixels)
         else:
             refused += 1
@@ -112,7 +112,7 @@ def survey(recipe: Recipe, paths: Sequence[Path], logs: Path, compute: Compute) 
     files = [
         path
         for path in _files(paths)
-        if recipe.takes(path.name, recipe.match.min_megapixels) is None
+        if recipe.mismatch(path.name, recipe.match.min_megapixels) is None
     ]
     few = files[:: max(1, len(files) // _SURVEYED)]
     work = work_in(recipe, few, compute.limits)

@@ -46,7 +46,7 @@ def read_status(station: Station) -> dict[str, Any]:
         "left_s": None,
     }
     with contextlib.suppress(OSError, ValueError, KeyError):
-        found["models"] = json.loads(station.loaded.read_text("utf-8"))["models"]
+        found["models"] = json.loads(station.loaded_models.read_text("utf-8"))["models"]
     if not station.ledger.exists():
         return found
     ledger = LedgerReader(station.ledger)

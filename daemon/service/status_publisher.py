@@ -77,7 +77,7 @@ class StatusPublisher:
 
     def close(self) -> None:
         """The daemon ends: nothing is loaded any more."""
-        self._station.loaded.unlink(missing_ok=True)
+        self._station.loaded_models.unlink(missing_ok=True)
 
     def is_due(self, now: float) -> bool:
         """Whether it is time to tell again; `now` in UTC seconds since the epoch."""
@@ -101,7 +101,7 @@ class StatusPublisher:
             self._ledger.set_notices(notices)
             self._told = told
         if self._loaded != self._shown:
-            write_whole(self._station.loaded, {"models": self._loaded})
+            write_whole(self._station.loaded_models, {"models": self._loaded})
             self._shown = self._loaded
         state = "paused: " if paused else "disk full: " if standing.full else ""
         self._systemd.status(

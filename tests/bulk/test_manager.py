@@ -20,7 +20,7 @@ from daemon.bulk.requests import BulkRequest, ask, asked
 from daemon.bulk.status import read_bulk
 from daemon.cli.main import exit_code
 from daemon.config.recipe import recipe_named
-from daemon.config.setup import found_station, known_recipes, make_station, opened
+from daemon.config.setup import find_station, known_recipes, make_station, open_station
 from daemon.executors import EXECUTORS
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.reader import LedgerReader
@@ -93,7 +93,7 @@ def tell(root: Path, what: str, name: str = "job", expect: int = 0) -> None:
 
 
 def job(root: Path, name: str = "job") -> dict[str, Any]:
-    return next(one for one in read_bulk(found_station(root)) if one["name"] == name)
+    return next(one for one in read_bulk(find_station(root)) if one["name"] == name)
 
 
 def numbers(root: Path, name: str = "job") -> dict[str, int]:
@@ -184,7 +184,7 @@ def test_a_crash_at_any_point_loses_nothing_and_doubles_nothing(
         }, f"after {calls} calls"
         assert numbers(root, str(calls)) == {"found": 3, "done": 2, "failed": 1}, f"after {calls}"
         assert everything_below(folder) == originals
-        assert asked(found_station(root)) == []
+        assert asked(find_station(root)) == []
         no_leftovers(root)
         if finished:
             break
@@ -249,14 +249,14 @@ def test_what_is_queued_of_a_paused_job_stays_queued(
     tell(root, "pause")
     assert once(root).done == 1
     assert numbers(root) == {"found": 5, "queued": 5}
-    assert read_status(found_station(root))["left_s"] == 0
+    assert read_status(find_station(root))["left_s"] == 0
     tell(root, "resume")
     assert once(root).done == 5
 
 
 def _turns(root: Path, number: int) -> None:
     """A daemon that is stopped after a few turns."""
-    station, settings = opened(root)
+    station, settings = open_station(root)
     service = Daemon(station, settings, executor="fake")
     with service._at_work():
         for _ in range(number):
@@ -319,7 +319,7 @@ def test_plain_retry_leaves_photographs_of_bulk_jobs_alone(
 
 def test_nothing_is_read_before_its_time(root: Path, scans: Path) -> None:
     put(scans / "a.png")
-    station = found_station(root)
+    station = find_station(root)
     now = time.time()
     ask(station, BulkRequest("submit", "later", "denoise", (scans,), now, now + 3600))
     tally = once(root)
@@ -415,7 +415,7 @@ def test_paths_that_cannot_be_restored_are_refused(root: Path, where: str) -> No
     path = root.parent / where
     command = ["--station", str(root), "submit", str(path), "--recipe", "denoise"]
     assert exit_code(command) == 64
-    assert asked(found_station(root)) == []
+    assert asked(find_station(root)) == []
 
 
 def test_results_of_folders_watched_elsewhere_are_not_restored_again(
@@ -468,14 +468,14 @@ def test_a_job_that_nobody_knows_is_named_with_those_there_are(
 def test_two_submissions_of_one_name_both_count(root: Path, scans: Path) -> None:
     put(scans / "a.png")
     for _ in range(2):
-        ask(found_station(root), BulkRequest("submit", "same", "denoise", (scans,), 1.0))
+        ask(find_station(root), BulkRequest("submit", "same", "denoise", (scans,), 1.0))
     once(root)
     assert numbers(root, "same") == {"found": 1, "done": 1}
     assert numbers(root, "same-2") == {"found": 1, "skipped": 1}
 
 
 def test_what_is_no_order_is_put_aside(root: Path) -> None:
-    folder = found_station(root).state / "bulk"
+    folder = find_station(root).state / "bulk"
     folder.mkdir()
     (folder / "1.json").write_text('["submit"]')
     assert once(root).done == 0
@@ -511,7 +511,7 @@ def test_a_report_that_cannot_be_written_ends_the_job_nonetheless(root: Path, sc
 
 def test_without_its_recipe_it_waits_and_says_so(root: Path, scans: Path) -> None:
     put(scans / "a.png")
-    ask(found_station(root), BulkRequest("submit", "job", "gone", (scans,), 1.0))
+    ask(find_station(root), BulkRequest("submit", "job", "gone", (scans,), 1.0))
     tally = once(root)
     assert [notice.what for notice in tally.waiting] == [
         "bulk job job: there is no recipe gone any more; write it, or cancel"
@@ -525,7 +525,7 @@ def test_housekeeping_spares_what_a_report_will_tell_of(root: Path, scans: Path)
     put(scans / "a.png")
     submit(root, scans)
     once(root)
-    station = found_station(root)
+    station = find_station(root)
     ledger = Ledger(station.ledger)
     (bulk,) = bulk_rows.all_of(ledger)
     keeping = Housekeeping(station, ledger, Retention(ledger_days=1))
@@ -545,14 +545,14 @@ def test_housekeeping_spares_what_a_report_will_tell_of(root: Path, scans: Path)
 def test_an_older_ledger_gets_what_it_lacks(root: Path, scans: Path) -> None:
     drop(root, "denoise/a.png")
     once(root)
-    ledger = Ledger(found_station(root).ledger)
+    ledger = Ledger(find_station(root).ledger)
     with ledger.transaction() as db:
         db.execute("DROP INDEX job_turn")
         db.execute("DROP INDEX job_bulk")
         db.execute("ALTER TABLE job DROP COLUMN bulk")
         db.execute("DROP TABLE bulk")
     ledger.close()
-    assert read_bulk(found_station(root)) == []
+    assert read_bulk(find_station(root)) == []
     assert exit_code(["--station", str(root), "status"]) == 0
     put(scans / "a.png")
     submit(root, scans)
@@ -660,7 +660,7 @@ def test_a_job_that_cannot_go_on_holds_up_no_other(
 ) -> None:
     put(scans / "a.png")
     put(scans.with_name("barred") / "a.png")
-    ask(found_station(root), BulkRequest("submit", "orphan", "gone", (scans,), 1.0))
+    ask(find_station(root), BulkRequest("submit", "orphan", "gone", (scans,), 1.0))
     submit(root, scans.with_name("barred"), name="barred")
     submit(root, scans)
     real = bulk_walk.Slice.claims
@@ -726,8 +726,8 @@ def test_after_a_restart_folders_that_were_looked_at_are_not_listed_again(
         return real(path)
 
     monkeypatch.setattr(bulk_walk, "_visited", visited)
-    recipe = recipe_named("denoise", known_recipes(found_station(root)))
-    found = bulk_walk.slices(bulk, recipe, found_station(root), set())
+    recipe = recipe_named("denoise", known_recipes(find_station(root)))
+    found = bulk_walk.slices(bulk, recipe, find_station(root), set())
     assert [(part.path.name, part.names) for part in found] == [
         ("b", ("2.png",)),
         ("c", ("1.png",)),
@@ -788,7 +788,7 @@ def test_a_changed_recipe_counts_for_what_was_not_yet_looked_at(
     for name in ("a.png", "b.png", "c.png"):
         put(scans / name)
     submit(root, scans, recipe="mine")
-    station, settings = opened(root)
+    station, settings = open_station(root)
     service = Daemon(station, settings, executor="fake")
     with service._at_work():
         for _ in range(2):
@@ -803,7 +803,7 @@ def test_a_changed_recipe_counts_for_what_was_not_yet_looked_at(
 def test_a_job_cancelled_before_its_time_was_never_begun(root: Path, scans: Path) -> None:
     put(scans / "a.png")
     now = time.time()
-    ask(found_station(root), BulkRequest("submit", "job", "denoise", (scans,), now, now + 3600))
+    ask(find_station(root), BulkRequest("submit", "job", "denoise", (scans,), now, now + 3600))
     once(root)
     tell(root, "cancel")
     once(root)
@@ -873,7 +873,7 @@ def test_the_name_of_a_job_is_taken_while_a_photograph_of_it_is_known(
     put(scans / "broken.png")
     submit(root, scans)
     once(root)
-    station = found_station(root)
+    station = find_station(root)
     ledger = Ledger(station.ledger)
     keeping = Housekeeping(station, ledger, Retention(ledger_days=1))
     keeping.turn(time.time() + 10 * 86400, at_once=True)
@@ -933,7 +933,7 @@ def _same(order: job_orders.RestoreTask) -> Restored:
 
 def test_queries_about_one_job_read_no_other(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     once(root)
-    ledger = Ledger(found_station(root).ledger)
+    ledger = Ledger(find_station(root).ledger)
     bulk_job = bulk_rows.BulkJob("job", "1", "denoise", (root,), 1.0, 0.0)
     plans: list[str] = []
     real = LedgerReader.select

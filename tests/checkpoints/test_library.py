@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from daemon.checkpoints import digests
 from daemon.checkpoints.library import Library
 from daemon.checkpoints.memory import parameter_counts
-from daemon.config.model_reference import Hub, Local, located, parse_reference
+from daemon.config.model_reference import Hub, Local, absolute_reference, parse_reference
 from daemon.config.recipe import Recipe, read_recipe
 from daemon.restorers.registry import check_models
 from daemon.system.errors import ConfigError
@@ -49,7 +49,7 @@ def test_paths_in_a_recipe_are_relative_to_its_file(tmp_path: Path, pixel: Path)
     path = tmp_path / "recipes" / "mine.toml"
     path.write_text('[[steps]]\nkind = "restyle"\nmodel = "../nets/pixel"\n')
     assert read_recipe(path).models == (str(tmp_path / "nets" / "pixel"),)
-    assert located("org/name", tmp_path) == "org/name"
+    assert absolute_reference("org/name", tmp_path) == "org/name"
 
 
 def test_a_missing_model_says_how_to_fetch_it(tmp_path: Path) -> None:

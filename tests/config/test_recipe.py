@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.recipe import SHIPPED, load_recipes, read_recipe
+from daemon.config.recipe import SHIPPED_RECIPES, load_recipes, read_recipe
 from daemon.system.errors import ConfigError
 
 
@@ -53,7 +53,7 @@ def test_a_bad_recipe_names_file_key_value_and_what_is_allowed(
 
 
 def test_the_shipped_recipes_are_these_and_old_photo_is_a_chain() -> None:
-    recipes = {recipe.name: recipe for recipe in load_recipes([SHIPPED])}
+    recipes = {recipe.name: recipe for recipe in load_recipes([SHIPPED_RECIPES])}
     assert list(recipes) == [
         "colorize", "denoise", "inpaint", "interpolate", "old-photo", "restyle", "scratches",
         "super-resolve", "unfade",

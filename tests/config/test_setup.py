@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.setup import known_recipes, make_station, opened
+from daemon.config.setup import known_recipes, make_station, open_station
 from daemon.service.startup import prepare
 from daemon.system.errors import AccessError, ConfigError
 
@@ -52,7 +52,7 @@ def test_settings_and_recipes_can_lie_in_a_folder_that_is_only_read(
     (config / "recipes" / "attic.toml").write_text('[[steps]]\nkind = "denoise"\n')
     monkeypatch.setenv("RESTORED_CONFIG", str(config))
     station = make_station(tmp_path / "station")
-    assert opened(station.root)[1].settle_s == 7
+    assert open_station(station.root)[1].settle_s == 7
     assert "attic" in [recipe.name for recipe in known_recipes(station)]
     assert (station.inbox / "attic").is_dir()
     assert not (station.root / "restored.toml").exists()
@@ -67,7 +67,7 @@ def test_a_config_folder_that_is_not_there_is_no_default(
 ) -> None:
     monkeypatch.setenv("RESTORED_CONFIG", str(tmp_path / "cofnig"))
     with pytest.raises(ConfigError, match=r"RESTORED_CONFIG: .*cofnig is no folder"):
-        opened(tmp_path)
+        open_station(tmp_path)
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL])
@@ -78,7 +78,7 @@ def test_a_group_that_nothing_may_be_given_to_is_named_with_the_way_out(
         raise OSError(number, os.strerror(number), str(path))
 
     monkeypatch.setenv("RESTORED_GROUP", grp.getgrgid(os.getegid()).gr_name)
-    station, settings = opened(tmp_path / "station")
+    station, settings = open_station(tmp_path / "station")
     make_station(station.root)
     monkeypatch.setattr(os, "chown", refuse)
     for attempt in (lambda: make_station(tmp_path / "new"), lambda: prepare(station, settings)):

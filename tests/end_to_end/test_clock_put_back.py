@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.setup import make_station, opened
+from daemon.config.setup import make_station, open_station
 from daemon.executors import EXECUTORS
 from daemon.jobs.ledger.writer import Ledger
 from daemon.service.daemon import Daemon, RunSummary
@@ -36,7 +36,7 @@ def test_a_wait_is_over_at_its_end_or_when_it_is_longer_than_it_was_made() -> No
 
 def queued(root: Path, *, queued_at: float, not_before: float) -> None:
     """Leave a photograph queued by a daemon whose clock was ahead."""
-    station, settings = opened(root)
+    station, settings = open_station(root)
     service = Daemon(station, settings, executor="fake")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
 
@@ -71,7 +71,7 @@ def test_what_was_queued_in_the_future_is_released_by_the_next_firing(
 
 def test_housekeeping_and_the_bulletin_go_on(root: Path) -> None:
     assert once(root) == RunSummary()
-    station = opened(root)[0]
+    station = open_station(root)[0]
     ledger = Ledger(station.ledger)
     duties = Housekeeping(station, ledger, Retention(archive_days=30))
     status_publisher = StatusPublisher(station, ledger, SystemdNotifier(), None)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from daemon.cli.demo import demo, show
 from daemon.cli.demo_photos import psnr, samples
-from daemon.config.setup import make_station, opened
+from daemon.config.setup import make_station, open_station
 from daemon.executors import EXECUTORS
 from daemon.messages.reports import Report, Restored, StagedFile, Timing, WorkerReady
 from daemon.messages.tasks import Compute, RestoreTask
@@ -74,14 +74,14 @@ def test_the_demo_finds_each_result_and_computes_nothing_twice(
     monkeypatch.setenv("RESTORED_SETTLE_S", "0")
     monkeypatch.setattr(Copying, "orders", 0)
     station = make_station(tmp_path / "d")
-    first = demo(station, opened(station.root)[1], executor="copying")
+    first = demo(station, open_station(station.root)[1], executor="copying")
     assert [finding.seconds for finding in first] == [2.0] * len(samples())
     grey = first[0]
     assert grey.psnr_in == grey.psnr_out
     small = next(f for f in first if f.sample.recipe == "super-resolve")
     assert small.psnr_in == pytest.approx(small.psnr_out)
     assert (station.root / "contact-sheet.png").stat().st_size > 100_000
-    again = demo(station, opened(station.root)[1], executor="copying")
+    again = demo(station, open_station(station.root)[1], executor="copying")
     assert [f.result for f in again] == [f.result for f in first]
     assert Copying.orders == len(samples())
     table = StringIO()

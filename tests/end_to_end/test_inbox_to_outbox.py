@@ -221,7 +221,7 @@ ASK_AS_ANOTHER_USER = """
 import os, pathlib, sys
 import daemon.config.setup
 from daemon.cli.main import exit_code
-daemon.config.setup.SHIPPED = pathlib.Path(sys.argv[1], "recipes")  # theirs may be root's alone
+daemon.config.setup.SHIPPED_RECIPES = pathlib.Path(sys.argv[1], "recipes")  # not root's
 ask = ["--station", sys.argv[1], "status", "--json"]
 exit_code(ask)  # loads every module: the other user may not read where Python lies
 print("as another user", flush=True)

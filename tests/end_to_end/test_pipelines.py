@@ -12,7 +12,7 @@ from PIL import Image
 
 from daemon.cli.main import exit_code
 from daemon.config.recipe import read_recipe
-from daemon.config.setup import make_station, opened
+from daemon.config.setup import make_station, open_station
 from daemon.engine.activity import Activity
 from daemon.engine.backend import torch_backend
 from daemon.engine.device import ForwardPass
@@ -98,7 +98,7 @@ def test_a_station_drains_with_the_original_kept_and_finishes_later(
     )
     (root / "inbox/clean").mkdir()
     original = photograph(root / "inbox/clean/scan.png").read_bytes()
-    station, settings = opened(root)
+    station, settings = open_station(root)
     assert Daemon(station, settings, executor="inline").once() == RunSummary(done=1)
     assert everything_below(root / "archive") == {"clean/scan.png": original}
     record = json.loads((root / "outbox/clean/scan.png.json").read_text())

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from daemon.config.schedule import Schedule
-from daemon.config.setup import known_recipes, make_station, opened
+from daemon.config.setup import known_recipes, make_station, open_station
 from daemon.executors import EXECUTORS
 from daemon.intake.retry import retry_failed
 from daemon.jobs.ledger.reader import LedgerReader
@@ -132,7 +132,7 @@ def wait_for(condition: Callable[[], bool], deadline_s: float = 30) -> None:
 
 def test_sigterm_drains_and_leaves_nothing_leased(root: Path) -> None:
     original = drop(root, "denoise/held.png")
-    station, settings = opened(root)
+    station, settings = open_station(root)
 
     def leased() -> bool:
         try:
@@ -161,7 +161,7 @@ def test_sigterm_drains_and_leaves_nothing_leased(root: Path) -> None:
 
 
 def test_a_second_daemon_is_refused(root: Path) -> None:
-    station, _ = opened(root)
+    station, _ = open_station(root)
     with only_daemon(station), pytest.raises(BusyError, match=f"process {os.getpid()}"):
         once(root)
 
@@ -229,7 +229,7 @@ def test_a_folder_outside_the_station_has_its_own_outbox(root: Path, tmp_path: P
 
 def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(root: Path) -> None:
     drop(root, "denoise/held.png")
-    station, settings = opened(root)
+    station, settings = open_station(root)
     service = Daemon(station, settings, executor="fake")
 
     def rewrite_and_finish() -> None:
@@ -252,7 +252,7 @@ def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(root: P
 
 
 def test_sighup_reads_the_recipes_anew_and_a_bad_one_keeps_the_old_set(root: Path) -> None:
-    station, settings = opened(root)
+    station, settings = open_station(root)
     service = Daemon(station, settings, executor="fake")
     own = root / "recipes" / "mine.toml"
 
@@ -386,7 +386,7 @@ def test_an_original_that_cannot_be_archived_stops_nobody_and_is_tried_again(roo
     original = drop(root, "denoise/a.png")
     (root / "archive" / "denoise").write_text("in the way")
     set_up(root, retry_s=0.2)
-    station, settings = opened(root)
+    station, settings = open_station(root)
     service = Daemon(station, settings, executor="fake")
 
     def act() -> None:
@@ -406,7 +406,7 @@ def test_an_original_that_cannot_be_archived_stops_nobody_and_is_tried_again(roo
 
 
 def test_an_outbox_that_somebody_removes_is_made_again(root: Path) -> None:
-    station, settings = opened(root)
+    station, settings = open_station(root)
     service = Daemon(station, settings, executor="fake")
 
     def act() -> None:
@@ -479,14 +479,14 @@ def test_retry_takes_failed_originals_again_even_where_they_were_left(root: Path
     drop(root, "denoise/broken.png")
     assert once(root) == RunSummary(failed=1)
     assert once(root) == RunSummary()
-    station, settings = opened(root)
+    station, settings = open_station(root)
     retry_failed(station, inbox_folders(station, settings), known_recipes(station), [])
     assert once(root) == RunSummary(failed=1)
     set_up(root)
     (root / "inbox/denoise/broken.png").unlink()
     drop(root, "denoise/1/broken.png")
     assert once(root).failed == 1
-    station, settings = opened(root)
+    station, settings = open_station(root)
     retry_failed(station, inbox_folders(station, settings), known_recipes(station), [])
     assert once(root).failed == 1
     assert [n for n in everything_below(root / "failed") if n.endswith("1/broken.png")]
@@ -529,7 +529,7 @@ def test_once_after_a_firing_of_cron_does_what_lay_there_by_then(
     """A timer fires in the same minute, or in the morning, because the machine was off."""
     schedule(root, "nightly", 'cron = "0 22 * * *"', 'timezone = "Europe/Berlin"')
     drop(root, "nightly/a.png")
-    nightly = next(r for r in known_recipes(opened(root)[0]) if r.name == "nightly")
+    nightly = next(r for r in known_recipes(open_station(root)[0]) if r.name == "nightly")
     clock = nightly.schedule.next_firing(time.time()) + late_s
     monkeypatch.setattr("daemon.service.daemon.time.time", lambda: clock)
     assert once(root) == RunSummary(done=1)
@@ -541,7 +541,7 @@ def test_the_loop_starts_what_waits_when_its_window_opens(
     schedule(root, "nightly", 'window = "22:00-06:00"')
     hours(monkeypatch, open_now=False)
     drop(root, "nightly/a.png")
-    station, settings = opened(root)
+    station, settings = open_station(root)
     service = Daemon(station, settings, executor="fake")
     turns = 0
     real = Daemon._lease
@@ -578,7 +578,7 @@ def test_what_is_in_flight_when_its_window_ends_is_finished(
     schedule(root, "nightly", 'window = "22:00-06:00"')
     hours(monkeypatch, open_now=True)
     original = drop(root, "nightly/held.png")
-    station, settings = opened(root)
+    station, settings = open_station(root)
     service = Daemon(station, settings, executor="fake")
 
     def act() -> None:

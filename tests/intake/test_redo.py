@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.cli.main import exit_code
-from daemon.config.setup import make_station, opened
+from daemon.config.setup import make_station, open_station
 from daemon.executors import EXECUTORS
 from daemon.intake.redo import ask
 from daemon.messages.reports import Failed
@@ -219,7 +219,7 @@ def test_whoever_of_the_group_asks_first_leaves_the_daemon_its_folder(
     (root / ".restored").chmod(0o2775)
     before = os.umask(0o077)
     try:
-        ask(opened(root)[0], [1])
+        ask(open_station(root)[0], [1])
     finally:
         os.umask(before)
     folder = root / ".restored/redo"

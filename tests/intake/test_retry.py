@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.main import exit_code
-from daemon.config.setup import make_station, opened
+from daemon.config.setup import make_station, open_station
 from daemon.intake.retry import take_requests
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles
 from daemon.jobs.ledger.writer import Ledger
@@ -77,7 +77,7 @@ def test_an_original_left_in_its_place_is_asked_for_and_not_touched(root: Path) 
     before = original.stat().st_mtime_ns
     failure(root / "failed/denoise/x.jpg", recipe="denoise", origin=str(original))
     assert retry(root) == 0
-    station = opened(root)[0]
+    station = open_station(root)[0]
     assert take_requests(station) == [original]
     assert take_requests(station) == []
     assert original.stat().st_mtime_ns == before
@@ -90,7 +90,7 @@ def test_status_counts_as_failed_what_lies_in_failed_now(
     photo = root / "failed/denoise/x.jpg"
     failure(photo, recipe="denoise")
     photo.write_bytes(b"photo")
-    station, settings = opened(root)
+    station, settings = open_station(root)
     file = ClaimedFile("photo", Path("denoise/x.jpg"), Path("w"), 1, 1)
     ledger = Ledger(station.ledger)
     claim = ClaimedFiles(inbox_folders(station, settings)[0], "x", (file,))

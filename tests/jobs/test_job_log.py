@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from daemon.checkpoints.library import Library
-from daemon.config.recipe import SHIPPED, Recipe, load_recipes, recipe_named
+from daemon.config.recipe import SHIPPED_RECIPES, Recipe, load_recipes, recipe_named
 from daemon.jobs.job_log import JobLog, days
 from daemon.jobs.pace import Sample, samples
 
@@ -16,7 +16,7 @@ DAY_S = 86400
 
 @pytest.fixture
 def recipe() -> Recipe:
-    return recipe_named("denoise", load_recipes([SHIPPED]))
+    return recipe_named("denoise", load_recipes([SHIPPED_RECIPES]))
 
 
 def line(recipe: Recipe, device_s: float, **others: object) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from PIL import Image
 from rich.console import Console
 
 from daemon.config.features import COLOUR, NOISE, Feature
-from daemon.config.recipe import SHIPPED, load_recipes
-from daemon.config.setup import make_station, opened
+from daemon.config.recipe import SHIPPED_RECIPES, load_recipes
+from daemon.config.setup import make_station, open_station
 from daemon.config.station import Station
 from daemon.executors import EXECUTORS
 from daemon.jobs.ledger.reader import LedgerReader
@@ -48,7 +48,7 @@ def drop(root: Path, name: str, colour: str = "red") -> bytes:
 
 
 def once(root: Path, executor: str = "fake") -> RunSummary:
-    station, settings = opened(root)
+    station, settings = open_station(root)
     return Daemon(station, settings, executor=executor).once()
 
 
@@ -65,7 +65,7 @@ def test_the_content_of_a_photograph_in_the_plain_inbox_chooses_its_recipe(root:
     assert recipe_of(root, "grey.png") == "a-grey"
     assert recipe_of(root, "album/noisy.png") == "b-noisy"
     assert recipe_of(root, "plain.png") == "c-rest"
-    assert {inspect_task.questions for inspect_task in FakeExecutor.inspect_tasks} == {
+    assert {inspect_task.features for inspect_task in FakeExecutor.inspect_tasks} == {
         (COLOUR, NOISE)
     }
     assert len(everything_below(root / "archive")) == 3
@@ -107,7 +107,7 @@ def test_where_no_recipe_takes_the_content_the_original_goes_to_failed_and_says_
     root: Path,
 ) -> None:
     (root / "recipes/c-rest.toml").unlink()
-    for shipped in load_recipes([SHIPPED]):
+    for shipped in load_recipes([SHIPPED_RECIPES]):
         (root / f"recipes/{shipped.name}.toml").write_text(REST.replace("*.png", "*.never"))
     original = drop(root, "plain.png")
     assert once(root) == RunSummary(failed=1)
@@ -164,7 +164,7 @@ def test_the_side_files_of_all_candidates_go_along(root: Path) -> None:
 
 def test_a_photograph_that_waits_to_be_looked_at_is_told_by_status_and_kept(root: Path) -> None:
     original = drop(root, "held-grey.png", "grey")
-    station, settings = opened(root)
+    station, settings = open_station(root)
     service = Daemon(station, settings, executor="fake")
     with service._at_work():  # as a daemon that is killed in the middle
         service._turn(at_once=True)

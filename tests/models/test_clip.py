@@ -14,8 +14,8 @@ from transformers import AutoTokenizer, CLIPModel
 
 from daemon.checkpoints.digests import LOCK
 from daemon.checkpoints.library import Library
-from daemon.config.features import Feature, likeness
-from daemon.config.setup import make_station, opened
+from daemon.config.features import Feature, likeness_probability
+from daemon.config.setup import make_station, open_station
 from daemon.jobs import scheduler
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.messages.tasks import InspectTask
@@ -102,7 +102,7 @@ def test_what_a_photograph_looks_like_chooses_its_recipe_and_is_remembered(
     (root / "recipes/a.toml").write_text(recipe(*PHRASES))
     (root / "recipes/b.toml").write_text(recipe(*reversed(PHRASES)))
     Image.fromarray(skimage.data.astronaut()[:64, :64]).save(root / "inbox/astronaut.png")
-    station, settings = opened(root)
+    station, settings = open_station(root)
     assert Daemon(station, settings, executor="inline").once() == RunSummary(done=1)
     record = json.loads((root / "outbox/astronaut.png.json").read_text())
     ledger = LedgerReader(station.ledger)
@@ -110,8 +110,8 @@ def test_what_a_photograph_looks_like_chooses_its_recipe_and_is_remembered(
         record["inputs"][0]["sha256"], clip_digest=Library().digest(str(folder))
     )
     ledger.close()
-    assert set(answers) == {Feature.like(phrase) for phrase in PHRASES}
-    probability = likeness(answers, PHRASES[0], (PHRASES[1],))
+    assert set(answers) == {Feature.likeness(phrase) for phrase in PHRASES}
+    probability = likeness_probability(answers, PHRASES[0], (PHRASES[1],))
     assert record["recipe"] == ("a" if probability >= 0.5 else "b")
     assert not np.isclose(probability, 0.5, atol=1e-3)
 
@@ -138,7 +138,7 @@ def test_a_pulled_clip_model_is_pinned_in_every_glance(
         return inspect_tasks[-1]
 
     monkeypatch.setattr(scheduler, "InspectTask", noting)
-    station, settings = opened(root)
+    station, settings = open_station(root)
     Daemon(station, settings, executor="inline").once()
     assert [inspect_task.clip for inspect_task in inspect_tasks] == [f"org/clip@{commit}"]
     assert inspect_tasks[0].clip_digest == Library(tmp_path / "models").digest("org/clip")
@@ -149,6 +149,6 @@ def test_a_clip_model_that_is_none_is_told_at_the_start(tmp_path: Path) -> None:
     make_station(root)
     stable = save_stable(tmp_path / "stable")
     (root / "restored.toml").write_text(f'clip_model = "{stable}"\n')
-    station, settings = opened(root)
+    station, settings = open_station(root)
     with pytest.raises(ConfigError, match=r"clip_model is .*stable.*, not a CLIP model"):
         Daemon(station, settings, executor="inline")

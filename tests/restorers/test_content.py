@@ -8,7 +8,7 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image
 
-from daemon.config.features import COLOUR, GREY_BELOW, NOISE, Feature, likeness
+from daemon.config.features import COLOUR, GREY_BELOW, NOISE, Feature, likeness_probability
 from daemon.restorers.content import colour_level, footprint, look
 from tests.support.answering import answer, picture
 
@@ -75,8 +75,8 @@ def test_sixteen_bit_grey_has_no_colour_and_its_noise_is_told_in_levels_of_255()
 
 def test_likeness_is_the_share_among_the_phrases() -> None:
     answers = {Feature("likeness", p): x for p, x in (("a", 21.0), ("b", 20.0), ("c", 1000.0))}
-    assert likeness(answers, "a", ("b",)) == pytest.approx(1 / (1 + np.exp(-1)))
-    assert likeness(answers, "a", ("c",)) == 0
+    assert likeness_probability(answers, "a", ("b",)) == pytest.approx(1 / (1 + np.exp(-1)))
+    assert likeness_probability(answers, "a", ("c",)) == 0
 
 
 def test_a_large_photograph_is_said_to_need_more_than_its_pixels() -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from daemon.checkpoints.library import Library
 from daemon.cli.main import exit_code
 from daemon.config.recipe import read_recipe
-from daemon.config.setup import known_recipes, make_station, opened
+from daemon.config.setup import known_recipes, make_station, open_station
 from daemon.intake.retry import retry_failed
 from daemon.restorers.registry import check_models
 from daemon.service.daemon import Daemon, RunSummary
@@ -48,7 +48,7 @@ def recipe(models: Path, model: str = "stable", extra: str = "", more: str = "")
 
 
 def once(root: Path) -> RunSummary:
-    station, settings = opened(root)
+    station, settings = open_station(root)
     return Daemon(station, settings, executor="inline").once()
 
 
@@ -103,7 +103,7 @@ def test_a_bad_file_fails_with_line_key_and_value_and_may_be_retried(root: Path)
     (root / "failed/dream/photo.png").unlink()
     (root / "failed/dream/photo.png.error.json").unlink()
     (root / "failed/dream/bad.toml").write_text('prompt = "the cat"\n')
-    station, settings = opened(root)
+    station, settings = open_station(root)
     retry_failed(station, inbox_folders(station, settings), known_recipes(station), [])
     assert once(root) == RunSummary(done=1)
 

@@ -155,7 +155,7 @@ def test_a_photograph_waits_for_its_mask_only_if_nothing_is_searched() -> None:
         for find in (False, True)
     )
     assert (waits.needs_mask, searches.needs_mask) == (True, False)
-    assert waits.companions == searches.companions == ("mask",)
+    assert waits.side_files == searches.side_files == ("mask",)
 
 
 def test_a_large_change_does_not_pass_for_usual() -> None:

@@ -5,14 +5,14 @@ from PIL import Image
 
 from daemon.checkpoints.library import Library
 from daemon.cli.main import exit_code
-from daemon.config.recipe import SHIPPED, Recipe, load_recipes, recipe_named
+from daemon.config.recipe import SHIPPED_RECIPES, Recipe, load_recipes, recipe_named
 from daemon.jobs.job_log import JobLog
 from daemon.photo import Limits
 from daemon.service.estimate import spoken, work_in
 
 
 def recipe(name: str) -> Recipe:
-    return recipe_named(name, load_recipes([SHIPPED]))
+    return recipe_named(name, load_recipes([SHIPPED_RECIPES]))
 
 
 def picture(path: Path, width: int = 1000, height: int = 500) -> None:

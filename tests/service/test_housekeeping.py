@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.config.setup import make_station, opened
+from daemon.config.setup import make_station, open_station
 from daemon.executors import EXECUTORS
 from daemon.jobs.job_log import JobLog
 from daemon.jobs.ledger import archive as archive_rows
@@ -38,7 +38,7 @@ class House:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.station = opened(folder)[0]
+        self.station = open_station(folder)[0]
         self.ledger = Ledger(self.station.ledger)
         self.finished_at = float(self.ledger.select("SELECT max(ended_at) FROM job")[0][0])
 
@@ -318,7 +318,7 @@ def test_a_crash_while_it_removes_leaves_only_entries_without_files(
 def test_where_an_original_went_is_known_even_if_a_crash_came_between(root: Path) -> None:
     drop(root, "denoise/a.png")
     once(root)
-    station = opened(root)[0]
+    station = open_station(root)[0]
     ledger = Ledger(station.ledger)
     (known,) = archive_rows.oldest(ledger, 10)
     assert known.path == root / "archive/denoise/a.png"

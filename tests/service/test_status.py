@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.main import exit_code
-from daemon.config.setup import found_station, opened
+from daemon.config.setup import find_station, open_station
 from daemon.config.station import Notice
 from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.reports import ModelLoaded
@@ -74,7 +74,7 @@ def test_the_time_left_leaves_out_what_waits_for_its_schedule(scheduled: Path) -
     ledger.queue([(done.row, claim, "")], time.time())
     ledger.end([(done.row, None)], "done", time.time() - 60)
     ledger.close()
-    assert read_status(opened(scheduled)[0])["left_s"] == 0
+    assert read_status(open_station(scheduled)[0])["left_s"] == 0
 
 
 def test_a_wrong_recipe_leaves_the_rest_of_the_status(
@@ -92,7 +92,7 @@ def test_status_says_which_models_a_daemon_has_loaded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exit_code(["init", str(tmp_path)])
-    station = found_station(tmp_path)
+    station = find_station(tmp_path)
     ledger = Ledger(station.ledger)
     status_publisher = StatusPublisher(station, ledger, SystemdNotifier(), None)
 
@@ -114,5 +114,5 @@ def test_status_says_which_models_a_daemon_has_loaded(
     status_publisher.tell((), standing, 3.0)
     assert status() == []
     status_publisher.close()
-    assert not station.loaded.exists()
+    assert not station.loaded_models.exists()
     ledger.close()

@@ -68,7 +68,7 @@ class FakeExecutor:
             return Rejected(inspect_task.fence, f"{inspect_task.photo.path}: it ends early")
         numbers = {"colour": 0.0 if "grey" in name else 30.0, "noise": 12.0 * ("noisy" in name)}
         return Inspected(
-            inspect_task.fence, tuple(numbers[question.of] for question in inspect_task.questions)
+            inspect_task.fence, tuple(numbers[feature.name] for feature in inspect_task.features)
         )
 
     def answer(self, order: RestoreTask, name: str) -> Outcome:

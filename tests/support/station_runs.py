@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from daemon.config.setup import opened
+from daemon.config.setup import open_station
 from daemon.jobs.ledger.writer import Ledger
 from daemon.service.daemon import Daemon, RunSummary
 from tests.support.fakes import everything_below
@@ -29,7 +29,7 @@ def drop(root: Path, name: str, colour: str = "red", size: int = 8) -> bytes:
 
 
 def once(root: Path) -> RunSummary:
-    station, settings = opened(root)
+    station, settings = open_station(root)
     return Daemon(station, settings, executor="fake").once()
 
 

@@ -73,7 +73,7 @@ class LedgerReader:
         """What was seen in a photograph of this digest, likeness by this CLIP model only."""
         rows = self._db.execute("SELECT * FROM look WHERE photo = ?", (photo,))
         found = ((Feature(row["subject"], row["phrase"]), row) for row in rows)
-        return {q: row["answer"] for q, row in found if row["model"] == q.judge(clip_digest)}
+        return {f: row["answer"] for f, row in found if row["model"] == f.model_digest(clip_digest)}
 
     def recipes_queued(self) -> tuple[str, ...]:
         """Names of the recipes of which anything is queued."""

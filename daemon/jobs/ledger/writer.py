@@ -189,7 +189,10 @@ class Ledger(LedgerReader):
         with self._commit() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO look VALUES (?, ?, ?, ?, ?)",
-                [(photo, q.of, q.phrase, q.judge(clip_digest), value) for q, value in answers],
+                [
+                    (photo, f.name, f.phrase, f.model_digest(clip_digest), value)
+                    for f, value in answers
+                ],
             )
 
     def intend_publication(self, publications: Iterable[tuple[int, str]]) -> None:

@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 
-from daemon.config.setup import make_station, opened
+from daemon.config.setup import make_station, open_station
 from daemon.jobs.ledger.entries import Waiting
 from daemon.jobs.stages import JobEnded, Stage, StageDuration
 from daemon.messages.reports import BatchCounts, LoadedModel
@@ -122,7 +122,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[Sample, float], 
         drop(root, f"denoise/secret-{number}.png", photograph(96, 20 * number))
     drop(root, "super-resolve/secret.png", photograph(64))
     (root / "inbox/denoise/secret-broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
-    station, settings = opened(root)
+    station, settings = open_station(root)
     service = Daemon(station, settings, executor="inline")
     tally = service.once()
     assert (tally.done, tally.failed) == (4, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.setup import make_station, opened
+from daemon.config.setup import make_station, open_station
 from daemon.config.station import InboxFolder, Station
 from daemon.executors import EXECUTORS
 from daemon.intake.arrivals import Arrival
@@ -99,7 +99,7 @@ def test_a_server_that_refuses_changes_nothing_for_the_work(root: Path) -> None:
 
 def test_a_wrong_address_ends_the_start_and_not_a_later_hour(root: Path) -> None:
     set_up(root, notify=["jsno://hunter2"])
-    station, settings = opened(root)
+    station, settings = open_station(root)
     with pytest.raises(ConfigError, match=r"notify\[0\] \(jsno\)"):
         Daemon(station, settings, executor="fake")
 

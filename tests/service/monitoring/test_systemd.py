@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.setup import make_station, opened
+from daemon.config.setup import make_station, open_station
 from daemon.engine.activity import LOAD_S
 from daemon.executors import EXECUTORS
 from daemon.service.daemon import Daemon
@@ -154,7 +154,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_daemon_says_how_it_goes_from_start_to_stop(
     root: Path, address: str, manager: Manager
 ) -> None:
-    station, settings = opened(root)
+    station, settings = open_station(root)
     systemd = SystemdNotifier(address)
     service = Daemon(station, settings, executor="fake", systemd=systemd)
     heard: list[str] = []
