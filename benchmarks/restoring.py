@@ -50,4 +50,6 @@ def answered(asking: ModelCalls[T]) -> T:
 @cache
 def _at_work() -> tuple[Backend, Model]:
     backend = torch_backend()
-    return backend, backend.load_model("prior", pick_device("auto"), lambda: None, whole=False)
+    return backend, backend.load_model(
+        "prior", pick_device("auto"), lambda: None, as_pipeline=False
+    )

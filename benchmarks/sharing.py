@@ -111,7 +111,7 @@ def _by_loop_elsewhere(orders: Sequence[RestoreTask], threads: int | None) -> fl
 def _by_loop(orders: Sequence[RestoreTask], threads: int | None) -> float:
     torch.set_num_threads(threads or core_count())
     backend = torch_backend()
-    model = backend.load_model("prior", pick_device("auto"), lambda: None, whole=False)
+    model = backend.load_model("prior", pick_device("auto"), lambda: None, as_pipeline=False)
     limits = Compute().limits
     began = time.monotonic()
     for order in orders:

@@ -42,9 +42,9 @@ class RecipeOutput(Protocol):
 
 
 class LoadModel(Protocol):
-    """Loads a model of this reference onto a device; `whole` as a whole pipeline."""
+    """Loads a model of this reference onto a device, as a diffusers pipeline or step by step."""
 
-    def __call__(self, reference: str, device: str, tick: Tick, *, whole: bool) -> Model:
+    def __call__(self, reference: str, device: str, tick: Tick, *, as_pipeline: bool) -> Model:
         """Load it; it calls `tick` between the steps of a long answer."""
 
 
@@ -59,7 +59,7 @@ class Backend:
         output_size: Size of the result for a photograph of this width and height.
         write: Stage the results in a folder.
         load_model: Load a model onto a device.
-        model_bytes: Bytes that a model takes on a device, as a whole pipeline or not.
+        model_bytes: Bytes that a model takes on a device, as a diffusers pipeline or not.
         look: Answer questions about a picture, by a CLIP model where they are about likeness.
         look_footprint: Bytes that needs for a photograph of this width and height.
     """
@@ -85,15 +85,17 @@ def torch_backend(compute: Compute = _ANY) -> Backend:
 
     library = Library(compute.models_dir)
 
-    def load(reference: str, device: str, tick: Tick, *, whole: bool) -> Model:
+    def load(reference: str, device: str, tick: Tick, *, as_pipeline: bool) -> Model:
         checkpoint = library.checkpoint(reference)
-        return load_model(Placement(checkpoint, device, compute.options, tick), whole=whole)
+        return load_model(
+            Placement(checkpoint, device, compute.options, tick), as_pipeline=as_pipeline
+        )
 
-    def size(reference: str, device: str, whole: bool) -> int:
+    def size(reference: str, device: str, as_pipeline: bool) -> int:
         from daemon.models.memory import bytes_on_device
 
         placement = Placement(library.checkpoint(reference), device, compute.options)
-        return bytes_on_device(placement, whole=whole)
+        return bytes_on_device(placement, as_pipeline=as_pipeline)
 
     return Backend(
         read=read_source,

@@ -62,10 +62,10 @@ class Device:
         self.name = name
 
         def load(slot: Slot) -> "Model":
-            return backend.load_model(slot.reference, name, tick, whole=slot.whole)
+            return backend.load_model(slot.reference, name, tick, as_pipeline=slot.as_pipeline)
 
         def size(slot: Slot) -> int:
-            return backend.model_bytes(slot.reference, name, slot.whole)
+            return backend.model_bytes(slot.reference, name, slot.as_pipeline)
 
         self.model_cache = ModelCache(model_bytes, load, size, self._free, tell)
 

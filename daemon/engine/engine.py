@@ -102,7 +102,7 @@ class Engine:
     def load(self, models: Sequence[str]) -> None:
         """Load models now rather than at their first call."""
         for reference in models:
-            self._device.model_cache.get(Slot(reference, whole=False), ())
+            self._device.model_cache.get(Slot(reference, as_pipeline=False), ())
 
     def submit(self, task: Task) -> None:
         """Take an errand; exactly one report will name its fence. Never blocks; any thread."""

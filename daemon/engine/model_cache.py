@@ -25,15 +25,15 @@ LOADS_A_SLICE = 10
 
 
 class Slot(NamedTuple):
-    """A model as it is loaded: driven step by step, or as a whole pipeline."""
+    """A model as it is loaded: driven step by step, or as a diffusers pipeline."""
 
     reference: str
-    whole: bool
+    as_pipeline: bool
 
 
 def slot_of(key: "BatchKey") -> Slot:
     """The model that answers calls of this key."""
-    return Slot(key.model, key.whole)
+    return Slot(key.model, key.needs_pipeline)
 
 
 @dataclass(frozen=True)

@@ -69,18 +69,18 @@ MODELS = {
 """Family: class, made with a `Placement`. "pipeline" answers `Whole` for every family."""
 
 
-def load_model(placement: Placement, *, whole: bool = False) -> Model:
+def load_model(placement: Placement, *, as_pipeline: bool = False) -> Model:
     """Load a model onto a device, importing its module only now.
 
     Args:
         placement: Which, where and how.
-        whole: As a whole pipeline, even if it can be driven step by step.
+        as_pipeline: As a diffusers pipeline, even if it can be driven step by step.
 
     Raises:
         ConfigError: Nothing here drives such a model.
     """
     traits = placement.checkpoint.traits
-    family = "pipeline" if whole else traits.family
+    family = "pipeline" if as_pipeline else traits.family
     if family not in MODELS:
         raise ConfigError(f"model {placement.checkpoint.reference}: {traits.what} cannot be driven")
     module, name = MODELS[family].split(":")

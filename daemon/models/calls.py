@@ -13,13 +13,13 @@ from daemon.checkpoints.traits import PipelineUse
 if TYPE_CHECKING:
     from torch import Tensor
 
-Operation = Literal["predict", "predict-exact", "encode", "decode", "embed", "whole", "liken"]
+Operation = Literal["predict", "predict-exact", "encode", "decode", "embed", "pipeline", "clip"]
 
 _EMBED_PIXELS = 64 * 64
 """A prompt counts as so many pixels where calls are gathered for one pass."""
 
 
-_LIKEN_PIXELS = 224 * 224
+_CLIP_PIXELS = 224 * 224
 """The size at which most CLIP models see a picture."""
 
 
@@ -41,9 +41,9 @@ class BatchKey(NamedTuple):
     pixels: int = 1
 
     @property
-    def whole(self) -> bool:
-        """Whether a whole pipeline is asked, rather than a network that is driven step by step."""
-        return self.operation == "whole"
+    def needs_pipeline(self) -> bool:
+        """Whether a diffusers pipeline answers, not a network driven step by step."""
+        return self.operation == "pipeline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ class PipelineCall:
         # Pipelines tell an empty negative prompt from none, and a batch has all or none.
         alike = (self.settings, bool(self.negative))
         return BatchKey(
-            self.model, "whole", shape, alike, self.settings.width * self.settings.height
+            self.model, "pipeline", shape, alike, self.settings.width * self.settings.height
         )
 
 
@@ -268,7 +268,7 @@ class ClipCall:
     @property
     def key(self) -> BatchKey:
         """The group this call can be answered in."""
-        return BatchKey(self.model, "liken", (), self.phrases, _LIKEN_PIXELS)
+        return BatchKey(self.model, "clip", (), self.phrases, _CLIP_PIXELS)
 
 
 ModelCall = DenoiseCall | EncodeCall | DecodeCall | EmbedCall | PipelineCall | ClipCall

@@ -46,7 +46,7 @@ def bf16_pays(device: torch.device) -> bool:
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
-def bytes_on_device(placement: Placement, *, whole: bool) -> int:
+def bytes_on_device(placement: Placement, *, as_pipeline: bool) -> int:
     """What a model's weights will take on the device, told before it is loaded.
 
     Where Stable Diffusion is driven step by step its UNet counts in float32, which it is while an
@@ -54,13 +54,13 @@ def bytes_on_device(placement: Placement, *, whole: bool) -> int:
 
     Args:
         placement: Which, where and how.
-        whole: As a whole pipeline; those lie in `weights_dtype`, and what is driven step by step on
-            a processor or in pixels lies in float32.
+        as_pipeline: As a diffusers pipeline; those lie in `weights_dtype`, and what is driven
+            step by step on a processor or in pixels lies in float32.
     """
     checkpoint, offload = placement.checkpoint, placement.options.offload
-    stepwise = checkpoint.traits.family == "latent" and not whole
+    stepwise = checkpoint.traits.family == "latent" and not as_pipeline
     on_cpu = torch.device(placement.device).type == "cpu"
-    halved = whole or checkpoint.traits.family == "pipeline" or (stepwise and not on_cpu)
+    halved = as_pipeline or checkpoint.traits.family == "pipeline" or (stepwise and not on_cpu)
     width = weights_dtype(placement).itemsize if halved else 4
     taken = {
         part: count * (4 if stepwise and part == "unet" and offload != "group" else width)

@@ -56,7 +56,7 @@ def model_lines(station: Station, settings: Settings) -> list[str]:
         checkpoint = Library(settings.models_dir).checkpoint(reference)
         if checkpoint.traits.family != "prior":
             placement = Placement(checkpoint, device, compute.options)
-            size = bytes_on_device(placement, whole=False) / 1e9
+            size = bytes_on_device(placement, as_pipeline=False) / 1e9
             what = f"{reference}: {checkpoint.traits.what}, {size:.2f} GB on {device}"
             alone = ", more than model_memory_mb allows: alone" if size > budget else ""
             lines.append(f"{what} of {budget:.1f} GB for models{alone}")

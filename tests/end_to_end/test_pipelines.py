@@ -119,7 +119,7 @@ def test_photographs_of_one_size_and_recipe_share_a_batch(
         assert all(isinstance(heard.of(fence), Restored) for fence in (1, 2, 3))
     together = {tuple(sorted(fence for fence, _, _ in one.members)) for one in passes}
     assert max(map(len, together)) > 1, together
-    assert {one.key.operation for one in passes} == {"whole"}
+    assert {one.key.operation for one in passes} == {"pipeline"}
 
 
 def test_a_batch_that_does_not_fit_is_halved(

@@ -109,14 +109,14 @@ def test_a_long_pipeline_on_the_processor_is_alive_as_long_as_it_takes_steps(
 def test_a_model_that_loads_is_believed_for_ten_minutes(clocks: Clocks) -> None:
     activity = clocks.activity()
 
-    def load(reference: str, *, whole: bool) -> str:
+    def load(reference: str, *, as_pipeline: bool) -> str:
         clocks.now += 599
         assert gets_on(activity)
         clocks.now += 1
         assert not gets_on(activity)
-        return f"{reference} {whole}"
+        return f"{reference} {as_pipeline}"
 
-    assert activity.loading(load)("prior", whole=True) == "prior True"
+    assert activity.loading(load)("prior", as_pipeline=True) == "prior True"
     assert gets_on(activity)
     assert not gets_on(activity)
 

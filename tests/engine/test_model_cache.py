@@ -137,7 +137,7 @@ def engine_with(model_bytes: int) -> Iterator[tuple[Engine, Heard]]:
     parts = fake_backend(
         ToyModel(seconds=0.002),
         restore=two_models,
-        model_bytes=lambda reference, device, whole: 4,
+        model_bytes=lambda reference, device, as_pipeline: 4,
     )
     compute = Compute(device="cpu", threads=2, model_bytes=model_bytes)
     with running(parts, compute=compute, pixels=96 * 96) as found:
@@ -185,7 +185,7 @@ def test_nobody_starves_while_another_model_is_in_demand(
 
 
 def test_a_damaged_model_fails_its_own_order_and_no_other(tmp_path: Path) -> None:
-    def size(reference: str, device: str, whole: bool) -> int:
+    def size(reference: str, device: str, as_pipeline: bool) -> int:
         if reference == "x/torn":
             raise ConfigError("x/torn: no readable safetensors file")
         return 4
@@ -223,7 +223,9 @@ def test_when_memory_is_short_idle_models_go_before_groups_are_halved(tmp_path: 
         return fine
 
     model = ToyModel(fits=fits)
-    parts = fake_backend(model, restore=two_models, model_bytes=lambda reference, device, whole: 4)
+    parts = fake_backend(
+        model, restore=two_models, model_bytes=lambda reference, device, as_pipeline: 4
+    )
     compute = Compute(device="cpu", threads=2, model_bytes=100)
     with running(parts, compute=compute) as (engine, heard):
         engine.submit(order_for("x/a", 1, tmp_path))

@@ -84,7 +84,7 @@ def test_every_family_is_asked_here() -> None:
 def test_a_group_is_answered_in_order_and_as_each_alone(
     family: str, kind: int, folders: dict[str, Path]
 ) -> None:
-    model = load_model(placement(family, folders[family]), whole=family == "pipeline")
+    model = load_model(placement(family, folders[family]), as_pipeline=family == "pipeline")
     questions = [ASKED[family][kind](str(folders[family]), k) for k in range(3)]
     assert len({question.key for question in questions}) == 1
     together = [answer_of(reply) for reply in model.predict(questions)]
@@ -107,7 +107,7 @@ def test_a_model_without_safetensors_is_a_configuration_error_that_opens_no_pick
         name = "diffusion_pytorch_model" if "diffusion" in weights.name else "pytorch_model"
         weights.rename(weights.with_name(f"{name}.bin")).write_bytes(b"cos\nsystem\n(S'false'\ntR.")
     with pytest.raises(ConfigError, match="net"):
-        load_model(placement(family, folder), whole=family == "pipeline")
+        load_model(placement(family, folder), as_pipeline=family == "pipeline")
 
 
 NETWORKS = [
@@ -132,7 +132,7 @@ def test_weights_that_are_not_there_are_named_and_never_made_up(
     save_file({k: v for k, v in whole.items() if k not in lost}, weights, {"format": "pt"})
     said = rf"net: cannot be loaded: its {part} ?weights lack {lost[0]}, .* and 2 more; it needs"
     with pytest.raises(ConfigError, match=said):
-        load_model(placement(family, folder), whole=family == "pipeline")
+        load_model(placement(family, folder), as_pipeline=family == "pipeline")
 
 
 @pytest.mark.parametrize("family", ["prior", "pixel", "latent", "pipeline", "clip"])
@@ -140,12 +140,12 @@ def test_the_size_told_before_is_what_the_weights_take(
     family: str, folders: dict[str, Path]
 ) -> None:
     one = placement(family, folders[family])
-    whole = family == "pipeline"
-    model = load_model(one, whole=whole)
+    as_pipeline = family == "pipeline"
+    model = load_model(one, as_pipeline=as_pipeline)
     networks = [m for m in _networks(model) if isinstance(m, nn.Module)]
     taken = sum(p.numel() * p.element_size() for n in networks for p in n.parameters())
     assert taken > 0
-    assert bytes_on_device(one, whole=whole) == pytest.approx(taken, rel=0.05)
+    assert bytes_on_device(one, as_pipeline=as_pipeline) == pytest.approx(taken, rel=0.05)
 
 
 def test_a_unet_that_is_driven_step_by_step_counts_in_the_precision_of_inversion(
@@ -157,21 +157,23 @@ def test_a_unet_that_is_driven_step_by_step_counts_in_the_precision_of_inversion
     checkpoint = Library().checkpoint(str(folder))
     count = parameter_counts(checkpoint)
 
-    def size(*, whole: bool, offload: Offload = "none") -> int:
+    def size(*, as_pipeline: bool, offload: Offload = "none") -> int:
         how = ModelOptions(dtype="bf16", offload=offload)
-        return bytes_on_device(Placement(checkpoint, "cuda:0", how), whole=whole)
+        return bytes_on_device(Placement(checkpoint, "cuda:0", how), as_pipeline=as_pipeline)
 
     asked = count["vae"] + count["text_encoder"]
-    assert size(whole=False) == 4 * count["unet"] + 2 * asked
-    assert size(whole=True) == 2 * sum(count.values())
-    assert size(whole=False, offload="model") == max(4 * count["unet"], 2 * count["text_encoder"])
-    assert size(whole=False, offload="group") < 2 * max(count.values())
+    assert size(as_pipeline=False) == 4 * count["unet"] + 2 * asked
+    assert size(as_pipeline=True) == 2 * sum(count.values())
+    assert size(as_pipeline=False, offload="model") == max(
+        4 * count["unet"], 2 * count["text_encoder"]
+    )
+    assert size(as_pipeline=False, offload="group") < 2 * max(count.values())
 
 
 def test_a_checkpoint_that_is_only_a_pipeline_counts_in_its_own_precision(tmp_path: Path) -> None:
     checkpoint = Library().checkpoint(str(save_sd3(tmp_path / "sd3")))
     placed = Placement(checkpoint, "cuda:0", ModelOptions(dtype="bf16"))
-    assert bytes_on_device(placed, whole=False) == bytes_on_device(placed, whole=True)
+    assert bytes_on_device(placed, as_pipeline=False) == bytes_on_device(placed, as_pipeline=True)
 
 
 def test_offloaded_models_count_as_what_is_on_the_device_at_a_time(
@@ -181,7 +183,7 @@ def test_offloaded_models_count_as_what_is_on_the_device_at_a_time(
 
     def size(**options: object) -> int:
         how = ModelOptions(dtype="bf16", **options)  # type: ignore[arg-type]
-        return bytes_on_device(Placement(checkpoint, "cuda:0", how), whole=True)
+        return bytes_on_device(Placement(checkpoint, "cuda:0", how), as_pipeline=True)
 
     assert size() > size(offload="model") > size(offload="group") > 0
     assert Compute().options == ModelOptions()

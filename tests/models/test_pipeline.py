@@ -68,7 +68,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def loaded(folder: Path, tick: Callable[[], None] = lambda: None, device: str = "cpu") -> Pipeline:
     checkpoint = Library().checkpoint(str(folder))
-    model = load_model(Placement(checkpoint, device, ModelOptions(dtype="fp32"), tick), whole=True)
+    model = load_model(
+        Placement(checkpoint, device, ModelOptions(dtype="fp32"), tick), as_pipeline=True
+    )
     assert isinstance(model, Pipeline)
     return model
 

@@ -57,7 +57,7 @@ def test_a_stable_diffusion_tells_with_the_embedding_once_and_again() -> None:
 
 def test_a_pipeline_tells_for_each_picture_of_a_batch_prompt_and_negative(tmp_path: Path) -> None:
     folder = tiny_folder("stable-1")
-    model = load_model(Placement(Library().checkpoint(str(folder)), "cpu"), whole=True)
+    model = load_model(Placement(Library().checkpoint(str(folder)), "cpu"), as_pipeline=True)
     settings = PipelineSettings("text", 64, 64, 1)
     calls = [
         PipelineCall("m", settings, 1, LONG, "red"),
@@ -69,7 +69,7 @@ def test_a_pipeline_tells_for_each_picture_of_a_batch_prompt_and_negative(tmp_pa
         model.predict([PipelineCall("m", settings, 2, "cat", "red")])[0], AnswerWithNotes
     )
     flux = tiny_wholes.save_flux(tmp_path / "flux")
-    model = load_model(Placement(Library().checkpoint(str(flux)), "cpu"), whole=True)
+    model = load_model(Placement(Library().checkpoint(str(flux)), "cpu"), as_pipeline=True)
     (one,) = model.predict([PipelineCall("m", settings, 1, "cat", "ink")])
     assert isinstance(one, AnswerWithNotes)
     assert one.notes == (f"{flux} knows no negative prompt: 'ink' was passed over",)

@@ -128,8 +128,8 @@ def fake_backend(model: ToyModel, **others: object) -> Backend:
         "footprint": lambda recipe, sizes: 1,
         "output_size": lambda recipe, width, height: (width, height),
         "write": write,
-        "load_model": lambda reference, device, tick, whole: model,
-        "model_bytes": lambda reference, device, whole: 1,
+        "load_model": lambda reference, device, tick, as_pipeline: model,
+        "model_bytes": lambda reference, device, as_pipeline: 1,
         "look": look,
         "look_footprint": lambda width, height: 1,
     }
