@@ -15,8 +15,8 @@ from daemon.config.recipe import Recipe
 from daemon.config.steps import Step
 from daemon.engine.backend import Backend, torch_backend
 from daemon.engine.hardware import pick_device
-from daemon.models import Model
 from daemon.models.calls import ModelCalls
+from daemon.models.registry import Model
 from daemon.photo import Metadata, Picture
 from training.photos import is_grey
 

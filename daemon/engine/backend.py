@@ -15,8 +15,8 @@ from daemon.config.features import Feature
 from daemon.config.recipe import Recipe
 from daemon.messages.reports import Measure, StagedFile
 from daemon.messages.tasks import Compute
-from daemon.models import Model, Placement, Tick, load_model
 from daemon.models.calls import ModelCalls
+from daemon.models.registry import Model, Placement, Tick, load_model
 from daemon.photo import Limits, Photo, Picture, Source
 
 Size = tuple[int, int]

@@ -18,7 +18,7 @@ from daemon.models.calls import BatchKey, ModelCall, Reply
 from daemon.system.errors import DeviceError
 
 if TYPE_CHECKING:
-    from daemon.models import Model, Tick
+    from daemon.models.registry import Model, Tick
 
 
 @dataclass(frozen=True)

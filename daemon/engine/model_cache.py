@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from daemon.messages.reports import LoadedModel, ModelLoaded
 
 if TYPE_CHECKING:
-    from daemon.models import Model
     from daemon.models.calls import BatchKey
+    from daemon.models.registry import Model
 
 SLICE_S = 30.0
 """Models that exclude each other take turns of at least so long."""

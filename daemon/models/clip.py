@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from daemon.models import Placement
 from daemon.models.calls import ClipCall
 from daemon.models.loading import load_encoder
+from daemon.models.registry import Placement
 from daemon.system.errors import ConfigError
 
 _MEAN, _DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)

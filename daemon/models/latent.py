@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from daemon.checkpoints.library import Checkpoint
-from daemon.models import Placement
 from daemon.models.calls import (
     AnswerWithNotes,
     DecodeCall,
@@ -26,6 +25,7 @@ from daemon.models.loading import load_pipeline, load_schedule
 from daemon.models.memory import UNASKED, precision, weights_dtype
 from daemon.models.placing import place
 from daemon.models.prompt_length import unread
+from daemon.models.registry import Placement
 
 _REMEMBERED = 256
 """Prompts whose embeddings are kept; one of XL has about 0.6 MiB."""

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from daemon.checkpoints.memory import parameter_counts
-from daemon.models import Placement
+from daemon.models.registry import Placement
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 

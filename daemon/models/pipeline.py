@@ -21,13 +21,13 @@ from torch import Tensor
 
 from daemon.checkpoints.pipeline_calls import CallConvention, call_convention_of
 from daemon.checkpoints.traits import PipelineUse
-from daemon.models import Placement
 from daemon.models.calls import AnswerWithNotes, PipelineCall, PipelineSettings, Reply
 from daemon.models.loading import load_pipeline
 from daemon.models.memory import weights_dtype
 from daemon.models.noise_schedule import schedule_of
 from daemon.models.placing import place_pipeline
 from daemon.models.prompt_length import unread
+from daemon.models.registry import Placement
 from daemon.system.errors import PhotoError
 
 _PROBES = 1000

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from daemon.models import Placement
 from daemon.models.calls import DenoiseCall
 from daemon.models.loading import load_network, load_schedule
 from daemon.models.memory import precision
 from daemon.models.placing import place
+from daemon.models.registry import Placement
 
 
 class Pixel:

@@ -13,7 +13,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from daemon.models import Placement
+from daemon.models.registry import Placement
 from daemon.system.errors import ConfigError
 
 _BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)

@@ -10,10 +10,10 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from daemon.models import Placement
 from daemon.models.calls import DenoiseCall
 from daemon.models.memory import bf16_pays
 from daemon.models.network import PhotoPrior
+from daemon.models.registry import Placement
 
 _NO_PICTURE = math.pi / 2 - 1e-6
 """From here on x_t holds nothing of the picture; the network was trained to see zeros then."""

@@ -10,7 +10,7 @@ from daemon.config.recipe import Recipe
 from daemon.config.settings import Settings
 from daemon.config.setup import known_recipes
 from daemon.config.station import Station
-from daemon.models import Placement, load_model
+from daemon.models.registry import Placement, load_model
 from daemon.restorers.clip_check import check_clip
 from daemon.restorers.registry import check_models
 from daemon.service.runtime import compute_of

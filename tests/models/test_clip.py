@@ -19,9 +19,9 @@ from daemon.config.setup import make_station, open_station
 from daemon.jobs import scheduler
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.messages.tasks import InspectTask
-from daemon.models import Placement, load_model
 from daemon.models.calls import ClipCall
 from daemon.models.clip import Clip
+from daemon.models.registry import Placement, load_model
 from daemon.service.daemon import Daemon, RunSummary
 from daemon.system.errors import ConfigError
 from tests.support.tiny_clip import SIDE, save_clip

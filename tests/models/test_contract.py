@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from daemon.checkpoints.library import WEIGHTS, Library
 from daemon.checkpoints.memory import parameter_counts
 from daemon.messages.tasks import Compute, ModelOptions, Offload
-from daemon.models import MODELS, Placement, load_model
 from daemon.models.calls import (
     ClipCall,
     DecodeCall,
@@ -26,6 +25,7 @@ from daemon.models.calls import (
     answer_of,
 )
 from daemon.models.memory import bytes_on_device
+from daemon.models.registry import MODELS, Placement, load_model
 from daemon.system.errors import ConfigError
 from tests.support.checkpoints import tiny_folder
 from tests.support.tiny_clip import save_clip

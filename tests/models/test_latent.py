@@ -14,7 +14,6 @@ from daemon.checkpoints.library import Library
 from daemon.checkpoints.traits import traits_of
 from daemon.diffusion.sampling import sample
 from daemon.diffusion.tiling import Denoiser, denoise_tiles, native_tiles
-from daemon.models import Model
 from daemon.models.calls import (
     DecodeCall,
     DenoiseCall,
@@ -25,6 +24,7 @@ from daemon.models.calls import (
     ModelCalls,
 )
 from daemon.models.latent import Latent
+from daemon.models.registry import Model
 from daemon.system.errors import ConfigError
 from tests.support.answering import seeded
 from tests.support.checkpoints import (

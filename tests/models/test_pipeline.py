@@ -17,10 +17,10 @@ from daemon.checkpoints.library import Library
 from daemon.checkpoints.pipeline_calls import CALL_CONVENTIONS, CallConvention, call_convention_of
 from daemon.checkpoints.traits import PIPELINES, PipelineUse
 from daemon.messages.tasks import ModelOptions
-from daemon.models import Placement, load_model
 from daemon.models.calls import PipelineCall, PipelineSettings
 from daemon.models.pipeline import Pipeline
 from daemon.models.placing import compile_blocks
+from daemon.models.registry import Placement, load_model
 from daemon.system.errors import CancelError, ConfigError, PhotoError
 from tests.support import tiny_edits, tiny_pipelines, tiny_wholes
 from tests.support.checkpoints import tensors

@@ -9,9 +9,9 @@ from torch import nn
 
 from daemon.checkpoints.library import Library
 from daemon.messages.tasks import ModelOptions
-from daemon.models import Placement
 from daemon.models.memory import precision, weights_dtype
 from daemon.models.placing import compile_blocks, offload_layers, place, take_turns
+from daemon.models.registry import Placement
 from daemon.system.errors import ConfigError
 
 CPU = torch.device("cpu")

@@ -9,7 +9,6 @@ from PIL import Image
 
 from daemon.checkpoints.library import Library
 from daemon.cli.main import exit_code
-from daemon.models import Placement, load_model
 from daemon.models.calls import (
     AnswerWithNotes,
     EmbedCall,
@@ -18,6 +17,7 @@ from daemon.models.calls import (
     PipelineSettings,
 )
 from daemon.models.prompt_length import unread
+from daemon.models.registry import Placement, load_model
 from tests.support import tiny_wholes
 from tests.support.checkpoints import loaded, stock, tiny_folder
 

@@ -17,9 +17,9 @@ from torch import Tensor
 from daemon.checkpoints.library import Library
 from daemon.config.steps import Colorize
 from daemon.diffusion.noise import Noise
-from daemon.models import Placement
 from daemon.models.calls import DenoiseCall
 from daemon.models.prior import Prior
+from daemon.models.registry import Placement
 from daemon.photo import Metadata, Picture
 from daemon.restorers import chroma
 from daemon.restorers.colour_hints import HintSpread, hints_on

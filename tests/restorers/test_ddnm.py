@@ -18,8 +18,8 @@ from daemon.diffusion.operators import box_mean, low_frequencies
 from daemon.diffusion.pixels import to_tensor
 from daemon.diffusion.tiling import Denoiser, Tiles
 from daemon.diffusion.windows import Window
-from daemon.models import Model, Placement
 from daemon.models.calls import ModelCall, ModelCalls
+from daemon.models.registry import Model, Placement
 from daemon.photo import Picture
 from daemon.restorers.chroma import luminance
 from daemon.restorers.ddnm import MEAN_DRAWS, Known, ddnm_sample

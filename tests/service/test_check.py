@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.main import exit_code
-from daemon.models import MODELS
+from daemon.models.registry import MODELS
 from tests.support.tiny_pipelines import save_pixel
 
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from daemon.checkpoints.library import Library
 from daemon.checkpoints.traits import PRIOR_TRAITS
 from daemon.diffusion.tiling import Denoiser
-from daemon.models import Placement
 from daemon.models.calls import BatchKey, DenoiseCall, ModelCalls
 from daemon.models.prior import Prior
+from daemon.models.registry import Placement
 from daemon.photo import Metadata, Picture
 from daemon.restorers.spaces import WorkingSpace
 

@@ -23,8 +23,8 @@ from torch.nn import functional
 from daemon.checkpoints.library import Library
 from daemon.checkpoints.traits import Traits
 from daemon.messages.tasks import Dtype, ModelOptions
-from daemon.models import Model, Placement, load_model
 from daemon.models.calls import Answer, BatchKey, ModelCall, ModelCalls, Reply, answer_of
+from daemon.models.registry import Model, Placement, load_model
 from tests.support.tiny_pipelines import save_pixel, save_stable, save_xl
 
 T = TypeVar("T")
