@@ -18,7 +18,7 @@ class CallConvention:
         guidance: Which argument is the scale of classifier-free guidance, if it takes any.
         fixed: Other arguments it must be given.
         nothing: What it is told for the absence of a negative prompt; None leaves that to it.
-        unheard: Keys of a step that it takes and passes over.
+        ignored_keys: Keys of a step that it takes and passes over.
     """
 
     picture: Literal["unit", "signed", "pillow"] = "unit"
@@ -26,7 +26,7 @@ class CallConvention:
     guidance: str = "guidance_scale"
     fixed: tuple[tuple[str, object], ...] = ()
     nothing: str | None = None
-    unheard: tuple[str, ...] = ()
+    ignored_keys: tuple[str, ...] = ()
 
 
 COMMON = CallConvention()
@@ -37,12 +37,12 @@ _NO_WORDS = " "
 """Qwen-Image has guidance only against a negative prompt; this is its authors' empty one."""
 
 CALL_CONVENTIONS: dict[str, CallConvention] = {
-    "Flux2KleinPipeline": CallConvention("pillow", batches=False, unheard=_NEGATIVE),
-    "FluxImg2ImgPipeline": CallConvention(unheard=_NEGATIVE),
+    "Flux2KleinPipeline": CallConvention("pillow", batches=False, ignored_keys=_NEGATIVE),
+    "FluxImg2ImgPipeline": CallConvention(ignored_keys=_NEGATIVE),
     "FluxKontextPipeline": CallConvention(
-        "pillow", batches=False, fixed=(("_auto_resize", False),), unheard=_NEGATIVE
+        "pillow", batches=False, fixed=(("_auto_resize", False),), ignored_keys=_NEGATIVE
     ),
-    "FluxPipeline": CallConvention(unheard=_NEGATIVE),
+    "FluxPipeline": CallConvention(ignored_keys=_NEGATIVE),
     "LDMSuperResolutionPipeline": CallConvention("signed"),
     "QwenImageEditPipeline": CallConvention(
         "pillow", batches=False, guidance=_QWEN_GUIDANCE, nothing=_NO_WORDS
@@ -55,6 +55,6 @@ CALL_CONVENTIONS: dict[str, CallConvention] = {
 }
 
 
-def call_convention_of(pipeline: str) -> CallConvention:
+def call_convention(pipeline: str) -> CallConvention:
     """The way of a pipeline's class."""
     return CALL_CONVENTIONS.get(pipeline, COMMON)

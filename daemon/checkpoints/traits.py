@@ -33,26 +33,26 @@ class Traits:
     Attributes:
         family: Which class drives it step by step, or "pipeline".
         uses: What steps can use it as, the preferred way first.
-        what: What it is, with its article, such as "a text-to-image checkpoint".
+        description: What it is, with its article, such as "a text-to-image checkpoint".
         pipeline: Name of its diffusers class, "" for the prior.
         side_px: Side of the pictures it was trained on, in pixels.
         multiple_px: Sides of its pictures are multiples of this.
         channels: Of what its network denoises: 3 for pixels, 4 or more for latents.
         reduction: Pixels along one element of what it denoises.
         prediction: What its network predicts: "epsilon", "v_prediction", "sample" or "flow".
-        texts: How many text encoders it has.
+        text_encoders: How many text encoders it has.
     """
 
     family: Family
     uses: tuple[Use, ...]
-    what: str
+    description: str
     pipeline: str = ""
     side_px: int = 512
     multiple_px: int = 16
     channels: int = 3
     reduction: int = 1
     prediction: str = "epsilon"
-    texts: int = 0
+    text_encoders: int = 0
 
 
 PRIOR_TRAITS = Traits("prior", ("prior",), "the prior inside the package")
@@ -64,7 +64,7 @@ class _Kind:
 
     family: Family
     uses: tuple[Use, ...]
-    what: str
+    description: str
     side: int = 64
     """Of what its network denoises, where its configuration does not say."""
 
@@ -140,14 +140,14 @@ def traits_of(folder: Path) -> Traits:
     return Traits(
         family=kind.family,
         uses=kind.uses,
-        what=f"{kind.what} ({pipeline})",
+        description=f"{kind.description} ({pipeline})",
         pipeline=pipeline,
         side_px=_side(network, kind.side) * reduction,
         multiple_px=reduction * _halvings(network) * _patch(folder),
         channels=int(network.get("out_channels") or network.get("in_channels") or 4),
         reduction=reduction,
         prediction=_prediction(scheduler),
-        texts=len([part for part in folder.glob("text_encoder*") if part.is_dir()]),
+        text_encoders=len([part for part in folder.glob("text_encoder*") if part.is_dir()]),
     )
 
 

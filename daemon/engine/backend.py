@@ -80,7 +80,7 @@ class Backend:
 def torch_backend(compute: Compute = _ANY) -> Backend:
     """The functions of this package, with models found and run as `compute` says."""
     from daemon.engine.staging import stage
-    from daemon.photo import read_source
+    from daemon.photo.reading import read_source
     from daemon.restorers import chain, content
 
     library = Library(compute.models_dir)

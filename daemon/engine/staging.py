@@ -11,6 +11,7 @@ from daemon import photo
 from daemon.config.recipe import Recipe
 from daemon.messages.reports import StagedFile
 from daemon.photo import Picture
+from daemon.photo.writing import write_animation, write_picture
 from daemon.system.errors import CannotWriteError, PassingError
 
 FRAME_MS = 120
@@ -57,7 +58,7 @@ def _stage_one(
 ) -> tuple[StagedFile, tuple[str, ...]]:
     form, suffix = photo.output_format(recipe.output.format, picture.metadata)
     path = folder / f"{stored}{suffix}"
-    notes = photo.write_picture(picture, path, format=form, quality=recipe.output.quality)
+    notes = write_picture(picture, path, format=form, quality=recipe.output.quality)
     return _proven(path, f"{shown}{suffix}", picture), tuple(notes)
 
 
@@ -65,7 +66,7 @@ def _stage_frames(
     pictures: Sequence[Picture], staging: Path
 ) -> tuple[tuple[StagedFile, ...], tuple[str, ...]]:
     animation = staging / "result.webp"
-    photo.write_animation(pictures, animation, frame_ms=FRAME_MS)
+    write_animation(pictures, animation, frame_ms=FRAME_MS)
     notes: list[str] = []
     files = [_proven(animation, f"{_STEM}.webp", pictures[0])]
     frames = staging / "frames"
@@ -73,7 +74,7 @@ def _stage_frames(
     digits = max(2, len(str(len(pictures) - 1)))
     for index, picture in enumerate(pictures):
         path = frames / f"{index:0{digits}}.png"
-        notes += photo.write_picture(picture, path, format="PNG", quality=95)
+        notes += write_picture(picture, path, format="PNG", quality=95)
         files.append(_proven(path, f"{_STEM}.frames/{path.name}", picture))
     _sync(frames)
     _sync(staging)

@@ -16,7 +16,7 @@ from pathlib import Path
 from daemon.config.station import InboxFolder
 from daemon.intake.arrivals import Arrival
 from daemon.intake.scanner import what
-from daemon.photo import ends_early
+from daemon.photo import is_truncated
 
 COMPLETE_S = 0.2
 """Unchanged for so long after a close or a move into place is enough."""
@@ -242,7 +242,7 @@ class SettleTracker:
         if age_s >= arriving_s:
             return 0.0
         try:
-            return arriving_s - age_s if ends_early(Path(path)) else 0.0
+            return arriving_s - age_s if is_truncated(Path(path)) else 0.0
         except OSError:  # whoever claims it will say why it cannot be read
             return 0.0
 

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from daemon.checkpoints.pipeline_calls import CallConvention, call_convention_of
+from daemon.checkpoints.pipeline_calls import CallConvention, call_convention
 from daemon.checkpoints.traits import PipelineUse
 from daemon.models.calls import AnswerWithNotes, PipelineCall, PipelineSettings, Reply
 from daemon.models.loading import load_pipeline
@@ -66,7 +66,7 @@ class Pipeline:
             PhotoError: The checkpoint's own safety checker made one of them black.
         """
         form = self._form(calls[0].settings.use)
-        way = call_convention_of(type(form).__name__)
+        way = call_convention(type(form).__name__)
         if way.batches:
             made = self._run(form, way, calls)
         else:
@@ -76,7 +76,7 @@ class Pipeline:
     def _told(self, form: Any, way: CallConvention, call: PipelineCall, made: Tensor) -> Reply:  # noqa: ANN401
         """The picture, and what was passed over of its words."""
         notes = unread(form, call.prompt)
-        if call.negative and "negative_prompt" in way.unheard:
+        if call.negative and "negative_prompt" in way.ignored_keys:
             whose = self._placement.checkpoint.reference
             notes += (f"{whose} knows no negative prompt: {call.negative!r} was passed over",)
         elif call.negative:

@@ -76,7 +76,9 @@ def load_model(placement: Placement, *, as_pipeline: bool = False) -> Model:
     traits = placement.checkpoint.traits
     family = "pipeline" if as_pipeline else traits.family
     if family not in MODELS:
-        raise ConfigError(f"model {placement.checkpoint.reference}: {traits.what} cannot be driven")
+        raise ConfigError(
+            f"model {placement.checkpoint.reference}: {traits.description} cannot be driven"
+        )
     module, name = MODELS[family].split(":")
     model: Model = getattr(import_module(module), name)(placement)
     return model

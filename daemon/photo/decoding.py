@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from daemon.photo.picture import Header, Limits
 from daemon.photo.prompts import is_prompts, prompts_header
-from daemon.photo.truncation import ends_early
+from daemon.photo.truncation import is_truncated
 from daemon.system.errors import CannotWriteError, PhotoError, RestoredError, TruncatedError
 from daemon.system.files import shown
 
@@ -134,7 +134,7 @@ def faults_of(path: Path, called: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno not in {None, *_BAD_PLACES}:
             raise
-        if "truncated" in str(error).lower() or ends_early(path):
+        if "truncated" in str(error).lower() or is_truncated(path):
             raise TruncatedError(
                 f"{called}: ends early, after {path.stat().st_size} bytes; expected a whole "
                 "picture; copy it again"

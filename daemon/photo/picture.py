@@ -70,7 +70,6 @@ class Photo:
         header: What the file says of itself.
         mask: NAME.mask.png, white where the picture may be changed.
         hints: NAME.hints.png, transparent but for dabs of colour.
-        companions_digest: sha256 over the side files, "" without any.
     """
 
     path: Path
@@ -79,7 +78,6 @@ class Photo:
     header: Header
     mask: Path | None = None
     hints: Path | None = None
-    companions_digest: str = ""
 
 
 @dataclass(frozen=True)

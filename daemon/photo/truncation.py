@@ -18,7 +18,7 @@ _STRIP_TAGS = {273: 279, 324: 325}
 _TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 
 
-def ends_early(path: Path) -> bool:
+def is_truncated(path: Path) -> bool:
     """See whether a picture file lacks its end.
 
     JPEG must have its end marker, PNG its last chunk, GIF its trailer, WebP and BMP the length

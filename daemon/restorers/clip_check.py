@@ -16,7 +16,9 @@ def check_clip(recipes: Sequence[Recipe], clip: str | None, library: Library) ->
     if clip is not None:
         traits = library.checkpoint(clip).traits
         if "likeness" not in traits.uses:
-            raise ConfigError(f"clip_model is {clip!r}, which is {traits.what}, not a CLIP model")
+            raise ConfigError(
+                f"clip_model is {clip!r}, which is {traits.description}, not a CLIP model"
+            )
     for recipe in recipes:
         if recipe.match.looks_like is not None and clip is None:
             raise ConfigError(

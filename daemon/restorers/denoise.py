@@ -85,7 +85,7 @@ def denoise(
     pixels = picture.pixels
     if sigma > 0:
         pixels = yield from by_windows(picture.pixels, partial(solve, work))
-    notes = (f"{traits.what} knows no blind repair: noise was estimated",) if blind else ()
+    notes = (f"{traits.description} knows no blind repair: noise was estimated",) if blind else ()
     return Restoration((replace(picture, pixels=pixels),), (("sigma", sigma),), notes)
 
 

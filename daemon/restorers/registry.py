@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from daemon.checkpoints.library import Library
-from daemon.checkpoints.pipeline_calls import call_convention_of
+from daemon.checkpoints.pipeline_calls import call_convention
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits, Use
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Step
@@ -133,21 +133,22 @@ def _use_of(kind: str, traits: Traits) -> Use:
         if (kind, use) in RESTORERS:
             return use
     needed = [_NEEDS[use] for known, use in RESTORERS if known == kind]
-    raise ConfigError(f"{kind} needs {' or '.join(needed)}; this is {traits.what}")
+    raise ConfigError(f"{kind} needs {' or '.join(needed)}; this is {traits.description}")
 
 
 def _check_step(step: Step, traits: Traits) -> None:
     """See that a step says nothing that its model would pass over."""
     use = _use_of(step.kind, traits)
-    if step.text_keys and not traits.texts:
+    if step.text_keys and not traits.text_encoders:
         raise ConfigError(
-            f"{traits.what} reads no text; leave out {' and '.join(step.text_keys)}, or name a "
-            "text-to-image checkpoint"
+            f"{traits.description} reads no text; leave out {' and '.join(step.text_keys)}, or "
+            "name a text-to-image checkpoint"
         )
-    unknown = _MEANINGLESS.get((step.kind, use), ()) + call_convention_of(traits.pipeline).unheard
-    who = step.kind if use == "prior" else traits.what  # the prior knows what any step may say
+    unknown = _MEANINGLESS.get((step.kind, use), ()) + call_convention(traits.pipeline).ignored_keys
+    # The prior knows what any step may say.
+    who = step.kind if use == "prior" else traits.description
     for key in unknown:
         if key in step.model_fields_set:
             raise ConfigError(f"{who} knows no {key}; leave {key} out")
     if (step.kind, use) == ("restyle", "edit") and not step.prompt:
-        raise ConfigError(f"{traits.what} needs an instruction; write it as prompt")
+        raise ConfigError(f"{traits.description} needs an instruction; write it as prompt")

@@ -113,7 +113,7 @@ def space_of(params: BaseStep, traits: Traits) -> ModelCalls[WorkingSpace]:
         return WorkingSpace(Denoiser(params.model), traits)
     tiles = native_tiles(traits.side_px // traits.reduction)
     space = WorkingSpace(Denoiser(params.model, tiles, None, traits.reduction), traits)
-    if not traits.texts:
+    if not traits.text_encoders:
         return space
     texts = [params.prompt, *([params.negative_prompt] if params.negative_prompt else [])]
     prompt, *negative = yield from embed(params.model, *texts)
@@ -130,7 +130,7 @@ def path_of(
 
     Guided, the way up and the way back would not meet.
     """
-    if not space.traits.texts:
+    if not space.traits.text_encoders:
         return space, space
     second = params.second_prompt or params.prompt
     ends = yield from embed(params.model, params.prompt, second)

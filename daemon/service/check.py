@@ -57,7 +57,7 @@ def model_lines(station: Station, settings: Settings) -> list[str]:
         if checkpoint.traits.family != "prior":
             placement = Placement(checkpoint, device, compute.options)
             size = bytes_on_device(placement, as_pipeline=False) / 1e9
-            what = f"{reference}: {checkpoint.traits.what}, {size:.2f} GB on {device}"
+            what = f"{reference}: {checkpoint.traits.description}, {size:.2f} GB on {device}"
             alone = ", more than model_memory_mb allows: alone" if size > budget else ""
             lines.append(f"{what} of {budget:.1f} GB for models{alone}")
     return lines

@@ -208,7 +208,12 @@ def test_a_question_it_cannot_answer_is_a_bug() -> None:
 
 def test_traits_say_the_native_size() -> None:
     traits = tiny_traits("stable-xl")
-    assert (traits.side_px, traits.reduction, traits.channels, traits.texts) == (64, 8, 4, 2)
+    assert (traits.side_px, traits.reduction, traits.channels, traits.text_encoders) == (
+        64,
+        8,
+        4,
+        2,
+    )
 
 
 def test_weights_in_half_precision_are_made_single_while_inversion_asks() -> None:

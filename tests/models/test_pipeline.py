@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers.utils.import_utils import is_torchvision_available
 
 from daemon.checkpoints.library import Library
-from daemon.checkpoints.pipeline_calls import CALL_CONVENTIONS, CallConvention, call_convention_of
+from daemon.checkpoints.pipeline_calls import CALL_CONVENTIONS, CallConvention, call_convention
 from daemon.checkpoints.traits import PIPELINES, PipelineUse
 from daemon.messages.tasks import ModelOptions
 from daemon.models.calls import PipelineCall, PipelineSettings
@@ -103,7 +103,7 @@ def test_a_batch_gives_what_its_pictures_get_alone_and_seeds_decide(
 
 
 def way(model: Pipeline, use: PipelineUse) -> CallConvention:
-    return call_convention_of(type(model._form(use)).__name__)
+    return call_convention(type(model._form(use)).__name__)
 
 
 @pytest.mark.parametrize(("name", "use"), ASKED)

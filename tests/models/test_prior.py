@@ -115,7 +115,8 @@ def test_unconditional_sampling_equals_the_stock_ddim_scheduler() -> None:
 
 def test_the_digest_is_stable_and_needs_no_torch() -> None:
     code = (
-        "import sys; from daemon.checkpoints.library import Library; print(Library().digest('prior'));"
+        "import sys; from daemon.checkpoints.library import Library;"
+        "print(Library().digest('prior'));"
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

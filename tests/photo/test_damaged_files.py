@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from daemon.photo import Header, Limits, Photo, ends_early, read_header, read_picture
+from daemon.photo import Header, Limits, Photo, is_truncated, read_header
+from daemon.photo.reading import read_picture
 from daemon.system.errors import PhotoError, TruncatedError
 
 LIMITS = Limits(max_input_megapixels=1)
@@ -62,10 +63,10 @@ def test_a_file_cut_anywhere_is_rejected_or_whole(
     whole = encoded(format, **options)
     path.write_bytes(whole)
     wanted = pixels_of(path)
-    assert not ends_early(path)
+    assert not is_truncated(path)
     for length in sorted({*range(1, len(whole), max(1, len(whole) // 60)), len(whole) - 1}):
         path.write_bytes(whole[:length])
-        assert ends_early(path), length
+        assert is_truncated(path), length
         with contextlib.suppress(TruncatedError):
             assert np.array_equal(pixels_of(path), wanted), length
 
@@ -86,18 +87,18 @@ def test_what_follows_the_end_of_a_picture_does_not_matter(tmp_path: Path) -> No
     for format in ("JPEG", "PNG"):
         for rest in (b"\0" * 9, b"a film that the telephone appended" * 99):
             path.write_bytes(encoded(format) + rest)
-            assert not ends_early(path)
+            assert not is_truncated(path)
             assert pixels_of(path).shape == (36, 48, 3)
     thumbnail = Image.Exif()
     thumbnail[0x010E] = "a thumbnail ends like this: \xff\xd9".encode("latin-1")
     whole = encoded("JPEG", exif=thumbnail)
     path.write_bytes(whole[:-40])
-    assert ends_early(path)
+    assert is_truncated(path)
 
 
 def test_what_is_no_picture_does_not_end_early(tmp_path: Path) -> None:
     (tmp_path / "letter").write_bytes(b"Dear photographer, where is it?")
-    assert not ends_early(tmp_path / "letter")
+    assert not is_truncated(tmp_path / "letter")
 
 
 def test_an_exception_of_a_decoder_s_own_is_a_photo_error_too(tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_an_exception_of_a_decoder_s_own_is_a_photo_error_too(tmp_path: Path) ->
 
 
 def only_photo_errors(path: Path) -> None:
-    ends_early(path)
+    is_truncated(path)
     for read in (lambda: read_header(path, LIMITS), lambda: pixels_of(path)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

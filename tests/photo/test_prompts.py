@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.photo import Limits, Photo, Prompt, Prompts, ends_early, read_header, read_source
+from daemon.photo import Limits, Photo, Prompt, Prompts, is_truncated, read_header
+from daemon.photo.reading import read_source
 from daemon.system.errors import PhotoError
 
 
@@ -73,5 +74,5 @@ def test_what_is_wrong_is_said_with_file_line_key_and_value(
 
 @pytest.mark.parametrize("content", ["BMW", "B", "RIFF", "II*\0 stars", "GIF89a"])
 def test_a_text_never_ends_early_whatever_its_first_letters(tmp_path: Path, content: str) -> None:
-    assert not ends_early(written(tmp_path, "a.txt", content))
-    assert ends_early(written(tmp_path, "a.png", content))
+    assert not is_truncated(written(tmp_path, "a.txt", content))
+    assert is_truncated(written(tmp_path, "a.png", content))

@@ -14,7 +14,8 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from daemon.photo import Limits, Photo, Picture, digest_file, read_header, read_picture
+from daemon.photo import Limits, Photo, Picture, digest_file, read_header
+from daemon.photo.reading import read_picture
 from daemon.system.errors import PhotoError, TruncatedError
 
 Levels = NDArray[np.uint8]

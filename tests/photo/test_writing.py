@@ -22,11 +22,10 @@ from daemon.photo import (
     Picture,
     output_format,
     read_header,
-    read_picture,
     verify_file,
-    write_animation,
-    write_picture,
 )
+from daemon.photo.reading import read_picture
+from daemon.photo.writing import write_animation, write_picture
 from daemon.system.errors import CannotWriteError, PhotoError
 
 Levels = NDArray[np.uint8]

@@ -22,10 +22,10 @@ from daemon.system.errors import ConfigError
 from tests.support.answering import picture, random_pixels
 
 EDIT = Traits(
-    "pipeline", ("edit",), "an image-editing checkpoint", side_px=64, reduction=8, texts=1
+    "pipeline", ("edit",), "an image-editing checkpoint", side_px=64, reduction=8, text_encoders=1
 )
 IMAGE = Traits(
-    "pipeline", ("image",), "a text-to-image checkpoint", side_px=64, reduction=8, texts=1
+    "pipeline", ("image",), "a text-to-image checkpoint", side_px=64, reduction=8, text_encoders=1
 )
 UPSCALE = Traits(
     "pipeline", ("upscale",), "an upscaling checkpoint", side_px=256, multiple_px=32, reduction=4

@@ -147,7 +147,6 @@ def photos_of(files: Sequence[ClaimedFile]) -> tuple[Photo, ...]:
         first,
         mask=sides["mask"].path if "mask" in sides else None,
         hints=sides["hints"].path if "hints" in sides else None,
-        companions_digest="".join(side.digest for side in sides.values()),
     )
     return (first, *others)
 
