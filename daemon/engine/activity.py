@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from daemon.messages.reports import GROUP_SIZES, BatchCounts
+from daemon.messages.reports import BATCH_SIZE_BOUNDS, BatchCounts
+
+MAX_LOAD_S = 600.0
+"""Seconds a worker may spend loading models: cold disks and large checkpoints take minutes."""
 
 _LONGEST_S = 3600.0
 """Whatever takes longer in one go counts as hung, however busy it is."""
@@ -65,7 +68,7 @@ class Activity:
         self._pass: _Running | None = None
         self._busy_from: float | None = None
         self._events = 0
-        self._sizes = [0] * (len(GROUP_SIZES) + 1)
+        self._sizes = [0] * (len(BATCH_SIZE_BOUNDS) + 1)
         self._calls = self._refused = 0
         self._busy_s = 0.0
 
@@ -99,7 +102,7 @@ class Activity:
         """A function that loads a model, as one that may take its time."""
 
         def watched(*args: P.args, **kwargs: P.kwargs) -> R:
-            running = self._enter(None, LOAD_S)
+            running = self._enter(None, MAX_LOAD_S)
             try:
                 return load(*args, **kwargs)
             finally:
@@ -117,7 +120,7 @@ class Activity:
     def passed(self, calls: int) -> None:
         """A group of so many calls has been answered."""
         with self._lock:
-            self._sizes[bisect_left(GROUP_SIZES, calls)] += 1
+            self._sizes[bisect_left(BATCH_SIZE_BOUNDS, calls)] += 1
             self._calls += calls
 
     def refused(self) -> None:
@@ -184,7 +187,3 @@ def _own_clock() -> Callable[[], float]:
 
 def _nothing() -> float:
     return 0.0
-
-
-LOAD_S = 600.0
-"""So long a worker may load its models: cold disks and large checkpoints take minutes."""

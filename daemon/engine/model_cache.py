@@ -122,8 +122,8 @@ class ModelCache:
         self.loaded_at = time.monotonic()
         seconds = self.loaded_at - began
         self.slice_s = max(SLICE_S, LOADS_A_SLICE * seconds)
-        gone = tuple(sorted(other.reference for other in before - set(self._loaded_models)))
-        self._tell(ModelLoaded(slot.reference, seconds, size, gone))
+        evicted = tuple(sorted(other.reference for other in before - set(self._loaded_models)))
+        self._tell(ModelLoaded(slot.reference, seconds, size, evicted))
 
     def _fits(self, slot: Slot, beside: Collection[Slot]) -> bool:
         """Whether there is room; of a damaged model nobody waits for it: its load says why."""

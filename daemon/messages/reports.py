@@ -1,7 +1,7 @@
-"""What executors report of the jobs they were given, and of themselves.
+"""Reports: what an executor says about the tasks it was given, and about itself.
 
-Comes in: results and faults. Goes out: the frozen types that travel from the engine and the
-executors to the service; all of them can be pickled from a worker of our own.
+All of them are frozen and picklable, since most are sent by a worker process. `Report` lists them.
+Exactly one of `Outcome`, `HandedBack` and `WorkerDied` names the fence of each task.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from daemon.photo import Prompt
 
 @dataclass(frozen=True)
 class Measure:
-    """A number worth keeping in the record, such as the residual ||Ax - y||.
+    """A number kept in the record, such as the residual ||Ax - y||.
 
     Attributes:
         step: Index of the recipe's step, from 0.
@@ -27,15 +27,16 @@ class Measure:
 
 @dataclass(frozen=True)
 class StagedFile:
-    """One file of a result, complete and synced to disk, in the staging folder.
+    """One file of a result in the staging folder, complete, verified and synced to disk.
 
     Attributes:
-        path: Where it is.
-        name: The name it shall have, relative to the outbox folder, "/" between parts; the text
-            "{stem}" in it stands for the job's stem, so that a taken name can be replaced.
+        path: Where it is now.
+        name: Path it will have in the outbox folder, "/" between parts. "{stem}" in it stands for
+            the job's stem, which the publisher replaces by another if the name is taken.
         digest: sha256, hex.
-        width, height: Size in pixels.
-        prompt: What it was generated from, with its seed; None of a photograph.
+        width: Pixels.
+        height: Pixels.
+        prompt: Prompt and seed it was generated from; None if it was restored from a photograph.
     """
 
     path: Path
@@ -48,15 +49,15 @@ class StagedFile:
 
 @dataclass(frozen=True)
 class Timing:
-    """Where a job's time went, in seconds.
+    """Where the time of a task went.
 
     Attributes:
-        decode_s: Reading the photographs.
-        restore_s: From decoded to restored, other jobs' turns included.
-        device_s: Its share of the forward passes it took part in.
-        encode_s: Writing and verifying the results.
-        calls: Denoiser evaluations of tiles.
-        passes: Forward passes it took part in.
+        decode_s: Seconds spent reading the photographs.
+        restore_s: Seconds from decoded to restored, waiting for other tasks' batches included.
+        device_s: Seconds of forward passes, each divided evenly among the calls of its batch.
+        encode_s: Seconds spent writing and verifying the results.
+        calls: Model calls answered.
+        passes: Forward passes that answered them.
     """
 
     decode_s: float
@@ -69,7 +70,16 @@ class Timing:
 
 @dataclass(frozen=True)
 class Restored:
-    """The job is done and its files are staged; the first is the main result."""
+    """A `RestoreTask` is done and its files are staged.
+
+    Attributes:
+        fence: Fence of the task.
+        files: Staged files, the main result first.
+        measures: Numbers for the record.
+        notes: What a person should know about the result.
+        timing: Where the time went.
+        device: Name of the device that did it, such as "cuda:0".
+    """
 
     fence: int
     files: tuple[StagedFile, ...]
@@ -81,11 +91,11 @@ class Restored:
 
 @dataclass(frozen=True)
 class Inspected:
-    """A photograph was looked at.
+    """An `InspectTask` is done.
 
     Attributes:
-        fence: Number of the lease.
-        answers: To the questions of the glance, in their order.
+        fence: Fence of the task.
+        answers: One number for each of the task's features, in their order.
     """
 
     fence: int
@@ -94,12 +104,12 @@ class Inspected:
 
 @dataclass(frozen=True)
 class Rejected:
-    """The photograph is at fault; it is never retried unless a person says so.
+    """The photograph is at fault. It is retried only when a person asks for that.
 
     Attributes:
-        fence: Number of the lease.
+        fence: Fence of the task.
         reason: What is wrong, with file, value and what was expected.
-        truncated: The file ends early: it may still be arriving.
+        truncated: The file ends early, so it may still be arriving.
     """
 
     fence: int
@@ -109,14 +119,14 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Failed:
-    """Something else went wrong.
+    """The task failed for a reason other than its photograph.
 
     Attributes:
-        fence: Number of the lease.
+        fence: Fence of the task.
         reason: What went wrong.
-        passing: It may pass by itself, so it is retried with back-off.
-        no_space: The disk is full: the whole intake waits.
-        trace: A traceback where it is a bug, else "".
+        passing: The cause may pass by itself, so the job is retried with back-off.
+        no_space: The disk is full, so the whole intake waits.
+        trace: Traceback if it is a bug, else "".
     """
 
     fence: int
@@ -127,23 +137,24 @@ class Failed:
 
 
 Outcome = Restored | Inspected | Rejected | Failed
+"""How a task ended."""
 
 
 @dataclass(frozen=True)
 class HandedBack:
-    """Orders that were not finished because the executor was asked to stop; nobody is at fault."""
+    """Tasks that were not finished because the executor was stopped; nothing is at fault."""
 
     fences: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """The worker process ended while these orders were in flight; one of them may be the cause.
+    """The worker process ended. One of the tasks it had in flight may be the cause.
 
     Attributes:
-        fences: The orders; none where it could not start.
+        fences: Fences of the tasks in flight; none if the worker could not start.
         reason: How it ended.
-        hopeless: It could not start several times in a row; orders wait until it can.
+        hopeless: It failed to start several times in a row. It is still tried; tasks wait.
     """
 
     fences: tuple[int, ...]
@@ -153,7 +164,12 @@ class WorkerDied:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model that is loaded, and the memory its weights take on the device."""
+    """A model that is loaded.
+
+    Attributes:
+        model: Reference of the model.
+        bytes: Memory that it takes on the device, estimated.
+    """
 
     model: str
     bytes: int
@@ -161,29 +177,34 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class WorkerReady:
-    """The worker has loaded what it needs, and takes orders."""
+    """The worker has started and takes tasks.
+
+    Attributes:
+        device: Name of its device.
+        loaded_models: Models that it has loaded.
+    """
 
     device: str
     loaded_models: tuple[LoadedModel, ...] = ()
 
 
-GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-"""Upper bounds of the classes in which group sizes are counted."""
+BATCH_SIZE_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128)
+"""Upper bounds, inclusive, of the histogram of batch sizes, in calls."""
 
 
 @dataclass(frozen=True)
 class BatchCounts:
-    """What a worker has done since it last said so.
+    """What a worker has done since its last heartbeat.
 
     Attributes:
-        groups: How many forward passes had a group of at most each of GROUP_SIZES calls (and more
-            than the bound before); the last is for larger ones.
+        batches: Number of forward passes by batch size: one count for each of BATCH_SIZE_BOUNDS,
+            not cumulative, and a last one for larger batches.
         calls: Calls in all of them.
-        busy_s: How long the device was at work, or models were loaded at their first use.
-        out_of_memory: How often memory did not suffice for a group, which was halved.
+        busy_s: Seconds that the device was at work, loading of models at first use included.
+        out_of_memory: Number of batches that did not fit into memory and were halved.
     """
 
-    groups: tuple[int, ...] = (0,) * (len(GROUP_SIZES) + 1)
+    batches: tuple[int, ...] = (0,) * (len(BATCH_SIZE_BOUNDS) + 1)
     calls: int = 0
     busy_s: float = 0.0
     out_of_memory: int = 0
@@ -191,14 +212,14 @@ class BatchCounts:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """The worker gets on: a step has ended, or is at work; told about once a second at most.
+    """The worker makes progress; sent about once a second while it does, else not at all.
 
     Attributes:
-        work: What it has done since it last said so.
-        residents: The models that are loaded now.
+        counts: What it has done since the last heartbeat.
+        loaded_models: Models that are loaded now.
     """
 
-    work: BatchCounts = BatchCounts()
+    counts: BatchCounts = BatchCounts()
     loaded_models: tuple[LoadedModel, ...] = ()
 
 
@@ -207,17 +228,17 @@ class ModelLoaded:
     """A model was loaded onto the device.
 
     Attributes:
-        reference: Which.
-        seconds: How long it took.
-        size: Bytes it takes there, estimated.
-        gone: References of those that went to make room.
+        reference: Reference of the model.
+        seconds: Seconds that loading took.
+        bytes: Memory that it takes there, estimated.
+        evicted: References of the models that were unloaded to make room.
     """
 
     reference: str
     seconds: float
-    size: int
-    gone: tuple[str, ...] = ()
+    bytes: int
+    evicted: tuple[str, ...] = ()
 
 
 Report = Outcome | HandedBack | WorkerDied | WorkerReady | Heartbeat | ModelLoaded
-"""What an executor reports to whoever gave it orders."""
+"""What an executor reports to the function it was given."""

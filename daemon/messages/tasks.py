@@ -1,7 +1,6 @@
-"""Jobs, and how an executor may do them.
+"""Tasks: what an executor is given to do, and how it may use the machine.
 
-Comes in: recipes and photographs. Goes out: the frozen types that travel from the service to the
-executors and the engine; all of them can be pickled to a worker of our own.
+All types here are frozen and picklable, since they are sent to worker processes.
 """
 
 import hashlib
@@ -16,13 +15,13 @@ from daemon.photo import Limits, Photo
 
 @dataclass(frozen=True)
 class Job:
-    """One photograph (or pair) to be put through one recipe.
+    """One photograph or pair with its recipe.
 
     Attributes:
-        id: What is done to what: equal ids give equal results.
+        id: sha256 of everything that determines the result; equal ids give equal results.
         recipe: The recipe.
-        photos: One photograph, or two for a pair, in order.
-        stem: What the result's file name starts with.
+        photos: One photograph, or the two of a pair in order.
+        stem: Start of the result's file name.
         seed: Seed of all noise, [0, 2**63), made from the id.
         weights: Digests of the recipe's models, in the order of `recipe.models`.
     """
@@ -37,14 +36,14 @@ class Job:
 
 @dataclass(frozen=True)
 class RestoreTask:
-    """A job handed to an executor.
+    """A job to be restored.
 
     Attributes:
         job: What to do.
-        fence: Number of the lease; an outcome with any other number is stale.
-        staging: An own, existing, empty folder to write the results into.
-        alone: Nothing else may be in flight beside it (it may have killed a worker).
-        queued_s: How long ago the photograph came, retries included.
+        fence: Number of the lease. An outcome with an older number is stale and is dropped.
+        staging: Existing, empty folder for the results of this task only.
+        alone: No other task may be in flight beside it, as it may have killed a worker.
+        queued_s: Seconds since the photograph came, retries included.
     """
 
     job: Job
@@ -56,15 +55,15 @@ class RestoreTask:
 
 @dataclass(frozen=True)
 class InspectTask:
-    """A photograph handed to an executor to be looked at, so that its recipe can be chosen.
+    """A photograph whose content is to be measured, so that its recipe can be chosen.
 
     Attributes:
         photo: The photograph.
-        features: What is to be found out, at least one.
+        features: What to measure, at least one.
         fence: Number of the lease.
-        clip: Reference of the CLIP model that answers for likeness, or "".
-        clip_digest: Its digest, or "".
-        alone: Nothing else may be in flight beside it.
+        clip: Reference of the CLIP model that scores likeness, or "".
+        clip_digest: Digest of that model, or "".
+        alone: No other task may be in flight beside it, as it may have killed a worker.
     """
 
     photo: Photo
@@ -80,22 +79,22 @@ Task = RestoreTask | InspectTask
 
 
 def job_id(recipe: Recipe, model_digests: tuple[str, ...], place: bytes, *digests: str) -> str:
-    """What is done to what, as sha256 hex.
+    """Digest of everything that determines a job's result, as sha256 hex.
 
     Args:
-        recipe: What is done.
+        recipe: The recipe.
         model_digests: Digests of the weights of the recipe's models, in order.
-        place: Inbox-relative path of the first photograph.
-        digests: Of photographs and side files, in order.
+        place: Path of the first photograph, relative to its inbox.
+        digests: Digests of the photographs and side files, in order.
     """
-    whole = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for part in (recipe.digest.encode(), place, *(d.encode() for d in (*model_digests, *digests))):
-        whole.update(len(part).to_bytes(8, "big") + part)
-    return whole.hexdigest()
+        sha256.update(len(part).to_bytes(8, "big") + part)
+    return sha256.hexdigest()
 
 
 def seed_of(job_id: str) -> int:
-    """The seed of a job's noise, [0, 2**63)."""
+    """Seed of the noise of the job with this id, [0, 2**63)."""
     return int(job_id[:16], 16) >> 1
 
 
@@ -108,11 +107,11 @@ class ModelOptions:
     """How models are run.
 
     Attributes:
-        dtype: Precision of weights and activations; "auto" takes what the device is fastest with.
-        offload: Keep in the machine's memory what the device does not need at the moment: whole
-            components ("model") or groups of layers ("group").
-        compile: Compile networks; the first picture of each size takes minutes.
-        attention: Attention backend by diffusers' name, or None for its default.
+        dtype: Precision of weights and activations; "auto" is the device's fastest.
+        offload: What is kept in the machine's memory until the device needs it: entire components
+            ("model"), groups of layers ("group") or nothing ("none").
+        compile: Compile networks. The first picture of each size then takes minutes.
+        attention: Attention backend by its name in diffusers, or None for the default.
     """
 
     dtype: Dtype = "auto"
@@ -127,12 +126,12 @@ class Compute:
 
     Attributes:
         device: "auto", "cpu", "mps", "cuda" or "cuda:N".
-        threads: CPU threads of the network; None takes all cores this process may use.
-        memory_bytes: For photographs in flight; None takes a share of what is free.
-        limits: What is refused.
-        models_dir: Where models lie that were pulled from the Hub.
-        model_bytes: For models that stay loaded; None takes a share of the device's memory.
-        handling: How models are run.
+        threads: CPU threads for networks; None means all cores that this process may use.
+        memory_bytes: Memory for the tasks in flight; None means a share of what is free.
+        limits: Sizes beyond which a photograph or result is refused.
+        models_dir: Folder of models pulled from the Hub; None means that there are none.
+        model_bytes: Memory for loaded models; None means a share of the device's memory.
+        options: How models are run.
     """
 
     device: str = "auto"

@@ -68,7 +68,7 @@ class StatusPublisher:
     def loaded(self, model: ModelLoaded) -> None:
         """The worker has loaded a model; others may have gone for it."""
         _log.info("model_loaded", **asdict(model))
-        staying = [other for other in self._loaded if other not in model.gone]
+        staying = [other for other in self._loaded if other not in model.evicted]
         self._loaded = tuple(dict.fromkeys((*staying, model.reference)))
 
     def died(self) -> None:

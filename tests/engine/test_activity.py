@@ -8,7 +8,7 @@ import pytest
 
 from daemon.engine.activity import Activity
 from daemon.executors.heartbeat import Beat
-from daemon.messages.reports import GROUP_SIZES, BatchCounts, Heartbeat, LoadedModel
+from daemon.messages.reports import BATCH_SIZE_BOUNDS, BatchCounts, Heartbeat, LoadedModel
 
 
 class Clocks:
@@ -130,7 +130,7 @@ def test_what_was_done_is_told_once(clocks: Clocks) -> None:
     activity.refused()
     assert activity.take() == (BatchCounts((1, 0, 2, 0, 0, 0, 0, 1, 1), 265, 10.0, 1), True)
     assert activity.take() == (BatchCounts(), False)
-    assert len(BatchCounts().groups) == len(GROUP_SIZES) + 1
+    assert len(BatchCounts().batches) == len(BATCH_SIZE_BOUNDS) + 1
 
 
 def test_the_time_of_a_pass_is_counted_while_it_runs(clocks: Clocks) -> None:
@@ -188,4 +188,4 @@ def test_the_last_beat_tells_what_was_not_told() -> None:
     beat.start()
     activity.passed(2)
     beat.stop()
-    assert [one.work.calls for one in heard] == [2]
+    assert [one.counts.calls for one in heard] == [2]

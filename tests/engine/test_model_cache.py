@@ -44,8 +44,8 @@ def test_the_least_recently_used_model_goes_first() -> None:
     SIZES[Slot("x/d", False)] = 4
     here.get(Slot("x/d", False), ())
     assert [here.is_resident(slot) for slot in (A, B, C)] == [True, False, True]
-    assert told[-1].gone == ("x/b",)
-    assert told[-1].size == 4
+    assert told[-1].evicted == ("x/b",)
+    assert told[-1].bytes == 4
 
 
 def test_a_model_with_work_in_flight_stays_and_others_wait_for_it() -> None:
@@ -152,7 +152,7 @@ def test_alternating_recipes_swap_models_far_less_often_than_photographs(tmp_pat
         assert heard.fences() == list(range(60))
     assert {one.reference for one in heard.loaded} == {"x/a", "x/b"}
     assert len(heard.loaded) <= 6
-    assert all(one.gone for one in heard.loaded[1:])
+    assert all(one.evicted for one in heard.loaded[1:])
 
 
 def test_nobody_starves_while_another_model_is_in_demand(

@@ -107,7 +107,7 @@ def test_status_says_which_models_a_daemon_has_loaded(
     status_publisher.loaded(ModelLoaded("x/b", 1.0, 5))
     status_publisher.tell((), standing, 1.0)
     assert status() == ["x/a", "x/b"]
-    status_publisher.loaded(ModelLoaded("x/c", 1.0, 5, gone=("x/a",)))
+    status_publisher.loaded(ModelLoaded("x/c", 1.0, 5, evicted=("x/a",)))
     status_publisher.tell((), standing, 2.0)
     assert status() == ["x/b", "x/c"]
     status_publisher.died()

@@ -4,7 +4,7 @@ Comes in: what has just happened, with the time, from the loop. Goes out: whethe
 why not; for the service manager and for `/livez` and `/readyz` alike. Reads no clock, ends nothing.
 """
 
-from daemon.engine.activity import LOAD_S
+from daemon.engine.activity import MAX_LOAD_S
 
 LOOP_S = 300.0
 """So long the loop may take for one file; it is the units' WatchdogSec."""
@@ -64,10 +64,10 @@ class Health:
         if now - self._turned_at >= LOOP_S:
             return f"the loop has stood still for {now - self._turned_at:.0f} s"
         if not self.ready:
-            late = now - self._began_at >= LOAD_S
-            return f"no worker was ready within {LOAD_S:g} s" if late else ""
+            late = now - self._began_at >= MAX_LOAD_S
+            return f"no worker was ready within {MAX_LOAD_S:g} s" if late else ""
         silent_s = now - self._heard_at
-        if silent_s >= (self._stall_s if self.loaded else LOAD_S):
+        if silent_s >= (self._stall_s if self.loaded else MAX_LOAD_S):
             return f"the worker has taken no step for {silent_s:.0f} s"
         return ""
 

@@ -23,7 +23,7 @@ from prometheus_client.process_collector import ProcessCollector
 from daemon import __version__
 from daemon.jobs.ledger.entries import Waiting
 from daemon.jobs.stages import JobEnded, StageDuration
-from daemon.messages.reports import GROUP_SIZES, BatchCounts, LoadedModel
+from daemon.messages.reports import BATCH_SIZE_BOUNDS, BatchCounts, LoadedModel
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -149,19 +149,19 @@ class _Worker:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.loaded_models: tuple[LoadedModel, ...] = ()
         self._clock = clock
-        self._groups = [0] * (len(GROUP_SIZES) + 1)
+        self._groups = [0] * (len(BATCH_SIZE_BOUNDS) + 1)
         self._calls = 0
         self._busy: deque[tuple[float, float]] = deque()
 
     def worked(self, work: BatchCounts) -> None:
-        self._groups = [a + b for a, b in zip(self._groups, work.groups, strict=True)]
+        self._groups = [a + b for a, b in zip(self._groups, work.batches, strict=True)]
         self._calls += work.calls
         self._busy.append((self._clock(), work.busy_s))
         while self._busy[0][0] < self._clock() - _RATIO_S:
             self._busy.popleft()
 
     def collect(self) -> Iterator[Metric]:
-        bounds = [*(f"{size:.1f}" for size in GROUP_SIZES), "+Inf"]
+        bounds = [*(f"{size:.1f}" for size in BATCH_SIZE_BOUNDS), "+Inf"]
         groups, below = self._groups, 0
         buckets = [
             (bound, float(below := below + n)) for bound, n in zip(bounds, groups, strict=True)

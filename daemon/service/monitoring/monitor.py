@@ -147,7 +147,7 @@ class Monitor:
                 case WorkerReady():
                     self._metrics.worked(BatchCounts(), report.loaded_models)
                 case Heartbeat():
-                    self._metrics.worked(report.work, report.loaded_models)
+                    self._metrics.worked(report.counts, report.loaded_models)
                 case ModelLoaded():
                     self._metrics.loaded(report.reference)
                 case WorkerDied():

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from daemon.engine.activity import LOAD_S
+from daemon.engine.activity import MAX_LOAD_S
 from daemon.service.monitoring.health import LOOP_S, Health
 
 
@@ -23,9 +23,9 @@ def test_a_loop_that_stands_still_is_not_alive() -> None:
 def test_models_may_load_for_so_long() -> None:
     health = Health(stall_s=1)
     health.turned(0, working=True)
-    health.turned(LOAD_S - 1, working=True)
-    assert health.why_not_alive(LOAD_S - 1) == ""
-    assert health.why_not_alive(LOAD_S) == "no worker was ready within 600 s"
+    health.turned(MAX_LOAD_S - 1, working=True)
+    assert health.why_not_alive(MAX_LOAD_S - 1) == ""
+    assert health.why_not_alive(MAX_LOAD_S) == "no worker was ready within 600 s"
 
 
 def test_a_silent_worker_is_not_alive_while_it_has_work() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config.setup import make_station, open_station
-from daemon.engine.activity import LOAD_S
+from daemon.engine.activity import MAX_LOAD_S
 from daemon.executors import EXECUTORS
 from daemon.service.daemon import Daemon
 from daemon.service.monitoring.systemd import SystemdNotifier, systemd_notifier
@@ -54,7 +54,7 @@ def test_models_that_load_are_given_time_but_not_for_ever(address: str, manager:
     told.advanced(101, working=False)
     assert manager.heard() == ["EXTEND_TIMEOUT_USEC=60000000"]
     told.heard(110, died=True)
-    told.advanced(100 + LOAD_S + 1, working=False)
+    told.advanced(100 + MAX_LOAD_S + 1, working=False)
     assert manager.heard() == []
 
 
@@ -108,9 +108,9 @@ def test_a_worker_that_was_replaced_may_load_longer_than_it_may_stall(
     told = SystemdNotifier(address, stall_s=10)
     told.heard(0, ready=True)
     told.heard(100, died=True)
-    told.advanced(100 + LOAD_S - 1, working=True)
+    told.advanced(100 + MAX_LOAD_S - 1, working=True)
     assert manager.heard() == ["READY=1", "WATCHDOG=1"]
-    told.advanced(100 + LOAD_S + 10, working=True)
+    told.advanced(100 + MAX_LOAD_S + 10, working=True)
     assert manager.heard() == []
 
 
