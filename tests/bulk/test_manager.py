@@ -20,8 +20,7 @@ from daemon.bulk.requests import BulkRequest, ask, asked
 from daemon.bulk.status import read_bulk
 from daemon.cli.main import exit_code
 from daemon.config.recipe import recipe_named
-from daemon.config.setup import find_station, known_recipes, make_station, open_station
-from daemon.executors import EXECUTORS
+from daemon.config.setup import find_station, known_recipes, open_station
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
@@ -35,7 +34,13 @@ from daemon.service.housekeeping import Housekeeping, Retention
 from daemon.service.monitoring.notifier import Notifier
 from daemon.service.status import read_status
 from tests.support.fakes import FakeExecutor, everything_below, restored
-from tests.support.station_runs import _cut_off_after, drop, no_leftovers, once, results, set_up
+from tests.support.station_runs import (
+    assert_no_leftovers,
+    cut_off_after,
+    drop_photo,
+    published_results,
+    run_once,
+)
 
 
 class InlineProcess:
@@ -63,13 +68,9 @@ class InlineContext:
     Process = InlineProcess
 
 
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
+@pytest.fixture(autouse=True)
+def reports_inline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("multiprocessing.get_context", lambda kind: InlineContext)
-    make_station(tmp_path / "station")
-    set_up(tmp_path / "station")
-    return tmp_path / "station"
 
 
 @pytest.fixture
@@ -113,9 +114,9 @@ def test_a_tree_is_restored_where_it_lies(root: Path, scans: Path) -> None:
     (scans / "notes.txt").write_text("no photograph")
     before = everything_below(scans)
     submit(root, scans)
-    tally = once(root)
+    tally = run_once(root)
     assert (tally.done, tally.failed, tally.waiting) == (4, 0, ())
-    assert results(root) == {f"denoise/scans/{n}": c[::-1] for n, c in originals.items()}
+    assert published_results(root) == {f"denoise/scans/{n}": c[::-1] for n, c in originals.items()}
     assert everything_below(scans) == before
     assert numbers(root) == {"found": 4, "done": 4, "passed_over": 1}
     assert job(root)["state"] == "ended"
@@ -126,7 +127,7 @@ def test_a_tree_is_restored_where_it_lies(root: Path, scans: Path) -> None:
         }
     ]
     assert "| 4 | 4 | 0 | 0 | 0 | 1 |" in (root / "reports/job/report.md").read_text()
-    no_leftovers(root)
+    assert_no_leftovers(root)
 
 
 def test_what_is_done_is_skipped_unless_recipe_or_photograph_changed(
@@ -138,21 +139,21 @@ def test_what_is_done_is_skipped_unless_recipe_or_photograph_changed(
     for name in ("a.png", "b/b.png"):
         put(scans / name)
     submit(root, scans, recipe="mine")
-    once(root)
+    run_once(root)
     put(scans / "b/b.png", 20)
     put(scans / "new.png")
     submit(root, scans / "b", scans / "a.png", scans, name="again", recipe="mine")
-    once(root)
+    run_once(root)
     assert numbers(root, "again") == {"found": 3, "done": 2, "skipped": 1}
     mine.write_text('[[steps]]\nkind = "denoise"\nrealism = 0.9\n')
     submit(root, scans, name="changed", recipe="mine")
-    once(root)
+    run_once(root)
     assert numbers(root, "changed") == {"found": 3, "done": 3}
     result = next((root / "outbox/mine/scans").glob("a*.png"))
     for path in (root / "outbox/mine/scans").glob("a*"):
         path.unlink()
     submit(root, scans, name="gone", recipe="mine")
-    once(root)
+    run_once(root)
     assert numbers(root, "gone") == {"found": 3, "done": 1, "skipped": 2}
     assert result.parent.is_dir()
 
@@ -170,13 +171,13 @@ def test_a_crash_at_any_point_loses_nothing_and_doubles_nothing(
         child = os.fork()
         if child == 0:
             with monkeypatch.context() as patch:
-                _cut_off_after(calls, patch)
-                once(root)
+                cut_off_after(calls, patch)
+                run_once(root)
             os._exit(0)
         finished = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        once(root)
+        run_once(root)
         place = f"denoise/{calls}/"
-        found = {n: c for n, c in results(root).items() if n.startswith(place)}
+        found = {n: c for n, c in published_results(root).items() if n.startswith(place)}
         assert found == {
             f"{place}{name}": content[::-1]
             for name, content in originals.items()
@@ -185,7 +186,7 @@ def test_a_crash_at_any_point_loses_nothing_and_doubles_nothing(
         assert numbers(root, str(calls)) == {"found": 3, "done": 2, "failed": 1}, f"after {calls}"
         assert everything_below(folder) == originals
         assert asked(find_station(root)) == []
-        no_leftovers(root)
+        assert_no_leftovers(root)
         if finished:
             break
         calls += 1
@@ -212,10 +213,10 @@ def test_killed_between_two_transactions_it_counts_each_photograph_once(
     child = os.fork()
     if child == 0:
         monkeypatch.setattr(bulk_rows, "keep", keep)
-        once(root)
+        run_once(root)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 137
-    once(root)
+    run_once(root)
     assert numbers(root) == {"found": 7, "done": 7}
 
 
@@ -224,14 +225,14 @@ def test_it_is_paused_and_goes_on(root: Path, scans: Path) -> None:
         put(scans / f"{number}.png", 8 + number)
     submit(root, scans)
     tell(root, "pause")
-    original = drop(root, "denoise/mine.png")
-    tally = once(root)
+    original = drop_photo(root, "denoise/mine.png")
+    tally = run_once(root)
     assert (tally.done, tally.failed) == (1, 0)
-    assert results(root) == {"denoise/mine.png": original[::-1]}
+    assert published_results(root) == {"denoise/mine.png": original[::-1]}
     assert job(root)["standing"] == "paused"
     assert exit_code(["--station", str(root), "bulk", "show", "job"]) == 0
     tell(root, "resume")
-    assert once(root).done == 3
+    assert run_once(root).done == 3
     tell(root, "resume", expect=64)
 
 
@@ -245,13 +246,13 @@ def test_what_is_queued_of_a_paused_job_stays_queued(
         patch.setattr("daemon.jobs.scheduler.Scheduler.tasks", lambda *_: [])
         _turns(root, 4)
     assert numbers(root) == {"found": 5, "queued": 5}
-    drop(root, "denoise/mine.png", size=40)
+    drop_photo(root, "denoise/mine.png", size=40)
     tell(root, "pause")
-    assert once(root).done == 1
+    assert run_once(root).done == 1
     assert numbers(root) == {"found": 5, "queued": 5}
     assert read_status(find_station(root))["left_s"] == 0
     tell(root, "resume")
-    assert once(root).done == 5
+    assert run_once(root).done == 5
 
 
 def _turns(root: Path, number: int) -> None:
@@ -275,7 +276,7 @@ def test_a_cancelled_job_leaves_what_it_has_not_begun(
         _turns(root, 2)
     assert numbers(root)["queued"] == 2
     tell(root, "cancel")
-    assert once(root).done == 0
+    assert run_once(root).done == 0
     assert numbers(root) == {"found": 2, "taken_off": 2}
     assert (job(root)["state"], job(root)["standing"]) == ("ended", "cancelled")
     assert report(root)["cancelled"] is True
@@ -287,7 +288,7 @@ def test_what_failed_is_tried_again(root: Path, scans: Path) -> None:
     put(scans / "good.png")
     put(scans / "b/broken.png")
     submit(root, scans)
-    once(root)
+    run_once(root)
     reason = root / "failed/denoise/scans/b/broken.png.error.json"
     why = json.loads(reason.read_text())
     assert why["bulk"] == "job" and "restored bulk retry job" in why["what_to_do"]
@@ -295,7 +296,7 @@ def test_what_failed_is_tried_again(root: Path, scans: Path) -> None:
         {"photo": str(scans / "b/broken.png"), "why": "b/broken.png: it ends early"}
     ]
     tell(root, "retry")
-    assert once(root).failed == 1
+    assert run_once(root).failed == 1
     assert numbers(root) == {"found": 2, "done": 1, "failed": 1}
     assert reason.exists()
     tell(root, "retry", "good", expect=64)
@@ -305,9 +306,9 @@ def test_plain_retry_leaves_photographs_of_bulk_jobs_alone(
     root: Path, scans: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(scans / "broken.png")
-    drop(root, "denoise/broken.png")
+    drop_photo(root, "denoise/broken.png")
     submit(root, scans)
-    once(root)
+    run_once(root)
     capsys.readouterr()
     failed = root / "failed/denoise/scans/broken.png"
     assert exit_code(["--station", str(root), "retry", str(failed)]) == 64
@@ -322,7 +323,7 @@ def test_nothing_is_read_before_its_time(root: Path, scans: Path) -> None:
     station = find_station(root)
     now = time.time()
     ask(station, BulkRequest("submit", "later", "denoise", (scans,), now, now + 3600))
-    tally = once(root)
+    tally = run_once(root)
     assert (tally.done, tally.waiting) == (0, ())
     assert job(root, "later")["standing"].startswith("waits until ")
     assert numbers(root, "later") == {}
@@ -330,7 +331,7 @@ def test_nothing_is_read_before_its_time(root: Path, scans: Path) -> None:
     (bulk,) = bulk_rows.all_of(ledger)
     bulk_rows.keep(ledger, replace(bulk, starts_at=now - 1))
     ledger.close()
-    assert once(root).done == 1
+    assert run_once(root).done == 1
 
 
 def test_what_is_dropped_goes_before_what_bulk_jobs_found(
@@ -342,7 +343,7 @@ def test_what_is_dropped_goes_before_what_bulk_jobs_found(
     with monkeypatch.context() as patch:
         patch.setattr("daemon.jobs.scheduler.Scheduler.tasks", lambda *_: [])
         _turns(root, 3)
-        drop(root, "denoise/mine.png", size=50)
+        drop_photo(root, "denoise/mine.png", size=50)
         _turns(root, 3)
     view = LedgerReader(root / ".restored/ledger.sqlite3")
     rows = view.ready("denoise", float("inf"), 4, time.time(), alone=False)
@@ -354,8 +355,11 @@ def test_what_is_dropped_goes_before_what_bulk_jobs_found(
 def test_folders_of_one_name_keep_their_results_apart(root: Path, tmp_path: Path) -> None:
     one, two = put(tmp_path / "x/scans/a.png", 9), put(tmp_path / "y/scans/a.png", 10)
     submit(root, tmp_path / "x/scans", tmp_path / "y/scans")
-    once(root)
-    assert results(root) == {"denoise/scans/a.png": one[::-1], "denoise/scans-2/a.png": two[::-1]}
+    run_once(root)
+    assert published_results(root) == {
+        "denoise/scans/a.png": one[::-1],
+        "denoise/scans-2/a.png": two[::-1],
+    }
 
 
 def test_side_files_and_pairs_go_with_their_photographs(
@@ -365,8 +369,8 @@ def test_side_files_and_pairs_go_with_their_photographs(
     for name in ("a.png", "a.mask.png", "b.png", "b.mask.png", "lone.png"):
         put(scans / name)
     submit(root, scans, recipe="inpaint")
-    once(root)
-    assert set(results(root)) == {"inpaint/scans/a.png", "inpaint/scans/b.png"}
+    run_once(root)
+    assert set(published_results(root)) == {"inpaint/scans/a.png", "inpaint/scans/b.png"}
     assert report(root)["passed_over"] == [
         {
             "path": str(scans / "lone.png"),
@@ -378,7 +382,7 @@ def test_side_files_and_pairs_go_with_their_photographs(
     for name in ("p-a.png", "p-b.png", "q_1.png"):
         put(scans.with_name("pairs") / name)
     submit(root, scans.with_name("pairs"), name="pairs", recipe="interpolate")
-    once(root)
+    run_once(root)
     assert numbers(root, "pairs") == {"found": 1, "done": 1, "passed_over": 1}
 
 
@@ -401,12 +405,12 @@ def test_odd_names_links_and_what_vanishes_disturb_nobody(
         return found
 
     monkeypatch.setattr(bulk_walk.Slice, "claims", claims)
-    once(root)
+    run_once(root)
     assert numbers(root) == {"found": 5, "done": 3, "failed": 2, "passed_over": 2}
     failed = {Path(one["photo"]).name: one["why"] for one in report(root)["failed"]}
     assert set(failed) == {"gone.png", "no.png"}
     assert "No such file" in failed["gone.png"]
-    assert len(results(root)) == 3
+    assert len(published_results(root)) == 3
 
 
 @pytest.mark.parametrize("where", ["missing", "station", "station/inbox", ".", "empty"])
@@ -469,7 +473,7 @@ def test_two_submissions_of_one_name_both_count(root: Path, scans: Path) -> None
     put(scans / "a.png")
     for _ in range(2):
         ask(find_station(root), BulkRequest("submit", "same", "denoise", (scans,), 1.0))
-    once(root)
+    run_once(root)
     assert numbers(root, "same") == {"found": 1, "done": 1}
     assert numbers(root, "same-2") == {"found": 1, "skipped": 1}
 
@@ -478,7 +482,7 @@ def test_what_is_no_order_is_put_aside(root: Path) -> None:
     folder = find_station(root).state / "bulk"
     folder.mkdir()
     (folder / "1.json").write_text('["submit"]')
-    assert once(root).done == 0
+    assert run_once(root).done == 0
     assert [path.name for path in folder.iterdir()] == ["1.refused"]
 
 
@@ -489,7 +493,7 @@ def test_people_are_told_when_it_ends(
     monkeypatch.setattr(Notifier, "tell", lambda self, *what: told.append(what))
     put(scans / "a.png")
     submit(root, scans)
-    once(root)
+    run_once(root)
     folder = root / "reports/job"
     assert told == [
         (
@@ -504,7 +508,7 @@ def test_a_report_that_cannot_be_written_ends_the_job_nonetheless(root: Path, sc
     put(scans / "a.png")
     (root / "reports/job/report.json").mkdir(parents=True)
     submit(root, scans)
-    assert once(root).done == 1
+    assert run_once(root).done == 1
     assert job(root)["state"] == "ended"
     assert job(root)["report"] is None
 
@@ -512,19 +516,19 @@ def test_a_report_that_cannot_be_written_ends_the_job_nonetheless(root: Path, sc
 def test_without_its_recipe_it_waits_and_says_so(root: Path, scans: Path) -> None:
     put(scans / "a.png")
     ask(find_station(root), BulkRequest("submit", "job", "gone", (scans,), 1.0))
-    tally = once(root)
+    tally = run_once(root)
     assert [notice.what for notice in tally.waiting] == [
         "bulk job job: there is no recipe gone any more; write it, or cancel"
     ]
     (root / "recipes").mkdir(exist_ok=True)
     (root / "recipes/gone.toml").write_text('[[steps]]\nkind = "denoise"\n')
-    assert once(root).done == 1
+    assert run_once(root).done == 1
 
 
 def test_housekeeping_spares_what_a_report_will_tell_of(root: Path, scans: Path) -> None:
     put(scans / "a.png")
     submit(root, scans)
-    once(root)
+    run_once(root)
     station = find_station(root)
     ledger = Ledger(station.ledger)
     (bulk,) = bulk_rows.all_of(ledger)
@@ -543,8 +547,8 @@ def test_housekeeping_spares_what_a_report_will_tell_of(root: Path, scans: Path)
 
 
 def test_an_older_ledger_gets_what_it_lacks(root: Path, scans: Path) -> None:
-    drop(root, "denoise/a.png")
-    once(root)
+    drop_photo(root, "denoise/a.png")
+    run_once(root)
     ledger = Ledger(find_station(root).ledger)
     with ledger.transaction() as db:
         db.execute("DROP INDEX job_turn")
@@ -556,7 +560,7 @@ def test_an_older_ledger_gets_what_it_lacks(root: Path, scans: Path) -> None:
     assert exit_code(["--station", str(root), "status"]) == 0
     put(scans / "a.png")
     submit(root, scans)
-    assert once(root).done == 1
+    assert run_once(root).done == 1
     assert numbers(root) == {"found": 1, "done": 1}
 
 
@@ -582,7 +586,7 @@ def test_a_disk_that_is_away_is_waited_for(
     with monkeypatch.context() as patch:
         patch.setattr(Scheduler, "tasks", tasks)
         patch.setattr(FakeExecutor, "answer", lambda self, order, name: _unreadable(order.fence))
-        tally = once(root)
+        tally = run_once(root)
     assert (tally.done, tally.failed, leased) == (0, 0, 2)
     assert [notice.what for notice in tally.waiting] == [
         f"bulk job job: {scans}: it is empty or gone; is its disk mounted? It goes on when that is "
@@ -591,9 +595,9 @@ def test_a_disk_that_is_away_is_waited_for(
     assert numbers(root) == {"found": 2, "queued": 2}
     assert (job(root)["standing"], job(root)["left_s"]) == ("waits for its disk", None)
     scans.rmdir()
-    assert once(root).waiting[0].what.startswith(f"bulk job job: {scans}: it is empty or gone")
+    assert run_once(root).waiting[0].what.startswith(f"bulk job job: {scans}: it is empty or gone")
     away.rename(scans)
-    assert once(root).done == 5
+    assert run_once(root).done == 5
     assert numbers(root) == {"found": 5, "done": 5}
 
 
@@ -615,11 +619,11 @@ def test_a_folder_that_vanishes_while_it_is_walked_does_not_count_as_looked_at(
         return real(path)
 
     monkeypatch.setattr(bulk_walk, "_visited", visited)
-    assert once(root).done == 0
+    assert run_once(root).done == 0
     assert job(root)["state"] == "looking"
     away.rename(scans)
     away.mkdir()
-    assert once(root).done == 2
+    assert run_once(root).done == 2
     assert numbers(root) == {"found": 2, "done": 2}
 
 
@@ -628,7 +632,7 @@ def test_of_single_files_only_their_folder_must_be_there(root: Path, scans: Path
         put(scans / name)
     submit(root, scans / "a.png", scans / "b.png")
     (scans / "a.png").unlink()
-    assert once(root).done == 1
+    assert run_once(root).done == 1
     assert report(root)["passed_over"] == [
         {"path": str(scans / "a.png"), "why": "No such file or folder"}
     ]
@@ -651,7 +655,7 @@ def test_a_disk_that_is_full_for_a_moment_costs_no_photograph(
         return real(self, claims)
 
     monkeypatch.setattr(Ledger, "intend", intend)
-    assert once(root).done == 5
+    assert run_once(root).done == 5
     assert numbers(root) == {"found": 5, "done": 5}
 
 
@@ -671,8 +675,8 @@ def test_a_job_that_cannot_go_on_holds_up_no_other(
         return real(self, *given)
 
     monkeypatch.setattr(bulk_walk.Slice, "claims", claims)
-    drop(root, "denoise/mine.png", size=40)
-    tally = once(root)
+    drop_photo(root, "denoise/mine.png", size=40)
+    tally = run_once(root)
     assert (tally.done, tally.failed) == (2, 0)
     assert [notice.what.partition(":")[0] for notice in tally.waiting] == [
         "bulk job orphan",
@@ -690,8 +694,8 @@ def test_reports_that_cannot_be_written_hold_nothing_up(
     put(scans / "a.png")
     (root / "reports").write_text("no folder")
     submit(root, scans)
-    drop(root, "denoise/mine.png", size=40)
-    assert once(root).done == 2
+    drop_photo(root, "denoise/mine.png", size=40)
+    assert run_once(root).done == 2
     assert (job(root)["state"], job(root)["report"]) == ("ended", None)
     assert told[0].endswith(f"no report, since {root / 'reports/job'} could not be written")
 
@@ -706,7 +710,7 @@ def test_files_passed_over_are_counted_once_whatever_restarts(root: Path, scans:
         _turns(root, 2)
         _turns(root, 1)
     assert job(root)["state"] == "looking"
-    once(root)
+    run_once(root)
     assert numbers(root) == {"found": 3, "done": 3, "passed_over": 3}
 
 
@@ -744,8 +748,8 @@ def test_killed_between_two_transactions_halves_of_pairs_are_not_passed_over(
     with monkeypatch.context() as patch:
         patch.setattr(bulk_rows.BulkJob, "with_notes", lambda *_: (_ for _ in ()).throw(KeyError()))
         with pytest.raises(KeyError):
-            once(root)
-    once(root)
+            run_once(root)
+    run_once(root)
     assert numbers(root) == {"found": 1, "done": 1}
 
 
@@ -804,9 +808,9 @@ def test_a_job_cancelled_before_its_time_was_never_begun(root: Path, scans: Path
     put(scans / "a.png")
     now = time.time()
     ask(find_station(root), BulkRequest("submit", "job", "denoise", (scans,), now, now + 3600))
-    once(root)
+    run_once(root)
     tell(root, "cancel")
-    once(root)
+    run_once(root)
     assert job(root)["standing"] == "cancelled"
     assert (report(root)["began"], report(root)["timings"]["took_s"]) == (None, 0.0)
     assert ", never begun, was cancelled " in (root / "reports/job/report.md").read_text()
@@ -819,7 +823,7 @@ def test_what_failed_is_tried_again_a_few_in_a_turn_and_each_once(
     for number in range(5):
         put(scans / f"broken-{number}.png", 8 + number)
     submit(root, scans)
-    once(root)
+    run_once(root)
     turns: list[int] = []
     real, turn = bulk_rows.try_again, manager.BulkManager.turn
 
@@ -834,7 +838,7 @@ def test_what_failed_is_tried_again_a_few_in_a_turn_and_each_once(
     monkeypatch.setattr(manager.BulkManager, "turn", one_turn)
     monkeypatch.setattr(bulk_rows, "try_again", try_again)
     tell(root, "retry")
-    assert once(root).failed == 5
+    assert run_once(root).failed == 5
     assert [number for number in turns if number] == [2, 2, 1]
     assert numbers(root) == {"found": 5, "failed": 5}
 
@@ -846,7 +850,7 @@ def test_what_stands_already_is_told_in_few_transactions_and_without_a_rest(
     for number in range(24):
         put(scans / f"{number:02}.png", 8 + number)
     submit(root, scans)
-    once(root)
+    run_once(root)
     groups: list[int] = []
     real, wakes = Ledger.publish, 0
 
@@ -861,7 +865,7 @@ def test_what_stands_already_is_told_in_few_transactions_and_without_a_rest(
     submit(root, scans, name="again")
     monkeypatch.setattr(Ledger, "publish", publish)
     monkeypatch.setattr(EventQueue, "wake", wake)
-    once(root)
+    run_once(root)
     assert numbers(root, "again") == {"found": 24, "skipped": 24}
     assert groups == [8, 8, 8]
     assert wakes >= 3
@@ -872,7 +876,7 @@ def test_the_name_of_a_job_is_taken_while_a_photograph_of_it_is_known(
 ) -> None:
     put(scans / "broken.png")
     submit(root, scans)
-    once(root)
+    run_once(root)
     station = find_station(root)
     ledger = Ledger(station.ledger)
     keeping = Housekeeping(station, ledger, Retention(ledger_days=1))
@@ -895,7 +899,7 @@ def test_of_large_photographs_little_is_kept_for_the_sheet(
     put(scans / "a.png", 2000)
     monkeypatch.setattr(FakeExecutor, "answer", lambda self, order, name: _same(order))
     submit(root, scans)
-    once(root)
+    run_once(root)
     assert sizes == [(1024, 1024), (1024, 1024)]
 
 
@@ -915,7 +919,7 @@ def test_a_report_reads_a_sample_of_what_is_done_and_all_that_failed(
 
     monkeypatch.setattr(bulk_rows, "ended_entries", ended_entries)
     submit(root, scans)
-    once(root)
+    run_once(root)
     assert sorted(read) == [3, 9]
     assert report(root)["timings"]["records_read"] == 3
     assert len(report(root)["failed"]) == 9
@@ -932,7 +936,7 @@ def _same(order: job_orders.RestoreTask) -> Restored:
 
 
 def test_queries_about_one_job_read_no_other(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    once(root)
+    run_once(root)
     ledger = Ledger(find_station(root).ledger)
     bulk_job = bulk_rows.BulkJob("job", "1", "denoise", (root,), 1.0, 0.0)
     plans: list[str] = []

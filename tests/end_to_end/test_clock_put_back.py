@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.setup import make_station, open_station
-from daemon.executors import EXECUTORS
+from daemon.config.setup import open_station
 from daemon.jobs.ledger.writer import Ledger
 from daemon.service.daemon import Daemon, RunSummary
 from daemon.service.housekeeping import Housekeeping, Retention
@@ -14,17 +13,9 @@ from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.status_publisher import DaemonState, StatusPublisher
 from daemon.system.clock import is_over
 from tests.support.fakes import everything_below
-from tests.support.station_runs import drop, once, schedule, set_up
+from tests.support.station_runs import drop_photo, run_once, write_scheduled_recipe
 
 YEAR_S = 365 * 86400.0
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
-    make_station(tmp_path / "station")
-    set_up(tmp_path / "station")
-    return tmp_path / "station"
 
 
 def test_a_wait_is_over_at_its_end_or_when_it_is_longer_than_it_was_made() -> None:
@@ -52,25 +43,25 @@ def queued(root: Path, *, queued_at: float, not_before: float) -> None:
 
 
 def test_what_was_to_be_tried_again_in_a_year_that_is_not_come_is_tried_now(root: Path) -> None:
-    drop(root, "denoise/a.png")
+    drop_photo(root, "denoise/a.png")
     queued(root, queued_at=time.time() + YEAR_S, not_before=time.time() + YEAR_S)
-    assert once(root) == RunSummary(done=1)
+    assert run_once(root) == RunSummary(done=1)
 
 
 def test_what_was_queued_in_the_future_is_released_by_the_next_firing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    schedule(root, "nightly", 'cron = "0 22 * * *"', 'timezone = "Europe/Berlin"')
-    drop(root, "nightly/a.png")
+    write_scheduled_recipe(root, "nightly", 'cron = "0 22 * * *"', 'timezone = "Europe/Berlin"')
+    drop_photo(root, "nightly/a.png")
     noon, evening = 1_795_604_400.0, 1_795_640_400.0
     queued(root, queued_at=noon + YEAR_S, not_before=0)
     for now, done in ((noon, 0), (evening + 1, 1)):
         monkeypatch.setattr("daemon.service.daemon.time.time", lambda now=now: now)
-        assert once(root).done == done
+        assert run_once(root).done == done
 
 
 def test_housekeeping_and_the_bulletin_go_on(root: Path) -> None:
-    assert once(root) == RunSummary()
+    assert run_once(root) == RunSummary()
     station = open_station(root)[0]
     ledger = Ledger(station.ledger)
     duties = Housekeeping(station, ledger, Retention(archive_days=30))
@@ -78,8 +69,8 @@ def test_housekeeping_and_the_bulletin_go_on(root: Path) -> None:
     now = time.time()
     assert not duties.turn(now + YEAR_S, at_once=False)
     status_publisher.tell((), DaemonState(0, 0, 0, full=False), now + YEAR_S)
-    drop(root, "denoise/a.png")
-    once(root)
+    drop_photo(root, "denoise/a.png")
+    run_once(root)
     assert duties.turn(now + 31 * 86400, at_once=False)
     assert everything_below(root / "archive") == {}
     assert status_publisher.is_due(now)

@@ -20,13 +20,13 @@ from daemon.system.errors import ConfigError
 from tests.support.daemon_process import (
     DEADLINE_S,
     RESTORED,
-    drop,
+    drop_picture,
     photograph,
     running,
-    wait_for,
     worker_of,
 )
 from tests.support.fakes import everything_below
+from tests.support.waiting import wait_for
 
 
 def restored(
@@ -80,13 +80,13 @@ def leased(root: Path) -> int:
 
 def test_every_recipe_restores_a_real_photograph(root: Path) -> None:
     grey = photograph(128, 160).convert("L")
-    drop(root, "colorize/a.png", grey)
-    drop(root, "denoise/a.png", photograph(128))
-    drop(root, "super-resolve/a.png", photograph(64, 200))
-    drop(root, "restyle/a.png", photograph(128, 100))
-    drop(root, "old-photo/a.png", grey.resize((64, 64)))
-    drop(root, "interpolate/pair-a.png", photograph(96))
-    drop(root, "interpolate/pair-b.png", photograph(96, 300))
+    drop_picture(root, "colorize/a.png", grey)
+    drop_picture(root, "denoise/a.png", photograph(128))
+    drop_picture(root, "super-resolve/a.png", photograph(64, 200))
+    drop_picture(root, "restyle/a.png", photograph(128, 100))
+    drop_picture(root, "old-photo/a.png", grey.resize((64, 64)))
+    drop_picture(root, "interpolate/pair-a.png", photograph(96))
+    drop_picture(root, "interpolate/pair-b.png", photograph(96, 300))
     restored(root, "once")
     names = {str(path.relative_to(root / "outbox")) for path in records(root)}
     assert names == {
@@ -108,10 +108,10 @@ def test_every_recipe_restores_a_real_photograph(root: Path) -> None:
 
 def test_a_dropped_photograph_is_restored_and_sigterm_ends_the_daemon_cleanly(root: Path) -> None:
     with running(root) as process:
-        drop(root, "denoise/one.png", photograph(64))
+        drop_picture(root, "denoise/one.png", photograph(64))
         wait_for(lambda: len(records(root)) == 1, "the first result")
         for number in range(4):
-            drop(root, f"super-resolve/{number}.png", photograph(112, number))
+            drop_picture(root, f"super-resolve/{number}.png", photograph(112, number))
         wait_for(lambda: leased(root) > 0, "work in flight")
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == 0
@@ -124,7 +124,7 @@ def test_kill_minus_nine_of_the_daemon_at_many_moments_loses_nothing(root: Path)
     originals = {}
     for number in range(24):
         name = f"denoise/{number % 3}/{number}.png"
-        originals[name] = drop(root, name, photograph(64, 10 * number)).read_bytes()
+        originals[name] = drop_picture(root, name, photograph(64, 10 * number)).read_bytes()
     for moment_s in (0.4, 0.7, 1.0, 1.5, 6.0, 7.0):
         before = len(records(root))
         with running(root) as process:
@@ -160,7 +160,7 @@ def kill_at_work(root: Path, process: subprocess.Popen[bytes]) -> None:
 def test_kill_minus_nine_of_the_worker_loses_nothing(root: Path) -> None:
     with running(root) as process:
         for number in range(12):
-            drop(root, f"restyle/{number}.png", photograph(256, 10 * number))
+            drop_picture(root, f"restyle/{number}.png", photograph(256, 10 * number))
         for count in (1, 4):
             wait_for(lambda c=count: len(records(root)) >= c, "results")  # type: ignore[misc]
             kill_at_work(root, process)
@@ -173,7 +173,7 @@ def test_kill_minus_nine_of_the_worker_loses_nothing(root: Path) -> None:
 
 
 def test_the_worker_does_not_outlive_a_killed_daemon(root: Path) -> None:
-    drop(root, "denoise/a.png", photograph(64))
+    drop_picture(root, "denoise/a.png", photograph(64))
     with running(root) as process:
         wait_for(lambda: bool(records(root)), "a result, so that the worker waits for more")
         worker = worker_of(process)
@@ -242,7 +242,7 @@ def test_another_user_of_the_group_is_told_the_status_while_the_daemon_runs() ->
         subprocess.run(
             [RESTORED, "init", root], check=True, capture_output=True, env=os.environ | shared
         )
-        drop(root, "denoise/a.png", photograph(64))
+        drop_picture(root, "denoise/a.png", photograph(64))
         with running(root, **shared):
             wait_for(lambda: bool(records(root)), "a result")
             command = [sys.executable, "-c", ASK_AS_ANOTHER_USER, str(root), str(group.gr_gid)]
@@ -269,7 +269,7 @@ def test_a_full_disk_stops_the_intake_and_freeing_it_lets_work_go_on(small_disk:
     originals = {}
     for number in range(8):
         name = f"super-resolve/{number}.png"
-        originals[name] = drop(root, name, photograph(96, 20 * number)).read_bytes()
+        originals[name] = drop_picture(root, name, photograph(96, 20 * number)).read_bytes()
     ballast = small_disk / "ballast"
     room = shutil.disk_usage(small_disk).free - 500_000
     ballast.write_bytes(b"\0" * max(0, room))

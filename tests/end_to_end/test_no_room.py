@@ -10,20 +10,16 @@ import pytest
 import structlog
 
 from daemon.cli.main import exit_code
-from daemon.config.setup import make_station
 from daemon.executors import EXECUTORS
 from daemon.service.daemon import RunSummary
 from tests.support.fakes import everything_below
-from tests.support.station_runs import drop, once, set_up
+from tests.support.station_runs import drop_photo, run_once
 
 
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(autouse=True)
+def fake_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command takes the executor "process"; here that answers at once."""
     monkeypatch.setitem(EXECUTORS, "process", "tests.support.fakes:FakeExecutor")
-    monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
-    make_station(tmp_path / "station")
-    set_up(tmp_path / "station")
-    return tmp_path / "station"
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +59,7 @@ def test_no_space_to_take_up_what_a_crash_left_may_pass_and_loses_nothing(
     command: str,
     error: Exception,
 ) -> None:
-    original = drop(root, "denoise/a.png")
+    original = drop_photo(root, "denoise/a.png")
 
     def refuse(*_: object) -> None:
         raise error
@@ -73,7 +69,7 @@ def test_no_space_to_take_up_what_a_crash_left_may_pass_and_loses_nothing(
         assert exit_code(["--station", str(root), command]) == 75
     assert f"{root}: {error}; free some space, then start again" in capsys.readouterr().err
     assert everything_below(root / "inbox") == {"denoise/a.png": original}
-    assert once(root) == RunSummary(done=1)
+    assert run_once(root) == RunSummary(done=1)
 
 
 @pytest.mark.parametrize("refused", ["station", "inbox", ".restored"])

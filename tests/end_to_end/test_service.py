@@ -8,15 +8,13 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from daemon.config.schedule import Schedule
-from daemon.config.setup import known_recipes, make_station, open_station
-from daemon.executors import EXECUTORS
+from daemon.config.setup import known_recipes, open_station
 from daemon.intake.retry import retry_failed
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
@@ -28,32 +26,25 @@ from daemon.system import logging as log
 from daemon.system.errors import BusyError, ConfigError
 from tests.support.fakes import everything_below, restored
 from tests.support.station_runs import (
-    PATIENT,
-    _cut_off_after,
-    drop,
-    no_leftovers,
-    once,
-    results,
-    schedule,
-    set_up,
+    NO_WAITS,
+    assert_no_leftovers,
+    cut_off_after,
+    drop_photo,
+    published_results,
+    run_once,
+    write_scheduled_recipe,
+    write_settings,
 )
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
-    make_station(tmp_path / "station")
-    set_up(tmp_path / "station")
-    return tmp_path / "station"
+from tests.support.waiting import wait_for
 
 
 def test_a_photograph_goes_from_the_inbox_to_the_outbox_and_the_archive(root: Path) -> None:
-    original = drop(root, "denoise/album/scan.png")
-    assert once(root) == RunSummary(done=1)
-    assert results(root) == {"denoise/album/scan.png": original[::-1]}
+    original = drop_photo(root, "denoise/album/scan.png")
+    assert run_once(root) == RunSummary(done=1)
+    assert published_results(root) == {"denoise/album/scan.png": original[::-1]}
     assert everything_below(root / "archive") == {"denoise/album/scan.png": original}
     assert everything_below(root / "inbox") == {}
-    no_leftovers(root)
+    assert_no_leftovers(root)
     record = json.loads((root / "outbox/denoise/album/scan.png.json").read_text())
     assert record["recipe"] == "denoise"
     assert record["inputs"][0]["file"] == "denoise/album/scan.png"
@@ -63,11 +54,11 @@ def test_a_photograph_goes_from_the_inbox_to_the_outbox_and_the_archive(root: Pa
 
 
 def test_namesakes_in_other_folders_and_of_other_kinds_all_get_a_result(root: Path) -> None:
-    one = drop(root, "denoise/a/scan.png", "red")
-    two = drop(root, "denoise/b/scan.png", "blue")
-    three = drop(root, "denoise/a/scan.jpg", "green")
-    assert once(root).done == 3
-    found = results(root)
+    one = drop_photo(root, "denoise/a/scan.png", "red")
+    two = drop_photo(root, "denoise/b/scan.png", "blue")
+    three = drop_photo(root, "denoise/a/scan.jpg", "green")
+    assert run_once(root).done == 3
+    found = published_results(root)
     assert found.pop("denoise/b/scan.png") == two[::-1]
     assert sorted(found.values()) == sorted([one[::-1], three[::-1]])
     assert len(found) == 2
@@ -75,13 +66,13 @@ def test_namesakes_in_other_folders_and_of_other_kinds_all_get_a_result(root: Pa
 
 
 def test_bad_photographs_end_in_failed_with_their_reason_and_disturb_nobody(root: Path) -> None:
-    good = drop(root, "denoise/good.png")
-    broken = drop(root, "denoise/broken.png")
-    bug = drop(root, "denoise/bug.png", "blue")
+    good = drop_photo(root, "denoise/good.png")
+    broken = drop_photo(root, "denoise/broken.png")
+    bug = drop_photo(root, "denoise/bug.png", "blue")
     (root / "inbox/denoise/text.jpg").write_text("this is no picture")
-    tally = once(root)
+    tally = run_once(root)
     assert (tally.done, tally.failed) == (1, 3)
-    assert results(root) == {"denoise/good.png": good[::-1]}
+    assert published_results(root) == {"denoise/good.png": good[::-1]}
     failed = everything_below(root / "failed")
     assert failed.pop("denoise/broken.png") == broken
     assert failed.pop("denoise/bug.png") == bug
@@ -90,22 +81,22 @@ def test_bad_photographs_end_in_failed_with_their_reason_and_disturb_nobody(root
     assert why["denoise/broken.png.error.json"] == "denoise/broken.png: it ends early"
     assert "KeyError: 'x'\nTraceback" in why["denoise/bug.png.error.json"]
     assert "text.jpg" in why["denoise/text.jpg.error.json"]
-    no_leftovers(root)
+    assert_no_leftovers(root)
 
 
 def test_the_reason_of_a_failed_pair_names_both_photographs(root: Path) -> None:
-    drop(root, "interpolate/broken_a.png")
-    drop(root, "interpolate/broken_b.png")
-    assert once(root).failed == 1
+    drop_photo(root, "interpolate/broken_a.png")
+    drop_photo(root, "interpolate/broken_b.png")
+    assert run_once(root).failed == 1
     (reason,) = (root / "failed").rglob("*.error.json")
     named = json.loads(reason.read_text())["photos"]
     assert named == ["interpolate/broken_a.png", "interpolate/broken_b.png"]
 
 
 def test_a_passing_fault_is_tried_again_and_in_the_end_fails(root: Path) -> None:
-    set_up(root, attempts=3)
-    drop(root, "denoise/passing.png")
-    assert once(root).failed == 1
+    write_settings(root, attempts=3)
+    drop_photo(root, "denoise/passing.png")
+    assert run_once(root).failed == 1
     error = json.loads((root / "failed/denoise/passing.png.error.json").read_text())
     assert (error["why"], error["attempts"]) == ("the device was lost", 3)
 
@@ -114,24 +105,17 @@ def test_a_photograph_that_kills_the_worker_is_found_and_its_neighbours_succeed(
     root: Path,
 ) -> None:
     for number in range(5):
-        drop(root, f"denoise/held-{number}.png", size=9 + number)
-    drop(root, "denoise/killer.png")
-    tally = once(root)
+        drop_photo(root, f"denoise/held-{number}.png", size=9 + number)
+    drop_photo(root, "denoise/killer.png")
+    tally = run_once(root)
     assert (tally.done, tally.failed) == (5, 1)
-    assert len(results(root)) == 5
+    assert len(published_results(root)) == 5
     why = json.loads((root / "failed/denoise/killer.png.error.json").read_text())["why"]
     assert why.startswith("the worker process died 3 times with this photograph")
 
 
-def wait_for(condition: Callable[[], bool], deadline_s: float = 30) -> None:
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-
-
 def test_sigterm_drains_and_leaves_nothing_leased(root: Path) -> None:
-    original = drop(root, "denoise/held.png")
+    original = drop_photo(root, "denoise/held.png")
     station, settings = open_station(root)
 
     def leased() -> bool:
@@ -163,53 +147,53 @@ def test_sigterm_drains_and_leaves_nothing_leased(root: Path) -> None:
 def test_a_second_daemon_is_refused(root: Path) -> None:
     station, _ = open_station(root)
     with only_daemon(station), pytest.raises(BusyError, match=f"process {os.getpid()}"):
-        once(root)
+        run_once(root)
 
 
 def test_a_file_dropped_again_is_not_computed_again_while_its_result_stands(root: Path) -> None:
-    original = drop(root, "denoise/scan.png")
-    once(root)
+    original = drop_photo(root, "denoise/scan.png")
+    run_once(root)
     before = (root / "outbox/denoise/scan.png").stat().st_ino
-    drop(root, "denoise/scan.png")
-    assert once(root) == RunSummary(done=1)
+    drop_photo(root, "denoise/scan.png")
+    assert run_once(root) == RunSummary(done=1)
     assert (root / "outbox/denoise/scan.png").stat().st_ino == before
     assert set(everything_below(root / "archive").values()) == {original}
     (root / "outbox/denoise/scan.png").unlink()
-    drop(root, "denoise/scan.png")
-    assert once(root) == RunSummary(done=1)
-    assert results(root) == {"denoise/scan.png": original[::-1]}
+    drop_photo(root, "denoise/scan.png")
+    assert run_once(root) == RunSummary(done=1)
+    assert published_results(root) == {"denoise/scan.png": original[::-1]}
 
 
 def test_a_new_version_under_the_name_gets_a_result_of_its_own(root: Path) -> None:
-    old = drop(root, "denoise/scan.png", "red")
-    once(root)
-    new = drop(root, "denoise/scan.png", "blue")
-    once(root)
-    assert sorted(results(root).values()) == sorted([old[::-1], new[::-1]])
+    old = drop_photo(root, "denoise/scan.png", "red")
+    run_once(root)
+    new = drop_photo(root, "denoise/scan.png", "blue")
+    run_once(root)
+    assert sorted(published_results(root).values()) == sorted([old[::-1], new[::-1]])
     assert sorted(everything_below(root / "archive").values()) == sorted([old, new])
 
 
 def test_paused_work_waits(root: Path) -> None:
-    original = drop(root, "denoise/scan.png")
+    original = drop_photo(root, "denoise/scan.png")
     (root / ".restored/paused").touch()
-    assert once(root).done == 0
+    assert run_once(root).done == 0
     assert everything_below(root / "inbox") == {"denoise/scan.png": original}
     (root / ".restored/paused").unlink()
-    assert once(root).done == 1
+    assert run_once(root).done == 1
 
 
 def test_originals_can_be_left_where_they_are_or_deleted(root: Path) -> None:
-    set_up(root, originals="leave")
-    original = drop(root, "denoise/scan.png")
-    assert once(root).done == 1
-    assert once(root).done == 0
+    write_settings(root, originals="leave")
+    original = drop_photo(root, "denoise/scan.png")
+    assert run_once(root).done == 1
+    assert run_once(root).done == 0
     assert everything_below(root / "inbox") == {"denoise/scan.png": original}
-    newer = drop(root, "denoise/scan.png", "blue")
-    assert once(root).done == 1
-    assert sorted(results(root).values()) == sorted([original[::-1], newer[::-1]])
-    set_up(root, originals="delete")
-    drop(root, "denoise/other.png", "green")
-    assert once(root).done >= 1
+    newer = drop_photo(root, "denoise/scan.png", "blue")
+    assert run_once(root).done == 1
+    assert sorted(published_results(root).values()) == sorted([original[::-1], newer[::-1]])
+    write_settings(root, originals="delete")
+    drop_photo(root, "denoise/other.png", "green")
+    assert run_once(root).done >= 1
     assert "denoise/other.png" not in everything_below(root / "inbox")
     assert everything_below(root / "archive") == {}
 
@@ -217,18 +201,18 @@ def test_originals_can_be_left_where_they_are_or_deleted(root: Path) -> None:
 def test_a_folder_outside_the_station_has_its_own_outbox(root: Path, tmp_path: Path) -> None:
     text = f'[[watch]]\npath = "{tmp_path}/scans"\nrecipe = "denoise"\noutbox = "{tmp_path}/done"\n'
     (root / "restored.toml").write_text(
-        "\n".join(f"{k} = {json.dumps(v)}" for k, v in PATIENT.items()) + "\n" + text
+        "\n".join(f"{k} = {json.dumps(v)}" for k, v in NO_WAITS.items()) + "\n" + text
     )
     Image.new("RGB", (8, 8)).save(root / "inbox" / "x.png")
     (tmp_path / "scans" / "1950").mkdir(parents=True)
     (root / "inbox" / "x.png").rename(tmp_path / "scans" / "1950" / "x.png")
-    assert once(root).done == 1
+    assert run_once(root).done == 1
     assert set(everything_below(tmp_path / "done")) == {"1950/x.png", "1950/x.png.json"}
     assert set(everything_below(root / "archive")) == {"scans/1950/x.png"}
 
 
 def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(root: Path) -> None:
-    drop(root, "denoise/held.png")
+    drop_photo(root, "denoise/held.png")
     station, settings = open_station(root)
     service = Daemon(station, settings, executor="fake")
 
@@ -263,7 +247,7 @@ def test_sighup_reads_the_recipes_anew_and_a_bad_one_keeps_the_old_set(root: Pat
         wait_for(lambda: "mine" in {r.name for r in service._recipes})
         own.write_text('[[steps]]\nkind = "denoys"\n')
         os.kill(os.getpid(), signal.SIGHUP)
-        drop(root, "mine/scan.png")
+        drop_photo(root, "mine/scan.png")
         wait_for((root / "outbox/mine/scan.png.json").exists)
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -276,7 +260,7 @@ def test_sighup_reads_the_recipes_anew_and_a_bad_one_keeps_the_old_set(root: Pat
 def test_a_full_disk_pauses_the_intake_and_loses_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    originals = [drop(root, f"denoise/{n}.png", size=8 + n) for n in range(3)]
+    originals = [drop_photo(root, f"denoise/{n}.png", size=8 + n) for n in range(3)]
     left = 4
     real = os.fsync
 
@@ -288,16 +272,16 @@ def test_a_full_disk_pauses_the_intake_and_loses_nothing(
         real(handle)
 
     monkeypatch.setattr("daemon.system.files.os.fsync", fsync)
-    assert once(root).done == 3
+    assert run_once(root).done == 3
     assert left < 0
-    assert sorted(results(root).values()) == sorted(o[::-1] for o in originals)
-    no_leftovers(root)
+    assert sorted(published_results(root).values()) == sorted(o[::-1] for o in originals)
+    assert_no_leftovers(root)
 
 
 def test_the_same_fault_of_the_file_system_is_told_again_after_it_had_passed(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drop(root, "denoise/a.png")
+    drop_photo(root, "denoise/a.png")
     stream = io.StringIO()
     log.configure(stream)
     real, turns = Daemon._admit, 0
@@ -310,7 +294,7 @@ def test_the_same_fault_of_the_file_system_is_told_again_after_it_had_passed(
         real(service, now, at_once=at_once)
 
     monkeypatch.setattr(Daemon, "_admit", admit)
-    assert once(root).done == 1
+    assert run_once(root).done == 1
     assert turns > 4
     log.configure()
     assert stream.getvalue().count('"turn_failed"') == 2
@@ -321,7 +305,7 @@ def test_a_disk_without_room_for_a_folder_holds_nothing_up_for_good(
     root: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """The claim's folder or the lease's: what was begun is taken up again in the same run."""
-    originals = [drop(root, f"denoise/{n}.png", size=8 + n) for n in range(3)]
+    originals = [drop_photo(root, f"denoise/{n}.png", size=8 + n) for n in range(3)]
     real, failures = Path.mkdir, 2
 
     def mkdir(path: Path, *args: object, **kwargs: object) -> None:
@@ -332,16 +316,16 @@ def test_a_disk_without_room_for_a_folder_holds_nothing_up_for_good(
         real(path, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Path, "mkdir", mkdir)
-    assert once(root).done == 3
+    assert run_once(root).done == 3
     assert failures == 0
-    assert sorted(results(root).values()) == sorted(o[::-1] for o in originals)
-    no_leftovers(root)
+    assert sorted(published_results(root).values()) == sorted(o[::-1] for o in originals)
+    assert_no_leftovers(root)
 
 
 def test_once_ends_with_what_holds_it_up_when_the_disk_stays_full(root: Path) -> None:
-    drop(root, "denoise/a.png")
-    set_up(root, min_free_mb=1e12)
-    assert "disk is full" in once(root).held_up
+    drop_photo(root, "denoise/a.png")
+    write_settings(root, min_free_mb=1e12)
+    assert "disk is full" in run_once(root).held_up
     assert set(everything_below(root / "inbox")) == {"denoise/a.png"}
 
 
@@ -355,7 +339,7 @@ def test_the_same_photograph_in_two_watched_folders_gets_two_results(
         Image.new("RGB", (8, 8), "red").save(folder / "x.png")
         lines += f"\n[[watch]]\npath = '{folder}'\nrecipe = 'denoise'\noutbox = '{folder}-out'"
     (root / "restored.toml").write_text(lines)
-    assert once(root).done == 2
+    assert run_once(root).done == 2
     for person in ("anna", "ben"):
         assert set(everything_below(tmp_path / person / "scans-out")) == {"x.png", "x.png.json"}
     archived = [name.split("/")[0] for name in everything_below(root / "archive")]
@@ -365,8 +349,8 @@ def test_the_same_photograph_in_two_watched_folders_gets_two_results(
 def test_what_the_system_does_not_let_go_waits_with_its_reason(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = drop(root, "denoise/holiday/mine.png")
-    drop(root, "denoise/other.png", size=9)
+    original = drop_photo(root, "denoise/holiday/mine.png")
+    drop_photo(root, "denoise/other.png", size=9)
     real = Path.rename
 
     def rename(path: Path, target: Path) -> Path:
@@ -375,7 +359,7 @@ def test_what_the_system_does_not_let_go_waits_with_its_reason(
         return real(path, target)
 
     monkeypatch.setattr(Path, "rename", rename)
-    tally = once(root)
+    tally = run_once(root)
     assert (tally.done, [notice.path.name for notice in tally.waiting]) == (1, ["mine.png"])
     assert "holiday: Permission denied" in tally.waiting[0].what
     assert everything_below(root / "inbox") == {"denoise/holiday/mine.png": original}
@@ -383,15 +367,15 @@ def test_what_the_system_does_not_let_go_waits_with_its_reason(
 
 
 def test_an_original_that_cannot_be_archived_stops_nobody_and_is_tried_again(root: Path) -> None:
-    original = drop(root, "denoise/a.png")
+    original = drop_photo(root, "denoise/a.png")
     (root / "archive" / "denoise").write_text("in the way")
-    set_up(root, retry_s=0.2)
+    write_settings(root, retry_s=0.2)
     station, settings = open_station(root)
     service = Daemon(station, settings, executor="fake")
 
     def act() -> None:
         wait_for((root / "outbox/denoise/a.png.json").exists)
-        drop(root, "restyle/b.png", size=9)
+        drop_photo(root, "restyle/b.png", size=9)
         wait_for((root / "archive/restyle/b.png").exists)
         (root / "archive" / "denoise").unlink()
         wait_for((root / "archive/denoise/a.png").exists)
@@ -402,7 +386,7 @@ def test_an_original_that_cannot_be_archived_stops_nobody_and_is_tried_again(roo
     assert service.run().done == 2
     thread.join()
     assert everything_below(root / "archive")["denoise/a.png"] == original
-    no_leftovers(root)
+    assert_no_leftovers(root)
 
 
 def test_an_outbox_that_somebody_removes_is_made_again(root: Path) -> None:
@@ -412,7 +396,7 @@ def test_an_outbox_that_somebody_removes_is_made_again(root: Path) -> None:
     def act() -> None:
         wait_for(lambda: service._open_for_work and (root / ".restored/lock").exists())
         (root / "outbox").rmdir()
-        drop(root, "denoise/a.png")
+        drop_photo(root, "denoise/a.png")
         wait_for(lambda: (root / "outbox/denoise/a.png.json").exists())
         service._stop()
 
@@ -423,17 +407,17 @@ def test_an_outbox_that_somebody_removes_is_made_again(root: Path) -> None:
 
 
 def test_a_truncated_photograph_dated_in_the_future_fails_in_the_end(root: Path) -> None:
-    set_up(root, arriving_s=0.5, retry_s=0.1)
-    drop(root, "denoise/broken.png")
+    write_settings(root, arriving_s=0.5, retry_s=0.1)
+    drop_photo(root, "denoise/broken.png")
     os.utime(root / "inbox/denoise/broken.png", (4e9, 4e9))
-    assert once(root).failed == 1
+    assert run_once(root).failed == 1
 
 
 def test_once_says_what_waits_however_short(root: Path) -> None:
-    drop(root, "interpolate/pair-a.png")
+    drop_photo(root, "interpolate/pair-a.png")
     (root / "inbox/denoise/empty.png").touch()
-    drop(root, "denoize/slip.png")
-    tally = once(root)
+    drop_photo(root, "denoize/slip.png")
+    tally = run_once(root)
     waiting = {notice.path.name: notice.what for notice in tally.waiting}
     assert set(waiting) == {"pair-a.png", "empty.png", "slip.png"}
     assert "unpaired" in waiting["pair-a.png"]
@@ -447,16 +431,18 @@ def test_a_crash_at_any_point_loses_nothing_and_doubles_nothing(
     calls = 0
     while True:
         names = [f"denoise/{calls}/good.png", f"denoise/{calls}/broken.png"]
-        good, broken = (drop(root, name, size=8 + calls % 50) for name in names)
+        good, broken = (drop_photo(root, name, size=8 + calls % 50) for name in names)
         child = os.fork()
         if child == 0:
             with monkeypatch.context() as patch:
-                _cut_off_after(calls, patch)
-                once(root)
+                cut_off_after(calls, patch)
+                run_once(root)
             os._exit(0)
         finished = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        once(root)
-        found = {n: c for n, c in results(root).items() if n.startswith(f"denoise/{calls}/")}
+        run_once(root)
+        found = {
+            n: c for n, c in published_results(root).items() if n.startswith(f"denoise/{calls}/")
+        }
         assert found == {names[0]: good[::-1]}, f"after {calls} calls"
         archived = everything_below(root / "archive" / "denoise" / str(calls))
         assert archived == {"good.png": good}, f"after {calls} calls"
@@ -464,7 +450,7 @@ def test_a_crash_at_any_point_loses_nothing_and_doubles_nothing(
         assert failed["broken.png"] == broken, f"after {calls} calls"
         assert set(failed) == {"broken.png", "broken.png.error.json"}, f"after {calls} calls"
         assert not everything_below(root / "inbox")
-        no_leftovers(root)
+        assert_no_leftovers(root)
         if finished:
             break
         calls += 1
@@ -475,20 +461,20 @@ def test_a_crash_at_any_point_loses_nothing_and_doubles_nothing(
 
 
 def test_retry_takes_failed_originals_again_even_where_they_were_left(root: Path) -> None:
-    set_up(root, originals="leave")
-    drop(root, "denoise/broken.png")
-    assert once(root) == RunSummary(failed=1)
-    assert once(root) == RunSummary()
+    write_settings(root, originals="leave")
+    drop_photo(root, "denoise/broken.png")
+    assert run_once(root) == RunSummary(failed=1)
+    assert run_once(root) == RunSummary()
     station, settings = open_station(root)
     retry_failed(station, inbox_folders(station, settings), known_recipes(station), [])
-    assert once(root) == RunSummary(failed=1)
-    set_up(root)
+    assert run_once(root) == RunSummary(failed=1)
+    write_settings(root)
     (root / "inbox/denoise/broken.png").unlink()
-    drop(root, "denoise/1/broken.png")
-    assert once(root).failed == 1
+    drop_photo(root, "denoise/1/broken.png")
+    assert run_once(root).failed == 1
     station, settings = open_station(root)
     retry_failed(station, inbox_folders(station, settings), known_recipes(station), [])
-    assert once(root).failed == 1
+    assert run_once(root).failed == 1
     assert [n for n in everything_below(root / "failed") if n.endswith("1/broken.png")]
 
 
@@ -499,26 +485,26 @@ def hours(monkeypatch: pytest.MonkeyPatch, *, open_now: bool) -> None:
 def test_once_outside_a_window_does_the_rest_and_says_what_waits(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    schedule(root, "nightly", 'window = "22:00-06:00"', 'timezone = "Europe/Berlin"')
+    write_scheduled_recipe(root, "nightly", 'window = "22:00-06:00"', 'timezone = "Europe/Berlin"')
     monkeypatch.setattr(
         "daemon.service.daemon.time.time", lambda: 1_795_604_400.0
     )  # 12:00 in Berlin
-    original = drop(root, "nightly/a.png")
-    drop(root, "denoise/b.png")
-    tally = once(root)
+    original = drop_photo(root, "nightly/a.png")
+    drop_photo(root, "denoise/b.png")
+    tally = run_once(root)
     assert (tally.done, tally.failed, tally.waiting, tally.held_up) == (1, 0, (), "")
     assert [held.told(1_795_604_400.0) for held in tally.held_back] == [
         "nightly: 1 waits for 22:00 CET"
     ]
     monkeypatch.setattr("daemon.service.daemon.time.time", lambda: 1_795_640_400.0)  # 22:00
-    assert once(root) == RunSummary(done=1)
-    assert results(root)["nightly/a.png"] == original[::-1]
+    assert run_once(root) == RunSummary(done=1)
+    assert published_results(root)["nightly/a.png"] == original[::-1]
 
 
 def test_once_between_two_firings_of_cron_leaves_what_has_come_since(root: Path) -> None:
-    schedule(root, "yearly", 'cron = "0 0 1 1 *"')
-    drop(root, "yearly/a.png")
-    tally = once(root)
+    write_scheduled_recipe(root, "yearly", 'cron = "0 0 1 1 *"')
+    drop_photo(root, "yearly/a.png")
+    tally = run_once(root)
     assert (tally.done, [held.jobs for held in tally.held_back]) == (0, [1])
 
 
@@ -527,20 +513,20 @@ def test_once_after_a_firing_of_cron_does_what_lay_there_by_then(
     root: Path, monkeypatch: pytest.MonkeyPatch, late_s: float
 ) -> None:
     """A timer fires in the same minute, or in the morning, because the machine was off."""
-    schedule(root, "nightly", 'cron = "0 22 * * *"', 'timezone = "Europe/Berlin"')
-    drop(root, "nightly/a.png")
+    write_scheduled_recipe(root, "nightly", 'cron = "0 22 * * *"', 'timezone = "Europe/Berlin"')
+    drop_photo(root, "nightly/a.png")
     nightly = next(r for r in known_recipes(open_station(root)[0]) if r.name == "nightly")
     clock = nightly.schedule.next_firing(time.time()) + late_s
     monkeypatch.setattr("daemon.service.daemon.time.time", lambda: clock)
-    assert once(root) == RunSummary(done=1)
+    assert run_once(root) == RunSummary(done=1)
 
 
 def test_the_loop_starts_what_waits_when_its_window_opens(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    schedule(root, "nightly", 'window = "22:00-06:00"')
+    write_scheduled_recipe(root, "nightly", 'window = "22:00-06:00"')
     hours(monkeypatch, open_now=False)
-    drop(root, "nightly/a.png")
+    drop_photo(root, "nightly/a.png")
     station, settings = open_station(root)
     service = Daemon(station, settings, executor="fake")
     turns = 0
@@ -557,7 +543,7 @@ def test_the_loop_starts_what_waits_when_its_window_opens(
         try:
             wait_for(lambda: turns >= 2)
             assert len(service._dispatcher) == 0
-            assert results(root) == {}
+            assert published_results(root) == {}
             opened_at, turns_before = time.monotonic(), turns
             hours(monkeypatch, open_now=True)
             wait_for((root / "outbox/nightly/a.png.json").exists)
@@ -575,16 +561,16 @@ def test_the_loop_starts_what_waits_when_its_window_opens(
 def test_what_is_in_flight_when_its_window_ends_is_finished(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    schedule(root, "nightly", 'window = "22:00-06:00"')
+    write_scheduled_recipe(root, "nightly", 'window = "22:00-06:00"')
     hours(monkeypatch, open_now=True)
-    original = drop(root, "nightly/held.png")
+    original = drop_photo(root, "nightly/held.png")
     station, settings = open_station(root)
     service = Daemon(station, settings, executor="fake")
 
     def act() -> None:
         wait_for(lambda: len(service._dispatcher) > 0)
         hours(monkeypatch, open_now=False)
-        drop(root, "nightly/late.png", colour="blue")
+        drop_photo(root, "nightly/late.png", colour="blue")
         wait_for(lambda: not (root / "inbox/nightly/late.png").exists())
         order = service._dispatcher.task(*service._dispatcher.fences)
         assert isinstance(order, RestoreTask)
@@ -595,4 +581,4 @@ def test_what_is_in_flight_when_its_window_ends_is_finished(
     tally = service.once()
     thread.join()
     assert (tally.done, [held.jobs for held in tally.held_back]) == (1, [1])
-    assert results(root) == {"nightly/held.png": original[::-1]}
+    assert published_results(root) == {"nightly/held.png": original[::-1]}

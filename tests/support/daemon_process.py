@@ -1,10 +1,9 @@
-"""TODO."""
+"""`restored run` as a process of its own, with its worker."""
 
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import skimage.data
 from PIL import Image
 
 RESTORED = Path(sys.executable).with_name("restored")
-
 
 DEADLINE_S = 120
 
@@ -38,19 +36,12 @@ def photograph(size: int, left: int = 0) -> Image.Image:
     return Image.fromarray(skimage.data.astronaut()[:size, left : left + size])
 
 
-def drop(root: Path, name: str, picture: Image.Image) -> Path:
+def drop_picture(root: Path, name: str, picture: Image.Image) -> Path:
     path = root / "inbox" / name
     part = path.with_name(f".{path.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
     picture.save(part, format="PNG")
     return part.rename(path)
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain: {what}"
-        time.sleep(0.05)
 
 
 def worker_of(process: subprocess.Popen[bytes]) -> int | None:

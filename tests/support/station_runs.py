@@ -1,4 +1,4 @@
-"""TODO."""
+"""Runs of a station in this process, with the fake executor: drop, run, look at the outbox."""
 
 import json
 import os
@@ -13,32 +13,44 @@ from daemon.jobs.ledger.writer import Ledger
 from daemon.service.daemon import Daemon, RunSummary
 from tests.support.fakes import everything_below
 
-PATIENT = {"settle_s": 0, "retry_s": 0, "min_free_mb": 0, "arriving_s": 0, "drain_s": 1}
+NO_WAITS = {"settle_s": 0, "retry_s": 0, "min_free_mb": 0, "arriving_s": 0, "drain_s": 1}
+"""Settings with which a run never waits for time to pass."""
 
 
-def set_up(root: Path, **settings: object) -> None:
-    lines = [f"{key} = {json.dumps(value)}" for key, value in (PATIENT | settings).items()]
+def write_settings(root: Path, **settings: object) -> None:
+    """Write restored.toml: `NO_WAITS` and these."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in (NO_WAITS | settings).items()]
     (root / "restored.toml").write_text("\n".join(lines))
 
 
-def drop(root: Path, name: str, colour: str = "red", size: int = 8) -> bytes:
+def write_scheduled_recipe(root: Path, name: str, *schedule: str) -> None:
+    """Write a recipe that denoises, with these lines as its [schedule]."""
+    step = '[[steps]]\nkind = "denoise"\n'
+    (root / f"recipes/{name}.toml").write_text("\n".join(["[schedule]", *schedule, step]))
+
+
+def drop_photo(root: Path, name: str, colour: str = "red", size: int = 8) -> bytes:
+    """Save a plain PNG in the inbox, whatever its suffix says; returns its bytes."""
     path = root / "inbox" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (size, size), colour).save(path, format="PNG")
     return path.read_bytes()
 
 
-def once(root: Path) -> RunSummary:
+def run_once(root: Path, *, executor: str = "fake") -> RunSummary:
+    """Restore what is there."""
     station, settings = open_station(root)
-    return Daemon(station, settings, executor="fake").once()
+    return Daemon(station, settings, executor=executor).once()
 
 
-def no_leftovers(root: Path) -> None:
+def assert_no_leftovers(root: Path) -> None:
+    """Nothing is left between the inbox and the outbox."""
     assert everything_below(root / ".restored" / "work") == {}
     assert everything_below(root / ".restored" / "staged") == {}
 
 
-def results(root: Path) -> dict[str, bytes]:
+def published_results(root: Path) -> dict[str, bytes]:
+    """The results in the outbox by relative path; every one has its record."""
     found = everything_below(root / "outbox")
     for name in found:
         if not name.endswith(".json"):
@@ -46,11 +58,11 @@ def results(root: Path) -> dict[str, bytes]:
     return {name: content for name, content in found.items() if not name.endswith(".json")}
 
 
-_CUT = ("link", "unlink", "rename", "mkdir", "fsync", "chmod")
+_CALLS = ("link", "unlink", "rename", "mkdir", "fsync", "chmod")
 
 
-def _cut_off_after(calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """End this process at the given file system call or commit, as a power cut would."""
+def cut_off_after(calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """End this process at a file system call or commit, as a power cut would; `calls` succeed."""
     left = calls
 
     def dying(real: Callable[..., object]) -> Callable[..., object]:
@@ -63,12 +75,7 @@ def _cut_off_after(calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
         return call
 
-    for name in _CUT:
+    for name in _CALLS:
         monkeypatch.setattr(os, name, dying(getattr(os, name)))
     for name in ("intend", "queue", "lease", "intend_publication", "publish", "fail", "end"):
         monkeypatch.setattr(Ledger, name, dying(getattr(Ledger, name)))
-
-
-def schedule(root: Path, name: str, *lines: str) -> None:
-    step = '[[steps]]\nkind = "denoise"\n'
-    (root / f"recipes/{name}.toml").write_text("\n".join(["[schedule]", *lines, step]))

@@ -21,13 +21,13 @@ from daemon.service.monitoring.metrics import Metrics
 from tests.support.daemon_process import (
     DEADLINE_S,
     RESTORED,
-    drop,
+    drop_picture,
     photograph,
     running,
-    wait_for,
     worker_of,
 )
 from tests.support.metrics_page import Sample, get, read, value
+from tests.support.waiting import wait_for
 
 DASHBOARD = Path(__file__).parents[3] / "docs" / "grafana.json"
 
@@ -119,8 +119,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[Sample, float], 
     make_station(root)
     (root / "restored.toml").write_text("settle_s = 0\nthreads = 1\narriving_s = 0\n")
     for number in range(3):
-        drop(root, f"denoise/secret-{number}.png", photograph(96, 20 * number))
-    drop(root, "super-resolve/secret.png", photograph(64))
+        drop_picture(root, f"denoise/secret-{number}.png", photograph(96, 20 * number))
+    drop_picture(root, "super-resolve/secret.png", photograph(64))
     (root / "inbox/denoise/secret-broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
     station, settings = open_station(root)
     service = Daemon(station, settings, executor="inline")
@@ -248,7 +248,7 @@ def test_the_daemon_serves_what_its_worker_process_did(tmp_path: Path) -> None:
         wait_for(lambda: get(port, "/readyz") == (200, b"ready\n"), "a worker")
         assert get(port, "/livez") == (200, b"alive\n")
 
-        drop(root, "denoise/one.png", photograph(96))
+        drop_picture(root, "denoise/one.png", photograph(96))
         record = root / "outbox/denoise/one.png.json"
         wait_for(record.exists, "the result")
         timing = json.loads(record.read_text())["timing"]

@@ -8,7 +8,6 @@ import pytest
 
 from daemon.config.setup import make_station, open_station
 from daemon.config.station import InboxFolder, Station
-from daemon.executors import EXECUTORS
 from daemon.intake.arrivals import Arrival
 from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.reports import (
@@ -25,12 +24,12 @@ from daemon.service.monitoring.monitor import Monitor, MonitorSettings
 from daemon.system.errors import ConfigError
 from tests.support.mailroom import Mailroom
 from tests.support.metrics_page import get, read, value
-from tests.support.station_runs import drop, once, set_up
+from tests.support.station_runs import drop_photo, run_once, write_settings
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
+def root(tmp_path: Path, fake_executor: None) -> Path:
+    """A station whose name is in every message."""
     make_station(tmp_path / "attic")
     return tmp_path / "attic"
 
@@ -43,41 +42,41 @@ def mailroom() -> Iterator[Mailroom]:
 
 
 def test_many_failures_are_told_before_the_run_ends(root: Path, mailroom: Mailroom) -> None:
-    set_up(root, notify=[f"json://{mailroom.place}/"], notify_failures_per_hour=2)
+    write_settings(root, notify=[f"json://{mailroom.place}/"], notify_failures_per_hour=2)
     for number in range(3):
-        drop(root, f"denoise/broken{number}.png")
-    drop(root, "denoise/good.png")
-    assert once(root).failed == 3
+        drop_photo(root, f"denoise/broken{number}.png")
+    drop_photo(root, "denoise/good.png")
+    assert run_once(root).failed == 3
     assert mailroom.titles() == ["attic: photographs fail"]
 
 
 def test_few_failures_are_not(root: Path, mailroom: Mailroom) -> None:
-    set_up(root, notify=[f"json://{mailroom.place}/"], notify_failures_per_hour=2)
+    write_settings(root, notify=[f"json://{mailroom.place}/"], notify_failures_per_hour=2)
     for number in range(2):
-        drop(root, f"denoise/broken{number}.png")
-    assert once(root).failed == 2
+        drop_photo(root, f"denoise/broken{number}.png")
+    assert run_once(root).failed == 2
     assert mailroom.titles() == []
 
 
 def test_a_worker_that_keeps_dying_is_told(root: Path, mailroom: Mailroom) -> None:
-    set_up(root, notify=[f"json://{mailroom.place}/"])
-    drop(root, "denoise/killer.png")
-    assert once(root).failed == 1
+    write_settings(root, notify=[f"json://{mailroom.place}/"])
+    drop_photo(root, "denoise/killer.png")
+    assert run_once(root).failed == 1
     assert mailroom.titles() == ["attic: the worker keeps dying"]
     assert mailroom.letters[0]["message"].endswith("The last time: signal 9")
 
 
 def test_a_full_disk_is_told(root: Path, mailroom: Mailroom) -> None:
-    set_up(root, notify=[f"json://{mailroom.place}/"], min_free_mb=1e12)
-    drop(root, "denoise/scan.png")
-    assert once(root).held_up
+    write_settings(root, notify=[f"json://{mailroom.place}/"], min_free_mb=1e12)
+    drop_photo(root, "denoise/scan.png")
+    assert run_once(root).held_up
     assert mailroom.titles() == ["attic: the disk is full"]
 
 
 def test_a_disk_without_room_for_the_ledger_is_told(
     root: Path, mailroom: Mailroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_up(root, notify=[f"json://{mailroom.place}/"], min_free_mb=1e12)
+    write_settings(root, notify=[f"json://{mailroom.place}/"], min_free_mb=1e12)
 
     def refuse(ledger: Ledger, notices: object) -> None:
         error = sqlite3.OperationalError("database or disk is full")
@@ -85,20 +84,20 @@ def test_a_disk_without_room_for_the_ledger_is_told(
         raise error
 
     monkeypatch.setattr(Ledger, "set_notices", refuse)
-    drop(root, "denoise/scan.png")
-    assert once(root).held_up
+    drop_photo(root, "denoise/scan.png")
+    assert run_once(root).held_up
     assert mailroom.titles() == ["attic: the disk is full"]
 
 
 def test_a_server_that_refuses_changes_nothing_for_the_work(root: Path) -> None:
-    set_up(root, notify=["json://127.0.0.1:1/"], notify_failures_per_hour=0)
-    drop(root, "denoise/broken.png")
-    drop(root, "denoise/good.png")
-    assert (once(root).done, once(root).failed) == (1, 0)
+    write_settings(root, notify=["json://127.0.0.1:1/"], notify_failures_per_hour=0)
+    drop_photo(root, "denoise/broken.png")
+    drop_photo(root, "denoise/good.png")
+    assert (run_once(root).done, run_once(root).failed) == (1, 0)
 
 
 def test_a_wrong_address_ends_the_start_and_not_a_later_hour(root: Path) -> None:
-    set_up(root, notify=["jsno://hunter2"])
+    write_settings(root, notify=["jsno://hunter2"])
     station, settings = open_station(root)
     with pytest.raises(ConfigError, match=r"notify\[0\] \(jsno\)"):
         Daemon(station, settings, executor="fake")

@@ -5,7 +5,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from daemon.service.monitoring.rate_limit import Message
 from daemon.system import logging as log
 from daemon.system.errors import ConfigError
 from tests.support.mailroom import DEADLINE_S, Mailroom
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -32,13 +33,6 @@ def said() -> Iterator[StringIO]:
     log.configure(stream)
     yield stream
     log.configure()
-
-
-def wait_for(condition: Callable[[], bool], what: str = "") -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
-        time.sleep(0.005)
 
 
 def test_a_message_arrives_with_title_and_text(mailroom: Mailroom) -> None:

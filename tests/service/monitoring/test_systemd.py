@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.setup import make_station, open_station
+from daemon.config.setup import open_station
 from daemon.engine.activity import MAX_LOAD_S
-from daemon.executors import EXECUTORS
 from daemon.service.daemon import Daemon
 from daemon.service.monitoring.systemd import SystemdNotifier, systemd_notifier
 
@@ -141,14 +140,6 @@ def test_an_abstract_socket_is_spoken_to() -> None:
     systemd_notifier({"NOTIFY_SOCKET": "@" + name}, 900).stopping(2.5)
     assert manager.heard() == ["STOPPING=1\nEXTEND_TIMEOUT_USEC=2500000"]
     manager.close()
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
-    make_station(tmp_path / "station")
-    (tmp_path / "station/restored.toml").write_text("drain_s = 1\nmin_free_mb = 0\n")
-    return tmp_path / "station"
 
 
 def test_the_daemon_says_how_it_goes_from_start_to_stop(

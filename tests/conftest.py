@@ -1,0 +1,31 @@
+"""Fixtures that tests of several packages use."""
+
+from pathlib import Path
+
+import pytest
+
+from daemon.config.setup import find_station, make_station
+from daemon.config.station import Station
+from daemon.executors import EXECUTORS
+from tests.support.station_runs import write_settings
+
+
+@pytest.fixture
+def fake_executor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An executor called "fake", which answers at once and needs neither a process nor torch."""
+    monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
+
+
+@pytest.fixture
+def root(tmp_path: Path, fake_executor: None) -> Path:
+    """The folder of a fresh station whose settings wait for nothing."""
+    folder = tmp_path / "station"
+    make_station(folder)
+    write_settings(folder)
+    return folder
+
+
+@pytest.fixture
+def station(root: Path) -> Station:
+    """The station in `root`."""
+    return find_station(root)
