@@ -555,6 +555,7 @@ def test_an_older_ledger_gets_what_it_lacks(root: Path, scans: Path) -> None:
         db.execute("DROP INDEX job_bulk")
         db.execute("ALTER TABLE job DROP COLUMN bulk")
         db.execute("DROP TABLE bulk")
+        db.execute("PRAGMA user_version = 0")
     ledger.close()
     assert read_bulk(find_station(root)) == []
     assert exit_code(["--station", str(root), "status"]) == 0

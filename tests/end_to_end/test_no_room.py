@@ -40,10 +40,10 @@ def full() -> sqlite3.OperationalError:
 def test_no_space_for_the_ledger_at_the_start_may_pass(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    def refuse(path: Path) -> sqlite3.Connection:
+    def refuse(*_: object, **__: object) -> sqlite3.Connection:
         raise full()
 
-    monkeypatch.setattr("daemon.jobs.ledger.writer._open_to_write", refuse)
+    monkeypatch.setattr("daemon.jobs.ledger.database.sqlite3.connect", refuse)
     assert exit_code(["--station", str(root), command]) == 75
     said = capsys.readouterr().err
     assert "ledger.sqlite3: the ledger cannot be opened: database or disk is full" in said

@@ -11,13 +11,9 @@ from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
 from daemon.system.errors import ConfigError
 from tests.support.claims import claimed
+from tests.support.ledgers import vm_steps
 
 NOW = 1_800_000_000.0
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "ledger.sqlite3")
 
 
 def queued(ledger: Ledger, tmp_path: Path, *names: str) -> list[Entry]:
@@ -207,26 +203,16 @@ def test_what_each_lease_asks_costs_the_same_whatever_is_done_already(
 ) -> None:
     """A station of some months has a hundred thousand finished rows."""
 
-    def steps() -> int:
-        counted = 0
-
-        def count() -> int:
-            nonlocal counted
-            counted += 1
-            return 0
-
-        ledger._db.set_progress_handler(count, 1)
+    def ask() -> None:
         assert ledger.standing("job-1", tmp_path) is None
         assert not ledger.working_on("job-1")
         assert ledger.leased(1) is None
         assert not ledger.publishing(1)
-        ledger._db.set_progress_handler(None, 1)
-        return counted
 
-    before = steps()
+    before = vm_steps(ledger, ask)
     entries = queued(ledger, tmp_path, *(f"{number}.jpg" for number in range(300)))
     others = ledger.lease([(e.row, f"other-{e.row}") for e in entries])
     ledger.publish([(e.row, e.id, tmp_path / "r") for e in others[1:200]])
     ledger.end([(e.row, None) for e in others[1:200]], "done", NOW)
     ledger.give_back(others[0].row)
-    assert steps() < before + 100
+    assert vm_steps(ledger, ask) < before + 100

@@ -209,8 +209,7 @@ def test_real_photographs_are_sorted_by_colour_and_noise(root: Path, executor: s
     assert recipe_of(root, "colour.png") in {"b-noisy", "c-rest"}
 
 
-def test_answers_of_another_clip_model_do_not_count(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger.sqlite3")
+def test_answers_of_another_clip_model_do_not_count(ledger: Ledger) -> None:
     portrait = Feature("likeness", "a portrait")
     ledger.remember("photo", [(COLOUR, 3.0), (portrait, 21.5)], clip_digest="one")
     assert ledger.answers("photo", clip_digest="one") == {COLOUR: 3.0, portrait: 21.5}
@@ -219,4 +218,3 @@ def test_answers_of_another_clip_model_do_not_count(tmp_path: Path) -> None:
     ledger.remember("photo", [(portrait, 4.0)], clip_digest="two")
     assert ledger.answers("photo", clip_digest="two") == {COLOUR: 3.0, portrait: 4.0}
     assert ledger.answers("photo", clip_digest="one") == {COLOUR: 3.0, portrait: 21.5}
-    ledger.close()

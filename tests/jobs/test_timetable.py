@@ -10,6 +10,7 @@ from daemon.jobs.fair_queue import FairQueue
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.timetable import HeldBack, held_back, lines
 from tests.support.claims import claimed
+from tests.support.ledgers import vm_steps
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -19,11 +20,6 @@ def at(text: str) -> float:
 
 
 NOON = at("2026-11-25T12:00")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "ledger.sqlite3")
 
 
 def recipe(name: str, **schedule: object) -> Recipe:
@@ -98,23 +94,14 @@ def test_choosing_costs_the_same_however_many_wait(
 ) -> None:
     recipes = [recipe("crowd", **schedule)]
 
-    def cost() -> int:
-        steps = 0
-
-        def step() -> None:
-            nonlocal steps
-            steps += 1
-
-        ledger._db.set_progress_handler(step, 10)
+    def ask() -> None:
         found = lines(ledger, recipes, 48, NOON + 1, alone=alone)
-        ledger._db.set_progress_handler(None, 0)
         assert [len(line.rows) for line in found] == ([48] if not schedule and not alone else [])
-        return steps
 
     queue(ledger, tmp_path, "crowd", 100, NOON)
-    few = cost()
+    few = vm_steps(ledger, ask)
     queue(ledger, tmp_path, "crowd", 2_000, NOON)
-    assert cost() <= few + 5
+    assert vm_steps(ledger, ask) <= few + 50
 
 
 def test_one_photograph_behind_ten_thousand_of_another_recipe_is_in_the_next_batch(

@@ -6,11 +6,11 @@ not in it was put into the archive by somebody else and is nobody's to remove. T
 
 import json
 import math
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.jobs.ledger.database import Row
 from daemon.jobs.ledger.entries import Original, path_text
 from daemon.jobs.ledger.reader import DONE, LedgerReader
 from daemon.jobs.ledger.writer import Ledger
@@ -172,7 +172,7 @@ def forget_standing(ledger: Ledger, results: Iterable[StandingResult]) -> None:
         )
 
 
-def _originals(rows: Sequence[sqlite3.Row]) -> list[Original]:
+def _originals(rows: Sequence[Row]) -> list[Original]:
     return [
         Original(
             Path(json.loads(r["path"])),

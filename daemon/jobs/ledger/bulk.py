@@ -5,12 +5,12 @@ transaction. Touches no photograph.
 """
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from daemon.jobs.ledger.database import Row
 from daemon.jobs.ledger.entries import Entry, entry_of
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
@@ -108,10 +108,7 @@ class BulkJob:
 
 def all_of(view: LedgerReader) -> list[BulkJob]:
     """Every bulk job, the oldest first."""
-    try:
-        rows = view.select("SELECT * FROM bulk ORDER BY submitted_at, name")
-    except sqlite3.OperationalError:  # an older daemon made this ledger, and none has run since
-        return []
+    rows = view.select("SELECT * FROM bulk ORDER BY submitted_at, name")
     return [_bulk_of(row) for row in rows]
 
 
@@ -275,7 +272,7 @@ def forget(ledger: Ledger, before: float) -> int:
         return db.execute(query, (before,)).rowcount
 
 
-def _bulk_of(row: sqlite3.Row) -> BulkJob:
+def _bulk_of(row: Row) -> BulkJob:
     values = {key: row[key] for key in row.keys()}  # noqa: SIM118  # iterating gives the values
     return BulkJob(
         **values

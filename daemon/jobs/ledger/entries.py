@@ -6,13 +6,13 @@ kept. Knows no SQL.
 
 import json
 import os
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from daemon.config.station import InboxFolder
+from daemon.jobs.ledger.database import Row
 from daemon.photo import Header, Photo
 
 State = Literal[
@@ -168,7 +168,7 @@ def claim_text(claim: ClaimedFiles) -> str:
     return json.dumps(asdict(claim), default=str)
 
 
-def entry_of(row: sqlite3.Row) -> Entry:
+def entry_of(row: Row) -> Entry:
     """The entry that a whole row of the table `job` holds."""
     claim = json.loads(row["claim"])
     folder = claim["folder"]

@@ -9,86 +9,32 @@ claiming -> queued -> leased -> publishing -> published -> done
 What is queued for a bulk job goes to `held` and back while a person pauses that.
 """
 
-import contextlib
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
 from daemon.config.features import Feature
 from daemon.config.station import Notice
+from daemon.jobs.ledger.database import Database, Transaction
 from daemon.jobs.ledger.entries import ClaimedFiles, Entry, Original, claim_text, path_text
 from daemon.jobs.ledger.reader import LedgerReader
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS job (
-    row INTEGER PRIMARY KEY AUTOINCREMENT, state TEXT NOT NULL, recipe TEXT NOT NULL,
-    claim TEXT NOT NULL, id TEXT NOT NULL DEFAULT '', fence INTEGER NOT NULL DEFAULT 0,
-    attempts INTEGER NOT NULL DEFAULT 0, deaths INTEGER NOT NULL DEFAULT 0,
-    crashes INTEGER NOT NULL DEFAULT 0, alone INTEGER NOT NULL DEFAULT 0,
-    not_before REAL NOT NULL DEFAULT 0, publication TEXT NOT NULL DEFAULT '',
-    result TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '',
-    failed_to TEXT NOT NULL DEFAULT '', queued_at REAL NOT NULL DEFAULT 0,
-    ended_at REAL NOT NULL DEFAULT 0, bulk TEXT NOT NULL DEFAULT '');
-CREATE INDEX IF NOT EXISTS job_state ON job (state, recipe);
-DROP INDEX IF EXISTS job_waiting;
-CREATE INDEX IF NOT EXISTS job_turn ON job (recipe, alone, bulk <> '', queued_at)
-    WHERE state = 'queued';
-CREATE INDEX IF NOT EXISTS job_bulk ON job (bulk, state, fence > 0) WHERE bulk <> '';
-CREATE INDEX IF NOT EXISTS job_fence ON job (fence) WHERE fence > 0;
-CREATE INDEX IF NOT EXISTS job_id ON job (id) WHERE id <> '';
-CREATE INDEX IF NOT EXISTS job_ended ON job (ended_at) WHERE ended_at > 0;
-CREATE TABLE IF NOT EXISTS seen (
-    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS look (
-    photo TEXT NOT NULL, subject TEXT NOT NULL, phrase TEXT NOT NULL, model TEXT NOT NULL,
-    answer REAL NOT NULL, PRIMARY KEY (photo, subject, phrase, model)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS original (
-    path TEXT PRIMARY KEY, row INTEGER NOT NULL, position INTEGER NOT NULL, size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS original_at ON original (at);
-CREATE INDEX IF NOT EXISTS original_row ON original (row);
-CREATE TABLE IF NOT EXISTS standing (
-    id TEXT NOT NULL, result TEXT NOT NULL, outbox TEXT NOT NULL,
-    PRIMARY KEY (id, result)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS bulk (
-    name TEXT PRIMARY KEY, request TEXT NOT NULL UNIQUE, recipe TEXT NOT NULL, roots TEXT NOT NULL,
-    submitted_at REAL NOT NULL, starts_at REAL NOT NULL, state TEXT NOT NULL,
-    paused INTEGER NOT NULL DEFAULT 0, cancelled INTEGER NOT NULL DEFAULT 0,
-    taken_off INTEGER NOT NULL DEFAULT 0, looked_at TEXT NOT NULL DEFAULT '',
-    passed_over INTEGER NOT NULL DEFAULT 0, notes TEXT NOT NULL DEFAULT '[]',
-    began_at REAL NOT NULL DEFAULT 0, ended_at REAL NOT NULL DEFAULT 0,
-    summary TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS notice (path TEXT NOT NULL, what TEXT NOT NULL, since REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-"""
 
 
 class Ledger(LedgerReader):
     """The connection that writes; a station's daemon alone has one, and makes what is missing."""
 
-    def _open(self, path: Path) -> sqlite3.Connection:
-        return _open_to_write(path)
+    def _open(self, path: Path) -> Database:
+        return Database.to_write(path)
 
-    @contextlib.contextmanager
-    def _commit(self) -> Iterator[sqlite3.Connection]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._db
-            self._db.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            raise
-
-    def transaction(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
-        """All or nothing, for the rooms beside this one that change its tables."""
-        return self._commit()
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Changes that are made together or not at all; for the modules of this package."""
+        return self._db.transaction()
 
     def intend(self, claims: Sequence[tuple[str, ClaimedFiles, str]]) -> list[Entry]:
         """Record what is about to be claimed: (recipe, claim, refusal or "")."""
         rows = []
-        with self._commit() as db:
+        with self.transaction() as db:
             for recipe, claim, refusal in claims:
                 values = ("claiming", recipe, claim_text(claim), refusal, claim.folder.bulk)
                 cursor = db.execute(
@@ -113,7 +59,7 @@ class Ledger(LedgerReader):
                 been queued, whether the daemon looked or not.
         """
         came = came_at or {}
-        with self._commit() as db:
+        with self.transaction() as db:
             for row, claim, refusal in claims:
                 db.execute(
                     "UPDATE job SET state = ?, claim = ?, reason = ?, queued_at = ? WHERE row = ?",
@@ -130,17 +76,17 @@ class Ledger(LedgerReader):
 
     def forget(self, rows: Iterable[int]) -> None:
         """Nothing was claimed after all."""
-        with self._commit() as db:
+        with self.transaction() as db:
             db.executemany("DELETE FROM job WHERE row = ?", [(row,) for row in rows])
 
     def unsee(self, paths: Iterable[Path]) -> None:
         """Originals left in place are to be taken again at the next scan."""
-        with self._commit() as db:
+        with self.transaction() as db:
             db.executemany("DELETE FROM seen WHERE path = ?", [(path_text(p),) for p in paths])
 
     def lease(self, jobs: Sequence[tuple[int, str]]) -> list[Entry]:
         """Lease queued rows under their job ids, each with a fence never used before."""
-        with self._commit() as db:
+        with self.transaction() as db:
             for row, job in jobs:
                 db.execute(
                     "INSERT INTO counter VALUES ('fence', 1)"
@@ -158,7 +104,7 @@ class Ledger(LedgerReader):
         self, row: int, *, not_before: float = 0, attempt: int = 0, death: int = 0, crash: int = 0
     ) -> None:
         """End a lease without an outcome, counting whose fault it may have been."""
-        with self._commit() as db:
+        with self.transaction() as db:
             db.execute(
                 "UPDATE job SET state = 'queued', not_before = ?, attempts = attempts + ?,"
                 " deaths = deaths + ?, crashes = crashes + ?, alone = (deaths + ? > 0 OR"
@@ -168,7 +114,7 @@ class Ledger(LedgerReader):
 
     def clock_was_put_back(self, now: float) -> None:
         """Nothing was queued in the future, and nothing waits for what the clock read wrongly."""
-        with self._commit() as db:
+        with self.transaction() as db:
             db.execute(
                 "UPDATE job SET queued_at = min(queued_at, ?), not_before = 0"
                 " WHERE state IN ('queued', 'held') AND (queued_at > ? OR not_before > ?)",
@@ -177,7 +123,7 @@ class Ledger(LedgerReader):
 
     def choose(self, row: int, recipe: str) -> None:
         """The content of a queued photograph has decided on its recipe."""
-        with self._commit() as db:
+        with self.transaction() as db:
             db.execute(
                 "UPDATE job SET recipe = ? WHERE row = ? AND state = 'queued'", (recipe, row)
             )
@@ -186,7 +132,7 @@ class Ledger(LedgerReader):
         self, photo: str, answers: Iterable[tuple[Feature, float]], *, clip_digest: str
     ) -> None:
         """Keep what was seen in a photograph of this digest, so that it is not asked again."""
-        with self._commit() as db:
+        with self.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO look VALUES (?, ?, ?, ?, ?)",
                 [
@@ -197,7 +143,7 @@ class Ledger(LedgerReader):
 
     def intend_publication(self, publications: Iterable[tuple[int, str]]) -> None:
         """Record what is about to be published, so that a crash finishes it."""
-        with self._commit() as db:
+        with self.transaction() as db:
             db.executemany(
                 "UPDATE job SET state = 'publishing', publication = ? WHERE row = ?",
                 [(publication, row) for row, publication in publications],
@@ -205,12 +151,12 @@ class Ledger(LedgerReader):
 
     def count_attempt(self, row: int) -> None:
         """A passing fault met a job that stays in its state."""
-        with self._commit() as db:
+        with self.transaction() as db:
             db.execute("UPDATE job SET attempts = attempts + 1 WHERE row = ?", (row,))
 
     def publish(self, results: Iterable[tuple[int, str, Path]]) -> None:
         """Results and records stand: (row, job id, main result)."""
-        with self._commit() as db:
+        with self.transaction() as db:
             db.executemany(
                 "UPDATE job SET state = 'published', publication = '', id = ?, result = ?"
                 " WHERE row = ?",
@@ -219,7 +165,7 @@ class Ledger(LedgerReader):
 
     def fail(self, failures: Iterable[tuple[int, str]]) -> None:
         """Record that these are about to go to failed/, and why."""
-        with self._commit() as db:
+        with self.transaction() as db:
             db.executemany(
                 "UPDATE job SET state = 'failing', reason = ? WHERE row = ?",
                 [(reason, row) for row, reason in failures],
@@ -240,7 +186,7 @@ class Ledger(LedgerReader):
             now: UTC seconds since the epoch.
             archived: What went to the archive, for its catalogue.
         """
-        with self._commit() as db:
+        with self.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO original VALUES (?, ?, ?, ?, ?, ?)",
                 [
@@ -255,26 +201,9 @@ class Ledger(LedgerReader):
 
     def set_notices(self, notices: Sequence[Notice]) -> None:
         """Replace what `status` tells of files that wait in an inbox."""
-        with self._commit() as db:
+        with self.transaction() as db:
             db.execute("DELETE FROM notice")
             db.executemany(
                 "INSERT INTO notice VALUES (?, ?, ?)",
                 [(path_text(n.path), n.what, n.since) for n in notices],
             )
-
-
-def _open_to_write(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, timeout=10)
-    if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-        raise sqlite3.OperationalError("write-ahead logging is not to be had here")
-    db.execute("PRAGMA synchronous = FULL")
-    _add_columns(db)
-    db.executescript(_SCHEMA)
-    return db
-
-
-def _add_columns(db: sqlite3.Connection) -> None:
-    """Give a ledger of an older version the columns that it lacks."""
-    columns = {row[1] for row in db.execute("PRAGMA table_info(job)")}
-    if columns and "bulk" not in columns:
-        db.execute("ALTER TABLE job ADD COLUMN bulk TEXT NOT NULL DEFAULT ''")
