@@ -113,7 +113,7 @@ def excesses(pictures: Sequence[Pixels]) -> Iterator[str]:
     for damage in DAMAGES[-2:]:
         cells = []
         for factor in factors:
-            with patch.object(super_resolve, "EXCESS", factor):
+            with patch.object(super_resolve, "S_NOISE", factor):
                 cells.append(_cell(damage, pictures, 1.0, None))
         yield f"| {damage.name} | {' | '.join(cells)} |"
 
@@ -154,10 +154,10 @@ def strokes(pictures: Sequence[Pixels]) -> Iterator[str]:
     blocks = [_blocks(one) for one in pictures]
     yield _stroke_row("the blocks", pictures, blocks)
     for strength in (0.3, 0.4, 0.5, 0.6):
-        for eta, excess in ((0.5, 1.0), (1.0, 1.0), (1.0, 1.02), (1.0, 1.04)):
-            with patch.object(restyle, "ETA", eta), patch.object(restyle, "EXCESS", excess):
+        for eta, s_noise in ((0.5, 1.0), (1.0, 1.0), (1.0, 1.02), (1.0, 1.04)):
+            with patch.object(restyle, "ETA", eta), patch.object(restyle, "S_NOISE", s_noise):
                 results = [restore(Restyle(strength=strength), one)[0] for one in blocks]
-            yield _stroke_row(f"{strength:g}, {eta:g}, {excess:g}", pictures, results)
+            yield _stroke_row(f"{strength:g}, {eta:g}, {s_noise:g}", pictures, results)
 
 
 PARTS = {

@@ -1,1 +1,1 @@
-"""Diffusion mathematics: time, steps, noise, tiles and the measurement of super-resolution."""
+"""Mathematics of diffusion: angles, steps, samplers, noise, tiles; knows no file and no model."""

@@ -1,21 +1,25 @@
-"""Computations side by side: what several ask for at the same time is asked in one yield."""
+"""Run generators of model calls concurrently: what they ask at the same time goes out in one yield.
+
+The counterpart of `asyncio.gather` for `ModelCalls`: the engine sees the calls of all of them at
+once and can answer them in one batch.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from daemon.models.calls import Answer, ModelCall, ModelCalls
 
-ABREAST_PX = 2**24
-"""Pictures of one job are worked on side by side up to so many pixels in all: memory is bounded."""
+CONCURRENT_PX = 2**24
+"""Pixels, in all, of one job's pictures that are worked on at the same time: bounds the memory."""
 
 T = TypeVar("T")
 
 
-def together(askings: Sequence[ModelCalls[T]]) -> ModelCalls[list[T]]:
-    """Run computations side by side: what they ask for at the same time is asked in one yield.
+def gather(generators: Sequence[ModelCalls[T]]) -> ModelCalls[list[T]]:
+    """Run generators concurrently, every turn of theirs as one yield.
 
     Args:
-        askings: Fresh computations; they may take different numbers of turns.
+        generators: Not yet started; they may take different numbers of turns.
 
     Returns:
         Their results, in order.
@@ -25,35 +29,40 @@ def together(askings: Sequence[ModelCalls[T]]) -> ModelCalls[list[T]]:
 
     def resume(index: int, answers: list[Answer] | None) -> None:
         try:
-            turn = next(askings[index]) if answers is None else askings[index].send(answers)
-            waiting[index] = list(turn)
+            calls = next(generators[index]) if answers is None else generators[index].send(answers)
+            waiting[index] = list(calls)
         except StopIteration as end:
             results[index] = end.value
 
-    for index in range(len(askings)):
+    for index in range(len(generators)):
         resume(index, None)
     while waiting:
         turn, waiting = waiting, {}
         answers = iter((yield [call for calls in turn.values() for call in calls]))
         for index, calls in turn.items():
             resume(index, [next(answers) for _ in calls])
-    return [results[index] for index in range(len(askings))]
+    return [results[index] for index in range(len(generators))]
 
 
-def abreast(fresh: Sequence[Callable[[], ModelCalls[T]]], pixels: int) -> ModelCalls[list[T]]:
-    """As `together`, but only so many at a time as hold `ABREAST_PX` pixels.
+def gather_bounded(
+    start: Sequence[Callable[[], ModelCalls[T]]], pixels: int
+) -> ModelCalls[list[T]]:
+    """Run generators concurrently, but only as many at a time as hold `CONCURRENT_PX` pixels.
 
     Args:
-        fresh: Make the computations, each when its turn comes.
-        pixels: What one of them holds.
+        start: Functions that make the generators, each called when its turn comes.
+        pixels: Pixels that one generator holds.
+
+    Returns:
+        The generators' results, in order.
     """
     results: list[T] = []
-    count = count_abreast(pixels)
-    for first in range(0, len(fresh), count):
-        results += yield from together([make() for make in fresh[first : first + count]])
+    count = concurrent_count(pixels)
+    for first in range(0, len(start), count):
+        results += yield from gather([make() for make in start[first : first + count]])
     return results
 
 
-def count_abreast(pixels: int) -> int:
-    """How many pictures of so many pixels are worked on side by side, at least 1."""
-    return max(1, ABREAST_PX // max(1, pixels))
+def concurrent_count(pixels: int) -> int:
+    """How many pictures of this many pixels are worked on at the same time, at least 1."""
+    return max(1, CONCURRENT_PX // max(1, pixels))

@@ -1,7 +1,7 @@
-"""Noise as a function of job, step, draw and pixel position.
+"""Counter-based noise: a function of job, step, draw and pixel position.
 
-The numbers are counter-based: band k of 64 rows of draw d is a Philox stream of its own, so that
-tiles, windows, batches and restarts all see the same noise, and no picture of noise is ever kept.
+Every band of 64 rows of a draw is a Philox stream of its own, so that tiles, windows, batches and
+restarts all see the same noise, and no picture of noise is ever kept.
 """
 
 import hashlib
@@ -11,9 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BAND = 64
-"""Rows per stream."""
-
+_ROWS_PER_STREAM = 64
 _SEEDS = 2**63
 
 
@@ -42,30 +40,30 @@ class Noise:
         *,
         channels: int = 3,
     ) -> Tensor:
-        """Standard normal noise of a picture, or of its latent, or of some of its rows.
+        """Standard normal noise for a picture, for its latent, or for some of its rows.
 
         Args:
-            draw: Which draw, [0, 2**31): a step of sampling, for instance.
+            draw: Number of the draw, [0, 2**31), such as the step of a sampling run.
             height: Rows of the whole picture.
             width: Columns of the whole picture.
             top: First row wanted.
             rows: Rows wanted; None means all from `top` on.
-            channels: Of the picture or latent.
+            channels: Channels of the picture or latent.
 
         Returns:
-            (channels, rows, width), float32; row y is the same whatever window it is asked in.
+            (channels, rows, width), float32; a row is the same in whatever part it is asked for.
         """
         end = height if rows is None else top + rows
         bands = [
-            self._band(draw, band, (end, width, channels))[max(0, top - band * BAND) :]
-            for band in range(top // BAND, -(-end // BAND))
+            self._band(draw, band, (end, width, channels))[max(0, top - band * _ROWS_PER_STREAM) :]
+            for band in range(top // _ROWS_PER_STREAM, -(-end // _ROWS_PER_STREAM))
         ]
         whole = np.concatenate(bands) if bands else np.empty((0, width, channels), np.float32)
         return torch.from_numpy(whole).permute(2, 0, 1).contiguous()
 
     def _band(self, draw: int, band: int, extent: tuple[int, int, int]) -> np.ndarray:
-        """Rows of a band down to row `end` of the picture, (rows, width, channels)."""
+        """Rows of one band, cut off at row `end` of (end, width, channels): (rows, width, C)."""
         end, width, channels = extent
         stream = np.random.Philox(key=np.array([self.seed, draw << 32 | band], np.uint64))
-        shape = (min(BAND, end - band * BAND), width, channels)
+        shape = (min(_ROWS_PER_STREAM, end - band * _ROWS_PER_STREAM), width, channels)
         return np.random.Generator(stream).standard_normal(shape, np.float32)

@@ -1,9 +1,9 @@
-"""What is measured of a picture. Super-resolution: A takes box means, A+ is a smooth right inverse.
+"""Linear operators on pictures: box means A, a smooth right inverse A+, and a Gaussian low-pass.
 
-Comes in and goes out: single pictures (3, H, W), float32, in [-1, 1]. A A+ y = y holds to float
-precision whatever the size of y.
+All take and give single pictures, (C, H, W), float32, in [-1, 1]. A A+ y = y holds to float
+precision for y of any size.
 
-Source: DDNM, arXiv:2212.00490, section 3.1, with a smooth A+ in place of the pixel replication.
+Source: DDNM, arXiv:2212.00490, section 3.1, with a smooth A+ in place of pixel replication.
 """
 
 import torch
@@ -33,10 +33,10 @@ def enlarge(y: Tensor, scale: int) -> Tensor:
 
 
 def right_inverse(y: Tensor, scale: int) -> Tensor:
-    """A+: an enlargement whose box means are y, (3, H, W) -> (3, H scale, W scale).
+    """A+: a smooth enlargement whose box means are y, (3, H, W) -> (3, H scale, W scale).
 
-    Bicubic enlargement, a few rounds of back-projection that leave it smooth, and the exact box
-    step last for what they have not mended.
+    Bicubic enlargement, then a few rounds of back-projection, which keep it smooth, then one step
+    of pixel replication for the error that is left.
     """
     x = enlarge(y, scale)
     for _ in range(_BACK_PROJECTIONS):
@@ -44,14 +44,14 @@ def right_inverse(y: Tensor, scale: int) -> Tensor:
     return x + _replicate(y - box_mean(x, scale), scale)
 
 
-def project(x0: Tensor, y: Tensor, scale: int, weight: float = 1.0) -> Tensor:
-    """Bring the box means of an estimate towards the measurement: x0 + weight A+(y - A x0).
+def project_box_means(x0: Tensor, y: Tensor, scale: int, weight: float = 1.0) -> Tensor:
+    """Bring the box means of an estimate towards a measurement: x0 + weight A+(y - A x0).
 
     Args:
         x0: Estimate of the large picture, (3, H scale, W scale).
         y: The small picture, (3, H, W).
         scale: Side of the blocks.
-        weight: 1 makes A x0 = y exactly; less binds softly, for noisy measurements.
+        weight: 1 makes A x0 = y exactly; less corrects partly, for noisy measurements.
 
     Returns:
         Same shape as x0.
@@ -62,11 +62,14 @@ def project(x0: Tensor, y: Tensor, scale: int, weight: float = 1.0) -> Tensor:
 
 
 def low_frequencies(x: Tensor, deviation_px: float) -> Tensor:
-    """What a Gaussian blur leaves of a picture, (C, H, W) of any size; its ends are continued.
+    """Gaussian blur of a picture of any size, with its edge pixels repeated beyond its edges.
 
     Args:
-        x: The picture.
-        deviation_px: Of the Gaussian, in pixels.
+        x: The picture, (C, H, W).
+        deviation_px: Standard deviation of the Gaussian, in pixels.
+
+    Returns:
+        Same shape.
     """
     radius = int(3 * deviation_px)
     place = torch.arange(-radius, radius + 1, dtype=x.dtype)

@@ -1,4 +1,4 @@
-"""Between pixels, uint8 or uint16 of shape (H, W, 3), and tensors, float32 (3, H, W) in [-1, 1]."""
+"""Convert between pixels, uint8 or uint16 (H, W, 3), and tensors, float32 (3, H, W) in [-1, 1]."""
 
 import numpy as np
 import torch
@@ -6,20 +6,20 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 LEVEL = 2 / 255
-"""One level of 0 to 255 in units of [-1, 1]."""
+"""One level of 0 to 255, in units of [-1, 1]."""
 
 
 def to_tensor(pixels: NDArray[np.generic]) -> Tensor:
     """Pixels (H, W, 3), uint8 or uint16, as float32 (3, H, W) in [-1, 1]."""
-    half = _top(pixels.dtype) / 2
+    half = _highest_level(pixels.dtype) / 2
     planes = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)
     return torch.from_numpy(planes).div_(half).sub_(1)
 
 
 def to_pixels(picture: Tensor, dtype: DTypeLike) -> NDArray[np.generic]:
-    """A picture (3, H, W) in [-1, 1] as rounded pixels (H, W, 3); what is outside is clipped."""
-    top = _top(dtype)
-    levels = picture.add(1).mul_(top / 2).round_().clamp_(0, top)
+    """A picture (3, H, W) in [-1, 1], clipped and rounded to uint8 or uint16 pixels (H, W, 3)."""
+    highest = _highest_level(dtype)
+    levels = picture.add(1).mul_(highest / 2).round_().clamp_(0, highest)
     return np.ascontiguousarray(levels.permute(1, 2, 0).numpy().astype(dtype))
 
 
@@ -28,6 +28,5 @@ def to_grey(picture: Tensor) -> Tensor:
     return picture.mean(0, keepdim=True).expand_as(picture)
 
 
-def _top(dtype: DTypeLike) -> int:
-    """The largest level of uint8 or uint16."""
+def _highest_level(dtype: DTypeLike) -> int:
     return int(np.iinfo(np.dtype(dtype).name).max)

@@ -1,7 +1,6 @@
-"""Steps of the diffusion process in its angle form: x_t = cos(t) x0 + sin(t) eps.
+"""Single steps of the diffusion process in its angle form: x_t = cos(t) x0 + sin(t) eps.
 
-Comes in: single pictures (3, H, W), float32, and angles. Goes out: pictures of the same shape.
-Never asks the network itself.
+Pictures are (C, H, W), float32. Nothing here asks a network; whole runs are in `sampling`.
 """
 
 import math
@@ -31,7 +30,7 @@ def add_noise(x0: Tensor, t: float, eps: Tensor) -> Tensor:
 
 
 def eps_of(x_t: Tensor, x0: Tensor, t: float) -> Tensor:
-    """The noise that leads from x0 to x_t: (x_t - cos(t) x0) / sin(t); zeros at t = 0.
+    """The noise that takes x0 to x_t: (x_t - cos(t) x0) / sin(t); zeros at t = 0.
 
     Args:
         x_t: Noisy picture, (3, H, W).
@@ -46,15 +45,15 @@ def eps_of(x_t: Tensor, x0: Tensor, t: float) -> Tensor:
 def ddim_step(
     x_t: Tensor, x0: Tensor, t: float, s: float, eta: float = 0.0, noise: Tensor | None = None
 ) -> Tensor:
-    """One reverse step from angle t down to angle s.
+    """One DDIM step from angle t to angle s.
 
     Args:
         x_t: Noisy picture at t, (3, H, W).
         x0: Estimate of the clean picture at t, same shape.
         t: Angle of x_t in radians, (0, pi/2].
-        s: Angle to go to, [0, t].
+        s: Angle to go to, [0, t]; with eta = 0 it may also be above t, up to pi/2 (inversion).
         eta: Share of fresh noise: 0 is deterministic, 1 is ancestral sampling.
-        noise: Standard normal noise, same shape; needed where eta > 0.
+        noise: Standard normal noise, same shape; required if eta > 0.
 
     Returns:
         The picture at angle s.
@@ -69,7 +68,7 @@ def ddim_step(
         return add_noise(x0, s, eps)
     if noise is None:
         raise ValueError("a step with eta > 0 needs noise")
-    fresh = eta * _fresh_share(t, s)
+    fresh = eta * _ancestral_deviation(t, s)
     kept = math.sqrt(max(0.0, math.sin(s) ** 2 - fresh**2))
     return math.cos(s) * x0 + kept * eps + fresh * noise
 
@@ -83,8 +82,8 @@ def slerp(a: Tensor, b: Tensor, w: float) -> Tensor:
         w: 0 gives a, 1 gives b.
 
     Returns:
-        Same shape; its norm lies between theirs, so that the network sees the noise it expects.
-        Parallel vectors are interpolated linearly.
+        Same shape; its norm lies between theirs, so that the network sees as much noise as it
+        expects. Parallel vectors are interpolated linearly.
     """
     lengths = float(torch.linalg.vector_norm(a)) * float(torch.linalg.vector_norm(b))
     cosine = float((a * b).sum()) / lengths if lengths > 0 else 1.0
@@ -94,9 +93,9 @@ def slerp(a: Tensor, b: Tensor, w: float) -> Tensor:
     return (math.sin((1 - w) * angle) * a + math.sin(w * angle) * b) / math.sin(angle)
 
 
-def _fresh_share(t: float, s: float) -> float:
+def _ancestral_deviation(t: float, s: float) -> float:
     """Standard deviation of the fresh noise of an ancestral step."""
     if math.sin(t) < _SMALLEST_SINE or s >= t:
         return 0.0
-    still_noisy = 1 - (math.cos(t) / math.cos(s)) ** 2
-    return math.sin(s) / math.sin(t) * math.sqrt(max(0.0, still_noisy))
+    beta = 1 - (math.cos(t) / math.cos(s)) ** 2
+    return math.sin(s) / math.sin(t) * math.sqrt(max(0.0, beta))

@@ -1,10 +1,9 @@
-"""The ways a photograph may lie, and what is made of each.
+"""Geometric self-ensemble: restore a picture in up to eight orientations and undo each.
 
-Comes in: a picture and what restores it. Goes out: the results, each laid back as the picture lay,
-or their mean. A network has learned no symmetry exactly; what it gets wrong in one way of lying is
+No network has learned the symmetries of pictures exactly: what it gets wrong in one orientation is
 partly undone by the others.
 
-Source: geometric self-ensemble, EDSR, arXiv:1707.02921, section 3.4.
+Source: EDSR, arXiv:1707.02921, section 3.4.
 """
 
 from collections.abc import Callable
@@ -14,62 +13,62 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from daemon.diffusion.concurrent import abreast
+from daemon.diffusion.concurrent import gather_bounded
 from daemon.models.calls import ModelCalls
 
 
 @dataclass(frozen=True)
-class Orientation:
-    """One of eight ways to lie.
+class Transform:
+    """One of the eight symmetries of a square: a flip, or none, followed by quarter turns.
 
     Attributes:
-        mirrored: Left and right are exchanged, before it is turned.
-        turns: Quarter turns, 0 to 3.
+        flipped: Left and right are exchanged first.
+        quarter_turns: 0 to 3.
     """
 
-    mirrored: bool
-    turns: int
+    flipped: bool
+    quarter_turns: int
 
-    def laid(self, picture: Tensor) -> Tensor:
-        """A picture (C, H, W) laid so; after an odd number of turns (C, W, H)."""
-        mirrored = picture.flip(2) if self.mirrored else picture
-        return torch.rot90(mirrored, self.turns, (1, 2)).contiguous()
+    def apply(self, picture: Tensor) -> Tensor:
+        """Transform a picture (C, H, W); after an odd number of quarter turns it is (C, W, H)."""
+        flipped = picture.flip(2) if self.flipped else picture
+        return torch.rot90(flipped, self.quarter_turns, (1, 2)).contiguous()
 
-    def upright(self, picture: Tensor) -> Tensor:
-        """The inverse of `laid`."""
-        turned = torch.rot90(picture, -self.turns, (1, 2))
-        return turned.flip(2) if self.mirrored else turned
+    def undo(self, picture: Tensor) -> Tensor:
+        """The inverse of `apply`."""
+        turned = torch.rot90(picture, -self.quarter_turns, (1, 2))
+        return turned.flip(2) if self.flipped else turned
 
 
-ORIENTATIONS = tuple(
-    Orientation(mirrored, turns) for mirrored in (False, True) for turns in range(4)
+TRANSFORMS = tuple(
+    Transform(flipped, quarter_turns) for flipped in (False, True) for quarter_turns in range(4)
 )
-"""As it is first, then the other quarter turns, then their mirror images."""
+"""The identity first, then the other quarter turns, then their mirror images."""
 
 
-def over_orientations(
-    count: int, picture: Tensor, restored: Callable[[Tensor], ModelCalls[Tensor]]
+def ensemble_outputs(
+    count: int, picture: Tensor, restore: Callable[[Tensor], ModelCalls[Tensor]]
 ) -> ModelCalls[list[Tensor]]:
-    """What becomes of a picture that lies in several ways, each result laid back.
+    """Restore a picture under each of the first transforms and undo them.
 
     Args:
-        count: Of `ORIENTATIONS`, 1 to 8.
+        count: How many of `TRANSFORMS`, 1 to 8.
         picture: (C, H, W).
-        restored: Gives a picture of the same shape as its argument.
+        restore: Gives a picture of the same shape as its argument.
 
     Returns:
-        (C, H, W), one for each way.
+        (C, H, W), one for each transform.
     """
-    chosen = ORIENTATIONS[:count]
-    results = yield from abreast(
-        [partial(restored, orientation.laid(picture)) for orientation in chosen],
+    transforms = TRANSFORMS[:count]
+    outputs = yield from gather_bounded(
+        [partial(restore, transform.apply(picture)) for transform in transforms],
         picture[0].numel(),
     )
-    return [one.upright(result) for one, result in zip(chosen, results, strict=True)]
+    return [transform.undo(out) for transform, out in zip(transforms, outputs, strict=True)]
 
 
-def mean_over_orientations(
-    count: int, picture: Tensor, restored: Callable[[Tensor], ModelCalls[Tensor]]
+def ensemble_mean(
+    count: int, picture: Tensor, restore: Callable[[Tensor], ModelCalls[Tensor]]
 ) -> ModelCalls[Tensor]:
-    """The mean of `over_orientations`; for a count of 1 `restored(picture)` itself."""
-    return torch.stack((yield from over_orientations(count, picture, restored))).mean(0)
+    """The mean of `ensemble_outputs`; with a count of 1 it is `restore(picture)` itself."""
+    return torch.stack((yield from ensemble_outputs(count, picture, restore))).mean(0)

@@ -1,8 +1,8 @@
-"""Pictures of any size, or their latents, through a network that wants sides of few sizes.
+"""Tiles: pictures of any size, or their latents, through a network that takes a few sizes.
 
-Small pictures are padded to the next bucket, so that different photographs share forward passes;
-wide ones are cut into tiles that overlap; very large ones are worked on window by window, so that
-memory stays bounded. The prior's tiles and all windows start at multiples of `GRID`.
+Small pictures are padded to the next size, so that different photographs share forward passes;
+larger ones are split into overlapping tiles, whose answers are blended. Very large photographs are
+first cut into windows (`windows`), so that memory stays bounded.
 """
 
 import math
@@ -16,25 +16,31 @@ from torch import Tensor
 from daemon.models.calls import Degradation, DenoiseCall, Guidance, ModelCalls, ask
 
 GRID = 48
-"""Tiles and windows start at multiples of this: of the network's 16 and of every scale."""
+"""Pixels: the prior's tiles and all windows start at multiples of this.
+
+It is a multiple of the 16 that the network needs and of every scale of enlargement.
+"""
 
 BUCKETS = (*range(32, 129, 32), *range(192, 513, 64), *range(640, 1025, 128))
-"""Sides of tiles. Measured with 192 px of overlap: 1024 px wastes half of what 512 px does."""
+"""Sides of the prior's tiles. At 192 px of overlap 1024 px wastes half of what 512 px does."""
 
 OVERLAP = 192
-"""Least overlap of neighbouring tiles: 80 px from a tile's edge the network's answer differs by
-less than 5e-3 (in [0, 1], fp32, all tasks and times measured) from that of the whole picture."""
+"""Least overlap of the prior's tiles, in pixels.
+
+80 px from a tile's edge the network's answer differs by less than 5e-3 (in [0, 1], fp32, all
+degradations and times measured) from its answer for the whole picture.
+"""
 
 FEATHER = 32
-"""Width of the blend in the middle of an overlap."""
+"""Width of the blend in the middle of an overlap of the prior's tiles, in pixels."""
 
 
 @dataclass(frozen=True)
-class Tiles:
-    """Which tiles a network wants, in elements of what it denoises: pixels or latents.
+class TileSpec:
+    """Which tiles a network takes, in elements of what it denoises: pixels or latents.
 
     Attributes:
-        sizes: Sides of tiles, ascending.
+        sizes: Allowed sides of tiles, ascending.
         grid: Tiles start at multiples of this.
         overlap: Least overlap of neighbouring tiles.
         feather: Width of the blend in the middle of an overlap.
@@ -46,39 +52,39 @@ class Tiles:
     feather: int = FEATHER
 
 
-PRIOR_TILES = Tiles()
+PRIOR_TILES = TileSpec()
 
 
-def native_tiles(side: int) -> Tiles:
-    """Tiles of a network that attends to all of its picture: only of the size it was trained on."""
-    return Tiles((side,), max(1, side // 8), side // 4, max(1, side // 8))
+def native_tiles(side: int) -> TileSpec:
+    """Tiles for a network with attention, which works only at the size it was trained on."""
+    return TileSpec((side,), max(1, side // 8), side // 4, max(1, side // 8))
 
 
 @dataclass(frozen=True)
 class Denoiser:
-    """A model as restorers ask it, tile by tile.
+    """A model that denoises tile by tile, with all that its calls have in common.
 
     Attributes:
-        model: Its reference.
-        tiles: What it wants to see.
+        model: Reference of the model.
+        tiles: Which tiles it takes.
         guidance: The prompt, for models that take one.
-        reduction: Pixels along one element of what it denoises.
+        reduction: Pixels along one element of what it denoises: 1 for pixels, 8 for most latents.
     """
 
     model: str
-    tiles: Tiles = PRIOR_TILES
+    tiles: TileSpec = PRIOR_TILES
     guidance: Guidance | None = None
     reduction: int = 1
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How one side of a picture is cut.
+    """How one side of a picture is cut into pieces that overlap.
 
     Attributes:
-        length: Pixels of the side.
-        size: Pixels of each piece; the last may reach beyond the side.
-        starts: First pixel of each piece, multiples of a grid, ascending.
+        length: Length of the side, in pixels.
+        size: Length of each piece, in pixels; the last may reach beyond the side.
+        starts: First pixel of each piece, ascending, the first 0.
         feather: Width of the blend in the middle of each overlap.
     """
 
@@ -88,50 +94,50 @@ class Cut:
     feather: int
 
     def stop(self, index: int) -> int:
-        """End of a piece, within the picture."""
+        """The pixel after the last one of a piece that lies within the picture."""
         return min(self.starts[index] + self.size, self.length)
 
     def weights(self, index: int) -> Tensor:
-        """Share of a piece in the blend, (stop - start,); all pieces' shares sum to 1."""
+        """Weight of a piece in the blend, (stop - start,); the weights of all pieces sum to 1."""
         start, stop = self.starts[index], self.stop(index)
         place = torch.arange(start, stop, dtype=torch.float32) + 0.5
-        share = torch.ones(stop - start)
+        weight = torch.ones(stop - start)
         if index > 0:
-            share = share * self._risen(place, index)
+            weight = weight * self._ramp(place, index)
         if index + 1 < len(self.starts):
-            share = share * (1 - self._risen(place, index + 1))
-        return share
+            weight = weight * (1 - self._ramp(place, index + 1))
+        return weight
 
-    def times(self, factor: int) -> "Cut":
-        """The same cut of a picture that is so many times larger."""
+    def scaled(self, factor: int) -> "Cut":
+        """The same cut of a side that is `factor` times as long."""
         starts = tuple(start * factor for start in self.starts)
         return Cut(self.length * factor, self.size * factor, starts, self.feather * factor)
 
-    def _risen(self, place: Tensor, index: int) -> Tensor:
-        """0 before, 1 behind the blend between piece index - 1 and piece index."""
+    def _ramp(self, place: Tensor, index: int) -> Tensor:
+        """0 before and 1 after the blend between piece index - 1 and piece index."""
         middle = (self.starts[index] + self.starts[index - 1] + self.size) / 2
         return ((place - middle) / self.feather + 0.5).clamp(0, 1)
 
 
-def cut(length: int, tiles: Tiles = PRIOR_TILES) -> Cut:
-    """Tiles along a side: one up to the largest size, else those that cost least."""
+def cut_side(length: int, tiles: TileSpec = PRIOR_TILES) -> Cut:
+    """Cut a side into tiles: one up to the largest size, else the fewest elements in all."""
     for size in tiles.sizes:
         if size >= length:
             return Cut(length, size, (0,), tiles.feather)
     cuts = (
-        spread(length, size, tiles.overlap, tiles.feather, tiles.grid)
+        cut_evenly(length, size, tiles.overlap, tiles.feather, tiles.grid)
         for size in tiles.sizes
         if 2 * size >= tiles.sizes[-1]
     )
     return min(cuts, key=lambda c: (len(c.starts) * c.size, -c.size))
 
 
-def spread(length: int, size: int, overlap: int, feather: int, grid: int = GRID) -> Cut:
-    """As few pieces of a size as cover a side with at least the overlap, evenly spaced.
+def cut_evenly(length: int, size: int, overlap: int, feather: int, grid: int = GRID) -> Cut:
+    """Cut a side into as few pieces as cover it with at least the overlap, evenly spaced.
 
     Args:
-        length: Pixels of the side, more than `size`.
-        size: Pixels of each piece.
+        length: Length of the side, more than `size`.
+        size: Length of each piece.
         overlap: Least overlap of neighbours, at most size - grid.
         feather: Width of the blend, at most the overlap.
         grid: Pieces start at multiples of this.
@@ -144,7 +150,7 @@ def spread(length: int, size: int, overlap: int, feather: int, grid: int = GRID)
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a picture is cut into tiles and put together again.
+    """How a picture is split into tiles and blended again.
 
     Attributes:
         down: The cut of its height.
@@ -155,34 +161,36 @@ class Tiling:
     across: Cut
 
     @classmethod
-    def of(cls, size: Sequence[int], tiles: Tiles) -> "Tiling":
-        """The tiling of a picture, or of a latent, of a (height, width)."""
+    def for_size(cls, size: Sequence[int], tiles: TileSpec) -> "Tiling":
+        """The tiling of a picture, or of a latent, of this (height, width)."""
         height, width = size
-        return cls(cut(height, tiles), cut(width, tiles))
+        return cls(cut_side(height, tiles), cut_side(width, tiles))
 
-    def times(self, factor: int) -> "Tiling":
-        """The same tiling of a picture that is so many times larger."""
-        return Tiling(self.down.times(factor), self.across.times(factor))
+    def scaled(self, factor: int) -> "Tiling":
+        """The same tiling of a picture that is `factor` times as high and wide."""
+        return Tiling(self.down.scaled(factor), self.across.scaled(factor))
 
-    def cut_up(self, picture: Tensor) -> list[Tensor]:
-        """The tiles of a picture (C, H, W), row by row; beyond its ends it is mirrored."""
+    def split(self, picture: Tensor) -> list[Tensor]:
+        """Split a picture (C, H, W) into tiles, row by row; beyond its edges it is mirrored."""
         return [
-            picture.index_select(1, _padded(self.down, i)).index_select(2, _padded(self.across, j))
+            picture.index_select(1, _mirrored(self.down, i)).index_select(
+                2, _mirrored(self.across, j)
+            )
             for i, j in self._places()
         ]
 
-    def put_together(self, tiles: Sequence[Tensor]) -> Tensor:
-        """The picture (C, H, W) of which these are the tiles, blended where they overlap."""
+    def blend(self, tiles: Sequence[Tensor]) -> Tensor:
+        """Put tiles, row by row, together to a picture (C, H, W), blended where they overlap."""
         if len(tiles) == 1:
             return tiles[0][:, : self.down.length, : self.across.length].contiguous()
-        whole = tiles[0].new_zeros(len(tiles[0]), self.down.length, self.across.length)
+        picture = tiles[0].new_zeros(len(tiles[0]), self.down.length, self.across.length)
         for (i, j), tile in zip(self._places(), tiles, strict=True):
             top, bottom = self.down.starts[i], self.down.stop(i)
             left, right = self.across.starts[j], self.across.stop(j)
-            shares = self.down.weights(i)[:, None] * self.across.weights(j)
-            part = tile[:, : bottom - top, : right - left]
-            whole[:, top:bottom, left:right] += shares * part
-        return whole
+            weights = self.down.weights(i)[:, None] * self.across.weights(j)
+            inside = tile[:, : bottom - top, : right - left]
+            picture[:, top:bottom, left:right] += weights * inside
+        return picture
 
     def _places(self) -> list[tuple[int, int]]:
         return list(product(range(len(self.down.starts)), range(len(self.across.starts))))
@@ -200,58 +208,66 @@ def denoise_tiles(
     degradation: Degradation = _UNCONDITIONAL,
     exact: bool = False,
 ) -> ModelCalls[Tensor]:
-    """The posterior mean of a picture or latent of any size, all tiles asked for at once.
+    """Posterior mean of the clean picture or latent; all tiles are asked for in one turn.
 
     Args:
-        denoiser: Whom to ask.
+        denoiser: The model.
         x_t: Noisy picture, (C, H, W), float32, any H and W from 1.
         t: Diffusion angle in radians, [0, pi/2].
-        condition: What is known, (3, H, W) in [-1, 1], or None.
-        task: What the condition means.
+        condition: Damaged picture to restore, (3, H, W) in [-1, 1], or None.
+        degradation: How the condition is damaged.
         exact: Ask for float32 throughout.
 
     Returns:
-        (C, H, W), float32. Of the prior, tiled differs from whole by less than 1e-2 in [0, 1].
+        (C, H, W), float32. The prior's answer in tiles differs from that in one piece by less than
+        1e-2 in [0, 1].
     """
-    tiling = Tiling.of(x_t.shape[1:], denoiser.tiles)
-    tiles = tiling.cut_up(x_t)
-    known: Sequence[Tensor | None] = [None] * len(tiles)
+    tiling = Tiling.for_size(x_t.shape[1:], denoiser.tiles)
+    tiles = tiling.split(x_t)
+    conditions: Sequence[Tensor | None] = [None] * len(tiles)
     if condition is not None:
-        known = tiling.cut_up(condition)
+        conditions = tiling.split(condition)
     calls = [
         DenoiseCall(
-            denoiser.model, tile, t, part, degradation, exact, denoiser.guidance, denoiser.reduction
+            denoiser.model,
+            tile,
+            t,
+            tile_condition,
+            degradation,
+            exact,
+            denoiser.guidance,
+            denoiser.reduction,
         )
-        for tile, part in zip(tiles, known, strict=True)
+        for tile, tile_condition in zip(tiles, conditions, strict=True)
     ]
-    return tiling.put_together((yield from ask(calls)))
+    return tiling.blend((yield from ask(calls)))
 
 
 def regress(denoiser: Denoiser, condition: Tensor, degradation: Degradation) -> ModelCalls[Tensor]:
-    """The posterior mean given a condition alone: of the noisy picture nothing is left at pi/2.
+    """Posterior mean given the condition alone, from one evaluation at pi/2.
+
+    At pi/2 x_t is pure noise and says nothing of the picture, so zeros stand in for it.
 
     Args:
-        denoiser: Whom to ask.
-        condition: What is known, (3, H, W) in [-1, 1].
-        task: What the condition means.
+        denoiser: The model.
+        condition: Damaged picture to restore, (3, H, W) in [-1, 1].
+        degradation: How the condition is damaged.
 
     Returns:
         Same shape.
     """
-    nothing = torch.zeros_like(condition, memory_format=torch.contiguous_format)
-    return denoise_tiles(
-        denoiser, nothing, math.pi / 2, condition=condition, degradation=degradation
-    )
+    x_t = torch.zeros_like(condition, memory_format=torch.contiguous_format)
+    return denoise_tiles(denoiser, x_t, math.pi / 2, condition=condition, degradation=degradation)
 
 
-def mirrored(picture: Tensor, height: int, width: int) -> Tensor:
-    """A picture (C, H, W) filled up to at least its own size by mirroring it at its ends."""
+def mirror_pad(picture: Tensor, height: int, width: int) -> Tensor:
+    """Pad a picture (C, H, W) below and to the right to a size, by mirroring it at its edges."""
     down, across = Cut(picture.shape[1], height, (0,), 1), Cut(picture.shape[2], width, (0,), 1)
-    return Tiling(down, across).cut_up(picture)[0]
+    return Tiling(down, across).split(picture)[0]
 
 
-def _padded(side: Cut, index: int) -> Tensor:
-    """Pixels that fill a piece: beyond the picture's end it is mirrored, to and fro."""
+def _mirrored(side: Cut, index: int) -> Tensor:
+    """Indices of the pixels of a piece; beyond the side's end they run to and fro."""
     place = torch.arange(side.starts[index], side.starts[index] + side.size)
     if side.length == 1:
         return torch.zeros_like(place)

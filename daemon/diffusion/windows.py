@@ -1,7 +1,7 @@
-"""Very large photographs, window by window, so that no float copy of the whole is ever made.
+"""Windows: very large photographs part by part, so that no float copy of the whole is ever made.
 
-Windows start at multiples of `tiling.GRID`, overlap and are blended; each may be a whole sampling
-run of its own.
+Windows overlap, start at multiples of `tiling.GRID` and are blended; each may be a whole sampling
+run of its own, where a tile is but a part of one evaluation.
 """
 
 from collections.abc import Callable
@@ -14,59 +14,72 @@ from torch import Tensor
 
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_pixels
-from daemon.diffusion.tiling import GRID, Cut, spread
+from daemon.diffusion.tiling import GRID, Cut, cut_evenly
 from daemon.models.calls import ModelCalls
 
-WINDOW = 2640
-"""Longest side of a window: three tiles of 1024, and 7 megapixels bound the memory."""
+WINDOW_PX = 2640
+"""Longest side of a window: three tiles of 1024 px; 7 megapixels bound the memory."""
 
-WINDOW_OVERLAP = 288
-"""Least overlap of windows, which are whole sampling runs and so differ more than tiles."""
+WINDOW_OVERLAP_PX = 288
+"""Least overlap of windows: whole sampling runs differ more than tiles of one evaluation do."""
 
-WINDOW_FEATHER = 128
+WINDOW_FEATHER_PX = 128
+"""Width of the blend in the middle of an overlap of windows."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A part of a large picture, in pixels; its blending shares are separable."""
+    """A rectangle of a large picture, in pixels."""
 
     top: int
     left: int
     height: int
     width: int
 
-    def of(self, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
-        """This part of (H, W, ...)."""
+    def crop(self, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+        """This part of an array (H, W, ...), as a view."""
         return pixels[self.top : self.top + self.height, self.left : self.left + self.width]
 
     def draw(self, noise: Noise, draw: int, height: int, width: int, channels: int = 3) -> Tensor:
-        """This part, (channels, height, width), of a draw for a picture of the given size."""
+        """This part of the noise of a whole picture, (channels, self.height, self.width).
+
+        Args:
+            noise: The noise of the picture.
+            draw: Number of the draw.
+            height: Rows of the whole picture.
+            width: Columns of the whole picture.
+            channels: Channels of the picture or latent.
+        """
         rows = noise.draw(draw, height, width, self.top, self.height, channels=channels)
         return rows[:, :, self.left : self.left + self.width].contiguous()
 
 
 def cut_windows(length: int) -> Cut:
-    """Windows along a side: one up to WINDOW, else as few as possible of nearly equal size."""
-    if length <= WINDOW:
-        return Cut(length, length, (0,), WINDOW_FEATHER)
-    count = -(-(length - WINDOW_OVERLAP) // (WINDOW - WINDOW_OVERLAP))
-    size = -(-(length + (count - 1) * WINDOW_OVERLAP) // count)
-    return spread(length, min(WINDOW, -(-size // GRID) * GRID), WINDOW_OVERLAP, WINDOW_FEATHER)
+    """Cut a side into windows: one up to `WINDOW_PX`, else as few as possible, of equal size."""
+    if length <= WINDOW_PX:
+        return Cut(length, length, (0,), WINDOW_FEATHER_PX)
+    count = -(-(length - WINDOW_OVERLAP_PX) // (WINDOW_PX - WINDOW_OVERLAP_PX))
+    size = -(-(length + (count - 1) * WINDOW_OVERLAP_PX) // count)
+    return cut_evenly(
+        length, min(WINDOW_PX, -(-size // GRID) * GRID), WINDOW_OVERLAP_PX, WINDOW_FEATHER_PX
+    )
 
 
 def by_windows(
-    pixels: NDArray[np.generic], solve: Callable[[Window], ModelCalls[Tensor]], scale: int = 1
+    pixels: NDArray[np.generic],
+    restore_window: Callable[[Window], ModelCalls[Tensor]],
+    scale: int = 1,
 ) -> ModelCalls[NDArray[np.generic]]:
-    """Work on a picture window by window and blend the results.
+    """Restore a picture window by window and blend the results.
 
     Args:
         pixels: (H, W, 3), uint8 or uint16; only its size and type are used here.
-        solve: Gives the result of a window, (3, height, width) in [-1, 1], the window being in
-            pixels of the result.
+        restore_window: Gives the result for a window, (3, height, width) in [-1, 1]; the window is
+            in pixels of the result.
         scale: How many times larger the result is.
 
     Returns:
-        Pixels of the result, (H scale, W scale, 3), same type. No float copy of all of it is made.
+        Pixels of the result, (H scale, W scale, 3), same type.
     """
     height, width = pixels.shape[0] * scale, pixels.shape[1] * scale
     down, across = cut_windows(height), cut_windows(width)
@@ -77,8 +90,8 @@ def by_windows(
         strip = torch.zeros(3, rows, width)
         for j, left in enumerate(across.starts):
             window = Window(top, left, rows, across.stop(j) - left)
-            solved = yield from solve(window)
-            strip[:, :, left : left + window.width] += solved * across.weights(j)
+            restored = yield from restore_window(window)
+            strip[:, :, left : left + window.width] += restored * across.weights(j)
         strip *= down.weights(i)[:, None]
         strip[:, : above.shape[1]] += above
         done = down.starts[i + 1] - top if i + 1 < len(down.starts) else rows

@@ -20,9 +20,9 @@ from daemon.config.steps import (
     SuperResolve,
     Unfade,
 )
-from daemon.diffusion.concurrent import abreast, count_abreast
+from daemon.diffusion.concurrent import concurrent_count, gather_bounded
 from daemon.diffusion.noise import Noise
-from daemon.diffusion.windows import WINDOW
+from daemon.diffusion.windows import WINDOW_PX
 from daemon.messages.reports import Measure
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture, Source
@@ -131,7 +131,7 @@ def _step(
     ]
     scale = step.scale if isinstance(step, SuperResolve) else 1
     largest = max(picture.pixels.size // 3 for picture in pictures)
-    return (yield from abreast(each, largest * scale**2))
+    return (yield from gather_bounded(each, largest * scale**2))
 
 
 def _begun(recipe: Recipe, size: tuple[int, int], library: Library) -> tuple[int, int]:
@@ -160,8 +160,8 @@ def _working_bytes(step: Step, held: Sequence[tuple[int, int]]) -> int:
     largest = max(width * height for width, height in held) * scale**2
     many = step.frames if isinstance(step, Interpolate) else len(held) * _side_by_side(step)
     if not isinstance(step, Interpolate):
-        largest = min(largest, WINDOW**2)
-    return _WORKING_BYTES * largest * min(many, count_abreast(largest))
+        largest = min(largest, WINDOW_PX**2)
+    return _WORKING_BYTES * largest * min(many, concurrent_count(largest))
 
 
 def _side_by_side(step: Step) -> int:

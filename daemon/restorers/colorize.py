@@ -17,7 +17,7 @@ from torch import Tensor
 
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
 from daemon.config.steps import Colorize
-from daemon.diffusion.angles import timesteps
+from daemon.diffusion.angles import even_angles
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.process import add_noise, ddim_step
 from daemon.diffusion.tiling import Denoiser, denoise_tiles, regress
@@ -82,7 +82,7 @@ def colorize(
         small = yield from _regressed(guide, bind, params, noise)
     else:
         known = Known(bind(torch.zeros(3, *guide.shape)), bind)
-        angles = timesteps(START, params.steps or STEPS)
+        angles = even_angles(START, params.steps or STEPS)
         draw = space.draws(Window(0, 0, *guide.shape), guide.shape, noise)
         small = yield from ddnm_sample(space, known, angles, draw, params.realism)
     return _finished(picture, guide, _chroma_of(small), params)
@@ -132,7 +132,7 @@ def _regressed(guide: Floats, bind: Bind, params: Colorize, noise: Noise) -> Mod
     if params.realism == 0:
         return mean
     x_t = add_noise(mean, START, noise.draw(0, *guide.shape))
-    steps = pairwise(timesteps(START, params.steps or STEPS))
+    steps = pairwise(even_angles(START, params.steps or STEPS))
     for t, s in steps:
         x0 = bind((yield from denoise_tiles(prior, x_t, t, condition=condition, degradation=_GREY)))
         x_t = ddim_step(x_t, x0, t, s)

@@ -16,7 +16,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from daemon.diffusion.concurrent import abreast
+from daemon.diffusion.concurrent import gather_bounded
 from daemon.diffusion.process import add_noise
 from daemon.diffusion.sampling import Draw, sample
 from daemon.diffusion.tiling import denoise_tiles
@@ -84,7 +84,7 @@ def _mean(space: WorkingSpace, guess: Tensor, t: float, draw: Draw) -> ModelCall
         return denoise_tiles(space.denoiser, add_noise(guess, t, draw(number)), t)
 
     numbers = (0, *range(_MEAN_DRAW + 1, _MEAN_DRAW + MEAN_DRAWS))
-    estimates = yield from abreast(
+    estimates = yield from gather_bounded(
         [partial(estimate, number) for number in numbers], guess[0].numel()
     )
     return torch.stack(estimates).mean(0)

@@ -20,14 +20,14 @@ from torch import Tensor
 
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
 from daemon.config.steps import Denoise
-from daemon.diffusion.angles import angle_of, timesteps
+from daemon.diffusion.angles import angle_of, even_angles
 from daemon.diffusion.clipping import unclip
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.operators import low_frequencies
 from daemon.diffusion.pixels import to_grey, to_tensor
 from daemon.diffusion.process import add_noise
 from daemon.diffusion.sampling import Draw, sample
-from daemon.diffusion.self_ensemble import mean_over_orientations
+from daemon.diffusion.self_ensemble import ensemble_mean
 from daemon.diffusion.tiling import Denoiser, denoise_tiles, regress
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import Degradation, ModelCalls
@@ -81,10 +81,10 @@ def denoise(
         return Restoration((replace(picture, pixels=pixels),))
     sigma = noise_level(picture.pixels) if blind or params.sigma == "auto" else params.sigma
     work = _Work(picture, space, sigma / _LEVELS, params, noise)
-    solve = _through_latents if space.latent else _gaussian
+    restore_window = _through_latents if space.latent else _gaussian
     pixels = picture.pixels
     if sigma > 0:
-        pixels = yield from by_windows(picture.pixels, partial(solve, work))
+        pixels = yield from by_windows(picture.pixels, partial(restore_window, work))
     notes = (f"{traits.description} knows no blind repair: noise was estimated",) if blind else ()
     return Restoration((replace(picture, pixels=pixels),), (("sigma", sigma),), notes)
 
@@ -129,7 +129,7 @@ class _Work:
 def _gaussian(work: _Work, window: Window) -> ModelCalls[Tensor]:
     """Down from the photograph's own place in the diffusion process."""
     picture, params, level = work.picture, work.params, work.level
-    y = to_tensor(window.of(picture.pixels))
+    y = to_tensor(window.crop(picture.pixels))
     draw = _draws(picture, window, work.noise)
     seen, sigma = y, level
     if picture.grey:
@@ -140,11 +140,9 @@ def _gaussian(work: _Work, window: Window) -> ModelCalls[Tensor]:
     def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
         return denoise_tiles(work.space.denoiser, x_t, t)
 
-    mean = yield from mean_over_orientations(
-        params.self_ensemble, x_t, lambda laid: predict(laid, start)
-    )
+    mean = yield from ensemble_mean(params.self_ensemble, x_t, lambda laid: predict(laid, start))
     if params.realism > 0:
-        angles = timesteps(start, params.steps or STEPS)
+        angles = even_angles(start, params.steps or STEPS)
         sampled = yield from sample(x_t, angles, predict, draw)
         mean = mean.lerp(sampled, params.realism)
     return unclip(to_grey(mean) if picture.grey else mean, y, sigma)
@@ -157,7 +155,7 @@ def _through_latents(work: _Work, window: Window) -> ModelCalls[Tensor]:
     as the level says, within bounds, rather than begun in its middle.
     """
     picture, params = work.picture, work.params
-    y = to_tensor(window.of(picture.pixels))
+    y = to_tensor(window.crop(picture.pixels))
     coarse = low_frequencies(y, ANCHOR_PX)
 
     def anchored(x0: Tensor) -> Tensor:
@@ -165,7 +163,7 @@ def _through_latents(work: _Work, window: Window) -> ModelCalls[Tensor]:
 
     start = min(LATENT_STARTS[1], max(LATENT_STARTS[0], angle_of(2 * work.level)))
     draw = work.space.draws(window, picture.pixels.shape[:2], work.noise)
-    angles = timesteps(start, params.steps or STEPS)
+    angles = even_angles(start, params.steps or STEPS)
     known = Known(y, anchored, every=0)
     repaired = yield from ddnm_sample(work.space, known, angles, draw, params.realism)
     return to_grey(repaired) if picture.grey else repaired
@@ -180,9 +178,9 @@ def _blind(picture: Picture, window: Window, params: Denoise, noise: Noise) -> M
     0.03), which a sample of the posterior must not. That the sample misses by up to twice the
     mean's squared error is no fault: it is what realism costs.
     """
-    y = to_tensor(window.of(picture.pixels))
+    y = to_tensor(window.crop(picture.pixels))
     draw = _draws(picture, window, noise)
-    mean = yield from mean_over_orientations(
+    mean = yield from ensemble_mean(
         params.self_ensemble, y, lambda laid: blind_mean(laid, params.model)
     )
 
@@ -190,7 +188,7 @@ def _blind(picture: Picture, window: Window, params: Denoise, noise: Noise) -> M
         return denoise_tiles(Denoiser(params.model), x_t, t, condition=y, degradation=_BLIND)
 
     if params.realism > 0:
-        angles = timesteps(BLIND_START, params.steps or STEPS)
+        angles = even_angles(BLIND_START, params.steps or STEPS)
         x_t = add_noise(mean, BLIND_START, draw(0))
         sampled = yield from sample(x_t, angles, predict, draw)
         mean = mean.lerp(sampled, params.realism)

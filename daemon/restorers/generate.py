@@ -10,7 +10,7 @@ import numpy as np
 
 from daemon.checkpoints.traits import Traits
 from daemon.config.steps import Generate
-from daemon.diffusion.concurrent import count_abreast
+from daemon.diffusion.concurrent import concurrent_count
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_pixels
 from daemon.models.calls import ModelCalls, PipelineCall, PipelineSettings, ask
@@ -49,7 +49,7 @@ def generate(
         guidance=params.guidance,
     )
     pictures: list[Picture] = []
-    many = count_abreast(width * height)
+    many = concurrent_count(width * height)
     for first in range(0, len(prompts), many):
         chosen = prompts[first : first + many]
         made = yield from ask(

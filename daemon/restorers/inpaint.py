@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
 from daemon.config.steps import Inpaint
-from daemon.diffusion.angles import timesteps
-from daemon.diffusion.concurrent import abreast
+from daemon.diffusion.angles import even_angles
+from daemon.diffusion.concurrent import gather_bounded
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import ModelCalls
@@ -111,13 +111,13 @@ def _window(work: _Work, window: Window) -> ModelCalls[Tensor]:
     lost = share > 0
     edit = replace(edit, original=filled(photo, lost), mask=lost.to(photo.dtype))
     draw = work.space.draws(window, work.picture.pixels.shape[:2], work.noise)
-    angles = timesteps(START, work.params.steps or STEPS)
+    angles = even_angles(START, work.params.steps or STEPS)
 
     def sampled(number: int) -> ModelCalls[Tensor]:
         return sdedit(work.space, edit, angles, lambda step: draw(number * _DRAWS + step))
 
     count = 1 if work.params.realism == 1 else MEAN_SAMPLES
-    samples = yield from abreast(
+    samples = yield from gather_bounded(
         [partial(sampled, number) for number in range(count)], edit.original[0].numel()
     )
     made = torch.stack(samples).mean(0).lerp(samples[0], work.params.realism)

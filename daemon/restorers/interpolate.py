@@ -18,11 +18,11 @@ from torch import Tensor
 
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
 from daemon.config.steps import Interpolate
-from daemon.diffusion.concurrent import abreast, together
+from daemon.diffusion.concurrent import gather, gather_bounded
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_grey, to_pixels, to_tensor
 from daemon.diffusion.process import slerp
-from daemon.diffusion.sampling import Predict, follow
+from daemon.diffusion.sampling import Predict, solve_ode
 from daemon.diffusion.tiling import denoise_tiles
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
@@ -83,12 +83,12 @@ def encode(picture: Tensor, start: float, steps: int, space: WorkingSpace) -> Mo
     """The noisy latent, at angle `start` in radians, of a clean picture (3, H, W)."""
     angles = _angles(start, steps)[::-1]
     clean = yield from space.encode(picture)
-    return (yield from follow(math.cos(angles[0]) * clean, angles, _predictor(space)))
+    return (yield from solve_ode(math.cos(angles[0]) * clean, angles, _predictor(space)))
 
 
 def decode(latent: Tensor, start: float, steps: int, space: WorkingSpace) -> ModelCalls[Tensor]:
     """The clean content of the space, of a noisy latent at angle `start` in radians."""
-    return follow(latent, [*_angles(start, steps), 0.0], _predictor(space))
+    return solve_ode(latent, [*_angles(start, steps), 0.0], _predictor(space))
 
 
 def fitted(pixels: NDArray[np.generic], width: int, height: int) -> NDArray[np.generic]:
@@ -125,7 +125,7 @@ def _between(
     if start <= _FIRST:
         a, b = (to_tensor(end) for end in ends)
         return [to_pixels(a.lerp(b, share), np.uint8) for share in shares]
-    latents = yield from together(
+    latents = yield from gather(
         [encode(to_tensor(end), start, steps, space) for end, space in zip(ends, path, strict=True)]
     )
     height, width = ends[0].shape[:2]
@@ -136,7 +136,7 @@ def _between(
         clean = yield from decode(mixed, start, steps, space)
         return (yield from space.decode(clean, height, width))
 
-    decoded = yield from abreast([partial(frame, share) for share in shares], height * width)
+    decoded = yield from gather_bounded([partial(frame, share) for share in shares], height * width)
     return [to_pixels(to_grey(x) if grey else x, np.uint8) for x in decoded]
 
 

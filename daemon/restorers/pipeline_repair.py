@@ -14,7 +14,7 @@ from torch.nn import functional
 from daemon.checkpoints.traits import PipelineUse, Traits
 from daemon.config.steps import BaseStep, Colorize, Denoise, SuperResolve
 from daemon.diffusion.noise import Noise
-from daemon.diffusion.operators import box_mean, project
+from daemon.diffusion.operators import box_mean, project_box_means
 from daemon.diffusion.pixels import LEVEL, to_grey, to_tensor
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import ModelCalls
@@ -49,7 +49,7 @@ def denoise(
     request = _request(params, CLEAN)
 
     def window(place: Window) -> ModelCalls[Tensor]:
-        y = to_tensor(place.of(picture.pixels))
+        y = to_tensor(place.crop(picture.pixels))
         clean = yield from run_tiled(request, y, _noise_of(noise, place), traits)
         return to_grey(clean) if picture.grey else clean
 
@@ -98,13 +98,13 @@ def super_resolve(
     request, scale = _request(params, ""), params.scale
 
     def window(place: Window) -> ModelCalls[Tensor]:
-        y = to_tensor(_under(place, scale).of(picture.pixels))
+        y = to_tensor(_under(place, scale).crop(picture.pixels))
         large = yield from run_tiled(request, y, _noise_of(noise, place), traits)
         x0 = _resized(large, enlargement(traits), scale)
         sigma = params.sigma * LEVEL
 
         def bind(x0: Tensor) -> Tensor:
-            return project(x0, y, scale, binding_weight(y - box_mean(x0, scale), sigma))
+            return project_box_means(x0, y, scale, binding_weight(y - box_mean(x0, scale), sigma))
 
         return within_range(bind(to_grey(x0) if picture.grey else x0), bind)
 

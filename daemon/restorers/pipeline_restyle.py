@@ -102,11 +102,11 @@ def _restyled(work: _Work, request: PipelineRequest) -> ModelCalls[NDArray[np.ge
 
 def _window(work: _Work, request: PipelineRequest, window: Window) -> ModelCalls[Tensor]:
     """One window; what the mask keeps is the photograph to the level."""
-    original = to_tensor(window.of(work.picture.pixels))
+    original = to_tensor(window.crop(work.picture.pixels))
     noise = work.noise.child(window.top).child(window.left)
     made = yield from run_tiled(request, original, noise, work.traits)
     if work.picture.grey:
         made = to_grey(made)
     if work.mask is None:
         return made
-    return original.lerp(made, torch.from_numpy(window.of(work.mask).copy()))
+    return original.lerp(made, torch.from_numpy(window.crop(work.mask).copy()))

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
 from daemon.config.steps import Restyle
-from daemon.diffusion.angles import timesteps
-from daemon.diffusion.concurrent import abreast
+from daemon.diffusion.angles import even_angles
+from daemon.diffusion.concurrent import gather_bounded
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_grey, to_tensor
 from daemon.diffusion.process import add_noise
@@ -39,7 +39,7 @@ STEPS = 16
 ETA = 1.0
 """Share of fresh noise."""
 
-EXCESS = 1.02
+S_NOISE = 1.02
 """Times that the prior's fresh noise is stronger than a step's own: see docs/design.md."""
 
 
@@ -78,7 +78,7 @@ def presented(
         pixels = yield from at(params.strength)
         result = replace(picture, pixels=pixels, mask=None)
         return Restoration((result,), (("sigma", sigma_levels(params.strength)),))
-    trials = yield from abreast(
+    trials = yield from gather_bounded(
         [partial(at, strength) for strength in params.sweep], picture.pixels.size // 3
     )
     sheet = labelled_sheet([picture.pixels, *trials], sweep_labels(params))
@@ -131,9 +131,9 @@ def _window(work: _Work, window: Window, strength: float) -> ModelCalls[Tensor]:
     space, picture = work.space, work.picture
     edit = Edit.of(picture, work.mask, window)
     draw = space.draws(window, picture.pixels.shape[:2], work.noise)
-    angles = timesteps(strength * math.pi / 2, work.steps)
-    excess = EXCESS if space.traits.family == "prior" else 1.0
-    return (yield from sdedit(space, edit, angles, draw, excess))
+    angles = even_angles(strength * math.pi / 2, work.steps)
+    s_noise = S_NOISE if space.traits.family == "prior" else 1.0
+    return (yield from sdedit(space, edit, angles, draw, s_noise))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,12 +153,12 @@ class Edit:
     @classmethod
     def of(cls, picture: Picture, mask: NDArray[np.float32] | None, window: Window) -> "Edit":
         """A window of a picture and of its mask."""
-        part = None if mask is None else torch.from_numpy(window.of(mask).copy())
-        return cls(to_tensor(window.of(picture.pixels)), part, picture.grey)
+        part = None if mask is None else torch.from_numpy(window.crop(mask).copy())
+        return cls(to_tensor(window.crop(picture.pixels)), part, picture.grey)
 
 
 def sdedit(
-    space: WorkingSpace, edit: Edit, angles: Sequence[float], draw: Draw, excess: float = 1.0
+    space: WorkingSpace, edit: Edit, angles: Sequence[float], draw: Draw, s_noise: float = 1.0
 ) -> ModelCalls[Tensor]:
     """Forward to the first angle, back again; what the mask keeps is put back at every step.
 
@@ -187,7 +187,7 @@ def sdedit(
         return x0 if free is None else latent.lerp(x0, free)
 
     x_t = add_noise(latent, angles[0], draw(0))
-    edited = yield from sample(x_t, angles, predict, draw, ETA, excess)
+    edited = yield from sample(x_t, angles, predict, draw, ETA, s_noise)
     if not space.latent:
         return edited
     decoded = yield from space.decode(edited, *original.shape[1:])

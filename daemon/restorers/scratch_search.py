@@ -21,7 +21,7 @@ from torch import Tensor
 
 from daemon.config.steps import Inpaint
 from daemon.diffusion.pixels import LEVEL, to_grey, to_tensor
-from daemon.diffusion.self_ensemble import over_orientations
+from daemon.diffusion.self_ensemble import ensemble_outputs
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
@@ -109,10 +109,10 @@ def found_defects(picture: Picture, params: Inpaint) -> ModelCalls[NDArray[np.ui
             break
         seen = _reduced(levels, reduction)
 
-        def solve(window: Window, seen: NDArray[np.uint8] = seen) -> ModelCalls[Tensor]:
-            return _window(window.of(seen), params, grey=picture.grey)
+        def restore_window(window: Window, seen: NDArray[np.uint8] = seen) -> ModelCalls[Tensor]:
+            return _window(window.crop(seen), params, grey=picture.grey)
 
-        mask = (yield from by_windows(seen, solve))[..., 0]
+        mask = (yield from by_windows(seen, restore_window))[..., 0]
         enlarged = np.repeat(np.repeat(mask, reduction, 0), reduction, 1)[:height, :width]
         np.maximum(found, enlarged, out=found)
     return np.where(found > 127, np.uint8(255), np.uint8(0))
@@ -126,7 +126,7 @@ def changes(seen: Tensor, model: str, *, grey: bool) -> ModelCalls[Floats]:
         model: Reference of a network that has learned blind repair.
         grey: What it makes of the picture is made grey.
     """
-    repaired = yield from over_orientations(WAYS, seen, lambda laid: blind_mean(laid, model))
+    repaired = yield from ensemble_outputs(WAYS, seen, lambda laid: blind_mean(laid, model))
     each = [_darkened(seen, to_grey(one) if grey else one) for one in repaired]
     result: Floats = np.max(each, axis=0)
     return result

@@ -14,7 +14,7 @@ from daemon.checkpoints.traits import Traits
 from daemon.config.steps import BaseStep, Interpolate
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.sampling import Draw
-from daemon.diffusion.tiling import Denoiser, Tiling, mirrored, native_tiles
+from daemon.diffusion.tiling import Denoiser, Tiling, mirror_pad, native_tiles
 from daemon.diffusion.windows import Window
 from daemon.models.calls import DecodeCall, Embedding, EncodeCall, Guidance, ModelCalls, ask, embed
 
@@ -49,19 +49,19 @@ class WorkingSpace:
             return picture
         height, width = self._extent(*picture.shape[1:])
         factor, model = self.denoiser.reduction, self.denoiser.model
-        tiling = Tiling.of((height, width), self.denoiser.tiles)
-        pixels = mirrored(picture, height * factor, width * factor)
-        tiles = [EncodeCall(model, tile) for tile in tiling.times(factor).cut_up(pixels)]
-        return tiling.put_together((yield from ask(tiles)))
+        tiling = Tiling.for_size((height, width), self.denoiser.tiles)
+        pixels = mirror_pad(picture, height * factor, width * factor)
+        tiles = [EncodeCall(model, tile) for tile in tiling.scaled(factor).split(pixels)]
+        return tiling.blend((yield from ask(tiles)))
 
     def decode(self, x0: Tensor, height: int, width: int) -> ModelCalls[Tensor]:
         """The picture (3, height, width) of what `encode` gives."""
         if not self.latent:
             return x0
         factor, model = self.denoiser.reduction, self.denoiser.model
-        tiling = Tiling.of(x0.shape[1:], self.denoiser.tiles)
-        tiles = [DecodeCall(model, tile, factor) for tile in tiling.cut_up(x0)]
-        whole = tiling.times(factor).put_together((yield from ask(tiles)))
+        tiling = Tiling.for_size(x0.shape[1:], self.denoiser.tiles)
+        tiles = [DecodeCall(model, tile, factor) for tile in tiling.split(x0)]
+        whole = tiling.scaled(factor).blend((yield from ask(tiles)))
         return whole[:, :height, :width].contiguous()
 
     def draws(self, window: Window, size: Sequence[int], noise: Noise) -> Draw:
@@ -94,7 +94,7 @@ class WorkingSpace:
             return mask
         factor = self.denoiser.reduction
         height, width = (side * factor for side in self._extent(*mask.shape))
-        return functional.max_pool2d(mirrored(mask[None], height, width), factor)[0]
+        return functional.max_pool2d(mirror_pad(mask[None], height, width), factor)[0]
 
     def _extent(self, height: int, width: int) -> tuple[int, int]:
         """Sides of the latent of a picture; small pictures are filled up to one whole tile."""

@@ -20,13 +20,13 @@ from torch import Tensor
 
 from daemon.checkpoints.traits import PRIOR_TRAITS, Family, Traits
 from daemon.config.steps import SuperResolve
-from daemon.diffusion.angles import timesteps
+from daemon.diffusion.angles import even_angles
 from daemon.diffusion.noise import Noise
-from daemon.diffusion.operators import box_mean, enlarge, project
+from daemon.diffusion.operators import box_mean, enlarge, project_box_means
 from daemon.diffusion.pixels import LEVEL, to_grey, to_tensor
 from daemon.diffusion.process import add_noise
 from daemon.diffusion.sampling import Draw, Predict, sample
-from daemon.diffusion.self_ensemble import mean_over_orientations
+from daemon.diffusion.self_ensemble import ensemble_mean
 from daemon.diffusion.tiling import denoise_tiles, regress
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import Degradation, ModelCalls
@@ -52,7 +52,7 @@ LATENT_BINDS = 4
 Bind = Callable[[Tensor], Tensor]
 """Puts the measurement into an estimate of the large picture, (3, H, W)."""
 
-EXCESS = 1.02
+S_NOISE = 1.02
 """Times that the prior's fresh noise is stronger than a step's own."""
 
 _CONTEXT_PX = 16
@@ -142,13 +142,13 @@ def _window(
 
     def bind(x0: Tensor) -> Tensor:
         x0 = to_grey(x0) if picture.grey else x0
-        return project(x0, y, scale, binding_weight(y - box_mean(x0, scale), sigma))
+        return project_box_means(x0, y, scale, binding_weight(y - box_mean(x0, scale), sigma))
 
     draw = space.draws(window, (height, width), noise)
-    angles = timesteps(STARTS[space.traits.family], params.steps or STEPS)
+    angles = even_angles(STARTS[space.traits.family], params.steps or STEPS)
     if space.traits.family == "prior":
         degradation = Degradation(scale=scale, sigma=sigma)
-        mean = yield from mean_over_orientations(
+        mean = yield from ensemble_mean(
             params.self_ensemble, condition, lambda laid: regress(space.denoiser, laid, degradation)
         )
         predict = partial(_conditional, space, condition, degradation, bind)
@@ -181,7 +181,7 @@ def _sharpened(
     if realism == 0:
         return mean
     x_t = add_noise(mean, angles[0], draw(0))
-    sampled = yield from sample(x_t, angles, predict, draw, excess=EXCESS)
+    sampled = yield from sample(x_t, angles, predict, draw, s_noise=S_NOISE)
     return mean.lerp(sampled, realism)
 
 

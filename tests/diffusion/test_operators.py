@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from daemon.diffusion.operators import box_mean, enlarge, project, right_inverse
+from daemon.diffusion.operators import box_mean, enlarge, project_box_means, right_inverse
 from tests.support.answering import seeded
 
 
@@ -25,14 +25,14 @@ def test_box_means_of_the_inverse_give_the_measurement_back(
 @given(height=st.integers(1, 21), width=st.integers(1, 21), scale=st.sampled_from([2, 3, 4]))
 def test_a_projected_estimate_obeys_the_measurement(height: int, width: int, scale: int) -> None:
     y, x0 = seeded(3, height, width), seeded(3, height * scale, width * scale, seed=1)
-    projected = project(x0, y, scale)
+    projected = project_box_means(x0, y, scale)
     assert float((box_mean(projected, scale) - y).abs().max()) < 1e-5
-    assert float((project(projected, y, scale) - projected).abs().max()) < 1e-5
+    assert float((project_box_means(projected, y, scale) - projected).abs().max()) < 1e-5
 
 
 def test_half_a_projection_goes_half_the_way() -> None:
     y, x0 = seeded(3, 6, 5), seeded(3, 18, 15, seed=1)
-    missed = box_mean(project(x0, y, 3, 0.5), 3) - y
+    missed = box_mean(project_box_means(x0, y, 3, 0.5), 3) - y
     assert torch.allclose(missed, (box_mean(x0, 3) - y) / 2, atol=1e-5)
 
 

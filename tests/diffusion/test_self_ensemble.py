@@ -11,7 +11,7 @@ from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
 from daemon.config.steps import BaseStep, Denoise, SuperResolve
 from daemon.diffusion.noise import Noise
-from daemon.diffusion.self_ensemble import ORIENTATIONS, mean_over_orientations
+from daemon.diffusion.self_ensemble import TRANSFORMS, ensemble_mean
 from daemon.models.calls import DenoiseCall, ModelCalls
 from daemon.restorers.chain import footprint
 from daemon.restorers.denoise import denoise
@@ -24,14 +24,14 @@ from tests.support.checkpoints import tiny_folder
 
 def test_the_eight_ways_to_lie_differ_and_each_is_undone() -> None:
     square = seeded(3, 5, 5)
-    laid = [orientation.laid(square) for orientation in ORIENTATIONS]
+    laid = [transform.apply(square) for transform in TRANSFORMS]
     assert len(laid) == 8
     assert not any(torch.equal(one, other) for one, other in combinations(laid, 2))
     oblong = seeded(3, 4, 7)
-    for orientation in ORIENTATIONS:
-        there = orientation.laid(oblong)
-        assert there.shape[1:] == ((7, 4) if orientation.turns % 2 else (4, 7))
-        assert torch.equal(orientation.upright(there), oblong)
+    for transform in TRANSFORMS:
+        there = transform.apply(oblong)
+        assert there.shape[1:] == ((7, 4) if transform.quarter_turns % 2 else (4, 7))
+        assert torch.equal(transform.undo(there), oblong)
 
 
 def drifted(laid: Tensor) -> ModelCalls[Tensor]:
@@ -43,7 +43,7 @@ def drifted(laid: Tensor) -> ModelCalls[Tensor]:
 @pytest.mark.parametrize(("count", "left"), [(1, 1.0), (4, 0.0), (8, 0.0)])
 def test_an_error_in_one_direction_cancels(count: int, left: float) -> None:
     square = seeded(3, 9, 9)
-    mean = answer(mean_over_orientations(count, square, drifted), echo)
+    mean = answer(ensemble_mean(count, square, drifted), echo)
     assert float((mean - square).abs().max()) == pytest.approx(left, abs=1e-6)
 
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from daemon.checkpoints.traits import Traits
 from daemon.config.steps import BaseStep, Colorize, Denoise, Restyle, SuperResolve
-from daemon.diffusion.angles import timesteps
+from daemon.diffusion.angles import even_angles
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.operators import box_mean, low_frequencies
 from daemon.diffusion.pixels import to_tensor
-from daemon.diffusion.tiling import Denoiser, Tiles
+from daemon.diffusion.tiling import Denoiser, TileSpec
 from daemon.diffusion.windows import Window
 from daemon.models.calls import ModelCall, ModelCalls
 from daemon.models.registry import Model, Placement
@@ -131,7 +131,7 @@ def test_colours_have_the_priors_mean_and_deviation(pixel: Model) -> None:
     # Given the luminance, colours are N(0, d^2) in the plane of weight 0; R - Y of a point there.
     plane = np.eye(3) - np.outer(weights, weights) / (weights @ weights)
     expected = DEVIATION * math.sqrt(direction @ plane @ direction) / 2
-    space = WorkingSpace(Denoiser("m", Tiles((32,), 4, 8, 4)), traits_of(pixel))
+    space = WorkingSpace(Denoiser("m", TileSpec((32,), 4, 8, 4)), traits_of(pixel))
     lit = torch.zeros(32, 32)
     column = torch.tensor(weights, dtype=torch.float32).view(3, 1, 1)
 
@@ -141,7 +141,7 @@ def test_colours_have_the_priors_mean_and_deviation(pixel: Model) -> None:
 
     known = Known(torch.zeros(3, 32, 32), bind)
     draws = partial(_draw, 32, 32)
-    small = drive(ddnm_sample(space, known, timesteps(1.35, 60), draws, 1.0), pixel)
+    small = drive(ddnm_sample(space, known, even_angles(1.35, 60), draws, 1.0), pixel)
     red = (small - (column * small).sum(0))[0] / 2
     assert float(red.std()) == pytest.approx(expected, rel=0.08)
     grey = np.full((40, 40, 3), 120, np.uint8)
@@ -205,14 +205,16 @@ def _latent_draw(height: int, width: int, number: int) -> torch.Tensor:
 
 
 def _space() -> WorkingSpace:
-    return WorkingSpace(Denoiser("m", Tiles((16,), 2, 4, 2)), Traits("pixel", ("pixel",), "a toy"))
+    return WorkingSpace(
+        Denoiser("m", TileSpec((16,), 2, 4, 2)), Traits("pixel", ("pixel",), "a toy")
+    )
 
 
 def test_the_mean_averages_several_draws_in_one_turn() -> None:
     known = Known(torch.zeros(3, 16, 16), lambda x0: x0)
     asked: list[list[ModelCall]] = []
     asking: ModelCalls[torch.Tensor] = ddnm_sample(
-        _space(), known, timesteps(1.0, 4), partial(_draw, 16, 16), 0.0
+        _space(), known, even_angles(1.0, 4), partial(_draw, 16, 16), 0.0
     )
     result = drive(asking, lambda calls: [call.x_t for call in calls], asked)
     assert [len(turn) for turn in asked] == [MEAN_DRAWS]
@@ -227,7 +229,7 @@ def test_realism_mixes_and_every_estimate_is_bound() -> None:
         return x0.clamp(0.25, 0.25)
 
     known = Known(torch.zeros(3, 16, 16), bind)
-    asking = ddnm_sample(_space(), known, timesteps(1.0, 4), partial(_draw, 16, 16), 0.5)
+    asking = ddnm_sample(_space(), known, even_angles(1.0, 4), partial(_draw, 16, 16), 0.5)
     result = answer(asking, lambda calls: [torch.ones(3, 16, 16) for _ in calls])
     assert float(result.std()) == 0
     assert float(result.mean()) == pytest.approx(0.25)
@@ -244,9 +246,9 @@ def test_estimates_in_latents_are_decoded_bound_and_encoded_again(
         seen.append(float(x0.mean()))
         return torch.full_like(x0, 0.75)
 
-    space = WorkingSpace(Denoiser("m", Tiles((8,), 1, 2, 1), None, 8), traits_of(latent))
+    space = WorkingSpace(Denoiser("m", TileSpec((8,), 1, 2, 1), None, 8), traits_of(latent))
     known, draw = Known(torch.zeros(3, 64, 64), bind, every), partial(_latent_draw, 8, 8)
-    drive(ddnm_sample(space, known, timesteps(1.0, 4), draw, 1.0), latent)
+    drive(ddnm_sample(space, known, even_angles(1.0, 4), draw, 1.0), latent)
     assert len(seen) == bindings + 1
     if every == 1:
         assert seen[-1] == pytest.approx(0.75)  # the last estimate was bound before the end
@@ -255,7 +257,7 @@ def test_estimates_in_latents_are_decoded_bound_and_encoded_again(
 @pytest.mark.parametrize("size", [(1, 1), (5, 90), (200, 300)])
 def test_a_latents_noise_is_that_of_its_place_in_the_whole(size: tuple[int, int]) -> None:
     traits = Traits("latent", ("latent",), "a toy", channels=4, reduction=8)
-    space = WorkingSpace(Denoiser("m", Tiles((8,), 1, 2, 1), None, 8), traits)
+    space = WorkingSpace(Denoiser("m", TileSpec((8,), 1, 2, 1), None, 8), traits)
     height, width = size
     whole = space.draws(Window(0, 0, height, width), size, Noise(3))(1)
     assert whole.shape == (4, max(8, -(-height // 8)), max(8, -(-width // 8)))

@@ -79,7 +79,7 @@ def test_the_mean_of_samples_is_nearer_to_the_truth_than_one() -> None:
 
 
 def test_a_window_without_damage_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(windows, "WINDOW", 512)
+    monkeypatch.setattr(windows, "WINDOW_PX", 512)
     pixels = random_pixels(48, 1200)
     lost = np.zeros((48, 1200), bool)
     lost[20:24, :40] = True

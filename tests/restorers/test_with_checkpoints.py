@@ -20,7 +20,7 @@ from daemon.config.steps import (
     Restyle,
     SuperResolve,
 )
-from daemon.diffusion.concurrent import together
+from daemon.diffusion.concurrent import gather
 from daemon.diffusion.noise import Noise
 from daemon.models.calls import DenoiseCall, EmbedCall, ModelCall
 from daemon.photo import Picture
@@ -105,7 +105,7 @@ def test_photographs_that_share_passes_come_out_as_alone(name: str, kind: str) -
     restorer = restorer_for(step.kind, tiny_traits(name))  # type: ignore[attr-defined]
     asked: list[list[ModelCall]] = []
     shared = drive(
-        together([restorer(pictures, step, Noise(5)) for pictures in sets]), tiny(name), asked
+        gather([restorer(pictures, step, Noise(5)) for pictures in sets]), tiny(name), asked
     )
     alone = [run(name, step, pictures, seed=5) for pictures in sets]
     for one, two in zip(shared, alone, strict=True):

@@ -1,4 +1,4 @@
-"""Answers for generators of denoiser calls, without an engine: a known model and the real prior."""
+"""Answer the model calls of restorers without an engine: by known models or by the real prior."""
 
 import math
 from collections import defaultdict
@@ -14,30 +14,34 @@ from torch import Tensor
 
 from daemon.checkpoints.library import Library
 from daemon.checkpoints.traits import PRIOR_TRAITS
-from daemon.diffusion.tiling import Denoiser
+from daemon.config.recipe import Recipe
+from daemon.config.steps import Step
+from daemon.diffusion.noise import Noise
+from daemon.diffusion.tiling import Cut, Denoiser
 from daemon.models.calls import BatchKey, DenoiseCall, ModelCalls
 from daemon.models.prior import Prior
 from daemon.models.registry import Placement
 from daemon.photo import Metadata, Picture
+from daemon.restorers.registry import Restoration, restorer_for
 from daemon.restorers.spaces import WorkingSpace
 
 T = TypeVar("T")
 Answers = Callable[[Sequence[DenoiseCall]], list[Tensor]]
+Turns = list[list[DenoiseCall]]
+"""What a generator asked for, one list for each turn."""
 
 PRIOR_SPACE = WorkingSpace(Denoiser("prior"), PRIOR_TRAITS)
 
 
-def answer(
-    asking: ModelCalls[T], model: Answers, turns: list[list[DenoiseCall]] | None = None
-) -> T:
+def answer(generator: ModelCalls[T], model: Answers, turns: Turns | None = None) -> T:
     """Drive a generator to its end; `turns` collects what it asked for."""
     try:
-        questions = next(asking)
+        asked = next(generator)
         while True:
-            calls = [question for question in questions if isinstance(question, DenoiseCall)]
+            calls = [call for call in asked if isinstance(call, DenoiseCall)]
             if turns is not None:
                 turns.append(calls)
-            questions = asking.send(model(calls))
+            asked = generator.send(model(calls))
     except StopIteration as end:
         result: T = end.value
         return result
@@ -63,12 +67,12 @@ def echo(calls: Sequence[DenoiseCall]) -> list[Tensor]:
 
 
 def real(calls: Sequence[DenoiseCall]) -> list[Tensor]:
-    """The shipped network, calls of equal key together."""
-    groups: dict[BatchKey, list[int]] = defaultdict(list)
+    """The shipped network, calls of equal key as one batch."""
+    batches: dict[BatchKey, list[int]] = defaultdict(list)
     for index, call in enumerate(calls):
-        groups[call.key].append(index)
+        batches[call.key].append(index)
     answers: dict[int, Tensor] = {}
-    for indices in groups.values():
+    for indices in batches.values():
         answers.update(zip(indices, prior().predict([calls[i] for i in indices]), strict=True))
     return [answers[index] for index in range(len(calls))]
 
@@ -77,6 +81,40 @@ def real(calls: Sequence[DenoiseCall]) -> list[Tensor]:
 def prior() -> Prior:
     """The shipped network, loaded once."""
     return Prior(Placement(Library().checkpoint("prior"), "cpu"))
+
+
+def run(
+    step: Step,
+    *pictures: Picture,
+    model: Answers = real,
+    seed: int = 0,
+    turns: Turns | None = None,
+) -> Restoration:
+    """Put pictures through one step with the prior; `turns` collects what was asked."""
+    return answer(restorer_for(step.kind)(pictures, step, Noise(seed)), model, turns)
+
+
+def restored(
+    step: Step, pixels: NDArray[np.generic], model: Answers = real, seed: int = 0
+) -> NDArray[np.generic]:
+    """The pixels that one step with the prior makes of pixels, (H, W, 3) or grey (H, W)."""
+    return pixels_of(run(step, picture(pixels), model=model, seed=seed))
+
+
+def pixels_of(restoration: Restoration) -> NDArray[np.generic]:
+    """Pixels of the only picture."""
+    (only,) = restoration.pictures
+    return only.pixels
+
+
+def recipe_of(*steps: dict[str, Any], name: str = "toy") -> Recipe:
+    """A recipe of these steps."""
+    return Recipe.model_validate({"name": name, "steps": steps})
+
+
+def step_of(kind: str, **keys: object) -> Step:
+    """A step of a recipe."""
+    return recipe_of({"kind": kind, **keys}).steps[0]
 
 
 def picture(pixels: NDArray[np.generic], *, grey: bool = False) -> Picture:
@@ -100,6 +138,14 @@ def psnr(result: NDArray[np.generic], truth: NDArray[np.generic]) -> float:
 def seeded(*shape: int, seed: int = 0) -> Tensor:
     """Standard normal numbers."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def blend_weights(side: Cut) -> Tensor:
+    """Sum, for each pixel of a side, of the weights of the pieces that cover it."""
+    total = torch.zeros(side.length)
+    for index, start in enumerate(side.starts):
+        total[start : side.stop(index)] += side.weights(index)
+    return total
 
 
 class StockDdim:
