@@ -8,14 +8,14 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder, Station
 from daemon.intake.arrivals import Arrival, Claim
-from daemon.intake.companions import side_of, stem_of
+from daemon.intake.companions import SideFiles, side_of
 from daemon.intake.scanner import ignored
 from daemon.intake.sorter import FolderSorter, FolderView, Held
 from daemon.jobs.ledger.bulk import BulkJob
@@ -182,15 +182,10 @@ def _cut(found: _Visited, recipe: Recipe, known: set[Path]) -> Iterator[_Part]:
     The halves of pairs stay together: of a recipe that takes pairs a folder is one part. Side
     files go with the photographs that are called like them.
     """
-    sides: dict[str, list[str]] = {}
-    for name in found.names:
-        side = side_of(name)
-        if side is not None and side[1] in recipe.side_files:
-            sides.setdefault(side[0], []).append(name)
-    beside = {name for names in sides.values() for name in names}
+    sides = SideFiles(found.names, recipe.side_files)
     part = _Part(list(found.odd))
     for name in found.names:
-        if name in beside or name <= found.after or (known and found.path / name in known):
+        if name in sides or name <= found.after or (known and found.path / name in known):
             continue
         part.last = name
         if why := recipe.mismatch(name, recipe.match.min_megapixels):
@@ -200,15 +195,15 @@ def _cut(found: _Visited, recipe: Recipe, known: set[Path]) -> Iterator[_Part]:
             with contextlib.suppress(OSError):
                 part.size_bytes += (found.path / name).lstat().st_size
         if recipe.photos == 1 and part.full:
-            yield _with_sides(part, sides)
+            yield _with_sides(part, sides, recipe)
             part = _Part([])
     part.last = max(found.names, default="")
-    yield _with_sides(part, sides)
+    yield _with_sides(part, sides, recipe)
 
 
-def _with_sides(part: _Part, sides: Mapping[str, Sequence[str]]) -> _Part:
-    called = dict.fromkeys(c for name in part.names for c in (stem_of(name), name))
-    part.names += [side for name in called for side in sides.get(name, ())]
+def _with_sides(part: _Part, sides: SideFiles, recipe: Recipe) -> _Part:
+    beside = (sides.all_of(name, role) for name in part.names for role in recipe.side_files)
+    part.names += dict.fromkeys(side for names in beside for side in names)
     return part
 
 

@@ -14,7 +14,7 @@ import structlog
 
 from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder, Station
-from daemon.intake.companions import half_of, stem_of
+from daemon.intake.companions import SideFilesOnDisk, other_half
 from daemon.intake.requests import leave
 from daemon.jobs.reasons import REASON, _reason
 from daemon.system.errors import ConfigError, UsageError
@@ -63,7 +63,8 @@ def retry_failed(
         if not path.is_relative_to(failed) or not known:
             raise UsageError(f"{shown(path)} is no failed photograph of {shown(station.root)}")
     pairing = {recipe.name for recipe in recipes if recipe.photos == 2}
-    return [_put_back(station, path, folders, pairing) for path in chosen]
+    beside = SideFilesOnDisk()
+    return [_put_back(station, path, folders, pairing, beside) for path in chosen]
 
 
 def take_requests(station: Station) -> list[Path]:
@@ -87,18 +88,26 @@ def take_requests(station: Station) -> list[Path]:
 
 
 def _put_back(
-    station: Station, path: Path, folders: Sequence[InboxFolder], pairing: set[str]
+    station: Station,
+    path: Path,
+    folders: Sequence[InboxFolder],
+    pairing: set[str],
+    beside: SideFilesOnDisk,
 ) -> Path:
     why = _read(_reason(path))
     origin = _origin(path, why, folders)
-    paired = why.get("recipe") in pairing
+
+    def companions(photo: Path) -> list[Path]:
+        sides = [side for role in ("mask", "hints") for side in beside.all_of(photo, role)]
+        return [*sides, *(_other_half(photo, sides) if why.get("recipe") in pairing else ())]
+
     if path.is_file():
         # Side files first: the photograph must not be taken without them.
-        for other in _companions(path, paired=paired):
+        for other in companions(path):
             move_to_free(other, origin.parent, other.name, "retry")
         origin = move_to_free(path, origin.parent, origin.name, "retry")
     elif origin.is_file():
-        asked = [origin, *_companions(origin, paired=paired)]
+        asked = [origin, *companions(origin)]
         leave(_requests(station), [str(path) for path in asked])
     _reason(path).unlink(missing_ok=True)
     return origin
@@ -123,27 +132,18 @@ def _origin(path: Path, why: Mapping[str, Any], folders: Sequence[InboxFolder]) 
     return inbox / path.relative_to(failed)
 
 
-def _companions(path: Path, *, paired: bool) -> list[Path]:
-    """What failed or waits with a photograph: its side files and, of a pair, the other half."""
-    names = [f"{name}.{role}.png" for role in ("mask", "hints") for name in (path.stem, path.name)]
-    sides = [side for name in names if (side := path.with_name(name)).is_file()]
-    if not paired:
-        return sides
-    half = half_of(path.name)
-    others = [
-        other
-        for other in sorted(path.parent.iterdir())
+def _other_half(path: Path, sides: Sequence[Path]) -> list[Path]:
+    """The other photograph of a pair that failed or waits; none if there is none."""
+    others = {
+        other.name
+        for other in path.parent.iterdir()
         if other.is_file()
         and other not in (path, *sides)
         and not other.name.endswith(REASON)
         and not _reason(other).exists()
-    ]
-    if half:
-        wanted = half.other.casefold()
-        matching = [other for other in others if stem_of(other.name).casefold() == wanted]
-        if matching:
-            return [*sides, matching[0]]
-    return [*sides, *others] if len(others) == 1 else sides
+    }
+    other = other_half(path.name, others)
+    return [path.with_name(other)] if other is not None else []
 
 
 def _requests(station: Station) -> Path:

@@ -15,14 +15,23 @@ from daemon.config.recipe import Recipe
 from daemon.config.station import Notice
 from daemon.config.validation import close_match
 from daemon.intake.arrivals import Arrival, Claim
-from daemon.intake.companions import Pair, by_name, half_of, of_folder, side_of, stem_of
+from daemon.intake.companions import (
+    Pair,
+    SideFiles,
+    by_name,
+    called_after,
+    half_of,
+    of_folder,
+    side_name,
+    side_of,
+    stem_of,
+)
 from daemon.intake.routing import is_below_recipe, named_recipe
 from daemon.intake.scanner import ignored
 from daemon.photo import Limits, read_header
 from daemon.system.errors import PhotoError
 from daemon.system.files import shown
 
-_SIDE_ENDINGS = (".mask.png", ".hints.png")
 _UNPAIRED = "unpaired: waits for its other half"
 _WHAT_PAIRS_ARE = "a pair is NAME-a with NAME-b, NAME_1 with NAME_2, or two alone in a sub-folder"
 
@@ -79,11 +88,11 @@ class FolderSorter:
         self._recipes = recipes
         self._limits = limits
         self._claims: list[Claim] = []
-        self._sides_on_disk: dict[tuple[str, str], str] | None = None
+        self._sides_on_disk: SideFiles | None = None
         self._photos_called: dict[str, list[str]] = {}
         for name in folder.held:
             if side_of(name) is None:
-                for called in {name, stem_of(name)}:
+                for called in called_after(name):
                     self._photos_called.setdefault(called, []).append(name)
 
     def claims(self) -> list[Claim]:
@@ -148,14 +157,14 @@ class FolderSorter:
         side = side_of(name)
         if side is None:
             return False
-        called, role = side
         if recipe is not None:
-            return role in recipe.side_files
-        if not any(role in r.side_files for r in self._recipes.values() if r.photos == 1):
+            return side.role in recipe.side_files
+        if not any(side.role in r.side_files for r in self._recipes.values() if r.photos == 1):
             return False
-        photos = self._photos_called.get(called, [])
-        routes = [self._route(photo) for photo in photos if photo in self._folder.held]
-        return not photos or any(role in route.side_files for route in routes if route is not None)
+        photos = self._photos_called.get(side.photo, [])
+        found = [self._route(photo) for photo in photos if photo in self._folder.held]
+        routes = [route for route in found if route is not None]
+        return not photos or any(side.role in route.side_files for route in routes)
 
     def _claim_with_sides(self, names: tuple[str, ...], route: Route, stem: str) -> None:
         """Claim photographs with the side files of the first, unless one still arrives."""
@@ -169,7 +178,7 @@ class FolderSorter:
             if side is not None:
                 sides[role] = side
         if route.needs_mask and "mask" not in sides:
-            mask = f"{shown(stem_of(names[0]))}.mask.png"
+            mask = shown(side_name(names[0], "mask"))
             self._wait(names, f"waits for {mask}, which must be white where the picture is lost")
             return
         self._claim(names, route.recipe, stem, sides, route.refusal)
@@ -241,11 +250,8 @@ class FolderSorter:
     def _side_on_disk(self, photo: str, role: str) -> str | None:
         """Name of a photograph's mask or hints that lies beside it, settled or not."""
         if self._sides_on_disk is None:
-            names = (n for n in self._names() if n.lower().endswith(_SIDE_ENDINGS))
-            sides = [(side, n) for n in sorted(names) if (side := side_of(n)) is not None]
-            self._sides_on_disk = dict(reversed(sides))
-        known = self._sides_on_disk
-        return known.get((stem_of(photo), role)) or known.get((photo, role))
+            self._sides_on_disk = SideFiles(self._names())
+        return self._sides_on_disk.of(photo, role)
 
     def _arriving(self) -> str | None:
         """Name of a file in the folder that has not settled yet."""

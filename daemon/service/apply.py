@@ -17,6 +17,7 @@ from daemon import photo
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
 from daemon.executors import make_executor
+from daemon.intake.companions import SideFilesOnDisk, without_side_files
 from daemon.jobs.ledger.entries import ClaimedFile, photos_of
 from daemon.jobs.record import describe, output
 from daemon.messages.reports import Failed, HandedBack, Rejected, Report, Restored, WorkerDied
@@ -102,26 +103,29 @@ def groups_of(recipe: Recipe, inputs: Sequence[Path]) -> list[tuple[Path, ...]]:
     Raises:
         UsageError: The recipe takes pairs, and one photograph has no other.
     """
-    sides = {side for path in inputs for _, side in _sides(recipe, path)}
-    photos = [path for path in inputs if path not in sides]
+    photos = without_side_files(inputs, recipe.side_files)
     if len(photos) % recipe.photos:
         raise UsageError(f"{recipe.name} takes pairs; {len(photos)} photographs are given")
     step = recipe.photos
     return [tuple(photos[i : i + step]) for i in range(0, len(photos), step)]
 
 
-def _sides(recipe: Recipe, path: Path) -> list[tuple[str, Path]]:
-    found = []
-    for role in recipe.side_files:
-        names = (f"{path.stem}.{role}.png", f"{path.name}.{role}.png")
-        beside = [path.with_name(name) for name in names if path.with_name(name).is_file()]
-        found += [(role, side) for side in beside[:1]]
-    return found
+def with_side_files(
+    recipe: Recipe, group: Sequence[Path], beside: SideFilesOnDisk
+) -> list[tuple[str, Path]]:
+    """The files of one job, each with its role: photographs, and side files of the first.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    sides = [(role, beside.all_of(group[0], role)[:1]) for role in recipe.side_files]
+    photos = [("photo", path) for path in group]
+    return photos + [(role, side) for role, found in sides for side in found]
 
 
 def task_of(
     recipe: Recipe,
-    group: tuple[Path, ...],
+    inputs: Sequence[tuple[str, Path]],
     options: ApplyOptions,
     stem: str | None,
     compute: Compute,
@@ -130,7 +134,7 @@ def task_of(
 
     Args:
         recipe: What is done.
-        group: The photographs.
+        inputs: Its files, each with its role; photographs first.
         options: How the result is wanted.
         stem: Name of the result without suffix; None takes the first photograph's.
         compute: What is refused, and where models lie.
@@ -139,7 +143,8 @@ def task_of(
         PhotoError: A file is refused, or is none that the recipe takes.
         OSError: A file cannot be read.
     """
-    files = [_looked_at(path, "photo", compute.limits) for path in group]
+    files = [_looked_at(path, role, compute.limits) for role, path in inputs]
+    first = inputs[0][1]
     for file in files:
         if file.header and (file.header.format == PROMPTS) != recipe.generates:
             prompts, photographs = "files of prompts", "photographs"
@@ -147,18 +152,17 @@ def task_of(
                 (prompts, photographs) if recipe.generates else (photographs, prompts)
             )
             raise PhotoError(f"recipe {recipe.name} takes {takes}, no {not_these}")
-    files += [_looked_at(side, role, compute.limits) for role, side in _sides(recipe, group[0])]
     digests = [file.digest for file in files]
     library = Library(compute.models_dir)
     pinned, weights = library.resolved(recipe)
-    key = job_id(recipe, weights, os.fsencode(group[0].name), *digests)
+    key = job_id(recipe, weights, os.fsencode(first.name), *digests)
     photos = photos_of(files)
     target = options.to
     if stem is None:
         header = photos[0].header
         seen = Metadata(format=header.format, mode=header.mode)
         suffix = photo.output_format(recipe.output.format, seen)[1]
-        target = options.to / f"{group[0].stem}{'.webp' if recipe.photos == 2 else suffix}"
+        target = options.to / f"{first.stem}{'.webp' if recipe.photos == 2 else suffix}"
     seed = seed_of(key) if options.seed is None else options.seed
     return PlannedJob(tuple(files), Job(key, pinned, photos, target.stem, seed, weights), target)
 
@@ -238,9 +242,11 @@ def apply(
     check_models([recipe], Library(compute.models_dir))
     recipe, stem = shaped(recipe, inputs, options)
     tasks: list[PlannedJob] = []
+    beside = SideFilesOnDisk()
     for group in groups_of(recipe, inputs):
         try:
-            tasks.append(task_of(recipe, group, options, stem, compute))
+            files = with_side_files(recipe, group, beside)
+            tasks.append(task_of(recipe, files, options, stem, compute))
         except OSError as error:
             yield Applied(group[0], None, error.strerror or str(error))
         except PhotoError as error:

@@ -71,7 +71,7 @@ def work_in(recipe: Recipe, paths: Sequence[Path], limits: Limits) -> PlannedWor
     refused = 0
     for path in _files(paths):
         side = side_of(path.name)
-        if side is not None and side[1] in recipe.side_files:
+        if side is not None and side.role in recipe.side_files:
             continue
         try:
             megapixels = read_header(path, limits).megapixels

@@ -1,0 +1,215 @@
+"""One rule for names that belong together, whoever asks: inbox, retry, redo, bulk, apply, estimate.
+
+Every user of the rule is shown the same names and must find the same companions.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from daemon.bulk.walk import slices
+from daemon.cli.main import exit_code
+from daemon.config.recipe import recipe_named
+from daemon.config.setup import find_station, known_recipes, make_station
+from daemon.config.station import InboxFolder
+from daemon.executors import EXECUTORS
+from daemon.intake.arrivals import Arrival, Claim
+from daemon.intake.companions import (
+    SideFiles,
+    SideFilesOnDisk,
+    other_half,
+    side_of,
+    without_side_files,
+)
+from daemon.intake.retry import retry_failed
+from daemon.intake.sorter import Sorter
+from daemon.jobs.ledger.bulk import BulkJob
+from daemon.messages.tasks import Compute
+from daemon.photo import Limits
+from daemon.service.apply import ApplyOptions, groups_of, task_of, with_side_files
+from daemon.service.estimate import work_in
+from tests.support.fakes import everything_below
+from tests.support.station_runs import run_once, write_settings
+
+SIDE_FILES = [
+    ("a.png", ("a.mask.png",), "a.mask.png"),
+    ("a.png", ("a.MASK.PNG",), "a.MASK.PNG"),
+    ("a.png", ("a.Mask.pnG",), "a.Mask.pnG"),
+    ("a.JPG", ("a.JPG.mask.png",), "a.JPG.mask.png"),
+    ("a.JPG", ("a.JPG.MASK.png",), "a.JPG.MASK.png"),
+    ("a.jpg", ("a.jpg.mask.png", "a.mask.png"), "a.mask.png"),
+    ("a.jpg", ("a.MASK.PNG", "a.mask.png"), "a.MASK.PNG"),
+    ("A.png", ("A.mask.PNG",), "A.mask.PNG"),
+    ("a.b.png", ("a.b.mask.png",), "a.b.mask.png"),
+    ("a-1.png", ("a-1.mask.png",), "a-1.mask.png"),
+]
+"""A photograph, the side files beside it, and the one that is used."""
+
+PAIRS = [
+    (("x-a.png", "x-b.png"), ("x-a.png", "x-b.png")),
+    (("x-A.png", "x-B.PNG"), ("x-A.png", "x-B.PNG")),
+    (("X_1.png", "x_2.jpg"), ("X_1.png", "x_2.jpg")),
+    (("x-a.png", "x-b.jpg", "x-b.png"), ("x-a.png", "x-b.png")),
+    (("x-a.png", "x-b.png", "y-b.png"), ("x-a.png", "x-b.png")),
+]
+"""The photographs in one folder, and the two that are a pair."""
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
+    make_station(tmp_path / "station")
+    write_settings(tmp_path / "station")
+    return tmp_path / "station"
+
+
+def put(folder: Path, names: tuple[str, ...]) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        colour = (number, 0, 0)
+        suffix = name.lower().rpartition(".")[2]
+        Image.new("RGB", (8, 8), colour).save(folder / name, "PNG" if suffix == "png" else "JPEG")
+    return [folder / name for name in names]
+
+
+def of_claim(claim: Claim) -> list[str]:
+    return [arrival.relative.name for arrival in claim.files]
+
+
+def by_inbox(root: Path, recipe: str, names: tuple[str, ...]) -> list[str]:
+    folder = root / "inbox" / recipe
+    inbox = InboxFolder(root / "inbox", None, root, root, root)
+    arrivals = []
+    for path in put(folder, names):
+        status = path.lstat()
+        relative = path.relative_to(inbox.path)
+        arrivals.append(Arrival(inbox, relative, status.st_size, status.st_mtime_ns))
+    sorter = Sorter(known_recipes(find_station(root)), limits=Limits(), pair_wait_s=0)
+    (claim,) = sorter.consider(arrivals, 0.0).claims
+    return of_claim(claim)
+
+
+def by_bulk(root: Path, recipe: str, names: tuple[str, ...]) -> list[str]:
+    put(root.parent / "scans", names)
+    station = find_station(root)
+    chosen = recipe_named(recipe, known_recipes(station))
+    job = BulkJob("job", "request", recipe, (root.parent / "scans",), 0.0, 0.0)
+    (part,) = slices(job, chosen, station, set())
+    ((claim,), _) = part.claims(chosen, Limits())
+    return of_claim(claim)
+
+
+def by_apply(root: Path, recipe: str, names: tuple[str, ...]) -> list[str]:
+    chosen = recipe_named(recipe, known_recipes(find_station(root)))
+    (group,) = groups_of(chosen, put(root.parent / "scans", names))
+    files = with_side_files(chosen, group, SideFilesOnDisk())
+    planned = task_of(chosen, files, ApplyOptions(root), None, Compute())
+    return [file.path.name for file in planned.inputs]
+
+
+def by_retry(root: Path, recipe: str, names: tuple[str, ...]) -> list[str]:
+    """What goes back of all that lies there, which may be more than one side file."""
+    folder = root / "failed" / recipe
+    first = put(folder, names)[0]
+    first.with_name(f"{first.name}.error.json").write_text(json.dumps({"recipe": recipe}))
+    inbox = InboxFolder(root / "inbox", None, root / "outbox", root / "failed", root / "archive")
+    station = find_station(root)
+    retry_failed(station, (inbox,), known_recipes(station), [first])
+    return list(everything_below(root / "inbox" / recipe))
+
+
+def by_redo(root: Path, recipe: str, names: tuple[str, ...]) -> list[str]:
+    """What is claimed of the archive, as the second record says."""
+    put(root / "inbox" / recipe, names)
+    assert run_once(root).done == 1
+    before = set((root / "outbox").rglob("*.json"))
+    (root / "recipes").mkdir(exist_ok=True)
+    (root / f"recipes/{recipe}.toml").write_text(f'[[steps]]\nkind = "{recipe}"\nseed = 7\n')
+    assert exit_code(["--station", str(root), "redo"]) == 0
+    assert run_once(root).done == 1
+    (record,) = set((root / "outbox").rglob("*.json")) - before
+    return [Path(file["file"]).name for file in json.loads(record.read_text())["inputs"]]
+
+
+User = Callable[[Path, str, tuple[str, ...]], list[str]]
+
+
+@pytest.mark.parametrize("user", [by_inbox, by_bulk, by_apply, by_redo])
+@pytest.mark.parametrize(("photo", "sides", "used"), SIDE_FILES)
+def test_everybody_finds_the_same_side_file(
+    root: Path, user: User, photo: str, sides: tuple[str, ...], used: str
+) -> None:
+    assert user(root, "restyle", (photo, *sides)) == [photo, used]
+
+
+@pytest.mark.parametrize(("photo", "sides", "used"), SIDE_FILES)
+def test_every_side_file_goes_back_with_its_photograph(
+    root: Path, photo: str, sides: tuple[str, ...], used: str
+) -> None:
+    assert sorted(by_retry(root, "restyle", (photo, *sides))) == sorted((photo, *sides))
+
+
+@pytest.mark.parametrize(("photo", "sides", "used"), SIDE_FILES)
+def test_an_estimate_counts_photographs_and_no_side_files(
+    root: Path, photo: str, sides: tuple[str, ...], used: str
+) -> None:
+    put(root.parent / "scans", (photo, *sides))
+    chosen = recipe_named("restyle", known_recipes(find_station(root)))
+    assert len(work_in(chosen, [root.parent / "scans"], Limits()).megapixels) == 1
+
+
+@pytest.mark.parametrize("user", [by_inbox, by_bulk, by_redo])
+@pytest.mark.parametrize(("names", "pair"), PAIRS)
+def test_everybody_finds_the_same_halves(
+    root: Path, user: User, names: tuple[str, ...], pair: tuple[str, str]
+) -> None:
+    assert user(root, "interpolate", names) == list(pair)
+
+
+@pytest.mark.parametrize(("names", "pair"), PAIRS)
+def test_the_other_half_goes_back_with_its_photograph(
+    root: Path, names: tuple[str, ...], pair: tuple[str, str]
+) -> None:
+    assert sorted(by_retry(root, "interpolate", names)) == sorted(pair)
+
+
+def test_a_photograph_called_in_other_capitals_is_another_photograph() -> None:
+    assert SideFiles(["A.mask.png"]).of("a.png", "mask") is None
+
+
+def test_only_side_files_that_count_are_told_apart() -> None:
+    sides = SideFiles(["a.mask.png", "a.hints.png"], ["hints"])
+    assert "a.hints.png" in sides
+    assert "a.mask.png" not in sides
+    assert sides.of("a.png", "mask") is None
+
+
+@pytest.mark.parametrize("name", ["mask.png", ".mask.png", "a.mask.jpg", "amask.png", "a.mask"])
+def test_these_are_names_of_photographs(name: str) -> None:
+    assert side_of(name) is None
+
+
+def test_a_side_file_whose_photograph_is_not_given_is_a_photograph_itself() -> None:
+    given = [Path("in/a.MASK.PNG"), Path("in/a.png"), Path("in/b.mask.png"), Path("c/a.mask.png")]
+    assert without_side_files(given, ["mask"]) == [given[1], given[2], given[3]]
+
+
+@pytest.mark.parametrize(
+    ("photo", "others", "other"),
+    [
+        ("x-a.png", {"x-b.png"}, "x-b.png"),
+        ("x-b.png", {"x-a.png"}, "x-a.png"),
+        ("x-a.png", {"x-b.jpg", "x-b.png"}, "x-b.png"),
+        ("one.png", {"two.png"}, "two.png"),
+        ("one.png", {"two.png", "three.png"}, None),
+        ("x-a.png", {"y-b.png", "z-b.png"}, None),
+        ("x-a.png", set(), None),
+    ],
+)
+def test_the_other_half_is_found_by_its_name_or_because_it_is_alone(
+    photo: str, others: set[str], other: str | None
+) -> None:
+    assert other_half(photo, others) == other
