@@ -1,7 +1,7 @@
-"""What can be asked of a photograph's content before its recipe is chosen.
+"""Features of a photograph's content that a recipe's [match] can ask for.
 
-Comes in: a recipe's conditions. Goes out: questions, whose answers are plain numbers that stay true
-of a file for ever, so that they are asked once. Reads no pixels; see `looking` for who answers.
+A feature of a file never changes, so each is measured once and remembered in the ledger. Nothing
+here reads pixels: `restorers.content` measures.
 """
 
 import math
@@ -10,22 +10,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 GREY_BELOW = 7.0
-"""Levels of colour up to which a photograph counts as grey.
+"""A photograph with at most this much colour, in levels of 0 to 255, counts as grey.
 
-Of 159 photographs made grey, sepia or cast, with noise of 6 levels and JPEG quality 60, none had
-more than 6.2; on paper that yellows by 15 % towards its edges half had less than 6.1 and nine of
-ten less than 7.6; in colour nineteen of twenty had more than 6.4; the others show grey things."""
+Measured on 159 photographs. Made grey, sepia or cast, with noise of 6 levels and JPEG quality 60:
+none had more than 6.2. On paper that yellows by 15 % towards its edges: half had less than 6.1,
+nine in ten less than 7.6. In colour: nineteen in twenty had more than 6.4; the rest show grey
+things."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One thing to find out about one photograph.
+    """One number that describes a photograph's content.
 
     Attributes:
         name: "colour": how far its colours stray from one tone curve, in levels of 0 to 255.
             "noise": the deviation of its noise, in the same levels. "likeness": the logit that a
             CLIP model gives it for the phrase.
-        phrase: What it may look like, for "likeness".
+        phrase: For "likeness": what the photograph may look like.
     """
 
     name: Literal["colour", "noise", "likeness"]
@@ -33,11 +34,11 @@ class Feature:
 
     @classmethod
     def likeness(cls, phrase: str) -> "Feature":
-        """How much it looks like a phrase."""
+        """The feature that says how much a photograph looks like a phrase."""
         return cls("likeness", phrase)
 
     def model_digest(self, clip_digest: str) -> str:
-        """Digest of the model whose opinion an answer is; what is measured depends on none."""
+        """Digest of the CLIP model that the value depends on; "" for what needs no model."""
         return clip_digest if self.name == "likeness" else ""
 
 
@@ -47,7 +48,16 @@ COLOUR, NOISE = Feature("colour"), Feature("noise")
 def likeness_probability(
     answers: Mapping[Feature, float], phrase: str, unlike: Sequence[str]
 ) -> float:
-    """Probability that a photograph shows the phrase rather than any of the others, [0, 1]."""
+    """Probability that a photograph shows the phrase rather than any of the others.
+
+    Args:
+        answers: Logits of all these phrases.
+        phrase: What the photograph may look like.
+        unlike: What it may look like instead.
+
+    Returns:
+        The softmax share of `phrase`, [0, 1].
+    """
     logits = [answers[Feature.likeness(p)] for p in (phrase, *unlike)]
     highest = max(logits)
     shares = [math.exp(logit - highest) for logit in logits]

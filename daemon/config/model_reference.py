@@ -1,7 +1,6 @@
-"""What a recipe's `model` may name, taken apart.
+"""References to models, as the `model` key of a step writes them.
 
-Comes in: text from a recipe. Goes out: which kind of reference it is. Never looks at a disk and
-never at the network.
+Parsing looks at the text only, never at a disk or the network.
 """
 
 import re
@@ -11,7 +10,7 @@ from pathlib import Path
 from daemon.system.errors import ConfigError
 
 PRIOR = "prior"
-"""The network inside the package."""
+"""Reference of the network inside the package."""
 
 WEIGHTS_SUFFIX = ".safetensors"
 DEFAULT_REVISION = "main"
@@ -28,10 +27,10 @@ FORMS = (
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """A repository of the Hub.
+    """A repository of the Hugging Face Hub.
 
     Attributes:
-        repo: Such as "org/name".
+        repo: Its id, such as "org/name".
         revision: A branch, tag or commit.
     """
 
@@ -47,7 +46,7 @@ class Local:
 
     @property
     def folder(self) -> Path:
-        """Where the configuration lies: `dream/` for `dream.safetensors`."""
+        """Folder of the configuration: `dream/` for `dream.safetensors`."""
         return self.path.with_suffix("") if self.single else self.path
 
     @property
@@ -57,14 +56,14 @@ class Local:
 
 
 Reference = Hub | Local | None
-"""None is the prior."""
+"""A parsed reference; None is the prior."""
 
 
 def parse_reference(text: str) -> Reference:
-    """Take a reference apart.
+    """Parse a reference.
 
     Raises:
-        ConfigError: It has none of the forms.
+        ConfigError: The text has none of the known forms.
     """
     if text == PRIOR:
         return None
@@ -72,15 +71,15 @@ def parse_reference(text: str) -> Reference:
         return Local(Path(text).expanduser())
     found = _HUB.fullmatch(text)
     if found is None or any(".." in part or "--" in part for part in found.groups(default="")):
-        raise ConfigError(f"is {text!r}, allowed are {FORMS}")
+        raise ConfigError(f"is {text!r}; allowed: {FORMS}")
     return Hub(found[1], found[2] or DEFAULT_REVISION)
 
 
 def valid_reference(text: str) -> str:
-    """The reference as it is, for pydantic.
+    """Check a reference and return it unchanged: a validator for pydantic.
 
     Raises:
-        ValueError: It has none of the forms.
+        ValueError: The text has none of the known forms.
     """
     try:
         parse_reference(text)
@@ -90,7 +89,7 @@ def valid_reference(text: str) -> str:
 
 
 def absolute_reference(text: str, folder: Path) -> str:
-    """The reference with a path made absolute that is relative to a folder."""
+    """Make the path of a reference absolute, from `folder`; a reference of the Hub stays."""
     parsed = parse_reference(text)
     if not isinstance(parsed, Local):
         return text

@@ -1,36 +1,42 @@
-"""What a recipe's steps may say: one frozen class per kind, with defaults, ranges and meaning.
+"""The steps of a recipe: one frozen class for each kind, with defaults, ranges and meaning.
 
-Comes in: plain values from TOML. Goes out: validated steps. Imports no torch, so that commands
-which only look at recipes answer at once.
+The descriptions here are what `docs/recipes.md` prints: the first sentence says what a key means,
+the others what a reader must know to choose a value. No torch is imported, so that commands that
+only look at recipes answer at once.
 """
 
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from daemon.config.model_reference import PRIOR, valid_reference
+from daemon.config.model_reference import FORMS, PRIOR, valid_reference
 
 PROMPT_SUFFIXES = (".txt", ".toml")
-"""Endings of the files that `generate` reads."""
+"""Endings of the prompt files that `generate` reads."""
 
 Unit = Annotated[float, Field(ge=0, le=1)]
+
+Levels = Annotated[float, Field(ge=0, le=255)]
+"""A deviation of noise, in levels of 0 to 255, whatever the depth of the file."""
 
 SelfEnsemble = Annotated[
     Literal[1, 4, 8],
     Field(
-        description="Ways the photograph is laid (4: quarter turns, 8: mirrored as well), whose "
-        "posterior means are averaged: nearer to the truth, and so many times slower. Only the "
-        "mean gains, the sample of `realism` 1 does not."
+        description="In how many orientations the photograph is restored, whose means are then "
+        "averaged. 4 takes the quarter turns, 8 their mirror images as well. The result is nearer "
+        "to the truth (0.15 dB with 8) and takes that many times as long. Only the mean gains: "
+        "with `realism = 1` it changes nothing.",
+        examples=[8],
     ),
 ]
-"""Of the geometric self-ensemble."""
+"""Orientations of the geometric self-ensemble."""
 
-Side = Annotated[int, Field(ge=64, le=4096)]
-"""Of a picture to be generated, in pixels."""
+SizePx = Annotated[int, Field(ge=64, le=4096)]
+"""Width or height of a picture to be generated, in pixels."""
 
 
 class BaseStep(BaseModel):
-    """What every step may say."""
+    """Keys that every kind of step has."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,33 +45,55 @@ class BaseStep(BaseModel):
 
     model: Annotated[str, AfterValidator(valid_reference)] = Field(
         PRIOR,
-        description="The network: `prior` is the one inside the package; a Hub id such as "
-        "`org/name@revision`, or the path of a folder or .safetensors file.",
+        description="The network that does the work. `prior` is the one inside the package. A "
+        "model of the Hub must be pulled first (`restored models pull`). A relative path starts "
+        "at the recipe's folder. See [models.md](models.md).",
+        examples=["stabilityai/stable-diffusion-xl-base-1.0"],
+        json_schema_extra={"allowed": FORMS},
     )
     steps: int | None = Field(
         None,
         ge=1,
         le=1000,
-        description="Evaluations of a sampling run; the recipe's own if absent.",
+        description="How many times the network is asked for one sample. More is slower; beyond "
+        "the default it rarely looks better. Not set: 10 to 16, depending on the kind of step; "
+        "with a whole pipeline, the pipeline's own number.",
+        examples=[20],
     )
     seed: int | None = Field(
-        None, ge=0, lt=2**63, description="Fixes the noise; drawn from the job if absent."
+        None,
+        ge=0,
+        lt=2**63,
+        description="Start of the random noise. The same photograph, recipe and seed give the "
+        "same result. Not set: derived from the photograph and the recipe, so that a repetition "
+        "gives the same result as well.",
+        examples=[7],
     )
     prompt: str = Field(
-        "", description="What the result shows, in words; for models that read text."
+        "",
+        description="What the result shows, in words. Only models that read text take it; for a "
+        "model that edits by instruction it is the instruction.",
+        examples=["a colour photograph of a harbour, sharp"],
     )
-    negative_prompt: str = Field("", description="What the result shall not show, in words.")
+    negative_prompt: str = Field(
+        "",
+        description="What the result must not show, in words. Only models that read text take "
+        "it, and not all of those.",
+        examples=["blurry, drawing"],
+    )
     guidance: float | None = Field(
         None,
         ge=0,
         le=50,
-        description="How much more than likely the result follows the prompt; up to 1 not at all "
-        "more. The model's own if absent.",
+        description="How strongly the result follows the prompt (scale of classifier-free "
+        "guidance). At 1 and below the prompt is only taken into account, not amplified. Not "
+        "set: 5 for Stable Diffusion, the pipeline's own value for a whole pipeline.",
+        examples=[7.5],
     )
 
     @property
     def text_keys(self) -> tuple[str, ...]:
-        """The keys it says that only a model which reads text can obey."""
+        """The keys set here that only a model that reads text can obey."""
         textual = ("prompt", "second_prompt", "negative_prompt", "guidance")
         return tuple(key for key in textual if key in self.model_fields_set)
 
@@ -75,136 +103,203 @@ class Denoise(BaseStep):
 
     kind: Literal["denoise"] = "denoise"
     mode: Literal["blind", "gaussian"] = Field(
-        "blind", description="`blind` finds out what is wrong; `gaussian` removes noise of a level."
+        "blind",
+        description="What the network is told. `blind`: nothing; it finds out what is wrong. "
+        "`gaussian`: the photograph has pure sensor noise of the level `sigma`.",
+        examples=["gaussian"],
     )
-    sigma: Annotated[float, Field(ge=0, le=255)] | Literal["auto"] = Field(
+    sigma: Levels | Literal["auto"] = Field(
         "auto",
-        description="Noise level for `gaussian`, in levels of 0 to 255; `auto` estimates it.",
+        description='With `mode = "gaussian"`: deviation of the noise, in levels of 0 to 255. '
+        "`auto` estimates it from the photograph.",
+        examples=[25],
     )
     realism: Unit = Field(
-        0.0, description="0 gives the posterior mean (safest), 1 a posterior sample (sharpest)."
+        0.0,
+        description="How sharp the result is. 0 gives the mean of all plausible photographs: "
+        "smooth, and nearest to the truth. 1 gives one of them: sharp, with texture that is "
+        "invented.",
+        examples=[0.3],
     )
     self_ensemble: SelfEnsemble = 1
 
 
 class SuperResolve(BaseStep):
-    """Enlarge, so that reducing the result gives the photograph back."""
+    """Enlarge a photograph so that reducing the result gives the photograph back."""
 
     kind: Literal["super-resolve"] = "super-resolve"
-    scale: Literal[2, 3, 4] = Field(2, description="How many times wider and higher.")
-    realism: Unit = Field(
-        0.5, description="0 gives the posterior mean (safest), 1 a posterior sample (sharpest)."
+    scale: Literal[2, 3, 4] = Field(
+        2, description="How many times as wide and as high the result is.", examples=[4]
     )
-    sigma: Annotated[float, Field(ge=0, le=255)] = Field(
+    realism: Unit = Field(
+        0.5,
+        description="How much texture the result has. 0 gives the mean of all plausible "
+        "photographs: soft, and nearest to the truth. 1 gives one of them: sharp, with texture "
+        "that is invented.",
+        examples=[0.3],
+    )
+    sigma: Levels = Field(
         0.0,
-        description="Noise of the input in levels of 0 to 255; above 0 it binds softly.",
+        description="Deviation of the noise in the photograph, in levels of 0 to 255. At 0 the "
+        "result, reduced again, equals the photograph. Above 0 it may differ by about that much, "
+        "so that noise and JPEG blocks are not enlarged with it.",
+        examples=[5],
     )
     self_ensemble: SelfEnsemble = 1
 
 
 class Colorize(BaseStep):
-    """Give a grey photograph colours and leave its luminance as it is."""
+    """Give a black-and-white photograph colours and keep its light and dark exactly."""
 
     kind: Literal["colorize"] = "colorize"
     saturation: Annotated[float, Field(ge=0, le=3)] = Field(
-        1.0, description="Multiplies the chroma; 0 is grey."
+        1.0,
+        description="Factor by which the strength of the colours is multiplied. 0 gives grey, "
+        "1 what the network proposes.",
+        examples=[1.3],
     )
     realism: Unit = Field(
-        0.7, description="0 gives the mean of plausible colours (muted), 1 one plausible choice."
+        0.7,
+        description="How bold the colours are. 0 gives the mean of all plausible colours, which "
+        "is muted; 1 gives one plausible choice, which is vivid and may be wrong.",
+        examples=[0.4],
     )
     hints: bool = Field(
-        True, description="Use NAME.hints.png: transparent but for dabs of the wanted colour."
+        True,
+        description="Whether to use a side file `NAME.hints.png`: a transparent picture of the "
+        "photograph's size with dabs of the colours that you want.",
+        examples=[False],
     )
 
 
 class Restyle(BaseStep):
-    """SDEdit: forward to `strength`, back again; strokes become a photograph."""
+    """Turn a rough picture or a stroke painting towards a photograph (SDEdit)."""
 
     kind: Literal["restyle"] = "restyle"
     strength: Unit = Field(
-        0.4, description="How far forward: 0 keeps everything, 1 keeps nothing; t = strength pi/2."
+        0.4,
+        description="How much may change. 0 keeps everything, 1 keeps nothing. It is a share of "
+        "the way to pure noise: the diffusion angle is `strength` times pi/2.",
+        examples=[0.35],
     )
     sweep: tuple[Unit, ...] = Field(
-        (), max_length=16, description="Strengths to try: the result is one labelled sheet of them."
+        (),
+        max_length=16,
+        description="Up to 16 strengths to compare, in place of `strength`. The result is one "
+        "labelled sheet with the original and each of them.",
+        examples=[(0.2, 0.3, 0.4, 0.5, 0.6)],
     )
     mask: bool = Field(
-        True, description="Use NAME.mask.png: white is restyled, black is kept as it is."
+        True,
+        description="Whether to use a side file `NAME.mask.png`: white is restyled, black is "
+        "kept as it is.",
+        examples=[False],
     )
 
 
 class Inpaint(BaseStep):
-    """Fill in what is lost: scratches, dust, tears, as NAME.mask.png says (white) or as found."""
+    """Fill in what is lost: scratches, dust and tears, as a mask says or as they are found."""
 
     kind: Literal["inpaint"] = "inpaint"
     realism: Unit = Field(
         1.0,
-        description="0 gives the mean of several samples (nearest to what was lost, smoother), "
-        "1 one sample (sharpest, and quickest).",
+        description="How sharp the filling is. 1 takes one plausible filling: sharpest and "
+        "quickest. 0 takes the mean of four: smoother, nearest to what was lost, and four times "
+        "slower.",
+        examples=[0],
     )
     find: bool = Field(
         False,
-        description="Look for scratches and dust where there is no NAME.mask.png, "
-        "rather than wait for it.",
+        description="What happens to a photograph without a side file `NAME.mask.png`. `false`: "
+        "it waits in the inbox until its mask is there. `true`: scratches and dust are searched "
+        'for. Works with `model = "prior"` only.',
+        examples=[True],
     )
     sensitivity: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.3,
-        description="With `find`: a spot is filled in if it is damage with a probability above "
-        "1 - sensitivity. Higher finds more, and takes more for damage that is none.",
+        description="With `find`: how readily a spot counts as damage. It does if its "
+        "probability is above 1 - `sensitivity`. Higher finds more damage, and more often takes "
+        "a sparkle, a wire or a star for damage.",
+        examples=[0.5],
     )
     tone: Literal["both", "bright", "dark"] = Field(
         "both",
-        description="With `find`: which damage to look for. Dust on a negative and torn emulsion "
-        "are bright, dust and hairs on a print or slide are dark; one takes half the time of both.",
+        description="With `find`: which damage to search for. Dust on a negative and torn "
+        "emulsion are bright; dust and hairs on a print or a slide are dark. One of them takes "
+        "half the time of both.",
+        examples=["bright"],
     )
     mask_only: bool = Field(
         False,
-        description="With `find`: the result is the mask of what was found, white on black, to be "
-        "corrected and dropped as NAME.mask.png.",
+        description="With `find`: whether the result is the mask of what was found, white on "
+        "black, instead of the repaired photograph. Correct it and drop it beside the photograph "
+        "as `NAME.mask.png`.",
+        examples=[True],
     )
 
     @model_validator(mode="after")
-    def _found_or_given(self) -> "Inpaint":
+    def _search_keys_need_find(self) -> "Inpaint":
         for key in ("sensitivity", "tone", "mask_only"):
             if key in self.model_fields_set and not self.find:
-                raise ValueError(f"{key} needs find = true")
+                raise ValueError(f"{key} needs find = true; set it, or leave {key} out")
         return self
 
 
 class Unfade(BaseStep):
-    """Give a faded colour print or slide its contrast and colours back; asks no network."""
+    """Give a faded colour print or slide its contrast and colours back, without a network."""
 
     kind: Literal["unfade"] = "unfade"
     strength: Unit = Field(
-        1.0, description="How much of the fading it finds is undone: 0 nothing, 1 all."
+        1.0,
+        description="Which share of the fading is undone. 0 changes nothing, 1 undoes all that "
+        "is found.",
+        examples=[0.7],
     )
     cast: bool = Field(
         True,
-        description="Take the cast off, too; `false` gives all channels the same contrast back and "
+        description="Whether the colour cast is removed as well. `false` gives contrast back and "
         "keeps the tint, of a sepia print for example.",
+        examples=[False],
     )
 
 
 class Interpolate(BaseStep):
-    """Morph one photograph into another through the latents of both."""
+    """Morph one photograph into another: the result is a series of frames."""
 
     photos: ClassVar[int] = 2
 
     kind: Literal["interpolate"] = "interpolate"
-    frames: int = Field(9, ge=2, le=240, description="Frames written, both ends included.")
+    frames: int = Field(
+        9,
+        ge=2,
+        le=240,
+        description="How many frames are written, both ends included.",
+        examples=[24],
+    )
     strength: Unit = Field(
-        0.5, description="How deep both photographs are encoded; t = strength pi/2."
+        0.5,
+        description="How deep both photographs are encoded before they are mixed; the diffusion "
+        "angle is `strength` times pi/2. Deeper makes the frames in between smoother and more "
+        "blurred; near 0 the photographs fade into each other.",
+        examples=[0.4],
     )
     second_prompt: str = Field(
-        "", description="What the second photograph shows; `prompt` is for the first."
+        "",
+        description="What the second photograph shows; `prompt` then describes the first. Only "
+        "models that read text take it.",
+        examples=["the same street in winter"],
     )
 
 
 class Generate(BaseStep):
-    """Make pictures of the prompts in a text file, which takes the photograph's place."""
+    """Make pictures from the prompts in a text file, which takes the photograph's place."""
 
     kind: Literal["generate"] = "generate"
-    size: tuple[Side, Side] | None = Field(
-        None, description="Width and height in pixels where the file says none; else the model's."
+    size: tuple[SizePx, SizePx] | None = Field(
+        None,
+        description="Width and height in pixels, each 64 to 4096, where the prompt file gives "
+        "none. Not set: the size that the model was trained on.",
+        examples=[(1024, 768)],
     )
 
 

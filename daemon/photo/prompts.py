@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from daemon.config.steps import PROMPT_SUFFIXES, Side
+from daemon.config.steps import PROMPT_SUFFIXES, SizePx
 from daemon.config.validation import explain
 from daemon.photo.picture import PROMPTS, Header, Prompt, Prompts
 from daemon.system.errors import PhotoError
@@ -35,7 +35,7 @@ class _Table(BaseModel):
 
     prompt: Text = Field(description="What the picture shows.")
     negative: str = Field("", max_length=_MOST_LETTERS, description="What it shall not show.")
-    size: tuple[Side, Side] | None = Field(
+    size: tuple[SizePx, SizePx] | None = Field(
         None, description="Width and height in pixels; the recipe's or the model's if absent."
     )
     seed: int | None = Field(
