@@ -1,7 +1,8 @@
-"""Recipes: one TOML file each, validated whole, first match wins.
+"""Recipes: one TOML file each, which says what is done to which photographs.
 
-Comes in: folders of TOML files. Goes out: frozen recipes, or a `ConfigError` that names file, key,
-value and what is allowed. Never guesses and never skips a bad file without a word.
+A file is validated as a whole. What is wrong becomes a `ConfigError` that names file, key, value
+and what is allowed; a bad file is never skipped silently. The descriptions of the keys are what
+`docs/recipes.md` prints.
 """
 
 import fnmatch
@@ -26,10 +27,12 @@ from daemon.config.features import COLOUR, GREY_BELOW, NOISE, Feature, likeness_
 from daemon.config.model_reference import absolute_reference
 from daemon.config.schedule import Schedule
 from daemon.config.steps import PROMPT_SUFFIXES, Step
-from daemon.config.validation import explain
+from daemon.config.validation import explain, explain_toml
 from daemon.system.errors import ConfigError
 
 SHIPPED_RECIPES = Path(__file__).parents[1] / "shipped_recipes"
+"""Folder of the recipes inside the package."""
+
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,30 +40,72 @@ Phrase = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Match(BaseModel):
-    """Which photographs a recipe takes; whatever is not said matches."""
+    """Which photographs a recipe takes. All conditions that are set must hold."""
 
     model_config = _FROZEN
 
-    suffixes: tuple[str, ...] = Field(PHOTO_SUFFIXES, description="File name endings, any case.")
-    names: tuple[str, ...] = Field(
-        (), description="Patterns such as `scan-*`, any of which the file name must fit."
+    suffixes: tuple[str, ...] = Field(
+        PHOTO_SUFFIXES,
+        description="Endings of file names that the recipe takes, in small or capital letters. "
+        "A recipe that begins with `generate` takes `.txt` and `.toml` unless this says "
+        "otherwise.",
+        examples=[(".jpg", ".tif")],
+        json_schema_extra={"allowed": 'a list of endings with their dot, such as [".jpg", ".tif"]'},
     )
-    min_megapixels: float = Field(0, ge=0)
-    max_megapixels: float | None = Field(None, gt=0)
+    names: tuple[str, ...] = Field(
+        (),
+        description="Patterns, one of which the file name must fit, in small or capital letters: "
+        "`*` stands for any text, `?` for any character, `[ab]` for a or b. Not set: any name.",
+        examples=[("scan-*", "*_box12.*")],
+        json_schema_extra={"allowed": 'a list of patterns, such as ["scan-*"]'},
+    )
+    min_megapixels: float = Field(
+        0,
+        ge=0,
+        description="Smallest size that is taken, in millions of pixels.",
+        examples=[0.5],
+    )
+    max_megapixels: float | None = Field(
+        None,
+        gt=0,
+        description="Largest size that is taken, in millions of pixels. Not set: no limit but "
+        "the setting `max_input_megapixels`.",
+        examples=[30],
+    )
     grey: bool | None = Field(
-        None, description="`true` takes grey and toned photographs only, `false` coloured ones."
+        None,
+        description="Whether colour decides. `true` takes photographs without colour, sepia and "
+        "yellowed ones included; `false` takes the others. Not set: both.",
+        examples=[True],
     )
     noise_above: Annotated[float, Field(ge=0, le=255)] | None = Field(
-        None, description="Takes photographs with more noise, in levels of 0 to 255."
+        None,
+        description="Take only photographs with more noise than this, as the deviation in levels "
+        "of 0 to 255. Not set: noise does not matter.",
+        examples=[8],
     )
     looks_like: Phrase | None = Field(
-        None, description="What it shows, in English; needs the setting `clip_model`."
+        None,
+        description="What the photograph must show, in English; a CLIP model judges. Needs the "
+        "setting `clip_model`. Not set: what it shows does not matter.",
+        examples=["a portrait"],
+        json_schema_extra={"allowed": "text of 1 to 200 characters"},
     )
     unlike: tuple[Phrase, ...] = Field(
-        ("a photograph",), min_length=1, max_length=32, description="What it may show instead."
+        ("a photograph",),
+        min_length=1,
+        max_length=32,
+        description="With `looks_like`: what the photograph may show instead. 1 to 32 phrases.",
+        examples=[("a landscape", "a street")],
+        json_schema_extra={"allowed": 'a list of 1 to 32 texts, such as ["a landscape"]'},
     )
     looks_like_above: float = Field(
-        0.5, ge=0, lt=1, description="Probability, among these phrases, from which it matches."
+        0.5,
+        ge=0,
+        lt=1,
+        description="With `looks_like`: the least probability of that phrase, among it and "
+        "`unlike`, at which the photograph is taken.",
+        examples=[0.8],
     )
 
     @field_validator("suffixes")
@@ -68,7 +113,7 @@ class Match(BaseModel):
     def _dotted(cls, suffixes: tuple[str, ...]) -> tuple[str, ...]:
         for suffix in suffixes:
             if not suffix.startswith("."):
-                raise ValueError(f"{suffix!r} must start with a dot")
+                raise ValueError(f'contains {suffix!r}; allowed: endings with a dot: ".{suffix}"')
         return tuple(suffix.lower() for suffix in suffixes)
 
     @model_validator(mode="after")
@@ -76,14 +121,16 @@ class Match(BaseModel):
         if self.looks_like is None:
             for key in ("unlike", "looks_like_above"):
                 if key in self.model_fields_set:
-                    raise ValueError(f"match.{key} needs match.looks_like")
+                    raise ValueError(f"{key} needs looks_like; set it, or leave {key} out")
         elif self.looks_like in self.unlike:
-            raise ValueError(f"match.unlike contains match.looks_like, {self.looks_like!r}")
+            raise ValueError(
+                f"unlike contains {self.looks_like!r}, which is looks_like; leave it out"
+            )
         return self
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """What must be known of a photograph's content; nothing where its header settles it."""
+        """Features of the content that must be measured; none if name and size decide."""
         phrases = () if self.looks_like is None else (self.looks_like, *self.unlike)
         return (
             *((COLOUR,) if self.grey is not None else ()),
@@ -92,10 +139,10 @@ class Match(BaseModel):
         )
 
     def content_mismatch(self, answers: Mapping[Feature, float]) -> str | None:
-        """Says why a photograph of this content does not match, or None if it does.
+        """Why a photograph of this content does not match, or None if it does.
 
         Args:
-            answers: To all of `questions`.
+            answers: Values of all `features`.
         """
         if self.grey is not None and (answers[COLOUR] <= GREY_BELOW) != self.grey:
             said = f"grey = {str(self.grey).lower()}, and up to {GREY_BELOW:g} is grey"
@@ -118,10 +165,18 @@ class Output(BaseModel):
     model_config = _FROZEN
 
     format: Literal["png", "jpeg", "webp", "tiff", "same"] = Field(
-        "png", description="`same` keeps the input's format (GIF and BMP become PNG)."
+        "png",
+        description="Format of the result. `same` keeps that of the photograph; GIF and BMP "
+        "become PNG.",
+        examples=["jpeg"],
     )
     quality: int = Field(
-        95, ge=1, le=100, description="For JPEG and WebP; WebP at 100 is lossless."
+        95,
+        ge=1,
+        le=100,
+        description="Quality of JPEG and WebP; other formats lose nothing. WebP at 100 loses "
+        "nothing either.",
+        examples=[90],
     )
 
 
@@ -130,12 +185,28 @@ class Recipe(BaseModel):
 
     model_config = _FROZEN
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
-    about: str = ""
-    match: Match = Match()
-    steps: tuple[Step, ...] = Field(min_length=1, max_length=16)
-    output: Output = Output()
-    schedule: Schedule = Schedule()
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,63}$",
+        description="Name of the recipe, of its folder in the inbox and of its folder in the "
+        "outbox. Not set: the file's name without `.toml`.",
+        examples=["attic"],
+        json_schema_extra={
+            "allowed": "1 to 64 small letters, digits and hyphens, not starting with a hyphen"
+        },
+    )
+    about: str = Field(
+        "",
+        description="One line on what the recipe does, which `restored recipes` shows.",
+        examples=["Clean the attic's prints, then double them."],
+    )
+    match: Match = Field(Match(), description="Which photographs it takes.")
+    steps: tuple[Step, ...] = Field(
+        min_length=1,
+        max_length=16,
+        description="What is done, in order: 1 to 16 steps, each a `[[steps]]` table.",
+    )
+    output: Output = Field(Output(), description="How the result is written.")
+    schedule: Schedule = Field(Schedule(), description="When its jobs start.")
 
     _file: Path | None = PrivateAttr(None)
 
@@ -153,7 +224,10 @@ class Recipe(BaseModel):
         if self.generates and self.photos > 1:
             raise ValueError("steps: after generate no step may take two photographs")
         if self.generates and self.match.features:
-            raise ValueError("match: grey, noise_above and looks_like need a photograph")
+            raise ValueError(
+                "match: grey, noise_above and looks_like need a photograph, and generate reads "
+                "prompts; leave them out"
+            )
         for suffix in self.suffixes:
             if (suffix in PROMPT_SUFFIXES) != self.generates:
                 reads = PROMPT_SUFFIXES if self.generates else PHOTO_SUFFIXES
@@ -165,12 +239,12 @@ class Recipe(BaseModel):
 
     @property
     def source(self) -> str:
-        """What messages about it begin with: the file it was read from, else its name."""
+        """The file it was read from, else its name: what messages about it begin with."""
         return f"recipe {self.name}" if self._file is None else str(self._file)
 
     @property
     def generates(self) -> bool:
-        """Whether it reads files of prompts instead of photographs."""
+        """Whether it reads prompt files instead of photographs."""
         return self.steps[0].kind == "generate"
 
     @property
@@ -180,7 +254,7 @@ class Recipe(BaseModel):
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """File name endings it takes: those of its [match], else those its first step reads."""
+        """Endings of file names it takes: those of its [match], else those its first step reads."""
         said = "suffixes" in self.match.model_fields_set
         return PROMPT_SUFFIXES if self.generates and not said else self.match.suffixes
 
@@ -202,22 +276,22 @@ class Recipe(BaseModel):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """References of the models its steps use, each once, in order."""
+        """References to the models of its steps, each once, in order."""
         return tuple(dict.fromkeys(step.model for step in self.steps))
 
     def with_models(self, renamed: Callable[[str], str]) -> "Recipe":
-        """The same recipe with each model's reference put differently."""
+        """The same recipe with each reference to a model replaced by `renamed(reference)`."""
         steps = (step.model_copy(update={"model": renamed(step.model)}) for step in self.steps)
         return self.model_copy(update={"steps": tuple(steps)})
 
     @property
     def digest(self) -> str:
-        """Identifies what it does to pixels; `about`, `match` and `schedule` do not count."""
+        """Sha256 of what it does to pixels; `about`, `match` and `schedule` do not count."""
         meaning = self.model_dump(mode="json", include={"name", "steps", "output"})
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
     def mismatch(self, name: str, megapixels: float) -> str | None:
-        """Says why a photograph of this file name and size does not match, or None if it does."""
+        """Why a photograph of this file name and size does not match, or None if it does."""
         match = self.match
         low = name.lower()
         if not low.endswith(self.suffixes):
@@ -232,15 +306,15 @@ class Recipe(BaseModel):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read one recipe; paths of models in it are relative to its folder.
+    """Read a recipe file; relative paths of models in it start at its folder.
 
     Raises:
-        ConfigError: The file cannot be read, is no TOML, or says what no recipe may say.
+        ConfigError: The file cannot be read, is not TOML, or is not a valid recipe.
     """
     try:
         values = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
+        raise ConfigError(f"{path}: {explain_toml(error)}") from error
     values.setdefault("name", path.stem)
     try:
         recipe = Recipe.model_validate(values)
@@ -255,11 +329,14 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def load_recipes(folders: Iterable[Path]) -> tuple[Recipe, ...]:
-    """Read every `*.toml` of the folders; a later folder's recipe replaces an earlier namesake.
+    """Read every `*.toml` file of some folders; of two recipes of one name the later folder's wins.
+
+    Returns:
+        The recipes, sorted by name.
 
     Raises:
-        ConfigError: Any of them is wrong (all that are wrong are named), or two files of one
-            folder give the same name.
+        ConfigError: A file is wrong (every wrong one is named), or two files of one folder have
+            the same name.
     """
     found: dict[str, Recipe] = {}
     wrong: list[str] = []

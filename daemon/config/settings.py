@@ -1,11 +1,13 @@
 """Settings: `restored.toml` of the station, overridden by RESTORED_* in the environment.
 
-Comes in: a station's folder and the environment, read once. Goes out: one frozen `Settings`, or a
-`ConfigError` that names the file, the key and the value.
+Both are read once, into one frozen `Settings`; what is wrong becomes a `ConfigError` that names
+file or variable, key and value. The descriptions are what `docs/settings.md` prints, and their
+first sentences what `init` writes into a new `restored.toml`.
 """
 
 import contextlib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,39 +20,51 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from daemon.config.model_reference import absolute_reference, valid_reference
-from daemon.config.validation import close_match, explain
+from daemon.config.model_reference import FORMS, absolute_reference, valid_reference
+from daemon.config.validation import explain, explain_toml, suggestion
 from daemon.system.errors import ConfigError
 
 STATION_VARIABLE = "RESTORED_STATION"
-"""Names the station's folder for the commands; it is no setting."""
+"""Environment variable that names the station's folder for the commands; it is not a setting."""
 
 CONFIG_VARIABLE = "RESTORED_CONFIG"
-"""Names the folder of restored.toml and recipes/, if not the station's; it is no setting either."""
+"""Environment variable that names another folder of restored.toml and recipes/; not a setting."""
 
 _PREFIX = "RESTORED_"
 
-_NO_SETTINGS = (STATION_VARIABLE, CONFIG_VARIABLE)
+_OTHER_VARIABLES = (STATION_VARIABLE, CONFIG_VARIABLE)
 
 Originals = Literal["archive", "delete", "leave"]
 
 
 class Watch(BaseModel):
-    """A folder outside the station that is an inbox too."""
+    """A folder outside the station that is an inbox too: one `[[watch]]` table each."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: Path = Field(description="Folder to watch, with all below it.")
-    recipe: str = Field(description="Recipe for what lies in it.")
-    outbox: Path = Field(description="Folder for its results.")
-    originals: Originals = Field("archive", description="What becomes of the originals.")
+    path: Path = Field(
+        description="Folder to watch, with all folders below it.", examples=["/home/anna/scans"]
+    )
+    recipe: str = Field(
+        description="Name of the recipe for every photograph in it.", examples=["old-photo"]
+    )
+    outbox: Path = Field(description="Folder for the results.", examples=["/home/anna/restored"])
+    originals: Originals = Field(
+        "archive",
+        description="What happens to an original when its result is complete, as the setting "
+        "`originals`.",
+        examples=["leave"],
+    )
     polled: bool | Literal["auto"] = Field(
-        "auto", description="Scan instead of events; `auto` polls network file systems."
+        "auto",
+        description="Whether the folder is scanned instead of waiting for events of the file "
+        "system. `auto` scans network file systems, which send none.",
+        examples=[True],
     )
 
 
 def _cache_folder() -> Path:
-    """Of the service where systemd runs it, of the user elsewhere; the same for all stations."""
+    """Folder of pulled models: the service's cache under systemd, the user's elsewhere."""
     service = os.environ.get("CACHE_DIRECTORY")
     if service:
         return Path(service.split(":")[0]) / "models"
@@ -59,104 +73,313 @@ def _cache_folder() -> Path:
 
 
 class Settings(BaseSettings):
-    """Every setting of a station, with its default."""
+    """Every setting of a station. `SETTING_GROUPS` says how manuals and `init` order them."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
     # Intake
-    settle_s: float = Field(2, ge=0, description="Unchanged for so long = complete.")
-    settle_polled_s: float = Field(10, ge=0, description="The same for polled folders.")
-    rescan_s: float = Field(60, gt=0, description="Between scans that find what events missed.")
-    pair_wait_s: float = Field(3600, ge=0, description="A half alone so long is reported.")
-    arriving_s: float = Field(
-        30, ge=0, description="A file that ends early and changed within this is still arriving."
+    settle_s: float = Field(
+        2,
+        ge=0,
+        description="Seconds for which a file must not change before it counts as complete. "
+        "Raise it for programs that write slowly or in bursts.",
+        examples=[5],
     )
-    watch: tuple[Watch, ...] = ()
-    originals: Originals = Field("archive", description="What becomes of finished originals.")
+    settle_polled_s: float = Field(
+        10,
+        ge=0,
+        description="The same, in seconds, for folders that are scanned, such as network "
+        "folders. They are scanned this often.",
+        examples=[30],
+    )
+    rescan_s: float = Field(
+        60,
+        gt=0,
+        description="Seconds between scans of every inbox for files that the file system's "
+        "events missed.",
+        examples=[300],
+    )
+    pair_wait_s: float = Field(
+        3600,
+        ge=0,
+        description="Seconds after which `status` reports a half of a pair, or a side file, that "
+        "still waits for what belongs to it. It goes on waiting.",
+        examples=[600],
+    )
+    arriving_s: float = Field(
+        30,
+        ge=0,
+        description="Seconds for which a file that ends too early is taken for one that is still "
+        "being written, counted from its last change. After that it is damaged and goes to "
+        "`failed/`.",
+        examples=[120],
+    )
+    watch: tuple[Watch, ...] = Field(
+        (),
+        description="Folders outside the station that are inboxes too, each with its recipe and "
+        "its outbox. Not set: only the station's `inbox/`.",
+        examples=[
+            ({"path": "/srv/scans", "recipe": "old-photo", "outbox": "/srv/restored"},),
+        ],
+    )
+    originals: Originals = Field(
+        "archive",
+        description="What happens to an original when its result is complete. `archive` moves it "
+        "to `archive/`; `delete` removes it for good; `leave` leaves it in the inbox, and it is "
+        "not restored again until it changes.",
+        examples=["leave"],
+    )
     state_dir: Path | None = Field(
-        None, description="Where .restored lies; must be local if the station is on a network."
+        None,
+        description="Folder of the ledger and of work in progress. It must be on a local disk: "
+        "set it if the station is on a network. Not set: `.restored` in the station.",
+        examples=["/var/lib/restored-state"],
     )
 
-    logs_dir: Path | None = Field(None, description="Where the job log lies, if not in logs/.")
+    logs_dir: Path | None = Field(
+        None,
+        description="Folder of the job log, one file a day. Not set: `logs` in the station.",
+        examples=["/var/log/restored"],
+    )
 
     # Housekeeping
     keep_archive_days: float | None = Field(
-        None, gt=0, description="Archived originals are removed after so long."
+        None,
+        gt=0,
+        description="Days after which archived originals are removed for good. Not set: they "
+        "are kept.",
+        examples=[90],
     )
     keep_archive_gb: float | None = Field(
-        None, ge=0, description="Beyond so much, the oldest archived originals are removed."
+        None,
+        ge=0,
+        description="Size of the archive, in gigabytes, above which the oldest originals are "
+        "removed for good. Not set: any size.",
+        examples=[500],
     )
     keep_free_gb: float | None = Field(
-        None, gt=0, description="While less is free, the oldest archived originals are removed."
+        None,
+        gt=0,
+        description="Space in gigabytes that is kept free on the archive's disk by removing the "
+        "oldest originals for good. It must be more than `min_free_mb`. Not set: none are "
+        "removed.",
+        examples=[20],
     )
-    keep_logs_days: float | None = Field(365, gt=0, description="Files of the job log.")
+    keep_logs_days: float | None = Field(
+        365,
+        gt=0,
+        description="Days after which files of the job log are removed.",
+        examples=[30],
+    )
     keep_ledger_days: float | None = Field(
-        365, gt=0, description="Ended jobs whose originals are not in the archive."
+        365,
+        gt=0,
+        description="Days after which the ledger forgets finished jobs whose originals are not "
+        "in the archive.",
+        examples=[90],
     )
 
     # Photographs
-    max_file_mb: float = Field(2000, gt=0)
-    max_input_megapixels: float = Field(250, gt=0)
-    max_output_megapixels: float = Field(500, gt=0)
+    max_file_mb: float = Field(
+        2000,
+        gt=0,
+        description="Largest file that is read, in megabytes. A larger one goes to `failed/`.",
+        examples=[500],
+    )
+    max_input_megapixels: float = Field(
+        250,
+        gt=0,
+        description="Largest photograph that is read, in millions of pixels. A larger one goes "
+        "to `failed/`.",
+        examples=[100],
+    )
+    max_output_megapixels: float = Field(
+        500,
+        gt=0,
+        description="Largest result that is made, in millions of pixels. A photograph whose "
+        "result would be larger goes to `failed/`.",
+        examples=[200],
+    )
 
     # Output
-    file_mode: str = Field("0644", pattern=r"^0?[0-7]{3}$", description="Mode of results, octal.")
-    group: str | None = Field(None, description="Group of results and of the station's state.")
-    umask: str = Field("0022", pattern=r"^0?[0-7]{3}$", description="For folders, octal.")
+    file_mode: str = Field(
+        "0644",
+        pattern=r"^0?[0-7]{3}$",
+        description="Permissions of results, as an octal number in quotes.",
+        examples=["0640"],
+        json_schema_extra={"allowed": 'three octal digits in quotes, such as "0644"'},
+    )
+    group: str | None = Field(
+        None,
+        description="Group that owns results and the station's folders. The daemon's user must "
+        "be a member of it. Leave it out with the systemd units, whose sandbox forbids it. Not "
+        "set: the group of the daemon's user, or of the folder.",
+        examples=["photos"],
+    )
+    umask: str = Field(
+        "0022",
+        pattern=r"^0?[0-7]{3}$",
+        description="Permissions that new folders do not get, as an octal number in quotes. "
+        '"0002" lets the group write.',
+        examples=["0002"],
+        json_schema_extra={"allowed": 'three octal digits in quotes, such as "0022"'},
+    )
 
     # Work
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    threads: int | None = Field(None, ge=1, description="CPU threads of the network.")
-    memory_mb: int | None = Field(None, ge=256, description="For photographs in flight.")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="Device that the networks run on. `auto` takes an NVIDIA GPU if there is "
+        "one, else an Apple GPU, else the CPU.",
+        examples=["cuda:1"],
+        json_schema_extra={"allowed": "auto, cpu, cuda, cuda:0, cuda:1 and so on, or mps"},
+    )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="CPU threads of the networks. Not set: all cores that the daemon may use, "
+        "a quota of its control group included.",
+        examples=[4],
+    )
+    memory_mb: int | None = Field(
+        None,
+        ge=256,
+        description="Memory for photographs in flight, in megabytes (MiB). Not set: half of what "
+        "is free, a limit of the control group included.",
+        examples=[4096],
+    )
     clip_model: Annotated[str, AfterValidator(valid_reference)] | None = Field(
-        None, description="CLIP model for [match] looks_like, such as a folder; off if not set."
+        None,
+        description="CLIP model that judges `looks_like` in a recipe's [match]: a pulled model "
+        "or a folder. A relative path starts at the folder of `restored.toml`. Not set: recipes "
+        "cannot use `looks_like`.",
+        examples=["openai/clip-vit-base-patch32"],
+        json_schema_extra={"allowed": FORMS},
     )
     models_dir: Path = Field(
-        default_factory=_cache_folder, description="Where `restored models pull` puts models."
+        default_factory=_cache_folder,
+        description="Folder of models that `restored models pull` fetches. Not set: "
+        "`$CACHE_DIRECTORY/models` under systemd, else `~/.cache/restored/models`.",
+        examples=["/srv/models"],
     )
     model_memory_mb: int | None = Field(
-        None, ge=64, description="For models that stay loaded on the device."
+        None,
+        ge=64,
+        description="Memory for models that stay loaded, in megabytes (MiB). Not set: 70 % of a "
+        "GPU's memory; on the CPU 30 % of what is free.",
+        examples=[8000],
     )
     dtype: Literal["auto", "bf16", "fp16", "fp32"] = Field(
-        "auto", description="Precision of models; `auto` takes what the device is fastest with."
+        "auto",
+        description="Precision of models. `auto` takes what the device is fastest with: `bf16` if "
+        "it multiplies in it, else `fp16` on an NVIDIA GPU and `fp32` elsewhere.",
+        examples=["fp32"],
     )
     offload: Literal["none", "model", "group"] = Field(
         "none",
-        description="Keep whole components (`model`) or layers (`group`) of a checkpoint in the "
-        "machine's memory while the device does not need them.",
+        description="What of a checkpoint waits in the machine's memory while the GPU does not "
+        "need it. `model`: whole components. `group`: layers, which needs the least memory of "
+        "the GPU and is slowest.",
+        examples=["model"],
     )
     compile: bool = Field(
-        False, description="Compile checkpoints: the first picture of each size takes minutes."
+        False,
+        description="Whether checkpoints are compiled. They run faster, and the first picture of "
+        "each size takes minutes.",
+        examples=[True],
     )
     attention: str | None = Field(
-        None, description="Attention backend, by diffusers' name, such as `flash` or `native`."
+        None,
+        description="Attention backend, by the name that diffusers gives it; it must be "
+        "installed. Not set: diffusers' own choice.",
+        examples=["flash"],
     )
-    attempts: int = Field(3, ge=1, description="Before a passing fault counts as failed.")
-    retry_s: float = Field(10, ge=0, description="First wait after a passing fault; it doubles.")
-    min_free_mb: float = Field(200, ge=0, description="Intake waits while less is free.")
-    drain_s: float = Field(20, ge=0, description="For work in flight when the daemon stops.")
+    attempts: int = Field(
+        3,
+        ge=1,
+        description="How many times a job is tried when faults occur that may pass. Then the "
+        "photograph goes to `failed/`.",
+        examples=[5],
+    )
+    retry_s: float = Field(
+        10,
+        ge=0,
+        description="Seconds of the first wait after a fault that may pass. Each further wait is "
+        "twice as long.",
+        examples=[60],
+    )
+    min_free_mb: float = Field(
+        200,
+        ge=0,
+        description="Free disk space, in megabytes, below which no photograph is taken in. What "
+        "is in the inbox waits.",
+        examples=[1000],
+    )
+    drain_s: float = Field(
+        20,
+        ge=0,
+        description="Seconds that work in flight is given to finish when the daemon stops. The "
+        "rest goes back to the queue. A service manager must wait 30 s longer.",
+        examples=[60],
+    )
     stall_s: float = Field(
-        900, gt=0, description="A worker that takes no step for so long is not alive to systemd."
+        900,
+        gt=0,
+        description="Seconds without a step of the worker after which the daemon no longer "
+        "reports itself alive to systemd and health checks.",
+        examples=[1800],
     )
     alive_file: Path | None = Field(
-        None, description="Touched every 5 s while the daemon gets on, for health checks."
+        None,
+        description="File that is touched every 5 s while the daemon and its worker make "
+        "progress, for the health check of a container. Not set: none.",
+        examples=["/tmp/restored.alive"],
     )
 
-    # Who watches
+    # Monitoring
     metrics_port: int | None = Field(
-        None, ge=0, le=65535, description="/metrics, /livez and /readyz; 0 is any; off if not set."
+        None,
+        ge=0,
+        le=65535,
+        description="Port of `/metrics` (Prometheus), `/livez` and `/readyz`. 0 takes any free "
+        "port. Not set: nothing is served.",
+        examples=[9640],
     )
     metrics_address: str = Field(
-        "127.0.0.1", min_length=1, description="Of the interface they are served on."
+        "127.0.0.1",
+        min_length=1,
+        description="Address of the network interface that they are served on. The default is "
+        "reached from this machine only; `0.0.0.0` is every interface.",
+        examples=["0.0.0.0"],
+        json_schema_extra={"allowed": "an address of this machine"},
     )
     notify: tuple[SecretStr, ...] = Field(
-        (), description="URLs of apprise that are told of trouble."
+        (),
+        description="Addresses of people who are told of trouble, as URLs of apprise. They are "
+        "secrets and are never shown. Needs the extra `restored[notify]`. Not set: nobody is "
+        "told.",
+        examples=[("mailtos://user:password@example.org",)],
+        json_schema_extra={"allowed": 'a list of URLs, such as ["mailtos://…"]'},
     )
-    notify_file: Path | None = Field(None, description="A file with more of them, one a line.")
+    notify_file: Path | None = Field(
+        None,
+        description="File with more such addresses, one on a line, so that secrets stay out of "
+        "`restored.toml`. Not set: none.",
+        examples=["/etc/restored/notify"],
+    )
     notify_quiet_s: float = Field(
-        3600, ge=0, description="Messages of one kind are that far apart; the rest is summed up."
+        3600,
+        ge=0,
+        description="Seconds between two messages of one kind. What happens meanwhile is summed "
+        "up in the next one.",
+        examples=[600],
     )
-    notify_failures_per_hour: int = Field(10, ge=0, description="More are worth a message.")
+    notify_failures_per_hour: int = Field(
+        10,
+        ge=0,
+        description="How many photographs may fail within an hour before a message is sent.",
+        examples=[50],
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -167,20 +390,20 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file."""
+        """Put the environment before the file's values."""
         return env_settings, init_settings
 
 
 def config_folder(root: Path) -> Path:
-    """Where the settings and the user's own recipes of the station in `root` lie.
+    """Folder of the settings and of the user's own recipes, for the station in `root`.
 
     Raises:
-        ConfigError: The environment names a folder that is not there.
+        ConfigError: The environment names a folder that does not exist.
     """
     named = os.environ.get(CONFIG_VARIABLE)
     if named and not Path(named).is_dir():
         raise ConfigError(
-            f"{CONFIG_VARIABLE}: {named} is no folder; make it, or unset the variable"
+            f"{CONFIG_VARIABLE}: {named} is not a folder; make it, or unset the variable"
         )
     return Path(named or root)
 
@@ -201,7 +424,14 @@ def load_settings(path: Path = Path(os.devnull)) -> Settings:
     except ValidationError as error:
         raise ConfigError(explain(path, error, Settings, origins)) from error
     except SettingsError as error:
-        raise ConfigError(f"environment: {error}; lists and tables are written as JSON") from error
+        raise ConfigError(_not_json(error)) from error
+
+
+def _not_json(error: SettingsError) -> str:
+    """Say which variable should hold a list, which the environment gives as JSON."""
+    found = re.search(r'field "(\w+)"', str(error))
+    variable = _PREFIX + found[1].upper() if found else "environment"
+    return f'{variable}: not JSON; write a list as JSON, such as ["first", "second"]'
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -210,27 +440,28 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
+        raise ConfigError(f"{path}: {explain_toml(error)}") from error
 
 
 def _environment() -> dict[str, str]:
-    """Settings that the environment gives: the key and the variable it comes from.
+    """Settings that the environment gives: key -> variable.
 
     Raises:
-        ConfigError: A RESTORED_ variable is no setting: misspelt, it would change nothing unseen.
+        ConfigError: A RESTORED_ variable is not a setting. It is probably misspelt, and would be
+            ignored silently.
     """
     keys = list(Settings.model_fields)
     origins: dict[str, str] = {}
     wrong: list[str] = []
     for variable in sorted(os.environ):
-        if not variable.startswith(_PREFIX) or variable in _NO_SETTINGS:
+        if not variable.startswith(_PREFIX) or variable in _OTHER_VARIABLES:
             continue
         key = variable.removeprefix(_PREFIX).lower()
         if key in keys:
             origins[key] = variable
         else:
             known = [_PREFIX + key.upper() for key in keys]
-            wrong.append(f"{variable} is not a setting{close_match(variable, known)}")
+            wrong.append(f"{variable} is not a setting{suggestion(variable, known)}")
     if wrong:
         raise ConfigError("\n".join(wrong))
     return origins

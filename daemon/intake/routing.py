@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from daemon.config.recipe import Recipe
-from daemon.config.validation import close_match
+from daemon.config.validation import suggestion
 from daemon.intake.arrivals import Arrival
 
 
@@ -18,7 +18,7 @@ def named_recipe(arrival: Arrival, recipes: Mapping[str, Recipe]) -> str | None:
     if len(arrival.relative.parts) < 2:
         return None
     name = arrival.relative.parts[0]
-    return name if name in recipes or close_match(name, list(recipes)) else None
+    return name if name in recipes or suggestion(name, list(recipes)) else None
 
 
 def is_below_recipe(arrival: Arrival) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from daemon.config.matching import Route, route_by_match, route_to
 from daemon.config.recipe import Recipe
 from daemon.config.station import Notice
-from daemon.config.validation import close_match
+from daemon.config.validation import suggestion
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.companions import (
     Pair,
@@ -125,7 +125,7 @@ class FolderSorter:
         held.astray = asked is not None and recipe is None
         if asked is not None and recipe is None:
             known = ", ".join(sorted(self._recipes))
-            meant = close_match(asked, list(self._recipes))
+            meant = suggestion(asked, list(self._recipes))
             held.why = (
                 f"no recipe is named {shown(asked)!r}{meant}; there are {known}; "
                 "a new recipe counts from SIGHUP or the next start on"

@@ -91,7 +91,7 @@ def test_check_refuses_a_bad_recipe_of_the_station(
     assert exit_code(["--station", str(station), "check"]) == 0
     (station / "recipes/own.toml").write_text('[[steps]]\nkind = "restyle"\nstrength = 2\n')
     assert exit_code(["--station", str(station), "check"]) == 78
-    assert "own.toml: steps[0].strength is 2, allowed 0 to 1" in capsys.readouterr().err
+    assert "own.toml: steps[0].strength is 2; allowed: numbers 0 to 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["init"], ["status"], ["recipes"]])

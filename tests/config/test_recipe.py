@@ -19,30 +19,33 @@ def _said(tmp_path: Path, text: str) -> str:
     [
         (
             '[[steps]]\nkind = "denoise"\n[[steps]]\nkind = "restyle"\nstrength = 1.4\n',
-            "steps[1].strength is 1.4, allowed 0 to 1",
+            "steps[1].strength is 1.4; allowed: numbers 0 to 1",
         ),
         (
             '[[steps]]\nkind = "denoise"\nsigma = 300\n',
-            "steps[0].sigma is 300, allowed 0 to 255 or auto",
+            "steps[0].sigma is 300; allowed: numbers 0 to 255 or auto",
         ),
         (
             '[[steps]]\nkind = "super-resolve"\nscale = 5\n',
-            "steps[0].scale is 5, allowed are 2, 3, 4",
+            "steps[0].scale is 5; allowed: 2, 3, 4",
         ),
         (
             '[[steps]]\nkind = "sharpen"\n',
-            "steps[0].kind is 'sharpen', allowed are "
+            "steps[0].kind is 'sharpen'; allowed: "
             "denoise, super-resolve, colorize, restyle, inpaint, unfade, interpolate, generate",
         ),
-        ("[[steps]]\nscale = 2\n", "steps[0].kind is missing"),
+        (
+            "[[steps]]\nscale = 2\n",
+            'steps[0].kind is missing; it says what the step does, such as kind = "denoise"',
+        ),
         (
             '[[steps]]\nkind = "restyle"\nstrenght = 0.4\n',
             "steps[0].strenght is not a known key; did you mean strength?",
         ),
-        ('about = "nothing"\n', "steps is missing"),
+        ('about = "nothing"\n', "steps is missing; write [[steps]] tables, in two brackets"),
         (
             '[[steps]]\nkind = "denoise"\n[output]\nquality = 0\n',
-            "output.quality is 0, allowed whole numbers 1 to 100",
+            "output.quality is 0; allowed: whole numbers 1 to 100",
         ),
     ],
 )

@@ -157,15 +157,15 @@ STEP = '\n[[steps]]\nkind = "denoise"\n'
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('window = "22-6"', "schedule.window is '22-6', allowed are hours such as 22:00-06:00"),
+        ('window = "22-6"', "schedule.window is '22-6'; allowed: hours such as 22:00-06:00"),
         ('window = "08:00-08:00"', "schedule.window is '08:00-08:00', which is empty"),
-        ('days = ["monday"]', "schedule.days[0] is 'monday', allowed are mon, tue"),
-        ("priority = 11", "schedule.priority is 11, allowed whole numbers -10 to 10"),
-        ("weight = 0", "schedule.weight is 0, allowed 0.001 to 1000"),
-        ('cron = "0 25 * * *"', "schedule.cron is '0 25 * * *', allowed are five fields"),
-        ('cron = "0 0 * * * *"', "schedule.cron is '0 0 * * * *', allowed are five fields"),
-        ('cron = "0 0 30 2 *"', "schedule.cron is '0 0 30 2 *', allowed are five fields"),
-        ('timezone = "Berlin"', "schedule.timezone is 'Berlin', allowed are names of the IANA"),
+        ('days = ["monday"]', "schedule.days[0] is 'monday'; allowed: mon, tue"),
+        ("priority = 11", "schedule.priority is 11; allowed: whole numbers -10 to 10"),
+        ("weight = 0", "schedule.weight is 0; allowed: numbers 0.001 to 1000"),
+        ('cron = "0 25 * * *"', "schedule.cron is '0 25 * * *'; allowed: five fields"),
+        ('cron = "0 0 * * * *"', "schedule.cron is '0 0 * * * *'; allowed: five fields"),
+        ('cron = "0 0 30 2 *"', "schedule.cron is '0 0 30 2 *'; allowed: five fields"),
+        ('timezone = "Berlin"', "schedule.timezone is 'Berlin'; allowed: names of the IANA"),
         ('windows = "22:00-06:00"', "schedule.windows is not a known key; did you mean window"),
     ],
 )

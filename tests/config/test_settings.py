@@ -30,7 +30,10 @@ def test_the_environment_wins_over_the_file(
 
 
 def test_a_bad_value_names_file_key_value_and_range(tmp_path: Path) -> None:
-    assert _said(tmp_path, "settle_s = -1\n") == "restored.toml: settle_s is -1, allowed 0 or more"
+    assert (
+        _said(tmp_path, "settle_s = -1\n")
+        == "restored.toml: settle_s is -1; allowed: numbers 0 or more"
+    )
 
 
 def test_a_bad_value_from_the_environment_names_the_variable(
@@ -38,7 +41,7 @@ def test_a_bad_value_from_the_environment_names_the_variable(
 ) -> None:
     monkeypatch.setenv("RESTORED_ORIGINALS", "burn")
     said = _said(tmp_path, "")
-    assert said == "RESTORED_ORIGINALS: originals is 'burn', allowed are archive, delete, leave"
+    assert said == "RESTORED_ORIGINALS: originals is 'burn'; allowed: archive, delete, leave"
 
 
 def test_a_misspelt_variable_names_what_it_may_have_meant(
@@ -83,7 +86,7 @@ def test_an_unknown_key_names_what_it_may_have_meant(tmp_path: Path) -> None:
 def test_a_key_inside_a_list_of_tables_is_named_with_its_index(tmp_path: Path) -> None:
     text = '[[watch]]\npath = "a"\nrecipe = "denoise"\noutbox = "b"\npolled = "often"\n'
     assert _said(tmp_path, text) == (
-        "restored.toml: watch[0].polled is 'often', allowed true or false or auto"
+        "restored.toml: watch[0].polled is 'often'; allowed: true or false or auto"
     )
 
 
@@ -98,4 +101,4 @@ def test_the_clip_model_is_a_reference_beside_the_settings(tmp_path: Path) -> No
     file.write_text('clip_model = "openai/clip-vit-base-patch32"\n')
     assert load_settings(file).clip_model == "openai/clip-vit-base-patch32"
     said = _said(tmp_path, 'clip_model = "clip"\n')
-    assert said.startswith("restored.toml: clip_model is 'clip', allowed are \"prior\", a Hub id")
+    assert said.startswith("restored.toml: clip_model is 'clip'; allowed: \"prior\", a Hub id")

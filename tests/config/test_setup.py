@@ -66,7 +66,7 @@ def test_a_config_folder_that_is_not_there_is_no_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RESTORED_CONFIG", str(tmp_path / "cofnig"))
-    with pytest.raises(ConfigError, match=r"RESTORED_CONFIG: .*cofnig is no folder"):
+    with pytest.raises(ConfigError, match=r"RESTORED_CONFIG: .*cofnig is not a folder"):
         open_station(tmp_path)
 
 

@@ -125,5 +125,5 @@ def test_the_digest_is_stable_and_needs_no_torch() -> None:
 
 
 def test_an_unknown_model_is_named_with_what_there_is() -> None:
-    with pytest.raises(ConfigError, match="is 'dream', allowed are \"prior\", a Hub id"):
+    with pytest.raises(ConfigError, match="is 'dream'; allowed: \"prior\", a Hub id"):
         Library().checkpoint("dream")

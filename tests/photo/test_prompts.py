@@ -53,7 +53,7 @@ def test_a_table_says_size_seed_and_count(tmp_path: Path) -> None:
         (
             "a.toml",
             'prompt = "a"\n\ncount = 0\n',
-            "a.toml: line 3: count is 0, allowed whole numbers 1 to 256",
+            "a.toml: line 3: count is 0; allowed: whole numbers 1 to 256",
         ),
         (
             "a.toml",
@@ -61,7 +61,7 @@ def test_a_table_says_size_seed_and_count(tmp_path: Path) -> None:
             "a.toml: line 2: seeds is not a known key; did you mean seed?",
         ),
         ("a.toml", 'prompt = "a"\nsize = [32, 64]', "a.toml: line 2: size[0] is 32"),
-        ("a.toml", 'prompt = "a"\nseed = -1', "a.toml: line 2: seed is -1, allowed"),
+        ("a.toml", 'prompt = "a"\nseed = -1', "a.toml: line 2: seed is -1; allowed"),
     ],
 )
 def test_what_is_wrong_is_said_with_file_line_key_and_value(
