@@ -25,7 +25,6 @@ from daemon.intake.redo import RedoRequests
 from daemon.intake.retry import take_requests
 from daemon.intake.sorter import Sorter
 from daemon.jobs.ledger.entries import QueueCount
-from daemon.jobs.ledger.reader import LedgerError
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outcomes import Delivered, OutcomeHandler, RetryPolicy
 from daemon.jobs.scheduler import Scheduler
@@ -49,7 +48,7 @@ from daemon.service.runtime import inbox_folders, limits_of
 from daemon.service.startup import only_daemon, open_ledger, prepare
 from daemon.service.status_publisher import StatusPublisher
 from daemon.system.disk_space import is_no_space
-from daemon.system.errors import PassingError
+from daemon.system.errors import LedgerError, PassingError
 from daemon.system.files import shown
 
 _log = structlog.get_logger()

@@ -16,7 +16,6 @@ from daemon.checkpoints.library import Library
 from daemon.config.settings import Settings
 from daemon.config.station import Notice, Station
 from daemon.jobs.ledger.entries import QueueCount
-from daemon.jobs.ledger.reader import LedgerError
 from daemon.jobs.outcomes import Delivered
 from daemon.jobs.timetable import HeldBack, held_back
 from daemon.messages.reports import Report, WorkerDied, WorkerReady
@@ -28,7 +27,7 @@ from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.runtime import compute_of, monitor_settings
 from daemon.service.status_publisher import DaemonState
 from daemon.system.disk_space import DiskSpace, is_no_space
-from daemon.system.errors import ConfigError
+from daemon.system.errors import ConfigError, LedgerError
 from daemon.system.files import shown
 
 _log = structlog.get_logger()

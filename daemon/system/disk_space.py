@@ -10,12 +10,10 @@ from pathlib import Path
 
 import structlog
 
+from daemon.system.errors import LedgerError
 from daemon.system.files import NO_SPACE, shown
 
 _log = structlog.get_logger()
-
-_SQLITE_NO_SPACE = (13, 778)
-"""SQLITE_FULL and SQLITE_IOERR_WRITE, by number, because only the ledger imports sqlite3."""
 
 LASTS_S = 30.0
 """A disk that is full for so long may stay so."""
@@ -73,7 +71,7 @@ def _free_bytes(folder: Path) -> int:
 
 
 def is_no_space(error: BaseException) -> bool:
-    """Whether an error of SQLite or of the system means that the disk is full."""
+    """Whether an error of the ledger or of the file system means that the disk is full."""
     if isinstance(error, OSError):
         return error.errno in NO_SPACE
-    return getattr(error, "sqlite_errorcode", None) in _SQLITE_NO_SPACE
+    return isinstance(error, LedgerError) and error.no_space

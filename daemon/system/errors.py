@@ -51,6 +51,22 @@ class PassingError(RestoredError):
     exit_code = 75
 
 
+class LedgerError(RestoredError):
+    """The ledger cannot be read or written now: its disk is full or away, or it is locked.
+
+    Attributes:
+        why: What is wrong, without the name of the file.
+        no_space: Its disk is full.
+    """
+
+    exit_code = 75
+
+    def __init__(self, path: str, why: str, *, no_space: bool = False) -> None:
+        super().__init__(f"{path}: {why}")
+        self.why = why
+        self.no_space = no_space
+
+
 class DeviceError(PassingError):
     """The device refused: out of memory that halving could not mend, or the device was lost."""
 

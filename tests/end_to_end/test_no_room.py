@@ -2,7 +2,9 @@
 
 import errno
 import sqlite3
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ import pytest
 import structlog
 
 from daemon.cli.main import exit_code
+from daemon.config.setup import open_station
 from daemon.executors import EXECUTORS
-from daemon.service.daemon import RunSummary
+from daemon.service.daemon import Daemon, RunSummary
+from daemon.system.errors import LedgerError
 from tests.support.fakes import everything_below
 from tests.support.station_runs import drop_photo, run_once
 
@@ -51,7 +55,13 @@ def test_no_space_for_the_ledger_at_the_start_may_pass(
 
 
 @pytest.mark.parametrize("command", ["once", "run"])
-@pytest.mark.parametrize("error", [full(), OSError(errno.EDQUOT, "Disk quota exceeded")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        LedgerError("ledger.sqlite3", "database or disk is full", no_space=True),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+    ],
+)
 def test_no_space_to_take_up_what_a_crash_left_may_pass_and_loses_nothing(
     root: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -70,6 +80,32 @@ def test_no_space_to_take_up_what_a_crash_left_may_pass_and_loses_nothing(
     assert f"{root}: {error}; free some space, then start again" in capsys.readouterr().err
     assert everything_below(root / "inbox") == {"denoise/a.png": original}
     assert run_once(root) == RunSummary(done=1)
+
+
+def test_no_space_for_the_ledger_itself_when_a_lease_is_taken_back(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = drop_photo(root, "denoise/a.png")
+    station, settings = open_station(root)
+    service = Daemon(station, settings, executor="fake")
+    with service._at_work():  # as a daemon that is killed in the middle
+        service._admit(time.time(), at_once=True)
+        service._lease(time.time())
+
+    class FullDisk(sqlite3.Connection):
+        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:  # noqa: ANN401
+            if statement == "COMMIT":
+                raise full()
+            return super().execute(statement, *values)
+
+    connect = partial(sqlite3.connect, factory=FullDisk)
+    with monkeypatch.context() as patch:
+        patch.setattr("daemon.jobs.ledger.database.sqlite3.connect", connect)
+        assert exit_code(["--station", str(root), "once"]) == 75
+    expected = f"{station.ledger}: database or disk is full; free some space, then start again"
+    assert expected in capsys.readouterr().err
+    assert run_once(root) == RunSummary(done=1)
+    assert everything_below(root / "archive") == {"denoise/a.png": original}
 
 
 @pytest.mark.parametrize("refused", ["station", "inbox", ".restored"])

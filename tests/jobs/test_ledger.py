@@ -1,5 +1,7 @@
 import os
+import sqlite3
 import tempfile
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,8 @@ from daemon.config.station import Notice
 from daemon.jobs.ledger.entries import Entry, Waiting
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
-from daemon.system.errors import ConfigError
+from daemon.system.disk_space import is_no_space
+from daemon.system.errors import ConfigError, LedgerError
 from tests.support.claims import claimed
 from tests.support.ledgers import vm_steps
 
@@ -152,6 +155,36 @@ def test_a_file_that_is_no_ledger_is_a_configuration_error(tmp_path: Path) -> No
     path.write_text("this is no database at all, " * 100)
     with pytest.raises(ConfigError, match="the ledger cannot be opened"):
         Ledger(path)
+
+
+def test_a_disk_without_room_is_told_and_the_change_is_not_made(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    entries = queued(ledger, tmp_path, "a.jpg")
+    pages = ledger.select("PRAGMA page_count")[0][0]
+    ledger.select(f"PRAGMA max_page_count = {pages}")  # SQLite itself then says that it is full
+    with pytest.raises(LedgerError) as refused:
+        ledger.fail([(entries[0].row, "x" * 100_000)])
+    assert refused.value.no_space
+    assert is_no_space(refused.value)
+    assert str(refused.value) == f"{tmp_path}/ledger.sqlite3: database or disk is full"
+    assert ledger.in_state("queued") == entries
+
+
+def test_a_ledger_that_another_program_holds_is_told(ledger: Ledger, tmp_path: Path) -> None:
+    (entry,) = queued(ledger, tmp_path, "a.jpg")
+    ledger.select("PRAGMA busy_timeout = 0")
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerError, match="database is locked; end the other program") as held:
+            ledger.count_attempt(entry.row)
+    assert not is_no_space(held.value)
+    ledger.count_attempt(entry.row)
+
+
+def test_a_wrong_statement_is_a_bug_and_no_fault_of_the_disk(ledger: Ledger) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="no such table: nowhere"):
+        ledger.select("SELECT * FROM nowhere")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")

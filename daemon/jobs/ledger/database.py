@@ -11,12 +11,17 @@ from pathlib import Path
 from urllib.parse import quote
 
 from daemon.jobs.ledger.migrations import is_older, migrate
-from daemon.system.errors import ConfigError
+from daemon.system.errors import ConfigError, LedgerError
+from daemon.system.files import shown
 
 Row = sqlite3.Row
 
-LedgerError = sqlite3.OperationalError
-"""The ledger cannot be read or written now: locked, no space, or its disk is away."""
+_NO_SPACE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
+
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+_AWAY = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+"""Primary codes of a disk that cannot be reached or written; see https://sqlite.org/rescode.html"""
 
 _WRITE_TIMEOUT_S = 10.0
 _READ_TIMEOUT_S = 2.0
@@ -26,22 +31,29 @@ _READ_TIMEOUT_S = 2.0
 class Transaction:
     """Changes that are made together or not at all; see `Database.transaction`."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
         self._connection = connection
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         """Run one statement."""
-        return self._connection.execute(statement, values)
+        with _translated(self._path):
+            return self._connection.execute(statement, values)
 
     def executemany(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
         """Run one statement for each row of values."""
-        self._connection.executemany(statement, rows)
+        with _translated(self._path):
+            self._connection.executemany(statement, rows)
 
 
 class Database:
-    """One connection to a ledger's file."""
+    """One connection to a ledger's file.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    Whatever is asked of it raises `LedgerError` while the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
         self._connection = connection
         self._connection.row_factory = sqlite3.Row
 
@@ -53,7 +65,7 @@ class Database:
             ConfigError: It cannot be opened, is no ledger, or a newer program wrote it.
         """
         with _opening(path):
-            return cls(_connect_to_write(path))
+            return cls(path, _connect_to_write(path))
 
     @classmethod
     def to_read(cls, path: Path) -> "Database":
@@ -67,7 +79,7 @@ class Database:
         """
         with _opening(path):
             path.stat()
-            return cls(_connect_to_read(path))
+            return cls(path, _connect_to_read(path))
 
     def close(self) -> None:
         """Close the connection."""
@@ -75,15 +87,17 @@ class Database:
 
     def select(self, query: str, *values: object) -> list[Row]:
         """The rows that answer a query."""
-        return self._connection.execute(query, values).fetchall()
+        with _translated(self._path):
+            return self._connection.execute(query, values).fetchall()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Make changes together: all of them stand at the end, or none after an exception."""
-        self._connection.execute("BEGIN IMMEDIATE")
+        changes = Transaction(self._path, self._connection)
+        changes.execute("BEGIN IMMEDIATE")
         try:
-            yield Transaction(self._connection)
-            self._connection.execute("COMMIT")
+            yield changes
+            changes.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
@@ -91,9 +105,29 @@ class Database:
 
 
 @contextlib.contextmanager
-def _opening(path: Path) -> Iterator[None]:
+def _translated(path: Path) -> Iterator[None]:
+    """Say what SQLite refuses in the program's own terms; what is a bug stays as it is."""
     try:
         yield
+    except sqlite3.OperationalError as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if code in _NO_SPACE:
+            raise LedgerError(shown(path), str(error), no_space=True) from error
+        if code & 0xFF in _LOCKED:
+            why = f"{error}; end the other program that writes to it"
+            raise LedgerError(shown(path), why) from error
+        if code & 0xFF in _AWAY:
+            raise LedgerError(shown(path), str(error)) from error
+        raise
+
+
+@contextlib.contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    try:
+        with _translated(path):
+            yield
+    except LedgerError as error:
+        raise ConfigError(f"{path}: the ledger cannot be opened: {error.why}") from error
     except (sqlite3.Error, OSError) as error:
         raise ConfigError(f"{path}: the ledger cannot be opened: {error}") from error
 

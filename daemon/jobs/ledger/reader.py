@@ -9,7 +9,7 @@ from pathlib import Path
 
 from daemon.config.features import Feature
 from daemon.config.station import Notice
-from daemon.jobs.ledger.database import Database, LedgerError, Row
+from daemon.jobs.ledger.database import Database, Row
 from daemon.jobs.ledger.entries import (
     Entry,
     Failure,
@@ -19,8 +19,6 @@ from daemon.jobs.ledger.entries import (
     entry_of,
     path_text,
 )
-
-__all__ = ["DONE", "LedgerError", "LedgerReader"]
 
 DONE = "done/"
 """Prefix of the counter, by recipe, of jobs that were done and whose rows are gone."""

@@ -14,7 +14,7 @@ import structlog
 from daemon.config.station import Station
 from daemon.intake.arrivals import Arrival
 from daemon.jobs.ledger.entries import Waiting
-from daemon.jobs.ledger.reader import LedgerError, LedgerReader
+from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.stages import JobEnded, StageDuration
 from daemon.messages.reports import (
     BatchCounts,
@@ -30,7 +30,7 @@ from daemon.service.monitoring.health import Health
 from daemon.service.monitoring.http_server import HttpAnswer, MonitoringServer
 from daemon.service.monitoring.metrics import CONTENT_TYPE, Metrics
 from daemon.service.monitoring.notifier import Address, Notifier
-from daemon.system.errors import ConfigError
+from daemon.system.errors import ConfigError, LedgerError
 
 _log = structlog.get_logger()
 

@@ -1,6 +1,5 @@
 """What the loop tells and what comes of it: messages at a server of the test, counts in metrics."""
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from daemon.messages.reports import (
 from daemon.service.daemon import Daemon
 from daemon.service.monitoring.health import Health
 from daemon.service.monitoring.monitor import Monitor, MonitorSettings
-from daemon.system.errors import ConfigError
+from daemon.system.errors import ConfigError, LedgerError
 from tests.support.mailroom import Mailroom
 from tests.support.metrics_page import get, read, value
 from tests.support.station_runs import drop_photo, run_once, write_settings
@@ -79,9 +78,7 @@ def test_a_disk_without_room_for_the_ledger_is_told(
     write_settings(root, notify=[f"json://{mailroom.place}/"], min_free_mb=1e12)
 
     def refuse(ledger: Ledger, notices: object) -> None:
-        error = sqlite3.OperationalError("database or disk is full")
-        error.sqlite_errorcode = sqlite3.SQLITE_FULL
-        raise error
+        raise LedgerError("ledger.sqlite3", "database or disk is full", no_space=True)
 
     monkeypatch.setattr(Ledger, "set_notices", refuse)
     drop_photo(root, "denoise/scan.png")
