@@ -76,7 +76,7 @@ def _by_engine(
         if len(reports) == len(orders):
             done.set()
 
-    engine = Engine(Compute(threads=threads), heard, watch=passes.append)
+    engine = Engine(Compute(threads=threads), heard, on_pass=passes.append)
     engine.load(("prior",))
     thread = threading.Thread(target=engine.run, name="engine")
     began = time.monotonic()

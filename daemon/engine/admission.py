@@ -1,77 +1,87 @@
-"""How many orders may be in flight at once.
-
-Comes in: courses. Goes out: whether the next may begin. Keeps no count of its own.
-"""
+"""Admission: which waiting task starts next, if any may."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from daemon.engine.model_cache import ModelCache, Slot
-from daemon.engine.runs import TaskRun
+from daemon.engine.runs import AnyRun, RunState
 
-AHEAD_PASSES = 6
-"""Orders are begun until they hold the pixels of so many forward passes, so that groups fill."""
+LOOKAHEAD_PASSES = 6
+"""Tasks start until their results hold the pixels of this many forward passes, to fill batches."""
 
-AHEAD_ORDERS = 6
-"""So many orders are begun in any case, so that the device has work while others are read."""
+LOOKAHEAD_TASKS = 6
+"""Tasks that start whatever their pixels, so that the device has work while others are read."""
 
 
 @dataclass(frozen=True)
-class InFlightLimit:
-    """What is in flight at most.
+class Admission:
+    """Decides which waiting task starts next.
+
+    Tasks start in the order of their arrival, except that models which do not fit into memory
+    together share it by time slices, so that they are not loaded again for each photograph. In the
+    time slice of the model that was loaded last, tasks whose models are loaded go first. After it,
+    if a task in flight waits for a model that has no room beside those in use, no task starts that
+    would keep those in use.
 
     Attributes:
-        memory_bytes: For all of it.
+        memory_bytes: Memory for all tasks in flight. A task that needs more runs by itself.
         pass_pixels: Pixels of one forward pass.
+        model_cache: The models on the device.
     """
 
     memory_bytes: int
     pass_pixels: int
+    model_cache: ModelCache
 
-    def allows(self, run: TaskRun[Any], flying: Collection[TaskRun[Any]]) -> bool:
-        """Whether an order may begin beside those in flight; alone, any order may."""
-        if not flying:
+    def next_to_start(
+        self, waiting: Sequence[AnyRun], in_flight: Collection[AnyRun], now: float
+    ) -> int | None:
+        """Which task starts now.
+
+        Args:
+            waiting: Tasks by arrival, at least one.
+            in_flight: Tasks that have started.
+            now: Seconds on the monotonic clock.
+
+        Returns:
+            Its index in `waiting`, or None if none should start now.
+        """
+        index = self._first_choice(waiting, models_in_use(in_flight), now)
+        if index is None or not self._has_room(waiting[index], in_flight):
+            return None
+        return index
+
+    def _first_choice(
+        self, waiting: Sequence[AnyRun], in_use: Collection[Slot], now: float
+    ) -> int | None:
+        """The task whose turn it is, as far as models go."""
+        cache = self.model_cache
+        if cache.in_time_slice(now):
+            ready = (
+                index
+                for index, run in enumerate(waiting)
+                if all(cache.has_room_for(reference) for reference in run.models)
+            )
+            return next(ready, 0)
+        if all(cache.can_load(slot, in_use) for slot in in_use):
+            return 0
+        loaded = {slot.reference for slot in in_use if cache.is_loaded(slot)}
+        others = (i for i, run in enumerate(waiting) if not loaded.intersection(run.models))
+        return next(others, None)
+
+    def _has_room(self, run: AnyRun, in_flight: Collection[AnyRun]) -> bool:
+        """Whether a task may start beside those in flight; by itself, any may."""
+        if not in_flight:
             return True
-        if run.alone or any(other.alone for other in flying):
+        if run.alone or any(other.alone for other in in_flight):
             return False
-        if run.bytes + sum(other.bytes for other in flying) > self.memory_bytes:
+        if run.bytes + sum(other.bytes for other in in_flight) > self.memory_bytes:
             return False
-        asking = [other for other in flying if not other.writing]
-        pixels = run.pixels + sum(other.pixels for other in asking)
-        return len(asking) < AHEAD_ORDERS or pixels <= AHEAD_PASSES * self.pass_pixels
+        restoring = [other for other in in_flight if other.state is not RunState.WRITING]
+        pixels = run.pixels + sum(other.pixels for other in restoring)
+        return len(restoring) < LOOKAHEAD_TASKS or pixels <= LOOKAHEAD_PASSES * self.pass_pixels
 
 
-def next_to_start(
-    waiting: Sequence[TaskRun[Any]],
-    asking: Collection[Slot],
-    model_cache: ModelCache,
-    now: float,
-) -> int | None:
-    """Which order begins next.
-
-    While the last model that was loaded has its slice of time, orders go first whose models are
-    loaded. After that it goes by arrival; and if an order in flight waits for a model that has no
-    room beside those at work, none begins that would keep them at work: so the room comes soon.
-
-    Args:
-        waiting: Orders by arrival, at least one.
-        asking: Models of the orders in flight.
-        residency: The models on the device.
-        now: Monotonic seconds.
-
-    Returns:
-        Its index, or None if it is better that none begins.
-    """
-    if now - model_cache.loaded_at < model_cache.slice_s:
-        ready = (
-            index
-            for index, run in enumerate(waiting)
-            if all(model_cache.welcomes(reference) for reference in run.models)
-        )
-        return next(ready, 0)
-    if all(model_cache.admits(slot, asking) for slot in asking):
-        return 0
-    at_work = {slot.reference for slot in asking if model_cache.is_resident(slot)}
-    others = (i for i, run in enumerate(waiting) if not at_work.intersection(run.models))
-    return next(others, None)
+def models_in_use(in_flight: Collection[AnyRun]) -> frozenset[Slot]:
+    """Models that tasks in flight have called last, and so will probably call again."""
+    return frozenset().union(*(run.models_in_use for run in in_flight))

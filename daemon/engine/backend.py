@@ -1,14 +1,13 @@
-"""What the engine has done for it: reading, restoring, writing, answering.
+"""The functions an engine calls: one table, so that it knows no format, recipe or network.
 
-Comes in: nothing. Goes out: one frozen table of functions, the real ones by default, so that the
-engine itself knows no format, no recipe and no network.
+`torch_backend` makes the table of this package; tests make others.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from daemon.checkpoints.library import Library
 from daemon.config.features import Feature
@@ -19,18 +18,21 @@ from daemon.models.calls import ModelCalls
 from daemon.models.registry import Model, Placement, Tick, load_model
 from daemon.photo import Limits, Photo, Picture, Source
 
-Size = tuple[int, int]
-"""Width and height, in pixels."""
+Size: TypeAlias = tuple[int, int]
+"""Width and height in pixels."""
 
-_ANY = Compute()
+Staged: TypeAlias = tuple[tuple[StagedFile, ...], tuple[str, ...]]
+"""The files of a result, the main one first, and notes for the record."""
+
+_DEFAULT = Compute()
 
 
 class RecipeOutput(Protocol):
-    """What a whole recipe returns."""
+    """What a recipe returns."""
 
     @property
     def pictures(self) -> Sequence[Picture]:
-        """The results."""
+        """Results, at least one."""
 
     @property
     def measures(self) -> Sequence[Measure]:
@@ -38,47 +40,102 @@ class RecipeOutput(Protocol):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What a person should know."""
+        """What a person should know about the result."""
+
+
+class Read(Protocol):
+    """Decode a photograph, or read a file of prompts."""
+
+    def __call__(self, photo: Photo, limits: Limits, /) -> Source:
+        """Raises `PhotoError` if the file is at fault."""
+
+
+class Restore(Protocol):
+    """Put pictures through the steps of a recipe."""
+
+    def __call__(
+        self, recipe: Recipe, sources: tuple[Source, ...], seed: int, /
+    ) -> ModelCalls[RecipeOutput]:
+        """Returns a generator of model calls; `seed` is that of all noise."""
+
+
+class Footprint(Protocol):
+    """Estimate the memory of a recipe, in bytes, models apart; never too low."""
+
+    def __call__(self, recipe: Recipe, sizes: Sequence[Size], /) -> int:
+        """Sizes of the photographs that go in."""
+
+
+class OutputSize(Protocol):
+    """Tell the size of a recipe's result."""
+
+    def __call__(self, recipe: Recipe, width: int, height: int, /) -> Size:
+        """Width and height of the photograph that goes in, in pixels."""
+
+
+class Write(Protocol):
+    """Stage the results of a recipe."""
+
+    def __call__(self, pictures: Sequence[Picture], recipe: Recipe, staging: Path, /) -> Staged:
+        """`staging` is an existing, empty folder."""
 
 
 class LoadModel(Protocol):
-    """Loads a model of this reference onto a device, as a diffusers pipeline or step by step."""
+    """Load a model onto a device."""
 
-    def __call__(self, reference: str, device: str, tick: Tick, *, as_pipeline: bool) -> Model:
-        """Load it; it calls `tick` between the steps of a long answer."""
+    def __call__(self, reference: str, device: str, tick: Tick, /, *, as_pipeline: bool) -> Model:
+        """The model calls `tick` between the steps of a long answer."""
+
+
+class ModelBytes(Protocol):
+    """Estimate the memory that a model takes on a device, in bytes."""
+
+    def __call__(self, reference: str, device: str, /, *, as_pipeline: bool) -> int:
+        """Raises an exception if the model is damaged."""
+
+
+class Inspect(Protocol):
+    """Measure the content of a picture."""
+
+    def __call__(
+        self, picture: Picture, features: Sequence[Feature], clip: str, /
+    ) -> ModelCalls[tuple[float, ...]]:
+        """Returns a generator of model calls; `clip` is the model that scores likeness, or ""."""
+
+
+class InspectFootprint(Protocol):
+    """Estimate the memory of an inspection, in bytes, models apart; never too low."""
+
+    def __call__(self, width: int, height: int, /) -> int:
+        """Width and height of the photograph, in pixels."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """The functions an engine calls; see their modules.
+    """The functions an engine calls.
 
-    Attributes:
-        read: Decode a photograph, or read a file of prompts.
-        restore: Put pictures through a recipe, with the job's seed.
-        footprint: Bytes a recipe needs for photographs of these sizes.
-        output_size: Size of the result for a photograph of this width and height.
-        write: Stage the results in a folder.
-        load_model: Load a model onto a device.
-        model_bytes: Bytes that a model takes on a device, as a diffusers pipeline or not.
-        look: Answer questions about a picture, by a CLIP model where they are about likeness.
-        look_footprint: Bytes that needs for a photograph of this width and height.
+    `read`, `write` and the generators run in the engine's threads, many at a time. `load_model`,
+    the models and the estimates, which must be quick, run in the thread of the engine's loop; no
+    other thread touches the device.
     """
 
-    read: Callable[[Photo, Limits], Source]
-    restore: Callable[[Recipe, tuple[Source, ...], int], ModelCalls[RecipeOutput]]
-    footprint: Callable[[Recipe, Sequence[Size]], int]
-    output_size: Callable[[Recipe, int, int], Size]
-    write: Callable[
-        [Sequence[Picture], Recipe, Path], tuple[tuple[StagedFile, ...], tuple[str, ...]]
-    ]
+    read: Read
+    restore: Restore
+    footprint: Footprint
+    output_size: OutputSize
+    write: Write
     load_model: LoadModel
-    model_bytes: Callable[[str, str, bool], int]
-    look: Callable[[Picture, Sequence[Feature], str], ModelCalls[tuple[float, ...]]]
-    look_footprint: Callable[[int, int], int]
+    model_bytes: ModelBytes
+    inspect: Inspect
+    inspect_footprint: InspectFootprint
 
 
-def torch_backend(compute: Compute = _ANY) -> Backend:
-    """The functions of this package, with models found and run as `compute` says."""
+def torch_backend(compute: Compute = _DEFAULT) -> Backend:
+    """The functions of this package.
+
+    Args:
+        compute: Where models are found and how they are run.
+    """
     from daemon.engine.staging import stage
     from daemon.photo.reading import read_source
     from daemon.restorers import chain, content
@@ -91,7 +148,7 @@ def torch_backend(compute: Compute = _ANY) -> Backend:
             Placement(checkpoint, device, compute.options, tick), as_pipeline=as_pipeline
         )
 
-    def size(reference: str, device: str, as_pipeline: bool) -> int:
+    def model_bytes(reference: str, device: str, *, as_pipeline: bool) -> int:
         from daemon.models.memory import bytes_on_device
 
         placement = Placement(library.checkpoint(reference), device, compute.options)
@@ -104,7 +161,7 @@ def torch_backend(compute: Compute = _ANY) -> Backend:
         output_size=partial(chain.output_size, library=library),
         write=stage,
         load_model=load,
-        model_bytes=size,
-        look=content.look,
-        look_footprint=content.footprint,
+        model_bytes=model_bytes,
+        inspect=content.look,
+        inspect_footprint=content.footprint,
     )

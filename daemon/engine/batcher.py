@@ -1,7 +1,7 @@
-"""Waiting calls, and which of them share the next forward pass.
+"""The batcher: which pending calls share the next forward pass.
 
-Comes in: calls with the number of the order that asks. Goes out: groups of calls with one key, no
-larger than the cap. Remembers, per key, what fitted into memory. Never touches a tensor.
+Calls of one `BatchKey` may share a pass. How many do is capped by what is worth putting through one
+pass and, for each key, by what fitted into memory before. The batcher never touches a tensor.
 """
 
 from collections import defaultdict
@@ -11,24 +11,27 @@ from dataclasses import dataclass
 from daemon.models.calls import BatchKey, ModelCall
 
 PATIENCE_S = 3.0
-"""A call that waited so long goes before fuller groups and older orders."""
+"""Seconds after which a call is late: it goes before fuller batches and older tasks."""
 
 _PROBE_AFTER = 16
+"""Full batches that must fit before a lowered cap is tried doubled."""
+
 _PROBE_AFTER_AT_MOST = 4096
+"""The same number at most; it doubles whenever the doubled cap failed at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingCall:
-    """One waiting call.
+    """A call that waits for its answer.
 
     Attributes:
-        order: Number of the order that asks; older orders have lower numbers.
-        index: Which of the order's calls it is.
+        run: Number of the run that made it; older tasks have lower numbers.
+        index: Index of the call among those the run waits for.
         call: The call.
-        since: When it was asked, in seconds of a monotonic clock.
+        since: When it was made, in seconds on the monotonic clock.
     """
 
-    order: int
+    run: int
     index: int
     call: ModelCall
     since: float
@@ -36,102 +39,111 @@ class PendingCall:
 
 @dataclass
 class _Cap:
-    """How many calls of a key fit: lowered by failures, raised again after some successes."""
+    """Largest batch of one key: lowered by failures, raised again after some successes."""
 
-    most: int
-    now: int
+    highest: int
+    current: int
     probe_after: int = _PROBE_AFTER
     successes: int = 0
 
 
 class Batcher:
-    """The calls that wait, by key, and the cap of every key."""
+    """The pending calls by key, and the cap of each key.
+
+    Args:
+        pass_pixels: Pixels worth putting through one forward pass.
+        patience_s: Seconds after which a call is late.
+    """
 
     def __init__(self, pass_pixels: int, patience_s: float = PATIENCE_S) -> None:
         self._pass_pixels = pass_pixels
         self._patience_s = patience_s
-        self._waiting: defaultdict[BatchKey, list[PendingCall]] = defaultdict(list)
+        self._pending: defaultdict[BatchKey, list[PendingCall]] = defaultdict(list)
         self._caps: dict[BatchKey, _Cap] = {}
 
     def __len__(self) -> int:
-        """How many calls wait."""
-        return sum(map(len, self._waiting.values()))
+        """Number of pending calls."""
+        return sum(map(len, self._pending.values()))
 
-    def add(self, order: int, calls: Sequence[ModelCall], now: float) -> None:
-        """Let the calls of an order wait for their answers."""
+    def add(self, run: int, calls: Sequence[ModelCall], now: float) -> None:
+        """Add the calls that a run has made together."""
         for index, call in enumerate(calls):
-            self._waiting[call.key].append(PendingCall(order, index, call, now))
+            self._pending[call.key].append(PendingCall(run, index, call, now))
 
-    def drop(self, order: int) -> None:
-        """Forget the waiting calls of an order."""
-        for key, asks in self._waiting.items():
-            self._waiting[key] = [ask for ask in asks if ask.order != order]
+    def drop(self, run: int) -> None:
+        """Drop the pending calls of a run."""
+        for key, calls in self._pending.items():
+            self._pending[key] = [pending for pending in calls if pending.run != run]
 
-    def put_back(self, asks: Sequence[PendingCall]) -> None:
-        """Let calls wait again that were picked and could not be answered."""
-        for ask in asks:
-            self._waiting[ask.call.key].append(ask)
+    def put_back(self, batch: Sequence[PendingCall]) -> None:
+        """Put back calls that were picked and could not be answered."""
+        for pending in batch:
+            self._pending[pending.call.key].append(pending)
 
     def pick(
         self, now: float, *, more_coming: bool, ready: Callable[[BatchKey], bool] = lambda key: True
     ) -> list[PendingCall]:
         """Take out the calls of the next forward pass.
 
-        Whoever lost patience goes first, then the fullest group. Inside a group the oldest order
-        goes first, so that orders finish one after the other rather than all at the end.
+        The key with the most overdue call goes first, then the one with the fullest batch. Within
+        a key the oldest task goes first, so that tasks finish one after the other rather than all
+        at the end.
 
         Args:
-            now: The time, on the clock of `add`.
-            more_coming: Generators are about to ask; a group that is not full may wait for them.
-            ready: Whether the model of a key is loaded, or may be now.
+            now: Seconds, on the clock of `add`.
+            more_coming: Generators are about to make calls, for which a batch may wait that is
+                neither full nor late.
+            ready: Whether the model of a key is loaded, or may be loaded now.
 
         Returns:
-            Calls of one key, none if it is better to wait.
+            Calls of one key; none if it is better to wait.
         """
-        waiting = {key: asks for key, asks in self._waiting.items() if asks and ready(key)}
-        if not waiting:
+        pending = {key: calls for key, calls in self._pending.items() if calls and ready(key)}
+        if not pending:
             return []
-        late = {key: self._lateness(asks, now) for key, asks in waiting.items()}
-        full = {key: min(1.0, len(asks) / self.cap(key)) for key, asks in waiting.items()}
-        key = max(waiting, key=lambda key: (late[key], full[key], -waiting[key][0].since))
-        if more_coming and not late[key] and full[key] < 1:
+        late_s = {key: self._late_s(calls, now) for key, calls in pending.items()}
+        filled = {key: min(1.0, len(calls) / self.cap(key)) for key, calls in pending.items()}
+        key = max(pending, key=lambda key: (late_s[key], filled[key], -pending[key][0].since))
+        if more_coming and not late_s[key] and filled[key] < 1:
             return []
-        asks = sorted(waiting[key], key=lambda ask: self._turn(ask, now))
+        calls = sorted(pending[key], key=lambda call: self._rank(call, now))
         cap = self.cap(key)
-        self._waiting[key] = asks[cap:]
-        return asks[:cap]
+        self._pending[key] = calls[cap:]
+        return calls[:cap]
 
     def cap(self, key: BatchKey) -> int:
-        """How many calls of this key go through one pass, at present; at least 1."""
+        """Largest batch of this key at present, in calls; at least 1."""
         if key not in self._caps:
-            most = max(1, self._pass_pixels // key.pixels)
-            self._caps[key] = _Cap(most, most)
-        return self._caps[key].now
+            highest = max(1, self._pass_pixels // key.pixels)
+            self._caps[key] = _Cap(highest, highest)
+        return self._caps[key].current
 
     def failed(self, key: BatchKey, size: int) -> None:
-        """Memory did not suffice for this many calls: from now on at most half of them."""
+        """Note that a batch of this size did not fit: the cap becomes at most half of it."""
         self.cap(key)
         cap = self._caps[key]
-        if cap.successes == 0 and cap.now < cap.most:
-            # The probe itself failed: ask again only after twice as long.
+        if cap.successes == 0 and cap.current < cap.highest:
+            # The doubled cap failed at once: try it again only after twice as many batches.
             cap.probe_after = min(2 * cap.probe_after, _PROBE_AFTER_AT_MOST)
-        cap.now = max(1, min(cap.now, size // 2))
+        cap.current = max(1, min(cap.current, size // 2))
         cap.successes = 0
 
     def fitted(self, key: BatchKey, size: int) -> None:
-        """Memory sufficed for this many calls; after some full groups the cap is tried doubled."""
+        """Note that a batch of this size fitted: after some full ones a lowered cap is doubled."""
         cap = self._caps[key]
-        if cap.now == cap.most or size < cap.now:
+        if cap.current == cap.highest or size < cap.current:
             return
         cap.successes += 1
         if cap.successes >= cap.probe_after:
-            cap.now = min(cap.most, 2 * cap.now)
+            cap.current = min(cap.highest, 2 * cap.current)
             cap.successes = 0
 
-    def _lateness(self, asks: Sequence[PendingCall], now: float) -> float:
-        waited_s = now - min(ask.since for ask in asks)
+    def _late_s(self, calls: Sequence[PendingCall], now: float) -> float:
+        """Seconds that the longest waiting call has waited if it is late, else 0."""
+        waited_s = now - min(call.since for call in calls)
         return waited_s if waited_s > self._patience_s else 0.0
 
-    def _turn(self, ask: PendingCall, now: float) -> tuple[bool, float, int]:
-        late = now - ask.since > self._patience_s
-        return (not late, ask.since if late else ask.order, ask.index)
+    def _rank(self, call: PendingCall, now: float) -> tuple[bool, float, int]:
+        """Sort key: late calls by their age, then the others by task."""
+        late = now - call.since > self._patience_s
+        return (not late, call.since if late else call.run, call.index)

@@ -1,7 +1,6 @@
-"""The device at work: models loaded onto it, groups of calls put through them.
+"""A device: the models loaded on it, and batches of calls put through them.
 
-Comes in: groups of calls with one key. Goes out: answers, or the reason why there are none. The
-thread that answers is the only one that touches the device.
+Only the thread of the engine's loop calls it.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -23,14 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """One forward pass, for who watches the engine.
+    """What happened in one forward pass, for tests and benchmarks.
 
     Attributes:
         key: What its calls have in common.
-        cap: How many would have fitted.
-        began_s: When it began, on the monotonic clock.
+        cap: Largest batch of the key at that time, in calls.
+        began_s: When it began, in seconds on the monotonic clock.
         seconds: How long it took.
-        members: Fence, recipe and time t of each call; 0 where it is no denoiser call.
+        members: For each call its task's fence, its run's name and its diffusion time t, which is 0
+            for calls other than of the denoiser.
     """
 
     key: BatchKey
@@ -46,9 +46,9 @@ class Device:
     Args:
         name: "cpu", "mps" or "cuda:N".
         backend: Loads models and knows their sizes.
-        model_bytes: For models that stay loaded.
+        model_bytes: Memory for loaded models.
         tick: Called between the steps of a long answer; may raise `CancelError`.
-        tell: Is told of every model that is loaded.
+        tell: Called after every load of a model.
     """
 
     def __init__(
@@ -65,18 +65,22 @@ class Device:
             return backend.load_model(slot.reference, name, tick, as_pipeline=slot.as_pipeline)
 
         def size(slot: Slot) -> int:
-            return backend.model_bytes(slot.reference, name, slot.as_pipeline)
+            return backend.model_bytes(slot.reference, name, as_pipeline=slot.as_pipeline)
 
         self.model_cache = ModelCache(model_bytes, load, size, self._free, tell)
 
     def predict(
         self, calls: Sequence[ModelCall], busy: Collection[Slot] = ()
     ) -> Sequence[Reply] | Exception:
-        """Answers to calls that share a key, or what went wrong.
+        """Answer calls that share a key.
 
         Args:
-            calls: What is asked.
-            busy: Models with work in flight, which stay; the others go if memory is short.
+            calls: A batch, at least one call.
+            busy: Models that tasks in flight are using. They stay; others are evicted if memory
+                is short.
+
+        Returns:
+            The answers in the calls' order, or the exception that prevented them.
 
         Raises:
             DeviceError: The device is lost for this process.
@@ -85,7 +89,7 @@ class Device:
         while True:
             answers = self._attempt(calls, busy)
             short = isinstance(answers, Exception) and is_out_of_memory(answers)
-            if not short or not self.model_cache.send_one_away(busy):
+            if not short or not self.model_cache.evict_one(busy):
                 return answers
 
     def _attempt(
@@ -102,16 +106,16 @@ class Device:
             if not is_out_of_memory(error):
                 return error
             # The frames of the traceback hold the tensors that did not fit.
-            refusal = error.with_traceback(None)
+            out_of_memory = error.with_traceback(None)
         self._free()
-        return refusal
+        return out_of_memory
 
     def _free(self) -> None:
         if self.name.startswith("cuda"):
             torch.cuda.empty_cache()
 
     def too_large(self, key: BatchKey, error: Exception) -> DeviceError:
-        """The fault of an order whose lone call does not fit."""
+        """The error of a task with a call that does not fit into memory even by itself."""
         size = "x".join(str(side) for side in reversed(key.shape[-2:]))
         text = f"one {size} {key.operation} does not fit into the memory of {self.name}"
         return DeviceError(f"{text}: {error}")

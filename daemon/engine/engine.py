@@ -1,8 +1,15 @@
-"""The worker's event loop: generators ask, the device answers, many photographs share a pass.
+"""The engine: an event loop that batches the model calls of many tasks on one device.
 
-Comes in: orders, from any thread. Goes out: reports, all from the loop's own thread, which alone
-touches the device. Decoding, generators and encoding run in threads beside it. Never retries an
-order and never lets the fault of one reach another.
+A task's generator yields model calls and waits; the loop answers the calls of all tasks in batches.
+So a task that arrives late can share its first forward pass with the tenth of another.
+
+Threads: `Engine.run` is the loop. Its thread alone touches the device, the batcher and the states
+of the runs, and makes every report, except those on tasks that come after its end. Photographs are
+read, generators run and results are written in the threads of `EngineThreads`. `submit` and `stop`
+may be called from any thread: they only put an event into the loop's queue.
+
+Exactly one report names the fence of each task. The engine never retries a task, and an exception
+in the code of one never reaches another.
 """
 
 import math
@@ -11,11 +18,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from typing import assert_never
 
 from daemon.engine.activity import Activity
-from daemon.engine.admission import InFlightLimit, next_to_start
+from daemon.engine.admission import Admission, models_in_use
 from daemon.engine.backend import Backend, torch_backend
 from daemon.engine.batcher import Batcher, PendingCall
 from daemon.engine.device import Device, ForwardPass
@@ -28,15 +34,24 @@ from daemon.engine.hardware import (
     use_threads,
 )
 from daemon.engine.model_cache import Slot, slot_of
-from daemon.engine.runs import CallsMade, GeneratorEnded, ResultsStaged, Step, TaskRun, run_of
-from daemon.engine.threads import EngineThreads
+from daemon.engine.runs import (
+    AnyRun,
+    CallsMade,
+    GeneratorEnded,
+    ResultsStaged,
+    RunState,
+    StepFailed,
+    make_run,
+)
+from daemon.engine.threads import EngineThreads, StepEnded
 from daemon.messages.reports import HandedBack, LoadedModel, Report
 from daemon.messages.tasks import Compute, Task
+from daemon.models.calls import Reply
 from daemon.system.cgroups import core_count
 from daemon.system.errors import CancelError
 
 LINGER_S = 0.02
-"""How long the device may idle for generators that would fill a group; a pass takes about 0.1 s."""
+"""Seconds the device may idle for generators that would fill a batch; a pass takes about 0.1 s."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +59,23 @@ class _Stop:
     deadline: float
 
 
-_Event = Task | _Stop | tuple[TaskRun[Any], Step]
+_Event = Task | _Stop | StepEnded
 
 
 class Engine:
-    """Carries out orders on one device until it is told to stop.
+    """Carries out tasks on one device until it is stopped.
 
     Args:
         compute: How to use the machine.
-        report: Is told everything.
-        backend: The functions that do the work; the package's own by default.
-        begun: Is told the fence of each order whose photographs are about to be read.
-        watch: Is told of every forward pass.
-        activity: Is told whatever shows that the engine gets on.
-        pixels: Pixels in one forward pass; the device's own number by default.
+        report: Called with every report.
+        backend: The functions that do the work; those of this package by default.
+        on_start: Called with the fence of each task whose photographs are about to be read.
+        on_pass: Called after every forward pass.
+        activity: Told of whatever shows that the engine makes progress.
+        pixels: Pixels worth putting through one forward pass; by default the device's own number.
+
+    Raises:
+        DeviceError: The chosen device is not there.
     """
 
     def __init__(
@@ -66,17 +84,12 @@ class Engine:
         report: Callable[[Report], None],
         *,
         backend: Backend | None = None,
-        begun: Callable[[int], None] = lambda fence: None,
-        watch: Callable[[ForwardPass], None] = lambda one: None,
+        on_start: Callable[[int], None] = lambda fence: None,
+        on_pass: Callable[[ForwardPass], None] = lambda one: None,
         activity: Activity | None = None,
         pixels: int | None = None,
     ) -> None:
-        """Take possession of the device.
-
-        Raises:
-            DeviceError: The device that is asked for is not there.
-        """
-        self._report, self._begun, self._watch = report, begun, watch
+        self._report, self._on_start, self._on_pass = report, on_start, on_pass
         self._activity = activity or Activity()
         backend = backend or torch_backend(compute)
         self._backend = replace(backend, load_model=self._activity.loading(backend.load_model))
@@ -86,33 +99,33 @@ class Engine:
         self._limits = compute.limits
         self._cores = compute.threads or core_count()
         pixels = pixels or pass_pixels(self._device.name)
-        self._budget = InFlightLimit(compute.memory_bytes or memory_budget(), pixels)
-        self._groups = Batcher(pixels)
+        memory_bytes = compute.memory_bytes or memory_budget()
+        self._admission = Admission(memory_bytes, pixels, self._device.model_cache)
+        self._batcher = Batcher(pixels)
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._threads = EngineThreads(self._cores, self._events.put, self._activity.step)
-        self._queue: deque[TaskRun[Any]] = deque()
-        self._flying: dict[int, TaskRun[Any]] = {}
-        self._finished: dict[int, Any] = {}
-        self._deadline: float | None = None
-        self._give_up_at = math.inf
-        self._numbered = 0
+        self._waiting: deque[AnyRun] = deque()
+        self._in_flight: dict[int, AnyRun] = {}
+        self._tasks_taken = 0
         self._idle_since = 0.0
+        self._deadline: float | None = None
+        self._cancel_at = math.inf
         self._ended = False
 
     def load(self, models: Sequence[str]) -> None:
-        """Load models now rather than at their first call."""
+        """Load models now rather than at their first call; only before `run`."""
         for reference in models:
             self._device.model_cache.get(Slot(reference, as_pipeline=False), ())
 
     def submit(self, task: Task) -> None:
-        """Take an errand; exactly one report will name its fence. Never blocks; any thread."""
+        """Take a task; exactly one report will name its fence. Never blocks. Any thread."""
         self._events.put(task)
-        self._return_late_orders()
+        self._hand_back_late_tasks()
 
     def stop(self, drain_s: float) -> None:
-        """Let what is in flight finish within `drain_s`, hand back the rest. Any thread."""
-        self._give_up_at = time.monotonic() + drain_s
-        self._events.put(_Stop(self._give_up_at))
+        """Finish the tasks in flight within `drain_s` and hand back the rest. Any thread."""
+        self._cancel_at = time.monotonic() + drain_s
+        self._events.put(_Stop(self._cancel_at))
 
     @property
     def device(self) -> str:
@@ -126,31 +139,31 @@ class Engine:
 
     @property
     def ended(self) -> bool:
-        """Whether it was stopped and has reported every order."""
+        """Whether it was stopped and has reported every task."""
         return self._ended
 
     def run(self) -> None:
-        """Work until stopped and done. After an exception it can be called again.
+        """Work until stopped and drained. After an exception it can be called again.
 
         Raises:
-            DeviceError: The device is lost; every order has been reported.
+            DeviceError: The device is lost; every task in flight has been reported.
         """
         use_threads(self._cores)
-        with self._threads.at_work():
+        with self._threads.running():
             try:
-                while not self._over():
+                while not self._is_drained():
                     self._turn()
             except BaseException as error:
                 self._fail_all(error)
                 raise
             finally:
-                self._hand_back([*self._queue, *self._flying.values()])
-                self._threads.rest()
+                self._hand_back([*self._waiting, *self._in_flight.values()])
+                self._threads.shut_down()
                 self._ended = self._deadline is not None
-                self._return_late_orders()
+                self._hand_back_late_tasks()
 
-    def _return_late_orders(self) -> None:
-        """Hand back what came in after the loop ended."""
+    def _hand_back_late_tasks(self) -> None:
+        """Hand back tasks that came after the loop had ended."""
         while self._ended:
             try:
                 event = self._events.get_nowait()
@@ -160,56 +173,52 @@ class Engine:
                 self._report(HandedBack((event.fence,)))
 
     def _tick(self) -> None:
-        """Between the steps of a long pass: the loop itself does not turn meanwhile.
+        """Called between the steps of a long pass, while the loop does not turn.
 
         Raises:
-            CancelError: Time to finish is over.
+            CancelError: The time to drain is over.
         """
         self._activity.tick()
-        if time.monotonic() >= self._give_up_at:
+        if time.monotonic() >= self._cancel_at:
             raise CancelError("stopped before it was done")
 
-    def _over(self) -> bool:
+    def _is_drained(self) -> bool:
         if self._deadline is None:
             return False
-        return not self._flying or time.monotonic() >= self._deadline
+        return not self._in_flight or time.monotonic() >= self._deadline
 
     def _turn(self) -> None:
-        self._admit()
+        """Start tasks, answer one batch if it is time, handle events."""
+        self._start_tasks()
         now = time.monotonic()
-        lingering = bool(self._asking()) and now - self._idle_since < LINGER_S
-        busy = self._busy()
-        group = self._groups.pick(
+        lingering = self._is_generating() and now - self._idle_since < LINGER_S
+        busy = models_in_use(self._in_flight.values())
+        batch = self._batcher.pick(
             now,
             more_coming=lingering,
-            ready=lambda key: self._device.model_cache.admits(slot_of(key), busy),
+            ready=lambda key: self._device.model_cache.can_load(slot_of(key), busy),
         )
-        if group:
-            self._answer(group)
-            self._take_events(wait_s=0)
+        if batch:
+            self._answer(batch)
+            self._handle_events(wait_s=0)
             self._idle_since = time.monotonic()
         else:
-            self._take_events(wait_s=self._wait_s(lingering=lingering))
+            self._handle_events(wait_s=self._wait_s(lingering=lingering))
 
-    def _busy(self) -> frozenset[Slot]:
-        """Models with work in flight."""
-        return frozenset().union(*(run.asking for run in self._flying.values()))
-
-    def _asking(self) -> int:
-        return sum(
-            not self._flying[number].writing
-            for number in self._threads.stepping & set(self._flying)
-        )
+    def _is_generating(self) -> bool:
+        """Whether generators run that may make calls soon."""
+        return any(run.state is RunState.RESTORING for run in self._in_flight.values())
 
     def _wait_s(self, *, lingering: bool) -> float | None:
-        if lingering and len(self._groups):
+        """Seconds to wait for an event; None waits as long as it takes."""
+        if lingering and len(self._batcher):
             return LINGER_S
         if self._deadline is not None:
             return max(0.0, self._deadline - time.monotonic())
         return None
 
-    def _take_events(self, wait_s: float | None) -> None:
-        """Handle every event that is there; wait for the first one (None: for ever)."""
+    def _handle_events(self, wait_s: float | None) -> None:
+        """Handle all events that have come, after waiting for the first one."""
         try:
             event = self._events.get(timeout=wait_s) if wait_s != 0 else self._events.get_nowait()
             while True:
@@ -219,124 +228,133 @@ class Engine:
             return
 
     def _handle(self, event: _Event) -> None:
-        if isinstance(event, Task):
-            self._enqueue(event)
-        elif isinstance(event, _Stop):
-            self._deadline = event.deadline
-            self._hand_back(list(self._queue))
-        else:
-            run, step = event
-            self._threads.done(run.number)
-            if run.number in self._flying:
-                self._follow(run, step)
-            else:
-                run.close()
+        match event:
+            case _Stop():
+                self._deadline = event.deadline
+                self._hand_back(list(self._waiting))
+            case StepEnded():
+                if event.run.end_step():
+                    self._follow(event)
+            case _:
+                self._enqueue(event)
 
     def _enqueue(self, task: Task) -> None:
         if self._deadline is not None:
             self._report(HandedBack((task.fence,)))
             return
-        self._numbered += 1
+        self._tasks_taken += 1
         try:
-            self._queue.append(run_of(self._numbered, task, self._backend, self._limits))
+            self._waiting.append(make_run(self._tasks_taken, task, self._backend, self._limits))
         except Exception as error:
             self._report(outcome_of(task.fence, error))
 
-    def _admit(self) -> None:
-        while self._queue:
-            model_cache = self._device.model_cache
-            index = next_to_start(self._queue, self._busy(), model_cache, time.monotonic())
-            if index is None or not self._budget.allows(self._queue[index], self._flying.values()):
+    def _start_tasks(self) -> None:
+        while self._waiting:
+            index = self._admission.next_to_start(
+                self._waiting, self._in_flight.values(), time.monotonic()
+            )
+            if index is None:
                 return
-            run = self._queue[index]
-            del self._queue[index]
-            self._flying[run.number] = run
-            self._begun(run.fence)
-            self._threads.read_or_write(run, run.begin)
+            run = self._waiting[index]
+            del self._waiting[index]
+            self._in_flight[run.number] = run
+            self._on_start(run.fence)
+            run.admit()
+            self._threads.start(run)
 
-    def _follow(self, run: TaskRun[Any], step: Step) -> None:
-        if isinstance(step, CallsMade) and step.calls:
-            now = time.monotonic()
-            if not len(self._groups):
-                self._idle_since = now
-            run.answers = [None] * len(step.calls)
-            run.asking = frozenset(slot_of(call.key) for call in step.calls)
-            self._groups.add(run.number, step.calls, now)
-        elif isinstance(step, CallsMade):
-            self._threads.think(run, run.advance)
-        elif isinstance(step, GeneratorEnded):
-            run.writing = True
-            run.asking = frozenset()
-            self._finished[run.number] = step.finished
-            self._threads.read_or_write(run, partial(run.write, step.finished))
-        elif isinstance(step, ResultsStaged):
-            finished = self._finished[run.number]
-            self._forget(run)
-            self._report(run.outcome(finished, step, self.device))
-        else:
-            self._end(run, step.error)
+    def _follow(self, step: StepEnded) -> None:
+        """Let a run go on after one of its steps."""
+        run = step.run
+        match step.result:
+            case CallsMade(calls):
+                now = time.monotonic()
+                if not len(self._batcher):
+                    self._idle_since = now
+                run.wait_for(calls)
+                self._batcher.add(run.number, calls, now)
+            case GeneratorEnded():
+                run.finish_generator()
+                self._threads.write(run)
+            case ResultsStaged():
+                self._remove(run)
+                self._report(run.outcome(self.device))
+            case StepFailed(error):
+                self._fail(run, error)
+            case _:
+                assert_never(step.result)
 
-    def _answer(self, group: Sequence[PendingCall]) -> None:
-        """Put a group through its model, and let whoever has all answers go on."""
-        key = group[0].call.key
-        cap = self._groups.cap(key)
+    def _answer(self, batch: Sequence[PendingCall]) -> None:
+        """Put a batch through its model, and hand the answers to the runs."""
+        key = batch[0].call.key
+        cap = self._batcher.cap(key)
         began = time.monotonic()
-        with self._activity.device(by_processor=self.device == "cpu"):
-            answers = self._device.predict([ask.call for ask in group], self._busy())
+        with self._activity.forward_pass(on_cpu=self.device == "cpu"):
+            answers = self._device.predict(
+                [pending.call for pending in batch], models_in_use(self._in_flight.values())
+            )
         seconds = time.monotonic() - began
         if isinstance(answers, Exception):
-            self._refused(group, answers)
+            self._handle_refusal(batch, answers)
             return
-        self._groups.fitted(key, len(group))
-        runs = {ask.order: self._flying[ask.order] for ask in group}
-        for run in runs.values():
-            run.took_part()
-        for ask, answer in zip(group, answers, strict=True):
-            run = runs[ask.order]
-            if run.answer(ask.index, answer, seconds / len(group)):
-                self._threads.think(run, run.advance)
-        members = tuple((runs[ask.order].fence, runs[ask.order].name, ask.call.t) for ask in group)
-        self._activity.passed(len(group))
-        self._watch(ForwardPass(key, cap, began, seconds, members))
+        self._batcher.fitted(key, len(batch))
+        members = tuple(
+            (run.fence, run.name, pending.call.t)
+            for pending in batch
+            for run in [self._in_flight[pending.run]]
+        )
+        self._hand_out(batch, answers, seconds)
+        self._activity.count_batch(len(batch))
+        self._on_pass(ForwardPass(key, cap, began, seconds, members))
 
-    def _refused(self, group: Sequence[PendingCall], error: Exception) -> None:
-        """Halve what did not fit; find the one call whose fault it is."""
-        key = group[0].call.key
+    def _hand_out(
+        self, batch: Sequence[PendingCall], answers: Sequence[Reply], seconds: float
+    ) -> None:
+        """Hand each answer to its run; runs that have all of theirs go on."""
+        for number in {pending.run for pending in batch}:
+            self._in_flight[number].count_pass()
+        for pending, answer in zip(batch, answers, strict=True):
+            run = self._in_flight[pending.run]
+            if run.take_answer(pending.index, answer, seconds / len(batch)):
+                self._threads.resume(run)
+
+    def _handle_refusal(self, batch: Sequence[PendingCall], error: Exception) -> None:
+        """Halve a batch that did not fit into memory; find the one call that is at fault."""
+        key = batch[0].call.key
         if is_out_of_memory(error):
-            self._activity.refused()
+            self._activity.count_out_of_memory()
         if isinstance(error, CancelError):
-            self._groups.put_back(group)
-        elif len(group) == 1:
-            run = self._flying[group[0].order]
+            self._batcher.put_back(batch)
+        elif len(batch) == 1:
+            run = self._in_flight[batch[0].run]
             too_large = is_out_of_memory(error)
-            self._end(run, self._device.too_large(key, error) if too_large else error)
+            self._fail(run, self._device.too_large(key, error) if too_large else error)
         elif is_out_of_memory(error):
-            self._groups.failed(key, len(group))
-            self._groups.put_back(group)
+            self._batcher.failed(key, len(batch))
+            self._batcher.put_back(batch)
         else:
-            for ask in group:
-                if ask.order in self._flying:
-                    self._answer([ask])
+            for pending in batch:
+                if pending.run in self._in_flight:
+                    self._answer([pending])
 
-    def _end(self, run: TaskRun[Any], error: BaseException) -> None:
-        self._forget(run)
+    def _fail(self, run: AnyRun, error: BaseException) -> None:
+        self._remove(run)
         self._report(outcome_of(run.fence, error))
 
-    def _forget(self, run: TaskRun[Any]) -> None:
-        del self._flying[run.number]
-        self._finished.pop(run.number, None)
-        self._groups.drop(run.number)
-        if run.number not in self._threads.stepping:
-            run.close()
+    def _fail_all(self, error: BaseException) -> None:
+        for run in list(self._in_flight.values()):
+            self._fail(run, error)
 
-    def _hand_back(self, runs: Sequence[TaskRun[Any]]) -> None:
+    def _hand_back(self, runs: Sequence[AnyRun]) -> None:
+        """Hand back tasks, in flight or waiting; none is left waiting."""
         for run in runs:
-            if run.number in self._flying:
-                self._forget(run)
-        self._queue.clear()
+            if run.number in self._in_flight:
+                self._remove(run)
+        self._waiting.clear()
         if runs:
             self._report(HandedBack(tuple(run.fence for run in runs)))
 
-    def _fail_all(self, error: BaseException) -> None:
-        for run in list(self._flying.values()):
-            self._end(run, error)
+    def _remove(self, run: AnyRun) -> None:
+        """Take a run out of flight; its fence is about to be reported."""
+        del self._in_flight[run.number]
+        self._batcher.drop(run.number)
+        run.end()

@@ -1,7 +1,6 @@
-"""What an exception in one job's code means for that job.
+"""What an exception means: is the photograph, the machine or the program at fault?
 
-Comes in: exceptions. Goes out: outcomes that say whether the photograph, the machine or the program
-is at fault. Imports no torch: out of memory is known by its name and message.
+It imports no torch, and so knows torch's exceptions by their names and messages.
 """
 
 import errno
@@ -15,11 +14,15 @@ _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memo
 
 
 def outcome_of(fence: int, error: BaseException) -> Outcome:
-    """The outcome of the job whose code raised this.
+    """The outcome of a task whose code raised an exception.
 
     A photograph at fault is rejected. What the machine lacks (space, memory, a device, a file that
-    cannot be read now) may pass. A wrong setting fails with its own words. Anything else is a bug
-    and keeps its traceback.
+    cannot be read now) may pass. A wrong setting fails with its own message. Anything else is
+    a bug and keeps its traceback.
+
+    Args:
+        fence: Fence of the task.
+        error: What was raised.
     """
     if isinstance(error, PhotoError):
         return Rejected(fence, str(error), truncated=isinstance(error, TruncatedError))
@@ -47,7 +50,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_device_lost(error: BaseException) -> bool:
-    """Whether the device's context is broken for good, so that only a new process mends it."""
+    """Whether the device's context is broken for good, so that only a new process can use it."""
     if is_out_of_memory(error) or not isinstance(error, RuntimeError):
         return False
     return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)

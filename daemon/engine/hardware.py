@@ -1,6 +1,6 @@
-"""What this machine offers the network: its device and memory.
+"""The machine's device and memory, and the engine's budgets drawn from them.
 
-Comes in: what the settings ask for. Goes out: a device's name and numbers. Allocates nothing.
+Nothing here allocates memory.
 """
 
 from pathlib import Path
@@ -11,22 +11,33 @@ from daemon.system.cgroups import free_bytes
 from daemon.system.errors import DeviceError
 
 PASS_PIXELS = {"cpu": 2**18, "mps": 2**20, "cuda": 2**22}
-"""Pixels worth putting through one forward pass: beyond it a pass only takes longer.
+"""Pixels worth putting through one forward pass, by kind of device; with more it only takes longer.
 
-Two CPU cores in bf16: a lone 512-px tile already fills them; 96-px tiles want company.
+Two CPU cores in bf16 are filled by one 512-px tile; 96-px tiles are faster in batches.
 """
 
 _SHARE_OF_FREE = 0.5
+"""Share of the machine's free memory for tasks in flight."""
+
 _SHARE_FOR_MODELS = 0.3
+"""Share of the machine's free memory for models, where the device has no memory of its own."""
+
 _SHARE_OF_GPU = 0.7
+"""Share of a GPU's memory for models; the rest is for activations."""
+
+_LEAST_BYTES = 256 << 20
 _FALLBACK_BYTES = 2 << 30
+"""Free memory that is assumed where the system does not tell."""
 
 
 def pick_device(choice: str) -> str:
-    """The device to run on: what is asked for, or for "auto" the best there is.
+    """Name of the device to run on: "cpu", "mps" or "cuda:N".
+
+    Args:
+        choice: As in `Compute.device`; "auto" is the best there is.
 
     Raises:
-        DeviceError: What is asked for is not there.
+        DeviceError: The chosen device is not there.
     """
     if choice == "auto":
         if torch.cuda.is_available():
@@ -42,31 +53,28 @@ def pick_device(choice: str) -> str:
 
 
 def pass_pixels(device: str) -> int:
-    """How many pixels one forward pass on this device shall hold."""
+    """Pixels worth putting through one forward pass on this device."""
     return PASS_PIXELS[device.partition(":")[0]]
 
 
 def use_threads(count: int) -> None:
-    """Let the operations of the calling thread use so many cores; other threads keep theirs.
+    """Set how many cores torch uses in the calling thread; other threads keep theirs.
 
-    Asking for the number makes it stick: at its first operation a thread takes over whatever number
-    was set last, in any thread.
+    Reading the number makes it stick: otherwise a thread takes over, at its first operation,
+    whatever number was set last in any thread.
     """
     torch.set_num_threads(count)
     torch.get_num_threads()
 
 
 def memory_budget() -> int:
-    """Bytes that photographs in flight may take: half of what is free, also inside a container."""
+    """Bytes for tasks in flight: half of what is free, within a container's limit too."""
     free = [value for value in (_free_in_machine(), free_bytes()) if value is not None]
-    return max(256 << 20, int(_SHARE_OF_FREE * min(free, default=_FALLBACK_BYTES)))
+    return max(_LEAST_BYTES, int(_SHARE_OF_FREE * min(free, default=_FALLBACK_BYTES)))
 
 
 def model_budget(device: str) -> int:
-    """Bytes that models may take that stay loaded, in all.
-
-    The rest of a GPU's memory is for activations, the rest of the machine's for photographs.
-    """
+    """Bytes for all loaded models on this device."""
     if device.startswith("cuda"):
         return int(_SHARE_OF_GPU * torch.cuda.get_device_properties(device).total_memory)
     return int(_SHARE_FOR_MODELS / _SHARE_OF_FREE * memory_budget())

@@ -1,7 +1,6 @@
-"""Which models stay loaded on a device, within a number of bytes.
+"""The models loaded on one device, within a budget of bytes.
 
-Comes in: which model is wanted, and which have work in flight. Goes out: the model. The least
-recently used goes first, and never one with work in flight.
+The least recently used model is evicted first, and never one that tasks in flight are using.
 """
 
 import gc
@@ -18,39 +17,50 @@ if TYPE_CHECKING:
     from daemon.models.registry import Model
 
 SLICE_S = 30.0
-"""Models that exclude each other take turns of at least so long."""
+"""Seconds that a loaded model keeps its place while others that exclude it are wanted, at least."""
 
-LOADS_A_SLICE = 10
-"""A turn is at least so many times what loading took: at most a tenth of the time goes into it."""
+LOADS_PER_SLICE = 10
+"""A time slice is at least as long as this many loads, so that loading takes at most a tenth."""
 
 
 class Slot(NamedTuple):
-    """A model as it is loaded: driven step by step, or as a diffusers pipeline."""
+    """A model in one form of loading; its two forms are cached as two models.
+
+    Attributes:
+        reference: Reference of the model.
+        as_pipeline: Loaded as a diffusers pipeline, rather than driven step by step.
+    """
 
     reference: str
     as_pipeline: bool
 
 
 def slot_of(key: "BatchKey") -> Slot:
-    """The model that answers calls of this key."""
+    """Slot of the model that answers calls of this key."""
     return Slot(key.model, key.needs_pipeline)
 
 
 @dataclass(frozen=True)
 class _CachedModel:
     model: "Model"
-    size: int
+    bytes: int
 
 
 class ModelCache:
-    """The models on one device.
+    """Loads models when they are wanted, and evicts idle ones to make room.
+
+    Only the loop's thread calls it, except for `loaded_models`.
 
     Args:
-        budget_bytes: For all of them; one that is larger is loaded when it can be alone.
+        budget_bytes: Memory for all loaded models. A larger model is loaded by itself.
         load: Loads a model.
-        size: Bytes that a model will take on the device.
-        free: Is called when models have gone, to give their memory back.
-        tell: Is told of every load.
+        size: Estimates the bytes that a model takes on the device.
+        free: Called after an eviction, to give the memory back to the device.
+        tell: Called after every load.
+
+    Attributes:
+        loaded_at: When a model was last loaded, in seconds on the monotonic clock.
+        slice_s: Length of that model's time slice, in seconds.
     """
 
     def __init__(
@@ -71,39 +81,46 @@ class ModelCache:
         self.loaded_at = -SLICE_S
         self.slice_s = SLICE_S
 
-    def is_resident(self, slot: Slot) -> bool:
-        """Whether it is loaded."""
+    def is_loaded(self, slot: Slot) -> bool:
+        """Whether a model is loaded."""
         return slot in self._loaded_models
 
     def loaded_models(self) -> tuple[LoadedModel, ...]:
-        """The models that are loaded, with their sizes; any thread."""
+        """The models that are loaded, with their sizes. Any thread."""
         loaded = list(self._loaded_models.items())
-        return tuple(
-            LoadedModel(slot.reference, loaded_model.size) for slot, loaded_model in loaded
-        )
+        return tuple(LoadedModel(slot.reference, cached.bytes) for slot, cached in loaded)
 
-    def welcomes(self, reference: str) -> bool:
+    def in_time_slice(self, now: float) -> bool:
+        """Whether the model that was loaded last is in its time slice."""
+        return now - self.loaded_at < self.slice_s
+
+    def has_room_for(self, reference: str) -> bool:
         """Whether a model is loaded, or fits beside all that are."""
         if any(slot.reference == reference for slot in self._loaded_models):
             return True
         return self._fits(Slot(reference, False), self._loaded_models)
 
-    def admits(self, slot: Slot, busy: Collection[Slot]) -> bool:
-        """Whether a model is loaded, or can be without sending away any that is busy."""
+    def can_load(self, slot: Slot, busy: Collection[Slot]) -> bool:
+        """Whether a model is loaded, or can be without evicting one that is busy."""
         if slot in self._loaded_models:
             return True
         staying = [other for other in self._loaded_models if other in busy]
         return not staying or self._fits(slot, staying)
 
     def get(self, slot: Slot, busy: Collection[Slot]) -> "Model":
-        """A model, loaded if it is not; idle ones go as far as that needs room."""
+        """Get a model; if it is not loaded, load it and evict idle ones as far as needed.
+
+        Args:
+            slot: Which model.
+            busy: Models that must stay.
+        """
         if slot not in self._loaded_models:
-            self._bring(slot, busy)
+            self._load_into(slot, busy)
         self._loaded_models.move_to_end(slot)
         return self._loaded_models[slot].model
 
-    def send_one_away(self, busy: Collection[Slot]) -> bool:
-        """Give up the idle model that was used longest ago; says whether there was one."""
+    def evict_one(self, busy: Collection[Slot]) -> bool:
+        """Evict the least recently used of the models not busy; False if there is none."""
         idle = next((slot for slot in self._loaded_models if slot not in busy), None)
         if idle is None:
             return False
@@ -112,28 +129,28 @@ class ModelCache:
         self._free()
         return True
 
-    def _bring(self, slot: Slot, busy: Collection[Slot]) -> None:
-        size = self._bytes(slot)
+    def _load_into(self, slot: Slot, busy: Collection[Slot]) -> None:
+        needed = self._bytes(slot)
         before = set(self._loaded_models)
-        while size > self._room(self._loaded_models) and self.send_one_away(busy):
+        while needed > self._room(self._loaded_models) and self.evict_one(busy):
             pass
         began = time.monotonic()
-        self._loaded_models[slot] = _CachedModel(self._load(slot), size)
+        self._loaded_models[slot] = _CachedModel(self._load(slot), needed)
         self.loaded_at = time.monotonic()
         seconds = self.loaded_at - began
-        self.slice_s = max(SLICE_S, LOADS_A_SLICE * seconds)
+        self.slice_s = max(SLICE_S, LOADS_PER_SLICE * seconds)
         evicted = tuple(sorted(other.reference for other in before - set(self._loaded_models)))
-        self._tell(ModelLoaded(slot.reference, seconds, size, evicted))
+        self._tell(ModelLoaded(slot.reference, seconds, needed, evicted))
 
     def _fits(self, slot: Slot, beside: Collection[Slot]) -> bool:
-        """Whether there is room; of a damaged model nobody waits for it: its load says why."""
+        """Whether a model fits beside others; True if it is damaged: loading it will say why."""
         try:
             return self._bytes(slot) <= self._room(beside)
         except Exception:
             return True
 
     def _room(self, beside: Collection[Slot]) -> int:
-        return self._budget_bytes - sum(self._loaded_models[slot].size for slot in beside)
+        return self._budget_bytes - sum(self._loaded_models[slot].bytes for slot in beside)
 
     def _bytes(self, slot: Slot) -> int:
         if slot not in self._sizes:

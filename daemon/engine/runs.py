@@ -1,7 +1,15 @@
-"""One errand on its way through the engine: read, asked and answered, written.
+"""A task on its way through the engine, from its photographs to its outcome.
 
-Comes in: an errand and the functions that do the work. Goes out: at each step what happens next.
-The steps run in the engine's threads, one at a time for each course; the rest belongs to its loop.
+A run is a small state machine:
+
+    QUEUED -> RESTORING <-> WAITING
+                  |
+               WRITING -> ENDED          (every state may go to ENDED: stopped, failed)
+
+It belongs to one thread at a time: to a thread of `EngineThreads` while one of its steps (`start`,
+`resume`, `write`) runs there, else to the engine's loop. The event that ends a step hands it back.
+Two things are the loop's alone and never touched by a step: `state` and `models_in_use`; the loop
+also reads, at any time, the attributes that never change.
 """
 
 import contextlib
@@ -9,10 +17,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, assert_never
+from enum import Enum
+from typing import Any, Generic, TypeAlias, TypeVar, assert_never
 
 from daemon.engine.backend import Backend, RecipeOutput
-from daemon.engine.model_cache import Slot
+from daemon.engine.model_cache import Slot, slot_of
 from daemon.messages.reports import Inspected, Outcome, Restored, StagedFile, Timing
 from daemon.messages.tasks import InspectTask, RestoreTask, Task
 from daemon.models.calls import Answer, AnswerWithNotes, ModelCall, ModelCalls, Reply, answer_of
@@ -22,52 +31,70 @@ from daemon.system.errors import PhotoError
 
 @dataclass(frozen=True)
 class CallsMade:
-    """The generator waits for the answers to these calls."""
+    """The generator waits for the answers to these calls, at least one."""
 
     calls: tuple[ModelCall, ...]
 
 
 @dataclass(frozen=True)
 class GeneratorEnded:
-    """The generator has returned; what, its course knows."""
-
-    finished: Any
+    """The generator has returned its result; it makes no more calls."""
 
 
 @dataclass(frozen=True)
 class ResultsStaged:
-    """The results are staged."""
-
-    files: tuple[StagedFile, ...]
-    notes: tuple[str, ...]
+    """The results are in the staging folder."""
 
 
 @dataclass(frozen=True)
 class StepFailed:
-    """A step ended with an exception."""
+    """A step raised an exception."""
 
     error: BaseException
 
 
-Step = CallsMade | GeneratorEnded | ResultsStaged | StepFailed
+StepResult = CallsMade | GeneratorEnded | ResultsStaged | StepFailed
+"""How a step of a run ended."""
+
+
+class RunState(Enum):
+    """What a run is doing."""
+
+    QUEUED = "queued"
+    """It has not started; nothing of it is in memory."""
+
+    RESTORING = "restoring"
+    """A thread reads its photographs or runs its generator."""
+
+    WAITING = "waiting"
+    """Its generator waits for answers."""
+
+    WRITING = "writing"
+    """A thread stages its results."""
+
+    ENDED = "ended"
+    """It is reported. A step that was running at that moment still runs to its end."""
+
 
 R = TypeVar("R")
 
 
 class TaskRun(ABC, Generic[R]):
-    """An errand, its generator and where its time goes.
+    """One task in the engine; R is what its generator returns.
+
+    The loop calls `admit`, `wait_for`, `take_answer`, `finish_generator`, `end_step` and `end`,
+    which change the state, and `outcome`. A thread runs the steps `start`, `resume` and `write`.
 
     Attributes:
-        number: The how-manieth errand of the engine it is.
-        name: Whose calls these are, for who watches the engine.
+        number: Sequence number of the task within this engine.
+        name: Name of its calls in `ForwardPass.members`.
         fence: Number of the lease.
-        alone: Nothing else may be in flight beside it.
-        bytes: Memory it needs while it is in flight.
+        alone: No other task may be in flight beside it.
+        bytes: Memory that it needs while it is in flight.
         pixels: Size of its result.
-        answers: Answers to the calls it waits for, None where one is still missing.
-        writing: It asks nothing any more.
-        models: References of the models that it may ask.
-        asking: Models that it asked last.
+        models: References of all models that it may call.
+        state: What it is doing; changed by the loop alone.
+        models_in_use: Models that its latest calls went to, until its generator has ended.
     """
 
     def __init__(self, number: int, task: Task, backend: Backend, limits: Limits) -> None:
@@ -76,91 +103,164 @@ class TaskRun(ABC, Generic[R]):
         self.alone = task.alone
         self.name = ""
         self.bytes = self.pixels = 0
-        self.answers: list[Answer | None] = []
-        self.writing = False
         self.models: tuple[str, ...] = ()
-        self.asking: frozenset[Slot] = frozenset()
+        self.state = RunState.QUEUED
+        self.models_in_use: frozenset[Slot] = frozenset()
         self._backend = backend
         self._limits = limits
+        self._step_running = False
         self._generator: ModelCalls[R] | None = None
+        self._answers: list[Answer | None] = []
+        self._result: R | None = None
         self._notes: tuple[str, ...] = ()
-        self._began = 0.0
+        self._read_at = 0.0
         self._decode_s = self._restore_s = self._encode_s = self._device_s = 0.0
         self._calls = self._passes = 0
 
-    @abstractmethod
-    def write(self, finished: R) -> Step:
-        """Stage the results, if there are any."""
+    def admit(self) -> None:
+        """QUEUED -> RESTORING; the step to run now is `start`."""
+        self._begin_step(RunState.RESTORING)
 
-    @abstractmethod
-    def outcome(self, finished: R, written: ResultsStaged, device: str) -> Outcome:
-        """What is reported of a course that came to its end."""
+    def wait_for(self, calls: Sequence[ModelCall]) -> None:
+        """RESTORING -> WAITING, for the answers to these calls."""
+        self.state = RunState.WAITING
+        self.models_in_use = frozenset(slot_of(call.key) for call in calls)
+        self._answers = [None] * len(calls)
 
-    @abstractmethod
-    def photos(self) -> Sequence[Photo]:
-        """What is read."""
+    def take_answer(self, index: int, reply: Reply, device_s: float) -> bool:
+        """Keep the answer to one call; WAITING -> RESTORING if it is the last one missing.
 
-    @abstractmethod
-    def generator(self, sources: tuple[Source, ...]) -> ModelCalls[R]:
-        """What is done with what was read."""
+        Args:
+            index: Index of the call among those waited for.
+            reply: The model's reply.
+            device_s: This call's share of the forward pass, in seconds.
 
-    def begin(self) -> Step:
-        """Read the photographs and run the generator to its first calls."""
-        began = time.monotonic()
-        sources = tuple(self._backend.read(photo, self._limits) for photo in self.photos())
-        self._notes = tuple(note for source in sources for note in source.notes)
-        self._began = time.monotonic()
-        self._decode_s = self._began - began
-        self._generator = self.generator(sources)
-        return self._resume(None)
-
-    def advance(self) -> Step:
-        """Run the generator with the answers to its next calls, or to its end."""
-        answers = [answer for answer in self.answers if answer is not None]
-        self.answers = []
-        return self._resume(answers)
-
-    def answer(self, index: int, reply: Reply, device_s: float) -> bool:
-        """Note the answer to one call, and say whether it was the last one missing."""
+        Returns:
+            Whether no answer is missing; the step to run now is `resume`.
+        """
         if isinstance(reply, AnswerWithNotes):
             self._notes += reply.notes
-        self.answers[index] = answer_of(reply)
+        self._answers[index] = answer_of(reply)
         self._device_s += device_s
         self._calls += 1
-        return all(answer is not None for answer in self.answers)
+        if any(answer is None for answer in self._answers):
+            return False
+        self._begin_step(RunState.RESTORING)
+        return True
 
-    def took_part(self) -> None:
-        """Count a forward pass."""
+    def count_pass(self) -> None:
+        """Count a forward pass that had calls of this run."""
         self._passes += 1
 
-    def close(self) -> None:
-        """Let the generator end; only while no step runs."""
+    def finish_generator(self) -> None:
+        """RESTORING -> WRITING; the step to run now is `write`."""
+        self.models_in_use = frozenset()
+        self._begin_step(RunState.WRITING)
+
+    def end_step(self) -> bool:
+        """Take the run back from the thread that ran its step.
+
+        Returns:
+            False if the run ended while the step ran; it is closed and nothing follows.
+        """
+        self._step_running = False
+        if self.state is RunState.ENDED:
+            self._close()
+            return False
+        return True
+
+    def end(self) -> None:
+        """Any state -> ENDED; the generator is closed now, or when the running step ends."""
+        self.state = RunState.ENDED
+        if not self._step_running:
+            self._close()
+
+    def start(self) -> StepResult:
+        """Read the photographs and run the generator to its first calls."""
+        began = time.monotonic()
+        sources = tuple(self._backend.read(photo, self._limits) for photo in self._photos())
+        self._notes = tuple(note for source in sources for note in source.notes)
+        self._read_at = time.monotonic()
+        self._decode_s = self._read_at - began
+        self._generator = self._make_generator(sources)
+        return self._run_generator(None)
+
+    def resume(self) -> StepResult:
+        """Hand the answers to the generator and run it to its next calls, or to its end."""
+        answers = [answer for answer in self._answers if answer is not None]
+        self._answers = []
+        return self._run_generator(answers)
+
+    def write(self) -> StepResult:
+        """Stage the results, if there are files to stage."""
+        began = time.monotonic()
+        self._stage(self._finished())
+        self._encode_s = time.monotonic() - began
+        return ResultsStaged()
+
+    @abstractmethod
+    def outcome(self, device: str) -> Outcome:
+        """What to report of the run once its results are staged.
+
+        Args:
+            device: Name of the device that answered its calls.
+        """
+
+    @abstractmethod
+    def _photos(self) -> Sequence[Photo]:
+        """Photographs to read."""
+
+    @abstractmethod
+    def _make_generator(self, sources: tuple[Source, ...]) -> ModelCalls[R]:
+        """Computation to run on what was read."""
+
+    @abstractmethod
+    def _stage(self, result: R) -> None:
+        """Stage the files of a result."""
+
+    def _finished(self) -> R:
+        if self._result is None:
+            raise RuntimeError("the generator has not ended")
+        return self._result
+
+    def _begin_step(self, state: RunState) -> None:
+        self.state = state
+        self._step_running = True
+
+    def _run_generator(self, answers: Sequence[Answer] | None) -> StepResult:
+        if self._generator is None:
+            raise RuntimeError("the run has not started")
+        try:
+            calls = next(self._generator) if answers is None else self._generator.send(answers)
+            while not calls:
+                calls = self._generator.send([])
+        except StopIteration as end:
+            self._result = end.value
+            self._restore_s = time.monotonic() - self._read_at
+            return GeneratorEnded()
+        return CallsMade(tuple(calls))
+
+    def _close(self) -> None:
         if self._generator is not None:
-            # What a job's code does at its end concerns nobody: its outcome is already reported.
+            # An exception in a generator's clean-up changes nothing: its outcome is reported.
             with contextlib.suppress(Exception):
                 self._generator.close()
 
-    def _resume(self, answers: Sequence[Answer] | None) -> Step:
-        if self._generator is None:
-            raise RuntimeError("the course has not begun")
-        try:
-            calls = next(self._generator) if answers is None else self._generator.send(answers)
-        except StopIteration as end:
-            self._restore_s = time.monotonic() - self._began
-            return GeneratorEnded(end.value)
-        return CallsMade(tuple(calls))
+
+AnyRun: TypeAlias = TaskRun[Any]
+"""A run of whatever kind of task; only the run itself knows what its generator returns."""
 
 
 class RestoreRun(TaskRun[RecipeOutput]):
-    """The course of an order: photographs through a recipe.
+    """Photographs through a recipe.
 
     Raises:
         PhotoError: The result would be larger than the settings allow.
     """
 
-    def __init__(self, number: int, order: RestoreTask, backend: Backend, limits: Limits) -> None:
-        super().__init__(number, order, backend, limits)
-        recipe, photos = order.job.recipe, order.job.photos
+    def __init__(self, number: int, task: RestoreTask, backend: Backend, limits: Limits) -> None:
+        super().__init__(number, task, backend, limits)
+        recipe, photos = task.job.recipe, task.job.photos
         sizes = [
             (photo.header.width, photo.header.height)
             for photo in photos
@@ -178,27 +278,12 @@ class RestoreRun(TaskRun[RecipeOutput]):
                 f"{limits.max_output_megapixels:g}"
             )
         self.bytes = backend.footprint(recipe, sizes)
-        self._order = order
+        self._task = task
+        self._files: tuple[StagedFile, ...] = ()
 
-    def photos(self) -> Sequence[Photo]:
-        """The job's photographs."""
-        return self._order.job.photos
-
-    def generator(self, sources: tuple[Source, ...]) -> ModelCalls[RecipeOutput]:
-        """The recipe, step by step."""
-        job = self._order.job
-        return self._backend.restore(job.recipe, sources, job.seed)
-
-    def write(self, finished: RecipeOutput) -> Step:
-        """Stage the results."""
-        began = time.monotonic()
-        job = self._order.job
-        files, notes = self._backend.write(finished.pictures, job.recipe, self._order.staging)
-        self._encode_s = time.monotonic() - began
-        return ResultsStaged(files, tuple(dict.fromkeys((*self._notes, *finished.notes, *notes))))
-
-    def outcome(self, finished: RecipeOutput, written: ResultsStaged, device: str) -> Restored:
-        """The result, with where its time went."""
+    def outcome(self, device: str) -> Restored:
+        """The result, with where the time went."""
+        result = self._finished()
         timing = Timing(
             self._decode_s,
             self._restore_s,
@@ -207,45 +292,56 @@ class RestoreRun(TaskRun[RecipeOutput]):
             self._calls,
             self._passes,
         )
-        measures = tuple(finished.measures)
-        return Restored(self.fence, written.files, measures, written.notes, timing, device)
+        notes = tuple(dict.fromkeys(self._notes))
+        return Restored(self.fence, self._files, tuple(result.measures), notes, timing, device)
+
+    def _photos(self) -> Sequence[Photo]:
+        return self._task.job.photos
+
+    def _make_generator(self, sources: tuple[Source, ...]) -> ModelCalls[RecipeOutput]:
+        job = self._task.job
+        return self._backend.restore(job.recipe, sources, job.seed)
+
+    def _stage(self, result: RecipeOutput) -> None:
+        task = self._task
+        self._files, notes = self._backend.write(result.pictures, task.job.recipe, task.staging)
+        self._notes = (*self._notes, *result.notes, *notes)
 
 
 class InspectRun(TaskRun[tuple[float, ...]]):
-    """The course of a glance: a photograph is read and looked at; nothing is written."""
+    """A photograph whose content is measured; nothing is written."""
 
-    def __init__(
-        self, number: int, inspect_task: InspectTask, backend: Backend, limits: Limits
-    ) -> None:
-        super().__init__(number, inspect_task, backend, limits)
-        header = inspect_task.photo.header
-        self.name = "look"
-        self.models = (inspect_task.clip,) if inspect_task.clip else ()
-        self.bytes = backend.look_footprint(header.width, header.height)
-        self._inspect_task = inspect_task
+    def __init__(self, number: int, task: InspectTask, backend: Backend, limits: Limits) -> None:
+        super().__init__(number, task, backend, limits)
+        header = task.photo.header
+        self.name = "inspect"
+        self.models = (task.clip,) if task.clip else ()
+        self.bytes = backend.inspect_footprint(header.width, header.height)
+        self._task = task
 
-    def photos(self) -> Sequence[Photo]:
-        """The one photograph, without its side files."""
-        return (self._inspect_task.photo,)
+    def outcome(self, device: str) -> Inspected:
+        """The measured numbers."""
+        return Inspected(self.fence, self._finished())
 
-    def generator(self, sources: tuple[Source, ...]) -> ModelCalls[tuple[float, ...]]:
-        """The questions."""
+    def _photos(self) -> Sequence[Photo]:
+        return (self._task.photo,)
+
+    def _make_generator(self, sources: tuple[Source, ...]) -> ModelCalls[tuple[float, ...]]:
         (picture,) = (source for source in sources if isinstance(source, Picture))
-        return self._backend.look(picture, self._inspect_task.features, self._inspect_task.clip)
+        return self._backend.inspect(picture, self._task.features, self._task.clip)
 
-    def write(self, finished: tuple[float, ...]) -> Step:
-        """There is nothing to write."""
-        return ResultsStaged((), ())
-
-    def outcome(
-        self, finished: tuple[float, ...], written: ResultsStaged, device: str
-    ) -> Inspected:
-        """The answers."""
-        return Inspected(self.fence, finished)
+    def _stage(self, result: tuple[float, ...]) -> None:
+        """There are no files: the outcome holds the numbers."""
 
 
-def run_of(number: int, task: Task, backend: Backend, limits: Limits) -> TaskRun[Any]:
-    """The course of an errand.
+def make_run(number: int, task: Task, backend: Backend, limits: Limits) -> AnyRun:
+    """Make the run of a task.
+
+    Args:
+        number: Sequence number of the task within its engine.
+        task: What to do.
+        backend: The functions that do it.
+        limits: Sizes beyond which a photograph or result is refused.
 
     Raises:
         PhotoError: The result would be larger than the settings allow.

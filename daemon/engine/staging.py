@@ -1,6 +1,6 @@
-"""Writing a job's results into its staging folder, proven readable and durable.
+"""Writes the results of a task into its staging folder: verified, synced, with digests.
 
-Comes in: restored pictures. Goes out: staged files with their digests. Never touches the outbox.
+The publisher moves them from there; nothing here touches an outbox.
 """
 
 import os
@@ -15,30 +15,32 @@ from daemon.photo.writing import write_animation, write_picture
 from daemon.system.errors import CannotWriteError, PassingError
 
 FRAME_MS = 120
+"""Milliseconds that each frame of an animation is shown."""
+
 _STEM = "{stem}"
 
 
 def stage(
     pictures: Sequence[Picture], recipe: Recipe, staging: Path
 ) -> tuple[tuple[StagedFile, ...], tuple[str, ...]]:
-    """Write the pictures of one job, look at what was written, sync it and its folders.
+    """Write the pictures of one task, read them back, and sync the files and their folders.
 
-    One picture becomes one file of the recipe's format, and generated ones a file each, the first
-    being the main result; the frames of an interpolation become an animated WebP, which is the main
-    result, and a folder of PNG frames.
+    One picture becomes one file in the recipe's format. Generated pictures become a file each. The
+    frames of an interpolation become an animated WebP, which is the main result, and a folder of
+    PNG frames.
 
     Args:
-        pictures: At least one.
-        recipe: Its output section says format and quality.
-        staging: An own, existing folder.
+        pictures: Results, at least one.
+        recipe: Its `output` section gives format and quality.
+        staging: Existing folder of this task only.
 
     Returns:
         The files, the main one first, and notes for the record.
 
     Raises:
-        PassingError: What was written does not read back.
+        PassingError: A file does not read back.
         PhotoError: The format cannot hold the picture.
-        OSError: It could not be written.
+        OSError: A file could not be written.
     """
     if len(pictures) > 1 and not recipe.generates:
         return _stage_frames(pictures, staging)
@@ -46,20 +48,22 @@ def stage(
     notes: list[str] = []
     for number, picture in enumerate(pictures, start=1):
         suffix = f"-{number}" if number > 1 else ""
-        file, said = _stage_one(picture, recipe, staging, f"result{suffix}", f"{_STEM}{suffix}")
+        file, file_notes = _stage_one(
+            picture, recipe, staging, f"result{suffix}", f"{_STEM}{suffix}"
+        )
         files.append(file)
-        notes += said
+        notes += file_notes
     _sync(staging)
     return tuple(files), tuple(dict.fromkeys(notes))
 
 
 def _stage_one(
-    picture: Picture, recipe: Recipe, folder: Path, stored: str, shown: str
+    picture: Picture, recipe: Recipe, folder: Path, stem: str, published_stem: str
 ) -> tuple[StagedFile, tuple[str, ...]]:
-    form, suffix = photo.output_format(recipe.output.format, picture.metadata)
-    path = folder / f"{stored}{suffix}"
-    notes = write_picture(picture, path, format=form, quality=recipe.output.quality)
-    return _proven(path, f"{shown}{suffix}", picture), tuple(notes)
+    format_name, suffix = photo.output_format(recipe.output.format, picture.metadata)
+    path = folder / f"{stem}{suffix}"
+    notes = write_picture(picture, path, format=format_name, quality=recipe.output.quality)
+    return _verified(path, f"{published_stem}{suffix}", picture), tuple(notes)
 
 
 def _stage_frames(
@@ -68,26 +72,26 @@ def _stage_frames(
     animation = staging / "result.webp"
     write_animation(pictures, animation, frame_ms=FRAME_MS)
     notes: list[str] = []
-    files = [_proven(animation, f"{_STEM}.webp", pictures[0])]
+    files = [_verified(animation, f"{_STEM}.webp", pictures[0])]
     frames = staging / "frames"
     frames.mkdir()
     digits = max(2, len(str(len(pictures) - 1)))
     for index, picture in enumerate(pictures):
         path = frames / f"{index:0{digits}}.png"
         notes += write_picture(picture, path, format="PNG", quality=95)
-        files.append(_proven(path, f"{_STEM}.frames/{path.name}", picture))
+        files.append(_verified(path, f"{_STEM}.frames/{path.name}", picture))
     _sync(frames)
     _sync(staging)
     return tuple(files), tuple(dict.fromkeys(notes))
 
 
-def _proven(path: Path, name: str, picture: Picture) -> StagedFile:
+def _verified(path: Path, name: str, picture: Picture) -> StagedFile:
     _sync(path)
     height, width = picture.pixels.shape[:2]
     try:
         photo.verify_file(path, width, height)
     except CannotWriteError as error:
-        # The photograph is not at fault for what the disk or the encoder made of it.
+        # The disk or the encoder is at fault, not the photograph.
         raise PassingError(f"the result does not read back: {error}") from error
     return StagedFile(path, name, photo.digest_file(path), width, height, picture.prompt)
 

@@ -1,42 +1,48 @@
-"""The threads beside the engine's loop: they read, run generators and write.
+"""The engine's threads: they read photographs, run generators and write results.
 
-Comes in: a step of a course. Goes out: what comes next, told from the thread that did it. Each
-course has one step at a time.
+They run the steps of runs, one at a time for each run, and tell the loop how each step ended.
 """
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from daemon.engine.hardware import use_threads
-from daemon.engine.runs import Step, StepFailed, TaskRun
+from daemon.engine.runs import AnyRun, StepFailed, StepResult
+
+
+@dataclass(frozen=True)
+class StepEnded:
+    """A step of a run has ended; the run belongs to the loop again."""
+
+    run: AnyRun
+    result: StepResult
 
 
 class EngineThreads:
-    """Two pools: reading and writing a large file must not keep generators waiting.
+    """Two pools, so that reading or writing a large file keeps no generator waiting.
 
     Args:
-        threads: Of each pool, at least 2.
-        tell: Is told what comes next, from any thread.
-        around: Is entered around each step, in its thread.
+        threads: Threads in each pool; at least 2 are made.
+        tell: Called in the step's thread when it has ended.
+        around: Entered around each step, in its thread.
     """
 
     def __init__(
         self,
         threads: int,
-        tell: Callable[[tuple[TaskRun[Any], Step]], None],
+        tell: Callable[[StepEnded], None],
         around: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._threads = max(2, threads)
         self._tell = tell
         self._around = around
-        self.stepping: set[int] = set()
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """While the loop turns."""
+    def running(self) -> Iterator[None]:
+        """Keep the pools while the loop runs."""
         single = partial(use_threads, 1)
         with (
             ThreadPoolExecutor(self._threads, "generator", single) as self._generators,
@@ -44,31 +50,32 @@ class EngineThreads:
         ):
             yield
 
-    def think(self, run: TaskRun[Any], work: Callable[[], Step]) -> None:
-        """Let a generator run to its next question."""
-        self._step(self._generators, run, work)
+    def start(self, run: AnyRun) -> None:
+        """Read the photographs of a run and run its generator to its first calls."""
+        self._submit(self._files, run, run.start)
 
-    def read_or_write(self, run: TaskRun[Any], work: Callable[[], Step]) -> None:
-        """Read photographs, or write results."""
-        self._step(self._files, run, work)
+    def resume(self, run: AnyRun) -> None:
+        """Run the generator of a run to its next calls."""
+        self._submit(self._generators, run, run.resume)
 
-    def done(self, number: int) -> None:
-        """The loop has taken note of a course's step."""
-        self.stepping.discard(number)
+    def write(self, run: AnyRun) -> None:
+        """Stage the results of a run."""
+        self._submit(self._files, run, run.write)
 
-    def rest(self) -> None:
-        """Begin nothing more."""
+    def shut_down(self) -> None:
+        """Begin no more steps, and wait for those that are running."""
         self._generators.shutdown(cancel_futures=True)
         self._files.shutdown(cancel_futures=True)
 
-    def _step(self, pool: ThreadPoolExecutor, run: TaskRun[Any], work: Callable[[], Step]) -> None:
+    def _submit(
+        self, pool: ThreadPoolExecutor, run: AnyRun, step: Callable[[], StepResult]
+    ) -> None:
         def carry_out() -> None:
             try:
                 with self._around():
-                    step = work()
-            except BaseException as error:  # one job's fault, whatever it is, stays its own
-                step = StepFailed(error)
-            self._tell((run, step))
+                    result = step()
+            except BaseException as error:  # whatever one task raises stays with that task
+                result = StepFailed(error)
+            self._tell(StepEnded(run, result))
 
-        self.stepping.add(run.number)
         pool.submit(carry_out)

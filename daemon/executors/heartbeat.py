@@ -51,6 +51,6 @@ class Beat:
         over = False
         while not over:
             over = self._over.wait(self._every_s)
-            work, progress = self._activity.take()
+            work, progress = self._activity.collect()
             if progress or work != BatchCounts():
                 self._report(Heartbeat(work, self._loaded_models()))

@@ -78,7 +78,7 @@ def work(
             compute,
             tell,
             backend=backend,
-            begun=lambda one: tell(TaskStarted(one)),
+            on_start=lambda fence: tell(TaskStarted(fence)),
             activity=activity,
         )
         engine.load([PRIOR])

@@ -23,7 +23,7 @@ from daemon.models.calls import PipelineCall, Reply
 from daemon.models.pipeline import Pipeline
 from daemon.service.daemon import Daemon, RunSummary
 from tests.support import tiny_wholes
-from tests.support.engine_fakes import order_for, running
+from tests.support.engine_fakes import running_engine, task_for
 from tests.support.fakes import everything_below
 
 STEP: dict[str, tuple[Callable[[Path], Path], str]] = {
@@ -111,12 +111,15 @@ def test_photographs_of_one_size_and_recipe_share_a_batch(
     recipe = read_recipe(recipes["denoise-pix2pix"])
     compute = Compute(device="cpu", threads=1, options=ModelOptions(dtype="fp32"))
     passes: list[ForwardPass] = []
-    with running(torch_backend(compute), compute=compute, passes=passes) as (engine, heard):
+    with running_engine(torch_backend(compute), compute=compute, passes=passes) as (
+        engine,
+        recorder,
+    ):
         for fence in (1, 2, 3):
             path = photograph(tmp_path / f"{fence}.png", left=fence)
-            engine.submit(order_for(recipe, path, tmp_path / f"staged{fence}", fence))
-        heard.until(lambda: len(heard.fences()) == 3)
-        assert all(isinstance(heard.of(fence), Restored) for fence in (1, 2, 3))
+            engine.submit(task_for(recipe, path, tmp_path / f"staged{fence}", fence))
+        recorder.wait_until(lambda: len(recorder.fences()) == 3)
+        assert all(isinstance(recorder.of(fence), Restored) for fence in (1, 2, 3))
     together = {tuple(sorted(fence for fence, _, _ in one.members)) for one in passes}
     assert max(map(len, together)) > 1, together
     assert {one.key.operation for one in passes} == {"pipeline"}
@@ -137,12 +140,12 @@ def test_a_batch_that_does_not_fit_is_halved(
         return run(self, calls)
 
     monkeypatch.setattr(Pipeline, "predict", short_of_memory)
-    with running(torch_backend(compute), compute=compute) as (engine, heard):
+    with running_engine(torch_backend(compute), compute=compute) as (engine, recorder):
         for fence in range(1, 9):
             path = photograph(tmp_path / f"{fence}.png", left=fence)
-            engine.submit(order_for(recipe, path, tmp_path / f"staged{fence}", fence))
-        heard.until(lambda: len(heard.fences()) == 8)
-        assert all(isinstance(heard.of(fence), Restored) for fence in range(1, 9))
+            engine.submit(task_for(recipe, path, tmp_path / f"staged{fence}", fence))
+        recorder.wait_until(lambda: len(recorder.fences()) == 8)
+        assert all(isinstance(recorder.of(fence), Restored) for fence in range(1, 9))
     assert max(sizes) > 2, "nothing was refused"
 
 
@@ -163,10 +166,13 @@ def test_a_stop_ends_a_pipeline_at_its_next_step_and_hands_the_photograph_back(
             if len(steps) == 4:
                 engine.stop(0)
 
-    with running(torch_backend(compute), compute=compute, activity=Stopping()) as (engine, heard):
-        engine.submit(order_for(recipe, path, tmp_path / "staged", 7))
-        heard.until(lambda: heard.fences() == [7])
-    assert heard.reports == [HandedBack((7,))]
+    with running_engine(torch_backend(compute), compute=compute, activity=Stopping()) as (
+        engine,
+        recorder,
+    ):
+        engine.submit(task_for(recipe, path, tmp_path / "staged", 7))
+        recorder.wait_until(lambda: recorder.fences() == [7])
+    assert recorder.reports == [HandedBack((7,))]
     assert len(steps) == 4
 
 

@@ -27,7 +27,7 @@ def clocks() -> Clocks:
 
 
 def gets_on(activity: Activity) -> bool:
-    return activity.take()[1]
+    return activity.collect()[1]
 
 
 def test_with_nothing_to_do_there_is_no_pulse(clocks: Clocks) -> None:
@@ -75,7 +75,7 @@ def test_what_works_for_longer_than_an_hour_in_one_go_is_hung(clocks: Clocks) ->
 
 def test_a_pass_on_the_processor_is_alive_while_the_process_works(clocks: Clocks) -> None:
     activity = clocks.activity()
-    with activity.device(by_processor=True):
+    with activity.forward_pass(on_cpu=True):
         assert not gets_on(activity)
         clocks.process_s = 0.5
         assert gets_on(activity)
@@ -84,7 +84,7 @@ def test_a_pass_on_the_processor_is_alive_while_the_process_works(clocks: Clocks
 
 def test_who_waits_for_a_gpu_has_no_pulse_however_busily_it_waits(clocks: Clocks) -> None:
     activity = clocks.activity()
-    with activity.device(by_processor=False):
+    with activity.forward_pass(on_cpu=False):
         clocks.process_s = clocks.thread_s = 1000
         assert not gets_on(activity)
         activity.tick()
@@ -97,7 +97,7 @@ def test_a_long_pipeline_on_the_processor_is_alive_as_long_as_it_takes_steps(
     clocks: Clocks,
 ) -> None:
     activity = clocks.activity()
-    with activity.device(by_processor=True):
+    with activity.forward_pass(on_cpu=True):
         for hour in range(1, 5):
             clocks.now = 3600 * hour - 1
             activity.tick()
@@ -124,36 +124,36 @@ def test_a_model_that_loads_is_believed_for_ten_minutes(clocks: Clocks) -> None:
 def test_what_was_done_is_told_once(clocks: Clocks) -> None:
     activity = clocks.activity()
     for calls in (1, 3, 4, 128, 129):
-        with activity.device(by_processor=False):
+        with activity.forward_pass(on_cpu=False):
             clocks.now += 2
-        activity.passed(calls)
-    activity.refused()
-    assert activity.take() == (BatchCounts((1, 0, 2, 0, 0, 0, 0, 1, 1), 265, 10.0, 1), True)
-    assert activity.take() == (BatchCounts(), False)
+        activity.count_batch(calls)
+    activity.count_out_of_memory()
+    assert activity.collect() == (BatchCounts((1, 0, 2, 0, 0, 0, 0, 1, 1), 265, 10.0, 1), True)
+    assert activity.collect() == (BatchCounts(), False)
     assert len(BatchCounts().batches) == len(BATCH_SIZE_BOUNDS) + 1
 
 
 def test_the_time_of_a_pass_is_counted_while_it_runs(clocks: Clocks) -> None:
     activity = clocks.activity()
-    with activity.device(by_processor=False):
+    with activity.forward_pass(on_cpu=False):
         clocks.now = 7
-        assert activity.take()[0].busy_s == 7
+        assert activity.collect()[0].busy_s == 7
         clocks.now = 10
     clocks.now = 50
-    assert activity.take()[0].busy_s == 3
+    assert activity.collect()[0].busy_s == 3
 
 
 def beats(
     activity: Activity, until: Callable[[list[Heartbeat]], bool], within_s: float
 ) -> list[Heartbeat]:
-    heard: list[Heartbeat] = []
-    beat = Beat(activity, lambda: (LoadedModel("prior", 7),), heard.append, every_s=0.02)
+    recorder: list[Heartbeat] = []
+    beat = Beat(activity, lambda: (LoadedModel("prior", 7),), recorder.append, every_s=0.02)
     beat.start()
     deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline and not until(heard):
+    while time.monotonic() < deadline and not until(recorder):
         time.sleep(0.01)
     beat.stop()
-    return heard
+    return recorder
 
 
 def test_a_thread_that_computes_beats_and_one_that_waits_does_not() -> None:
@@ -173,9 +173,9 @@ def test_a_thread_that_computes_beats_and_one_that_waits_does_not() -> None:
     assert beats(activity, bool, within_s=1.0) == []
     computing = threading.Thread(target=compute)
     computing.start()
-    heard = beats(activity, bool, within_s=20)
-    assert heard
-    assert heard[0].loaded_models == (LoadedModel("prior", 7),)
+    recorder = beats(activity, bool, within_s=20)
+    assert recorder
+    assert recorder[0].loaded_models == (LoadedModel("prior", 7),)
     gate.set()
     waiting.join()
     computing.join()
@@ -183,9 +183,9 @@ def test_a_thread_that_computes_beats_and_one_that_waits_does_not() -> None:
 
 def test_the_last_beat_tells_what_was_not_told() -> None:
     activity = Activity()
-    heard: list[Heartbeat] = []
-    beat = Beat(activity, lambda: (), heard.append, every_s=60)
+    recorder: list[Heartbeat] = []
+    beat = Beat(activity, lambda: (), recorder.append, every_s=60)
     beat.start()
-    activity.passed(2)
+    activity.count_batch(2)
     beat.stop()
-    assert [one.counts.calls for one in heard] == [2]
+    assert [one.counts.calls for one in recorder] == [2]

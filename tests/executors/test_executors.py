@@ -26,8 +26,7 @@ from daemon.messages.reports import (
 )
 from daemon.messages.tasks import Compute, Job, RestoreTask
 from daemon.photo import Header, Photo
-from tests.support.engine_fakes import DEADLINE_S, KILLER, Heard
-from tests.support.engine_fakes import order as toy_order
+from tests.support.engine_fakes import DEADLINE_S, KILLER, ReportRecorder, toy_task
 from tests.support.toy_worker import toy_worker
 
 CHILD = Path(__file__).parents[1] / "support/process_child.py"
@@ -50,68 +49,68 @@ def order(
 
 
 @contextlib.contextmanager
-def toy() -> Iterator[tuple[ProcessExecutor, Heard]]:
+def toy() -> Iterator[tuple[ProcessExecutor, ReportRecorder]]:
     """A worker process with a toy restorer: what is tested is its life, not its work."""
-    heard = Heard()
-    executor = ProcessExecutor(COMPUTE, heard, worker=toy_worker)
+    recorder = ReportRecorder()
+    executor = ProcessExecutor(COMPUTE, recorder, worker=toy_worker)
     executor.start()
     try:
-        heard.until(lambda: any(isinstance(one, WorkerReady) for one in heard.reports))
-        yield executor, heard
+        recorder.wait_until(lambda: any(isinstance(one, WorkerReady) for one in recorder.reports))
+        yield executor, recorder
     finally:
         executor.stop(0)
 
 
 @contextlib.contextmanager
-def ready(name: str, compute: Compute = COMPUTE) -> Iterator[tuple[Executor, Heard]]:
-    heard = Heard()
-    executor = make_executor(name, compute, heard)
+def ready(name: str, compute: Compute = COMPUTE) -> Iterator[tuple[Executor, ReportRecorder]]:
+    recorder = ReportRecorder()
+    executor = make_executor(name, compute, recorder)
     executor.start()
     try:
-        heard.until(lambda: any(isinstance(one, WorkerReady) for one in heard.reports))
-        yield executor, heard
+        recorder.wait_until(lambda: any(isinstance(one, WorkerReady) for one in recorder.reports))
+        yield executor, recorder
     finally:
         executor.stop(0)
 
 
 @pytest.mark.parametrize("name", EXECUTORS)
 def test_an_executor_restores_and_names_every_fence_once(name: str, tmp_path: Path) -> None:
-    with ready(name) as (executor, heard):
+    with ready(name) as (executor, recorder):
         for fence in range(4):
             executor.submit(order(fence, tmp_path))
         (tmp_path / "3.png").write_bytes(b"no picture")
-        heard.until(lambda: len(heard.fences()) == 4)
+        recorder.wait_until(lambda: len(recorder.fences()) == 4)
     for fence in range(3):
-        report = heard.of(fence)
+        report = recorder.of(fence)
         assert isinstance(report, Restored), report
         (staged,) = report.files
         assert staged.name == "{stem}.png"
         with Image.open(staged.path) as picture:
             assert picture.size == (96, 96)
-    assert heard.fences() == [0, 1, 2, 3]
+    assert recorder.fences() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("name", EXECUTORS)
 def test_a_file_that_is_no_picture_is_rejected_beside_good_ones(name: str, tmp_path: Path) -> None:
     bad, good = order(1, tmp_path), order(2, tmp_path)
     bad.job.photos[0].path.write_bytes(b"no picture")
-    with ready(name) as (executor, heard):
+    with ready(name) as (executor, recorder):
         executor.submit(bad)
         executor.submit(good)
-        heard.until(lambda: len(heard.fences()) == 2)
-    assert isinstance(heard.of(1), Rejected), heard.of(1)
-    assert isinstance(heard.of(2), Restored), heard.of(2)
+        recorder.wait_until(lambda: len(recorder.fences()) == 2)
+    assert isinstance(recorder.of(1), Rejected), recorder.of(1)
+    assert isinstance(recorder.of(2), Restored), recorder.of(2)
 
 
 @pytest.mark.parametrize("name", EXECUTORS)
 def test_a_stopped_executor_hands_back_what_it_has_not_finished(name: str, tmp_path: Path) -> None:
-    with ready(name) as (executor, heard):
+    with ready(name) as (executor, recorder):
         for fence in range(3):
             executor.submit(order(fence, tmp_path, steps=1000, size=256))
         executor.stop(0)
         executor.submit(order(9, tmp_path))
-    assert heard.fences() == [0, 1, 2, 9]
-    assert all(isinstance(one, HandedBack | WorkerReady | Heartbeat) for one in heard.reports)
+    assert recorder.fences() == [0, 1, 2, 9]
+    assert all(isinstance(one, HandedBack | WorkerReady | Heartbeat) for one in recorder.reports)
 
 
 def test_the_parent_of_a_worker_has_no_torch_and_the_worker_dies_with_it() -> None:
@@ -126,21 +125,21 @@ def test_the_parent_of_a_worker_has_no_torch_and_the_worker_dies_with_it() -> No
 
 
 def test_a_killed_worker_is_reported_with_its_orders_and_replaced(tmp_path: Path) -> None:
-    with toy() as (executor, heard):
+    with toy() as (executor, recorder):
         first = executor.pid
         assert first is not None
-        executor.submit(toy_order(1, tmp_path, steps=1000))
-        executor.submit(toy_order(2, tmp_path, alone=True))
+        executor.submit(toy_task(1, tmp_path, steps=1000))
+        executor.submit(toy_task(2, tmp_path, alone=True))
         _until_begun(executor, 1)
         os.kill(first, signal.SIGKILL)
-        heard.until(lambda: len(heard.fences()) == 2)
-        died = heard.of(1)
+        recorder.wait_until(lambda: len(recorder.fences()) == 2)
+        died = recorder.of(1)
         assert isinstance(died, WorkerDied)
         assert died.fences == (1,)
         assert "SIGKILL" in died.reason
         assert str(first) in died.reason
         # The other had not begun: the next worker does it, and nobody suspects it.
-        assert isinstance(heard.of(2), Restored), heard.of(2)
+        assert isinstance(recorder.of(2), Restored), recorder.of(2)
         assert executor.pid != first
     _until_gone(first)
 
@@ -148,38 +147,38 @@ def test_a_killed_worker_is_reported_with_its_orders_and_replaced(tmp_path: Path
 def test_a_photograph_that_kills_the_worker_is_among_the_dead_and_alone_when_alone(
     tmp_path: Path,
 ) -> None:
-    with toy() as (executor, heard):
+    with toy() as (executor, recorder):
         for fence in (11, 12, KILLER, 14):
-            executor.submit(toy_order(fence, tmp_path, steps=20))
-        heard.until(lambda: len(heard.fences()) == 4)
-        died = heard.of(KILLER)
+            executor.submit(toy_task(fence, tmp_path, steps=20))
+        recorder.wait_until(lambda: len(recorder.fences()) == 4)
+        died = recorder.of(KILLER)
         assert isinstance(died, WorkerDied)
         assert "SIGSEGV" in died.reason
         again = [fence + 100 for fence in died.fences if fence != KILLER]
         for fence in again:
-            executor.submit(toy_order(fence, tmp_path, steps=3, alone=True))
-        executor.submit(toy_order(KILLER, tmp_path, steps=3, alone=True))
-        heard.until(lambda: len(heard.fences()) == 5 + len(again))
-    assert all(isinstance(heard.of(fence), Restored) for fence in again)
-    deaths = [report.fences for report in heard.reports if isinstance(report, WorkerDied)]
+            executor.submit(toy_task(fence, tmp_path, steps=3, alone=True))
+        executor.submit(toy_task(KILLER, tmp_path, steps=3, alone=True))
+        recorder.wait_until(lambda: len(recorder.fences()) == 5 + len(again))
+    assert all(isinstance(recorder.of(fence), Restored) for fence in again)
+    deaths = [report.fences for report in recorder.reports if isinstance(report, WorkerDied)]
     assert deaths == [died.fences, (KILLER,)]
 
 
 def test_the_worker_ignores_ctrl_c_and_sigterm(tmp_path: Path) -> None:
-    with toy() as (executor, heard):
+    with toy() as (executor, recorder):
         assert executor.pid is not None
         os.kill(executor.pid, signal.SIGINT)
         os.kill(executor.pid, signal.SIGTERM)
-        executor.submit(toy_order(1, tmp_path))
-        heard.until(lambda: len(heard.fences()) == 1)
-    assert isinstance(heard.of(1), Restored), heard.of(1)
-    assert not any(isinstance(report, WorkerDied) for report in heard.reports)
+        executor.submit(toy_task(1, tmp_path))
+        recorder.wait_until(lambda: len(recorder.fences()) == 1)
+    assert isinstance(recorder.of(1), Restored), recorder.of(1)
+    assert not any(isinstance(report, WorkerDied) for report in recorder.reports)
 
 
 def test_stopping_leaves_no_process_and_no_open_file(tmp_path: Path) -> None:
-    with toy() as (executor, heard):  # multiprocessing's own tracker stays open
-        executor.submit(toy_order(1, tmp_path))
-        heard.until(lambda: len(heard.fences()) == 1)
+    with toy() as (executor, recorder):  # multiprocessing's own tracker stays open
+        executor.submit(toy_task(1, tmp_path))
+        recorder.wait_until(lambda: len(recorder.fences()) == 1)
     before = sorted(Path("/proc/self/fd").iterdir())
     with toy() as (executor, _):
         pid = executor.pid
@@ -193,21 +192,21 @@ def test_a_worker_that_cannot_start_says_why_and_orders_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daemon.executors.process.GIVE_UP", 1)
-    heard = Heard()
-    executor = ProcessExecutor(Compute(device="cuda:99"), heard, worker=toy_worker)
-    executor.submit(toy_order(1, tmp_path))
+    recorder = ReportRecorder()
+    executor = ProcessExecutor(Compute(device="cuda:99"), recorder, worker=toy_worker)
+    executor.submit(toy_task(1, tmp_path))
     executor.start()
     try:
-        heard.until(lambda: bool(heard.reports))
-        assert heard.fences() == []
+        recorder.wait_until(lambda: bool(recorder.reports))
+        assert recorder.fences() == []
     finally:
         executor.stop(0)
-    died = heard.reports[0]
+    died = recorder.reports[0]
     assert isinstance(died, WorkerDied)
     assert (died.fences, died.hopeless) == ((), True)
     assert "could not start (once): device 'cuda:99' is not there" in died.reason
-    assert heard.fences() == [1]
-    assert isinstance(heard.reports[-1], HandedBack)
+    assert recorder.fences() == [1]
+    assert isinstance(recorder.reports[-1], HandedBack)
 
 
 def _until_gone(pid: int) -> None:

@@ -15,7 +15,7 @@ from daemon.engine.device import ForwardPass
 from daemon.messages.reports import HandedBack, Restored
 from daemon.messages.tasks import Compute, ModelOptions
 from tests.support.checkpoints import TEXTUAL, tiny_folder
-from tests.support.engine_fakes import order_for, running
+from tests.support.engine_fakes import running_engine, task_for
 from tests.support.tiny_pipelines import save_pixel
 
 STEPS = {
@@ -110,13 +110,16 @@ def test_recipes_of_one_checkpoint_share_forward_passes(tmp_path: Path, name: st
     compute = Compute(device="cpu", threads=1, options=ModelOptions(dtype="fp32"))
     passes: list[ForwardPass] = []
     (path,) = photographs(tmp_path, 1)
-    with running(torch_backend(compute), compute=compute, passes=passes) as (engine, heard):
+    with running_engine(torch_backend(compute), compute=compute, passes=passes) as (
+        engine,
+        recorder,
+    ):
         for fence, kind in enumerate(("restyle", "denoise", "super-resolve"), start=1):
             made = read_recipe(recipe(tmp_path, tiny_folder(name), kind))
             named = made.model_copy(update={"name": kind})
-            engine.submit(order_for(named, path, tmp_path / f"staged{fence}", fence))
-        heard.until(lambda: len(heard.fences()) == 3)
-        assert all(isinstance(heard.of(fence), Restored) for fence in (1, 2, 3))
+            engine.submit(task_for(named, path, tmp_path / f"staged{fence}", fence))
+        recorder.wait_until(lambda: len(recorder.fences()) == 3)
+        assert all(isinstance(recorder.of(fence), Restored) for fence in (1, 2, 3))
     shared = [one for one in passes if len({kind for _, kind, _ in one.members}) > 1]
     assert {one.key.operation for one in shared} >= {"predict"}
     assert any(len({t for _, _, t in one.members}) > 1 for one in shared), "at times of their own"
@@ -137,9 +140,12 @@ def test_a_stop_hands_back_what_is_in_flight_and_leaves_nothing(tmp_path: Path) 
                 engine.stop(0)
 
     passes = Watching()
-    with running(torch_backend(compute), compute=compute, passes=passes) as (engine, heard):
-        engine.submit(order_for(made, path, staged, 7))
-        heard.until(lambda: heard.fences() == [7])
-    assert heard.reports[-1] == HandedBack((7,))
+    with running_engine(torch_backend(compute), compute=compute, passes=passes) as (
+        engine,
+        recorder,
+    ):
+        engine.submit(task_for(made, path, staged, 7))
+        recorder.wait_until(lambda: recorder.fences() == [7])
+    assert recorder.reports[-1] == HandedBack((7,))
     assert len(passes) < 10
     assert list(staged.iterdir()) == []

@@ -1,4 +1,4 @@
-"""A toy restorer and model: the engine is tested without pictures and weights."""
+"""A toy restorer and model, so that the engine is tested without pictures and weights."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from daemon.config.features import Feature
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Denoise
 from daemon.engine.activity import Activity
-from daemon.engine.backend import Backend
+from daemon.engine.backend import Backend, Staged
 from daemon.engine.device import ForwardPass
 from daemon.engine.engine import Engine
 from daemon.messages.reports import (
@@ -43,11 +43,11 @@ class ToyResult:
     notes: tuple[str, ...] = ()
 
 
-def recipe(steps: int = 4, name: str = "toy") -> Recipe:
-    return Recipe(name=name, steps=(Denoise(steps=steps),))
+def recipe(steps: int = 4, name: str = "toy", model: str = "prior") -> Recipe:
+    return Recipe(name=name, steps=(Denoise(steps=steps, model=model),))
 
 
-def order(
+def toy_task(
     fence: int,
     staging: Path,
     *,
@@ -55,15 +55,16 @@ def order(
     steps: int = 4,
     alone: bool = False,
     name: str = "toy",
+    model: str = "prior",
 ) -> RestoreTask:
+    """A task whose photograph exists in `read` alone: its pixels are its fence's last byte."""
     photo = Photo(Path(f"{fence}.png"), f"{fence}.png", "d", Header("PNG", *size, "RGB"))
-    return RestoreTask(
-        Job(f"{fence:x}", recipe(steps, name), (photo,), "p", fence), fence, staging, alone
-    )
+    job = Job(f"{fence:x}", recipe(steps, name, model), (photo,), "p", fence)
+    return RestoreTask(job, fence, staging, alone)
 
 
-def order_for(recipe: Recipe, path: Path, staging: Path, fence: int) -> RestoreTask:
-    """An order for a real photograph."""
+def task_for(recipe: Recipe, path: Path, staging: Path, fence: int) -> RestoreTask:
+    """A task for a real photograph."""
     staging.mkdir()
     photo = Photo(path, path.name, digest_file(path), read_header(path, Limits()))
     return RestoreTask(Job(f"{fence:x}", recipe, (photo,), path.stem, fence), fence, staging)
@@ -75,7 +76,7 @@ def read(photo: Photo, limits: Limits) -> Picture:
 
 
 def restore(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> ModelCalls[ToyResult]:
-    """Ask as often as the step says, at times 1, 1/2, 1/3...; each answer must be one's own."""
+    """Make a call for each of the recipe's steps, at times 1, 1/2, 1/3...; check every answer."""
     x = torch.from_numpy(pictures[0].pixels.astype(np.float32)).permute(2, 0, 1) / 256
     count = recipe.steps[0].steps or 1
     for k in range(1, count + 1):
@@ -85,30 +86,35 @@ def restore(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> ModelCa
     return ToyResult(pictures, (Measure(0, "steps", count),))
 
 
-def write(
-    pictures: Sequence[Picture], recipe: Recipe, staging: Path
-) -> tuple[tuple[StagedFile, ...], tuple[str, ...]]:
+def write(pictures: Sequence[Picture], recipe: Recipe, staging: Path) -> Staged:
     height, width = pictures[0].pixels.shape[:2]
     return (StagedFile(staging / "x", "{stem}.png", "0", width, height),), ()
 
 
-def look(
-    picture: Picture, questions: Sequence[Feature], clip: str
+def inspect(
+    picture: Picture, features: Sequence[Feature], clip: str
 ) -> ModelCalls[tuple[float, ...]]:
-    """Ask once; the answers are the picture's level and how many questions there are."""
+    """Make one call; the numbers are the picture's level and the number of features."""
     x = torch.from_numpy(picture.pixels.astype(np.float32)).permute(2, 0, 1) / 256
     (answer,) = yield from ask([DenoiseCall("toy", x, 1.0)])
-    return (float(answer[0, 0, 0]), float(len(questions)))
+    return (float(answer[0, 0, 0]), float(len(features)))
 
 
 @dataclass
 class ToyModel:
-    """D(x_t, t) = x_t / 2 + t; keeps what it was asked, and can be short of memory."""
+    """D(x_t, t) = x_t / 2 + t.
+
+    Attributes:
+        fits: Whether a batch fits into memory.
+        seconds: Time that each batch takes.
+        gate: Batches wait for this event.
+        batches: The times t of every batch it answered.
+    """
 
     fits: Callable[[Sequence[DenoiseCall]], bool] = lambda calls: True
     seconds: float = 0.0
     gate: threading.Event | None = None
-    asked: list[list[float]] = field(default_factory=list)
+    batches: list[list[float]] = field(default_factory=list)
 
     def predict(self, calls: Sequence[DenoiseCall]) -> list[Tensor]:
         if self.gate is not None:
@@ -117,12 +123,12 @@ class ToyModel:
             raise torch.OutOfMemoryError("CUDA out of memory")
         if self.seconds:
             time.sleep(self.seconds)
-        self.asked.append([call.t for call in calls])
+        self.batches.append([call.t for call in calls])
         return [call.x_t / 2 + call.t for call in calls]
 
 
 def fake_backend(model: ToyModel, **others: object) -> Backend:
-    parts: dict[str, object] = {
+    functions: dict[str, object] = {
         "read": read,
         "restore": restore,
         "footprint": lambda recipe, sizes: 1,
@@ -130,24 +136,29 @@ def fake_backend(model: ToyModel, **others: object) -> Backend:
         "write": write,
         "load_model": lambda reference, device, tick, as_pipeline: model,
         "model_bytes": lambda reference, device, as_pipeline: 1,
-        "look": look,
-        "look_footprint": lambda width, height: 1,
+        "inspect": inspect,
+        "inspect_footprint": lambda width, height: 1,
     }
-    return Backend(**(parts | others))  # type: ignore[arg-type]
+    return Backend(**(functions | others))  # type: ignore[arg-type]
 
 
-class Heard:
-    """What was reported, and waiting for it."""
+class ReportRecorder:
+    """Records what an executor or engine reports, and waits for it.
+
+    Attributes:
+        reports: Every report but `ModelLoaded`.
+        models_loaded: Every `ModelLoaded`.
+    """
 
     def __init__(self) -> None:
         self.reports: list[Report] = []
-        self.loaded: list[ModelLoaded] = []
+        self.models_loaded: list[ModelLoaded] = []
         self._news = threading.Condition()
 
     def __call__(self, report: Report) -> None:
         with self._news:
             if isinstance(report, ModelLoaded):
-                self.loaded.append(report)
+                self.models_loaded.append(report)
             else:
                 self.reports.append(report)
             self._news.notify_all()
@@ -171,36 +182,35 @@ class Heard:
         ]
         return found
 
-    def until(self, fulfilled: Callable[[], bool], within_s: float = DEADLINE_S) -> None:
+    def wait_until(self, fulfilled: Callable[[], bool], within_s: float = DEADLINE_S) -> None:
         with self._news:
             assert self._news.wait_for(fulfilled, within_s), self.reports
 
 
 @contextmanager
-def running(
-    parts: Backend,
+def running_engine(
+    backend: Backend,
     *,
     compute: Compute | None = None,
     pixels: int = 8 * 96 * 96,
     passes: list[ForwardPass] | None = None,
     drain_s: float = 0.0,
     activity: Activity | None = None,
-) -> Iterator[tuple[Engine, Heard]]:
-    """An engine at work in a thread, stopped and joined at the end."""
-    heard = Heard()
-    watch = (lambda one: None) if passes is None else passes.append
+) -> Iterator[tuple[Engine, ReportRecorder]]:
+    """An engine whose loop runs in a thread; stopped and joined at the end."""
+    recorder = ReportRecorder()
     engine = Engine(
         compute or Compute(device="cpu", threads=2),
-        heard,
-        backend=parts,
+        recorder,
+        backend=backend,
         pixels=pixels,
-        watch=watch,
+        on_pass=(lambda one: None) if passes is None else passes.append,
         activity=activity,
     )
     thread = threading.Thread(target=engine.run)
     thread.start()
     try:
-        yield engine, heard
+        yield engine, recorder
     finally:
         engine.stop(drain_s)
         thread.join(DEADLINE_S)
@@ -222,14 +232,14 @@ def deadly_backend() -> Backend:
 
 
 def _deadly(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> ModelCalls[ToyResult]:
-    asking = restore(recipe, pictures, seed)
-    calls = next(asking)
+    generator = restore(recipe, pictures, seed)
+    calls = next(generator)
     try:
         while True:
             answers = yield calls
             if seed == KILLER:
                 os.kill(os.getpid(), signal.SIGSEGV)
-            calls = asking.send(answers)
+            calls = generator.send(answers)
     except StopIteration as end:
         result: ToyResult = end.value
         return result
