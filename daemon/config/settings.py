@@ -73,7 +73,7 @@ def _cache_folder() -> Path:
 
 
 class Settings(BaseSettings):
-    """Every setting of a station. `SETTING_GROUPS` says how manuals and `init` order them."""
+    """Every setting of a station. `template.SETTING_GROUPS` says how manuals order them."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
@@ -88,8 +88,8 @@ class Settings(BaseSettings):
     settle_polled_s: float = Field(
         10,
         ge=0,
-        description="The same, in seconds, for folders that are scanned, such as network "
-        "folders. They are scanned this often.",
+        description="As `settle_s`, for folders that are scanned, such as network folders. They "
+        "are scanned this often.",
         examples=[30],
     )
     rescan_s: float = Field(
@@ -102,16 +102,15 @@ class Settings(BaseSettings):
     pair_wait_s: float = Field(
         3600,
         ge=0,
-        description="Seconds after which `status` reports a half of a pair, or a side file, that "
-        "still waits for what belongs to it. It goes on waiting.",
+        description="Seconds after which `status` reports a half of a pair or a side file that "
+        "waits for what belongs to it. It goes on waiting.",
         examples=[600],
     )
     arriving_s: float = Field(
         30,
         ge=0,
-        description="Seconds for which a file that ends too early is taken for one that is still "
-        "being written, counted from its last change. After that it is damaged and goes to "
-        "`failed/`.",
+        description="Seconds after its last change for which a file that ends too early counts "
+        "as still being written. After that it is damaged and goes to `failed/`.",
         examples=[120],
     )
     watch: tuple[Watch, ...] = Field(
@@ -229,8 +228,8 @@ class Settings(BaseSettings):
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-        description="Device that the networks run on. `auto` takes an NVIDIA GPU if there is "
-        "one, else an Apple GPU, else the CPU.",
+        description="Device that the networks run on: `auto`, `cpu`, `mps`, `cuda`, or `cuda:1` "
+        "and so on. `auto` takes an NVIDIA GPU if there is one, else an Apple GPU, else the CPU.",
         examples=["cuda:1"],
         json_schema_extra={"allowed": "auto, cpu, cuda, cuda:0, cuda:1 and so on, or mps"},
     )
@@ -277,9 +276,9 @@ class Settings(BaseSettings):
     )
     offload: Literal["none", "model", "group"] = Field(
         "none",
-        description="What of a checkpoint waits in the machine's memory while the GPU does not "
-        "need it. `model`: whole components. `group`: layers, which needs the least memory of "
-        "the GPU and is slowest.",
+        description="Which parts of a checkpoint are kept in the machine's memory while the GPU "
+        "does not need them. `model`: whole components. `group`: layers, which needs the least "
+        "memory of the GPU and is slowest.",
         examples=["model"],
     )
     compile: bool = Field(
@@ -348,8 +347,8 @@ class Settings(BaseSettings):
     metrics_address: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="Address of the network interface that they are served on. The default is "
-        "reached from this machine only; `0.0.0.0` is every interface.",
+        description="Address of the network interface that metrics are served on. The default is "
+        "reached from this machine only; 0.0.0.0 stands for every interface.",
         examples=["0.0.0.0"],
         json_schema_extra={"allowed": "an address of this machine"},
     )
@@ -363,8 +362,8 @@ class Settings(BaseSettings):
     )
     notify_file: Path | None = Field(
         None,
-        description="File with more such addresses, one on a line, so that secrets stay out of "
-        "`restored.toml`. Not set: none.",
+        description="File with more addresses to notify, one on a line, so that secrets stay out "
+        "of `restored.toml`. Not set: none.",
         examples=["/etc/restored/notify"],
     )
     notify_quiet_s: float = Field(

@@ -14,26 +14,9 @@ from pathlib import Path
 from daemon.config.recipe import SHIPPED_RECIPES, Recipe, load_recipes, read_recipe, recipe_named
 from daemon.config.settings import Settings, config_folder, load_settings
 from daemon.config.station import Station
+from daemon.config.template import settings_template
 from daemon.system.errors import AccessError, CannotWriteError, ConfigError
 from daemon.system.files import make_folder, shown
-
-_TEMPLATE = """\
-# Settings of this station. Every line is optional; the values shown are the defaults.
-# RESTORED_SETTLE_S and so on in the environment win over this file.
-
-# settle_s = 2              # a file unchanged for so many seconds has arrived
-# originals = "archive"     # what becomes of finished originals: archive, delete or leave
-# device = "auto"           # auto, cpu, cuda, cuda:1 or mps
-# attempts = 3              # before a fault that may pass counts as failed
-# offload = "none"          # none, model or group: keep parts of a checkpoint off the GPU
-# file_mode = "0644"        # mode of results
-
-# A folder elsewhere can be an inbox too:
-# [[watch]]
-# path = "/home/anna/scans"
-# recipe = "old-photo"
-# outbox = "/home/anna/restored"
-"""
 
 
 def make_station(root: Path) -> Station:
@@ -162,7 +145,7 @@ def _write_if_missing(path: Path, text: str, group: int | None) -> None:
 def _make(station: Station, group: int | None) -> None:
     make_folder(station.root, group)
     if station.config == station.root:  # elsewhere it is the administrator's
-        _write_if_missing(station.settings_file, _TEMPLATE, group)
+        _write_if_missing(station.settings_file, settings_template(), group)
         make_folder(station.recipes, group)
     names = [recipe.name for recipe in known_recipes(station)]
     for folder in (

@@ -84,6 +84,12 @@ def allowed_values(schema: Schema) -> str:
     return " or ".join(said) if all(said) else ""
 
 
+def properties_of(model: type[BaseModel]) -> dict[str, Schema]:
+    """JSON schema of each key of a model."""
+    root = model.model_json_schema()
+    return {name: _resolve(schema, root) for name, schema in root["properties"].items()}
+
+
 class _Place:
     """Where in a file an error lies.
 
@@ -283,6 +289,8 @@ def _phrase(schema: Schema) -> str | None:
             return f"whole numbers {_range(schema)}".rstrip()
         case "number":
             return f"numbers {_range(schema)}".rstrip()
+        case "string" if schema.get("format") == "path":
+            return "a path"
         case "string":
             return f"text that fits {schema['pattern']}" if "pattern" in schema else "text"
         case "array":
