@@ -15,11 +15,12 @@ import structlog
 from daemon.bulk import requests as bulk_requests
 from daemon.bulk.report_process import ReportProcesses
 from daemon.bulk.requests import BulkRequest
-from daemon.bulk.walk import PassedOver, Slice, absence, enough, places_of, slices
+from daemon.bulk.walk import Slice, absence, enough, places_of, slices
 from daemon.config.recipe import Recipe
 from daemon.config.station import Notice, Station
 from daemon.intake.arrivals import Claim
 from daemon.intake.claimer import Claimer
+from daemon.intake.scanner import PassedOver
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.bulk import BulkJob
 from daemon.jobs.ledger.writer import Ledger

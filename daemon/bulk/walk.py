@@ -6,7 +6,6 @@ that a recipe makes of them. Only names and headers are read, and nothing is cha
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder, Station
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.companions import SideFiles, side_of
-from daemon.intake.scanner import ignored
+from daemon.intake.scanner import Folder, PassedOver, walk_folders
 from daemon.intake.sorter import FolderSorter, FolderView, Held
 from daemon.jobs.ledger.bulk import BulkJob
 from daemon.photo import Limits
@@ -31,11 +30,6 @@ _LOOK_S = 0.1
 _PASSED = 1024
 """Files passed over after which a slice ends, though it has few photographs or none."""
 
-_NO_FILE = "it is a link, or no regular file"
-
-PassedOver = tuple[str, str]
-"""A path that is left alone, and why."""
-
 
 @dataclass(frozen=True)
 class Slice:
@@ -46,7 +40,7 @@ class Slice:
         path: The folder they lie in.
         names: Photographs, and their side files; there may be none.
         size_bytes: Size of the photographs.
-        passed_over: Paths with the reason.
+        passed_over: Paths as printable text, each with the reason.
         last: The last of them, as `Bulk.looked_at`.
     """
 
@@ -90,14 +84,14 @@ def slices(bulk: BulkJob, recipe: Recipe, station: Station, known: set[Path]) ->
         if number < root_number:
             continue
         reached = tuple(parts) if number == root_number else None
-        for found in _walk(root, reached or ()):
-            where = found.path.relative_to(folder.path).parts
-            if where == reached:
-                found = replace(found, odd=(), after=last_name)
-            for part in _cut(found, recipe, known):
-                last = json.dumps([number, where, part.last])
+        for found in _folders(root, reached or ()):
+            visited = _visited(folder.path, found)
+            if found.parts == reached:
+                visited = replace(visited, passed_over=(), after=last_name)
+            for part in _cut(visited, recipe, known):
+                last = json.dumps([number, found.parts, part.last])
                 names = tuple(part.names)
-                yield Slice(folder, found.path, names, part.size_bytes, tuple(part.passed), last)
+                yield Slice(folder, visited.path, names, part.size_bytes, tuple(part.passed), last)
 
 
 def enough(walk: Iterator[Slice]) -> list[Slice]:
@@ -154,11 +148,11 @@ def places_of(bulk: BulkJob, recipe: Recipe | None) -> tuple[Path, ...]:
 
 @dataclass(frozen=True)
 class _Visited:
-    """One folder: its regular files in order, what is none, and the last name looked at before."""
+    """One folder: its files in order, what is left alone, and the last name looked at before."""
 
     path: Path
     names: tuple[str, ...]
-    odd: tuple[PassedOver, ...] = ()
+    passed_over: tuple[PassedOver, ...]
     after: str = ""
 
 
@@ -183,7 +177,7 @@ def _cut(found: _Visited, recipe: Recipe, known: set[Path]) -> Iterator[_Part]:
     files go with the photographs that are called like them.
     """
     sides = SideFiles(found.names, recipe.side_files)
-    part = _Part(list(found.odd))
+    part = _Part(list(found.passed_over))
     for name in found.names:
         if name in sides or name <= found.after or (known and found.path / name in known):
             continue
@@ -233,43 +227,17 @@ def _roots(bulk: BulkJob, station: Station) -> list[tuple[Path, InboxFolder]]:
     return found
 
 
-def _walk(root: Path, reached: tuple[str, ...]) -> Iterator[_Visited]:
-    """Each folder below a root, in order; links are not followed.
-
-    Args:
-        root: A folder, or a file.
-        reached: Folders before this one, as parts of its path below the root, are left out.
-    """
-    if not root.is_dir():
-        odd = () if root.exists() else ((shown(root), "No such file or folder"),)
-        yield _Visited(root.parent, (root.name,) if root.is_file() else (), odd)
-        return
-    folders: list[tuple[str, ...]] = [()]
-    while folders:
-        parts = folders.pop()
-        found, below = _visited(root.joinpath(*parts))
-        on_the_way = len(parts) < len(reached) and parts == reached[: len(parts)]
-        if on_the_way:
-            below = [name for name in below if name >= reached[len(parts)]]
-        else:
-            yield found
-        folders += [(*parts, name) for name in reversed(below)]
+def _folders(root: Path, start: tuple[str, ...]) -> Iterator[Folder]:
+    """The folders of a root, which may be a file, from one of them on."""
+    if root.is_dir():
+        yield from walk_folders(str(root), start=start)
+    elif root.is_file():
+        yield Folder((), (root.name,), ())
+    else:
+        yield Folder((), (), ((root.name, "No such file or folder"),))
 
 
-def _visited(path: Path) -> tuple[_Visited, list[str]]:
-    """A folder, and the names of those in it in order."""
-    names, below, odd = [], [], []
-    try:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if ignored(entry.name):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    below.append(entry.name)
-                elif entry.is_file(follow_symlinks=False):
-                    names.append(entry.name)
-                else:
-                    odd.append((shown(entry.path), _NO_FILE))
-    except OSError as error:
-        odd.append((shown(path), error.strerror or str(error)))
-    return _Visited(path, tuple(sorted(names)), tuple(sorted(odd))), sorted(below)
+def _visited(path: Path, found: Folder) -> _Visited:
+    """A folder of the walk; `path` is what its paths are relative to."""
+    passed_over = tuple((shown(path / relative), why) for relative, why in found.passed_over)
+    return _Visited(path.joinpath(*found.parts), found.files, passed_over)

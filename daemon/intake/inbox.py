@@ -16,7 +16,7 @@ import structlog
 
 from daemon.config.station import InboxFolder, Notice
 from daemon.intake.arrivals import Arrival
-from daemon.intake.scanner import ignored, walk, what
+from daemon.intake.scanner import ignored, walk_files, what
 from daemon.intake.settling import SettlePolicy, SettleTracker
 from daemon.intake.watcher import ChangeHint, ChangeHints, Watcher
 from daemon.system.files import shown
@@ -181,7 +181,7 @@ class Inbox:
         if not stat.S_ISDIR(status.st_mode):
             self._look(watch, relative, what(status.st_mode) or status, now, hint)
         elif hint.sort == "folder":
-            for found, content in walk(watch.root, relative, watch.passed_over):
+            for found, content in walk_files(watch.root, relative, watch.passed_over):
                 self._look(watch, found, content, now, hint)
 
     def _look(
@@ -205,7 +205,7 @@ class Inbox:
         if not there:
             self._leave(watch, known, "", "this inbox folder is not there")
         watch.files.begin_scan(events_expected=listening)
-        for relative, found in walk(watch.root, "", watch.passed_over):
+        for relative, found in walk_files(watch.root, "", watch.passed_over):
             if isinstance(found, str):
                 self._leave(watch, known, relative, found)
             else:

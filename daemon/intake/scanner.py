@@ -1,47 +1,87 @@
-"""What lies in a folder, with all below it: the truth that events only hint at.
+"""The one walk through folders: for inboxes, bulk jobs and estimates.
 
-Comes in: a folder. Goes out: regular files with their `lstat`, and what a person should know of.
-Follows no symbolic link below the folder, opens no file and changes nothing.
+Folders are visited in the order of their names, each before those below it. Hidden, half-written
+and system names are passed over; symbolic links below the root are not followed; what is neither
+a file nor a folder, and what cannot be read, is named with the reason. What vanishes meanwhile is
+left out. No file is opened and nothing is changed.
 """
 
 import os
 import re
 import stat
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+PassedOver = tuple[str, str]
+"""A path relative to the root, and why it is left alone."""
 
 Found = tuple[str, os.stat_result | str]
-"""A path relative to the scanned folder, and its `lstat` or, of no use to us, what it is."""
+"""A path relative to the root, and its `lstat` or why it is left alone."""
 
 
-def walk(root: str, below: str = "", passed_over: Collection[str] = ()) -> Iterator[Found]:
-    """List every file that is not ignored; what vanishes meanwhile is left out.
+@dataclass(frozen=True)
+class Folder:
+    """One folder of a walk.
+
+    Attributes:
+        parts: Its path below the root.
+        files: Names of its regular files, in order.
+        passed_over: What in it is left alone, in order.
+    """
+
+    parts: tuple[str, ...]
+    files: tuple[str, ...]
+    passed_over: tuple[PassedOver, ...]
+
+    @property
+    def relative(self) -> str:
+        """Its path below the root; "" for the root itself."""
+        return "/".join(self.parts)
+
+
+def walk_folders(
+    root: str,
+    below: str = "",
+    *,
+    start: tuple[str, ...] = (),
+    not_entered: Collection[str] = (),
+) -> Iterator[Folder]:
+    """Visit a folder and all below it.
 
     Args:
         root: The folder; it may itself be a symbolic link.
-        below: Start at this sub-folder, relative to `root`.
-        passed_over: Absolute paths of folders that are not entered.
+        below: Visit only this sub-folder, relative to `root`, and those below it.
+        start: Path below `root` of the folder to begin with: those before it are left out.
+        not_entered: Absolute paths of folders that are passed over.
 
     Yields:
-        Files in no particular order.
+        Each folder that can be read, and each that cannot as one without files.
     """
-    folders = [below]
-    while folders:
-        here = folders.pop()
-        path = f"{root}/{here}" if here else root
-        try:
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    if ignored(entry.name):
-                        continue
-                    relative = f"{here}/{entry.name}" if here else entry.name
-                    if not entry.is_dir(follow_symlinks=False):
-                        yield from _look(entry, relative)
-                    elif entry.path not in passed_over:
-                        folders.append(relative)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            yield here, f"cannot be read: {error.strerror}"
+    waiting = [tuple(below.split("/")) if below else ()]
+    while waiting:
+        parts = waiting.pop()
+        folder, names = _list(root, parts, not_entered)
+        if parts == start[: len(parts)] and len(parts) < len(start):
+            names = [name for name in names if name >= start[len(parts)]]
+        else:
+            yield folder
+        waiting += [(*parts, name) for name in reversed(names)]
+
+
+def walk_files(root: str, below: str = "", not_entered: Collection[str] = ()) -> Iterator[Found]:
+    """Look at every file in a folder and below it, as `walk_folders` visits them."""
+    for folder in walk_folders(root, below, not_entered=not_entered):
+        yield from folder.passed_over
+        for name in folder.files:
+            relative = f"{folder.relative}/{name}" if folder.parts else name
+            try:
+                status = os.lstat(f"{root}/{relative}")
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                yield relative, f"cannot be looked at: {error.strerror}"
+                continue
+            yield relative, what(status.st_mode) or status
 
 
 def what(mode: int) -> str:
@@ -58,18 +98,7 @@ def what(mode: int) -> str:
     return f"{names.get(stat.S_IFMT(mode), 'neither file nor folder')}, left alone"
 
 
-def _look(entry: os.DirEntry[str], relative: str) -> Iterator[Found]:
-    try:
-        status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        yield relative, f"cannot be looked at: {error.strerror}"
-        return
-    yield relative, what(status.st_mode) or status
-
-
-_PATTERN = re.compile(
+_IGNORED = re.compile(
     r"\..*"  # hidden: also ._*, .syncthing.*, .nfs* and every dotted folder
     r"|~\$.*|~syncthing~.*"
     r"|.*\.(part|crdownload|tmp|filepart)"
@@ -79,9 +108,48 @@ _PATTERN = re.compile(
 
 
 def ignored(name: str) -> bool:
-    """Say whether a file or folder of this name is passed over.
+    """Say whether a file or folder of this name is passed over without a word.
 
     Args:
         name: One part of a path; undecodable bytes as surrogates.
     """
-    return _PATTERN.fullmatch(name) is not None
+    return _IGNORED.fullmatch(name) is not None
+
+
+def _list(
+    root: str, parts: tuple[str, ...], not_entered: Collection[str]
+) -> tuple[Folder, list[str]]:
+    """One folder, and the names of the folders in it, in order."""
+    relative = "/".join(parts)
+    files: list[str] = []
+    names: list[str] = []
+    passed_over: list[PassedOver] = []
+    try:
+        with os.scandir(f"{root}/{relative}" if parts else root) as entries:
+            for entry in entries:
+                if ignored(entry.name):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.path not in not_entered:
+                        names.append(entry.name)
+                elif entry.is_file(follow_symlinks=False):
+                    files.append(entry.name)
+                else:
+                    name = f"{relative}/{entry.name}" if parts else entry.name
+                    passed_over += _odd(entry, name)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        passed_over.append((relative, f"cannot be read: {error.strerror}"))
+    return Folder(parts, tuple(sorted(files)), tuple(sorted(passed_over))), sorted(names)
+
+
+def _odd(entry: "os.DirEntry[str]", relative: str) -> list[PassedOver]:
+    try:
+        why = what(entry.stat(follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        why = f"cannot be looked at: {error.strerror}"
+    # It may have become a regular file since the folder was listed; the next walk finds that.
+    return [(relative, why)] if why else []

@@ -6,7 +6,6 @@ read, no photograph is restored and none is touched.
 """
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
 from daemon.intake.companions import side_of
-from daemon.intake.scanner import ignored
+from daemon.intake.scanner import walk_folders
 from daemon.jobs.outbox import record_path
 from daemon.jobs.pace import Pace, estimate_s, pace_of, sample_of, samples
 from daemon.messages.tasks import Compute
@@ -157,17 +156,13 @@ def spoken(seconds: float) -> str:
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
-    """Every regular file of these and below them, in order, without what an inbox passes over."""
+    """The files among these, and those below the folders among these, in order."""
     for path in paths:
         if path.is_file():
             yield path
             continue
-        for folder, below, names in os.walk(path):
-            below[:] = sorted(name for name in below if not ignored(name))
-            for name in sorted(names):
-                found = Path(folder, name)
-                if not ignored(name) and found.is_file() and not found.is_symlink():
-                    yield found
+        for folder in walk_folders(str(path)):
+            yield from (path.joinpath(*folder.parts, name) for name in folder.files)
 
 
 def _trial(recipe: Recipe, compute: Compute) -> Pace:

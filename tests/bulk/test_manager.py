@@ -612,14 +612,14 @@ def test_a_folder_that_vanishes_while_it_is_walked_does_not_count_as_looked_at(
     for name in ("a/a.png", "b/b.png"):
         put(scans / name)
     submit(root, scans)
-    away, real = scans.with_name("away"), bulk_walk._visited
+    away, real = scans.with_name("away"), os.scandir
 
-    def visited(path: Path) -> Any:  # noqa: ANN401
-        if path.name == "b" and not away.exists():
+    def scandir(path: str) -> Any:  # noqa: ANN401
+        if str(path).endswith("/b") and not away.exists():
             scans.rename(away)
         return real(path)
 
-    monkeypatch.setattr(bulk_walk, "_visited", visited)
+    monkeypatch.setattr("daemon.intake.scanner.os.scandir", scandir)
     assert run_once(root).done == 0
     assert job(root)["state"] == "looking"
     away.rename(scans)
@@ -724,14 +724,14 @@ def test_after_a_restart_folders_that_were_looked_at_are_not_listed_again(
         "job", "1", "denoise", (scans,), 1.0, 0.0, looked_at='[0, ["b"], "1.png"]'
     )
     listed: list[str] = []
-    real = bulk_walk._visited
+    real = os.scandir
 
-    def visited(path: Path) -> Any:  # noqa: ANN401
-        listed.append(path.name)
+    def scandir(path: str) -> Any:  # noqa: ANN401
+        listed.append(Path(path).name)
         return real(path)
 
-    monkeypatch.setattr(bulk_walk, "_visited", visited)
     recipe = recipe_named("denoise", known_recipes(find_station(root)))
+    monkeypatch.setattr("daemon.intake.scanner.os.scandir", scandir)
     found = bulk_walk.slices(bulk, recipe, find_station(root), set())
     assert [(part.path.name, part.names) for part in found] == [
         ("b", ("2.png",)),
