@@ -22,20 +22,11 @@ from daemon.jobs.ledger.entries import ClaimedFile, Entry, Original
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access, Publication
 from daemon.jobs.record import reason_of
-from daemon.jobs.stages import JobEnded, StageDuration
+from daemon.jobs.stages import Delivered, JobEnded, StageDuration
 from daemon.system.clock import is_over
 from daemon.system.files import NO_SPACE, shown
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What came to an end, how long publishing took, and whether the disk was full for one."""
-
-    ended: tuple[JobEnded, ...] = ()
-    took: tuple[StageDuration, ...] = ()
-    no_space: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +59,7 @@ class Publisher:
         self._job_log = JobLog(station.logs)
         self._stuck: dict[int, _Stuck] = {}
 
-    def finish(self, now: float, at_fault: Collection[int] = ()) -> Finished:
+    def finish(self, now: float, at_fault: Collection[int] = ()) -> Delivered:
         """Finish whatever the ledger says has been begun.
 
         Args:
@@ -88,7 +79,7 @@ class Publisher:
         for entry, _ in failed:
             own_fault = entry.row in at_fault or not entry.fence
             jobs.append(JobEnded(entry.recipe, "rejected" if own_fault else "failed"))
-        return Finished(tuple(jobs), tuple(took), no_space or full or also_full)
+        return Delivered(tuple(jobs), tuple(took), no_space or full or also_full)
 
     def notices(self) -> tuple[Notice, ...]:
         """What the file system refuses, and why."""
@@ -114,7 +105,7 @@ class Publisher:
                 "restored",
                 job=entry.row,
                 recipe=entry.recipe,
-                photo=photo_of(entry),
+                photo=entry.photo_name,
                 seconds=publication.record.get("seconds"),
                 result=shown(result),
             )
@@ -129,7 +120,7 @@ class Publisher:
 
     def _not_published(self, entry: Entry, error: OSError, now: float) -> bool:
         """Wait and try again, with a limit unless the disk is full; says whether it is."""
-        _log.warning("not_published", job=entry.row, photo=photo_of(entry), why=str(error))
+        _log.warning("not_published", job=entry.row, photo=entry.photo_name, why=str(error))
         if self._wait(entry, error, now):
             return True
         self._ledger.count_attempt(entry.row)
@@ -154,7 +145,7 @@ class Publisher:
                 ended.append((entry, end(entry, now)))
                 self._stuck.pop(entry.row, None)
             except OSError as error:
-                photo = photo_of(entry)
+                photo = entry.photo_name
                 _log.warning("original_not_moved", job=entry.row, photo=photo, why=str(error))
                 no_space |= self._wait(entry, error, now)
         return ended, no_space
@@ -185,7 +176,7 @@ class Publisher:
         why = reason_of(entry, now)
         kept = [self._reject_file(entry, file, why) for file in entry.claim.files]
         _remove_if_empty(entry)
-        _log.warning("failed", job=entry.row, photo=photo_of(entry), why=entry.reason)
+        _log.warning("failed", job=entry.row, photo=entry.photo_name, why=entry.reason)
         self._job_log.append(why, now)
         return kept[0]
 
@@ -212,11 +203,6 @@ class Publisher:
         notice = Notice(entry.claim.folder.path / entry.claim.files[0].relative, what, now)
         self._stuck[entry.row] = _Stuck(now + self._retry_s, notice)
         return error.errno in NO_SPACE
-
-
-def photo_of(entry: Entry) -> str:
-    """What the log calls a job's first photograph."""
-    return shown(entry.claim.files[0].relative)
 
 
 def _remove_if_empty(entry: Entry) -> None:

@@ -10,17 +10,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import structlog
+
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
 from daemon.jobs.fair_queue import FairQueue
 from daemon.jobs.ledger.entries import Entry, photo_of, photos_of
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import stands
-from daemon.jobs.outcomes import OutcomeHandler
 from daemon.jobs.selection import NeedsInspection, NoRecipe, select_recipe
+from daemon.jobs.staging import Staging
 from daemon.jobs.timetable import lines
 from daemon.messages.tasks import InspectTask, Job, RestoreTask, Task, job_id, seed_of
 from daemon.system.errors import ConfigError
+from daemon.system.files import shown
+
+_log = structlog.get_logger()
 
 IN_FLIGHT = 192
 """Errands an executor holds at most: enough for full groups of small photographs."""
@@ -32,7 +37,7 @@ class Scheduler:
     def __init__(
         self,
         ledger: Ledger,
-        delivery: OutcomeHandler,
+        staging: Staging,
         library: Library,
         wake: Callable[[], None],
         clip: str | None = None,
@@ -41,13 +46,13 @@ class Scheduler:
 
         Args:
             ledger: The station's.
-            delivery: Has the staging folders.
+            staging: The folders that results are written into.
             library: The models of this machine.
             wake: Ends the loop's sleep: what needed no executor left room for more.
             clip: Reference of the CLIP model that says what photographs look like, if one is set.
         """
         self._ledger = ledger
-        self._delivery = delivery
+        self._staging = staging
         self._library = library
         self._wake = wake
         self._clip = clip
@@ -82,7 +87,7 @@ class Scheduler:
                 refused.append((entry.row, plan.reason))
             elif plan is not None:
                 planned.setdefault(key, (entry, plan))
-        self._delivery.duplicates(standing)
+        self._end_duplicates(standing)
         if refused:
             self._ledger.fail(refused)
         if standing or refused:
@@ -94,6 +99,20 @@ class Scheduler:
             self._task(entry, plan, now, alone=bool(suspects))
             for entry, (_, plan) in zip(leased, planned.values(), strict=True)
         ]
+
+    def _end_duplicates(self, found: Sequence[tuple[Entry, str, Path]]) -> None:
+        """Results stand already: nothing is computed, the originals go their way.
+
+        Args:
+            found: Entries, with the id of the job and its main result.
+        """
+        for entry, _, result in found:
+            shown_result = shown(result)
+            _log.info(
+                "already_restored", job=entry.row, photo=entry.photo_name, result=shown_result
+            )
+        if found:
+            self._ledger.publish([(entry.row, job, result) for entry, job, result in found])
 
     def _ready(
         self, recipes: Sequence[Recipe], limit: int, now: float, *, alone: bool
@@ -107,8 +126,7 @@ class Scheduler:
         if isinstance(plan, NeedsInspection):
             photo, clip, digest = photo_of(plan.file), plan.clip, plan.clip_digest
             return InspectTask(photo, plan.features, entry.fence, clip, digest, alone=alone)
-        staging = self._delivery.staging(entry.fence)
-        staging.mkdir()
+        staging = self._staging.make(entry.fence)
         queued_s = max(0.0, now - entry.queued_at)  # the clock may have been set back
         return RestoreTask(plan, entry.fence, staging, alone=alone, queued_s=queued_s)
 

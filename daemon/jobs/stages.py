@@ -40,3 +40,28 @@ class JobEnded:
 
     recipe: str
     how: Literal["restored", "duplicate", "rejected", "failed"]
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What was brought to its end at one time.
+
+    Attributes:
+        ended: Jobs that came to their end.
+        took: How long photographs were in which stage.
+        no_space: The disk was full for one of them.
+    """
+
+    ended: tuple[JobEnded, ...] = ()
+    took: tuple[StageDuration, ...] = ()
+    no_space: bool = False
+
+    @property
+    def done(self) -> int:
+        """How many jobs have a result."""
+        return len(self.ended) - self.failed
+
+    @property
+    def failed(self) -> int:
+        """How many jobs ended in failed/."""
+        return sum(job.how in ("rejected", "failed") for job in self.ended)

@@ -7,7 +7,7 @@ do together in one turn of the loop. It has no turn of its own and keeps no coun
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -26,9 +26,12 @@ from daemon.intake.retry import take_requests
 from daemon.intake.sorter import Sorter
 from daemon.jobs.ledger.entries import QueueCount
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.outcomes import Delivered, OutcomeHandler, RetryPolicy
+from daemon.jobs.outcomes import OutcomeHandler, RetryPolicy
+from daemon.jobs.publisher import Publisher
+from daemon.jobs.recovery import CrashRecovery
 from daemon.jobs.scheduler import Scheduler
-from daemon.jobs.stages import StageDuration
+from daemon.jobs.stages import Delivered, StageDuration
+from daemon.jobs.staging import Staging
 from daemon.messages.reports import (
     HandedBack,
     Heartbeat,
@@ -47,9 +50,6 @@ from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.runtime import inbox_folders, limits_of
 from daemon.service.startup import only_daemon, open_ledger, prepare
 from daemon.service.status_publisher import StatusPublisher
-from daemon.system.disk_space import is_no_space
-from daemon.system.errors import LedgerError, PassingError
-from daemon.system.files import shown
 
 _log = structlog.get_logger()
 
@@ -87,7 +87,9 @@ class Components:
     inbox: Inbox
     intake: Sorter
     admission: Claimer
-    delivery: OutcomeHandler
+    outcomes: OutcomeHandler
+    publisher: Publisher
+    recovery: CrashRecovery
     scheduler: Scheduler
     redo: RedoRequests
     bulk_manager: BulkManager
@@ -100,17 +102,7 @@ class Components:
         Raises:
             PassingError: The disk is too full for that.
         """
-        try:
-            self.delivery.crashed()
-            self.admission.resume(now)
-            finished = self.delivery.finish(now)
-            self.delivery.discard_stale()
-        except (LedgerError, OSError) as error:
-            if is_no_space(error):
-                root = shown(self.station.root)
-                raise PassingError(f"{root}: {error}; free some space, then start again") from error
-            raise
-        return finished
+        return self.recovery.run(self.admission.resume, now)
 
     def hear(self, reports: Sequence[Report], dispatcher: Dispatcher, now: float) -> Delivered:
         """Act on what the executor reports.
@@ -131,24 +123,29 @@ class Components:
                     pass
                 case WorkerDied():
                     self.status_publisher.died()
-                    self.delivery.died(report.fences, report.reason)
+                    self.outcomes.died(report.fences, report.reason)
                     dispatcher.heard(report)
                 case HandedBack():
                     self.hand_back(report.fences, dispatcher)
                 case _ if task := dispatcher.task(report.fence):
                     outcomes.append((task, report))
-        delivered = self.delivery.deliver(outcomes, now)
+        decided = self.outcomes.decide(outcomes, now)
+        delivered = self.publisher.finish(now, decided.at_fault)
         dispatcher.forget([outcome.fence for _, outcome in outcomes])
-        for entry in delivered.changed:
+        for entry in decided.changed:
             if is_away(entry.claim.folder):
                 continue  # it is queued, and waits until its disk is back
             _log.info("changed_while_processed", job=entry.row)
             self.admission.look_again(entry, now)
-        return delivered
+        return replace(
+            delivered,
+            took=(*decided.took, *delivered.took),
+            no_space=decided.no_space or delivered.no_space,
+        )
 
     def hand_back(self, fences: Collection[int], dispatcher: Dispatcher) -> None:
         """These were not finished, and nobody is at fault: they are queued again."""
-        self.delivery.hand_back(fences)
+        self.outcomes.hand_back(fences)
         dispatcher.forget(fences)
 
     def arrivals(self, recipes: Sequence[Recipe], now: float, *, at_once: bool) -> list[Arrival]:
@@ -180,7 +177,7 @@ class Components:
             *self.inbox.notices(now, at_once=at_once),
             *self.intake.waiting(now, at_once=at_once),
             *self.admission.notices(),
-            *self.delivery.notices(),
+            *self.publisher.notices(),
         )
 
 
@@ -213,18 +210,23 @@ def open_components(
             wake=tools.wake,
         )
         admission = Claimer(station, ledger, limits, inbox.hint, tools.advanced)
-        patience = RetryPolicy(
+        retries = RetryPolicy(
             settings.attempts, retry_s=settings.retry_s, arriving_s=settings.arriving_s
         )
-        delivery = OutcomeHandler(station, ledger, access, patience)
+        staging = Staging(station.staged, ledger)
+        publisher = Publisher(
+            station, ledger, access, attempts=settings.attempts, retry_s=settings.retry_s
+        )
         components = Components(
             station=station,
             ledger=ledger,
             inbox=inbox,
             intake=Sorter(recipes, limits=limits, pair_wait_s=settings.pair_wait_s),
             admission=admission,
-            delivery=delivery,
-            scheduler=Scheduler(ledger, delivery, tools.library, tools.wake, settings.clip_model),
+            outcomes=OutcomeHandler(ledger, staging, retries),
+            publisher=publisher,
+            recovery=CrashRecovery(station, ledger, staging, publisher, access, retries.crashes),
+            scheduler=Scheduler(ledger, staging, tools.library, tools.wake, settings.clip_model),
             redo=RedoRequests(station, ledger, admission, tools.library),
             bulk_manager=BulkManager(station, ledger, admission, access, tools.tell),
             housekeeping=Housekeeping(station, ledger, retention_of(settings)),

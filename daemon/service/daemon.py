@@ -16,7 +16,7 @@ from daemon.checkpoints.library import Library
 from daemon.config.settings import Settings
 from daemon.config.station import Notice, Station
 from daemon.jobs.ledger.entries import QueueCount
-from daemon.jobs.outcomes import Delivered
+from daemon.jobs.stages import Delivered
 from daemon.jobs.timetable import HeldBack, held_back
 from daemon.messages.reports import Report, WorkerDied, WorkerReady
 from daemon.service.components import LoopHooks, open_components, usable_recipes

@@ -75,7 +75,7 @@ def test_no_space_to_take_up_what_a_crash_left_may_pass_and_loses_nothing(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("daemon.jobs.outcomes.OutcomeHandler.crashed", refuse)
+        patch.setattr("daemon.jobs.recovery.CrashRecovery._take_leases_back", refuse)
         assert exit_code(["--station", str(root), command]) == 75
     assert f"{root}: {error}; free some space, then start again" in capsys.readouterr().err
     assert everything_below(root / "inbox") == {"denoise/a.png": original}

@@ -8,26 +8,14 @@ from pathlib import Path
 import pytest
 
 from daemon.config.station import Notice
-from daemon.jobs.ledger.entries import Entry, Waiting
+from daemon.jobs.ledger.entries import Waiting
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
 from daemon.system.disk_space import is_no_space
 from daemon.system.errors import ConfigError, LedgerError
-from tests.support.claims import claimed
+from tests.support.claims import QUEUED_AT as NOW
+from tests.support.claims import claimed, leased, queued
 from tests.support.ledgers import vm_steps
-
-NOW = 1_800_000_000.0
-
-
-def queued(ledger: Ledger, tmp_path: Path, *names: str) -> list[Entry]:
-    claims = [claimed(tmp_path, name) for name in names]
-    entries = ledger.intend([("denoise", claim, "") for claim in claims])
-    ledger.queue([(e.row, c, "") for e, c in zip(entries, claims, strict=True)], NOW)
-    return ledger.entries([entry.row for entry in entries])
-
-
-def leased(ledger: Ledger, tmp_path: Path, *names: str) -> list[Entry]:
-    return ledger.lease([(e.row, f"job-{e.row}") for e in queued(ledger, tmp_path, *names)])
 
 
 def ready(ledger: Ledger, now: float = NOW, *, alone: bool = False) -> tuple[int, ...]:

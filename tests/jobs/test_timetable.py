@@ -9,7 +9,7 @@ from daemon.config.recipe import Recipe
 from daemon.jobs.fair_queue import FairQueue
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.timetable import HeldBack, held_back, lines
-from tests.support.claims import claimed
+from tests.support.claims import queued
 from tests.support.ledgers import vm_steps
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -33,10 +33,8 @@ def recipe(name: str, **schedule: object) -> Recipe:
 
 
 def queue(ledger: Ledger, folder: Path, name: str, number: int, now: float) -> list[int]:
-    claims = [claimed(folder, f"{name}-{n}.jpg") for n in range(number)]
-    entries = ledger.intend([(name, claim, "") for claim in claims])
-    ledger.queue([(e.row, c, "") for e, c in zip(entries, claims, strict=True)], now)
-    return [entry.row for entry in entries]
+    names = [f"{name}-{n}.jpg" for n in range(number)]
+    return [entry.row for entry in queued(ledger, folder, *names, recipe=name, now=now)]
 
 
 def startable(ledger: Ledger, recipes: list[Recipe], now: float) -> dict[str, tuple[int, ...]]:

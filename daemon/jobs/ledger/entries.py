@@ -14,6 +14,7 @@ from typing import Literal
 from daemon.config.station import InboxFolder
 from daemon.jobs.ledger.database import Row
 from daemon.photo import Header, Photo
+from daemon.system.files import shown
 
 State = Literal[
     "claiming", "queued", "held", "leased", "publishing", "published", "done", "failing", "failed"
@@ -80,6 +81,11 @@ class Entry:
     publication: str
     reason: str
     queued_at: float
+
+    @property
+    def photo_name(self) -> str:
+        """What logs call the job's first photograph: its place below the inbox."""
+        return shown(self.claim.files[0].relative)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,92 @@
+"""Crash recovery: what a daemon finds at its start that the one before it did not finish.
+
+The ledger says how far each job had come. Leases are taken back, claims and publications that had
+begun are finished, and what belongs to no job is cleared away. No original is ever removed.
+"""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from daemon.config.station import Station
+from daemon.jobs import outbox
+from daemon.jobs.ledger.writer import Ledger
+from daemon.jobs.outbox import Access
+from daemon.jobs.publisher import Publisher
+from daemon.jobs.record import AGAIN
+from daemon.jobs.stages import Delivered
+from daemon.jobs.staging import Staging
+from daemon.system.disk_space import is_no_space
+from daemon.system.errors import LedgerError, PassingError
+from daemon.system.files import shown
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class CrashRecovery:
+    """Recovers one station, before anything new is started there.
+
+    Attributes:
+        station: Its folders.
+        ledger: Says how far each job had come.
+        staging: The folders that leases left behind.
+        publisher: Finishes publications.
+        access: Who may read what goes to failed/.
+        crashes: Times a job may be in flight while the daemon is killed.
+    """
+
+    station: Station
+    ledger: Ledger
+    staging: Staging
+    publisher: Publisher
+    access: Access
+    crashes: int
+
+    def run(self, finish_claims: Callable[[float], None], now: float) -> Delivered:
+        """Finish or take back whatever was interrupted.
+
+        Args:
+            finish_claims: Finishes what was half claimed, at a time in UTC seconds.
+            now: UTC seconds since the epoch.
+
+        Raises:
+            PassingError: The disk is too full for that.
+        """
+        try:
+            self._take_leases_back()
+            finish_claims(now)
+            delivered = self.publisher.finish(now)
+            self.staging.discard_all()
+            self._set_lost_originals_aside()
+        except (LedgerError, OSError) as error:
+            if is_no_space(error):
+                root = shown(self.station.root)
+                raise PassingError(f"{root}: {error}; free some space, then start again") from error
+            raise
+        return delivered
+
+    def _take_leases_back(self) -> None:
+        """Queue again what was in flight; a job that is in flight at each crash may cause them."""
+        for entry in self.ledger.in_state("leased"):
+            self.staging.discard(entry.fence)
+            if entry.crashes >= self.crashes:
+                why = f"the daemon was killed {entry.crashes + 1} times with this in flight"
+                self.ledger.fail([(entry.row, why)])
+            else:
+                self.ledger.give_back(entry.row, crash=1)
+
+    def _set_lost_originals_aside(self) -> None:
+        """A file in the work folder that the ledger does not know goes to failed/lost/."""
+        known = self.ledger.claimed_paths()
+        why = {"why": "found in the work folder with no entry in the ledger", "what_to_do": AGAIN}
+        for group in self.station.work.iterdir():
+            for path in group.iterdir() if group.is_dir() else ():
+                if path not in known:
+                    _log.warning("lost_original", photo=shown(path.name))
+                    target = self.station.failed / "lost" / path.name
+                    outbox.reject(path, target, group.name, why, self.access)
+            with contextlib.suppress(OSError):
+                group.rmdir()

@@ -1,0 +1,114 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from daemon.config.station import Station
+from daemon.jobs.ledger.writer import Ledger
+from daemon.jobs.outbox import Access, Publication
+from daemon.jobs.publisher import Publisher
+from daemon.jobs.recovery import CrashRecovery
+from daemon.jobs.staging import Staging
+from daemon.system.errors import LedgerError, PassingError
+from tests.support.claims import QUEUED_AT as NOW
+from tests.support.claims import leased, write_claimed
+from tests.support.fakes import everything_below
+
+
+@pytest.fixture
+def recovery(station: Station, ledger: Ledger) -> CrashRecovery:
+    for folder in (station.work, station.staged, station.logs):
+        folder.mkdir(exist_ok=True)
+    staging = Staging(station.staged, ledger)
+    publisher = Publisher(station, ledger, Access(), attempts=3, retry_s=10)
+    return CrashRecovery(station, ledger, staging, publisher, Access(), crashes=5)
+
+
+def no_claims(now: float) -> None:
+    """Nothing was half claimed."""
+
+
+def test_what_was_in_flight_is_queued_again_and_its_staging_removed(
+    station: Station, ledger: Ledger, recovery: CrashRecovery, tmp_path: Path
+) -> None:
+    (entry,) = leased(ledger, tmp_path, "a.jpg")
+    recovery.staging.make(entry.fence).joinpath("half").touch()
+    recovery.run(no_claims, NOW)
+    (again,) = ledger.in_state("queued")
+    assert (again.row, again.crashes, again.attempts) == (entry.row, 1, 0)
+    assert list(station.staged.iterdir()) == []
+
+
+def test_what_was_in_flight_at_every_crash_fails_in_the_end(
+    ledger: Ledger, recovery: CrashRecovery, tmp_path: Path
+) -> None:
+    (entry,) = leased(ledger, tmp_path, "a.jpg")
+    write_claimed(entry)
+    for _ in range(5):
+        recovery.run(no_claims, NOW)
+        ledger.lease([(entry.row, "job")])
+    delivered = recovery.run(no_claims, NOW)
+    assert (delivered.done, delivered.failed) == (0, 1)
+    reason = json.loads((tmp_path / "bad/denoise/a.jpg.error.json").read_text())
+    assert reason["why"] == "the daemon was killed 6 times with this in flight"
+
+
+def test_a_publication_that_was_intended_is_finished_from_its_staging_folder(
+    station: Station, ledger: Ledger, recovery: CrashRecovery, tmp_path: Path
+) -> None:
+    (entry,) = leased(ledger, tmp_path, "a.jpg")
+    write_claimed(entry)
+    staging = recovery.staging.make(entry.fence)
+    (staging / "0.png").write_text("pixels")
+    files = (("0.png", "{stem}.png", "digest"),)
+    publication = Publication(tmp_path / "out", "a", "12345678", staging, files, {"job": entry.id})
+    ledger.intend_publication([(entry.row, publication.dump())])
+    assert recovery.run(no_claims, NOW).done == 1
+    assert (tmp_path / "out/a.png").read_text() == "pixels"
+    assert list(station.staged.iterdir()) == []
+
+
+def test_a_file_that_the_ledger_does_not_know_goes_to_failed_and_a_known_one_stays(
+    station: Station, ledger: Ledger, recovery: CrashRecovery
+) -> None:
+    (entry,) = leased(ledger, station.state, "known.jpg")
+    write_claimed(entry)
+    lost = station.work / "0123/unknown.jpg"
+    lost.parent.mkdir()
+    lost.write_text("pixels")
+    recovery.run(no_claims, NOW)
+    assert (station.failed / "lost/unknown.jpg").read_text() == "pixels"
+    assert not lost.parent.exists()
+    assert set(everything_below(station.failed / "lost")) == {
+        "unknown.jpg",
+        "unknown.jpg.error.json",
+    }
+
+
+def test_claims_are_finished_after_leases_are_taken_back_and_before_files_count_as_lost(
+    station: Station, ledger: Ledger, recovery: CrashRecovery, tmp_path: Path
+) -> None:
+    leased(ledger, tmp_path, "a.jpg")
+    half = station.work / "0123/half.jpg"
+    half.parent.mkdir()
+    half.touch()
+
+    def finish_claims(now: float) -> None:
+        assert ledger.in_state("leased") == []
+        half.rename(tmp_path / "taken.jpg")
+
+    recovery.run(finish_claims, NOW)
+    assert not (station.failed / "lost").exists()
+
+
+@pytest.mark.parametrize(
+    ("no_space", "expected"), [(True, PassingError), (False, LedgerError)], ids=["full", "locked"]
+)
+def test_only_a_full_disk_is_said_to_pass(
+    recovery: CrashRecovery, no_space: bool, expected: type[Exception]
+) -> None:
+    def refuse(now: float) -> None:
+        raise LedgerError("ledger.sqlite3", "refused", no_space=no_space)
+
+    with pytest.raises(expected, match=r"ledger\.sqlite3: refused"):
+        recovery.run(refuse, NOW)
