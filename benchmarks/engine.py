@@ -11,6 +11,7 @@ import argparse
 import shlex
 import sys
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,19 @@ from benchmarks.measuring import Row, machine, rows_as_markdown, sources, write_
 from daemon.executors.process_env import tune_process
 
 MODULES = ("sharing", "admission", "latency")
+
+EXPLANATION = """\
+- Recipes are denoise, restyle, super-resolve x2 and colorize in turn, each with ten evaluations.
+- The share is the time spent in forward passes over the wall time. The wall time includes reading
+  and writing the photographs. Where the CPU is the device, decoding, encoding and the arithmetic
+  between the evaluations take their time from the network's.
+- The plain loop reads, restores and writes one photograph after the other, one tile at a time, with
+  the same model and functions, in a process where OpenMP and malloc are as they come. It does the
+  first part of the same photographs.
+- Drop to result is from the rename into the inbox to the record beside the result, less the time of
+  the network, with `settle_s` at its default.
+"""
+"""What the rows of docs/benchmarks.md mean."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -70,20 +84,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _page(table: str, command: str, remark: str) -> str:
-    return (
-        "# Benchmarks\n\n"
-        f"Measured {machine(command)} {remark}\n\n"
-        f"{table}\n\n"
-        "Recipes are denoise, restyle, super-resolve x2 and colorize in turn, each with ten "
-        "evaluations. The share is the time spent in forward passes over the wall time, reading "
-        "and writing of the photographs included. Where the CPU is the device, decoding, encoding "
-        "and the arithmetic between the evaluations take their time from the network's. The plain "
-        "loop reads, restores and writes one photograph after the other, one tile at a time, with "
-        "the same model and functions, in a process where OpenMP and malloc are as they come; it "
-        "does the first part of the same photographs. Drop to result is from the rename into the "
-        "inbox to the record beside the result, less the time of the network, with `settle_s` at "
-        "its default.\n"
-    )
+    measured = textwrap.fill(f"Measured {machine(command)} {remark}".strip(), 100)
+    return f"# Benchmarks\n\n{measured}\n\n{table}\n\n{EXPLANATION}"
 
 
 if __name__ == "__main__":

@@ -11,10 +11,12 @@ from daemon.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "training/README.md"])
+WRAPPED = [path for path in DOCUMENTS if path.name not in ("models.md", "operating.md")]
 README = (ROOT / "README.md").read_text()
 USING = (ROOT / "docs/using.md").read_text()
 MAX_WORDS = 700
 MAX_PICTURE_BYTES = 300_000
+MAX_LINE = 100
 
 
 def section(text: str, title: str) -> str:
@@ -47,6 +49,16 @@ def test_every_link_within_the_project_leads_somewhere(path: Path) -> None:
         target = path.parent / name if name else path
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("path", WRAPPED, ids=lambda path: path.name)
+def test_lines_of_prose_have_at_most_100_characters(path: Path) -> None:
+    fenced, long = False, []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        fenced ^= line.startswith("```")
+        if not (fenced or line.startswith(("|", "    "))) and len(line) > MAX_LINE:
+            long.append(number)
+    assert long == []
 
 
 def test_the_guide_for_users_lists_every_shipped_recipe_and_no_other() -> None:
