@@ -85,7 +85,8 @@ def _admit(root: Path, count: int, answer: Connection) -> None:
             answer.send((time.monotonic() - began, _most_memory_mb()))
             os.kill(os.getpid(), signal.SIGTERM)
 
-    Daemon(*open_station(root), executor="idle", progress=progress).run()
+    with Daemon.open(*open_station(root), executor="idle", progress=progress) as daemon:
+        daemon.run()
 
 
 def _most_memory_mb() -> float:

@@ -61,7 +61,8 @@ def demo(
         _drop(station, sample)
     with (station.logs / "demo.log").open("a", encoding="utf-8") as stream:
         log.configure(stream, console=False)
-        Daemon(station, settings, executor=executor, progress=progress).once()
+        with Daemon.open(station, settings, executor=executor, progress=progress) as daemon:
+            daemon.once()
         log.configure()
     found = tuple(_finding(station, sample) for sample in chosen)
     rows = [_row(finding) for finding in found if finding.result is not None]

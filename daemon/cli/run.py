@@ -64,8 +64,11 @@ def run(context: typer.Context) -> None:
 
     station, settings = open_station(station_of(context).root)
     systemd = systemd_notifier(os.environ, settings.stall_s, settings.alive_file)
-    with watched() as progress:
-        Daemon(station, settings, progress=progress, systemd=systemd).run()
+    with (
+        watched() as progress,
+        Daemon.open(station, settings, progress=progress, systemd=systemd) as daemon,
+    ):
+        daemon.run()
 
 
 def once(context: typer.Context) -> int:
@@ -79,8 +82,11 @@ def once(context: typer.Context) -> int:
 
     station, settings = open_station(station_of(context).root)
     systemd = systemd_notifier(os.environ, settings.stall_s, settings.alive_file)
-    with watched() as progress:
-        tally = Daemon(station, settings, progress=progress, systemd=systemd).once()
+    with (
+        watched() as progress,
+        Daemon.open(station, settings, progress=progress, systemd=systemd) as daemon,
+    ):
+        tally = daemon.once()
     for notice in tally.waiting:
         out.print(f"waits: {shown(notice.path)}: {notice.what}", markup=False)
     for held in tally.held_back:

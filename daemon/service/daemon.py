@@ -1,45 +1,55 @@
-"""The daemon's loop: settle -> admit -> lease -> publish.
+"""The daemon's loop, in the parent process: hear -> settle -> claim -> lease -> publish.
 
-Comes in: a station and its settings. Goes out: restored photographs. This process imports no torch
-and decodes no pixels; whatever waits, waits in the mailbox, so that the loop sleeps when nothing
-happens.
+This process imports no torch and decodes no pixels. Whatever it waits for comes through the event
+queue, so the loop sleeps while nothing happens. A turn that the file system interrupts is tried
+again: reports stay undelivered, and their leases stand, until a turn has dealt with them.
 """
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import structlog
 
-from daemon.checkpoints.library import Library
+from daemon.bulk.walk import is_away
 from daemon.config.settings import Settings
 from daemon.config.station import Notice, Station
-from daemon.jobs.ledger.entries import QueueCount
+from daemon.intake.arrivals import Arrival
+from daemon.intake.retry import take_requests
 from daemon.jobs.stages import Delivered
 from daemon.jobs.timetable import HeldBack, held_back
-from daemon.messages.reports import Report, WorkerDied, WorkerReady
-from daemon.service.components import LoopHooks, open_components, usable_recipes
-from daemon.service.dispatcher import Dispatcher
-from daemon.service.events import EventQueue
-from daemon.service.monitoring.monitor import Monitor
+from daemon.messages.reports import (
+    HandedBack,
+    Heartbeat,
+    ModelLoaded,
+    Outcome,
+    Report,
+    WorkerDied,
+    WorkerReady,
+)
+from daemon.messages.tasks import Task
+from daemon.service.components import Components, Progress, open_components, usable_recipes
 from daemon.service.monitoring.systemd import SystemdNotifier
-from daemon.service.runtime import compute_of, monitor_settings
 from daemon.service.status_publisher import DaemonState
-from daemon.system.disk_space import DiskSpace, is_no_space
+from daemon.system.disk_space import is_no_space
 from daemon.system.errors import ConfigError, LedgerError
 from daemon.system.files import shown
 
 _log = structlog.get_logger()
 
 _TURN_S = 1.0
-"""Longest sleep of the loop, so that `pause` and a freed disk are noticed."""
+"""Longest sleep of the loop in seconds, so that `pause` and a freed disk are noticed."""
 
 _GRACE_S = 30.0
-"""Beyond `drain_s`: to kill a worker that does not end and to publish what came in."""
+"""Seconds beyond `drain_s` to kill a worker that does not end and to publish what came in."""
 
-_HOPELESS_TURNS = 30
-"""After so many failed turns in a row, about a second each, `once` gives up."""
+_MAX_FAILED_TURNS = 30
+"""Failed turns in a row, about a second each, after which `once` gives up."""
+
+_MAX_ARRIVALS = 1024
+"""Arrivals taken in one turn, so that results are published while a large inbox is claimed."""
 
 
 @dataclass(frozen=True)
@@ -62,251 +72,315 @@ class RunSummary:
 
 
 class Daemon:
-    """One daemon at work on one station."""
+    """One daemon at work on one station; made by `open`, and whole for as long as its block."""
 
-    def __init__(
-        self,
+    def __init__(self, components: Components) -> None:
+        """Take over parts that are open; nothing is started yet."""
+        self._parts = components
+        self._recipes = components.recipes
+        self._undelivered: tuple[Report, ...] = ()
+        self._failed_turns = 0
+        self._failure = ""
+        self._may_start = True
+        self._more_housekeeping = False
+        self._done = self._failed = 0
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(
+        cls,
         station: Station,
         settings: Settings,
         *,
         executor: str = "process",
-        progress: Callable[[tuple[QueueCount, ...]], None] | None = None,
+        progress: Progress | None = None,
         systemd: SystemdNotifier | None = None,
-    ) -> None:
-        """Read the recipes and prepare; nothing on disk is touched yet.
+    ) -> Iterator[Self]:
+        """A daemon that has the station to itself until the block ends.
+
+        What a crash interrupted is finished or taken back before the block begins.
 
         Args:
             station: Its folders.
             settings: Its settings.
             executor: Name of an entry of EXECUTORS.
-            progress: Called about once a second with how many jobs are where.
-            supervision: The service manager to report to.
+            progress: Called about once a second with how many jobs are in which state.
+            systemd: The service manager to report to.
+
+        Raises:
+            BusyError: Another daemon works on the station.
+            ConfigError, AccessError: A recipe or a setting is wrong.
+            PassingError: The disk is too full.
         """
-        self._station = station
-        self._settings = settings
-        self._library = Library(settings.models_dir)
-        self._recipes = usable_recipes(self._station, self._settings, self._library)
-        self._progress = progress
-        self._systemd = systemd or SystemdNotifier()
-        self._events = EventQueue()
-        self._space = DiskSpace((station.state, station.outbox), settings.min_free_mb * 1e6)
-        self._monitor = Monitor(
-            station, self._systemd.health, monitor_settings(settings), lambda: self._space.full
+        opened = open_components(
+            station,
+            settings,
+            executor=executor,
+            progress=progress,
+            systemd=systemd or SystemdNotifier(),
         )
-        self._monitor.know([recipe.name for recipe in self._recipes])
-        self._dispatcher = Dispatcher(executor, compute_of(settings), self._events)
-        self._undelivered: tuple[Report, ...] = ()
-        self._failed_turns = 0
-        self._failure = ""
-        self._open_for_work = True
-        self._much_to_keep = False
-        self._done = self._failed = 0
+        with opened as components:
+            daemon = cls(components)
+            try:
+                daemon._count(components.recovery.run(components.claimer.resume, time.time()))
+                components.inbox.start()
+                _log.info("started", station=shown(station.root), recipes=len(components.recipes))
+                yield daemon
+            finally:
+                with contextlib.suppress(LedgerError):  # a full disk is told of at the next start
+                    components.ledger.set_notices(daemon._notices())
+                _log.info("stopped", done=daemon._done, failed=daemon._failed)
 
     def run(self) -> RunSummary:
         """Work until SIGTERM or SIGINT; SIGHUP reads the recipes anew."""
-        with self._at_work(), self._monitor.serving():
-            self._dispatcher.start()
-            while not self._dispatcher.stopping:
-                self._turn(at_once=False)
+        with self._parts.monitor.serving():
+            self._parts.dispatcher.start()
+            while not self._parts.dispatcher.stopping:
+                self.turn(at_once=False)
             return self._drain()
 
     def once(self) -> RunSummary:
         """Work until nothing is left that can be restored now, or nothing may be started."""
-        with self._at_work():
-            while not self._dispatcher.stopping:
-                self._turn(at_once=True)
-                idle = not len(self._dispatcher)
-                hopeless = self._dispatcher.missing
-                if hopeless or (idle and (self._held_up() or not self._more_to_do())):
-                    break
-            return replace(self._drain(), held_up=self._held_up())
+        dispatcher = self._parts.dispatcher
+        while not dispatcher.stopping:
+            self.turn(at_once=True)
+            idle = not len(dispatcher)
+            if dispatcher.missing or (idle and (self._held_up() or not self._more_to_do())):
+                break
+        return replace(self._drain(), held_up=self._held_up())
 
-    def _more_to_do(self) -> bool:
-        if self._failed_turns or self._components.inbox.unsettled() or self._much_to_keep:
-            return True
-        if self._components.redo.waiting():
-            return True
-        if self._components.bulk_manager.more_to_do(self._recipes, time.time()):
-            return True
-        return self._components.ledger.open_jobs() > sum(held.jobs for held in self._held_back())
+    def turn(self, *, at_once: bool) -> None:
+        """One turn of the loop.
 
-    def _held_back(self) -> tuple[HeldBack, ...]:
-        return held_back(self._components.ledger, self._recipes, time.time())
-
-    def _held_up(self) -> str:
-        if self._station.paused.exists():
-            return "the station is paused; `restored resume` goes on"
-        if self._space.stays_full(time.monotonic()):
-            return "the disk is full; free some space"
-        if self._failed_turns > _HOPELESS_TURNS:
-            return self._failure
-        return self._dispatcher.missing
-
-    @contextlib.contextmanager
-    def _at_work(self) -> Iterator[None]:
-        tools = LoopHooks(
-            self._library,
-            self._systemd,
-            wake=self._events.wake,
-            advanced=self._advanced,
-            tell=self._monitor.tell,
-            progress=self._progress,
-        )
-        opened = open_components(self._station, self._settings, self._recipes, tools)
-        with self._events.signals(), opened as self._components:
-            try:
-                self._delivered(self._components.recover(time.time()))
-                self._components.inbox.start()
-                _log.info("started", station=shown(self._station.root), recipes=len(self._recipes))
-                yield
-            finally:
-                self._dispatcher.kill()
-                with contextlib.suppress(LedgerError):  # a full disk is told of at the next start
-                    self._components.ledger.set_notices(self._waiting())
-                self._monitor.close()
-                _log.info("stopped", done=self._done, failed=self._failed)
-
-    def _advanced(self) -> None:
-        self._systemd.advanced(time.monotonic(), working=len(self._dispatcher) > 0)
-
-    def _turn(self, *, at_once: bool) -> None:
-        reports = self._wait()
-        self._monitor.heard(reports)
-        self._undelivered += reports
-        self._advanced()
+        Args:
+            at_once: Take what lies in the inboxes without waiting for anything to join it.
+        """
+        self._undelivered += self._wait()
+        self._show_alive()
         now = time.time()
         try:
-            full = self._handle(self._undelivered, now)
-            self._undelivered = ()
-            self._open_for_work = self._may_work()
-            if self._open_for_work:
+            result_lacked_space = self._hear(now)
+            self._may_start = self._is_allowed_to_start()
+            if self._may_start:
                 if self._failed_turns:
-                    self._mend(now)
-                self._admit(now, at_once=at_once)
+                    self._repair(now)
+                self._claim(self._settle(now, at_once=at_once), now)
                 self._lease(now)
-            if not self._dispatcher.stopping:
-                self._much_to_keep = self._components.housekeeping.turn(now, at_once=at_once)
-            self._tell(now)
-            self._failed_turns, self._failure = 0, ""
-            if not full:
-                self._space.sufficed()
+            if not self._parts.dispatcher.stopping:
+                self._more_housekeeping = self._parts.housekeeping.turn(now, at_once=at_once)
+            self._publish_status(now)
         except (LedgerError, OSError) as error:
-            # What came stays undelivered: the leases stand, so that it can be delivered later.
-            self._failed_turns += 1
-            self._open_for_work = False
-            if is_no_space(error):
-                self._space.ran_out(str(error), time.monotonic())
-            elif isinstance(error, OSError):
-                self._say_failed(error)
-            else:
-                raise
+            self._note_failed_turn(error)
+        else:
+            self._failed_turns, self._failure = 0, ""
+            if not result_lacked_space:
+                self._parts.space.sufficed()
         # Whatever became of the turn: a disk without room for a notice is worth a message.
-        self._monitor.stands(len(self._dispatcher))
+        self._parts.monitor.stands(len(self._parts.dispatcher))
 
-    def _say_failed(self, error: OSError) -> None:
-        """The file system refused something that stops a whole turn; it is tried again."""
-        if str(error) != self._failure:
-            self._failure = str(error)
-            _log.error("turn_failed", why=self._failure, what_to_do="mend it; it is tried again")
-
-    def _mend(self, now: float) -> None:
-        """Take up what an interrupted turn left: half-made claims, leases without an order."""
-        self._components.admission.resume(now)
-        self._components.give_back_strays(self._dispatcher)
-
-    def _wait(self) -> tuple[Report, ...]:
-        """Sleep until there is something to do; signals are seen to at once."""
-        due_s = (
-            self._components.inbox.next_due_s(time.monotonic()) if self._open_for_work else _TURN_S
-        )
-        due_s = 0.0 if self._much_to_keep else due_s
-        self._much_to_keep = False  # said anew by each turn that gets so far
-        mail = self._events.take(min(_TURN_S, due_s))
-        if mail.reload:
-            self._reload()
-        if mail.stop:
-            self._stop()
-        return mail.reports
-
-    def _handle(self, reports: Sequence[Report], now: float) -> bool:
-        """Act on reports; says whether the disk was full for one of them."""
-        for report in reports:
-            ready, died = isinstance(report, WorkerReady), isinstance(report, WorkerDied)
-            self._systemd.heard(time.monotonic(), ready=ready, died=died)
-        delivered = self._components.hear(reports, self._dispatcher, now)
-        self._delivered(delivered)
-        if delivered.no_space:
-            self._space.ran_out("a result or a record could not be written", time.monotonic())
-        return delivered.no_space
-
-    def _admit(self, now: float, *, at_once: bool) -> None:
-        arrivals = self._components.arrivals(self._recipes, now, at_once=at_once)
-        self._monitor.arrived(arrivals)
-        self._monitor.took(self._components.admit(arrivals, now))
-        if self._components.bulk_manager.turn(self._recipes, now):
-            self._events.wake()
-
-    def _lease(self, now: float) -> None:
-        tasks = self._components.scheduler.tasks(self._recipes, len(self._dispatcher), now)
-        self._dispatcher.send(tasks)
-        self._monitor.sent(tasks)
-
-    def _may_work(self) -> bool:
-        if self._dispatcher.stopping or self._station.paused.exists():
-            return False
-        return self._space.look(time.monotonic())
-
-    def _tell(self, now: float) -> None:
-        if self._components.status_publisher.is_due(now):
-            standing = DaemonState(
-                len(self._dispatcher), self._done, self._failed, full=self._space.full
-            )
-            self._components.status_publisher.tell(self._waiting(), standing, now)
-
-    def _waiting(self, *, at_once: bool = False) -> tuple[Notice, ...]:
-        """What does not get on by itself, and why; `at_once` has no patience with it."""
-        missing = self._dispatcher.missing
-        told = (Notice(self._station.root, missing, time.time()),) if missing else ()
-        bulk_manager = self._components.bulk_manager.notices(self._recipes)
-        return (*self._components.waiting(at_once=at_once), *bulk_manager, *told)
-
-    def _reload(self) -> None:
-        with self._systemd.reloading(time.monotonic()):
+    def reload(self) -> None:
+        """Read the recipes anew; if one is wrong, those read before stay."""
+        parts = self._parts
+        with parts.systemd.reloading(time.monotonic()):
             try:
-                self._recipes = usable_recipes(self._station, self._settings, self._library)
+                self._recipes = usable_recipes(parts.station, parts.settings, parts.library)
             except ConfigError as error:
                 _log.error("recipes_not_reloaded", why=str(error), kept=len(self._recipes))
                 return
-            self._components.intake.set_recipes(self._recipes)
-            self._monitor.know([recipe.name for recipe in self._recipes])
+            parts.sorter.set_recipes(self._recipes)
+            parts.monitor.know([recipe.name for recipe in self._recipes])
         _log.info("recipes_reloaded", recipes=len(self._recipes))
 
-    def _stop(self) -> None:
-        """Begin to drain: no intake, no leases, what is in flight may finish."""
-        if not self._dispatcher.stopping:
-            drain_s = self._settings.drain_s
-            _log.info("stopping", in_flight=len(self._dispatcher), drain_s=drain_s)
-            self._systemd.stopping(drain_s + _GRACE_S)
-            self._dispatcher.stop(drain_s)
+    def stop(self) -> None:
+        """Begin to drain: nothing is claimed or leased, what is in flight may finish."""
+        dispatcher = self._parts.dispatcher
+        if not dispatcher.stopping:
+            drain_s = self._parts.settings.drain_s
+            _log.info("stopping", in_flight=len(dispatcher), drain_s=drain_s)
+            self._parts.systemd.stopping(drain_s + _GRACE_S)
+            dispatcher.stop(drain_s)
+
+    def _wait(self) -> tuple[Report, ...]:
+        """Sleep until there is something to do; signals are seen to at once."""
+        inbox = self._parts.inbox
+        due_s = inbox.next_due_s(time.monotonic()) if self._may_start else _TURN_S
+        due_s = 0.0 if self._more_housekeeping else due_s
+        self._more_housekeeping = False  # set anew by each turn that gets so far
+        events = self._parts.events.take(min(_TURN_S, due_s))
+        self._parts.monitor.heard(events.reports)
+        if events.reload:
+            self.reload()
+        if events.stop:
+            self.stop()
+        return events.reports
+
+    def _hear(self, now: float) -> bool:
+        """Act on what the executor reported; says whether the disk was too full for a result."""
+        parts = self._parts
+        outcomes: list[tuple[Task, Outcome]] = []
+        for report in self._undelivered:
+            ready, died = isinstance(report, WorkerReady), isinstance(report, WorkerDied)
+            parts.systemd.heard(time.monotonic(), ready=ready, died=died)
+            match report:
+                case WorkerReady():
+                    parts.dispatcher.heard(report)
+                case ModelLoaded():
+                    parts.status_publisher.loaded(report)
+                case Heartbeat():
+                    pass
+                case WorkerDied():
+                    parts.status_publisher.died()
+                    parts.outcomes.died(report.fences, report.reason)
+                    parts.dispatcher.heard(report)
+                case HandedBack():
+                    self._hand_back(report.fences)
+                case _ if task := parts.dispatcher.task(report.fence):
+                    outcomes.append((task, report))
+        decided = parts.outcomes.decide(outcomes, now)
+        delivered = parts.publisher.finish(now, decided.at_fault)
+        parts.dispatcher.forget([outcome.fence for _, outcome in outcomes])
+        for entry in decided.changed:
+            if is_away(entry.claim.folder):
+                continue  # it is queued, and waits until its disk is back
+            _log.info("changed_while_processed", job=entry.row)
+            parts.claimer.look_again(entry, now)
+        self._undelivered = ()
+        parts.monitor.took(decided.took)
+        self._count(delivered)
+        no_space = decided.no_space or delivered.no_space
+        if no_space:
+            parts.space.ran_out("a result or a record could not be written", time.monotonic())
+        return no_space
+
+    def _settle(self, now: float, *, at_once: bool) -> list[Arrival]:
+        """Take what people ask for, and what has settled in the inboxes, a turn's worth of each."""
+        parts = self._parts
+        for path in take_requests(parts.station):
+            parts.ledger.unsee([path])
+            parts.inbox.hint(path)
+        parts.claimer.look_at_refused(now)
+        parts.redo.take(self._recipes, now)
+        return parts.inbox.settled(time.monotonic(), _MAX_ARRIVALS, at_once=at_once)
+
+    def _claim(self, arrivals: Sequence[Arrival], now: float) -> None:
+        """Queue what can be restored: of what has settled, and a little of each bulk job."""
+        parts = self._parts
+        parts.monitor.arrived(arrivals)
+        decision = parts.sorter.consider(parts.claimer.unseen(arrivals), time.monotonic())
+        for path in decision.again:
+            parts.inbox.hint(path)
+        parts.monitor.took(parts.claimer.admit(decision.claims, now))
+        if parts.bulk_manager.turn(self._recipes, now):
+            parts.events.wake()
+
+    def _lease(self, now: float) -> None:
+        """Give the executor what it has room for."""
+        dispatcher = self._parts.dispatcher
+        tasks = self._parts.scheduler.tasks(self._recipes, len(dispatcher), now)
+        dispatcher.send(tasks)
+        self._parts.monitor.sent(tasks)
+
+    def _publish_status(self, now: float) -> None:
+        publisher = self._parts.status_publisher
+        if publisher.is_due(now):
+            in_flight, full = len(self._parts.dispatcher), self._parts.space.full
+            state = DaemonState(in_flight, self._done, self._failed, full=full)
+            publisher.tell(self._notices(), state, now)
+
+    def _note_failed_turn(self, error: Exception) -> None:
+        """Say once why a turn failed; what came stays undelivered, since its leases stand.
+
+        Raises:
+            Exception: The error itself, if waiting cannot mend it.
+        """
+        self._failed_turns += 1
+        self._may_start = False
+        if is_no_space(error):
+            self._parts.space.ran_out(str(error), time.monotonic())
+        elif not isinstance(error, OSError):
+            raise error
+        elif str(error) != self._failure:
+            self._failure = str(error)
+            _log.error("turn_failed", why=self._failure, what_to_do="mend it; it is tried again")
+
+    def _repair(self, now: float) -> None:
+        """Take up what an interrupted turn left: half-made claims, leases without a task."""
+        self._parts.claimer.resume(now)
+        self._hand_back_strays()
+
+    def _hand_back(self, fences: Collection[int]) -> None:
+        """Queue again what was not finished, through nobody's fault."""
+        self._parts.outcomes.hand_back(fences)
+        self._parts.dispatcher.forget(fences)
+
+    def _hand_back_strays(self) -> None:
+        """Queue again what is leased and that no executor holds."""
+        leased = {entry.fence for entry in self._parts.ledger.in_state("leased")}
+        self._hand_back(leased.difference(self._parts.dispatcher.fences))
 
     def _drain(self) -> RunSummary:
         """Publish what still comes, hand back the rest, leave nothing leased."""
-        self._stop()
-        while not self._dispatcher.ended:
-            self._turn(at_once=False)
-        self._turn(at_once=False)
+        parts = self._parts
+        self.stop()
+        while not parts.dispatcher.ended:
+            self.turn(at_once=False)
+        self.turn(at_once=False)
         try:
-            self._components.hand_back(self._dispatcher.fences, self._dispatcher)
-            self._components.give_back_strays(self._dispatcher)
+            self._hand_back(parts.dispatcher.fences)
+            self._hand_back_strays()
         except LedgerError as error:
             if not is_no_space(error):
                 raise
             _log.warning("leases_stand", why=str(error), what_to_do="the next start takes them")
-        self._monitor.stands(len(self._dispatcher))
-        waiting = self._waiting(at_once=True)
-        return RunSummary(self._done, self._failed, waiting, held_back=self._held_back())
+        parts.monitor.stands(len(parts.dispatcher))
+        notices = self._notices(at_once=True)
+        return RunSummary(self._done, self._failed, notices, held_back=self._held_back())
 
-    def _delivered(self, delivered: Delivered) -> None:
+    def _is_allowed_to_start(self) -> bool:
+        """Whether anything new may be claimed or leased."""
+        if self._parts.dispatcher.stopping or self._parts.station.paused.exists():
+            return False
+        return self._parts.space.look(time.monotonic())
+
+    def _more_to_do(self) -> bool:
+        parts = self._parts
+        if self._failed_turns or parts.inbox.unsettled() or self._more_housekeeping:
+            return True
+        if parts.redo.waiting() or parts.bulk_manager.more_to_do(self._recipes, time.time()):
+            return True
+        return parts.ledger.open_jobs() > sum(held.jobs for held in self._held_back())
+
+    def _held_back(self) -> tuple[HeldBack, ...]:
+        return held_back(self._parts.ledger, self._recipes, time.time())
+
+    def _held_up(self) -> str:
+        """Why nothing may be started, or ""."""
+        if self._parts.station.paused.exists():
+            return "the station is paused; `restored resume` goes on"
+        if self._parts.space.stays_full(time.monotonic()):
+            return "the disk is full; free some space"
+        if self._failed_turns > _MAX_FAILED_TURNS:
+            return self._failure
+        return self._parts.dispatcher.missing
+
+    def _notices(self, *, at_once: bool = False) -> tuple[Notice, ...]:
+        """What does not get on by itself, and why; `at_once` leaves it no time to."""
+        parts, now = self._parts, time.monotonic()
+        missing = parts.dispatcher.missing
+        return (
+            *parts.inbox.notices(now, at_once=at_once),
+            *parts.sorter.waiting(now, at_once=at_once),
+            *parts.claimer.notices(),
+            *parts.publisher.notices(),
+            *parts.bulk_manager.notices(self._recipes),
+            *((Notice(parts.station.root, missing, time.time()),) if missing else ()),
+        )
+
+    def _count(self, delivered: Delivered) -> None:
         self._done += delivered.done
         self._failed += delivered.failed
-        self._monitor.delivered(delivered.ended, delivered.took)
+        self._parts.monitor.delivered(delivered.ended, delivered.took)
+
+    def _show_alive(self) -> None:
+        working = len(self._parts.dispatcher) > 0
+        self._parts.systemd.advanced(time.monotonic(), working=working)

@@ -20,7 +20,7 @@ from daemon.bulk.requests import BulkRequest, ask, asked
 from daemon.bulk.status import read_bulk
 from daemon.cli.main import exit_code
 from daemon.config.recipe import recipe_named
-from daemon.config.setup import find_station, known_recipes, open_station
+from daemon.config.setup import find_station, known_recipes
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
@@ -28,7 +28,6 @@ from daemon.jobs.scheduler import Scheduler
 from daemon.messages import tasks as job_orders
 from daemon.messages.reports import Failed, Restored
 from daemon.photo import contact_sheet
-from daemon.service.daemon import Daemon
 from daemon.service.events import EventQueue
 from daemon.service.housekeeping import Housekeeping, Retention
 from daemon.service.monitoring.notifier import Notifier
@@ -38,6 +37,7 @@ from tests.support.station_runs import (
     assert_no_leftovers,
     cut_off_after,
     drop_photo,
+    open_daemon,
     published_results,
     run_once,
 )
@@ -257,11 +257,9 @@ def test_what_is_queued_of_a_paused_job_stays_queued(
 
 def _turns(root: Path, number: int) -> None:
     """A daemon that is stopped after a few turns."""
-    station, settings = open_station(root)
-    service = Daemon(station, settings, executor="fake")
-    with service._at_work():
+    with open_daemon(root) as daemon:
         for _ in range(number):
-            service._turn(at_once=True)
+            daemon.turn(at_once=True)
 
 
 def test_a_cancelled_job_leaves_what_it_has_not_begun(
@@ -793,15 +791,13 @@ def test_a_changed_recipe_counts_for_what_was_not_yet_looked_at(
     for name in ("a.png", "b.png", "c.png"):
         put(scans / name)
     submit(root, scans, recipe="mine")
-    station, settings = open_station(root)
-    service = Daemon(station, settings, executor="fake")
-    with service._at_work():
+    with open_daemon(root) as daemon:
         for _ in range(2):
-            service._turn(at_once=True)
+            daemon.turn(at_once=True)
         mine.write_text('[[steps]]\nkind = "denoise"\n[match]\nnames = ["b*"]\n')
-        service._reload()
+        daemon.reload()
         for _ in range(5):
-            service._turn(at_once=True)
+            daemon.turn(at_once=True)
     assert numbers(root) == {"found": 2, "done": 2, "passed_over": 1}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.setup import open_station
+from daemon.config.setup import find_station, open_station
 from daemon.jobs.ledger.writer import Ledger
 from daemon.service.daemon import Daemon, RunSummary
 from daemon.service.housekeeping import Housekeeping, Retention
@@ -27,16 +27,14 @@ def test_a_wait_is_over_at_its_end_or_when_it_is_longer_than_it_was_made() -> No
 
 def queued(root: Path, *, queued_at: float, not_before: float) -> None:
     """Leave a photograph queued by a daemon whose clock was ahead."""
-    station, settings = open_station(root)
-    service = Daemon(station, settings, executor="fake")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
 
         def cut(*_: object) -> None:
             raise KeyboardInterrupt
 
         patch.setattr(Daemon, "_lease", cut)
-        service.once()
-    ledger = Ledger(station.ledger)
+        run_once(root)
+    ledger = Ledger(find_station(root).ledger)
     with ledger.transaction() as db:
         db.execute("UPDATE job SET queued_at = ?, not_before = ?", (queued_at, not_before))
     ledger.close()

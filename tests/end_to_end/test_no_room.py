@@ -2,7 +2,6 @@
 
 import errno
 import sqlite3
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,12 +11,12 @@ import pytest
 import structlog
 
 from daemon.cli.main import exit_code
-from daemon.config.setup import open_station
+from daemon.config.station import Station
 from daemon.executors import EXECUTORS
-from daemon.service.daemon import Daemon, RunSummary
+from daemon.service.daemon import RunSummary
 from daemon.system.errors import LedgerError
 from tests.support.fakes import everything_below
-from tests.support.station_runs import drop_photo, run_once
+from tests.support.station_runs import drop_photo, open_daemon, run_once
 
 
 @pytest.fixture(autouse=True)
@@ -83,14 +82,14 @@ def test_no_space_to_take_up_what_a_crash_left_may_pass_and_loses_nothing(
 
 
 def test_no_space_for_the_ledger_itself_when_a_lease_is_taken_back(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    root: Path,
+    station: Station,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     original = drop_photo(root, "denoise/a.png")
-    station, settings = open_station(root)
-    service = Daemon(station, settings, executor="fake")
-    with service._at_work():  # as a daemon that is killed in the middle
-        service._admit(time.time(), at_once=True)
-        service._lease(time.time())
+    with open_daemon(root) as daemon:  # as one that is killed in the middle
+        daemon.turn(at_once=True)
 
     class FullDisk(sqlite3.Connection):
         def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:  # noqa: ANN401

@@ -12,7 +12,7 @@ from PIL import Image
 
 from daemon.cli.main import exit_code
 from daemon.config.recipe import read_recipe
-from daemon.config.setup import make_station, open_station
+from daemon.config.setup import make_station
 from daemon.engine.activity import Activity
 from daemon.engine.backend import torch_backend
 from daemon.engine.device import ForwardPass
@@ -21,10 +21,11 @@ from daemon.messages.reports import HandedBack, Restored
 from daemon.messages.tasks import Compute, ModelOptions
 from daemon.models.calls import PipelineCall, Reply
 from daemon.models.pipeline import Pipeline
-from daemon.service.daemon import Daemon, RunSummary
+from daemon.service.daemon import RunSummary
 from tests.support import tiny_wholes
 from tests.support.engine_fakes import running_engine, task_for
 from tests.support.fakes import everything_below
+from tests.support.station_runs import run_once
 
 STEP: dict[str, tuple[Callable[[Path], Path], str]] = {
     "restyle-sd3": (tiny_wholes.save_sd3, 'kind = "restyle"\nprompt = "an old photo"'),
@@ -98,8 +99,7 @@ def test_a_station_drains_with_the_original_kept_and_finishes_later(
     )
     (root / "inbox/clean").mkdir()
     original = photograph(root / "inbox/clean/scan.png").read_bytes()
-    station, settings = open_station(root)
-    assert Daemon(station, settings, executor="inline").once() == RunSummary(done=1)
+    assert run_once(root, executor="inline") == RunSummary(done=1)
     assert everything_below(root / "archive") == {"clean/scan.png": original}
     record = json.loads((root / "outbox/clean/scan.png.json").read_text())
     assert list(record["models"]) == [str(model)]

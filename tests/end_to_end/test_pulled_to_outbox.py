@@ -10,10 +10,10 @@ from PIL import Image
 from daemon.checkpoints.library import Library
 from daemon.cli.main import exit_code
 from daemon.config.recipe import recipe_named
-from daemon.config.setup import known_recipes, make_station, open_station
+from daemon.config.setup import known_recipes, make_station
 from daemon.jobs.pace import samples
-from daemon.service.daemon import Daemon
 from tests.support.fake_hub import COMMIT, FakeHub, run_against, serving
+from tests.support.station_runs import run_once
 from tests.support.tiny_pipelines import save_pixel
 
 REPO = "small/pixels"
@@ -40,7 +40,7 @@ def test_a_pulled_checkpoint_restores_a_photograph_and_the_record_names_its_comm
 
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     Image.fromarray(pixels).save(station.inbox / "faces" / "a.png")
-    tally = Daemon(station, open_station(root)[1], executor="inline").once()
+    tally = run_once(root, executor="inline")
     assert (tally.done, tally.failed) == (1, 0)
     record = json.loads((station.outbox / "faces" / "a.png.json").read_text())
     pinned = f"{REPO}@{COMMIT}"

@@ -15,6 +15,8 @@ from PIL import Image
 
 from daemon.config.schedule import Schedule
 from daemon.config.setup import known_recipes, open_station
+from daemon.config.station import Station
+from daemon.intake.arrivals import Arrival
 from daemon.intake.retry import retry_failed
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
@@ -30,6 +32,7 @@ from tests.support.station_runs import (
     assert_no_leftovers,
     cut_off_after,
     drop_photo,
+    open_daemon,
     published_results,
     run_once,
     write_scheduled_recipe,
@@ -114,9 +117,8 @@ def test_a_photograph_that_kills_the_worker_is_found_and_its_neighbours_succeed(
     assert why.startswith("the worker process died 3 times with this photograph")
 
 
-def test_sigterm_drains_and_leaves_nothing_leased(root: Path) -> None:
+def test_sigterm_drains_and_leaves_nothing_leased(root: Path, station: Station) -> None:
     original = drop_photo(root, "denoise/held.png")
-    station, settings = open_station(root)
 
     def leased() -> bool:
         try:
@@ -134,7 +136,8 @@ def test_sigterm_drains_and_leaves_nothing_leased(root: Path) -> None:
 
     thread = threading.Thread(target=stop)
     thread.start()
-    Daemon(station, settings, executor="fake").run()
+    with open_daemon(root) as daemon:
+        daemon.run()
     thread.join()
     ledger = Ledger(station.ledger)
     assert ledger.in_state("leased") == []
@@ -211,50 +214,52 @@ def test_a_folder_outside_the_station_has_its_own_outbox(root: Path, tmp_path: P
     assert set(everything_below(root / "archive")) == {"scans/1950/x.png"}
 
 
-def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(root: Path) -> None:
+def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(
+    root: Path, station: Station
+) -> None:
     drop_photo(root, "denoise/held.png")
-    station, settings = open_station(root)
-    service = Daemon(station, settings, executor="fake")
+    with open_daemon(root) as daemon:
 
-    def rewrite_and_finish() -> None:
-        wait_for(lambda: any(station.work.rglob("*held.png")) and len(service._dispatcher) > 0)
-        executor = service._dispatcher._executor
-        path = next(station.work.rglob("*held.png"))
-        Image.new("RGB", (20, 20), "blue").save(path)
-        order = executor.tasks.pop()  # type: ignore[union-attr]
-        executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
-        wait_for(lambda: bool(executor.tasks))  # type: ignore[union-attr]
-        order = executor.tasks.pop()  # type: ignore[union-attr]
-        executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
+        def rewrite_and_finish() -> None:
+            wait_for(
+                lambda: any(station.work.rglob("*held.png")) and len(daemon._parts.dispatcher) > 0
+            )
+            executor = daemon._parts.dispatcher._executor
+            path = next(station.work.rglob("*held.png"))
+            Image.new("RGB", (20, 20), "blue").save(path)
+            order = executor.tasks.pop()  # type: ignore[union-attr]
+            executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
+            wait_for(lambda: bool(executor.tasks))  # type: ignore[union-attr]
+            order = executor.tasks.pop()  # type: ignore[union-attr]
+            executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
 
-    thread = threading.Thread(target=rewrite_and_finish)
-    thread.start()
-    assert service.once().done == 1
-    thread.join()
+        thread = threading.Thread(target=rewrite_and_finish)
+        thread.start()
+        assert daemon.once().done == 1
+        thread.join()
     record = json.loads((root / "outbox/denoise/held.png.json").read_text())
     assert record["inputs"][0]["width"] == 20
 
 
 def test_sighup_reads_the_recipes_anew_and_a_bad_one_keeps_the_old_set(root: Path) -> None:
-    station, settings = open_station(root)
-    service = Daemon(station, settings, executor="fake")
-    own = root / "recipes" / "mine.toml"
+    with open_daemon(root) as daemon:
+        own = root / "recipes" / "mine.toml"
 
-    def act() -> None:
-        wait_for(lambda: service._dispatcher._executor is not None)
-        own.write_text('[[steps]]\nkind = "denoise"\n')
-        os.kill(os.getpid(), signal.SIGHUP)
-        wait_for(lambda: "mine" in {r.name for r in service._recipes})
-        own.write_text('[[steps]]\nkind = "denoys"\n')
-        os.kill(os.getpid(), signal.SIGHUP)
-        drop_photo(root, "mine/scan.png")
-        wait_for((root / "outbox/mine/scan.png.json").exists)
-        os.kill(os.getpid(), signal.SIGTERM)
+        def act() -> None:
+            wait_for(lambda: daemon._parts.dispatcher._executor is not None)
+            own.write_text('[[steps]]\nkind = "denoise"\n')
+            os.kill(os.getpid(), signal.SIGHUP)
+            wait_for(lambda: "mine" in {r.name for r in daemon._recipes})
+            own.write_text('[[steps]]\nkind = "denoys"\n')
+            os.kill(os.getpid(), signal.SIGHUP)
+            drop_photo(root, "mine/scan.png")
+            wait_for((root / "outbox/mine/scan.png.json").exists)
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    thread = threading.Thread(target=act)
-    thread.start()
-    assert service.run().done == 1
-    thread.join()
+        thread = threading.Thread(target=act)
+        thread.start()
+        assert daemon.run().done == 1
+        thread.join()
 
 
 def test_a_full_disk_pauses_the_intake_and_loses_nothing(
@@ -284,16 +289,16 @@ def test_the_same_fault_of_the_file_system_is_told_again_after_it_had_passed(
     drop_photo(root, "denoise/a.png")
     stream = io.StringIO()
     log.configure(stream)
-    real, turns = Daemon._admit, 0
+    real, turns = Daemon._settle, 0
 
-    def admit(service: Daemon, now: float, *, at_once: bool) -> None:
+    def settle(daemon: Daemon, now: float, *, at_once: bool) -> list[Arrival]:
         nonlocal turns
         turns += 1
         if turns in (1, 2, 4):
             raise OSError(errno.EIO, "Input/output error")
-        real(service, now, at_once=at_once)
+        return real(daemon, now, at_once=at_once)
 
-    monkeypatch.setattr(Daemon, "_admit", admit)
+    monkeypatch.setattr(Daemon, "_settle", settle)
     assert run_once(root).done == 1
     assert turns > 4
     log.configure()
@@ -370,40 +375,38 @@ def test_an_original_that_cannot_be_archived_stops_nobody_and_is_tried_again(roo
     original = drop_photo(root, "denoise/a.png")
     (root / "archive" / "denoise").write_text("in the way")
     write_settings(root, retry_s=0.2)
-    station, settings = open_station(root)
-    service = Daemon(station, settings, executor="fake")
+    with open_daemon(root) as daemon:
 
-    def act() -> None:
-        wait_for((root / "outbox/denoise/a.png.json").exists)
-        drop_photo(root, "restyle/b.png", size=9)
-        wait_for((root / "archive/restyle/b.png").exists)
-        (root / "archive" / "denoise").unlink()
-        wait_for((root / "archive/denoise/a.png").exists)
-        service._stop()
+        def act() -> None:
+            wait_for((root / "outbox/denoise/a.png.json").exists)
+            drop_photo(root, "restyle/b.png", size=9)
+            wait_for((root / "archive/restyle/b.png").exists)
+            (root / "archive" / "denoise").unlink()
+            wait_for((root / "archive/denoise/a.png").exists)
+            daemon.stop()
 
-    thread = threading.Thread(target=act)
-    thread.start()
-    assert service.run().done == 2
-    thread.join()
+        thread = threading.Thread(target=act)
+        thread.start()
+        assert daemon.run().done == 2
+        thread.join()
     assert everything_below(root / "archive")["denoise/a.png"] == original
     assert_no_leftovers(root)
 
 
 def test_an_outbox_that_somebody_removes_is_made_again(root: Path) -> None:
-    station, settings = open_station(root)
-    service = Daemon(station, settings, executor="fake")
+    with open_daemon(root) as daemon:
 
-    def act() -> None:
-        wait_for(lambda: service._open_for_work and (root / ".restored/lock").exists())
-        (root / "outbox").rmdir()
-        drop_photo(root, "denoise/a.png")
-        wait_for(lambda: (root / "outbox/denoise/a.png.json").exists())
-        service._stop()
+        def act() -> None:
+            wait_for(lambda: daemon._may_start and (root / ".restored/lock").exists())
+            (root / "outbox").rmdir()
+            drop_photo(root, "denoise/a.png")
+            wait_for(lambda: (root / "outbox/denoise/a.png.json").exists())
+            daemon.stop()
 
-    thread = threading.Thread(target=act)
-    thread.start()
-    assert service.run().done == 1
-    thread.join()
+        thread = threading.Thread(target=act)
+        thread.start()
+        assert daemon.run().done == 1
+        thread.join()
 
 
 def test_a_truncated_photograph_dated_in_the_future_fails_in_the_end(root: Path) -> None:
@@ -527,35 +530,34 @@ def test_the_loop_starts_what_waits_when_its_window_opens(
     write_scheduled_recipe(root, "nightly", 'window = "22:00-06:00"')
     hours(monkeypatch, open_now=False)
     drop_photo(root, "nightly/a.png")
-    station, settings = open_station(root)
-    service = Daemon(station, settings, executor="fake")
-    turns = 0
-    real = Daemon._lease
+    with open_daemon(root) as daemon:
+        turns = 0
+        real = Daemon._lease
 
-    def lease(self: Daemon, now: float) -> None:
-        nonlocal turns
-        real(self, now)
-        turns += bool(self._components.ledger.in_state("queued"))
+        def lease(self: Daemon, now: float) -> None:
+            nonlocal turns
+            real(self, now)
+            turns += bool(self._parts.ledger.in_state("queued"))
 
-    monkeypatch.setattr(Daemon, "_lease", lease)
+        monkeypatch.setattr(Daemon, "_lease", lease)
 
-    def act() -> None:
-        try:
-            wait_for(lambda: turns >= 2)
-            assert len(service._dispatcher) == 0
-            assert published_results(root) == {}
-            opened_at, turns_before = time.monotonic(), turns
-            hours(monkeypatch, open_now=True)
-            wait_for((root / "outbox/nightly/a.png.json").exists)
-            assert time.monotonic() - opened_at < 10
-            assert turns - turns_before <= 2  # it sleeps; it does not poll
-        finally:
-            os.kill(os.getpid(), signal.SIGTERM)
+        def act() -> None:
+            try:
+                wait_for(lambda: turns >= 2)
+                assert len(daemon._parts.dispatcher) == 0
+                assert published_results(root) == {}
+                opened_at, turns_before = time.monotonic(), turns
+                hours(monkeypatch, open_now=True)
+                wait_for((root / "outbox/nightly/a.png.json").exists)
+                assert time.monotonic() - opened_at < 10
+                assert turns - turns_before <= 2  # it sleeps; it does not poll
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
 
-    thread = threading.Thread(target=act)
-    thread.start()
-    assert service.run().done == 1
-    thread.join()
+        thread = threading.Thread(target=act)
+        thread.start()
+        assert daemon.run().done == 1
+        thread.join()
 
 
 def test_what_is_in_flight_when_its_window_ends_is_finished(
@@ -564,21 +566,20 @@ def test_what_is_in_flight_when_its_window_ends_is_finished(
     write_scheduled_recipe(root, "nightly", 'window = "22:00-06:00"')
     hours(monkeypatch, open_now=True)
     original = drop_photo(root, "nightly/held.png")
-    station, settings = open_station(root)
-    service = Daemon(station, settings, executor="fake")
+    with open_daemon(root) as daemon:
 
-    def act() -> None:
-        wait_for(lambda: len(service._dispatcher) > 0)
-        hours(monkeypatch, open_now=False)
-        drop_photo(root, "nightly/late.png", colour="blue")
-        wait_for(lambda: not (root / "inbox/nightly/late.png").exists())
-        order = service._dispatcher.task(*service._dispatcher.fences)
-        assert isinstance(order, RestoreTask)
-        service._events.put(restored(order))
+        def act() -> None:
+            wait_for(lambda: len(daemon._parts.dispatcher) > 0)
+            hours(monkeypatch, open_now=False)
+            drop_photo(root, "nightly/late.png", colour="blue")
+            wait_for(lambda: not (root / "inbox/nightly/late.png").exists())
+            order = daemon._parts.dispatcher.task(*daemon._parts.dispatcher.fences)
+            assert isinstance(order, RestoreTask)
+            daemon._parts.events.put(restored(order))
 
-    thread = threading.Thread(target=act)
-    thread.start()
-    tally = service.once()
-    thread.join()
+        thread = threading.Thread(target=act)
+        thread.start()
+        tally = daemon.once()
+        thread.join()
     assert (tally.done, [held.jobs for held in tally.held_back]) == (1, [1])
     assert published_results(root) == {"nightly/held.png": original[::-1]}

@@ -12,15 +12,14 @@ from rich.console import Console
 
 from daemon.config.features import COLOUR, NOISE, Feature
 from daemon.config.recipe import SHIPPED_RECIPES, load_recipes
-from daemon.config.setup import open_station
 from daemon.config.station import Station
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
-from daemon.service.daemon import Daemon, RunSummary
+from daemon.service.daemon import RunSummary
 from daemon.service.status import read_status, show
 from daemon.system.errors import ConfigError
 from tests.support.fakes import FakeExecutor, everything_below
-from tests.support.station_runs import drop_photo, run_once
+from tests.support.station_runs import drop_photo, open_daemon, run_once
 
 GREY = '[match]\ngrey = true\n[[steps]]\nkind = "denoise"\n'
 NOISY = '[match]\nnoise_above = 8.0\n[[steps]]\nkind = "denoise"\n'
@@ -146,13 +145,13 @@ def test_the_side_files_of_all_candidates_go_along(root: Path) -> None:
     ]
 
 
-def test_a_photograph_that_waits_to_be_looked_at_is_told_by_status_and_kept(root: Path) -> None:
+def test_a_photograph_that_waits_to_be_looked_at_is_told_by_status_and_kept(
+    root: Path, station: Station
+) -> None:
     original = drop_photo(root, "held-grey.png", "grey")
-    station, settings = open_station(root)
-    service = Daemon(station, settings, executor="fake")
-    with service._at_work():  # as a daemon that is killed in the middle
-        service._turn(at_once=True)
-        service._turn(at_once=True)
+    with open_daemon(root) as daemon:  # as one that is killed in the middle
+        daemon.turn(at_once=True)
+        daemon.turn(at_once=True)
         (row,) = read_status(station)["recipes"]
         assert row == {"recipe": "", "queued": 0, "in_flight": 1, "done": 0, "failed": 0}
         console = Console(record=True, width=200)

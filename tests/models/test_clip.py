@@ -15,15 +15,16 @@ from transformers import AutoTokenizer, CLIPModel
 from daemon.checkpoints.digests import LOCK
 from daemon.checkpoints.library import Library
 from daemon.config.features import Feature, likeness_probability
-from daemon.config.setup import make_station, open_station
+from daemon.config.setup import find_station, make_station
 from daemon.jobs import scheduler
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.messages.tasks import InspectTask
 from daemon.models.calls import ClipCall
 from daemon.models.clip import Clip
 from daemon.models.registry import Placement, load_model
-from daemon.service.daemon import Daemon, RunSummary
+from daemon.service.daemon import RunSummary
 from daemon.system.errors import ConfigError
+from tests.support.station_runs import run_once
 from tests.support.tiny_clip import SIDE, save_clip
 from tests.support.tiny_pipelines import save_stable
 
@@ -102,10 +103,9 @@ def test_what_a_photograph_looks_like_chooses_its_recipe_and_is_remembered(
     (root / "recipes/a.toml").write_text(recipe(*PHRASES))
     (root / "recipes/b.toml").write_text(recipe(*reversed(PHRASES)))
     Image.fromarray(skimage.data.astronaut()[:64, :64]).save(root / "inbox/astronaut.png")
-    station, settings = open_station(root)
-    assert Daemon(station, settings, executor="inline").once() == RunSummary(done=1)
+    assert run_once(root, executor="inline") == RunSummary(done=1)
     record = json.loads((root / "outbox/astronaut.png.json").read_text())
-    ledger = LedgerReader(station.ledger)
+    ledger = LedgerReader(find_station(root).ledger)
     answers = ledger.answers(
         record["inputs"][0]["sha256"], clip_digest=Library().digest(str(folder))
     )
@@ -138,8 +138,7 @@ def test_a_pulled_clip_model_is_pinned_in_every_glance(
         return inspect_tasks[-1]
 
     monkeypatch.setattr(scheduler, "InspectTask", noting)
-    station, settings = open_station(root)
-    Daemon(station, settings, executor="inline").once()
+    run_once(root, executor="inline")
     assert [inspect_task.clip for inspect_task in inspect_tasks] == [f"org/clip@{commit}"]
     assert inspect_tasks[0].clip_digest == Library(tmp_path / "models").digest("org/clip")
 
@@ -149,6 +148,5 @@ def test_a_clip_model_that_is_none_is_told_at_the_start(tmp_path: Path) -> None:
     make_station(root)
     stable = save_stable(tmp_path / "stable")
     (root / "restored.toml").write_text(f'clip_model = "{stable}"\n')
-    station, settings = open_station(root)
     with pytest.raises(ConfigError, match=r"clip_model is .*stable.*, not a CLIP model"):
-        Daemon(station, settings, executor="inline")
+        run_once(root, executor="inline")

@@ -1,8 +1,9 @@
 """Runs of a station in this process, with the fake executor: drop, run, look at the outbox."""
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,18 @@ def drop_photo(root: Path, name: str, colour: str = "red", size: int = 8) -> byt
     return path.read_bytes()
 
 
+@contextlib.contextmanager
+def open_daemon(root: Path, *, executor: str = "fake") -> Iterator[Daemon]:
+    """A daemon on the station in `root`."""
+    station, settings = open_station(root)
+    with Daemon.open(station, settings, executor=executor) as daemon:
+        yield daemon
+
+
 def run_once(root: Path, *, executor: str = "fake") -> RunSummary:
     """Restore what is there."""
-    station, settings = open_station(root)
-    return Daemon(station, settings, executor=executor).once()
+    with open_daemon(root, executor=executor) as daemon:
+        return daemon.once()
 
 
 def assert_no_leftovers(root: Path) -> None:

@@ -12,11 +12,10 @@ from typing import get_args
 
 import pytest
 
-from daemon.config.setup import make_station, open_station
+from daemon.config.setup import make_station
 from daemon.jobs.ledger.entries import Waiting
 from daemon.jobs.stages import JobEnded, Stage, StageDuration
 from daemon.messages.reports import BatchCounts, LoadedModel
-from daemon.service.daemon import Daemon
 from daemon.service.monitoring.metrics import Metrics
 from tests.support.daemon_process import (
     DEADLINE_S,
@@ -27,6 +26,7 @@ from tests.support.daemon_process import (
     worker_of,
 )
 from tests.support.metrics_page import Sample, get, read, value
+from tests.support.station_runs import open_daemon
 from tests.support.waiting import wait_for
 
 DASHBOARD = Path(__file__).parents[3] / "docs" / "grafana.json"
@@ -122,16 +122,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[Sample, float], 
         drop_picture(root, f"denoise/secret-{number}.png", photograph(96, 20 * number))
     drop_picture(root, "super-resolve/secret.png", photograph(64))
     (root / "inbox/denoise/secret-broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
-    station, settings = open_station(root)
-    service = Daemon(station, settings, executor="inline")
-    tally = service.once()
-    assert (tally.done, tally.failed) == (4, 1)
-    page = service._monitor._metrics.page()
+    with open_daemon(root, executor="inline") as daemon:
+        tally = daemon.once()
+        assert (tally.done, tally.failed) == (4, 1)
+        page = daemon._parts.monitor._metrics.page()
     again = root / "archive/denoise/secret-0.png"
     again.rename(root / "inbox/denoise/secret-0.png")
-    service = Daemon(station, settings, executor="inline")
-    assert service.once().done == 1
-    second = read(service._monitor._metrics.page())
+    with open_daemon(root, executor="inline") as daemon:
+        assert daemon.once().done == 1
+        second = read(daemon._parts.monitor._metrics.page())
     assert value(second, "restored_jobs_total", recipe="denoise", outcome="duplicate") == 1
     return read(page), page.decode(), sorted(root.glob("outbox/**/*.json"))
 

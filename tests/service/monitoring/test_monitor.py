@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.setup import make_station, open_station
+from daemon.config.setup import make_station
 from daemon.config.station import InboxFolder, Station
 from daemon.intake.arrivals import Arrival
 from daemon.jobs.ledger.writer import Ledger
@@ -17,13 +17,12 @@ from daemon.messages.reports import (
     WorkerDied,
     WorkerReady,
 )
-from daemon.service.daemon import Daemon
 from daemon.service.monitoring.health import Health
 from daemon.service.monitoring.monitor import Monitor, MonitorSettings
 from daemon.system.errors import ConfigError, LedgerError
 from tests.support.mailroom import Mailroom
 from tests.support.metrics_page import get, read, value
-from tests.support.station_runs import drop_photo, run_once, write_settings
+from tests.support.station_runs import drop_photo, open_daemon, run_once, write_settings
 
 
 @pytest.fixture
@@ -95,9 +94,8 @@ def test_a_server_that_refuses_changes_nothing_for_the_work(root: Path) -> None:
 
 def test_a_wrong_address_ends_the_start_and_not_a_later_hour(root: Path) -> None:
     write_settings(root, notify=["jsno://hunter2"])
-    station, settings = open_station(root)
-    with pytest.raises(ConfigError, match=r"notify\[0\] \(jsno\)"):
-        Daemon(station, settings, executor="fake")
+    with pytest.raises(ConfigError, match=r"notify\[0\] \(jsno\)"), open_daemon(root):
+        pass
 
 
 class Outside:

@@ -147,7 +147,6 @@ def test_the_daemon_says_how_it_goes_from_start_to_stop(
 ) -> None:
     station, settings = open_station(root)
     systemd = SystemdNotifier(address)
-    service = Daemon(station, settings, executor="fake", systemd=systemd)
     heard: list[str] = []
 
     def wait_for(message: str) -> None:
@@ -164,7 +163,8 @@ def test_the_daemon_says_how_it_goes_from_start_to_stop(
 
     operator = threading.Thread(target=operate)
     operator.start()
-    service.run()
+    with Daemon.open(station, settings, executor="fake", systemd=systemd) as daemon:
+        daemon.run()
     operator.join()
     heard += manager.heard()
     assert "STATUS=0 in flight; since the start 0 restored, 0 failed" in heard
