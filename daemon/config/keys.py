@@ -29,7 +29,7 @@ class Key:
         choices: All of them, if they are few words.
         default: Its default as TOML; "" if it has none.
         example: Another value as TOML.
-        required: Whether it must be set.
+        required: Whether it must be set; a recipe's name need not, for its file has one.
     """
 
     name: str
@@ -60,7 +60,7 @@ def keys_of(model: type[BaseModel]) -> tuple[Key, ...]:
             choices=tuple(map(str, schemas[name].get("enum", ()))),
             default=_default(field),
             example=toml_value(field.examples[0]),
-            required=field.is_required(),
+            required=field.is_required() and "Not set: " not in schemas[name]["description"],
         )
         for name, field in model.model_fields.items()
         if field.examples

@@ -30,7 +30,8 @@ STATION_VARIABLE = "RESTORED_STATION"
 CONFIG_VARIABLE = "RESTORED_CONFIG"
 """Environment variable that names another folder of restored.toml and recipes/; not a setting."""
 
-_PREFIX = "RESTORED_"
+PREFIX = "RESTORED_"
+"""What the names of all environment variables of settings begin with."""
 
 _OTHER_VARIABLES = (STATION_VARIABLE, CONFIG_VARIABLE)
 
@@ -75,7 +76,7 @@ def _cache_folder() -> Path:
 class Settings(BaseSettings):
     """Every setting of a station. `template.SETTING_GROUPS` says how manuals order them."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     # Intake
     settle_s: float = Field(
@@ -120,6 +121,7 @@ class Settings(BaseSettings):
         examples=[
             ({"path": "/srv/scans", "recipe": "old-photo", "outbox": "/srv/restored"},),
         ],
+        json_schema_extra={"allowed": "[[watch]] tables"},
     )
     originals: Originals = Field(
         "archive",
@@ -429,7 +431,7 @@ def load_settings(path: Path = Path(os.devnull)) -> Settings:
 def _not_json(error: SettingsError) -> str:
     """Say which variable should hold a list, which the environment gives as JSON."""
     found = re.search(r'field "(\w+)"', str(error))
-    variable = _PREFIX + found[1].upper() if found else "environment"
+    variable = PREFIX + found[1].upper() if found else "environment"
     return f'{variable}: not JSON; write a list as JSON, such as ["first", "second"]'
 
 
@@ -453,13 +455,13 @@ def _environment() -> dict[str, str]:
     origins: dict[str, str] = {}
     wrong: list[str] = []
     for variable in sorted(os.environ):
-        if not variable.startswith(_PREFIX) or variable in _OTHER_VARIABLES:
+        if not variable.startswith(PREFIX) or variable in _OTHER_VARIABLES:
             continue
-        key = variable.removeprefix(_PREFIX).lower()
+        key = variable.removeprefix(PREFIX).lower()
         if key in keys:
             origins[key] = variable
         else:
-            known = [_PREFIX + key.upper() for key in keys]
+            known = [PREFIX + key.upper() for key in keys]
             wrong.append(f"{variable} is not a setting{suggestion(variable, known)}")
     if wrong:
         raise ConfigError("\n".join(wrong))

@@ -55,9 +55,9 @@ class BaseStep(BaseModel):
         None,
         ge=1,
         le=1000,
-        description="How many times the network is asked for one sample. More is slower; beyond "
-        "the default it rarely looks better. Not set: 10 to 16, depending on the kind of step; "
-        "with a whole pipeline, the pipeline's own number.",
+        description="How many times the network is called for one sample. More is slower. Not "
+        "set: 10 to 16, depending on the kind of step; with a whole pipeline, the pipeline's own "
+        "number.",
         examples=[20],
     )
     seed: int | None = Field(

@@ -28,8 +28,8 @@ _COMMENT = "#"
 Text = Annotated[str, Field(min_length=1, max_length=_MOST_LETTERS)]
 
 
-class _Table(BaseModel):
-    """What a .toml file of prompts may say."""
+class PromptTable(BaseModel):
+    """Keys of a prompt file in TOML."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
@@ -122,10 +122,10 @@ def _table(lines: Sequence[str], called: str) -> Prompts:
     except tomllib.TOMLDecodeError as error:
         raise PhotoError(f"{called}: not a readable TOML file: {error}") from error
     try:
-        said = _Table.model_validate(values)
+        said = PromptTable.model_validate(values)
     except ValidationError as error:
         places = {key: f"{called}: line {_line_of(key, lines)}" for key in values}
-        raise PhotoError(explain(f"{called}", error, _Table, places)) from error
+        raise PhotoError(explain(f"{called}", error, PromptTable, places)) from error
     seeds = [None if said.seed is None else said.seed + k for k in range(said.count)]
     return Prompts(tuple(Prompt(said.prompt, said.negative, seed) for seed in seeds), said.size)
 
