@@ -1,7 +1,7 @@
-"""Making a station and finding one.
+"""Making a station, opening one, and finding its recipes.
 
-Comes in: the folder a person named. Goes out: a `Station`. Works with or without a daemon running,
-and imports nothing heavy.
+All of it works whether a daemon is running or not, and imports nothing heavy, so that commands
+answer at once.
 """
 
 import contextlib
@@ -20,17 +20,18 @@ from daemon.system.files import make_folder, shown
 
 
 def make_station(root: Path) -> Station:
-    """Make what is missing of a station; what is there stays as it is.
+    """Make what a station lacks; what is there already stays as it is.
 
     Raises:
         ConfigError: The settings are wrong.
-        CannotWriteError: A file is in the way, or the file system refuses.
+        CannotWriteError: A file is in the way, or the file system refuses to write.
+        AccessError: This process may not give files to the setting's group.
     """
     station, settings = open_station(root)
     group = group_id(settings)
     os.umask(int(settings.umask, 8))
     try:
-        with sharing(settings):
+        with group_errors_explained(settings):
             _make(station, group)
     except (FileExistsError, NotADirectoryError) as error:
         raise CannotWriteError(f"{error.filename}: a file is where a folder must be") from error
@@ -42,8 +43,8 @@ def make_station(root: Path) -> Station:
 
 
 @contextlib.contextmanager
-def sharing(settings: Settings) -> Iterator[None]:
-    """While files are given to the setting's group: say what is wrong where that is forbidden.
+def group_errors_explained(settings: Settings) -> Iterator[None]:
+    """Explain what is wrong if files cannot be given to the group that the settings name.
 
     Raises:
         AccessError: This process may not give files to that group.
@@ -57,12 +58,12 @@ def sharing(settings: Settings) -> Iterator[None]:
         raise AccessError(
             f"{shown(error.filename)}: may not be given to the group {settings.group!r}, which the "
             "setting `group` names; the user must be its member. The sandbox of the systemd units "
-            "forbids it to all: leave `group` unset there, and set Group= in a drop-in"
+            "forbids it to everybody: leave `group` unset there, and set Group= in a drop-in"
         ) from error
 
 
 def open_station(root: Path) -> tuple[Station, Settings]:
-    """The station in a folder and its settings.
+    """The station in a folder, which need not exist yet, and its settings.
 
     Raises:
         ConfigError: The settings are wrong.
@@ -87,7 +88,7 @@ def find_station(root: Path) -> Station:
 
 
 def group_id(settings: Settings) -> int | None:
-    """The group that shall share the station, if the settings name one.
+    """Number of the group that shares the station, if the settings name one.
 
     Raises:
         ConfigError: This system has no such group.
@@ -100,12 +101,13 @@ def group_id(settings: Settings) -> int | None:
         return grp.getgrnam(settings.group).gr_gid
     except KeyError as error:
         raise ConfigError(
-            f"restored.toml: group is {settings.group!r}, which this system lacks"
+            f"restored.toml: group is {settings.group!r}, which this system does not have; "
+            "`getent group` lists those it has"
         ) from error
 
 
 def known_recipes(station: Station | None) -> tuple[Recipe, ...]:
-    """The shipped recipes and the station's own, which replace namesakes.
+    """The shipped recipes and the station's own; of two with one name the station's.
 
     Raises:
         ConfigError: A recipe is wrong.
@@ -116,10 +118,14 @@ def known_recipes(station: Station | None) -> tuple[Recipe, ...]:
 
 
 def recipe_for(reference: str, station: Station | None = None) -> Recipe:
-    """The recipe of a name, or in a TOML file.
+    """Find the recipe that a person names.
+
+    Args:
+        reference: A recipe's name, or the path of a .toml file.
+        station: The station whose recipes are known as well as the shipped ones.
 
     Raises:
-        ConfigError: There is none, or it is wrong.
+        ConfigError: There is no such recipe, or it is wrong.
     """
     if reference.endswith(".toml"):
         return read_recipe(Path(reference))
@@ -127,7 +133,7 @@ def recipe_for(reference: str, station: Station | None = None) -> Recipe:
 
 
 def _share_inboxes(station: Station, group: int) -> None:
-    """Let the group drop photographs, into inboxes that stood before the group was set, too."""
+    """Let the group drop photographs, also into inboxes that are older than the setting."""
     for folder in (station.inbox, *station.inbox.iterdir()):
         if folder.is_dir() and not folder.is_symlink():
             os.chown(folder, -1, group)
@@ -144,7 +150,7 @@ def _write_if_missing(path: Path, text: str, group: int | None) -> None:
 
 def _make(station: Station, group: int | None) -> None:
     make_folder(station.root, group)
-    if station.config == station.root:  # elsewhere it is the administrator's
+    if station.config == station.root:  # another folder is the administrator's
         _write_if_missing(station.settings_file, settings_template(), group)
         make_folder(station.recipes, group)
     names = [recipe.name for recipe in known_recipes(station)]

@@ -1,4 +1,4 @@
-"""The folders of one station: where everything is, and nothing else."""
+"""The folders of a station, and the folders that are watched for photographs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,13 +7,16 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Station:
-    """Where a station keeps what.
+    """Where a station stores what.
 
     Attributes:
         root: The station's folder.
-        state: Ledger, work and staged files; `root/.restored` unless `state_dir` says otherwise.
-        logs: One file a day, one line per finished job; `root/logs` unless `logs_dir` is set.
-        config: Settings and the user's own recipes; `root` unless the environment names another.
+        state: Folder of the ledger, of work in progress and of staged files; `root/.restored`
+            unless the setting `state_dir` names another.
+        logs: Folder of the job log, one file a day with one line for each finished job;
+            `root/logs` unless the setting `logs_dir` names another.
+        config: Folder of the settings and of the user's own recipes; `root` unless the environment
+            names another.
     """
 
     root: Path
@@ -23,32 +26,32 @@ class Station:
 
     @property
     def inbox(self) -> Path:
-        """People drop photographs here, into the sub-folder of a recipe or beside them."""
+        """Folder into which people drop photographs, below a recipe's name or directly."""
         return self.root / "inbox"
 
     @property
     def outbox(self) -> Path:
-        """Results and their records, under the recipe's name."""
+        """Folder of results and their records, below the recipe's name."""
         return self.root / "outbox"
 
     @property
     def failed(self) -> Path:
-        """Untouched originals that could not be restored, each with its reason."""
+        """Folder of untouched originals that could not be restored, each with its reason."""
         return self.root / "failed"
 
     @property
     def archive(self) -> Path:
-        """Untouched originals of finished jobs."""
+        """Folder of untouched originals of finished jobs."""
         return self.root / "archive"
 
     @property
     def recipes(self) -> Path:
-        """The user's own recipes."""
+        """Folder of the user's own recipes."""
         return self.config / "recipes"
 
     @property
     def settings_file(self) -> Path:
-        """The station's settings."""
+        """The station's settings, `restored.toml`."""
         return self.config / "restored.toml"
 
     @property
@@ -58,49 +61,50 @@ class Station:
 
     @property
     def work(self) -> Path:
-        """Claimed originals, one random folder each."""
+        """Folder of claimed originals, each in a folder with a random name."""
         return self.state / "work"
 
     @property
     def staged(self) -> Path:
-        """Results being written, one folder per lease."""
+        """Folder of results that are being written, one folder for each lease."""
         return self.state / "staged"
 
     @property
     def lock(self) -> Path:
-        """Held by the one daemon of the station."""
+        """Lock file that the one daemon of the station holds."""
         return self.state / "lock"
 
     @property
     def reports(self) -> Path:
-        """What became of bulk jobs, one folder each."""
+        """Folder of the reports of bulk jobs, one folder each."""
         return self.root / "reports"
 
     @property
     def loaded_models(self) -> Path:
-        """While a daemon works: which models are on its device."""
+        """File that lists the models on the device while a daemon is at work."""
         return self.state / "models.json"
 
     @property
     def paused(self) -> Path:
-        """While this file exists, no job is started."""
+        """File whose existence keeps every job from starting."""
         return self.state / "paused"
 
 
 @dataclass(frozen=True)
 class InboxFolder:
-    """A folder that is watched, and where what comes out of it goes.
+    """A folder that is watched for photographs, and the folders that receive them.
 
     Attributes:
         path: The folder, watched with all below it.
-        recipe: Name of the recipe for all of it; None in the station's own inbox, where the first
-            sub-folder names the recipe and what lies beside them goes to the first match.
+        recipe: Name of the recipe for all photographs in it. None for the station's own inbox,
+            where the first sub-folder names the recipe and files outside of them go to the first
+            recipe that matches.
         outbox: Folder of its results.
         failed: Folder of its originals that could not be restored.
         archive: Folder of its finished originals.
-        originals: What becomes of finished originals.
-        polled: Scan only, because the file system sends no events.
-        bulk: Name of the bulk job whose folder it is; "" where people drop photographs.
+        originals: What happens to an original when its result is complete.
+        polled: Whether it is only scanned, because the file system sends no events.
+        bulk: Name of the bulk job that it belongs to; "" if people drop photographs into it.
     """
 
     path: Path
@@ -114,18 +118,18 @@ class InboxFolder:
 
     @property
     def is_archive(self) -> bool:
-        """Whether what comes out of it is finished work that is done again."""
+        """Whether its photographs are archived originals that are restored again."""
         return self.path == self.archive
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Something in an inbox that a person should know of and that stays where it is.
+    """Something in an inbox that a person should know about and that stays where it is.
 
     Attributes:
-        path: What it is about.
-        what: Such as "waits for its other half since 14:03" or "symbolic link, left alone".
-        since: UTC seconds since the epoch.
+        path: The file or folder.
+        what: What there is to know, such as "waits for its other half" or "symbolic link".
+        since: Since when, in UTC seconds since the epoch.
     """
 
     path: Path

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 
 from daemon.config.settings import Settings
-from daemon.config.setup import group_id, sharing
+from daemon.config.setup import group_errors_explained, group_id
 from daemon.config.station import Station
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access
@@ -34,7 +34,7 @@ def prepare(station: Station, settings: Settings) -> Access:
             f"set state_dir in {shown(station.settings_file)} to a local folder"
         )
     access = Access(int(settings.file_mode, 8), group_id(settings))
-    with sharing(settings):
+    with group_errors_explained(settings):
         for folder in (station.work, station.staged, station.logs, station.outbox):
             make_folder(folder, access.group)
         if access.group is not None:

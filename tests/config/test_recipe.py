@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,18 @@ def test_every_bad_file_of_a_folder_is_named(tmp_path: Path) -> None:
         load_recipes([tmp_path])
     assert "a.toml: x is not a known key" in str(caught.value)
     assert "b.toml: y is not a known key" in str(caught.value)
+
+
+COMMENTED = [
+    (path.name, line)
+    for path in sorted(SHIPPED_RECIPES.glob("*.toml"))
+    for line in re.findall(r"^# (\w+ = .+)$", path.read_text("utf-8"), re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize(("name", "line"), COMMENTED)
+def test_a_key_that_a_shipped_recipe_offers_loads(tmp_path: Path, name: str, line: str) -> None:
+    text = (SHIPPED_RECIPES / name).read_text("utf-8")
+    (tmp_path / name).write_text(text.replace(f"\n# {line}\n", f"\n{line}\n"))
+    key = line.split(" = ")[0]
+    assert any(key in step.model_fields_set for step in read_recipe(tmp_path / name).steps)
