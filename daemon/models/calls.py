@@ -1,7 +1,8 @@
-"""What restorers ask for and models answer.
+"""The calls that restorers make and models answer, with their answers.
 
-Comes in: nothing. Goes out: the frozen types that restorers yield, the engine groups and models
-receive. This module computes nothing.
+A restorer is a generator: it yields calls, the engine answers calls of equal `key` in one forward
+pass, and the generator is resumed with the answers. These types are all that the two share; nothing
+is computed here. Every tensor of a call or an answer is float32 on the CPU.
 """
 
 from collections.abc import Generator, Hashable, Sequence
@@ -14,13 +15,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Operation = Literal["predict", "predict-exact", "encode", "decode", "embed", "pipeline", "clip"]
+"""What a forward pass computes; "predict-exact" is "predict" in float32 throughout."""
 
 _EMBED_PIXELS = 64 * 64
-"""A prompt counts as so many pixels where calls are gathered for one pass."""
-
+"""Pixels that a prompt counts for where calls are gathered into a pass."""
 
 _CLIP_PIXELS = 224 * 224
-"""The size at which most CLIP models see a picture."""
+"""Pixels that a picture counts for in a pass of CLIP: most CLIP models see it at this size."""
 
 
 class BatchKey(NamedTuple):
@@ -28,10 +29,10 @@ class BatchKey(NamedTuple):
 
     Attributes:
         model: Reference of the model.
-        operation: What it is asked to do.
-        shape: Of the tensor that goes in.
+        operation: What the pass computes.
+        shape: Shape of the input tensor without its batch dimension; () where shapes may differ.
         settings: Whatever else must be equal.
-        pixels: What one call counts for where they are gathered, in pixels of the picture.
+        pixels: Cost of one call, in pixels of the picture that it stands for.
     """
 
     model: str
@@ -48,7 +49,7 @@ class BatchKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """What a network is asked, besides the time: all zeros is the unconditional prior.
+    """How the condition came of the clean picture; the default is the unconditional prior.
 
     Attributes:
         grey: The condition is the grey picture of a colour one.
@@ -65,11 +66,13 @@ class Degradation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedding:
-    """What a model's text encoders make of a prompt; opaque to restorers but for interpolation.
+    """A prompt, encoded by the text encoders of a model.
+
+    Restorers hand it back to the model it came from, and may interpolate between two.
 
     Attributes:
-        tokens: (N, D), on the CPU.
-        pooled: (P,), on the CPU; None where the model has none.
+        tokens: One row for each token, (N, D).
+        pooled: One vector for the whole prompt, (P,); None for a model without one.
     """
 
     tokens: "Tensor"
@@ -78,12 +81,12 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
-    """What the picture shall show, for models that understand text.
+    """Classifier-free guidance: what the picture shall show, for a model that reads text.
 
     Attributes:
-        prompt: What it shall be.
-        negative: What it shall not be, or the empty prompt.
-        scale: Of classifier-free guidance; 1 asks for the prompt alone.
+        prompt: What it shall show.
+        negative: What it shall not show; None stands for the empty prompt.
+        scale: Weight of the prompt against the negative; up to 1 the prompt is asked alone.
     """
 
     prompt: Embedding
@@ -93,19 +96,21 @@ class Guidance:
 
 @dataclass(frozen=True, slots=True)
 class DenoiseCall:
-    """One evaluation x0 = D(x_t, t, condition) on one tile of one photograph, or of its latent.
+    """One evaluation x0 = D(x_t, t, condition) on one tile of one photograph or of its latent.
+
+    The answer is the posterior mean of the clean tile, (C, H, W).
 
     Attributes:
         model: Reference of the model, such as "prior".
-        x_t: Noisy tile, float32 on the CPU, (C, H, W), in the variance-preserving scale.
+        x_t: Noisy tile, (C, H, W), in the variance-preserving scale.
         t: Diffusion angle in radians, [0, pi/2]; the noise level is tan(t).
         condition: What is known of the tile, (3, H, W) in [-1, 1], or None.
-        task: What the condition means.
-        exact: Ask for float32 throughout (inversion needs it).
-        guidance: The prompt, for models that take one.
-        reduction: Pixels of the picture along one element of x_t: 1 for pixels, 8 for most latents.
-
-    The answer is the posterior mean of the clean tile, float32 on the CPU, (C, H, W).
+        degradation: How the condition came of the clean tile.
+        exact: Compute in float32 throughout and leave the estimate unclipped, which inversion
+            needs.
+        guidance: The prompt, for a model that reads text.
+        reduction: Pixels of the photograph along one element of x_t: 1 in pixel space, 8 in most
+            latent spaces.
     """
 
     model: str
@@ -119,25 +124,24 @@ class DenoiseCall:
 
     @property
     def key(self) -> BatchKey:
-        """The group this call can be answered in."""
+        """What it shares with the calls of its batch."""
         operation: Operation = "predict-exact" if self.exact else "predict"
         shape = tuple(self.x_t.shape)
-        # With guidance the network is asked twice: with the prompt and against it.
-        twice = 2 if self.guidance is not None and self.guidance.scale > 1 else 1
-        return BatchKey(
-            self.model, operation, shape, None, twice * _area(shape) * self.reduction**2
-        )
+        # Under guidance the network is evaluated twice: with the prompt and with the negative.
+        evaluations = 2 if self.guidance is not None and self.guidance.scale > 1 else 1
+        pixels = evaluations * _area(shape) * self.reduction**2
+        return BatchKey(self.model, operation, shape, None, pixels)
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeCall:
-    """Pixels to the model's latent.
+    """Pixels into the model's latent space.
+
+    The answer is the mean of the latent, (C, h, w), in the scale that the denoiser works in.
 
     Attributes:
         model: Reference of the model.
-        pixels: (3, H, W), float32 on the CPU, in [-1, 1].
-
-    The answer is the latent's mean in the scale the denoiser works in, (C, h, w), float32, CPU.
+        pixels: RGB, (3, H, W), in [-1, 1].
     """
 
     t: ClassVar[float] = 0.0
@@ -147,21 +151,21 @@ class EncodeCall:
 
     @property
     def key(self) -> BatchKey:
-        """The group this call can be answered in."""
+        """What it shares with the calls of its batch."""
         shape = tuple(self.pixels.shape)
         return BatchKey(self.model, "encode", shape, None, _area(shape))
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeCall:
-    """The model's latent to pixels.
+    """A latent of the model back into pixels.
+
+    The answer is RGB, (3, H, W), in [-1, 1] but for small overshoots.
 
     Attributes:
         model: Reference of the model.
-        latent: (C, h, w), as `EncodeCall` answers.
+        latent: As `EncodeCall` is answered, (C, h, w).
         reduction: Pixels along one element of the latent.
-
-    The answer is (3, H, W), float32 on the CPU, about [-1, 1].
     """
 
     t: ClassVar[float] = 0.0
@@ -172,14 +176,21 @@ class DecodeCall:
 
     @property
     def key(self) -> BatchKey:
-        """The group this call can be answered in."""
+        """What it shares with the calls of its batch."""
         shape = tuple(self.latent.shape)
         return BatchKey(self.model, "decode", shape, None, _area(shape) * self.reduction**2)
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedCall:
-    """A prompt to what the model's text encoders make of it; the answer is an `Embedding`."""
+    """A prompt through the model's text encoders.
+
+    The answer is an `Embedding`.
+
+    Attributes:
+        model: Reference of the model.
+        text: The prompt; empty for the unconditional one.
+    """
 
     t: ClassVar[float] = 0.0
 
@@ -188,19 +199,21 @@ class EmbedCall:
 
     @property
     def key(self) -> BatchKey:
-        """The group this call can be answered in."""
+        """What it shares with the calls of its batch."""
         return BatchKey(self.model, "embed", (), None, _EMBED_PIXELS)
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineSettings:
-    """What pictures that go through a pipeline as one batch have in common; None: its default.
+    """What pictures that go through a pipeline as one batch have in common.
+
+    None leaves a setting to the pipeline's own default.
 
     Attributes:
-        use: What is made of what.
-        width, height: Of the result, in pixels.
-        steps: Evaluations.
-        strength: Where it begins, (0, 1]: the angle strength pi/2, where the pipeline knows one.
+        use: What the pipeline makes a picture of.
+        width, height: Size of the result in pixels.
+        steps: Evaluations of the denoiser, at least 1.
+        strength: Where sampling begins, (0, 1]: at the angle strength * pi/2.
         guidance: Scale of classifier-free guidance.
     """
 
@@ -214,17 +227,17 @@ class PipelineSettings:
 
 @dataclass(frozen=True, slots=True)
 class PipelineCall:
-    """One picture through a whole pipeline.
+    """One picture through a whole diffusers pipeline.
+
+    The answer is RGB, (3, height, width), in [-1, 1].
 
     Attributes:
         model: Reference of the model.
         settings: What it shares with the others of its batch.
-        seed: Of its own generator, [0, 2**63).
-        prompt: What it shall show, or the instruction.
-        negative: What it shall not show.
-        image: (3, H, W), float32 on the CPU, in [-1, 1]; None where it begins with a prompt.
-
-    The answer is (3, height, width), float32 on the CPU, in [-1, 1].
+        seed: Seed of its own random generator, [0, 2**63).
+        prompt: What the picture shall show, or the instruction of an edit.
+        negative: What it shall not show; "" for none.
+        image: The picture to begin with, RGB, (3, H, W), in [-1, 1]; None begins with the prompt.
     """
 
     t: ClassVar[float] = 0.0
@@ -238,25 +251,24 @@ class PipelineCall:
 
     @property
     def key(self) -> BatchKey:
-        """The group this call can be answered in."""
+        """What it shares with the calls of its batch."""
         shape = () if self.image is None else tuple(self.image.shape)
         # Pipelines tell an empty negative prompt from none, and a batch has all or none.
-        alike = (self.settings, bool(self.negative))
-        return BatchKey(
-            self.model, "pipeline", shape, alike, self.settings.width * self.settings.height
-        )
+        common = (self.settings, bool(self.negative))
+        pixels = self.settings.width * self.settings.height
+        return BatchKey(self.model, "pipeline", shape, common, pixels)
 
 
 @dataclass(frozen=True, slots=True)
 class ClipCall:
-    """How much a picture looks like each of some phrases, to a CLIP model.
+    """The CLIP scores of a picture against some phrases.
+
+    The answer is one logit for each phrase, (N,).
 
     Attributes:
-        model: Reference of the model.
-        image: (3, H, W) in [-1, 1], any size; the middle of it counts.
-        phrases: What it may look like.
-
-    The answer is a logit for each phrase, (N,), float32 on the CPU.
+        model: Reference of a CLIP model.
+        image: RGB, (3, H, W), in [-1, 1], of any size; its central square is scored.
+        phrases: N phrases that may describe the picture.
     """
 
     t: ClassVar[float] = 0.0
@@ -267,33 +279,39 @@ class ClipCall:
 
     @property
     def key(self) -> BatchKey:
-        """The group this call can be answered in."""
+        """What it shares with the calls of its batch."""
         return BatchKey(self.model, "clip", (), self.phrases, _CLIP_PIXELS)
 
 
 ModelCall = DenoiseCall | EncodeCall | DecodeCall | EmbedCall | PipelineCall | ClipCall
-"""What may be asked. The engine knows of it only `model`, `key` and, to tell who watches, `t`."""
+"""Every kind of call. The engine reads `model` and `key` of it, and `t` to show how far a job is;
+calls other than `DenoiseCall` stand at t = 0."""
 
 Answer: TypeAlias = "Tensor | Embedding"
-"""`EmbedCall` is answered by an `Embedding`, everything else by a tensor."""
+"""What a restorer is resumed with: an `Embedding` for an `EmbedCall`, else a tensor."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnswerWithNotes:
-    """An answer with what a person should know of it; who asked gets the answer alone."""
+    """An answer with notes for the record of the job; the restorer gets the answer alone.
+
+    Attributes:
+        answer: The answer.
+        notes: What a person should know of it, one sentence each.
+    """
 
     answer: "Answer"
     notes: tuple[str, ...]
 
 
 Reply: TypeAlias = "Tensor | Embedding | AnswerWithNotes"
-"""What a model says to a question."""
+"""What a model returns for a call."""
 
 R = TypeVar("R")
 ModelCalls = Generator[Sequence[ModelCall], Sequence[Answer], R]
-"""A computation that asks and in the end returns an R.
+"""A computation that needs models and in the end returns an R.
 
-It yields what it wants answered together and is resumed with the answers in that order.
+It yields calls that may be answered together, and is resumed with their answers in that order.
 """
 
 
@@ -303,16 +321,16 @@ def answer_of(reply: Reply) -> Answer:
 
 
 def ask(
-    questions: Sequence[DenoiseCall | EncodeCall | DecodeCall | PipelineCall | ClipCall],
+    calls: Sequence[DenoiseCall | EncodeCall | DecodeCall | PipelineCall | ClipCall],
 ) -> "ModelCalls[list[Tensor]]":
-    """Ask for tensors, all together."""
-    answers = yield questions
+    """Make calls that are answered by tensors, all together."""
+    answers = yield calls
     return cast("list[Tensor]", list(answers))
 
 
-def embed(model: str, *texts: str) -> ModelCalls[list[Embedding]]:
-    """Ask what a model makes of prompts."""
-    answers = yield [EmbedCall(model, text) for text in texts]
+def embed(model: str, *prompts: str) -> ModelCalls[list[Embedding]]:
+    """Encode prompts by the text encoders of a model, all together."""
+    answers = yield [EmbedCall(model, prompt) for prompt in prompts]
     return cast("list[Embedding]", list(answers))
 
 

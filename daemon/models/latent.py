@@ -1,8 +1,4 @@
-"""Stable Diffusion 1.x, 2.x and XL, driven step by step: UNet, autoencoder and text encoders.
-
-Comes in: groups of questions that share a key. Goes out: posterior means in the latent, latents of
-pictures, pictures of latents, embeddings of prompts. Imported in the worker only.
-"""
+"""Stable Diffusion 1.x, 2.x and XL, driven step by step: UNet, autoencoder and text encoders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,21 +17,21 @@ from daemon.models.calls import (
     EncodeCall,
     Reply,
 )
-from daemon.models.loading import load_pipeline, load_schedule
-from daemon.models.memory import UNASKED, precision, weights_dtype
+from daemon.models.loading import load_noise_schedule, load_pipeline
+from daemon.models.memory import UNUSED_COMPONENTS, mixed_precision, weights_dtype
 from daemon.models.placing import place
-from daemon.models.prompt_length import unread
+from daemon.models.prompt_length import truncation_notes
 from daemon.models.registry import Placement
 
-_REMEMBERED = 256
+_CACHED_PROMPTS = 256
 """Prompts whose embeddings are kept; one of XL has about 0.6 MiB."""
 
 
 class Latent:
-    """One checkpoint on one device.
+    """A Stable Diffusion on one device.
 
     Args:
-        placement: Which checkpoint, where it runs, and how.
+        placement: The checkpoint, its device and options.
 
     Raises:
         ConfigError: The checkpoint is incomplete.
@@ -43,88 +39,93 @@ class Latent:
 
     def __init__(self, placement: Placement) -> None:
         checkpoint = placement.checkpoint
-        self._schedule = load_schedule(checkpoint)
+        self._schedule = load_noise_schedule(checkpoint)
         self._placement = placement
         self._device = torch.device(placement.device)
         # Weights in half precision are for devices; the machine's own memory has room.
         self._dtype = torch.float32 if self._device.type == "cpu" else weights_dtype(placement)
-        self._pipe = load_pipeline(checkpoint, self._dtype, **_unwanted(checkpoint))
+        self._pipe = load_pipeline(checkpoint, self._dtype, **_unused_components(checkpoint))
         if self._dtype == torch.float16 and self._pipe.vae.config.get("force_upcast"):
             self._pipe.vae.to(torch.float32)
         encoders = (getattr(self._pipe, name, None) for name in ("text_encoder", "text_encoder_2"))
         present = [encoder for encoder in encoders if encoder is not None]
         place([self._pipe.unet, self._pipe.vae, *present], placement)
-        self._embedded: dict[str, Embedding] = {}
+        self._embeddings: dict[str, Embedding] = {}
 
     def predict(self, calls: Sequence[Any]) -> Sequence[Reply]:
-        """Answers to questions that share a key, on the CPU, in their order."""
+        """Answer calls that share a key, in one forward pass.
+
+        Returns:
+            The answers in the order of the calls, on the CPU, as the class of the call says.
+        """
         with torch.inference_mode():
             match calls[0]:
                 case DenoiseCall():
-                    return self._denoised(calls)
+                    return self._denoise(calls)
                 case EncodeCall():
-                    return self._encoded(calls)
+                    return self._encode(calls)
                 case DecodeCall():
-                    return self._decoded(calls)
+                    return self._decode(calls)
                 case EmbedCall():
-                    return [self._told(call.text) for call in calls]
+                    return [self._embed(call.text) for call in calls]
                 case other:
                     raise TypeError(f"a Stable Diffusion answers no {type(other).__name__}")
 
-    def _denoised(self, calls: Sequence[DenoiseCall]) -> list[Tensor]:
-        """Posterior means (C, h, w): all tiles, with their prompts and without, in one pass."""
+    def _denoise(self, calls: Sequence[DenoiseCall]) -> list[Tensor]:
+        """Posterior means (C, h, w): all tiles, with their prompts and negatives, in one pass."""
         exact = calls[0].exact
         x_t = torch.stack([call.x_t for call in calls]).to(self._device)
         angles = [call.t for call in calls]
         rows = [row for index, call in enumerate(calls) for row in self._rows(index, call)]
-        places = torch.tensor([row.index for row in rows], device=self._device)
-        seen = self._schedule.seen(x_t, angles)[places]
-        times = torch.tensor([self._schedule.time(angles[row.index]) for row in rows])
-        network = self._network(exact=exact)
+        indices = torch.tensor([row.call for row in rows], device=self._device)
+        network_input = self._schedule.network_input(x_t, angles)[indices]
+        timesteps = torch.tensor([self._schedule.timestep(angles[row.call]) for row in rows])
+        unet = self._unet(exact=exact)
         tokens = torch.stack([row.prompt.tokens for row in rows])
-        with precision(self._placement, exact=exact):
-            output = network(
-                seen.to(network.dtype),
-                times.to(self._device),
-                encoder_hidden_states=tokens.to(self._device, network.dtype),
-                added_cond_kwargs=self._added(rows),
+        with mixed_precision(self._placement, exact=exact):
+            output = unet(
+                network_input.to(unet.dtype),
+                timesteps.to(self._device),
+                encoder_hidden_states=tokens.to(self._device, unet.dtype),
+                added_cond_kwargs=self._xl_conditions(rows),
                 return_dict=False,
             )[0]
-        shares = torch.tensor([row.share for row in rows], device=self._device)
-        output = output.float() * shares[:, None, None, None]
-        guided = torch.zeros_like(x_t).index_add_(0, places, output)
-        x0 = self._schedule.clean(guided, x_t, angles, bounded=not exact)
+        weights = torch.tensor([row.weight for row in rows], device=self._device)
+        output = output.float() * weights[:, None, None, None]
+        guided = torch.zeros_like(x_t).index_add_(0, indices, output)
+        x0 = self._schedule.posterior_mean(guided, x_t, angles, clip=not exact)
         return list(x0.cpu().unbind(0))
 
     def _rows(self, index: int, call: DenoiseCall) -> list["_Row"]:
-        """What the network is asked for one tile: with the prompt, and against its negative.
+        """The rows of the UNet's batch for one tile: its prompt, and under guidance its negative.
 
-        negative + scale (prompt - negative), arXiv:2207.12598, is a sum with these shares.
+        negative + scale (prompt - negative), arXiv:2207.12598, is a sum with these weights.
         """
         guidance = call.guidance
         prompt = self._embedding("") if guidance is None else guidance.prompt
         if guidance is None or guidance.scale <= 1:
             return [_Row(index, prompt, 1.0)]
-        negative = guidance.negative or self._nothing()
+        negative = guidance.negative or self._unconditional()
         return [
             _Row(index, prompt, guidance.scale),
             _Row(index, negative, 1 - guidance.scale),
         ]
 
-    def _network(self, *, exact: bool) -> Any:  # noqa: ANN401  diffusers is untyped
-        """The UNet, its weights in float32 while inversion asks; half precision loses nothing."""
-        network = self._pipe.unet
+    def _unet(self, *, exact: bool) -> Any:  # noqa: ANN401  diffusers is untyped
+        """The UNet, in float32 for exact calls; half precision converted up loses nothing."""
+        unet = self._pipe.unet
         wanted = torch.float32 if exact else self._dtype
-        if network.dtype != wanted and self._placement.options.offload != "group":
-            network.to(wanted)
-        return network
+        if unet.dtype != wanted and self._placement.options.offload != "group":
+            unet.to(wanted)
+        return unet
 
-    def _added(self, rows: Sequence["_Row"]) -> dict[str, Tensor] | None:
-        """What XL is told besides: the pooled prompt, and that tiles are whole native pictures."""
+    def _xl_conditions(self, rows: Sequence["_Row"]) -> dict[str, Tensor] | None:
+        """What XL takes besides: the pooled prompt, and that a tile is a full native picture."""
         pooled = [row.prompt.pooled for row in rows if row.prompt.pooled is not None]
         if self._pipe.unet.config.get("addition_embed_type") != "text_time":
             return None
         side = float(self._placement.checkpoint.traits.side_px)
+        # Original size, top left corner of the crop, target size.
         sizes = torch.tensor([side, side, 0, 0, side, side], device=self._device)
         dtype = self._pipe.unet.dtype
         return {
@@ -132,46 +133,47 @@ class Latent:
             "time_ids": sizes.to(dtype).expand(len(rows), -1),
         }
 
-    def _encoded(self, calls: Sequence[EncodeCall]) -> list[Tensor]:
-        """Means of the pictures' latents, in the scale the network works in."""
+    def _encode(self, calls: Sequence[EncodeCall]) -> list[Tensor]:
+        """Means of the pictures' latents, in the scale that the UNet works in."""
         vae = self._pipe.vae
         pixels = torch.stack([call.pixels for call in calls]).to(self._device, vae.dtype)
-        with precision(self._placement, exact=True):
+        with mixed_precision(self._placement, exact=True):
             mean = vae.encode(pixels).latent_dist.mode().float()
-        latent = (mean - _shift(vae)) * vae.config.scaling_factor
+        latent = (mean - _shift_factor(vae)) * vae.config.scaling_factor
         return list(latent.cpu().unbind(0))
 
-    def _decoded(self, calls: Sequence[DecodeCall]) -> list[Tensor]:
+    def _decode(self, calls: Sequence[DecodeCall]) -> list[Tensor]:
         vae = self._pipe.vae
         latent = torch.stack([call.latent for call in calls]).to(self._device)
-        latent = latent / vae.config.scaling_factor + _shift(vae)
-        with precision(self._placement, exact=True):
+        latent = latent / vae.config.scaling_factor + _shift_factor(vae)
+        with mixed_precision(self._placement, exact=True):
             pixels = vae.decode(latent.to(vae.dtype), return_dict=False)[0]
         return list(pixels.float().cpu().unbind(0))
 
-    def _told(self, text: str) -> Reply:
-        """What the text encoders make of a prompt, and what of it they do not read."""
-        notes = unread(self._pipe, text)
+    def _embed(self, text: str) -> Reply:
+        """A prompt's embedding, with a note where the text encoders do not read all of it."""
+        notes = truncation_notes(self._pipe, text)
         embedding = self._embedding(text)
         return AnswerWithNotes(embedding, notes) if notes else embedding
 
     def _embedding(self, text: str) -> Embedding:
-        """What the text encoders make of a prompt, computed once."""
-        if text not in self._embedded:
-            if len(self._embedded) >= _REMEMBERED:
-                del self._embedded[next(iter(self._embedded))]
-            made = self._pipe.encode_prompt(
+        """A prompt's embedding, computed once."""
+        if text not in self._embeddings:
+            if len(self._embeddings) >= _CACHED_PROMPTS:
+                del self._embeddings[next(iter(self._embeddings))]
+            encoded = self._pipe.encode_prompt(
                 prompt=[text],
                 device=self._device,
                 num_images_per_prompt=1,
                 do_classifier_free_guidance=False,
             )
-            pooled = made[2][0].float().cpu() if len(made) > 2 else None
-            self._embedded[text] = Embedding(made[0][0].float().cpu(), pooled)
-        return self._embedded[text]
+            # XL returns the pooled prompt as the third of four.
+            pooled = encoded[2][0].float().cpu() if len(encoded) > 2 else None
+            self._embeddings[text] = Embedding(encoded[0][0].float().cpu(), pooled)
+        return self._embeddings[text]
 
-    def _nothing(self) -> Embedding:
-        """What the network is told for the absence of a prompt, as in its training."""
+    def _unconditional(self) -> Embedding:
+        """What stands for the absence of a prompt, as in the checkpoint's training."""
         empty = self._embedding("")
         if not self._pipe.config.get("force_zeros_for_empty_prompt"):
             return empty
@@ -181,25 +183,26 @@ class Latent:
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """One evaluation of the UNet.
+    """One row of the UNet's batch.
 
     Attributes:
-        index: Which call it is for.
-        prompt: What it is told.
-        share: Of its output in the answer.
+        call: Index of the call that it is for.
+        prompt: The prompt or negative that the UNet is given.
+        weight: Weight of its output in the answer.
     """
 
-    index: int
+    call: int
     prompt: Embedding
-    share: float
+    weight: float
 
 
-def _unwanted(checkpoint: Checkpoint) -> dict[str, None]:
-    """Components that nobody asks here."""
+def _unused_components(checkpoint: Checkpoint) -> dict[str, None]:
+    """Components that are not loaded, as arguments of the pipeline."""
     xl = checkpoint.traits.pipeline.startswith("StableDiffusionXL")
-    networks = UNASKED - {"safety_checker"} if xl else UNASKED
+    # XL has no safety checker, and refuses the argument.
+    networks = UNUSED_COMPONENTS - {"safety_checker"} if xl else UNUSED_COMPONENTS
     return dict.fromkeys(("feature_extractor", *networks))
 
 
-def _shift(vae: Any) -> float:  # noqa: ANN401  diffusers is untyped
+def _shift_factor(vae: Any) -> float:  # noqa: ANN401  diffusers is untyped
     return float(vae.config.get("shift_factor") or 0.0)

@@ -1,7 +1,8 @@
-"""Checkpoints from this machine: a diffusers pipeline with its networks, not yet placed.
+"""Loading a checkpoint's networks and pipelines from this machine, not yet placed on a device.
 
-Comes in: a placement. Goes out: the pipeline. Opens safetensors only, runs no code that comes with
-a checkpoint, and never reaches for the network.
+Opens safetensors only, runs no code that comes with a checkpoint, and never reaches for the
+network. A checkpoint that lacks weights is refused: the libraries would leave them empty or fill
+them in at random.
 """
 
 import json
@@ -19,129 +20,12 @@ from torch import nn
 from daemon.checkpoints.digests import PICKLES
 from daemon.checkpoints.library import Checkpoint
 from daemon.checkpoints.traits import component_folder
-from daemon.models.noise_schedule import CheckpointSchedule, read_schedule
+from daemon.models.noise_schedule import NoiseSchedule, read_noise_schedule
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
 
-
-def load_schedule(checkpoint: Checkpoint) -> CheckpointSchedule:
-    """The schedule that a checkpoint was trained on.
-
-    Raises:
-        ConfigError: It cannot be read, or is of a process that has no angle of ours.
-    """
-    return read_schedule(component_folder(checkpoint.folder, "scheduler") / "scheduler_config.json")
-
-
-def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype, **without: None) -> Any:  # noqa: ANN401  diffusers is untyped
-    """A checkpoint's own pipeline.
-
-    Args:
-        checkpoint: Which.
-        dtype: Of its weights.
-        without: Components that are not wanted, each None.
-
-    Raises:
-        ConfigError: The checkpoint is incomplete or damaged.
-    """
-    be_quiet()
-    kind = _made(checkpoint.traits.pipeline)
-    how: dict[str, Any] = {"local_files_only": True, **without}
-    try:
-        if checkpoint.file is None:
-            encoders = {
-                part: load_encoder(checkpoint, part, maker, dtype)
-                for part, maker in _encoders(checkpoint).items()
-                if part not in without
-            }
-            pipeline = kind.from_pretrained(
-                checkpoint.folder, use_safetensors=True, dtype=dtype, **how, **encoders
-            )
-        else:
-            _refuse_pickles(checkpoint)
-            file, how["config"] = str(checkpoint.file), str(checkpoint.folder)
-            networks = {
-                part: _of_single_file(checkpoint, part, maker, dtype)
-                for part, maker in _single_parts(checkpoint).items()
-                if part not in without
-            }
-            pipeline = kind.from_single_file(file, torch_dtype=dtype, **how, **networks)
-    except ImportError as error:
-        said = " ".join(str(error).split(".")[0].split())
-        raise ConfigError(
-            f"model {checkpoint.reference}: {said}; install that package beside restored, in the "
-            "version that suits its torch"
-        ) from error
-    except _DAMAGED as error:
-        raise _incomplete(checkpoint, str(error)) from error
-    for name, part in pipeline.components.items():
-        if isinstance(part, nn.Module):
-            _check_whole(name, part, checkpoint)
-    return pipeline
-
-
-def load_network(checkpoint: Checkpoint, name: str, kind: str) -> Any:  # noqa: ANN401  diffusers is untyped
-    """One network of a checkpoint, with float32 weights.
-
-    Args:
-        checkpoint: Which.
-        name: Of the component, such as "unet"; a lone network lies in the folder itself.
-        kind: Its class in diffusers.
-
-    Raises:
-        ConfigError: The checkpoint is incomplete or damaged.
-    """
-    be_quiet()
-    made = _made(kind)
-    folder = component_folder(checkpoint.folder, name)
-    try:
-        if checkpoint.file is None:
-            how = {"local_files_only": True, "torch_dtype": torch.float32}
-            network = made.from_pretrained(folder, use_safetensors=True, **how)
-        else:
-            network = made.from_config(made.load_config(folder, local_files_only=True))
-            network.load_state_dict(load_file(checkpoint.file))
-    except _DAMAGED as error:
-        raise _incomplete(checkpoint, str(error)) from error
-    _check_whole(name, network, checkpoint)
-    return network.eval()
-
-
-def load_encoder(checkpoint: Checkpoint, name: str, kind: str, dtype: torch.dtype) -> nn.Module:
-    """One network of transformers, which would fill in at random what its file lacks.
-
-    Args:
-        checkpoint: Which.
-        name: Of the component, such as "text_encoder", or "" for a checkpoint that is one network.
-        kind: Its class in transformers.
-        dtype: Of its weights.
-
-    Raises:
-        ConfigError: The checkpoint is incomplete or damaged.
-    """
-    be_quiet()
-    made: Any = getattr(transformers, kind)
-    how = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
-    folder = checkpoint.folder / name
-    try:
-        network, report = made.from_pretrained(folder, dtype=dtype, **how)
-    except _DAMAGED as error:
-        where = f"{name}: " if name else ""
-        raise _incomplete(checkpoint, f"{where}{error}") from error
-    _refuse_missing(name, sorted(report["missing_keys"]), checkpoint)
-    encoder: nn.Module = network
-    return encoder
-
-
-def be_quiet() -> None:
-    """Keep progress bars and advice to programmers out of the daemon's log."""
-    for library in (diffusers, transformers):
-        library.utils.logging.disable_progress_bar()
-        library.utils.logging.set_verbosity_error()
-
-
-_NAMED = 3
-"""So many missing weights are named."""
+_NAMED_WEIGHTS = 3
+"""Missing weights that a message names."""
 
 _DAMAGED = (
     OSError,
@@ -152,36 +36,184 @@ _DAMAGED = (
     SafetensorError,
     SingleFileComponentError,
 )
+"""What the libraries raise for an incomplete or damaged checkpoint."""
 
 
-def _encoders(checkpoint: Checkpoint) -> dict[str, str]:
+def load_noise_schedule(checkpoint: Checkpoint) -> NoiseSchedule:
+    """The noise schedule that a checkpoint was trained on.
+
+    Raises:
+        ConfigError: It cannot be read, or its process has no angle of ours.
+    """
+    folder = component_folder(checkpoint.folder, "scheduler")
+    return read_noise_schedule(folder / "scheduler_config.json")
+
+
+def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype, **without: None) -> Any:  # noqa: ANN401  diffusers is untyped
+    """Load a checkpoint as the diffusers pipeline that it is.
+
+    Args:
+        checkpoint: The checkpoint.
+        dtype: Precision of its weights.
+        without: Components to leave out, each None.
+
+    Raises:
+        ConfigError: The checkpoint is incomplete or damaged.
+    """
+    silence_libraries()
+    try:
+        if checkpoint.file is None:
+            pipeline = _pipeline_from_folder(checkpoint, dtype, without)
+        else:
+            pipeline = _pipeline_from_file(checkpoint, dtype, without)
+    except ImportError as error:
+        problem = " ".join(str(error).split(".")[0].split())
+        raise ConfigError(
+            f"model {checkpoint.reference}: {problem}; install that package beside restored, in "
+            "the version that suits its torch"
+        ) from error
+    except _DAMAGED as error:
+        raise _incomplete(checkpoint, str(error)) from error
+    for name, component in pipeline.components.items():
+        if isinstance(component, nn.Module):
+            _check_complete(name, component, checkpoint)
+    return pipeline
+
+
+def load_network(checkpoint: Checkpoint, name: str, class_name: str) -> Any:  # noqa: ANN401  diffusers is untyped
+    """Load one diffusers network of a checkpoint, with float32 weights.
+
+    Args:
+        checkpoint: The checkpoint.
+        name: The component, such as "unet"; a lone network lies in the folder itself.
+        class_name: Its class in diffusers.
+
+    Raises:
+        ConfigError: The checkpoint is incomplete or damaged.
+    """
+    silence_libraries()
+    network_class = _diffusers_class(class_name)
+    folder = component_folder(checkpoint.folder, name)
+    try:
+        if checkpoint.file is None:
+            options = {"local_files_only": True, "torch_dtype": torch.float32}
+            network = network_class.from_pretrained(folder, use_safetensors=True, **options)
+        else:
+            config = network_class.load_config(folder, local_files_only=True)
+            network = network_class.from_config(config)
+            network.load_state_dict(load_file(checkpoint.file))
+    except _DAMAGED as error:
+        raise _incomplete(checkpoint, str(error)) from error
+    _check_complete(name, network, checkpoint)
+    return network.eval()
+
+
+def load_transformers_network(
+    checkpoint: Checkpoint, name: str, class_name: str, dtype: torch.dtype
+) -> nn.Module:
+    """Load one transformers network of a checkpoint.
+
+    Args:
+        checkpoint: The checkpoint.
+        name: The component, such as "text_encoder"; "" where the checkpoint is one network.
+        class_name: Its class in transformers.
+        dtype: Precision of its weights.
+
+    Raises:
+        ConfigError: The checkpoint is incomplete or damaged.
+    """
+    silence_libraries()
+    network_class: Any = getattr(transformers, class_name)
+    options = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+    folder = checkpoint.folder / name
+    try:
+        loaded, info = network_class.from_pretrained(folder, dtype=dtype, **options)
+    except _DAMAGED as error:
+        where = f"{name}: " if name else ""
+        raise _incomplete(checkpoint, f"{where}{error}") from error
+    # transformers fills in at random what the file lacks.
+    _refuse_missing(name, sorted(info["missing_keys"]), checkpoint)
+    network: nn.Module = loaded
+    return network
+
+
+def silence_libraries() -> None:
+    """Keep progress bars and advice to programmers out of the daemon's log."""
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+        library.utils.logging.set_verbosity_error()
+
+
+def _pipeline_from_folder(
+    checkpoint: Checkpoint, dtype: torch.dtype, without: dict[str, None]
+) -> Any:  # noqa: ANN401  diffusers is untyped
+    encoders = {
+        name: load_transformers_network(checkpoint, name, class_name, dtype)
+        for name, class_name in _transformers_networks(checkpoint).items()
+        if name not in without
+    }
+    return _diffusers_class(checkpoint.traits.pipeline).from_pretrained(
+        checkpoint.folder,
+        use_safetensors=True,
+        local_files_only=True,
+        dtype=dtype,
+        **without,
+        **encoders,
+    )
+
+
+def _pipeline_from_file(
+    checkpoint: Checkpoint, dtype: torch.dtype, without: dict[str, None]
+) -> Any:  # noqa: ANN401  diffusers is untyped
+    _refuse_pickles(checkpoint)
+    networks = {
+        name: _network_from_file(checkpoint, name, class_name, dtype)
+        for name, class_name in _single_file_networks(checkpoint).items()
+        if name not in without
+    }
+    return _diffusers_class(checkpoint.traits.pipeline).from_single_file(
+        str(checkpoint.file),
+        config=str(checkpoint.folder),
+        local_files_only=True,
+        torch_dtype=dtype,
+        **without,
+        **networks,
+    )
+
+
+def _transformers_networks(checkpoint: Checkpoint) -> dict[str, str]:
     """The components of a pipeline that are networks of transformers, with their classes."""
-    said = _components(checkpoint, "transformers")
     return {
-        name: kind
-        for name, kind in said.items()
-        if issubclass(getattr(transformers, kind, object), transformers.PreTrainedModel)
+        name: class_name
+        for name, class_name in _components(checkpoint, "transformers").items()
+        if issubclass(getattr(transformers, class_name, object), transformers.PreTrainedModel)
     }
 
 
-def _single_parts(checkpoint: Checkpoint) -> dict[str, str]:
-    """The networks of diffusers that can be taken out of a single file, with their classes."""
-    said = _components(checkpoint, "diffusers")
-    return {n: kind for n, kind in said.items() if hasattr(_made(kind), "from_single_file")}
+def _single_file_networks(checkpoint: Checkpoint) -> dict[str, str]:
+    """The diffusers networks that can be taken out of a single file, with their classes."""
+    return {
+        name: class_name
+        for name, class_name in _components(checkpoint, "diffusers").items()
+        if hasattr(_diffusers_class(class_name), "from_single_file")
+    }
 
 
 def _components(checkpoint: Checkpoint, library: str) -> dict[str, str]:
+    """The components that model_index.json takes from a library, with their classes."""
     index = json.loads((checkpoint.folder / "model_index.json").read_text("utf-8"))
-    said = {name: tuple(what) for name, what in index.items() if isinstance(what, list)}
-    return {name: kind for name, (whose, kind) in said.items() if whose == library}
+    entries = {name: tuple(entry) for name, entry in index.items() if isinstance(entry, list)}
+    return {name: class_name for name, (origin, class_name) in entries.items() if origin == library}
 
 
-def _of_single_file(checkpoint: Checkpoint, name: str, kind: str, dtype: torch.dtype) -> nn.Module:
-    """A network out of a single file; diffusers itself does not say which of them is incomplete."""
-    how = {"config": str(checkpoint.folder), "subfolder": name, "local_files_only": True}
+def _network_from_file(
+    checkpoint: Checkpoint, name: str, class_name: str, dtype: torch.dtype
+) -> nn.Module:
+    """One network of a single file; diffusers itself does not say which one is incomplete."""
+    options = {"config": str(checkpoint.folder), "subfolder": name, "local_files_only": True}
     try:
-        network: nn.Module = _made(kind).from_single_file(
-            str(checkpoint.file), torch_dtype=dtype, **how
+        network: nn.Module = _diffusers_class(class_name).from_single_file(
+            str(checkpoint.file), torch_dtype=dtype, **options
         )
     except _DAMAGED as error:
         why = "has none of them" if isinstance(error, SingleFileComponentError) else str(error)
@@ -192,7 +224,7 @@ def _of_single_file(checkpoint: Checkpoint, name: str, kind: str, dtype: torch.d
 
 
 def _refuse_pickles(checkpoint: Checkpoint) -> None:
-    """Beside a single file diffusers would open them for what the file lacks."""
+    """Refuse pickles beside a single file: diffusers would open them for what the file lacks."""
     found = sorted(p for p in checkpoint.folder.glob("*/*") if p.suffix in PICKLES)
     if found:
         raise _incomplete(
@@ -200,20 +232,21 @@ def _refuse_pickles(checkpoint: Checkpoint) -> None:
         )
 
 
-def _made(kind: str) -> Any:  # noqa: ANN401  diffusers is untyped
-    return getattr(diffusers, kind, None)
+def _diffusers_class(name: str) -> Any:  # noqa: ANN401  diffusers is untyped
+    return getattr(diffusers, name, None)
 
 
-def _check_whole(name: str, network: nn.Module, checkpoint: Checkpoint) -> None:
-    """See that the file had every weight: diffusers leaves those without data that it lacks."""
+def _check_complete(name: str, network: nn.Module, checkpoint: Checkpoint) -> None:
+    """See that the file had every weight: diffusers leaves those that it lacks without data."""
     missing = [key for key, weight in network.named_parameters() if weight.is_meta]
     _refuse_missing(name, missing, checkpoint)
 
 
 def _refuse_missing(name: str, missing: Sequence[str], checkpoint: Checkpoint) -> None:
     if missing:
-        named = ", ".join(missing[:_NAMED])
-        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        named = ", ".join(missing[:_NAMED_WEIGHTS])
+        rest = len(missing) - _NAMED_WEIGHTS
+        more = f" and {rest} more" if rest > 0 else ""
         where = f"{name} " if name else ""
         raise _incomplete(checkpoint, f"its {where}weights lack {named}{more}")
 

@@ -1,8 +1,8 @@
-"""A whole diffusers pipeline at work: pictures and prompts go in as one batch, pictures come out.
+"""Checkpoints run as the diffusers pipelines that they are, several pictures as one batch.
 
-Loaded from this machine only, safetensors only, never with code of others. Each picture has a
-generator of its own, so that a batch gives what its pictures would get alone. Between the steps of
-a run the placement's `tick` is called, whatever the pipeline itself offers for that.
+Each picture has a random generator of its own, so that in a batch it comes out as it would alone.
+The placement's `tick` is called between the steps of a run, whatever the pipeline itself offers
+for that.
 """
 
 import copy
@@ -24,22 +24,27 @@ from daemon.checkpoints.traits import PipelineUse
 from daemon.models.calls import AnswerWithNotes, PipelineCall, PipelineSettings, Reply
 from daemon.models.loading import load_pipeline
 from daemon.models.memory import weights_dtype
-from daemon.models.noise_schedule import schedule_of
+from daemon.models.noise_schedule import noise_schedule_of
 from daemon.models.placing import place_pipeline
-from daemon.models.prompt_length import unread
+from daemon.models.prompt_length import truncation_notes
 from daemon.models.registry import Placement
 from daemon.system.errors import PhotoError
 
-_PROBES = 1000
-_WHOLLY = 1 - 1e-4
+_PROBE_STEPS = 1000
+"""Most steps of a schedule that is made only to see how its timesteps are spaced."""
+
+_MAX_STRENGTH = 1 - 1e-4
+"""Just short of pi/2, where the noise level would be infinite."""
+
 _NO_PATH = Path("scheduler_config.json")
+"""Named in messages about the scheduler of a pipeline that is loaded already."""
 
 
 class Pipeline:
-    """One checkpoint's pipeline on one device, in every form in which it is asked.
+    """A checkpoint's pipeline on one device, with its text-to-image and image-to-image variants.
 
     Args:
-        placement: Which, where and how.
+        placement: The checkpoint, its device and options.
 
     Raises:
         ConfigError: The checkpoint lacks a component, or has one in another format.
@@ -50,90 +55,106 @@ class Pipeline:
         self._base = load_pipeline(placement.checkpoint, weights_dtype(placement))
         self._base.set_progress_bar_config(disable=True)
         place_pipeline(self._base, placement)
-        self._forms: dict[PipelineUse, Any] = {}
+        self._variants: dict[PipelineUse, Any] = {}
 
     def predict(self, calls: Sequence[PipelineCall]) -> list[Reply]:
-        """Results of calls that share a key.
+        """Run calls that share a key.
 
         Args:
             calls: Pictures of one size with the same settings; prompts and seeds may differ.
 
         Returns:
-            Each (3, height, width), float32, on the CPU, in [-1, 1], in the calls' order; with a
-            note where words of it were passed over.
+            Each (3, height, width), float32, on the CPU, in [-1, 1], in the order of the calls;
+            with notes where part of a prompt was not read.
 
         Raises:
-            PhotoError: The checkpoint's own safety checker made one of them black.
+            PhotoError: The checkpoint's own safety checker blackened one of them.
         """
-        form = self._form(calls[0].settings.use)
-        way = call_convention(type(form).__name__)
-        if way.batches:
-            made = self._run(form, way, calls)
+        pipeline = self._variant(calls[0].settings.use)
+        convention = call_convention(type(pipeline).__name__)
+        if convention.takes_batches:
+            pictures = self._run(pipeline, convention, calls)
         else:
-            made = [self._run(form, way, [call])[0] for call in calls]
-        return [self._told(form, way, *both) for both in zip(calls, made, strict=True)]
+            pictures = [self._run(pipeline, convention, [call])[0] for call in calls]
+        return [
+            self._with_notes(picture, call, pipeline, convention)
+            for picture, call in zip(pictures, calls, strict=True)
+        ]
 
-    def _told(self, form: Any, way: CallConvention, call: PipelineCall, made: Tensor) -> Reply:  # noqa: ANN401
-        """The picture, and what was passed over of its words."""
-        notes = unread(form, call.prompt)
-        if call.negative and "negative_prompt" in way.ignored_keys:
-            whose = self._placement.checkpoint.reference
-            notes += (f"{whose} knows no negative prompt: {call.negative!r} was passed over",)
+    def _with_notes(
+        self,
+        picture: Tensor,
+        call: PipelineCall,
+        pipeline: Any,  # noqa: ANN401  diffusers is untyped
+        convention: CallConvention,
+    ) -> Reply:
+        """A picture, with notes on what was not read of its prompts."""
+        notes = truncation_notes(pipeline, call.prompt)
+        if call.negative and "negative_prompt" in convention.ignored_keys:
+            reference = self._placement.checkpoint.reference
+            notes += (f"{reference} knows no negative prompt: {call.negative!r} was passed over",)
         elif call.negative:
-            notes += unread(form, call.negative)
-        return AnswerWithNotes(made, notes) if notes else made
+            notes += truncation_notes(pipeline, call.negative)
+        return AnswerWithNotes(picture, notes) if notes else picture
 
-    def _form(self, use: PipelineUse) -> Any:  # noqa: ANN401  diffusers is untyped
-        """The pipeline that makes this of that; all forms share the checkpoint's networks."""
-        if use not in self._forms:
-            self._forms[use] = _form(self._base, use)
-        return self._forms[use]
+    def _variant(self, use: PipelineUse) -> Any:  # noqa: ANN401  diffusers is untyped
+        """The pipeline for a use; all variants share the checkpoint's networks."""
+        if use not in self._variants:
+            self._variants[use] = _variant_of(self._base, use)
+        return self._variants[use]
 
-    def _run(self, form: Any, way: CallConvention, calls: Sequence[PipelineCall]) -> list[Tensor]:  # noqa: ANN401
-        """One run of a copy of the pipeline, whose scheduler and hooks are thrown away with it."""
+    def _run(
+        self,
+        pipeline: Any,  # noqa: ANN401  diffusers is untyped
+        convention: CallConvention,
+        calls: Sequence[PipelineCall],
+    ) -> list[Tensor]:
+        """Run a copy of the pipeline, whose scheduler and hooks are thrown away afterwards."""
         settings = calls[0].settings
-        own = copy.copy(form)
-        own.scheduler = _watched(form.scheduler, self._placement.tick)
-        arguments = dict(way.fixed) | self._arguments(way, calls)
-        share = 1.0
+        run = copy.copy(pipeline)
+        run.scheduler = _with_tick(pipeline.scheduler, self._placement.tick)
+        arguments = dict(convention.fixed_arguments) | self._arguments(convention, calls)
+        share_run = 1.0
         if settings.strength is not None:
-            arguments["strength"] = share = _begin_at(own, settings.strength)
+            arguments["strength"] = share_run = _start_at_strength(run, settings.strength)
         if settings.steps is not None:
-            most = _most_steps(form.scheduler)
-            arguments["num_inference_steps"] = max(1, min(most, round(settings.steps / share)))
-        known = inspect.signature(type(own).__call__).parameters
-        given = {k: v for k, v in arguments.items() if k in known and v is not None}
+            # A pipeline runs `strength` of the steps that it is told.
+            steps = round(settings.steps / share_run)
+            arguments["num_inference_steps"] = max(1, min(_max_steps(pipeline.scheduler), steps))
+        parameters = inspect.signature(type(run).__call__).parameters
+        given = {k: v for k, v in arguments.items() if k in parameters and v is not None}
         with torch.inference_mode():
-            made = own(**given, output_type="pt")
-        if any(getattr(made, "nsfw_content_detected", None) or ()):
-            whose = self._placement.checkpoint.reference
+            output = run(**given, output_type="pt")
+        if any(getattr(output, "nsfw_content_detected", None) or ()):
+            reference = self._placement.checkpoint.reference
             raise PhotoError(
-                f"the safety checker of {whose} withheld the result; try another seed or prompt"
+                f"the safety checker of {reference} withheld the result; try another seed or prompt"
             )
-        _check_size(made.images, settings)
-        return list((made.images.float().cpu() * 2 - 1).clamp(-1, 1).unbind(0))
+        _check_size(output.images, settings)
+        return list((output.images.float().cpu() * 2 - 1).clamp(-1, 1).unbind(0))
 
-    def _arguments(self, way: CallConvention, calls: Sequence[PipelineCall]) -> dict[str, object]:
-        """What the calls say, by the names that diffusers has for it; a lone call is no list."""
+    def _arguments(
+        self, convention: CallConvention, calls: Sequence[PipelineCall]
+    ) -> dict[str, object]:
+        """The calls as keyword arguments of diffusers; a pipeline without batches gets no lists."""
         settings = calls[0].settings
         prompts = [call.prompt for call in calls]
-        negatives = [call.negative or way.nothing or "" for call in calls]
+        negatives = [call.negative or convention.empty_negative or "" for call in calls]
+        batched = convention.takes_batches
         return {
-            "prompt": prompts if way.batches else prompts[0],
-            "negative_prompt": (negatives if way.batches else negatives[0])
-            if any(negatives)
-            else None,
+            "prompt": prompts if batched else prompts[0],
+            "negative_prompt": (negatives if batched else negatives[0]) if any(negatives) else None,
             # Kontext makes pictures of one area, whatever size it is told.
             "max_area": settings.width * settings.height,
-            "image": _pictures(way, calls),
+            "image": _image_argument(convention, calls),
             "height": settings.height,
             "width": settings.width,
-            way.guidance: settings.guidance,
+            convention.guidance_argument: settings.guidance,
             "generator": [torch.Generator("cpu").manual_seed(call.seed) for call in calls],
         }
 
 
-def _form(base: Any, use: PipelineUse) -> Any:  # noqa: ANN401  diffusers is untyped
+def _variant_of(base: Any, use: PipelineUse) -> Any:  # noqa: ANN401  diffusers is untyped
     auto: Any
     match use:
         case "text":
@@ -142,90 +163,91 @@ def _form(base: Any, use: PipelineUse) -> Any:  # noqa: ANN401  diffusers is unt
             auto = diffusers.AutoPipelineForImage2Image
         case _:
             return base
-    form = auto.from_pipe(base)
-    form.set_progress_bar_config(disable=True)
-    return form
+    variant = auto.from_pipe(base)
+    variant.set_progress_bar_config(disable=True)
+    return variant
 
 
 def _check_size(images: Tensor, settings: PipelineSettings) -> None:
-    """See that the pipeline kept to the size: it would be cropped or blended wrongly."""
+    """See that the pipeline kept to the size: else its result would be cropped or blended wrong."""
     height, width = images.shape[-2:]
     if (width, height) != (settings.width, settings.height):
         wanted = f"{settings.width}x{settings.height}"
         raise RuntimeError(f"the pipeline made {width}x{height} px, asked for {wanted}")
 
 
-def _pictures(way: CallConvention, calls: Sequence[PipelineCall]) -> object:
+def _image_argument(convention: CallConvention, calls: Sequence[PipelineCall]) -> object:
     images = [call.image for call in calls if call.image is not None]
     if not images:
         return None
-    if way.picture == "pillow":
+    if convention.image == "pillow":
         levels = ((images[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
         return Image.fromarray(np.ascontiguousarray(levels))
-    whole = torch.stack(images)
-    return whole if way.picture == "signed" else (whole + 1) / 2
+    batch = torch.stack(images)
+    return batch if convention.image == "signed" else (batch + 1) / 2
 
 
-def _watched(scheduler: Any, tick: Callable[[], None]) -> Any:  # noqa: ANN401  diffusers is untyped
-    """A fresh scheduler that asks before each step whether the run shall go on.
+def _with_tick(scheduler: Any, tick: Callable[[], None]) -> Any:  # noqa: ANN401  diffusers is untyped
+    """A fresh scheduler that calls `tick` before each step.
 
-    Every pipeline steps its scheduler, also those that know no callback.
+    Every pipeline steps its scheduler, also those without a callback.
     """
     fresh = type(scheduler).from_config(scheduler.config)
     step = fresh.step
 
     @functools.wraps(step)
-    def watched(*args: object, **kwargs: object) -> object:
+    def step_after_tick(*args: object, **kwargs: object) -> object:
         tick()
         return step(*args, **kwargs)
 
-    fresh.step = watched
+    fresh.step = step_after_tick
     return fresh
 
 
-def _begin_at(pipeline: Any, strength: float) -> float:  # noqa: ANN401  diffusers is untyped
-    """Let a pipeline begin at the angle strength pi/2 of its own schedule.
+def _start_at_strength(pipeline: Any, strength: float) -> float:  # noqa: ANN401  diffusers is untyped
+    """Let a pipeline start at the angle strength * pi/2 of its own schedule.
 
-    Its own `strength` is a share of its steps, which means another noise level for each schedule.
-    The pipeline asks `get_timesteps` where to begin when the schedule is made; the step nearest to
-    the wanted time is the answer.
+    Its own `strength` is a share of its steps, which is another noise level for each schedule. The
+    pipeline calls `get_timesteps` once its schedule is made; here that starts at the step nearest
+    to the wanted timestep.
 
     Returns:
-        The share of its steps that are behind that angle, (0, 1].
+        The share of its steps that are run, (0, 1].
     """
-    wanted = schedule_of(pipeline.scheduler, _NO_PATH).time(min(strength, _WHOLLY) * math.pi / 2)
+    schedule = noise_schedule_of(pipeline.scheduler, _NO_PATH)
+    wanted = schedule.timestep(min(strength, _MAX_STRENGTH) * math.pi / 2)
 
     def get_timesteps(count: int, *_: object, **__: object) -> tuple[Tensor, int]:
         scheduler = pipeline.scheduler
         starts = scheduler.timesteps[:: scheduler.order]
-        begin = int((starts.double() - wanted).abs().argmin())
+        first = int((starts.double() - wanted).abs().argmin())
         if hasattr(scheduler, "set_begin_index"):
-            scheduler.set_begin_index(begin * scheduler.order)
-        return scheduler.timesteps[begin * scheduler.order :], len(starts) - begin
+            scheduler.set_begin_index(first * scheduler.order)
+        return scheduler.timesteps[first * scheduler.order :], len(starts) - first
 
     pipeline.get_timesteps = get_timesteps
-    return _share_behind(pipeline.scheduler, wanted)
+    return _share_of_steps_from(pipeline.scheduler, wanted)
 
 
-def _most_steps(scheduler: Any) -> int:  # noqa: ANN401  diffusers is untyped
-    """How many steps a schedule can have.
+def _max_steps(scheduler: Any) -> int:  # noqa: ANN401  diffusers is untyped
+    """Most steps that a schedule can have.
 
-    As many as it was trained with; with an offset, one less. Those distilled for few steps (LCM,
-    TCD) choose among so many of a longer one.
+    One less than it was trained with, because of an offset. Schedules distilled for few steps (LCM,
+    TCD) choose among the steps of a longer one.
     """
-    most = int(scheduler.config.num_train_timesteps) - 1
-    return int(scheduler.config.get("original_inference_steps") or most)
+    steps = int(scheduler.config.num_train_timesteps) - 1
+    return int(scheduler.config.get("original_inference_steps") or steps)
 
 
-def _share_behind(scheduler: Any, wanted: float) -> float:  # noqa: ANN401  diffusers is untyped
-    """Share of a schedule's steps at times up to a wanted one, at least one in a thousand.
+def _share_of_steps_from(scheduler: Any, timestep: float) -> float:  # noqa: ANN401  diffusers is untyped
+    """Share of a schedule's steps that are run from a timestep on, at least one in a thousand.
 
-    Where the schedule is shifted by the picture's size, a middling size is taken.
+    Where the schedule is shifted by the picture's size, the middle of the shifts is taken.
     """
     probe, config = type(scheduler).from_config(scheduler.config), scheduler.config
     shift = {}
     if config.get("use_dynamic_shifting"):
         shift["mu"] = (config["base_shift"] + config["max_shift"]) / 2
-    probe.set_timesteps(min(_PROBES, _most_steps(probe)), **shift)
+    probe.set_timesteps(min(_PROBE_STEPS, _max_steps(probe)), **shift)
     starts = probe.timesteps[:: probe.order]
-    return max(1, int((starts <= wanted).sum())) / len(starts)
+    return max(1, int((starts <= timestep).sum())) / len(starts)

@@ -1,7 +1,4 @@
-"""Unconditional checkpoints that work on pixels: a UNet2DModel with the schedule it was trained on.
-
-Comes in: groups of denoiser calls. Goes out: posterior means. Imported in the worker only.
-"""
+"""Unconditional checkpoints in pixel space: a UNet2DModel with the schedule it was trained on."""
 
 from collections.abc import Sequence
 
@@ -9,8 +6,8 @@ import torch
 from torch import Tensor
 
 from daemon.models.calls import DenoiseCall
-from daemon.models.loading import load_network, load_schedule
-from daemon.models.memory import precision
+from daemon.models.loading import load_network, load_noise_schedule
+from daemon.models.memory import mixed_precision
 from daemon.models.placing import place
 from daemon.models.registry import Placement
 
@@ -18,10 +15,10 @@ from daemon.models.registry import Placement
 class Pixel:
     """A UNet2DModel on one device.
 
-    Its weights are float32; what is not asked exactly is computed in the device's fast type.
+    Its weights are float32; calls that are not exact run in the device's fast precision.
 
     Args:
-        placement: Which checkpoint, where it runs, and how.
+        placement: The checkpoint, its device and options.
 
     Raises:
         ConfigError: The checkpoint is incomplete.
@@ -29,35 +26,37 @@ class Pixel:
 
     def __init__(self, placement: Placement) -> None:
         checkpoint = placement.checkpoint
-        self._schedule = load_schedule(checkpoint)
+        self._schedule = load_noise_schedule(checkpoint)
         self._device = torch.device(placement.device)
         self._network = load_network(checkpoint, "unet", "UNet2DModel")
         place([self._network], placement)
         self._placement = placement
 
     def predict(self, calls: Sequence[DenoiseCall]) -> list[Tensor]:
-        """Posterior means of a group of calls that share a key, in one forward pass.
+        """Posterior means of a batch of calls that share a key, in one forward pass.
 
         Args:
             calls: Tiles of equal size; times may differ.
 
         Returns:
-            Each (3, H, W), float32, on the CPU, in the calls' order.
+            Each (3, H, W), float32, on the CPU, in the order of the calls.
         """
         x_t = torch.stack([call.x_t for call in calls]).to(self._device)
         angles = [call.t for call in calls]
-        times = torch.tensor([self._schedule.time(t) for t in angles], dtype=torch.float32)
+        timesteps = torch.tensor([self._schedule.timestep(t) for t in angles], dtype=torch.float32)
         exact = calls[0].exact
-        with torch.inference_mode(), precision(self._placement, exact=exact):
+        with torch.inference_mode(), mixed_precision(self._placement, exact=exact):
             output = self._network(
-                self._schedule.seen(x_t, angles), self._told(times), return_dict=False
+                self._schedule.network_input(x_t, angles),
+                self._on_device(timesteps),
+                return_dict=False,
             )[0]
-        # What a checkpoint with a learned variance says of it comes after the three channels.
+        # A network with a learned variance outputs it after the three channels of the mean.
         output = output[:, : x_t.shape[1]].float()
-        x0 = self._schedule.clean(output, x_t, angles, bounded=not exact)
+        x0 = self._schedule.posterior_mean(output, x_t, angles, clip=not exact)
         return list(x0.cpu().unbind(0))
 
-    def _told(self, times: Tensor) -> Tensor:
-        """Times as the network takes them: a table of them has whole ones only."""
-        table = self._network.config.get("time_embedding_type") == "learned"
-        return (times.round().long() if table else times).to(self._device)
+    def _on_device(self, timesteps: Tensor) -> Tensor:
+        """Timesteps as the network takes them: integers where it looks them up in a table."""
+        learned = self._network.config.get("time_embedding_type") == "learned"
+        return (timesteps.round().long() if learned else timesteps).to(self._device)

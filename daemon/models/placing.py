@@ -1,7 +1,6 @@
-"""How networks come to lie and run on a device: precision, offload, attention, compilation.
+"""Placing loaded networks on a device: offload, attention backend, compilation.
 
-Comes in: networks or a pipeline, and a placement. Goes out: the same, placed. Imported in the
-worker only. Never loads anything and fetches nothing: kernels from the Hub are refused.
+Nothing is fetched: attention kernels from the Hub are refused.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,15 +15,15 @@ from torch.utils import _pytree as pytree
 from daemon.models.registry import Placement
 from daemon.system.errors import ConfigError
 
-_BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-"""Batches that a compiled network sees: each size is compiled once, at most half is padding."""
+_BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+"""Batch sizes that a compiled network sees; each is compiled once, and at most half is padding."""
 
-_AS_IT_IS = 0
-"""Stands for the size of a batch that was not padded."""
+_NOT_PADDED = 0
+"""Stands for the batch size where the inputs have no batch dimension."""
 
 
 class _Pipeline(Protocol):
-    """What is used of diffusers' DiffusionPipeline, which is untyped."""
+    """The part of diffusers' DiffusionPipeline, which is untyped, that is used here."""
 
     components: Mapping[str, object]
 
@@ -37,17 +36,17 @@ def place(networks: Sequence[nn.Module], placement: Placement) -> None:
     """Put networks that are driven one at a time onto the device.
 
     Args:
-        networks: The denoiser first; then encoders and decoders.
-        placement: Where and how.
+        networks: The denoiser first, then encoders and decoders.
+        placement: The device and options.
 
     Raises:
         ConfigError: The attention backend is unknown or not installed.
     """
     device = torch.device(placement.device)
-    _tune(networks[0], placement)
+    _prepare_denoiser(networks[0], placement)
     match placement.options.offload:
         case "model" if device.type != "cpu":
-            take_turns(networks, device)
+            offload_models(networks, device)
         case "group" if device.type != "cpu":
             for network in networks:
                 offload_layers(network, device)
@@ -66,7 +65,7 @@ def place_pipeline(pipeline: _Pipeline, placement: Placement) -> None:
     for name in ("unet", "transformer"):
         network = pipeline.components.get(name)
         if isinstance(network, nn.Module):
-            _tune(network, placement)
+            _prepare_denoiser(network, placement)
     match placement.options.offload:
         case "model" if device.type != "cpu":
             pipeline.enable_model_cpu_offload(device=device)
@@ -78,16 +77,16 @@ def place_pipeline(pipeline: _Pipeline, placement: Placement) -> None:
             pipeline.to(device)
 
 
-def take_turns(networks: Sequence[nn.Module], device: torch.device) -> None:
+def offload_models(networks: Sequence[nn.Module], device: torch.device) -> None:
     """Keep at most one of the networks on the device: the one that ran last."""
-    turns: list[nn.Module] = []
+    on_device: list[nn.Module] = []
     for network in networks:
         network.to("cpu")
-        add_hook_to_module(network, _Turn(turns, device))
+        add_hook_to_module(network, _OffloadHook(on_device, device))
 
 
 def offload_layers(network: nn.Module, device: torch.device) -> None:
-    """Keep a network's layers in the machine's memory, each on the device while it runs."""
+    """Keep a network's layers in the machine's memory; each is on the device while it runs."""
     from diffusers.hooks.group_offloading import apply_group_offloading
 
     apply_group_offloading(
@@ -100,36 +99,36 @@ def offload_layers(network: nn.Module, device: torch.device) -> None:
 
 
 def compile_blocks(network: nn.Module, backend: str = "inductor") -> None:
-    """Compile a network's blocks, and round the batches it sees up to few sizes.
+    """Compile a network's blocks, and pad the batches it sees to a few sizes.
 
-    Sides need no rounding: tiles and recipes have few. Blocks are compiled rather than the whole,
-    so that equal ones share the work.
+    Heights and widths need no padding: tiles and recipes have few. Blocks are compiled rather than
+    the network, so that equal ones are compiled once.
 
     Args:
         network: A diffusers network.
-        backend: Of torch.compile.
+        backend: Backend of torch.compile.
     """
     names = getattr(network, "_repeated_blocks", None) or []
     blocks = [module for module in network.modules() if type(module).__name__ in names]
     if not blocks:
         lists = [child for child in network.children() if isinstance(child, nn.ModuleList)]
-        blocks = [block for one in lists for block in one]
+        blocks = [block for module_list in lists for block in module_list]
     for block in blocks or [network]:
         block.compile(backend=backend, dynamic=False)
     sizes: list[int] = []
-    network.register_forward_pre_hook(_pad(sizes), with_kwargs=True)
-    network.register_forward_hook(_cut(sizes))
+    network.register_forward_pre_hook(_pad_batch(sizes), with_kwargs=True)
+    network.register_forward_hook(_crop_batch(sizes))
 
 
-def _tune(network: nn.Module, placement: Placement) -> None:
+def _prepare_denoiser(network: nn.Module, placement: Placement) -> None:
     backend = placement.options.attention
     if backend is not None and isinstance(network, ModelMixin):
-        _attend(network, backend)
+        _set_attention(network, backend)
     if placement.options.compile:
         compile_blocks(network)
 
 
-def _attend(network: ModelMixin, backend: str) -> None:
+def _set_attention(network: ModelMixin, backend: str) -> None:
     if backend.endswith("_hub"):
         raise ConfigError(
             f"attention is {backend!r}: kernels from the Hub are code from elsewhere and never "
@@ -141,20 +140,20 @@ def _attend(network: ModelMixin, backend: str) -> None:
         raise ConfigError(f"attention is {backend!r}: {error}") from error
 
 
-class _Turn(ModelHook):  # type: ignore[misc]  # accelerate is untyped
-    """Brings its network onto the device when it runs, and sends home who was there before."""
+class _OffloadHook(ModelHook):  # type: ignore[misc]  # accelerate is untyped
+    """Moves its network onto the device before it runs, and the network that was there off it."""
 
-    def __init__(self, present: list[nn.Module], device: torch.device) -> None:
-        self._present = present
+    def __init__(self, on_device: list[nn.Module], device: torch.device) -> None:
+        self._on_device = on_device
         self._device = device
 
     def pre_forward(
         self, module: nn.Module, *args: object, **kwargs: object
     ) -> tuple[tuple[object, ...], dict[str, object]]:
-        if self._present != [module]:
-            for other in self._present:
+        if self._on_device != [module]:
+            for other in self._on_device:
                 other.to("cpu")
-            self._present[:] = [module]
+            self._on_device[:] = [module]
             module.to(self._device)
         return args, kwargs
 
@@ -162,16 +161,22 @@ class _Turn(ModelHook):  # type: ignore[misc]  # accelerate is untyped
 _Inputs = tuple[tuple[object, ...], dict[str, object]]
 
 
-def _pad(sizes: list[int]) -> Callable[[nn.Module, tuple[object, ...], dict[str, object]], _Inputs]:
-    """Before a network runs: repeat the last of the batch until it has a size of `_BATCHES`."""
+def _pad_batch(
+    sizes: list[int],
+) -> Callable[[nn.Module, tuple[object, ...], dict[str, object]], _Inputs]:
+    """Before a network runs: repeat the last of the batch until its size is one of `_BATCH_SIZES`.
+
+    Args:
+        sizes: Gets the size before padding, for `_crop_batch`.
+    """
 
     def pad(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> _Inputs:
         tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and v.ndim > 1]
         if not tensors:  # Z-Image takes lists of pictures, which have no batch to pad
-            sizes.append(_AS_IT_IS)
+            sizes.append(_NOT_PADDED)
             return args, kwargs
         size = tensors[0].shape[0]
-        wanted = next((batch for batch in _BATCHES if batch >= size), size)
+        wanted = next((batch for batch in _BATCH_SIZES if batch >= size), size)
         sizes.append(size)
 
         def padded(value: object) -> object:
@@ -187,18 +192,18 @@ def _pad(sizes: list[int]) -> Callable[[nn.Module, tuple[object, ...], dict[str,
     return pad
 
 
-def _cut(sizes: list[int]) -> Callable[[nn.Module, tuple[object, ...], object], object]:
-    """After it ran: drop what was repeated."""
+def _crop_batch(sizes: list[int]) -> Callable[[nn.Module, tuple[object, ...], object], object]:
+    """After a network ran: drop the rows that `_pad_batch` repeated."""
 
-    def cut(module: nn.Module, args: tuple[object, ...], output: object) -> object:
+    def crop(module: nn.Module, args: tuple[object, ...], output: object) -> object:
         size = sizes.pop()
-        if size == _AS_IT_IS:
+        if size == _NOT_PADDED:
             return output
 
-        def own(value: object) -> object:
+        def cropped(value: object) -> object:
             return value[:size] if isinstance(value, Tensor) and value.ndim else value
 
-        cut_off: object = pytree.tree_map(own, output)
-        return cut_off
+        kept: object = pytree.tree_map(cropped, output)
+        return kept
 
-    return cut
+    return crop

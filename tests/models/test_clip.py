@@ -1,4 +1,4 @@
-"""A tiny CLIP model: its logits, and the choice of a recipe by what a photograph looks like."""
+"""CLIP models: their logits, and recipes chosen by what a photograph looks like."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def pictures(*sizes: tuple[int, int]) -> list[torch.Tensor]:
     return [torch.rand(3, *size, generator=generator) * 2 - 1 for size in sizes]
 
 
-def test_its_logits_are_those_of_transformers_and_a_batch_gives_what_singles_give(
+def test_its_logits_are_those_of_transformers_alone_and_in_a_batch(
     folder: Path,
 ) -> None:
     checkpoint = Library().checkpoint(str(folder))
@@ -70,16 +70,16 @@ def reference(folder: Path, image: torch.Tensor) -> torch.Tensor:
     return logits
 
 
-def test_a_wide_picture_is_seen_in_its_middle(folder: Path) -> None:
+def test_only_the_central_square_of_a_wide_picture_counts(folder: Path) -> None:
     clip = Clip(Placement(Library().checkpoint(str(folder)), "cpu"))
     (middle,) = pictures((SIDE, SIDE))
     wide = torch.ones(3, SIDE, 3 * SIDE)
     wide[:, :, SIDE : 2 * SIDE] = middle
-    seen = clip.predict([ClipCall("clip", wide, PHRASES), ClipCall("clip", middle, PHRASES)])
-    assert torch.allclose(seen[0], seen[1], atol=1e-4)
+    logits = clip.predict([ClipCall("clip", wide, PHRASES), ClipCall("clip", middle, PHRASES)])
+    assert torch.allclose(logits[0], logits[1], atol=1e-4)
 
 
-def test_a_folder_without_its_weights_is_told_with_its_name(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_without_weights_is_named(folder: Path, tmp_path: Path) -> None:
     torn = tmp_path / "torn"
     shutil.copytree(folder, torn)
     (torn / "model.safetensors").unlink()
@@ -116,7 +116,7 @@ def test_what_a_photograph_looks_like_chooses_its_recipe_and_is_remembered(
     assert not np.isclose(probability, 0.5, atol=1e-3)
 
 
-def test_a_pulled_clip_model_is_pinned_in_every_glance(
+def test_a_pulled_clip_model_is_pinned_in_every_inspection(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, commit = tmp_path / "station", "3" * 40
@@ -143,7 +143,7 @@ def test_a_pulled_clip_model_is_pinned_in_every_glance(
     assert inspect_tasks[0].clip_digest == Library(tmp_path / "models").digest("org/clip")
 
 
-def test_a_clip_model_that_is_none_is_told_at_the_start(tmp_path: Path) -> None:
+def test_a_clip_model_that_is_no_clip_model_is_refused_at_the_start(tmp_path: Path) -> None:
     root = tmp_path / "station"
     make_station(root)
     stable = save_stable(tmp_path / "stable")

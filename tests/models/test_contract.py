@@ -1,4 +1,4 @@
-"""What every family of models keeps to, whatever it answers."""
+"""The contract of every family of models, whatever calls it answers."""
 
 import shutil
 from collections.abc import Callable
@@ -38,8 +38,8 @@ def seeded(index: int, *shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(index)).clamp(-1, 1)
 
 
-Asked = Callable[[str, int], ModelCall]
-ASKED: dict[str, list[Asked]] = {
+MakeCall = Callable[[str, int], ModelCall]
+CALLS: dict[str, list[MakeCall]] = {
     "prior": [lambda model, k: DenoiseCall(model, seeded(k, 3, 96, 96), 0.3 + k / 3, exact=True)],
     "pixel": [lambda model, k: DenoiseCall(model, seeded(k, 3, 32, 32), 0.3 + k / 3, exact=True)],
     "latent": [
@@ -55,9 +55,9 @@ ASKED: dict[str, list[Asked]] = {
     ],
     "clip": [lambda model, k: ClipCall(model, seeded(k, 3, 40, 40), ("a cat", "the old photo"))],
 }
-"""Family: how its kinds of questions are asked, the k-th of a group."""
+"""The kinds of calls of each family: a function of the model and k makes the k-th of a batch."""
 
-BOTH = [(family, kind) for family, kinds in ASKED.items() for kind in range(len(kinds))]
+BOTH = [(family, kind) for family, kinds in CALLS.items() for kind in range(len(kinds))]
 
 
 @pytest.fixture(scope="module")
@@ -76,28 +76,28 @@ def placement(family: str, folder: Path) -> Placement:
     return Placement(Library().checkpoint(reference), "cpu", ModelOptions(dtype="fp32"))
 
 
-def test_every_family_is_asked_here() -> None:
-    assert set(ASKED) == set(MODELS)
+def test_every_family_is_held_to_the_contract() -> None:
+    assert set(CALLS) == set(MODELS)
 
 
 @pytest.mark.parametrize(("family", "kind"), BOTH)
-def test_a_group_is_answered_in_order_and_as_each_alone(
+def test_a_batch_is_answered_in_order_and_as_each_call_alone(
     family: str, kind: int, folders: dict[str, Path]
 ) -> None:
     model = load_model(placement(family, folders[family]), as_pipeline=family == "pipeline")
-    questions = [ASKED[family][kind](str(folders[family]), k) for k in range(3)]
-    assert len({question.key for question in questions}) == 1
-    together = [answer_of(reply) for reply in model.predict(questions)]
+    calls = [CALLS[family][kind](str(folders[family]), k) for k in range(3)]
+    assert len({call.key for call in calls}) == 1
+    together = [answer_of(reply) for reply in model.predict(calls)]
     assert len(together) == 3
-    for question, answer in zip(questions, together, strict=True):
-        alone = answer_of(model.predict([question])[0])
+    for call, answer in zip(calls, together, strict=True):
+        alone = answer_of(model.predict([call])[0])
         ours, single = (a.tokens if isinstance(a, Embedding) else a for a in (answer, alone))
         assert ours.device.type == "cpu"
         assert ours.dtype == torch.float32
         assert torch.allclose(ours, single, atol=1e-4)
 
 
-@pytest.mark.parametrize("family", [family for family in ASKED if family != "prior"])
+@pytest.mark.parametrize("family", [family for family in CALLS if family != "prior"])
 def test_a_model_without_safetensors_is_a_configuration_error_that_opens_no_pickle(
     family: str, folders: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -121,22 +121,22 @@ NETWORKS = [
 
 
 @pytest.mark.parametrize(("family", "part"), NETWORKS)
-def test_weights_that_are_not_there_are_named_and_never_made_up(
+def test_missing_weights_are_named_and_never_filled_in(
     family: str, part: str, folders: dict[str, Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "net"
     shutil.copytree(folders[family], folder)
     (weights,) = (folder / part).glob("*.safetensors")
-    whole = load_file(weights)
-    lost = sorted(key for key in whole if key.endswith("weight"))[:5]
-    save_file({k: v for k, v in whole.items() if k not in lost}, weights, {"format": "pt"})
-    said = rf"net: cannot be loaded: its {part} ?weights lack {lost[0]}, .* and 2 more; it needs"
-    with pytest.raises(ConfigError, match=said):
+    tensors = load_file(weights)
+    lost = sorted(key for key in tensors if key.endswith("weight"))[:5]
+    save_file({k: v for k, v in tensors.items() if k not in lost}, weights, {"format": "pt"})
+    message = rf"net: cannot be loaded: its {part} ?weights lack {lost[0]}, .* and 2 more; it needs"
+    with pytest.raises(ConfigError, match=message):
         load_model(placement(family, folder), as_pipeline=family == "pipeline")
 
 
 @pytest.mark.parametrize("family", ["prior", "pixel", "latent", "pipeline", "clip"])
-def test_the_size_told_before_is_what_the_weights_take(
+def test_the_size_known_before_loading_is_what_the_weights_take(
     family: str, folders: dict[str, Path]
 ) -> None:
     one = placement(family, folders[family])
@@ -148,7 +148,7 @@ def test_the_size_told_before_is_what_the_weights_take(
     assert bytes_on_device(one, as_pipeline=as_pipeline) == pytest.approx(taken, rel=0.05)
 
 
-def test_a_unet_that_is_driven_step_by_step_counts_in_the_precision_of_inversion(
+def test_a_unet_driven_step_by_step_counts_in_the_precision_of_exact_calls(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "stable"
@@ -161,12 +161,11 @@ def test_a_unet_that_is_driven_step_by_step_counts_in_the_precision_of_inversion
         how = ModelOptions(dtype="bf16", offload=offload)
         return bytes_on_device(Placement(checkpoint, "cuda:0", how), as_pipeline=as_pipeline)
 
-    asked = count["vae"] + count["text_encoder"]
-    assert size(as_pipeline=False) == 4 * count["unet"] + 2 * asked
+    others = count["vae"] + count["text_encoder"]
+    assert size(as_pipeline=False) == 4 * count["unet"] + 2 * others
     assert size(as_pipeline=True) == 2 * sum(count.values())
-    assert size(as_pipeline=False, offload="model") == max(
-        4 * count["unet"], 2 * count["text_encoder"]
-    )
+    largest = max(4 * count["unet"], 2 * count["text_encoder"])
+    assert size(as_pipeline=False, offload="model") == largest
     assert size(as_pipeline=False, offload="group") < 2 * max(count.values())
 
 
@@ -176,7 +175,7 @@ def test_a_checkpoint_that_is_only_a_pipeline_counts_in_its_own_precision(tmp_pa
     assert bytes_on_device(placed, as_pipeline=False) == bytes_on_device(placed, as_pipeline=True)
 
 
-def test_offloaded_models_count_as_what_is_on_the_device_at_a_time(
+def test_offloaded_models_count_what_is_on_the_device_at_a_time(
     folders: dict[str, Path],
 ) -> None:
     checkpoint = Library().checkpoint(str(folders["latent"]))

@@ -59,7 +59,7 @@ def guidance(model: Model, scale: float, *, negative: bool = True) -> Guidance:
 
 
 @pytest.mark.parametrize("name", TEXTUAL)
-def test_a_group_is_answered_as_each_alone(name: str) -> None:
+def test_a_batch_is_answered_as_each_call_alone(name: str) -> None:
     model = tiny(name)
     asked = [guidance(model, 3.0), guidance(model, 7.0, negative=False), guidance(model, 2.0)]
     calls = [
@@ -74,7 +74,7 @@ def test_a_group_is_answered_as_each_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TEXTUAL)
-def test_guidance_goes_on_from_the_negative_past_the_prompt(name: str) -> None:
+def test_guidance_extrapolates_from_the_negative_past_the_prompt(name: str) -> None:
     model = tiny(name)
     x_t, both = seeded(4, 8, 8), guidance(model, 3.0)
     assert both.negative is not None
@@ -89,7 +89,7 @@ def test_guidance_goes_on_from_the_negative_past_the_prompt(name: str) -> None:
     torch.testing.assert_close(answer(None), answer(Guidance(embedded(model, ""))))
 
 
-def test_a_guided_call_counts_twice_where_calls_are_gathered() -> None:
+def test_a_guided_call_costs_twice_its_pixels_in_a_batch() -> None:
     x_t, prompt = seeded(4, 8, 8), Embedding(seeded(77, 32))
     plain = DenoiseCall("m", x_t, 0.5, guidance=Guidance(prompt), reduction=8)
     guided = DenoiseCall("m", x_t, 0.5, guidance=Guidance(prompt, None, 4.0), reduction=8)
@@ -106,7 +106,7 @@ def test_a_prompt_is_embedded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     hook.remove()
     assert first is again
     assert len(seen) == 1
-    monkeypatch.setattr("daemon.models.latent._REMEMBERED", 1)
+    monkeypatch.setattr("daemon.models.latent._CACHED_PROMPTS", 1)
     embedded(model, NEGATIVE)
     assert embedded(model, PROMPT) is not first
 
@@ -174,7 +174,7 @@ def test_a_run_of_xl_gives_the_latent_of_the_stock_pipeline(
 
 
 @pytest.mark.parametrize("odd", [{"time_cond_proj_dim": 8}, {"in_channels": 9}])
-def test_networks_that_want_more_than_a_prompt_are_used_whole(
+def test_networks_that_want_more_than_a_prompt_are_used_as_pipelines(
     tmp_path: Path, odd: dict[str, object]
 ) -> None:
     folder = save_stable(tmp_path / "sd")
@@ -186,7 +186,7 @@ def test_networks_that_want_more_than_a_prompt_are_used_whole(
     assert (edm.family, edm.uses) == ("pipeline", ("text",)), "its schedule knows no strength"
 
 
-def test_a_refiner_of_xl_is_used_whole(tmp_path: Path) -> None:
+def test_a_refiner_of_xl_is_used_as_a_pipeline(tmp_path: Path) -> None:
     folder = save_xl(tmp_path / "xl")
     assert Library().checkpoint(str(folder)).traits.family == "latent"
     shutil.rmtree(folder / "text_encoder")
@@ -201,22 +201,18 @@ def test_missing_weights_are_a_clear_error(tmp_path: Path) -> None:
         loaded(folder)
 
 
-def test_a_question_it_cannot_answer_is_a_bug() -> None:
+def test_a_call_that_it_cannot_answer_is_a_bug() -> None:
     with pytest.raises(TypeError, match="no str"):
         tiny("stable-1").predict(["what?"])
 
 
 def test_traits_say_the_native_size() -> None:
     traits = tiny_traits("stable-xl")
-    assert (traits.side_px, traits.reduction, traits.channels, traits.text_encoders) == (
-        64,
-        8,
-        4,
-        2,
-    )
+    assert (traits.side_px, traits.reduction, traits.channels) == (64, 8, 4)
+    assert traits.text_encoders == 2
 
 
-def test_weights_in_half_precision_are_made_single_while_inversion_asks() -> None:
+def test_weights_in_half_precision_are_converted_up_for_exact_calls() -> None:
     model = loaded(tiny_folder("stable-1"))
     assert isinstance(model, Latent)
     unet, call = model._pipe.unet, DenoiseCall("m", seeded(4, 8, 8), 0.5)
@@ -237,7 +233,7 @@ def test_weights_in_half_precision_are_made_single_while_inversion_asks() -> Non
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("name", TEXTUAL)
-def test_a_gpu_inverts_in_single_precision(name: str) -> None:
+def test_a_gpu_answers_exact_calls_in_single_precision(name: str) -> None:
     on_gpu = loaded(tiny_folder(name), "auto", "cuda:0")
     x_t = seeded(4, 8, 8)
     calls = [DenoiseCall("m", x_t, 0.5, exact=True, guidance=guidance(tiny(name), 3.0))]

@@ -1,4 +1,4 @@
-"""The schedule adapter, step by step against diffusers' own schedulers."""
+"""Noise schedules of checkpoints, step by step against diffusers' own schedulers."""
 
 import json
 import math
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from daemon.diffusion.process import add_noise, ddim_step
-from daemon.models.noise_schedule import CheckpointSchedule, read_schedule, schedule_of
+from daemon.models.noise_schedule import NoiseSchedule, noise_schedule_of, read_noise_schedule
 from daemon.system.errors import ConfigError
 from tests.support.answering import seeded
 
@@ -32,7 +32,7 @@ Network = Callable[[Tensor, float], Tensor]
 
 
 def network(x: Tensor, time: float) -> Tensor:
-    """Any smooth function of both; its values are what is compared, not their sense."""
+    """Stands for a network: any smooth function of both, whose values can be compared."""
     return torch.tanh(x.roll(1, -1) + math.cos(time / 150)) * 0.8 + 0.1 * x
 
 
@@ -40,9 +40,9 @@ def stock(name: str, **config: object) -> Any:  # noqa: ANN401  diffusers is unt
     return getattr(diffusers, name)(**config)
 
 
-def answer(schedule: CheckpointSchedule, x_t: Tensor, t: float, *, bounded: bool = True) -> Tensor:
-    output = network(schedule.seen(x_t[None], [t]), schedule.time(t))
-    return schedule.clean(output, x_t[None], [t], bounded=bounded)[0]
+def answer(schedule: NoiseSchedule, x_t: Tensor, t: float, *, clip: bool = True) -> Tensor:
+    output = network(schedule.network_input(x_t[None], [t]), schedule.timestep(t))
+    return schedule.posterior_mean(output, x_t[None], [t], clip=clip)[0]
 
 
 def angle(alpha_bar: Tensor) -> float:
@@ -68,13 +68,13 @@ def test_every_step_is_that_of_ddim(
         **config,
     )
     scheduler.set_timesteps(10)
-    schedule = schedule_of(scheduler, NOWHERE)
+    schedule = noise_schedule_of(scheduler, NOWHERE)
     alphas = scheduler.alphas_cumprod
     angles = [*(angle(alphas[time]) for time in scheduler.timesteps), 0.0]
     x_t = seeded(3, 8, 8)
     theirs = x_t.clone()
     for step, (time, (t, s)) in enumerate(zip(scheduler.timesteps, pairwise(angles), strict=True)):
-        assert schedule.time(t) == pytest.approx(float(time), abs=1e-3)
+        assert schedule.timestep(t) == pytest.approx(float(time), abs=1e-3)
         noise = seeded(3, 8, 8, seed=step)
         output = network(theirs, float(time))
         stepped = scheduler.step(
@@ -88,12 +88,14 @@ def test_every_step_is_that_of_ddim(
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("config", SCHEDULES.values(), ids=SCHEDULES)
-def test_every_step_up_is_that_of_inverse_ddim(prediction: str, config: dict[str, Any]) -> None:
+def test_every_inversion_step_is_that_of_inverse_ddim(
+    prediction: str, config: dict[str, Any]
+) -> None:
     scheduler = stock(
         "DDIMInverseScheduler", prediction_type=prediction, clip_sample=False, **config
     )
     scheduler.set_timesteps(10)
-    schedule = schedule_of(scheduler, NOWHERE)
+    schedule = noise_schedule_of(scheduler, NOWHERE)
     alphas, stride = scheduler.alphas_cumprod, scheduler.config.num_train_timesteps // 10
     theirs = x_t = seeded(3, 8, 8) * 0.5
     for time in scheduler.timesteps[1:]:
@@ -101,7 +103,7 @@ def test_every_step_up_is_that_of_inverse_ddim(prediction: str, config: dict[str
         # Its network is asked at the time it goes to; ours at the time the picture is at.
         output = network(theirs, float(time - stride))
         theirs = scheduler.step(output, time, theirs).prev_sample
-        x_t = ddim_step(x_t, answer(schedule, x_t, t, bounded=False), t, s)
+        x_t = ddim_step(x_t, answer(schedule, x_t, t, clip=False), t, s)
         torch.testing.assert_close(x_t, theirs, atol=1e-4, rtol=1e-4)
 
 
@@ -114,11 +116,11 @@ def test_every_step_is_that_of_euler(prediction: str, karras: bool, config: dict
         "EulerDiscreteScheduler", prediction_type=prediction, use_karras_sigmas=karras, **config
     )
     scheduler.set_timesteps(10)
-    schedule = schedule_of(scheduler, NOWHERE)
+    schedule = noise_schedule_of(scheduler, NOWHERE)
     theirs = seeded(3, 8, 8) * scheduler.init_noise_sigma
     for time, (sigma, after) in zip(scheduler.timesteps, pairwise(scheduler.sigmas), strict=True):
         t, s = math.atan(float(sigma)), math.atan(float(after))
-        assert schedule.time(t) == pytest.approx(float(time), abs=2e-3)
+        assert schedule.timestep(t) == pytest.approx(float(time), abs=2e-3)
         output = network(scheduler.scale_model_input(theirs, time), float(time))
         x_t = math.cos(t) * theirs
         ours = ddim_step(x_t, answer(schedule, x_t, t), t, s) / math.cos(s)
@@ -132,11 +134,11 @@ def test_every_step_is_that_of_euler(prediction: str, karras: bool, config: dict
 def test_every_step_is_that_of_flow_matching(shift: float) -> None:
     scheduler = stock(FLOW, shift=shift)
     scheduler.set_timesteps(10)
-    schedule = schedule_of(scheduler, NOWHERE)
+    schedule = noise_schedule_of(scheduler, NOWHERE)
     theirs = seeded(3, 8, 8)
     for time, (share, after) in zip(scheduler.timesteps, pairwise(scheduler.sigmas), strict=True):
         t, s = (math.atan2(float(x), 1 - float(x)) for x in (share, after))
-        assert schedule.time(t) == pytest.approx(float(time), abs=1e-3)
+        assert schedule.timestep(t) == pytest.approx(float(time), abs=1e-3)
         x_t = theirs * (math.cos(t) + math.sin(t))
         ours = ddim_step(x_t, answer(schedule, x_t, t), t, s) / (math.cos(s) + math.sin(s))
         theirs = scheduler.step(network(theirs, float(time)), time, theirs).prev_sample
@@ -146,7 +148,7 @@ def test_every_step_is_that_of_flow_matching(shift: float) -> None:
 def test_dynamic_thresholding_is_that_of_ddim() -> None:
     scheduler = stock("DDIMScheduler", thresholding=True, sample_max_value=1.5)
     scheduler.set_timesteps(10)
-    schedule = schedule_of(scheduler, NOWHERE)
+    schedule = noise_schedule_of(scheduler, NOWHERE)
     time = scheduler.timesteps[2]
     x_t = 2 * seeded(3, 8, 8)
     theirs = scheduler.step(network(x_t, float(time))[None], time, x_t[None]).pred_original_sample
@@ -156,10 +158,10 @@ def test_dynamic_thresholding_is_that_of_ddim() -> None:
 
 
 @pytest.mark.parametrize("prediction", [*PREDICTIONS, "flow_prediction"])
-def test_a_perfect_network_is_understood_at_every_angle(prediction: str) -> None:
+def test_the_output_of_a_perfect_network_gives_back_x0_at_every_angle(prediction: str) -> None:
     name = FLOW if prediction == "flow_prediction" else "DDPMScheduler"
     config = {} if prediction == "flow_prediction" else {"prediction_type": prediction}
-    schedule = schedule_of(stock(name, **config), NOWHERE)
+    schedule = noise_schedule_of(stock(name, **config), NOWHERE)
     x0, eps = seeded(2, 3, 4, 4).clamp(-1, 1), seeded(2, 3, 4, 4, seed=1)
     for t in (0.0, 0.003, 0.4, 1.2, 1.55):
         outputs = {
@@ -168,24 +170,26 @@ def test_a_perfect_network_is_understood_at_every_angle(prediction: str) -> None
             "sample": x0,
             "flow_prediction": eps - x0,
         }
-        clean = schedule.clean(outputs[prediction], add_noise(x0, t, eps), [t, t], bounded=False)
-        torch.testing.assert_close(clean, x0, atol=1e-4, rtol=1e-4)
+        estimate = schedule.posterior_mean(
+            outputs[prediction], add_noise(x0, t, eps), [t, t], clip=False
+        )
+        torch.testing.assert_close(estimate, x0, atol=1e-4, rtol=1e-4)
 
 
-def test_times_rise_with_the_angle_and_hold_at_both_ends() -> None:
-    schedule = schedule_of(stock("DDPMScheduler"), NOWHERE)
-    assert schedule.time(0) == 0
-    assert schedule.time(math.pi / 2) == 999
-    steps = [schedule.time(0.01 * k) for k in range(158)]
+def test_timesteps_rise_with_the_angle_and_hold_at_both_ends() -> None:
+    schedule = noise_schedule_of(stock("DDPMScheduler"), NOWHERE)
+    assert schedule.timestep(0) == 0
+    assert schedule.timestep(math.pi / 2) == 999
+    steps = [schedule.timestep(0.01 * k) for k in range(158)]
     assert all(earlier <= later for earlier, later in pairwise(steps))
-    between = schedule.time(0.5)
+    between = schedule.timestep(0.5)
     assert between != round(between)
 
 
-def test_beyond_the_last_training_time_eps_is_not_blown_up() -> None:
-    schedule = schedule_of(stock("DDIMScheduler", clip_sample=False), NOWHERE)
+def test_beyond_the_last_training_timestep_eps_is_not_amplified() -> None:
+    schedule = noise_schedule_of(stock("DDIMScheduler", clip_sample=False), NOWHERE)
     x_t = seeded(1, 3, 8, 8)
-    x0 = schedule.clean(0.99 * x_t, x_t, [math.pi / 2], bounded=False)
+    x0 = schedule.posterior_mean(0.99 * x_t, x_t, [math.pi / 2], clip=False)
     assert float(x0.abs().max()) < 10
 
 
@@ -197,12 +201,12 @@ def written(folder: Path, values: object) -> Path:
 
 def test_a_saved_configuration_gives_the_schedule_of_its_class(tmp_path: Path) -> None:
     stock("PNDMScheduler", beta_schedule="scaled_linear", beta_end=0.012).save_pretrained(tmp_path)
-    schedule = read_schedule(tmp_path / "scheduler_config.json")
-    assert schedule.bounds.limit is None
+    schedule = read_noise_schedule(tmp_path / "scheduler_config.json")
+    assert schedule.clipping.limit is None
     stock("DDPMScheduler", clip_sample_range=1.5).save_pretrained(tmp_path)
-    schedule = read_schedule(tmp_path / "scheduler_config.json")
-    assert schedule.bounds.limit == 1.5
-    assert math.exp(schedule.log_tangents[0]) == pytest.approx(0.01, rel=1e-3)
+    schedule = read_noise_schedule(tmp_path / "scheduler_config.json")
+    assert schedule.clipping.limit == 1.5
+    assert math.exp(schedule.log_noise_levels[0]) == pytest.approx(0.01, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -217,10 +221,10 @@ def test_a_saved_configuration_gives_the_schedule_of_its_class(tmp_path: Path) -
         ([], "readable"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_driven_is_a_config_error_that_names_the_file(
+def test_a_schedule_that_cannot_be_driven_is_a_config_error_that_names_the_file(
     tmp_path: Path, values: object, words: str
 ) -> None:
     path = written(tmp_path, values)
     with pytest.raises(ConfigError, match=words) as error:
-        read_schedule(path)
+        read_noise_schedule(path)
     assert str(path) in str(error.value)

@@ -1,4 +1,4 @@
-"""Whole pipelines of every family, tiny and real: batches, seeds, steps, cancelling, refusals."""
+"""Pipelines of every family, tiny but real: batches, seeds, steps, cancelling, refusals."""
 
 import inspect
 import math
@@ -62,7 +62,7 @@ ASKED: list[tuple[str, PipelineUse]] = [
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("wholes")
+    root = tmp_path_factory.mktemp("pipelines")
     return {name: save(root / name) for name, save in SAVES.items()}
 
 
@@ -98,16 +98,16 @@ def test_a_batch_gives_what_its_pictures_get_alone_and_seeds_decide(
         assert batched.dtype == torch.float32
         assert -1 <= float(batched.min()) < float(batched.max()) <= 1
         assert torch.allclose(batched, single, atol=1e-4)
-    assert len(steps) - in_batch == in_batch * (2 if way(model, use).batches else 1)
+    assert len(steps) - in_batch == in_batch * (2 if convention_of(model, use).takes_batches else 1)
     assert not torch.allclose(alone[0], tensors(model, [replace(calls[0], seed=3)])[0], atol=0.01)
 
 
-def way(model: Pipeline, use: PipelineUse) -> CallConvention:
-    return call_convention(type(model._form(use)).__name__)
+def convention_of(model: Pipeline, use: PipelineUse) -> CallConvention:
+    return call_convention(type(model._variant(use)).__name__)
 
 
 @pytest.mark.parametrize(("name", "use"), ASKED)
-def test_it_ticks_at_every_step_and_a_cancel_ends_it_at_the_next(
+def test_it_ticks_at_every_step_and_a_cancelled_run_ends_at_the_next(
     folders: dict[str, Path], name: str, use: PipelineUse
 ) -> None:
     steps: list[int] = []
@@ -119,24 +119,24 @@ def test_it_ticks_at_every_step_and_a_cancel_ends_it_at_the_next(
             raise CancelError("not wanted any more")
 
     model = loaded(folders[name], tick)
-    whole = asked(use, 1, steps=5)
-    before = tensors(model, [whole])[0]
+    call = asked(use, 1, steps=5)
+    before = tensors(model, [call])[0]
     assert len(steps) in ((5,) if use != "image" else (4, 5, 6))
     steps.clear()
     cancelled = True
     with pytest.raises(CancelError):
-        tensors(model, [whole])
+        tensors(model, [call])
     assert len(steps) == 2
     cancelled = False
-    form = model._form(use)
-    assert "get_timesteps" not in vars(form), "a cancelled run left something behind"
-    assert "step" not in vars(form.scheduler)
-    assert torch.equal(tensors(model, [whole])[0], before)
+    variant = model._variant(use)
+    assert "get_timesteps" not in vars(variant), "a cancelled run left something behind"
+    assert "step" not in vars(variant.scheduler)
+    assert torch.equal(tensors(model, [call])[0], before)
 
 
 @pytest.mark.parametrize("name", ["stable", "xl", "sd3", "flux", "qwen", "z-image"])
 @pytest.mark.parametrize("strength", [0.2, 0.5, 0.8, 1.0])
-def test_strength_is_the_angle_where_it_begins_whatever_the_schedule(
+def test_strength_is_the_angle_where_a_run_begins_whatever_the_schedule(
     folders: dict[str, Path], name: str, strength: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[float] = []
@@ -144,16 +144,16 @@ def test_strength_is_the_angle_where_it_begins_whatever_the_schedule(
     scheduler = model._base.scheduler
     step = type(scheduler).step
 
-    def noting(
+    def noted_step(
         self: object, output: Tensor, time: Tensor, *args: object, **kwargs: object
     ) -> object:
         seen.append(float(time))
         return step(self, output, time, *args, **kwargs)
 
-    monkeypatch.setattr(type(scheduler), "step", noting)
-    whole = asked("image", 1)
-    settings = replace(whole.settings, steps=20, strength=strength)
-    tensors(model, [replace(whole, settings=settings)])
+    monkeypatch.setattr(type(scheduler), "step", noted_step)
+    call = asked("image", 1)
+    settings = replace(call.settings, steps=20, strength=strength)
+    tensors(model, [replace(call, settings=settings)])
     assert angle_of(scheduler, seen[0]) == pytest.approx(strength * math.pi / 2, abs=0.1)
     # Leading schedules round their spacing down; one that the size shifts is only guessed.
     assert len(seen) == pytest.approx(20, abs=7 if name == "flux" else 4)
@@ -161,16 +161,16 @@ def test_strength_is_the_angle_where_it_begins_whatever_the_schedule(
 
 @pytest.mark.parametrize("scheduler", ["LCMScheduler", "TCDScheduler"])
 @pytest.mark.parametrize(("strength", "steps"), [(0.5, 4), (1.0, 4), (0.1, 50)])
-def test_schedules_for_few_steps_begin_at_the_angle_too(
+def test_schedules_distilled_for_few_steps_begin_at_the_angle_too(
     tmp_path: Path, scheduler: str, strength: float, steps: int
 ) -> None:
     times: list[float] = []
     model = loaded(tiny_pipelines.save_distilled(tmp_path / "lcm", scheduler))
     model._base.unet.register_forward_pre_hook(lambda _, args: times.append(float(args[1])))
-    whole = asked("image", 1)
-    settings = replace(whole.settings, steps=steps, strength=strength)
-    (made,) = tensors(model, [replace(whole, settings=settings)])
-    assert torch.isfinite(made).all()
+    call = asked("image", 1)
+    settings = replace(call.settings, steps=steps, strength=strength)
+    (picture,) = tensors(model, [replace(call, settings=settings)])
+    assert torch.isfinite(picture).all()
     assert 1 <= len(times) <= steps + 1
     wanted = strength * math.pi / 2
     assert angle_of(model._base.scheduler, times[0]) == pytest.approx(wanted, abs=0.2)
@@ -196,40 +196,44 @@ def test_edit_models_are_called_one_by_one(folders: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("name", SAVES)
-def test_pictures_have_the_size_that_was_asked_for(folders: dict[str, Path], name: str) -> None:
+def test_results_have_the_size_that_was_asked_for(folders: dict[str, Path], name: str) -> None:
     """Not that of the training, and not a square: a tile of another size would be cropped."""
     use = next(use for known, use in ASKED if known == name and use != "text")
     settings = PipelineSettings(use, 96, 64, 2, 0.5 if use == "image" else None)
     image = torch.zeros(3, *((16, 24) if use == "upscale" else (64, 96)))
-    (made,) = tensors(
+    (picture,) = tensors(
         loaded(folders[name]), [PipelineCall("it", settings, 1, "a photo", "", image)]
     )
-    assert made.shape == (3, 64, 96)
+    assert picture.shape == (3, 64, 96)
 
 
 def test_a_pipeline_that_makes_another_size_is_an_error(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(
-        CALL_CONVENTIONS, "StableDiffusionPipeline", CallConvention(fixed=(("width", 32),))
+        CALL_CONVENTIONS,
+        "StableDiffusionPipeline",
+        CallConvention(fixed_arguments=(("width", 32),)),
     )
     model = loaded(folders["stable"])
     run = model._arguments
-    monkeypatch.setattr(model, "_arguments", lambda way, calls: run(way, calls) | {"width": 32})
+    monkeypatch.setattr(
+        model, "_arguments", lambda convention, calls: run(convention, calls) | {"width": 32}
+    )
     with pytest.raises(RuntimeError, match="made 32x64 px, asked for 64x64"):
         tensors(model, [asked("text", 1)])
 
 
 @pytest.mark.parametrize("use", ["text", "image"])
-def test_qwen_is_guided_also_without_a_negative_prompt(
+def test_qwen_is_guided_even_without_a_negative_prompt(
     folders: dict[str, Path], use: PipelineUse
 ) -> None:
     model = loaded(folders["qwen"])
     sizes: list[int] = []
     model._base.transformer.register_forward_hook(lambda *_: sizes.append(1))
-    whole = asked(use, 1)
-    plain = replace(whole, settings=replace(whole.settings, guidance=1.0))
-    guided = replace(whole, settings=replace(whole.settings, guidance=6.0))
+    call = asked(use, 1)
+    plain = replace(call, settings=replace(call.settings, guidance=1.0))
+    guided = replace(call, settings=replace(call.settings, guidance=6.0))
     (one,) = tensors(model, [plain])
     evaluations = len(sizes)
     (other,) = tensors(model, [guided])
@@ -237,10 +241,10 @@ def test_qwen_is_guided_also_without_a_negative_prompt(
     assert not torch.allclose(one, other, atol=1e-3)
 
 
-def test_pictures_with_and_without_a_negative_prompt_go_in_different_batches(
+def test_calls_with_and_without_a_negative_prompt_go_in_different_batches(
     folders: dict[str, Path],
 ) -> None:
-    """XL takes none for zeros and an empty one for words."""
+    """XL embeds no negative as zeros, and an empty one as a prompt."""
     model = loaded(folders["xl"])
     none = asked("text", 1)
     some = replace(asked("text", 2), negative="blue")
@@ -259,7 +263,7 @@ def test_a_pipeline_that_needs_another_package_says_which(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", SAVES)
-def test_compiled_pipelines_answer_as_before_also_in_padded_batches(
+def test_compiled_pipelines_answer_as_before_even_in_padded_batches(
     folders: dict[str, Path], name: str
 ) -> None:
     """Some transformers take lists of pictures and tensors without a batch."""
@@ -277,14 +281,14 @@ def test_compiled_pipelines_answer_as_before_also_in_padded_batches(
 
 def test_text_and_image_share_the_networks(folders: dict[str, Path]) -> None:
     model = loaded(folders["stable"])
-    assert model._form("text").unet is model._form("image").unet
+    assert model._variant("text").unet is model._variant("image").unet
 
 
-def test_what_a_safety_checker_withholds_is_refused_rather_than_black(
+def test_a_result_withheld_by_a_safety_checker_is_refused_not_delivered_black(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = loaded(folders["stable"])
-    kind = type(model._form("text"))
+    kind = type(model._variant("text"))
 
     def withhold(self: object, image: Tensor, *_: object) -> tuple[Tensor, list[bool]]:
         return image * 0, [True] * len(image)
@@ -324,8 +328,8 @@ def text_table() -> dict[str, type]:
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_what_the_table_says_a_pipeline_can_do_diffusers_says_too(name: str) -> None:
-    """Every row: the class exists; where it has two forms, diffusers has both."""
+def test_diffusers_can_do_all_that_the_table_says_of_a_pipeline(name: str) -> None:
+    """Every row: the class exists; where it has two variants, diffusers has both."""
     uses = PIPELINES[name].uses
     assert hasattr(diffusers, name)
     if "text" in uses:
@@ -342,13 +346,13 @@ def test_what_the_table_says_a_pipeline_can_do_diffusers_says_too(name: str) -> 
 
 
 @pytest.mark.parametrize("name", CALL_CONVENTIONS)
-def test_each_odd_way_names_arguments_that_the_pipeline_has(name: str) -> None:
+def test_each_call_convention_names_arguments_that_the_pipeline_has(name: str) -> None:
     known = parameters(getattr(diffusers, name))
     row = CALL_CONVENTIONS[name]
-    assert row.guidance in known or name == "LDMSuperResolutionPipeline"
-    assert {key for key, _ in row.fixed} <= set(known)
-    if row.picture == "pillow":
-        assert not row.batches
+    assert row.guidance_argument in known or name == "LDMSuperResolutionPipeline"
+    assert {key for key, _ in row.fixed_arguments} <= set(known)
+    if row.image == "pillow":
+        assert not row.takes_batches
         assert "strength" not in known
 
 
@@ -370,7 +374,7 @@ def test_on_a_gpu_it_answers_what_the_processor_answers(
 ) -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    whole = asked(use, 1)
-    (here,) = tensors(loaded(folders[name]), [whole])
-    (there,) = tensors(loaded(folders[name], device="cuda:0"), [whole])
+    call = asked(use, 1)
+    (here,) = tensors(loaded(folders[name]), [call])
+    (there,) = tensors(loaded(folders[name], device="cuda:0"), [call])
     assert float((here - there).abs().mean()) < 0.02

@@ -33,10 +33,10 @@ def calls(count: int, *, exact: bool = False) -> list[DenoiseCall]:
 
 @pytest.mark.parametrize("name", PIXEL)
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
-def test_a_group_of_any_times_is_answered_as_each_alone(name: str, dtype: Dtype) -> None:
-    group, model = calls(5), loaded(tiny_folder(name), dtype)
-    together = tensors(model, group)
-    for call, answer in zip(group, together, strict=True):
+def test_a_batch_of_any_times_is_answered_as_each_call_alone(name: str, dtype: Dtype) -> None:
+    batch, model = calls(5), loaded(tiny_folder(name), dtype)
+    together = tensors(model, batch)
+    for call, answer in zip(batch, together, strict=True):
         (alone,) = tensors(model, [call])
         assert answer.dtype == torch.float32
         tolerance = 1e-4 if dtype == "fp32" else 5e-2
@@ -44,14 +44,14 @@ def test_a_group_of_any_times_is_answered_as_each_alone(name: str, dtype: Dtype)
 
 
 @pytest.mark.parametrize("name", PIXEL)
-def test_exact_questions_are_answered_in_single_precision(name: str) -> None:
-    group, fast = calls(3, exact=True), loaded(tiny_folder(name), "bf16")
-    for ours, theirs in zip(tensors(fast, group), tensors(tiny(name), group), strict=True):
+def test_exact_calls_are_answered_in_single_precision(name: str) -> None:
+    batch, fast = calls(3, exact=True), loaded(tiny_folder(name), "bf16")
+    for ours, theirs in zip(tensors(fast, batch), tensors(tiny(name), batch), strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("name", PIXEL)
-def test_estimates_keep_the_bounds_of_the_configuration_unless_exact(name: str) -> None:
+def test_estimates_are_clipped_as_configured_unless_exact(name: str) -> None:
     wild = [replace(call, x_t=3 * call.x_t) for call in calls(3)]
     assert all(float(x0.abs().max()) <= 1 for x0 in tensors(tiny(name), wild))
     exact = tensors(tiny(name), [replace(call, exact=True) for call in wild])
@@ -72,7 +72,7 @@ def test_a_run_gives_the_picture_of_the_stock_pipeline(tmp_path: Path, predictio
     denoiser = Denoiser("m", native_tiles(32))
 
     def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
-        # Exact, so that both compute in float32; the bounds are put on here instead.
+        # Exact, so that both compute in float32; the clipping is done here instead.
         x0 = yield from denoise_tiles(denoiser, x_t, t, exact=True)
         return x0.clamp(-1, 1)
 
@@ -82,7 +82,7 @@ def test_a_run_gives_the_picture_of_the_stock_pipeline(tmp_path: Path, predictio
     torch.testing.assert_close(ours, torch.from_numpy(theirs).permute(2, 0, 1), atol=1e-4, rtol=0)
 
 
-def test_a_learned_variance_is_left_aside(tmp_path: Path) -> None:
+def test_a_learned_variance_is_ignored(tmp_path: Path) -> None:
     unet = seeded_network(
         "UNet2DModel", sample_size=16, in_channels=3, out_channels=6, layers_per_block=1,
         block_out_channels=(8,), norm_num_groups=4, down_block_types=("DownBlock2D",),
@@ -95,8 +95,8 @@ def test_a_learned_variance_is_left_aside(tmp_path: Path) -> None:
 
 
 def test_a_lone_network_with_its_scheduler_beside_it_is_a_checkpoint(tmp_path: Path) -> None:
-    whole = tiny_folder("pixel-v")
-    for part in (*(whole / "unet").iterdir(), *(whole / "scheduler").iterdir()):
+    stored = tiny_folder("pixel-v")
+    for part in (*(stored / "unet").iterdir(), *(stored / "scheduler").iterdir()):
         (tmp_path / part.name).write_bytes(part.read_bytes())
     call = calls(1, exact=True)[0]
     torch.testing.assert_close(
@@ -146,12 +146,12 @@ def test_a_file_that_lacks_a_weight_is_refused(tmp_path: Path) -> None:
 
 
 def test_one_weights_file_with_its_configuration_is_a_checkpoint(tmp_path: Path) -> None:
-    whole = tiny_folder("pixel-v")
+    stored = tiny_folder("pixel-v")
     file = tmp_path / "net.safetensors"
-    file.write_bytes((whole / "unet/diffusion_pytorch_model.safetensors").read_bytes())
+    file.write_bytes((stored / "unet/diffusion_pytorch_model.safetensors").read_bytes())
     (tmp_path / "net").mkdir()
     for part in ("unet/config.json", "scheduler/scheduler_config.json"):
-        (tmp_path / "net" / Path(part).name).write_bytes((whole / part).read_bytes())
+        (tmp_path / "net" / Path(part).name).write_bytes((stored / part).read_bytes())
     (call,) = calls(1, exact=True)
     ours, theirs = (tensors(model, [call])[0] for model in (loaded(file), tiny("pixel-v")))
     torch.testing.assert_close(ours, theirs)
@@ -171,6 +171,6 @@ def test_pickled_weights_are_not_opened(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", PIXEL)
 def test_a_gpu_answers_as_the_processor(name: str) -> None:
     on_gpu = loaded(tiny_folder(name), "auto", "cuda:0")
-    group = calls(4, exact=True)
-    for ours, theirs in zip(tensors(on_gpu, group), tensors(tiny(name), group), strict=True):
+    batch = calls(4, exact=True)
+    for ours, theirs in zip(tensors(on_gpu, batch), tensors(tiny(name), batch), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)

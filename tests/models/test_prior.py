@@ -1,4 +1,4 @@
-"""The shipped network through its one door."""
+"""The shipped network, asked through its calls."""
 
 import math
 import subprocess
@@ -47,7 +47,7 @@ def calls(*, exact: bool) -> list[DenoiseCall]:
 
 
 @pytest.mark.parametrize(("exact", "tolerance"), [(True, EXACT), (False, BF16)])
-def test_batched_equals_single(exact: bool, tolerance: float) -> None:
+def test_a_batch_is_answered_as_each_call_alone(exact: bool, tolerance: float) -> None:
     asked = calls(exact=exact)
     batched = prior().predict(asked)
     for call, together in zip(asked, batched, strict=True):
@@ -64,7 +64,7 @@ def test_bf16_stays_near_the_exact_answer() -> None:
     assert all(float((a - b).square().mean().sqrt()) < 0.01 for a, b in pairs)
 
 
-def test_at_pi_over_two_nothing_is_seen_of_the_noise() -> None:
+def test_at_pi_over_two_the_noise_does_not_matter() -> None:
     x0, degradation = photograph(), Degradation(blind=True)
     asked = [
         DenoiseCall("prior", seeded(3, 96, 96, seed=k), math.pi / 2, x0, degradation, exact=True)
@@ -74,7 +74,7 @@ def test_at_pi_over_two_nothing_is_seen_of_the_noise() -> None:
     assert float((first - second).abs().max()) < EXACT
 
 
-def test_predicting_changes_none_of_its_inputs() -> None:
+def test_predict_leaves_its_inputs_as_they_are() -> None:
     x_t = seeded(3, 32, 32)
     kept = x_t.clone()
     prior().predict([DenoiseCall("prior", x_t, math.pi / 2)])
@@ -91,14 +91,16 @@ def test_the_network_removes_known_noise_from_a_real_photograph() -> None:
 
 
 @pytest.mark.parametrize(("exact", "tolerance"), [(True, 2e-3), (False, 1e-2)])
-def test_tiled_equals_whole_for_one_evaluation(exact: bool, tolerance: float) -> None:
+def test_one_evaluation_in_tiles_equals_one_of_the_untiled_picture(
+    exact: bool, tolerance: float
+) -> None:
     x0 = to_tensor(data.coffee()).tile(1, 1, 2)[:, :128, 128:]
     x_t = add_noise(x0, 0.7, seeded(3, 128, 1072))
     asked: list[list[DenoiseCall]] = []
     tiled = answer(denoise_tiles(Denoiser("prior"), x_t, 0.7, exact=exact), real, asked)
-    (whole,) = prior().predict([DenoiseCall("prior", x_t, 0.7, exact=exact)])
+    (untiled,) = prior().predict([DenoiseCall("prior", x_t, 0.7, exact=exact)])
     assert len(asked[0]) == 2
-    assert float((tiled - whole).abs().max()) / 2 < tolerance
+    assert float((tiled - untiled).abs().max()) / 2 < tolerance
 
 
 def test_unconditional_sampling_equals_the_stock_ddim_scheduler() -> None:
@@ -124,6 +126,6 @@ def test_the_digest_is_stable_and_needs_no_torch() -> None:
     assert len(Library().digest("prior")) == 64
 
 
-def test_an_unknown_model_is_named_with_what_there_is() -> None:
+def test_an_unknown_model_is_refused_with_the_allowed_references() -> None:
     with pytest.raises(ConfigError, match="is 'dream'; allowed: \"prior\", a Hub id"):
         Library().checkpoint("dream")

@@ -1,4 +1,4 @@
-"""Prompts longer than a text encoder reads: told in the record, by every kind of model."""
+"""Prompts longer than a text encoder reads: every kind of model notes it in the record."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from daemon.models.calls import (
     PipelineCall,
     PipelineSettings,
 )
-from daemon.models.prompt_length import unread
+from daemon.models.prompt_length import truncation_notes
 from daemon.models.registry import Placement, load_model
 from tests.support import tiny_wholes
 from tests.support.checkpoints import loaded, stock, tiny_folder
@@ -28,25 +28,25 @@ LONG = " ".join(["the cat"] * 45) + " red"
     ("name", "pipeline"),
     [("stable-1", "StableDiffusionPipeline"), ("stable-xl", "StableDiffusionXLPipeline")],
 )
-def test_what_lies_beyond_the_last_token_is_named(name: str, pipeline: str) -> None:
-    whole = stock(pipeline, tiny_folder(name))
-    (note,) = unread(whole, LONG)
+def test_the_part_of_a_prompt_beyond_the_last_token_is_quoted(name: str, pipeline: str) -> None:
+    pipe = stock(pipeline, tiny_folder(name))
+    (note,) = truncation_notes(pipe, LONG)
     # 91 words, each one token, between a start and an end; 75 of them are read.
     assert note.startswith("the prompt has 93 tokens, of which the model reads 77: ")
     assert repr(("cat " + "the cat " * 7 + "red")[:60])[:-1] in note
-    assert unread(whole, " ".join(["cat"] * 75)) == ()
-    assert unread(whole, " ".join(["cat"] * 76)) != ()
-    assert unread(whole, "") == ()
+    assert truncation_notes(pipe, " ".join(["cat"] * 75)) == ()
+    assert truncation_notes(pipe, " ".join(["cat"] * 76)) != ()
+    assert truncation_notes(pipe, "") == ()
 
 
-def test_the_encoder_that_reads_most_counts(tmp_path: Path) -> None:
-    whole = stock("FluxPipeline", tiny_wholes.save_flux(tmp_path / "flux"))
-    assert unread(whole, LONG) == (), "T5 reads 512"
-    (note,) = unread(whole, " ".join(["cat"] * 600))
+def test_the_text_encoder_that_reads_most_counts(tmp_path: Path) -> None:
+    pipe = stock("FluxPipeline", tiny_wholes.save_flux(tmp_path / "flux"))
+    assert truncation_notes(pipe, LONG) == (), "T5 reads 512"
+    (note,) = truncation_notes(pipe, " ".join(["cat"] * 600))
     assert "tokens, of which the model reads 512" in note
 
 
-def test_a_stable_diffusion_tells_with_the_embedding_once_and_again() -> None:
+def test_a_stable_diffusion_notes_it_with_the_embedding_each_time() -> None:
     model = loaded(tiny_folder("stable-1"))
     for _ in range(2):
         long, short = model.predict([EmbedCall("m", LONG), EmbedCall("m", "the cat")])
@@ -55,7 +55,7 @@ def test_a_stable_diffusion_tells_with_the_embedding_once_and_again() -> None:
         assert isinstance(short, Embedding)
 
 
-def test_a_pipeline_tells_for_each_picture_of_a_batch_prompt_and_negative(tmp_path: Path) -> None:
+def test_a_pipeline_notes_it_for_each_prompt_and_negative_of_a_batch(tmp_path: Path) -> None:
     folder = tiny_folder("stable-1")
     model = load_model(Placement(Library().checkpoint(str(folder)), "cpu"), as_pipeline=True)
     settings = PipelineSettings("text", 64, 64, 1)
@@ -76,7 +76,7 @@ def test_a_pipeline_tells_for_each_picture_of_a_batch_prompt_and_negative(tmp_pa
 
 
 @pytest.mark.parametrize("kind", ["restyle", "generate"])
-def test_the_record_says_what_went_unread(
+def test_the_record_quotes_the_unread_part_of_a_prompt(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RESTORED_DTYPE", "fp32")
