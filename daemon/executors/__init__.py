@@ -1,8 +1,14 @@
-"""The seam to compute: who carries out orders, and where.
+"""Executors: where tasks run. This is the contract that each of them keeps.
 
-Comes in: orders. Goes out: reports, through the function given at construction (it may be called
-from any thread). `inline` works in a thread of this process, `process` in one spawned worker
-process per device, so that the parent never imports torch.
+- Reports go to the function that the executor was made with, from any thread.
+- Exactly one report names the fence of each task that was submitted: an outcome, `HandedBack` or
+  `WorkerDied`; also when a worker dies, and after `stop`.
+- `submit` never blocks. Many tasks are in flight at a time, and end in any order.
+- Nothing is retried: what a failed task or a dead worker means is for the caller to decide.
+- Heartbeats are reported while there is progress, and only then: silence means a hang.
+
+`inline` runs tasks in a thread of this process. `process` runs them in a spawned worker process, so
+that this process never imports torch.
 """
 
 from collections.abc import Callable
@@ -14,26 +20,36 @@ from daemon.messages.tasks import Compute, Task
 
 
 class Executor(Protocol):
-    """Carries out orders, many at a time, in whatever order keeps the device busy."""
+    """Carries out tasks; the contract is the docstring of this package."""
 
     def start(self) -> None:
-        """Begin; `WorkerReady` is reported when orders are being worked on."""
+        """Start; `WorkerReady` is reported when tasks are being carried out."""
 
     def submit(self, task: Task) -> None:
-        """Take an errand; exactly one report will name its fence. Never blocks."""
+        """Take a task; from `start` on, before or after `WorkerReady`. Never blocks."""
 
     def stop(self, drain_s: float) -> None:
-        """Finish what is in flight within `drain_s`, hand back the rest, end every process."""
+        """Finish what is in flight within `drain_s`, hand back the rest, and end every process.
+
+        It blocks until that is done.
+        """
 
 
 EXECUTORS = {
     "inline": "daemon.executors.inline:InlineExecutor",
     "process": "daemon.executors.process:ProcessExecutor",
 }
+"""Executors by name, as "module:class"; each is made with a `Compute` and a report function."""
 
 
 def make_executor(name: str, compute: Compute, report: Callable[[Report], None]) -> Executor:
-    """Make the executor of that name, importing its module only now."""
+    """Make an executor, importing its module only now.
+
+    Args:
+        name: A key of EXECUTORS.
+        compute: How it may use this machine.
+        report: Called with every report, from any thread.
+    """
     module, attribute = EXECUTORS[name].split(":")
     executor: Executor = getattr(import_module(module), attribute)(compute, report)
     return executor

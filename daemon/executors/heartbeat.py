@@ -1,7 +1,7 @@
-"""The heartbeat of an executor: about once a second, whoever gave orders hears that they get on.
+"""Reports a heartbeat about once a second while an engine makes progress.
 
-Comes in: the pulse of an engine. Goes out: reports, from a thread of its own, since the engine's
-may be deep in one pass. Says nothing while nothing gets on, so that a hung engine is a silent one.
+It has a thread of its own, since the engine's loop may be deep in one forward pass. While nothing
+makes progress it reports nothing, so that a hung engine is a silent one.
 """
 
 import threading
@@ -13,14 +13,14 @@ from daemon.messages.reports import BatchCounts, Heartbeat, LoadedModel
 _EVERY_S = 1.0
 
 
-class Beat:
-    """Reports while the engine gets on.
+class HeartbeatThread:
+    """Reports heartbeats until it is stopped.
 
     Args:
-        activity: Of the engine.
-        residents: Says which models are loaded; from any thread.
-        report: Is told; from this thread.
-        every_s: Between two looks at the pulse, in seconds.
+        activity: Activity of the engine.
+        loaded_models: Tells which models are loaded; called from this thread.
+        report: Called with every heartbeat, from this thread.
+        every_s: Seconds between two looks at the activity.
     """
 
     def __init__(
@@ -34,23 +34,23 @@ class Beat:
         self._loaded_models = loaded_models
         self._report = report
         self._every_s = every_s
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="beat", daemon=True)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End, with a last report of what has not been told."""
-        self._over.set()
+        """Report what has not been reported yet, and end the thread."""
+        self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join()
 
-    def _work(self) -> None:
-        over = False
-        while not over:
-            over = self._over.wait(self._every_s)
-            work, progress = self._activity.collect()
-            if progress or work != BatchCounts():
-                self._report(Heartbeat(work, self._loaded_models()))
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            stopping = self._stopping.wait(self._every_s)
+            counts, progress = self._activity.collect()
+            if progress or counts != BatchCounts():
+                self._report(Heartbeat(counts, self._loaded_models()))

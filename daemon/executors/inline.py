@@ -1,7 +1,7 @@
-"""The inline executor: the engine in a thread of this process.
+"""The inline executor: an engine in a thread of this process.
 
-Comes in: orders. Goes out: reports, from the engine's thread. For `apply`, where one process is
-enough, and for tests; a photograph that kills the process takes its caller along.
+For `apply`, where one process is enough, and for tests. A photograph that kills the process kills
+its caller.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from daemon.engine.activity import Activity
-from daemon.executors.heartbeat import Beat
+from daemon.executors.heartbeat import HeartbeatThread
 from daemon.executors.process_env import tune_process
 from daemon.messages.reports import Report, WorkerReady
 from daemon.messages.tasks import Compute, Task
@@ -20,51 +20,54 @@ if TYPE_CHECKING:
 
 
 class InlineExecutor:
-    """Carries out orders in this process."""
+    """Carries out tasks in this process.
+
+    Args:
+        compute: How to use the machine.
+        report: Called with every report, from threads of this executor.
+    """
 
     def __init__(self, compute: Compute, report: Callable[[Report], None]) -> None:
         self._compute = compute
         self._report = report
         self._engine: Engine | None = None
         self._thread: threading.Thread | None = None
-        self._beat: Beat | None = None
+        self._heartbeat: HeartbeatThread | None = None
 
     def start(self) -> None:
-        """Load the engine and begin.
+        """Make the engine and run its loop.
 
         Raises:
-            DeviceError: The device that is asked for is not there.
+            DeviceError: The chosen device is not there.
         """
         tune_process(self._compute.threads)
         from daemon.engine.engine import Engine
 
         activity = Activity()
         self._engine = engine = Engine(self._compute, self._report, activity=activity)
-        self._beat = Beat(activity, lambda: engine.loaded_models, self._report)
-        self._thread = threading.Thread(target=self._work, args=(engine,), name="engine")
+        self._heartbeat = HeartbeatThread(activity, lambda: engine.loaded_models, self._report)
+        self._thread = threading.Thread(target=_run_until_stopped, args=(engine,), name="engine")
         self._thread.start()
         self._report(WorkerReady(engine.device, engine.loaded_models))
-        self._beat.start()
+        self._heartbeat.start()
 
     def submit(self, task: Task) -> None:
-        """Take an errand; exactly one report will name its fence. Never blocks."""
-        self._running().submit(task)
+        """Take a task."""
+        if self._engine is None:
+            raise RuntimeError("the executor has not been started")
+        self._engine.submit(task)
 
     def stop(self, drain_s: float) -> None:
-        """Finish what is in flight within `drain_s`, hand back the rest, end the thread."""
-        if self._engine is None or self._thread is None or self._beat is None:
+        """Finish what is in flight within `drain_s`, hand back the rest, end the threads."""
+        if self._engine is None or self._thread is None or self._heartbeat is None:
             return
         self._engine.stop(drain_s)
         self._thread.join()
-        self._beat.stop()
+        self._heartbeat.stop()
 
-    def _running(self) -> "Engine":
-        if self._engine is None:
-            raise RuntimeError("the executor has not been started")
-        return self._engine
 
-    def _work(self, engine: "Engine") -> None:
-        while not engine.ended:
-            # A bug or a lost device has been reported as the outcome of every order in flight.
-            with contextlib.suppress(Exception):
-                engine.run()
+def _run_until_stopped(engine: "Engine") -> None:
+    while not engine.ended:
+        # Before a bug or a lost device ends the loop, every task in flight has been reported.
+        with contextlib.suppress(Exception):
+            engine.run()

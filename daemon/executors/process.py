@@ -1,7 +1,7 @@
-"""The process executor: the engine in one spawned worker process, watched and replaced.
+"""The process executor: an engine in one spawned worker process, watched and replaced.
 
-Comes in: orders. Goes out: reports. This process never imports torch. The death of the worker is a
-report, never an exception; which of the orders killed it is for the caller to find out.
+This process never imports torch. The death of the worker is a report, never an exception; which of
+its tasks killed it is for the caller to find out.
 """
 
 import contextlib
@@ -15,65 +15,73 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
-from daemon.executors.worker import StartFailed, Stop, TaskStarted, work
+from daemon.executors.worker import StartFailed, Stop, TaskStarted, run_worker
 from daemon.messages.reports import HandedBack, Report, WorkerDied, WorkerReady
 from daemon.messages.tasks import Compute, Task
 
 GRACE_S = 10.0
-"""Beyond the time to drain: until then the worker has reported, or is killed."""
+"""Seconds beyond the time to drain after which a worker that has not ended is killed."""
 
-GIVE_UP = 3
-"""After so many deaths at start in a row it is called hopeless, and tried all the same."""
+HOPELESS_AFTER = 3
+"""Failed starts in a row after which the worker is reported as hopeless; it is still tried."""
 
 _LONGEST_PAUSE_S = 60.0
-_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+_BLOCKED_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
+_Outbound = queue.SimpleQueue[Task | Stop | None]
+"""Messages to send to the worker; None ends the sending."""
 
 
 class ProcessExecutor:
-    """Carries out orders in a worker process, one after another if they die.
+    """Carries out tasks in a worker process, and starts another when it dies.
+
+    A task is waiting until it is reported, whether it was sent to a worker or not: a new worker is
+    sent all waiting tasks. When a worker dies, only the tasks it had started are reported with it.
 
     Args:
         compute: How to use the machine.
-        report: Is told everything, from a thread of this executor.
-        worker: What the process runs; importable by name, as it is spawned.
+        report: Called with every report, from threads of this executor or in `submit`.
+        worker: Main function of the worker process; importable by name, as the process is spawned.
     """
 
     def __init__(
         self,
         compute: Compute,
         report: Callable[[Report], None],
-        worker: Callable[[Connection, Compute, int], None] = work,
+        worker: Callable[[Connection, Compute, int], None] = run_worker,
     ) -> None:
         self._compute = compute
         self._report = report
         self._worker = worker
         self._lock = threading.Lock()
         self._waiting: dict[int, Task] = {}
-        self._begun: set[int] = set()
-        self._outbound: queue.SimpleQueue[Task | Stop | None] | None = None
+        self._started: set[int] = set()
+        self._outbound: _Outbound | None = None
         self._process: SpawnProcess | None = None
         self._stopping = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, name="worker-keeper", daemon=True)
-        self._starts_failed = 0
+        self._supervisor = threading.Thread(
+            target=self._supervise, name="worker-supervisor", daemon=True
+        )
+        self._failed_starts = 0
 
     @property
     def pid(self) -> int | None:
-        """The worker's process id while there is one."""
+        """Process id of the worker, while there is one."""
         with self._lock:
             return self._process.pid if self._process is not None else None
 
     @property
     def in_flight(self) -> frozenset[int]:
-        """Fences of the orders that the worker has begun and not reported."""
+        """Fences of the tasks that the worker has started and not reported."""
         with self._lock:
-            return frozenset(self._begun)
+            return frozenset(self._started)
 
     def start(self) -> None:
-        """Begin; `WorkerReady` is reported when the worker takes orders."""
-        self._keeper.start()
+        """Start the worker."""
+        self._supervisor.start()
 
     def submit(self, task: Task) -> None:
-        """Take an errand; exactly one report will name its fence. Never blocks."""
+        """Take a task."""
         with self._lock:
             stopping = self._stopping.is_set()
             if not stopping:
@@ -90,25 +98,28 @@ class ProcessExecutor:
             ready = self._outbound is not None
             if self._outbound is not None:
                 self._outbound.put(Stop(drain_s))
-        if self._keeper.ident is None:
+        if self._supervisor.ident is None:
             return
         if ready:
-            self._keeper.join(drain_s + GRACE_S)
+            self._supervisor.join(drain_s + GRACE_S)
         with self._lock:
             if self._process is not None:
                 self._process.kill()
-        self._keeper.join()
+        self._supervisor.join()
 
-    def _keep(self) -> None:
-        """Have a worker, always; the thread that starts it must outlive it (PR_SET_PDEATHSIG)."""
+    def _supervise(self) -> None:
+        """Keep a worker running until stopped.
+
+        This thread must outlive the workers it starts, which end with it (PR_SET_PDEATHSIG).
+        """
         # The worker inherits the mask, so that Ctrl-C cannot hit it before it ignores the signal.
-        # The tracker of multiprocessing unblocks these signals when it starts: it goes first.
+        # multiprocessing's tracker unblocks these signals when it starts, so it is started first.
         resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED_SIGNALS)
         while not self._stopping.is_set():
-            self._one_worker()
-            if self._starts_failed:
-                pause_s = min(_LONGEST_PAUSE_S, 2.0 ** (self._starts_failed - 1))
+            self._run_one_worker()
+            if self._failed_starts:
+                pause_s = min(_LONGEST_PAUSE_S, 2.0 ** (self._failed_starts - 1))
                 self._stopping.wait(pause_s)
         with self._lock:
             left = tuple(self._waiting)
@@ -116,8 +127,8 @@ class ProcessExecutor:
         if left:
             self._report(HandedBack(left))
 
-    def _one_worker(self) -> None:
-        """Start a worker, listen to it until it ends, and say how it ended."""
+    def _run_one_worker(self) -> None:
+        """Start a worker, listen to it until it ends, and report how it ended."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         with ours:
@@ -129,82 +140,82 @@ class ProcessExecutor:
                 )
                 process.start()
                 self._process = process
-            why = self._listen(ours)
+            start_failure = self._listen(ours)
             process.join()
             with self._lock:
                 self._process = None
                 outbound, self._outbound = self._outbound, None
             if outbound is not None:
                 outbound.put(None)
-            self._bury(process, ready=outbound is not None, why=why)
+            self._report_end(process, ready=outbound is not None, start_failure=start_failure)
             process.close()
 
-    def _listen(self, ours: Connection) -> str:
-        """Pass on what the worker says until it says no more; why it could not start, if so."""
-        why = ""
-        # A worker killed in the middle of a message leaves a torn one.
+    def _listen(self, pipe: Connection) -> str:
+        """Handle the worker's messages until it ends; why it could not start, or ""."""
+        start_failure = ""
+        # A worker that is killed while it sends leaves a torn message.
         with contextlib.suppress(EOFError, OSError):
             while True:
-                message = ours.recv()
+                message = pipe.recv()
                 if isinstance(message, TaskStarted):
                     with self._lock:
-                        self._begun.add(message.fence)
+                        self._started.add(message.fence)
                 elif isinstance(message, StartFailed):
-                    why = message.reason
+                    start_failure = message.reason
                 else:
-                    self._pass_on(ours, message)
-        return why
+                    self._pass_on(pipe, message)
+        return start_failure
 
-    def _pass_on(self, ours: Connection, report: Report) -> None:
+    def _pass_on(self, pipe: Connection, report: Report) -> None:
         if isinstance(report, WorkerReady):
-            self._starts_failed = 0
-            self._open(ours)
+            self._failed_starts = 0
+            self._start_sending(pipe)
         fences = report.fences if isinstance(report, HandedBack) else getattr(report, "fence", None)
         with self._lock:
             for fence in fences if isinstance(fences, tuple) else (fences,):
                 self._waiting.pop(fence, None)
-                self._begun.discard(fence)
+                self._started.discard(fence)
         self._report(report)
 
-    def _open(self, ours: Connection) -> None:
-        """Send the orders that wait and, from now on, every new one."""
-        outbound: queue.SimpleQueue[Task | Stop | None] = queue.SimpleQueue()
+    def _start_sending(self, pipe: Connection) -> None:
+        """Send the waiting tasks and, from now on, every new one."""
+        outbound: _Outbound = queue.SimpleQueue()
         with self._lock:
             for task in self._waiting.values():
                 outbound.put(task)
             if self._stopping.is_set():
                 outbound.put(Stop(0))
             self._outbound = outbound
-        threading.Thread(target=_send, args=(ours, outbound), daemon=True).start()
+        threading.Thread(target=_send, args=(pipe, outbound), daemon=True).start()
 
-    def _bury(self, process: SpawnProcess, *, ready: bool, why: str) -> None:
-        """Report a worker's end and the orders it had begun."""
+    def _report_end(self, process: SpawnProcess, *, ready: bool, start_failure: str) -> None:
+        """Report that a worker has ended, with the tasks that it had started."""
         with self._lock:
-            killed = tuple(sorted(self._begun & self._waiting.keys()))
-            self._begun.clear()
-            for fence in killed:
+            fences = tuple(sorted(self._started & self._waiting.keys()))
+            self._started.clear()
+            for fence in fences:
                 del self._waiting[fence]
         if self._stopping.is_set():
-            # Either it drained, or we killed it: nobody is at fault.
-            if killed:
-                self._report(HandedBack(killed))
+            # It drained, or `stop` killed it: nothing is at fault.
+            if fences:
+                self._report(HandedBack(fences))
             return
-        how = why or _how_it_ended(process)
+        how = start_failure or _how_it_ended(process)
         if ready:
-            self._report(WorkerDied(killed, f"the worker process {process.pid} {how}"))
+            self._report(WorkerDied(fences, f"the worker process {process.pid} {how}"))
             return
-        self._starts_failed += 1
-        times = f"{self._starts_failed} times in a row" if self._starts_failed > 1 else "once"
+        self._failed_starts += 1
+        times = f"{self._failed_starts} times in a row" if self._failed_starts > 1 else "once"
         reason = f"the worker process {process.pid} could not start ({times}): {how}"
-        self._report(WorkerDied((), reason, hopeless=self._starts_failed >= GIVE_UP))
+        self._report(WorkerDied((), reason, hopeless=self._failed_starts >= HOPELESS_AFTER))
 
 
-def _send(ours: Connection, outbound: "queue.SimpleQueue[Task | Stop | None]") -> None:
-    """Sending blocks while the pipe is full, so it has a thread of its own."""
+def _send(pipe: Connection, outbound: _Outbound) -> None:
+    """Send messages to the worker; in a thread of its own, as sending blocks on a full pipe."""
     while (message := outbound.get()) is not None:
-        # A worker that is gone is noticed by who listens to it.
+        # If the worker is gone, the thread that listens to it finds out.
         with contextlib.suppress(OSError):
-            ours.send(message)
+            pipe.send(message)
 
 
 def _how_it_ended(process: SpawnProcess) -> str:

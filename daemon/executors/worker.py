@@ -1,7 +1,8 @@
-"""The worker process: what runs on the other side of the process executor's pipe.
+"""The worker process: an engine at the other end of the process executor's pipe.
 
-Comes in: orders and, once, a stop. Goes out: reports. It ignores Ctrl-C and SIGTERM, which are
-the parent's to act on, and ends when the parent ends, however that ends.
+The parent sends tasks and, once, a `Stop`; the worker sends reports, `TaskStarted` and, if it
+cannot start, `StartFailed`. It ignores Ctrl-C and SIGTERM, which are the parent's to act on, and
+ends when the parent ends, however that ends.
 """
 
 import ctypes
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from daemon.config.model_reference import PRIOR
 from daemon.engine.activity import Activity
-from daemon.executors.heartbeat import Beat
+from daemon.executors.heartbeat import HeartbeatThread
 from daemon.executors.process_env import tune_process
 from daemon.messages.reports import Report, WorkerReady
 from daemon.messages.tasks import Compute, Task
@@ -27,83 +28,83 @@ if TYPE_CHECKING:
     from daemon.engine.backend import Backend
 
 _PR_SET_PDEATHSIG = 1
-_BUG = 70
+_EXIT_BUG = 70
 
 
 @dataclass(frozen=True)
 class Stop:
-    """To the worker: finish within so many seconds."""
+    """To the worker: finish within `drain_s` seconds."""
 
     drain_s: float
 
 
 @dataclass(frozen=True)
 class TaskStarted:
-    """From the worker: this order's photographs are about to be read."""
+    """From the worker: the photographs of this task are about to be read."""
 
     fence: int
 
 
 @dataclass(frozen=True)
 class StartFailed:
-    """From the worker: it ends because of this before it took any order."""
+    """From the worker: it ends for this reason, and has taken no task."""
 
     reason: str
 
 
-def work(
+def run_worker(
     pipe: Connection,
     compute: Compute,
     parent: int,
     make_backend: "Callable[[], Backend] | None" = None,
 ) -> None:
-    """Serve orders until stopped; the only function that runs in the worker process.
+    """Carry out tasks until stopped; the main function of the worker process.
 
     Args:
-        pipe: The way to the parent.
+        pipe: Connection to the parent.
         compute: How to use the machine.
         parent: Process id of the parent.
-        make_backend: Makes the functions that do the work; the package's own by default.
+        make_backend: Makes the functions that do the work; by default those of this package.
     """
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, signal.SIG_IGN)
-    _die_with(parent)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    _end_with(parent)
     tune_process(compute.threads)
-    tell, activity = partial(_tell, pipe, threading.Lock()), Activity()
+    send, activity = partial(_send, pipe, threading.Lock()), Activity()
     try:
         from daemon.engine.engine import Engine
 
         backend = None if make_backend is None else make_backend()
         engine = Engine(
             compute,
-            tell,
+            send,
             backend=backend,
-            on_start=lambda fence: tell(TaskStarted(fence)),
+            on_start=lambda fence: send(TaskStarted(fence)),
             activity=activity,
         )
         engine.load([PRIOR])
     except Exception as error:
         known = isinstance(error, RestoredError)
-        tell(StartFailed(str(error) if known else f"{type(error).__name__}: {error}"))
-        sys.exit(_BUG)
-    tell(WorkerReady(engine.device, engine.loaded_models))
-    beat = Beat(activity, lambda: engine.loaded_models, tell)
-    beat.start()
+        send(StartFailed(str(error) if known else f"{type(error).__name__}: {error}"))
+        sys.exit(_EXIT_BUG)
+    send(WorkerReady(engine.device, engine.loaded_models))
+    heartbeat = HeartbeatThread(activity, lambda: engine.loaded_models, send)
+    heartbeat.start()
     threading.Thread(target=_receive, args=(pipe, engine.submit, engine.stop), daemon=True).start()
     try:
         engine.run()
     except Exception as error:
-        # Every order has its outcome; a new process has a new device context.
+        # Every task in flight has been reported. A new process will have a new device context.
         print(f"restored worker: {type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(_BUG)
+        sys.exit(_EXIT_BUG)
     finally:
-        beat.stop()
+        heartbeat.stop()
 
 
-def _tell(
+def _send(
     pipe: Connection, lock: threading.Lock, message: Report | TaskStarted | StartFailed
 ) -> None:
-    """Send whole messages: the engine and its beat speak from threads of their own."""
+    """Send one message at a time: the engine and its heartbeat send from threads of their own."""
     with lock:
         pipe.send(message)
 
@@ -119,10 +120,11 @@ def _receive(
             else:
                 submit(message)
     except (EOFError, OSError):
-        os._exit(0)  # the parent is gone: nobody is left to finish for
+        os._exit(0)  # the parent is gone, and with it whoever waits for results
 
 
-def _die_with(parent: int) -> None:
+def _end_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends; end now if it already has."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

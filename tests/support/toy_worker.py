@@ -1,13 +1,13 @@
-"""A worker process with the toy restorer; spawned, so importable by name, and without torch."""
+"""A worker process with the toy restorer; importable by name, without torch, as it is spawned."""
 
 from multiprocessing.connection import Connection
 
-from daemon.executors.worker import work
+from daemon.executors.worker import run_worker
 from daemon.messages.tasks import Compute
 
 
 def toy_worker(pipe: Connection, compute: Compute, parent: int) -> None:
-    """Serve orders as the real worker does; only here the toy and torch are imported."""
+    """Carry out tasks as the real worker does; only here are the toy and torch imported."""
     from tests.support.engine_fakes import deadly_backend
 
-    work(pipe, compute, parent, deadly_backend)
+    run_worker(pipe, compute, parent, deadly_backend)
