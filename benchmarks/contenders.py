@@ -1,7 +1,7 @@
-"""What a user would pick offline for a task, and restored itself, behind one signature.
+"""The programs that are compared: those a user would pick offline, and restored itself.
 
-Each function takes and gives 8-bit RGB pixels, (H, W, 3). The programs that are no part of
-restored are imported where they are used; `requirements-quality.txt` names them.
+Each contender takes and returns 8-bit RGB pixels, (H, W, 3). The other programs are imported where
+they are used; `requirements-quality.txt` names them.
 """
 
 import warnings
@@ -18,21 +18,21 @@ from benchmarks.scratches import lost_pixels
 from daemon.config.steps import Colorize, Denoise, Inpaint, SuperResolve, Unfade
 
 Contender = Callable[[Pixels], Pixels]
+"""Restores a damaged picture."""
 
 
 class _Network(Protocol):
-    """What the ncnn packages have in common."""
+    """The interface of the ncnn packages."""
 
     def process_pil(self, picture: Image.Image) -> Image.Image:
-        """The repaired picture."""
-        ...
+        """Repair a picture."""
 
 
 _BICUBIC = Image.Resampling.BICUBIC
 
 
 def denoisers(sigma: float) -> dict[str, Contender]:
-    """Programs that remove white noise of a known deviation, in levels of 0 to 255."""
+    """Programs that remove white noise of a known standard deviation, in levels of 0 to 255."""
     step = Denoise(mode="gaussian", sigma=sigma)
     ensemble = Denoise(mode="gaussian", sigma=sigma, self_ensemble=8)
     return {
@@ -63,7 +63,7 @@ def enlargers(scale: Literal[2, 4]) -> dict[str, Contender]:
 
 
 def cleaners() -> dict[str, Contender]:
-    """Programs that take JPEG blocks away without being told the quality."""
+    """Programs that remove JPEG artefacts of unknown quality."""
     return {
         "OpenCV NLM": lambda given: _opencv_nlm(given, 3.0),
         "waifu2x, noise 2": _waifu2x_clean,
@@ -73,7 +73,7 @@ def cleaners() -> dict[str, Contender]:
 
 
 def colorizers() -> dict[str, Contender]:
-    """Programs that give a grey photograph colours: none but ours runs offline from a package."""
+    """Programs that colour a grey photograph; only ours is installed by pip and runs offline."""
     mean, mixed = Colorize(realism=0, hints=False), Colorize(hints=False)
     return {
         "restored": lambda given: restore(mean, given)[0],
@@ -82,7 +82,7 @@ def colorizers() -> dict[str, Contender]:
 
 
 def fillers() -> dict[str, Contender]:
-    """Programs that fill in what a mask marks; all are told the same mask."""
+    """Programs that fill in what a mask marks; all are given the same mask."""
     return {
         "OpenCV Telea": lambda given: _opencv_inpaint(given, "INPAINT_TELEA"),
         "OpenCV Navier-Stokes": lambda given: _opencv_inpaint(given, "INPAINT_NS"),
@@ -93,7 +93,7 @@ def fillers() -> dict[str, Contender]:
 
 
 def finders() -> dict[str, Contender]:
-    """Programs that take scratches and dust away without being told where they are."""
+    """Programs that find and remove scratches and dust."""
     return {
         "OpenCV median 3": lambda given: _opencv_median(given, 3),
         "OpenCV median 5": lambda given: _opencv_median(given, 5),
@@ -108,10 +108,10 @@ def _opencv_median(given: Pixels, side_px: int) -> Pixels:
 
 
 def refreshers() -> dict[str, Contender]:
-    """Programs that give faded pictures contrast and colours back; none is told how they faded.
+    """Programs that restore the contrast and colours of pictures that faded in an unknown way.
 
-    Pillow's autocontrast cuts nothing or 0.5 % off each end of each channel, for grey world after
-    the channels' means are made equal; scikit-image's rescale 1 %.
+    Pillow's autocontrast cuts nothing or 0.5 % off each end of each channel; "grey world" first
+    makes the means of the channels equal. scikit-image's rescaling cuts 1 %.
     """
     return {
         "autocontrast": lambda given: _autocontrast(given, 0),
@@ -152,7 +152,7 @@ def _adaptive(given: Pixels) -> Pixels:
 def _clahe(given: Pixels) -> Pixels:
     import cv2
 
-    # Clip limit 2 and 8x8 tiles on L of Lab: OpenCV's own example.
+    # OpenCV's own example: clip limit 2 and 8x8 tiles, on L of Lab.
     lab = cv2.cvtColor(given, cv2.COLOR_RGB2LAB)
     lab[..., 0] = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(lab[..., 0])
     return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)
@@ -165,7 +165,7 @@ def _mask(given: Pixels) -> Pixels:
 def _opencv_inpaint(given: Pixels, method: str) -> Pixels:
     import cv2
 
-    # A radius of 3 px is that of OpenCV's own example.
+    # OpenCV's own example has a radius of 3 px.
     return np.asarray(cv2.inpaint(given, _mask(given), 3, getattr(cv2, method)), np.uint8)
 
 
@@ -178,7 +178,7 @@ def _biharmonic(given: Pixels) -> Pixels:
 def _opencv_nlm(given: Pixels, sigma: float) -> Pixels:
     import cv2
 
-    # h near sigma is the strength that OpenCV's own documentation and examples use.
+    # OpenCV's documentation and examples use a strength h near sigma.
     strength = 0.9 * sigma
     return np.asarray(
         cv2.fastNlMeansDenoisingColored(given, None, strength, strength, 7, 21), np.uint8
@@ -221,7 +221,7 @@ def _waifu2x(given: Pixels, scale: int) -> Pixels:
 
 
 def _waifu2x_clean(given: Pixels) -> Pixels:
-    """Cleaned and enlarged in one go, then reduced: its models that only clean fail on a CPU."""
+    """Clean and enlarge in one go, then reduce: its models that only clean fail on a CPU."""
     enlarged = _waifu2x_network(2).process_pil(Image.fromarray(given))
     return np.asarray(enlarged.convert("RGB").resize(given.shape[1::-1], _BICUBIC))
 

@@ -1,8 +1,8 @@
-"""Tell scratches from texture: `python -m benchmarks.defects --photos DIR [--count 400]`.
+"""Fits the scratch search: `python -m benchmarks.defects --photos DIR [--count 400]`.
 
-Comes in: photographs. Goes out, printed: the numbers that `daemon.restorers.scratch_search` holds,
-fitted on photographs of the training split that are scratched here, and a table of what the numbers
-that ship do to the validation split.
+It scratches photographs of the training split and fits to them the numbers that tell scratches from
+texture, which `daemon.restorers.scratch_search` holds. It prints these, and a table of what the
+numbers that ship do to the validation split.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
-from benchmarks.restoring import Pixels, answered
+from benchmarks.restoring import Pixels, run_generator
 from benchmarks.scratches import worn
 from daemon.config.model_reference import PRIOR
 from daemon.executors.process_env import tune_process
@@ -38,13 +38,13 @@ _RIDGE = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Print:
-    """A photograph that was scratched here, or left as it was.
+    """A photograph that was scratched, or left undamaged.
 
     Attributes:
-        truth: What it was before, (H, W, 3).
-        damaged: What it is now.
-        where: Where that is seen, (H, W).
-        patches: What the network would change of it, and of its negative.
+        truth: The photograph before, (H, W, 3).
+        damaged: The photograph after, (H, W, 3).
+        where: Where the damage is visible, (H, W).
+        patches: Patches that the network would change in it, and in its negative.
     """
 
     truth: Pixels
@@ -52,8 +52,8 @@ class Print:
     where: Mask
     patches: tuple[Candidates, Candidates]
 
-    def mended(self, sensitivity: float) -> tuple[Pixels, Mask]:
-        """The photograph with what is found interpolated, and where that is."""
+    def repaired(self, sensitivity: float) -> tuple[Pixels, Mask]:
+        """The photograph with the damage found interpolated, and where that is."""
         bright, dark = (one.damage(sensitivity) for one in self.patches)
         found = binary_dilation(bright | dark)
         lost = torch.from_numpy(found)
@@ -61,7 +61,7 @@ class Print:
 
 
 def prints(paths: Sequence[Path], rng: Generator, *, noisy: bool = False) -> Iterator[Print]:
-    """Photographs at 480 px, three of four scratched; noise is the same on truth and damage."""
+    """Photographs at 480 px, three of four scratched; both versions have the same noise."""
     for path in paths:
         with Image.open(path) as opened:
             picture = opened.convert("RGB")
@@ -80,17 +80,21 @@ def prints(paths: Sequence[Path], rng: Generator, *, noisy: bool = False) -> Ite
         where = np.abs(damaged.astype(int) - truth).max(axis=2) >= _VISIBLE
         seen, grey = to_tensor(damaged), is_grey(damaged)
         bright, dark = (
-            candidates(answered(changes(sign * seen, PRIOR, grey=grey))) for sign in SIGNS["both"]
+            candidates(run_generator(changes(sign * seen, PRIOR, grey=grey)))
+            for sign in SIGNS["both"]
         )
         yield Print(truth, damaged, where, (bright, dark))
 
 
-def fitted(scratched_ones: Sequence[Print]) -> NDArray[np.float64]:
-    """Logistic regression of "most of this patch is damage" on the patches' traits.
+def fitted(photographs: Sequence[Print]) -> NDArray[np.float64]:
+    """Fit a logistic regression of "most of this patch is damage" on the patches' traits.
 
-    A patch counts by the root of its area. Returns the weight of each trait, then the bias.
+    Each patch is weighted by the root of its area.
+
+    Returns:
+        The weight of each trait, then the bias.
     """
-    seen = [(one.where, patches) for one in scratched_ones for patches in one.patches]
+    seen = [(one.where, patches) for one in photographs for patches in one.patches]
     traits = np.concatenate([patches.traits for _, patches in seen])
     labels = np.concatenate([_damaged(*one) for one in seen]).astype(float)
     counts = np.exp(traits[:, 2] / 2)
@@ -112,19 +116,19 @@ def _damaged(where: Mask, patches: Candidates) -> NDArray[np.bool_]:
 
 
 def table(validated: Sequence[Print]) -> Iterator[str]:
-    """What sensitivities do to photographs, scratched and whole, in dB."""
-    hurt = [one for one in validated if one.where.any()]
-    whole = [one for one in validated if not one.where.any()]
-    given = np.array([psnr(one.damaged, one.truth) for one in hurt])
-    yield f"{len(hurt)} scratched ({given.mean():.2f} dB as given), {len(whole)} whole"
-    yield "| sensitivity | dB | worse than given | most lost | found | whole ones, least dB |"
+    """Markdown lines: what each sensitivity does to scratched and undamaged photographs."""
+    scratched = [one for one in validated if one.where.any()]
+    undamaged = [one for one in validated if not one.where.any()]
+    given = np.array([psnr(one.damaged, one.truth) for one in scratched])
+    yield f"{len(scratched)} scratched ({given.mean():.2f} dB as given), {len(undamaged)} undamaged"
+    yield "| sensitivity | dB | worse than given | most lost | found | undamaged, least dB |"
     yield "|---|---|---|---|---|---|"
     for sensitivity in _SENSITIVITIES:
-        results = [one.mended(sensitivity) for one in hurt]
-        pairs = list(zip(hurt, results, strict=True))
+        results = [one.repaired(sensitivity) for one in scratched]
+        pairs = list(zip(scratched, results, strict=True))
         reached = np.array([psnr(pixels, one.truth) for one, (pixels, _) in pairs])
         share = 100 * np.mean([found[one.where].mean() for one, (_, found) in pairs])
-        kept = min(psnr(one.mended(sensitivity)[0], one.truth) for one in whole)
+        kept = min(psnr(one.repaired(sensitivity)[0], one.truth) for one in undamaged)
         yield (
             f"| {sensitivity:g} | {reached.mean():.2f} | {(reached < given - 0.05).sum()} "
             f"| {(given - reached).max():.2f} | {share:.0f} % | {kept:.1f} |"
@@ -135,15 +139,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.defects", description=__doc__)
     parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=400, help="photographs to learn from")
-    asked = parser.parse_args(arguments)
+    parser.add_argument("--count", type=int, default=400, help="number of photographs to fit to")
+    options = parser.parse_args(arguments)
     tune_process(None)
     rng = np.random.default_rng(0)
-    paths = photo_paths(asked.photos, validation=False)
-    chosen = [paths[index] for index in rng.permutation(len(paths))[: asked.count]]
+    paths = photo_paths(options.photos, validation=False)
+    chosen = [paths[index] for index in rng.permutation(len(paths))[: options.count]]
     weights = fitted(list(prints(chosen, rng)))
     print("evidence and bias:", ", ".join(f"{weight:.2f}" for weight in weights), flush=True)
-    held_out = photo_paths(asked.photos, validation=True)
+    held_out = photo_paths(options.photos, validation=True)
     for noisy in (False, True):
         print("\nwith camera noise:" if noisy else "\nwithout noise:")
         validated = list(prints(held_out, np.random.default_rng(1), noisy=noisy))

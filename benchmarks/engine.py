@@ -1,10 +1,10 @@
-"""How fully the engine uses the device, against a plain loop; admission; drop to result.
+"""Measures the engine and the daemon: use of the device, intake rate, time from drop to result.
 
     python -m benchmarks.engine                    # in full: a quarter of an hour on two cores
     python -m benchmarks.engine --large 8 --small 60 --inbox 2000 --drops 5   # a first look
 
-Comes in: photographs bundled with scikit-image. Goes out: a table, and the same in
-docs/benchmarks.md with the machine and the command.
+It works on photographs bundled with scikit-image, prints a table and writes it, with the machine
+and the command, to docs/benchmarks.md.
 """
 
 import argparse
@@ -15,10 +15,10 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.measuring import Row, machine, rows_as_markdown, sources, write_orders
+from benchmarks.measuring import Row, machine, markdown_table, photographs, write_tasks
 from daemon.executors.process_env import tune_process
 
-MODULES = ("sharing", "admission", "latency")
+PARTS = ("sharing", "admission", "latency")
 
 EXPLANATION = """\
 - Recipes are denoise, restyle, super-resolve x2 and colorize in turn, each with ten evaluations.
@@ -35,34 +35,34 @@ EXPLANATION = """\
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure what is asked for and write it down."""
+    """Measure the chosen parts and write the page."""
     options = _parser().parse_args(arguments)
     tune_process(options.threads)  # as the worker does, before torch is imported
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="restored-benchmark-") as folder:
-        place = Path(folder)
+        scratch = Path(folder)
         if "sharing" in options.parts:
             from benchmarks.sharing import measure_sharing
 
             for size_px, count in ((512, options.large), (96, options.small)):
-                orders = write_orders(place / str(size_px), sources(), size_px, count)
-                _add(rows, measure_sharing(orders, size_px, options.threads, options.loop_share))
+                tasks = write_tasks(scratch / str(size_px), photographs(), size_px, count)
+                _add(rows, measure_sharing(tasks, size_px, options.threads, options.loop_share))
         if "admission" in options.parts:
             from benchmarks.stations import measure_admission
 
-            _add(rows, measure_admission(place / "admission", options.inbox))
+            _add(rows, measure_admission(scratch / "admission", options.inbox))
         if "latency" in options.parts:
             from benchmarks.stations import measure_latency
 
-            _add(rows, measure_latency(place / "latency", sources(), options.drops))
-    table = rows_as_markdown(rows)
+            _add(rows, measure_latency(scratch / "latency", photographs(), options.drops))
+    table = markdown_table(rows)
     print(table)
     command = shlex.join(["python", "-m", "benchmarks.engine", *arguments])
     options.out.write_text(_page(table, command, options.remark), encoding="utf-8")
 
 
 def _add(rows: list[Row], measured: Sequence[Row]) -> None:
-    """Keep the rows, and show them at once: the whole takes long."""
+    """Keep the rows, and print them at once, as all parts together take long."""
     for row in measured:
         print(f"{row.what}: {row.measured}", flush=True)
     rows += measured
@@ -75,9 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--small", type=int, default=2000, help="photographs of 96 px")
     add("--inbox", type=int, default=20_000, help="files in the inbox for the admission rate")
     add("--drops", type=int, default=20, help="photographs dropped one by one")
-    add("--loop-share", type=float, default=0.1, help="part of them done by the plain loop")
+    add("--loop-share", type=float, default=0.1, help="share of them that the plain loop does")
     add("--threads", type=int, default=None, help="CPU threads of the network")
-    add("--parts", nargs="+", default=MODULES, choices=MODULES)
+    add("--parts", nargs="+", default=PARTS, choices=PARTS, help="what to measure")
     add("--remark", default="", help="what else the machine was doing")
     add("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "benchmarks.md")
     return parser

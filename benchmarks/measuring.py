@@ -1,4 +1,4 @@
-"""What the benchmarks share: photographs to work on, orders, rows of the table."""
+"""What the benchmarks share: photographs, tasks, rows of a table, the name of the machine."""
 
 import platform
 import time
@@ -17,6 +17,7 @@ from daemon.messages.tasks import Job, RestoreTask, job_id, seed_of
 from daemon.photo import Header, Photo
 
 EVALUATIONS = 10
+"""Evaluations of the network in each recipe."""
 
 RECIPES = (
     Recipe(
@@ -31,29 +32,35 @@ RECIPES = (
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table."""
+    """One row of the table.
+
+    Attributes:
+        what: What was measured.
+        measured: The number, with its unit.
+        aim: What it should be, or "".
+    """
 
     what: str
     measured: str
     aim: str = ""
 
 
-def rows_as_markdown(rows: Sequence[Row]) -> str:
-    """The table."""
+def markdown_table(rows: Sequence[Row]) -> str:
+    """Format rows as a Markdown table."""
     lines = ["| what | measured | aim |", "|---|---|---|"]
     return "\n".join(lines + [f"| {row.what} | {row.measured} | {row.aim} |" for row in rows])
 
 
-def sources() -> list[NDArray[np.uint8]]:
+def photographs() -> list[NDArray[np.uint8]]:
     """Photographs bundled with scikit-image, RGB."""
     names = ("astronaut", "chelsea", "coffee", "rocket")
     return [np.asarray(getattr(skimage.data, name)()) for name in names]
 
 
-def crop(photographs: Sequence[NDArray[np.uint8]], size_px: int, index: int) -> NDArray[np.uint8]:
-    """A square piece of one of them, reduced or enlarged to the size; another for each index."""
+def crop(sources: Sequence[NDArray[np.uint8]], size_px: int, index: int) -> NDArray[np.uint8]:
+    """A square crop of a source at a random place, resized to `size_px`; one for each index."""
     rng = np.random.default_rng(index)
-    picture = photographs[index % len(photographs)]
+    picture = sources[index % len(sources)]
     side = int(rng.integers(180, min(picture.shape[:2])))
     top = int(rng.integers(0, picture.shape[0] - side + 1))
     left = int(rng.integers(0, picture.shape[1] - side + 1))
@@ -61,41 +68,41 @@ def crop(photographs: Sequence[NDArray[np.uint8]], size_px: int, index: int) -> 
     return np.asarray(piece.resize((size_px, size_px), Image.Resampling.LANCZOS))
 
 
-def write_orders(
-    folder: Path, photographs: Sequence[NDArray[np.uint8]], size_px: int, count: int
+def write_tasks(
+    folder: Path, sources: Sequence[NDArray[np.uint8]], size_px: int, count: int
 ) -> list[RestoreTask]:
-    """Orders whose results have this size, the recipes in turn."""
+    """Write photographs; tasks whose results have this size, with the recipes in turn."""
     folder.mkdir(parents=True)
-    orders = []
+    tasks = []
     for index in range(count):
         recipe = RECIPES[index % len(RECIPES)]
-        own_px = size_px // 2 if recipe.name == "super-resolve" else size_px
+        input_px = size_px // 2 if recipe.name == "super-resolve" else size_px
         path = folder / f"{index:05}.png"
-        piece = Image.fromarray(crop(photographs, own_px, index))
+        piece = Image.fromarray(crop(sources, input_px, index))
         if recipe.name == "colorize":
             piece = piece.convert("L")
         piece.save(path, compress_level=1)
-        header = Header("PNG", own_px, own_px, piece.mode)
+        header = Header("PNG", input_px, input_px, piece.mode)
         key = job_id(recipe, (), bytes(path), str(index))
         job = Job(
             key, recipe, (Photo(path, path.name, str(index), header),), path.stem, seed_of(key)
         )
-        orders.append(RestoreTask(job, index, folder))
-    return orders
+        tasks.append(RestoreTask(job, index, folder))
+    return tasks
 
 
-def with_staging(orders: Sequence[RestoreTask], name: str) -> list[RestoreTask]:
-    """The same orders with fresh staging folders."""
-    fresh = []
-    for order in orders:
-        staging = order.job.photos[0].path.parent / f"{name}-{order.fence:05}"
+def with_staging(tasks: Sequence[RestoreTask], name: str) -> list[RestoreTask]:
+    """The same tasks with new staging folders."""
+    staged = []
+    for task in tasks:
+        staging = task.job.photos[0].path.parent / f"{name}-{task.fence:05}"
         staging.mkdir()
-        fresh.append(RestoreTask(order.job, order.fence, staging))
-    return fresh
+        staged.append(RestoreTask(task.job, task.fence, staging))
+    return staged
 
 
 def machine(command: str) -> str:
-    """When, with which command and on what: the first sentence of a page of figures."""
+    """The date, the command and the machine, for the first sentence of a page of numbers."""
     import torch
 
     from daemon.engine.hardware import pick_device

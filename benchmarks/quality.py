@@ -1,13 +1,13 @@
-"""How good the shipped network is beside what a user would pick offline: PSNR, SSIM, seconds.
+"""Compares the shipped network with what a user would pick offline: PSNR, SSIM, seconds.
 
     python -m venv .venv-quality
     .venv-quality/bin/pip install -c constraints.txt -e . -r benchmarks/requirements-quality.txt
     .venv-quality/bin/python -m benchmarks.quality                  # scikit-image's photographs
     .venv-quality/bin/python -m benchmarks.quality --photos FOLDER  # any others
 
-Comes in: clean photographs, which are damaged here. Goes out: tables, and a sheet with the
-photograph where restored does best and the one where it does worst beside the others. Everyone is
-given the same 8-bit pixels; only restored, the non-local means, BM3D and FFDNet are told the noise.
+It damages clean photographs, and writes tables and a sheet of the photographs where restored does
+best and worst beside the others. All programs get the same 8-bit pixels. Only restored, the
+non-local means, BM3D and FFDNet are told the strength of the noise.
 """
 
 import argparse
@@ -55,14 +55,14 @@ _GREY = 5.0
 
 @dataclass(frozen=True)
 class Trial:
-    """One kind of damage and who repairs it.
+    """One kind of damage and the programs that repair it.
 
     Attributes:
         name: Heading of its table.
-        damage: What is given, from the truth and a random generator.
-        contenders: By name; "restored..." are ours, r. being their realism.
-        prepare: The truth, from a photograph; None leaves the photograph out.
-        colour: Whether the table says how colourful results are.
+        damage: Makes the damaged picture from the true one and a random generator.
+        contenders: Programs by name; "restored..." are ours, with their realism as "r.".
+        prepare: Makes the true picture from a photograph; None leaves the photograph out.
+        colour: Whether the table has a column for colourfulness.
     """
 
     name: str
@@ -74,7 +74,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class Score:
-    """One result: dB, SSIM, seconds, and the picture."""
+    """How good one result is.
+
+    Attributes:
+        psnr: Against the true picture, in dB.
+        ssim: Against the true picture.
+        seconds: Time that the program took; NaN if none did.
+        result: The picture.
+    """
 
     psnr: float
     ssim: float
@@ -83,7 +90,7 @@ class Score:
 
 
 def trials() -> list[Trial]:
-    """What is measured."""
+    """All kinds of damage, each with its contenders."""
     noise = [
         Trial(f"Gaussian noise, sigma {sigma}", _noise(sigma), denoisers(sigma))
         for sigma in (15, 25, 50)
@@ -101,16 +108,16 @@ def trials() -> list[Trial]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure, and write the page and the sheet."""
+    """Measure and write the page and the sheet."""
     options = _parser().parse_args(arguments)
     tune_process(None)
     photographs = _photographs(options.photos, options.longest)
     parts, rows = [], []
     for trial in (one for one in trials() if options.only in one.name):
         scores = {
-            name: found
+            name: measured
             for name, pixels in photographs.items()
-            if (found := _scores(trial, pixels, options.without)) is not None
+            if (measured := _scores(trial, pixels, options.without)) is not None
         }
         part = f"## {trial.name}\n\n{_table(scores, colour=trial.colour)}\n"
         print(part, flush=True)
@@ -124,15 +131,19 @@ def main(arguments: Sequence[str]) -> None:
         f"Measured {machine(command)} Means over {len(photographs)} photographs, longest side "
         f"{options.longest} px: {', '.join(photographs)}. {options.remark}\n\n"
     )
-    options.out.write_text(head + "\n".join(parts) + _kept(options.out), encoding="utf-8")
+    options.out.write_text(head + "\n".join(parts) + _commentary(options.out), encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Measure quality against other programs.")
     add = parser.add_argument
     add("--photos", type=Path, help="a folder of clean photographs instead of scikit-image's")
-    add("--longest", type=int, default=480, help="longest side in px they are shrunk to")
-    add("--only", default="", help="measure only what has this in its name, such as Scratches")
+    add("--longest", type=int, default=480, help="longest side in px that they are reduced to")
+    add(
+        "--only",
+        default="",
+        help="measure only tables with this in their heading, such as Scratches",
+    )
     add("--without", nargs="*", default=[], help="names of contenders to leave out")
     add("--remark", default="", help="what else the machine was doing")
     add("--out", type=Path, default=DOCS / "quality.md")
@@ -140,11 +151,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _kept(page: Path) -> str:
-    """What people wrote below the tables stays."""
+def _commentary(page: Path) -> str:
+    """The part of the page that people wrote, below the tables."""
     text = page.read_text("utf-8") if page.exists() else ""
-    _, mark, seen = text.partition("\n## What we see\n")
-    return mark + seen
+    _, heading, commentary = text.partition("\n## What we see\n")
+    return heading + commentary
 
 
 def _photographs(folder: Path | None, longest: int) -> dict[str, Pixels]:
@@ -152,11 +163,11 @@ def _photographs(folder: Path | None, longest: int) -> dict[str, Pixels]:
         found = {name: Image.fromarray(np.asarray(getattr(data, name)())) for name in PUBLIC}
     else:
         found = {path.stem: Image.open(path) for path in sorted(folder.iterdir())}
-    return {name: _shrunk(picture.convert("RGB"), longest) for name, picture in found.items()}
+    return {name: _reduce_to(picture.convert("RGB"), longest) for name, picture in found.items()}
 
 
-def _shrunk(picture: Image.Image, longest: int) -> Pixels:
-    """At most so long, and cropped to multiples of 8, so that every scale divides it."""
+def _reduce_to(picture: Image.Image, longest: int) -> Pixels:
+    """Reduce to a longest side, and crop to multiples of 8, which every scale divides."""
     picture.thumbnail((longest, longest), Image.Resampling.LANCZOS, reducing_gap=None)
     width, height = picture.width // 8 * 8, picture.height // 8 * 8
     return np.asarray(picture.crop((0, 0, width, height)))
@@ -205,7 +216,7 @@ def _table(scores: Mapping[str, Mapping[str, Score]], *, colour: bool) -> str:
 
 
 def _extremes(title: str, scores: Mapping[str, Mapping[str, Score]]) -> list[Row]:
-    """The photographs where ours gains the most and the least on the best of the others."""
+    """Sheet rows of the photographs where restored gains most and least on the best other."""
 
     def gain(name: str) -> float:
         row = scores[name]

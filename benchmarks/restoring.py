@@ -1,7 +1,6 @@
-"""Restored at work in this process: pixels through one step, on the shipped network.
+"""Runs one step of a recipe in this process, with the shipped network: pixels in, pixels out.
 
-Comes in: 8-bit RGB pixels, (H, W, 3), and a step of a recipe. Goes out: the results' pixels. No
-station, no engine: what is measured is what restorers and network do.
+There is no station and no engine, so that only restorers and network are measured.
 """
 
 from collections.abc import Sequence
@@ -21,26 +20,35 @@ from daemon.photo import Metadata, Picture
 from training.photos import is_grey
 
 Pixels = NDArray[np.uint8]
+"""(H, W, 3), RGB."""
+
 T = TypeVar("T")
 
 
 def restore(step: Step, *given: Pixels, seed: int = 0, mask: Pixels | None = None) -> list[Pixels]:
-    """The results of a step; most take one picture and give one. The mask is (H, W)."""
-    backend, _ = _at_work()
+    """Run one step; most take one picture and give one.
+
+    Args:
+        step: Step of a recipe.
+        given: Pictures that go in.
+        seed: Seed of all noise.
+        mask: What is to be inpainted, (H, W).
+    """
+    backend, _ = _backend_and_model()
     pictures = tuple(
         Picture(pixels, is_grey(pixels), Metadata("PNG", "RGB"), mask=mask) for pixels in given
     )
-    finished = answered(backend.restore(Recipe(name="quality", steps=(step,)), pictures, seed))
-    return [np.asarray(one.pixels, np.uint8) for one in finished.pictures]
+    output = run_generator(backend.restore(Recipe(name="quality", steps=(step,)), pictures, seed))
+    return [np.asarray(one.pixels, np.uint8) for one in output.pictures]
 
 
-def answered(asking: ModelCalls[T]) -> T:
-    """What a computation returns that asks the shipped network."""
-    _, model = _at_work()
+def run_generator(generator: ModelCalls[T]) -> T:
+    """Answer the calls of a generator with the shipped network, one by one; its result."""
+    _, model = _backend_and_model()
     answers: Sequence[Any] | None = None
     try:
         while True:
-            calls = next(asking) if answers is None else asking.send(answers)
+            calls = next(generator) if answers is None else generator.send(answers)
             answers = [model.predict([call])[0] for call in calls]
     except StopIteration as end:
         result: T = end.value
@@ -48,7 +56,7 @@ def answered(asking: ModelCalls[T]) -> T:
 
 
 @cache
-def _at_work() -> tuple[Backend, Model]:
+def _backend_and_model() -> tuple[Backend, Model]:
     backend = torch_backend()
     return backend, backend.load_model(
         "prior", pick_device("auto"), lambda: None, as_pipeline=False

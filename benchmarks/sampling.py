@@ -1,11 +1,11 @@
-"""How the samplers' constants were chosen: `python -m benchmarks.sampling --photos DIR [PART...]`.
+"""Measures the samplers' constants: `python -m benchmarks.sampling --photos DIR [PART...]`.
 
-Comes in: photographs, of which the validation split is used (see training/README.md). Goes out:
-Markdown tables: what the realism dial trades, what steps, angles and fresh noise do, how colours
-of several seeds differ, what lies between two photographs, what becomes of strokes.
+It uses the validation split of the photographs (see training/README.md) and prints Markdown tables:
+what realism trades, what steps, angles and fresh noise do, how colours of several seeds differ,
+what the frames between two photographs look like, and what restyling makes of blocks.
 
-Gradient energy is the mean square of the differences of neighbouring pixels' luminance; it stands
-for sharpness and is given in per cent of the truth's.
+Gradient energy is the mean square of the differences between neighbouring pixels' luminance. It
+stands for sharpness and is given in per cent of the true picture's.
 """
 
 import argparse
@@ -46,13 +46,13 @@ class Damage:
     """A kind of damage and the step that undoes it.
 
     Attributes:
-        name: As in the tables.
-        harm: Clean pixels to what is given.
-        step: Of a realism and a number of steps.
+        name: Name in the tables.
+        apply: Damages clean pixels.
+        step: Makes the step from a realism and a number of evaluations.
     """
 
     name: str
-    harm: Callable[[Pixels], Pixels]
+    apply: Callable[[Pixels], Pixels]
     step: Callable[[float, int | None], Step]
 
 
@@ -70,17 +70,17 @@ DAMAGES = (
 
 
 def dial(pictures: Sequence[Pixels]) -> Iterator[str]:
-    """PSNR and gradient energy along the realism dial."""
-    places = (0.0, 0.25, 0.5, 0.75, 1.0)
-    yield f"| damage | {' | '.join(f'r. {place:g}' for place in places)} |"
-    yield "|---" * (1 + len(places)) + "|"
+    """PSNR and gradient energy by realism."""
+    realisms = (0.0, 0.25, 0.5, 0.75, 1.0)
+    yield f"| damage | {' | '.join(f'r. {realism:g}' for realism in realisms)} |"
+    yield "|---" * (1 + len(realisms)) + "|"
     for damage in DAMAGES:
-        cells = [_cell(damage, pictures, place, None) for place in places]
+        cells = [_cell(damage, pictures, realism, None) for realism in realisms]
         yield f"| {damage.name} | {' | '.join(cells)} |"
 
 
 def steps(pictures: Sequence[Pixels]) -> Iterator[str]:
-    """Full samples by number of evaluations."""
+    """Samples of realism 1 by number of evaluations."""
     counts = (4, 8, 12, 24)
     yield f"| sample of | {' | '.join(f'{count} steps' for count in counts)} |"
     yield "|---" * (1 + len(counts)) + "|"
@@ -90,7 +90,7 @@ def steps(pictures: Sequence[Pixels]) -> Iterator[str]:
 
 
 def starts(pictures: Sequence[Pixels]) -> Iterator[str]:
-    """Full samples by the angle that the mean is taken back up to."""
+    """Samples of realism 1 by the angle to which noise is added to the mean."""
     angles = (0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
     yield f"| sample of | {' | '.join(f'from {angle:g}' for angle in angles)} |"
     yield "|---" * (1 + len(angles)) + "|"
@@ -106,7 +106,7 @@ def starts(pictures: Sequence[Pixels]) -> Iterator[str]:
 
 
 def excesses(pictures: Sequence[Pixels]) -> Iterator[str]:
-    """Full samples of enlargements by how much stronger than its own a step's fresh noise is."""
+    """Enlargements of realism 1 by the factor of each step's fresh noise."""
     factors = (1.0, 1.01, 1.02, 1.03)
     yield f"| sample of | {' | '.join(f'excess {factor:g}' for factor in factors)} |"
     yield "|---" * (1 + len(factors)) + "|"
@@ -119,7 +119,7 @@ def excesses(pictures: Sequence[Pixels]) -> Iterator[str]:
 
 
 def colours(pictures: Sequence[Pixels]) -> Iterator[str]:
-    """Colourfulness against the truth's, and how far several seeds lie apart."""
+    """Colourfulness against the true one, and how far several seeds differ."""
     yield "| start, steps, realism | PSNR, dB | colourfulness, % | seeds apart, levels |"
     yield "|---|---|---|---|"
     truths = [thumbnail(one) for one in pictures]
@@ -131,7 +131,7 @@ def colours(pictures: Sequence[Pixels]) -> Iterator[str]:
 
 
 def middles(pictures: Sequence[Pixels]) -> Iterator[str]:
-    """The frame half-way between two photographs beside their cross-fade."""
+    """The frame half-way between two photographs, beside their cross-fade."""
     yield "| strength, steps | energy, % of the ends' | least | cross-fade | dB from the fade |"
     yield "|---|---|---|---|---|"
     pairs = list(pairwise(pictures))
@@ -148,7 +148,7 @@ def middles(pictures: Sequence[Pixels]) -> Iterator[str]:
 
 
 def strokes(pictures: Sequence[Pixels]) -> Iterator[str]:
-    """Blocks of 8 px restyled: gradients inside the blocks and across their borders."""
+    """Blocks of 8 px, restyled: gradients within the blocks and across their borders."""
     yield "| strength, eta, excess | inside, % of the truth's | across, % | dB from the truth |"
     yield "|---|---|---|---|"
     blocks = [_blocks(one) for one in pictures]
@@ -176,27 +176,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sampling", description=__doc__)
     parser.add_argument("--photos", type=Path, required=True, help="folder of photographs")
-    parser.add_argument("--count", type=int, default=12, help="of squares measured, at most")
+    parser.add_argument(
+        "--count", type=int, default=12, help="number of squares to measure, at most"
+    )
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)}")
-    asked = parser.parse_args(arguments)
-    if unknown := set(asked.parts) - set(PARTS):
+    parser.add_argument(
+        "parts", nargs="*", default=list(PARTS), help=f"what to measure: {', '.join(PARTS)}"
+    )
+    options = parser.parse_args(arguments)
+    if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    torch.set_num_threads(asked.threads)
-    whole = held_out_pictures(asked.photos)
-    squares = [_middle(one) for one in whole if min(one.shape[:2]) >= _SIDE_PX][: asked.count]
-    for name in asked.parts:
+    torch.set_num_threads(options.threads)
+    pictures = held_out_pictures(options.photos)
+    squares = [_middle(one) for one in pictures if min(one.shape[:2]) >= _SIDE_PX][: options.count]
+    for name in options.parts:
         began = time.monotonic()
         print(f"\n## {name}\n", flush=True)
-        # Colours hang on what the scene is.
-        for line in PARTS[name](whole if name == colours.__name__ else squares):
+        # The colours of a picture depend on its whole scene.
+        for line in PARTS[name](pictures if name == colours.__name__ else squares):
             print(line, flush=True)
         print(f"\n{time.monotonic() - began:.0f} s")
 
 
 def _cell(damage: Damage, pictures: Sequence[Pixels], realism: float, count: int | None) -> str:
     step = damage.step(realism, count)
-    results = [restore(step, damage.harm(truth))[0] for truth in pictures]
+    results = [restore(step, damage.apply(truth))[0] for truth in pictures]
     decibels = mean(psnr(one, truth) for one, truth in zip(results, pictures, strict=True))
     shares = [
         100 * energy(one) / energy(truth) for one, truth in zip(results, pictures, strict=True)
@@ -211,7 +215,7 @@ def _colour_row(title: str, truths: Sequence[Pixels], step: Step, start: float) 
     decibels = mean(
         psnr(one, truth) for truth, row in zip(truths, found, strict=True) for one in row
     )
-    # Of means, not a mean of shares: nearly grey photographs would count most.
+    # A ratio of means: in a mean of ratios, nearly grey photographs would count most.
     truth_vivid = mean(colourfulness(truth) for truth in truths)
     vivid = 100 * mean(colourfulness(one) for row in found for one in row) / truth_vivid
     apart = mean(float(np.std(np.asarray(row, np.float64), axis=0).mean()) for row in found)
@@ -229,7 +233,7 @@ def _stroke_row(title: str, truths: Sequence[Pixels], results: Sequence[Pixels])
 
 
 def _by_blocks(pixels: Pixels) -> tuple[float, float]:
-    """Mean squares of horizontal differences inside the blocks and across their borders."""
+    """Mean squares of horizontal differences, within the blocks and across their borders."""
     squares = np.square(_differences(pixels)[0])
     border = np.arange(squares.shape[1]) % _BLOCK_PX == _BLOCK_PX - 1
     return float(squares[:, ~border].mean()), float(squares[:, border].mean())
@@ -264,7 +268,7 @@ def _larger(scale: int, realism: float, count: int | None) -> SuperResolve:
 
 
 def _middle(pixels: Pixels) -> Pixels:
-    """A square from the middle; blocks and every scale divide its side."""
+    """The square in the middle, whose side is a multiple of the blocks and of every scale."""
     top, left = ((length - _SIDE_PX) // 2 for length in pixels.shape[:2])
     return np.ascontiguousarray(pixels[top : top + _SIDE_PX, left : left + _SIDE_PX])
 

@@ -1,8 +1,4 @@
-"""Scratches, dust and a tear: the same ones for every photograph of a size, or random ones.
-
-Comes in: a size, or a photograph and a random generator. Goes out: where the photograph is lost, or
-a photograph damaged there.
-"""
+"""Draws scratches, dust and a tear: the same for every photograph of a size, or random ones."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +10,11 @@ _SCRATCHES = 4
 _SPECKS = 30
 
 _FINE = 4
-"""Random damage is drawn at so many times the size, for soft edges."""
+"""Factor of the size at which random damage is drawn, for soft edges."""
 
 
 def lost_pixels(height: int, width: int) -> NDArray[np.bool_]:
-    """Where the photograph is lost, (height, width): about 2 % of 480 x 320 pixels."""
+    """Pixels where a photograph is lost, (height, width): about 2 % of 480 x 320."""
     rng = np.random.default_rng(0)
     layer = Image.new("L", (width, height))
     pen = ImageDraw.Draw(layer)
@@ -36,15 +32,16 @@ def lost_pixels(height: int, width: int) -> NDArray[np.bool_]:
 
 
 def scratched(truth: Pixels, rng: np.random.Generator) -> Pixels:
-    """A photograph whose lost pixels are those of bare paper."""
+    """A photograph whose lost pixels show bare paper."""
     lost = lost_pixels(*truth.shape[:2])
     return np.where(lost[..., None], np.array((235, 230, 215), np.uint8), truth)
 
 
 def worn(truth: Pixels, rng: np.random.Generator) -> Pixels:
-    """One to five scratches in any direction, and two to thirty specks and fibres.
+    """A photograph with one to five scratches, and two to thirty specks and fibres.
 
-    All have one tint, that of paper or of dirt, and cover what is below them by 28 to 100 %.
+    All of them have the tint of paper or all of them that of dirt. They cover the photograph by 28
+    to 100 %.
     """
     height, width = truth.shape[:2]
     layer = Image.new("L", (_FINE * width, _FINE * height))

@@ -1,4 +1,4 @@
-"""The daemon around the engine: how fast an inbox is admitted, how long one photograph takes."""
+"""Measures the daemon around the engine: intake of a full inbox, time from drop to result."""
 
 import json
 import multiprocessing
@@ -24,31 +24,31 @@ from daemon.messages.reports import HandedBack, Report, WorkerReady
 from daemon.messages.tasks import Compute, RestoreTask
 from daemon.service.daemon import Daemon
 
-_PATIENCE_S = 300.0
+_TIMEOUT_S = 300.0
 
 
 class IdleExecutor:
-    """Takes orders and does nothing, so that only the admission is measured."""
+    """Takes tasks and does nothing, so that only the intake is measured."""
 
     def __init__(self, compute: Compute, report: Callable[[Report], None]) -> None:
         self._report = report
         self._fences: list[int] = []
 
     def start(self) -> None:
-        """Say that it is ready."""
+        """Report that it is ready."""
         self._report(WorkerReady("none"))
 
-    def submit(self, order: RestoreTask) -> None:
-        """Keep the order."""
-        self._fences.append(order.fence)
+    def submit(self, task: RestoreTask) -> None:
+        """Keep the task."""
+        self._fences.append(task.fence)
 
     def stop(self, drain_s: float) -> None:
-        """Hand back everything."""
+        """Hand back all tasks."""
         self._report(HandedBack(tuple(self._fences)))
 
 
 def measure_admission(root: Path, count: int) -> list[Row]:
-    """Row (c): from the start of the daemon until every file of the inbox is a job."""
+    """Measure row (c): from the daemon's start until every file of the inbox is a job."""
     make_station(root)
     (root / "restored.toml").write_text("settle_s = 0\nmin_free_mb = 0\n", encoding="utf-8")
     inbox = root / "inbox" / "denoise"
@@ -71,39 +71,39 @@ def measure_admission(root: Path, count: int) -> list[Row]:
 
 
 def _admit(root: Path, count: int, answer: Connection) -> None:
-    """In a process of its own, for the sake of its memory; its log goes nowhere."""
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
-        os.dup2(nowhere.fileno(), 1)
+    """Run the daemon in this process, which has its own peak of memory, without its log."""
+    with open(os.devnull, "w") as devnull:  # noqa: PTH123
+        os.dup2(devnull.fileno(), 1)
     EXECUTORS["idle"] = "benchmarks.stations:IdleExecutor"
     began = time.monotonic()
-    told = False
+    sent = False
 
     def progress(queues: tuple[QueueCount, ...]) -> None:
-        nonlocal told
-        if not told and sum(one.queued + one.in_flight for one in queues) >= count:
-            told = True
-            answer.send((time.monotonic() - began, _most_memory_mb()))
+        nonlocal sent
+        if not sent and sum(one.queued + one.in_flight for one in queues) >= count:
+            sent = True
+            answer.send((time.monotonic() - began, _peak_memory_mb()))
             os.kill(os.getpid(), signal.SIGTERM)
 
     with Daemon.open(*open_station(root), executor="idle", progress=progress) as daemon:
         daemon.run()
 
 
-def _most_memory_mb() -> float:
-    """The most this process held; getrusage would count what the process that made it held."""
+def _peak_memory_mb() -> float:
+    """Peak memory of this process; getrusage would include its parent's peak."""
     lines = Path("/proc/self/status").read_text("ascii").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
-def measure_latency(root: Path, photographs: Sequence[NDArray[np.uint8]], drops: int) -> list[Row]:
-    """Row (d): photographs renamed into the inbox of a running daemon, one after another."""
+def measure_latency(root: Path, sources: Sequence[NDArray[np.uint8]], drops: int) -> list[Row]:
+    """Measure row (d): photographs dropped into the inbox of a running daemon, one by one."""
     make_station(root)
     command = [sys.executable, "-m", "daemon", "--station", str(root), "run"]
     waits_s = []
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as daemon:
         try:
             for index in range(drops + 1):
-                wait_s = _drop(root, index, crop(photographs, 256, index))
+                wait_s = _drop(root, index, crop(sources, 256, index))
                 if index:  # the first one waits for the worker to start
                     waits_s.append(wait_s)
         finally:
@@ -118,15 +118,15 @@ def measure_latency(root: Path, photographs: Sequence[NDArray[np.uint8]], drops:
 
 
 def _drop(root: Path, index: int, pixels: NDArray[np.uint8]) -> float:
-    """Seconds from the rename to the record, less the network's."""
+    """Seconds from the rename into the inbox to the record, less the network's."""
     path = root / f"{index:03}.png"
     Image.fromarray(pixels).save(path)
     record = root / "outbox" / "denoise" / f"{path.name}.json"
     began = time.monotonic()
     path.rename(root / "inbox" / "denoise" / path.name)
     while not record.exists():
-        if time.monotonic() - began > _PATIENCE_S:
-            raise RuntimeError(f"{record} did not appear within {_PATIENCE_S:g} s")
+        if time.monotonic() - began > _TIMEOUT_S:
+            raise RuntimeError(f"{record} did not appear within {_TIMEOUT_S:g} s")
         time.sleep(0.005)
     seconds = time.monotonic() - began
     timing = json.loads(record.read_text("utf-8"))["timing"]
