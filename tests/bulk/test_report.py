@@ -1,0 +1,154 @@
+"""The report of a bulk job, and what people are told when it ends."""
+
+import hashlib
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.bulk import report as bulk_report
+from daemon.bulk.requests import BulkRequest, ask
+from daemon.config.setup import find_station
+from daemon.jobs.ledger import bulk as bulk_rows
+from daemon.jobs.ledger.reader import LedgerReader
+from daemon.jobs.ledger.writer import Ledger
+from daemon.messages import tasks as job_orders
+from daemon.messages.reports import Restored
+from daemon.photo import contact_sheet
+from daemon.service.housekeeping import Housekeeping, Retention
+from daemon.service.monitoring.notifier import Notifier
+from tests.support.bulk_runs import (
+    bulk_command,
+    bulk_status,
+    read_report,
+    save_photo,
+    save_photos,
+    submit,
+    submit_and_run,
+)
+from tests.support.fakes import FakeExecutor, restored
+from tests.support.station_runs import (
+    drop_photo,
+    run_once,
+)
+
+
+def test_people_are_told_when_it_ends(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, str, str]] = []
+    monkeypatch.setattr(Notifier, "tell", lambda self, *what: told.append(what))
+    save_photo(scans / "a.png")
+    submit_and_run(root, scans)
+    folder = root / "reports/job"
+    assert told == [
+        (
+            "bulk-job-ended",
+            "bulk job job ended",
+            f"1 restored, 0 were there already, 0 failed, 0 taken off; report in {folder}",
+        )
+    ]
+
+
+def test_a_report_that_cannot_be_written_ends_the_job_nonetheless(root: Path, scans: Path) -> None:
+    save_photo(scans / "a.png")
+    (root / "reports/job/report.json").mkdir(parents=True)
+    assert submit_and_run(root, scans).done == 1
+    assert bulk_status(root)["state"] == "ended"
+    assert bulk_status(root)["report"] is None
+
+
+def test_housekeeping_spares_what_a_report_will_tell_of(root: Path, scans: Path) -> None:
+    save_photo(scans / "a.png")
+    submit_and_run(root, scans)
+    station = find_station(root)
+    ledger = Ledger(station.ledger)
+    (bulk,) = bulk_rows.all_of(ledger)
+    keeping = Housekeeping(station, ledger, Retention(ledger_days=1))
+    later = time.time() + 10 * 86400
+    bulk_rows.keep(ledger, replace(bulk, state="working", summary=None))
+    for turn in range(5):
+        keeping.turn(later + turn * 86400, at_once=True)
+    assert bulk_rows.counts(ledger, bulk_rows.all_of(ledger)[0]).done == 1
+    bulk_rows.keep(ledger, bulk)
+    for turn in range(5, 10):
+        keeping.turn(later + turn * 86400, at_once=True)
+    assert ledger.select("SELECT * FROM job") == []
+    assert bulk_rows.all_of(ledger) == []
+    ledger.close()
+
+
+def test_reports_that_cannot_be_written_hold_nothing_up(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(Notifier, "tell", lambda self, kind, title, text: told.append(text))
+    save_photo(scans / "a.png")
+    (root / "reports").write_text("no folder")
+    submit(root, scans)
+    drop_photo(root, "denoise/mine.png", size=40)
+    assert run_once(root).done == 2
+    assert (bulk_status(root)["state"], bulk_status(root)["report"]) == ("ended", None)
+    assert told[0].endswith(f"no report, since {root / 'reports/job'} could not be written")
+
+
+def test_a_job_cancelled_before_its_time_was_never_begun(root: Path, scans: Path) -> None:
+    save_photo(scans / "a.png")
+    now = time.time()
+    ask(find_station(root), BulkRequest("submit", "job", "denoise", (scans,), now, now + 3600))
+    run_once(root)
+    bulk_command(root, "cancel")
+    run_once(root)
+    assert bulk_status(root)["standing"] == "cancelled"
+    assert (read_report(root)["began"], read_report(root)["timings"]["took_s"]) == (None, 0.0)
+    assert ", never begun, was cancelled " in (root / "reports/job/report.md").read_text()
+
+
+def test_of_large_photographs_little_is_kept_for_the_sheet(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[tuple[int, int]] = []
+    real = contact_sheet.draw_sheet
+
+    def draw_sheet(rows: Any) -> Any:  # noqa: ANN401
+        sizes.extend(panel.size for row in rows for _, panel in row.panels)
+        return real(rows)
+
+    monkeypatch.setattr(bulk_report, "draw_sheet", draw_sheet)
+    save_photo(scans / "a.png", 2000)
+    monkeypatch.setattr(FakeExecutor, "answer", lambda self, order, name: _same(order))
+    submit_and_run(root, scans)
+    assert sizes == [(1024, 1024), (1024, 1024)]
+
+
+def test_a_report_reads_a_sample_of_what_is_done_and_all_that_failed(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_report, "_TIMED", 3)
+    save_photos(scans, 9)
+    for number in range(9):
+        save_photo(scans / f"broken{number}.png")
+    read: list[int] = []
+    real = bulk_rows.ended_entries
+
+    def ended_entries(view: LedgerReader, rows: list[int]) -> Any:  # noqa: ANN401
+        read.append(len(rows))
+        return real(view, rows)
+
+    monkeypatch.setattr(bulk_rows, "ended_entries", ended_entries)
+    submit_and_run(root, scans)
+    assert sorted(read) == [3, 9]
+    assert read_report(root)["timings"]["records_read"] == 3
+    assert len(read_report(root)["failed"]) == 9
+
+
+def _same(order: job_orders.RestoreTask) -> Restored:
+    """The photograph itself as its result, which can be drawn."""
+    given = restored(order)
+    (file,) = given.files
+    content = order.job.photos[0].path.read_bytes()
+    file.path.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    return replace(given, files=(replace(file, digest=digest),))
