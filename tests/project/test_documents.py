@@ -1,6 +1,7 @@
 """Facts about the documents: length, links, line width, the picture, quoted messages."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,35 @@ def test_the_guide_for_users_lists_every_command_and_no_other() -> None:
         names = [code.split()[0] for code in re.findall(r"`([^`]+)`", cell)]
         listed |= set(names[:1] if names[0] in groups else names)
     assert listed == set(commands)
+
+
+def literal_parts(message: str) -> list[str]:
+    """What of a quoted message is the same each time: capitals and dots stand for the rest."""
+    return [part for part in (p.strip() for p in re.split(r"\.\.\.|\b[A-Z]+\b", message)) if part]
+
+
+def test_messages_that_the_guide_quotes_are_those_of_the_program() -> None:
+    sources = "\n".join(path.read_text() for path in sorted((ROOT / "daemon").rglob("*.py")))
+    joined = re.sub(r"[\"']\s*\n\s*f?[\"']", "", sources)
+    cells = re.findall(r"^\| (`.+?) \| ", section(USING, "Troubleshooting, by message"), re.M)
+    messages = [message for cell in cells for message in re.findall(r"`([^`]+)`", cell)]
+    assert len(messages) > 10
+    assert [m for m in messages if not all(part in joined for part in literal_parts(m))] == []
+
+
+def test_every_entry_of_the_design_stands_under_its_package_and_has_a_date() -> None:
+    design = (ROOT / "docs/design.md").read_text()
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (layers,) = (c["layers"] for c in contracts["contracts"] if c["type"] == "layers")
+    headings = re.findall(r"^## (.+)$", design, re.MULTILINE)
+    assert [name for name in headings if name in layers] == layers[1:]
+    entries = re.split(r"^(?=\*\*[^*]+\?\*\*)", design.split("\n## ", 1)[1], flags=re.MULTILINE)[1:]
+    undated = [e for e in entries if not re.search(r"\(20\d\d-\d\d-\d\d\)\s*(\n## .+\s*)?$", e)]
+    assert len(entries) >= 96
+    assert undated == []
+
+
+def test_modules_that_the_design_names_exist() -> None:
+    design = (ROOT / "docs/design.md").read_text()
+    for path in re.findall(r"`([a-z_]+/[\w/]+\.py)`", design):
+        assert (ROOT / "daemon" / path).exists(), path
