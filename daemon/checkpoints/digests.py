@@ -1,8 +1,7 @@
-"""sha256 of a checkpoint's files, each computed once and remembered by size and time.
+"""sha256 digests of a checkpoint's files, each computed once and remembered by size and time.
 
-Comes in: folders. Goes out: digests. Gigabytes are read only where a file is new or has changed;
-what is known lies in a lock beside the files, or for folders that are not ours in the models
-folder.
+Gigabytes are read only where a file is new or has changed. Known digests are kept in a JSON file: a
+pulled model has its lock; for folders of other owners there is one file in the models folder.
 """
 
 import contextlib
@@ -16,26 +15,25 @@ from pathlib import Path
 from daemon.system.files import write_whole
 
 LOCK = "restored.lock.json"
-"""Lies in the folder of a pulled model; holds what was pulled and each file's digest."""
+"""Name of the file in a pulled model's folder that holds what was pulled and each file's digest."""
 
 DATA_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
-"""All that is ever fetched and read of a checkpoint: weights, settings and vocabularies."""
+"""Suffixes of all that is ever fetched and read: weights, configurations and vocabularies."""
 
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack", ".h5")
-"""What is never fetched and never opened: such files can run code, or are of other frameworks."""
-
-_CHUNK = 1 << 22
+"""Suffixes of what is never fetched or opened: such files can run code, or are of other
+frameworks."""
 
 
 @dataclass(frozen=True)
 class FileDigest:
-    """What is known of one file.
+    """The digest of one file, and what tells whether the file has changed since.
 
     Attributes:
-        name: Relative to the checkpoint's folder, "/" between parts.
-        size: Bytes.
-        mtime_ns: When it was last changed.
-        sha256: Hex.
+        name: Path relative to the checkpoint's folder, with "/"; absolute for other owners' files.
+        size: Size in bytes.
+        mtime_ns: Time of its last change.
+        sha256: Digest, hex.
     """
 
     name: str
@@ -45,7 +43,7 @@ class FileDigest:
 
 
 def data_files(folder: Path) -> list[Path]:
-    """The files of a checkpoint that make it what it is, in order."""
+    """The files that a checkpoint consists of, sorted."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -55,40 +53,37 @@ def data_files(folder: Path) -> list[Path]:
     )
 
 
-def digest_of(files: Sequence[tuple[str, Path]], memory: Path | None) -> str:
-    """One digest over several files.
+def combined_digest(files: Sequence[tuple[str, Path]], cache: Path | None) -> str:
+    """One sha256 digest (hex) over the names and contents of several files.
 
     Args:
         files: Names and paths.
-        memory: JSON file that keeps what was computed; None keeps it for this process only. One
-            that cannot be written is done without.
+        cache: JSON file that keeps the digests of single files; None keeps them for this process
+            only. One that cannot be written is done without.
     """
-    stats = tuple((name, str(path), *_stamp(path)) for name, path in files)
-    return _digest_of(stats, memory)
+    stats = tuple((name, str(path), *_size_and_mtime(path)) for name, path in files)
+    return _combined_digest(stats, cache)
 
 
 def sha256_of(path: Path) -> str:
-    """The digest of a file's content, hex."""
-    whole = hashlib.sha256()
+    """The sha256 digest of a file's content, hex."""
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            whole.update(chunk)
-    return whole.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def stamped(folder: Path, path: Path) -> FileDigest:
-    """A file's digest, computed now."""
-    size, mtime_ns = _stamp(path)
+def digest_file(folder: Path, path: Path) -> FileDigest:
+    """Digest a file of a checkpoint's folder now, whatever is known of it."""
+    size, mtime_ns = _size_and_mtime(path)
     return FileDigest(path.relative_to(folder).as_posix(), size, mtime_ns, sha256_of(path))
 
 
-def as_json(known: Sequence[FileDigest]) -> list[Mapping[str, object]]:
-    """For a lock or a memory file."""
-    return [asdict(one) for one in known]
+def digests_as_json(digests: Sequence[FileDigest]) -> list[Mapping[str, object]]:
+    """Digests as a lock or a cache keeps them under "files"."""
+    return [asdict(digest) for digest in digests]
 
 
-def read_known(path: Path) -> dict[str, FileDigest]:
-    """What a lock or a memory file says, by name; empty if there is none or it is damaged."""
+def read_digests(path: Path) -> dict[str, FileDigest]:
+    """The digests in a lock or a cache, by name; empty if there is none or it is damaged."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         files = json.loads(path.read_text("utf-8"))["files"]
         return {file["name"]: FileDigest(**file) for file in files}
@@ -96,25 +91,26 @@ def read_known(path: Path) -> dict[str, FileDigest]:
 
 
 @lru_cache(maxsize=256)
-def _digest_of(stats: tuple[tuple[str, str, int, int], ...], memory: Path | None) -> str:
-    known = {} if memory is None else read_known(memory)
-    whole = hashlib.sha256()
-    fresh = {}
+def _combined_digest(stats: tuple[tuple[str, str, int, int], ...], cache: Path | None) -> str:
+    known = {} if cache is None else read_digests(cache)
+    combined = hashlib.sha256()
+    new = {}
     for name, path, size, mtime_ns in stats:
-        found = known.get(path) or known.get(name)
-        if found is None or (found.size, found.mtime_ns) != (size, mtime_ns):
-            found = FileDigest(path, size, mtime_ns, sha256_of(Path(path)))
-            fresh[path] = found
-        whole.update(f"{name}/{found.sha256}/".encode())
-    if fresh and memory is not None and memory.name != LOCK:
+        digest = known.get(path) or known.get(name)
+        if digest is None or (digest.size, digest.mtime_ns) != (size, mtime_ns):
+            digest = FileDigest(path, size, mtime_ns, sha256_of(Path(path)))
+            new[path] = digest
+        combined.update(f"{name}/{digest.sha256}/".encode())
+    # A lock holds what was pulled, and is never rewritten.
+    if new and cache is not None and cache.name != LOCK:
         with contextlib.suppress(OSError):
-            memory.parent.mkdir(parents=True, exist_ok=True)
-            kept = {name: one for name, one in known.items() if Path(name).exists()}
-            files = {**kept, **fresh}
-            write_whole(memory, {"files": as_json(list(files.values()))})
-    return whole.hexdigest()
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            kept = {name: digest for name, digest in known.items() if Path(name).exists()}
+            merged = {**kept, **new}
+            write_whole(cache, {"files": digests_as_json(list(merged.values()))})
+    return combined.hexdigest()
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _size_and_mtime(path: Path) -> tuple[int, int]:
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns

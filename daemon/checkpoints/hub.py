@@ -1,7 +1,7 @@
-"""Fetching models from the Hub: the only module that touches the network.
+"""Pulling models from the Hugging Face Hub: the only module that uses the network.
 
-Comes in: a Hub reference. Goes out: a folder with safetensors, JSON and vocabularies, pinned to a
-commit, complete or not there at all, with the digest of every file. Never fetches pickles or code.
+A pulled model is a folder of safetensors, JSON and vocabularies at one commit, complete or not
+there at all, with a lock that holds the digest of every file. Pickles and code are never fetched.
 """
 
 import fcntl
@@ -15,12 +15,18 @@ from daemon.checkpoints.digests import (
     DATA_SUFFIXES,
     LOCK,
     PICKLES,
-    as_json,
     data_files,
-    read_known,
-    stamped,
+    digest_file,
+    digests_as_json,
+    read_digests,
 )
-from daemon.checkpoints.library import REVISIONS, Library, Pulled, repository_name, revisions_of
+from daemon.checkpoints.library import (
+    REVISIONS,
+    Library,
+    PulledModel,
+    read_revisions,
+    repository_folder,
+)
 from daemon.checkpoints.traits import traits_of
 from daemon.config.model_reference import Hub, parse_reference
 from daemon.system.errors import BusyError, CannotWriteError, ConfigError, PassingError
@@ -28,16 +34,17 @@ from daemon.system.files import shown, write_whole
 
 _WEIGHTS = ".safetensors"
 _SPARE_BYTES = 1 << 30
+"""Bytes that must stay free on the disk after a pull."""
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a repository.
+    """A file of a repository, as the Hub lists it.
 
     Attributes:
-        name: Its path.
-        size: Bytes.
-        sha256: What the Hub says of its content; None for small files.
+        name: Its path in the repository.
+        size: Size in bytes.
+        sha256: Digest of its content; None for small files, of which the Hub knows none.
     """
 
     name: str
@@ -46,14 +53,14 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
-class Fetching:
-    """What is about to be fetched, for who shows progress.
+class PullPlan:
+    """What a pull is about to fetch.
 
     Attributes:
-        repo: Such as "org/name".
+        repo: Hub id, "org/name".
         commit: 40 hex digits.
-        files: How many.
-        size: Bytes of all of them.
+        files: Number of files.
+        size: Bytes of all files.
     """
 
     repo: str
@@ -63,43 +70,45 @@ class Fetching:
 
 
 def pull(
-    reference: str, library: Library, tell: Callable[[Fetching], None] = lambda fetching: None
-) -> Pulled:
-    """Fetch a model, or see that it is there already. What an interrupted pull left is used.
+    reference: str, library: Library, on_start: Callable[[PullPlan], None] = lambda plan: None
+) -> PulledModel:
+    """Fetch a model unless it is here already, and continue an interrupted pull.
 
     Args:
         reference: "org/name" or "org/name@revision".
         library: Where models lie.
-        tell: Is told what will be fetched.
+        on_start: Called with what will be fetched.
 
     Raises:
-        ConfigError: There is no such model, one needs leave to fetch it, or it is of no use here.
+        ConfigError: There is no such model, its licence must be accepted first, or no step can use
+            it.
         CannotWriteError: The disk has no room for it.
         PassingError: The Hub cannot be reached.
-        BusyError: Another pull of the same commit is at work.
+        BusyError: Another pull of the same commit is running.
     """
     wanted = parse_reference(reference)
     if not isinstance(wanted, Hub) or library.models is None:
         raise ConfigError(f"{reference!r} is not on the Hub; pull takes org/name or org/name@rev")
-    repository = library.models / repository_name(wanted.repo)
+    repository = library.models / repository_folder(wanted.repo)
     with _hub_errors(wanted):
-        commit, files = _listed(wanted)
+        commit, files = _list_files(wanted)
         folder = repository / commit
         if not (folder / LOCK).is_file():
-            chosen = choose(wanted.repo, files)
-            tell(Fetching(wanted.repo, commit, len(chosen), sum(one.size for one in chosen)))
+            needed = files_to_fetch(wanted.repo, files)
+            on_start(PullPlan(wanted.repo, commit, len(needed), sum(one.size for one in needed)))
             part = folder.with_name(f".{commit}.part")
-            with _alone(part, f"{wanted.repo}@{commit}"):
+            with _exclusive(part, f"{wanted.repo}@{commit}"):
+                # Another pull may have finished in the meantime.
                 if not (folder / LOCK).is_file():
-                    _fetch(wanted.repo, commit, chosen, folder, part)
-    _point(repository, wanted.revision, commit)
+                    _fetch(wanted.repo, commit, needed, folder, part)
+    _record_revision(repository, wanted.revision, commit)
     return library.pulled(Hub(wanted.repo, commit))
 
 
-def choose(repo: str, files: Sequence[RemoteFile]) -> list[RemoteFile]:
-    """The files of a repository that are fetched.
+def files_to_fetch(repo: str, files: Sequence[RemoteFile]) -> list[RemoteFile]:
+    """The files of a repository that a pull fetches.
 
-    Of weights these are the plain safetensors of each component: no half-precision copies, no
+    Weights are fetched as the plain safetensors of each component: no half-precision copies, no
     single file that holds everything once more.
 
     Raises:
@@ -111,13 +120,13 @@ def choose(repo: str, files: Sequence[RemoteFile]) -> list[RemoteFile]:
             f"{repo} is not in diffusers' layout (no model_index.json, no config.json); name a "
             "repository that is, or download its file and name that in the recipe"
         )
-    chosen = [one for one in files if _wanted(PurePosixPath(one.name), names)]
-    served = {PurePosixPath(one.name).parent for one in chosen if one.name.endswith(_WEIGHTS)}
+    needed = [one for one in files if _is_needed(PurePosixPath(one.name), names)]
+    with_weights = {PurePosixPath(one.name).parent for one in needed if one.name.endswith(_WEIGHTS)}
     pickles = [
         one.name
         for one in files
         if one.name.endswith(PICKLES)
-        and PurePosixPath(one.name).parent not in served
+        and PurePosixPath(one.name).parent not in with_weights
         and (PurePosixPath(one.name).parent / "config.json").as_posix() in names
     ]
     if pickles:
@@ -126,14 +135,18 @@ def choose(repo: str, files: Sequence[RemoteFile]) -> list[RemoteFile]:
             "never fetched; name a revision or a copy with safetensors (the Hub's converter makes "
             "one: https://huggingface.co/spaces/safetensors/convert)"
         )
-    if not served:
+    if not with_weights:
         raise ConfigError(f"{repo} has no safetensors weights in diffusers' layout")
-    return chosen
+    return needed
 
 
-def verify(model: Pulled) -> list[str]:
-    """Read every file of a pulled model again; one line for each that is not what was pulled."""
-    known = read_known(model.folder / LOCK)
+def verify(model: PulledModel) -> list[str]:
+    """Read every file of a pulled model again.
+
+    Returns:
+        One line for each file that is not what was pulled.
+    """
+    known = read_digests(model.folder / LOCK)
     if not known:
         return [f"{shown(model.folder / LOCK)} is damaged; pull the model again"]
     found = {path.relative_to(model.folder).as_posix(): path for path in data_files(model.folder)}
@@ -141,19 +154,23 @@ def verify(model: Pulled) -> list[str]:
     for name, path in found.items():
         if name not in known:
             wrong.append(f"{name} was not there when the model was pulled")
-        elif stamped(model.folder, path).sha256 != known[name].sha256:
+        elif digest_file(model.folder, path).sha256 != known[name].sha256:
             wrong.append(f"{name} is not what was pulled")
     return wrong
 
 
-def remove(model: Pulled) -> int:
-    """Delete a pulled model; says how many bytes that freed."""
-    size = size_of(model)
+def remove(model: PulledModel) -> int:
+    """Delete a pulled model.
+
+    Returns:
+        Bytes that this freed.
+    """
+    size = size_bytes(model)
     repository = model.folder.parent
-    # The lock goes first: without it the rest is no model any more, however far this gets.
+    # The lock goes first: without it the rest is no model, however far the removal gets.
     (model.folder / LOCK).unlink()
     shutil.rmtree(model.folder)
-    left = {r: c for r, c in revisions_of(repository).items() if c != model.commit}
+    left = {r: c for r, c in read_revisions(repository).items() if c != model.commit}
     if left:
         write_whole(repository / REVISIONS, left)
     elif all(path.name == REVISIONS for path in repository.iterdir()):
@@ -161,12 +178,12 @@ def remove(model: Pulled) -> int:
     return size
 
 
-def size_of(model: Pulled) -> int:
+def size_bytes(model: PulledModel) -> int:
     """Bytes of a pulled model on disk."""
     return sum(path.stat().st_size for path in model.folder.rglob("*") if path.is_file())
 
 
-def _wanted(path: PurePosixPath, names: set[str]) -> bool:
+def _is_needed(path: PurePosixPath, names: set[str]) -> bool:
     if path.suffix not in DATA_SUFFIXES or len(path.parts) > 2:
         return False
     if path.suffix != _WEIGHTS:
@@ -177,7 +194,7 @@ def _wanted(path: PurePosixPath, names: set[str]) -> bool:
     return plain and beside.as_posix() in names
 
 
-def _listed(wanted: Hub) -> tuple[str, list[RemoteFile]]:
+def _list_files(wanted: Hub) -> tuple[str, list[RemoteFile]]:
     """The commit of a revision, and its files."""
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
@@ -195,11 +212,11 @@ def _listed(wanted: Hub) -> tuple[str, list[RemoteFile]]:
 
 
 @contextmanager
-def _alone(part: Path, what: str) -> Iterator[None]:
-    """Keep a second pull out of the folder into which one fetches; it stays if that fails.
+def _exclusive(part: Path, what: str) -> Iterator[None]:
+    """Keep a second pull out of the folder of partial files, which stays if the pull fails.
 
     Raises:
-        BusyError: Another is at work there.
+        BusyError: Another pull is running there.
     """
     part.mkdir(parents=True, exist_ok=True)
     with (part / "lock").open("w") as file:
@@ -212,7 +229,7 @@ def _alone(part: Path, what: str) -> Iterator[None]:
 
 
 def _fetch(repo: str, commit: str, files: Sequence[RemoteFile], folder: Path, part: Path) -> None:
-    """Fetch into a folder beside, see that all is right, then let it appear."""
+    """Fetch into the folder of partial files, compare digests, then rename it to its place."""
     size = sum(one.size for one in files)
     free = shutil.disk_usage(part).free
     if size + _SPARE_BYTES > free + sum(p.stat().st_size for p in part.rglob("*") if p.is_file()):
@@ -224,9 +241,9 @@ def _fetch(repo: str, commit: str, files: Sequence[RemoteFile], folder: Path, pa
     _download(repo, commit, small, part)
     traits_of(part / "files")  # before gigabytes come that no step could use
     _download(repo, commit, files, part)
-    locked = _lock(repo, commit, files, part / "files")
-    write_whole(part / "files" / LOCK, locked)
-    shutil.rmtree(folder, ignore_errors=True)  # what a removal left that was interrupted
+    lock = _verified_lock(repo, commit, files, part / "files")
+    write_whole(part / "files" / LOCK, lock)
+    shutil.rmtree(folder, ignore_errors=True)  # left by an interrupted removal
     (part / "files").rename(folder)
 
 
@@ -236,43 +253,45 @@ def _download(repo: str, commit: str, files: Sequence[RemoteFile], part: Path) -
     snapshot_download(
         repo,
         revision=commit,
-        allow_patterns=[_literally(one.name) for one in files],
+        allow_patterns=[_escape_pattern(one.name) for one in files],
         local_dir=part / "files",
         cache_dir=part / "cache",
     )
 
 
-def _literally(name: str) -> str:
-    """The pattern that fits this name alone."""
+def _escape_pattern(name: str) -> str:
+    """The pattern that matches this name alone."""
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
-def _lock(repo: str, commit: str, files: Sequence[RemoteFile], folder: Path) -> dict[str, object]:
-    """What is written down of a pull; every file is hashed and compared with what the Hub said."""
+def _verified_lock(
+    repo: str, commit: str, files: Sequence[RemoteFile], folder: Path
+) -> dict[str, object]:
+    """The lock of a pull; every file is hashed and compared with what the Hub lists."""
     shutil.rmtree(folder / ".cache", ignore_errors=True)
     known = {path.relative_to(folder).as_posix(): path for path in data_files(folder)}
     digests = []
     for one in files:
         if one.name not in known:
             raise PassingError(f"{repo}: {one.name} did not arrive; pull again")
-        digest = stamped(folder, known[one.name])
+        digest = digest_file(folder, known[one.name])
         if digest.size != one.size or one.sha256 not in (None, digest.sha256):
             known[one.name].unlink()
             raise PassingError(f"{repo}: {one.name} is not what the Hub has; pull again")
         digests.append(digest)
-    return {"repo": repo, "commit": commit, "files": as_json(digests)}
+    return {"repo": repo, "commit": commit, "files": digests_as_json(digests)}
 
 
-def _point(repository: Path, revision: str, commit: str) -> None:
+def _record_revision(repository: Path, revision: str, commit: str) -> None:
     """Note which commit a branch or tag is now."""
-    known = revisions_of(repository)
+    known = read_revisions(repository)
     if revision != commit and known.get(revision) != commit:
         write_whole(repository / REVISIONS, {**known, revision: commit})
 
 
 @contextmanager
 def _hub_errors(wanted: Hub) -> Iterator[None]:
-    """Turn what the Hub says into what a person does next."""
+    """Turn errors of the Hub into errors that say what to do next."""
     import httpx2
     from huggingface_hub import constants
     from huggingface_hub.errors import (
@@ -299,8 +318,8 @@ def _hub_errors(wanted: Hub) -> Iterator[None]:
     except OfflineModeIsEnabled as error:
         raise ConfigError("HF_HUB_OFFLINE is set; unset it to pull") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, httpx2.HTTPError, ConnectionError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        problem = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PassingError(
-            f"{constants.ENDPOINT} does not answer for {wanted.repo}: {said}; what has arrived is "
-            "kept, pull again"
+            f"{constants.ENDPOINT} does not answer for {wanted.repo}: {problem}; what has arrived "
+            "is kept, pull again"
         ) from error

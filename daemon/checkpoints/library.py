@@ -1,7 +1,6 @@
-"""Where models lie on this machine.
+"""The checkpoints on this machine, found by their references.
 
-Comes in: references. Goes out: checkpoints: their folder, traits and digest. Never reaches for the
-network and imports no torch: the parent process asks too.
+Never reaches for the network and imports no torch: the parent process uses it too.
 
 In the models folder each pulled model is `org--name/<commit>/`, complete or not there at all, with
 a lock that holds the digest of every file; `org--name/revisions.json` says which commit a branch or
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from daemon.checkpoints.digests import LOCK, data_files, digest_of
+from daemon.checkpoints.digests import LOCK, combined_digest, data_files
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits, traits_of
 from daemon.config.model_reference import Hub, Local, parse_reference
 from daemon.config.recipe import Recipe
@@ -22,22 +21,23 @@ from daemon.system.errors import ConfigError
 from daemon.system.files import shown
 
 WEIGHTS = Path(__file__).parent / "weights"
+"""Folder of the networks that ship with the package."""
 
 REVISIONS = "revisions.json"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHORT_COMMIT = re.compile(r"[0-9a-f]{7,40}")
-_MEMORY = "local-digests.json"
+_LOCAL_DIGESTS = "local-digests.json"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model that is there.
+    """A model on this machine.
 
     Attributes:
         reference: What recipes call it.
-        folder: Its configuration, and its weights unless `file` is set.
-        traits: What it is.
-        file: All weights in one file, in the original layout; the configuration is in `folder`.
+        folder: Folder of its configuration, and of its weights unless `file` is set.
+        traits: What kind of model it is.
+        file: All its weights in one file of the original layout; None for diffusers' layout.
     """
 
     reference: str
@@ -47,18 +47,18 @@ class Checkpoint:
 
     @property
     def weight_files(self) -> tuple[Path, ...]:
-        """Its safetensors."""
+        """Its safetensors files."""
         if self.file is not None:
             return (self.file,)
         return tuple(path for path in data_files(self.folder) if path.suffix == ".safetensors")
 
 
 @dataclass(frozen=True)
-class Pulled:
-    """One commit of a repository, on this machine.
+class PulledModel:
+    """One commit of a Hub repository on this machine.
 
     Attributes:
-        repo: Such as "org/name".
+        repo: Hub id, "org/name".
         commit: 40 hex digits.
         revisions: The branches and tags that were this commit when they were pulled.
         folder: Where it lies.
@@ -84,7 +84,8 @@ class Library:
         """Find a model.
 
         Raises:
-            ConfigError: It is not there (says the command that fetches it), or no step can use it.
+            ConfigError: It is not here (the message names the command that fetches it), or no step
+                can use it.
         """
         parsed = parse_reference(reference)
         match parsed:
@@ -93,27 +94,27 @@ class Library:
             case Hub():
                 folder = self.pulled(parsed).folder
             case Local():
-                folder = _present(parsed)
+                folder = _existing_folder(parsed)
         file = parsed.path if isinstance(parsed, Local) and parsed.single else None
-        return Checkpoint(reference, folder, _traits(folder, _stamp(folder)), file)
+        return Checkpoint(reference, folder, _cached_traits(folder, _config_times(folder)), file)
 
     def digest(self, reference: str) -> str:
-        """sha256 (hex) over a model's weights and configuration.
+        """The sha256 digest (hex) of a model's weights and configuration.
 
         Raises:
-            ConfigError: The model is not there.
+            ConfigError: The model is not here.
         """
         found = self.checkpoint(reference)
         files = [(p.relative_to(found.folder).as_posix(), p) for p in data_files(found.folder)]
         if found.file is not None:
             files.append((found.file.name, found.file))
-        return digest_of(files, self._memory(found))
+        return combined_digest(files, self._digest_cache(found))
 
     def pinned(self, reference: str) -> str:
         """The reference with the commit that its revision is on this machine.
 
         Raises:
-            ConfigError: The model is not there.
+            ConfigError: The model is not here.
         """
         parsed = parse_reference(reference)
         if not isinstance(parsed, Hub):
@@ -124,35 +125,35 @@ class Library:
     def resolved(self, recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
         """The recipe with its models pinned, and the digest of each of them.
 
-        Pinned first, so that a pull in between cannot part the digests from the commits.
+        Models are pinned first, so that a pull in between cannot part digests from commits.
 
         Raises:
-            ConfigError: A model is not there.
+            ConfigError: A model is not here.
         """
         pinned = recipe.with_models(self.pinned)
         return pinned, tuple(self.digest(model) for model in pinned.models)
 
-    def pulled(self, wanted: Hub) -> Pulled:
-        """Find a pulled model.
+    def pulled(self, reference: Hub) -> PulledModel:
+        """Find a pulled model by branch, tag, commit or the first digits of a commit.
 
         Raises:
-            ConfigError: It is not there; says the command that fetches it.
+            ConfigError: It is not here; the message names the command that fetches it.
         """
-        here = [one for one in self.all_pulled() if one.repo == wanted.repo]
+        here = [one for one in self.all_pulled() if one.repo == reference.repo]
         for one in here:
-            if wanted.revision in one.revisions or wanted.revision == one.commit:
+            if reference.revision in one.revisions or reference.revision == one.commit:
                 return one
-        if _SHORT_COMMIT.fullmatch(wanted.revision):
-            close = [one for one in here if one.commit.startswith(wanted.revision)]
-            if len(close) == 1:
-                return close[0]
+        if _SHORT_COMMIT.fullmatch(reference.revision):
+            matching = [one for one in here if one.commit.startswith(reference.revision)]
+            if len(matching) == 1:
+                return matching[0]
         where = "" if self.models is None else f" ({shown(self.models)})"
         raise ConfigError(
-            f"model {wanted.repo}@{wanted.revision} is not on this machine{where}; fetch it with: "
-            f"restored models pull {wanted.repo}@{wanted.revision}"
+            f"model {reference.repo}@{reference.revision} is not on this machine{where}; fetch it "
+            f"with: restored models pull {reference.repo}@{reference.revision}"
         )
 
-    def all_pulled(self) -> list[Pulled]:
+    def all_pulled(self) -> list[PulledModel]:
         """Every commit that is complete, by name."""
         if self.models is None or not self.models.is_dir():
             return []
@@ -160,25 +161,22 @@ class Library:
         for lock in sorted(self.models.glob(f"*--*/*/{LOCK}")):
             folder = lock.parent
             if COMMIT.fullmatch(folder.name):
-                named = revisions_of(folder.parent)
-                revisions = tuple(sorted(r for r, c in named.items() if c == folder.name))
+                commits = read_revisions(folder.parent)
+                revisions = tuple(sorted(r for r, c in commits.items() if c == folder.name))
                 repo = folder.parent.name.replace("--", "/")
-                found.append(Pulled(repo, folder.name, revisions, folder))
+                found.append(PulledModel(repo, folder.name, revisions, folder))
         return found
 
-    def _memory(self, found: Checkpoint) -> Path | None:
+    def _digest_cache(self, found: Checkpoint) -> Path | None:
         lock = found.folder / LOCK
         if lock.is_file():
             return lock
-        return None if self.models is None or found.folder.parent == WEIGHTS else self.local_memory
-
-    @property
-    def local_memory(self) -> Path | None:
-        """Where digests of folders that are not ours are kept."""
-        return None if self.models is None else self.models / _MEMORY
+        if self.models is None or found.folder.parent == WEIGHTS:
+            return None
+        return self.models / _LOCAL_DIGESTS
 
 
-def revisions_of(repository: Path) -> dict[str, str]:
+def read_revisions(repository: Path) -> dict[str, str]:
     """Which commit each revision was when it was pulled; empty if nothing is known."""
     try:
         return dict(json.loads((repository / REVISIONS).read_text("utf-8")))
@@ -186,22 +184,22 @@ def revisions_of(repository: Path) -> dict[str, str]:
         return {}
 
 
-def repository_name(repo: str) -> str:
+def repository_folder(repo: str) -> str:
     """Name of a repository's folder; no repository's name holds two dashes."""
     return repo.replace("/", "--")
 
 
-def _present(wanted: Local) -> Path:
-    if not wanted.folder.is_dir():
-        beside = ", the configuration of the weights file beside it" if wanted.single else ""
-        raise ConfigError(f"model {shown(wanted.folder)}: no such folder{beside}")
-    if wanted.single and not wanted.path.is_file():
-        raise ConfigError(f"model {shown(wanted.path)}: no such file")
-    return wanted.folder
+def _existing_folder(local: Local) -> Path:
+    if not local.folder.is_dir():
+        beside = ", the configuration of the weights file beside it" if local.single else ""
+        raise ConfigError(f"model {shown(local.folder)}: no such folder{beside}")
+    if local.single and not local.path.is_file():
+        raise ConfigError(f"model {shown(local.path)}: no such file")
+    return local.folder
 
 
-def _stamp(folder: Path) -> tuple[tuple[str, int], ...]:
-    """Changes when any of a checkpoint's settings does."""
+def _config_times(folder: Path) -> tuple[tuple[str, int], ...]:
+    """When a checkpoint's configuration files were last changed; its traits hold until then."""
     return tuple(
         (str(path), path.stat().st_mtime_ns)
         for path in (*sorted(folder.glob("*.json")), *sorted(folder.glob("*/*.json")))
@@ -209,5 +207,5 @@ def _stamp(folder: Path) -> tuple[tuple[str, int], ...]:
 
 
 @lru_cache(maxsize=256)
-def _traits(folder: Path, stamp: tuple[tuple[str, int], ...]) -> Traits:
+def _cached_traits(folder: Path, config_times: tuple[tuple[str, int], ...]) -> Traits:
     return traits_of(folder)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.checkpoints.library import Library, Pulled
+from daemon.checkpoints.library import Library, PulledModel
 from daemon.cli.context import out
 from daemon.config.model_reference import Hub, parse_reference
 from daemon.config.settings import Settings, load_settings
@@ -32,21 +32,21 @@ def list_models(
 
     Example: `restored models list sdxl`
     """
-    from daemon.checkpoints.cards import card_named, cards, lines_of, recipe_lines
-    from daemon.checkpoints.hub import size_of
+    from daemon.checkpoints.cards import all_cards, describe_card, find_card, recipe_steps
+    from daemon.checkpoints.hub import size_bytes
 
     library = _library(context)
     if name is not None:
-        card = card_named(name)
-        out.print("\n".join(lines_of(card)), markup=False)
+        card = find_card(name)
+        out.print(describe_card(card), markup=False)
         out.print("\nLines for a recipe:\n", markup=False)
-        out.print(recipe_lines(card), markup=False)
+        out.print(recipe_steps(card), markup=False)
         return
     here = library.all_pulled()
     repos = {one.repo for one in here}
     out.print("Recommended (`restored models list NAME` says more);", markup=False)
     out.print("the memory of a card that should do is an estimate, not measured:", markup=False)
-    for card in cards():
+    for card in all_cards():
         mark = "  (here)" if card.repo in repos else ""
         terms = card.licence if card.free else f"{card.licence}  NON-COMMERCIAL"
         out.print(
@@ -57,7 +57,7 @@ def list_models(
     out.print(f"\nOn this machine, in {library.models}:", markup=False)
     for one in here:
         named = ", ".join(one.revisions) or "no branch"
-        size = size_of(one) / 1e9
+        size = size_bytes(one) / 1e9
         out.print(f"  {one.repo}@{one.commit}  ({named})  {size:.1f} GB", markup=False)
     if not here:
         out.print("  nothing yet; `restored models pull ORG/NAME` fetches one", markup=False)
@@ -69,16 +69,16 @@ def pull(context: typer.Context, name: _Name) -> None:
 
     The only command that uses the network. Example: `restored models pull stabilityai/sd-turbo`
     """
-    from daemon.checkpoints.cards import repo_of
-    from daemon.checkpoints.hub import Fetching, size_of
+    from daemon.checkpoints.cards import expand_card_name
+    from daemon.checkpoints.hub import PullPlan, size_bytes
     from daemon.checkpoints.hub import pull as fetch
 
-    def tell(what: Fetching) -> None:
-        size = what.size / 1e9
-        out.print(f"{what.repo}@{what.commit}: {what.files} files, {size:.2f} GB", markup=False)
+    def announce(plan: PullPlan) -> None:
+        size = plan.size / 1e9
+        out.print(f"{plan.repo}@{plan.commit}: {plan.files} files, {size:.2f} GB", markup=False)
 
-    done = fetch(repo_of(name), _library(context), tell)
-    size = size_of(done) / 1e9
+    done = fetch(expand_card_name(name), _library(context), announce)
+    size = size_bytes(done) / 1e9
     out.print(f'here: model = "{done.repo}@{done.commit}"  {size:.2f} GB', markup=False)
 
 
@@ -121,10 +121,10 @@ def _library(context: typer.Context) -> Library:
     return Library(settings.models_dir)
 
 
-def _pulled(library: Library, name: str) -> Pulled:
-    from daemon.checkpoints.cards import repo_of
+def _pulled(library: Library, name: str) -> PulledModel:
+    from daemon.checkpoints.cards import expand_card_name
 
-    wanted = parse_reference(repo_of(name))
+    wanted = parse_reference(expand_card_name(name))
     if not isinstance(wanted, Hub):
         raise ConfigError(f"{name!r} is not on the Hub; name org/name or org/name@rev")
     return library.pulled(wanted)

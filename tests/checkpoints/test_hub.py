@@ -1,4 +1,4 @@
-"""Pulling from a Hub on loopback, through the command; what is used is huggingface_hub itself."""
+"""Pulling from a Hub on loopback, by the command and with the real huggingface_hub."""
 
 import fcntl
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from daemon.checkpoints.digests import LOCK
-from daemon.checkpoints.hub import RemoteFile, choose
+from daemon.checkpoints.hub import RemoteFile, files_to_fetch
 from daemon.checkpoints.library import Library
 from daemon.system.errors import ConfigError
 from tests.support.fake_hub import COMMIT, FakeHub, run_against, serving
@@ -32,8 +32,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hub(checkpoint: Path, tmp_path: Path) -> Iterator[FakeHub]:
     served = tmp_path / "served"
     shutil.copytree(checkpoint, served)
-    with serving(FakeHub({REPO: served})) as one:
-        yield one
+    with serving(FakeHub({REPO: served})) as served_hub:
+        yield served_hub
 
 
 @pytest.fixture
@@ -85,9 +85,9 @@ def test_a_second_pull_fetches_nothing_and_a_moved_branch_is_followed(
     run: Run, hub: FakeHub, tmp_path: Path
 ) -> None:
     run("pull", REPO)
-    hub.asked.clear()
+    hub.requests.clear()
     assert run("pull", REPO).returncode == 0
-    assert hub.fetched() == []
+    assert hub.sent_files() == []
     other = "d" * 40
     hub.commits["main"] = other
     assert run("pull", f"{REPO}@main").returncode == 0
@@ -96,7 +96,7 @@ def test_a_second_pull_fetches_nothing_and_a_moved_branch_is_followed(
     assert library.checkpoint(f"{REPO}@{COMMIT}").folder.name == COMMIT
 
 
-def test_what_an_interrupted_removal_left_is_no_model_and_is_pulled_anew(
+def test_the_rest_of_an_interrupted_removal_is_no_model_and_is_pulled_anew(
     run: Run, tmp_path: Path
 ) -> None:
     run("pull", REPO)
@@ -121,17 +121,17 @@ def test_a_second_pull_at_the_same_time_is_told_to_wait(run: Run, tmp_path: Path
 def test_content_that_arrives_changed_never_becomes_a_model(
     run: Run, hub: FakeHub, tmp_path: Path
 ) -> None:
-    hub.lie.add("unet/diffusion_pytorch_model.safetensors")
+    hub.corrupted.add("unet/diffusion_pytorch_model.safetensors")
     done = run("pull", REPO)
     assert done.returncode == 75
     assert "diffusion_pytorch_model.safetensors is not what the Hub has; pull again" in done.stderr
     with pytest.raises(ConfigError, match=f"restored models pull {REPO}@main"):
         Library(tmp_path / "models").checkpoint(REPO)
-    hub.lie.clear()
+    hub.corrupted.clear()
     assert run("pull", REPO).returncode == 0
 
 
-def test_a_model_of_no_use_is_refused_before_its_weights_are_fetched(
+def test_a_model_that_no_step_can_use_is_refused_before_its_weights_are_fetched(
     run: Run, hub: FakeHub
 ) -> None:
     index = hub.repositories[REPO] / "model_index.json"
@@ -139,7 +139,7 @@ def test_a_model_of_no_use_is_refused_before_its_weights_are_fetched(
     done = run("pull", REPO)
     assert done.returncode == 78
     assert "AudioLDMPipeline, which no step can use" in done.stderr
-    assert not any(name.endswith(".safetensors") for name in hub.fetched())
+    assert not any(name.endswith(".safetensors") for name in hub.sent_files())
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_model_of_no_use_is_refused_before_its_weights_are_fetched(
         ("./folder", 78, "is not on the Hub"),
     ],
 )
-def test_what_cannot_be_pulled_is_said_with_what_to_do(
+def test_a_model_that_cannot_be_pulled_is_refused_with_what_to_do(
     run: Run, hub: FakeHub, reference: str, code: int, why: str
 ) -> None:
     hub.gated.add("small/gated")
@@ -161,7 +161,7 @@ def test_what_cannot_be_pulled_is_said_with_what_to_do(
     assert "Traceback" not in done.stderr
 
 
-def test_a_hub_that_is_not_there_is_a_passing_fault(tmp_path: Path) -> None:
+def test_a_hub_that_does_not_answer_is_a_passing_error(tmp_path: Path) -> None:
     with serving(FakeHub({})) as gone:
         address = gone.address
     environment = os.environ | {"HF_ENDPOINT": address, "RESTORED_MODELS_DIR": str(tmp_path)}
@@ -179,12 +179,12 @@ def remote(*names: str) -> list[RemoteFile]:
 def test_pickles_are_refused_by_name() -> None:
     names = ("model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.bin")
     with pytest.raises(ConfigError, match=r"diffusion_pytorch_model.bin and no .*run code"):
-        choose(REPO, remote(*names))
+        files_to_fetch(REPO, remote(*names))
     with pytest.raises(ConfigError, match="not in diffusers' layout"):
-        choose(REPO, remote("dream.safetensors"))
+        files_to_fetch(REPO, remote("dream.safetensors"))
 
 
-def test_of_a_real_layout_only_what_is_loaded_is_chosen(tmp_path: Path) -> None:
+def test_only_the_files_that_are_loaded_are_fetched(tmp_path: Path) -> None:
     folder = save_stable(tmp_path / "stable")
     saved = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     copies = {
@@ -192,6 +192,6 @@ def test_of_a_real_layout_only_what_is_loaded_is_chosen(tmp_path: Path) -> None:
         *("v1-5-pruned.safetensors", "v1-5-pruned.ckpt", "text_encoder/model.fp16.safetensors"),
         *("vae/flax_model.safetensors", "README.md", "transformer/transformer/x.safetensors"),
     }
-    assert {one.name for one in choose(REPO, remote(*saved, *copies))} == saved
+    assert {one.name for one in files_to_fetch(REPO, remote(*saved, *copies))} == saved
     shards = {"unet/diffusion_pytorch_model-00001-of-00002.safetensors"}
-    assert shards <= {one.name for one in choose(REPO, remote(*saved, *shards))}
+    assert shards <= {one.name for one in files_to_fetch(REPO, remote(*saved, *shards))}

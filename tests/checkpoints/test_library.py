@@ -1,4 +1,4 @@
-"""Finding models without torch and without the network; their digests and sizes."""
+"""Finding models without torch and without the network; their digests and parameter counts."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from daemon.checkpoints import digests
 from daemon.checkpoints.library import Library
-from daemon.checkpoints.memory import parameter_counts
+from daemon.checkpoints.parameters import parameter_counts
 from daemon.config.model_reference import Hub, Local, absolute_reference, parse_reference
 from daemon.config.recipe import Recipe, read_recipe
 from daemon.restorers.registry import check_models
@@ -24,7 +24,7 @@ def pixel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_pixel(tmp_path_factory.mktemp("models") / "pixel")
 
 
-def test_references_are_told_apart_by_their_form() -> None:
+def test_the_form_of_a_reference_says_what_it_is() -> None:
     assert parse_reference("prior") is None
     assert parse_reference("org/name") == Hub("org/name", "main")
     assert parse_reference("org/name@refs/pr/3") == Hub("org/name", "refs/pr/3")
@@ -38,7 +38,7 @@ def test_references_are_told_apart_by_their_form() -> None:
 @pytest.mark.parametrize(
     "text", ["dream", "", "a/b/c", "org/../etc", "org--x/name", "org/name@", "-a/b", "a/b@c..d"]
 )
-def test_what_is_no_reference_is_refused(text: str) -> None:
+def test_text_that_is_no_reference_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="allowed: "):
         parse_reference(text)
 
@@ -62,7 +62,7 @@ def test_a_missing_model_says_how_to_fetch_it(tmp_path: Path) -> None:
         Library(tmp_path).checkpoint(str(tmp_path / "dream.safetensors"))
 
 
-def test_a_model_of_no_use_to_a_step_is_named_with_what_the_step_needs(tmp_path: Path) -> None:
+def test_a_model_that_a_step_cannot_use_is_named_with_what_the_step_needs(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "model_index.json").write_text(
@@ -71,10 +71,10 @@ def test_a_model_of_no_use_to_a_step_is_named_with_what_the_step_needs(tmp_path:
     path.write_text('[[steps]]\nkind = "super-resolve"\nmodel = "./net"\n')
     with pytest.raises(ConfigError) as raised:
         check_models([read_recipe(path)], Library())
-    said = str(raised.value)
-    assert f"{path}: steps[0].model" in said
-    assert "super-resolve needs" in said
-    assert "this is a text-to-image checkpoint (StableDiffusion3Pipeline)" in said
+    message = str(raised.value)
+    assert f"{path}: steps[0].model" in message
+    assert "super-resolve needs" in message
+    assert "this is a text-to-image checkpoint (StableDiffusion3Pipeline)" in message
 
 
 def test_a_digest_changes_with_any_file_and_is_computed_once(
@@ -94,7 +94,7 @@ def test_a_digest_changes_with_any_file_and_is_computed_once(
     first = library.digest(str(folder))
     assert "diffusion_pytorch_model.safetensors" in read
     read.clear()
-    digests._digest_of.cache_clear()  # as another process would
+    digests._combined_digest.cache_clear()  # as another process would
     assert library.digest(str(folder)) == first
     assert read == []
     config = folder / "scheduler" / "scheduler_config.json"
@@ -144,13 +144,13 @@ def test_the_native_size_follows_from_the_autoencoder_whatever_it_calls_its_leve
     assert side(deep, {"sample_size": 32}, "SanaPipeline") == 1024
 
 
-def test_a_network_that_no_step_can_use_is_told_by_what_it_is(tmp_path: Path) -> None:
+def test_a_network_that_no_step_can_use_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(ConfigError, match=r"holds a bert, which no step can use"):
         Library().checkpoint(str(tmp_path))
 
 
-def test_sizes_are_told_from_headers(tmp_path: Path, pixel: Path) -> None:
+def test_parameters_are_counted_from_the_headers_of_files(tmp_path: Path, pixel: Path) -> None:
     checkpoint = Library().checkpoint(str(pixel))
     weights = pixel / "unet" / "diffusion_pytorch_model.safetensors"
     assert parameter_counts(checkpoint) == {

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from daemon.checkpoints.library import WEIGHTS, Library
-from daemon.checkpoints.memory import parameter_counts
+from daemon.checkpoints.parameters import parameter_counts
 from daemon.messages.tasks import Compute, ModelOptions, Offload
 from daemon.models.calls import (
     ClipCall,

@@ -1,4 +1,4 @@
-"""A Hub on loopback: as much of its protocol as a pull speaks, over a folder of repositories."""
+"""A Hugging Face Hub on loopback: as much of its protocol as a pull needs."""
 
 import hashlib
 import json
@@ -18,32 +18,35 @@ COMMIT = "c0ffee0123456789c0ffee0123456789c0ffee01"
 
 @dataclass
 class FakeHub:
-    """Repositories by name; each a folder. All have one branch, `main`, at one commit.
+    """Repositories that all have the same branches.
 
     Attributes:
-        repositories: "org/name" to its folder.
-        asked: Every path that was asked for.
-        lie: Files whose content arrives changed.
+        repositories: Folder of each "org/name".
+        commits: Commit of each branch.
+        requests: Method and path of every request, such as "GET /org/name/resolve/...".
+        corrupted: Files whose content arrives changed.
         gated: Repositories whose licence nobody accepted.
+        address: URL of the server, while it runs.
     """
 
     repositories: dict[str, Path]
     commits: dict[str, str] = field(default_factory=lambda: {"main": COMMIT})
-    asked: list[str] = field(default_factory=list)
-    lie: set[str] = field(default_factory=set)
+    requests: list[str] = field(default_factory=list)
+    corrupted: set[str] = field(default_factory=set)
     gated: set[str] = field(default_factory=set)
     address: str = ""
 
-    def fetched(self) -> list[str]:
+    def sent_files(self) -> list[str]:
         """Names of the files whose content was sent."""
-        return sorted(
-            {p.split("/", 5)[-1] for p in self.asked if p.startswith("GET /") and "/resolve/" in p}
-        )
+        sent = [r for r in self.requests if r.startswith("GET /") and "/resolve/" in r]
+        return sorted({request.split("/", 5)[-1] for request in sent})
 
 
 @contextmanager
 def serving(hub: FakeHub) -> Iterator[FakeHub]:
-    class Answerer(BaseHTTPRequestHandler):
+    """Serve a hub from a thread."""
+
+    class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -56,15 +59,15 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
             return
 
         def _answer(self, *, body: bool) -> None:
-            hub.asked.append(f"{self.command} {self.path}")
+            hub.requests.append(f"{self.command} {self.path}")
             parts = unquote(urlsplit(self.path).path).strip("/").split("/")
             if parts[:2] == ["api", "models"]:
                 repo, what, revision = "/".join(parts[2:4]), parts[4], parts[5]
-                self._say(self._listing(repo, what, revision), body=body)
+                self._send_json(self._listing(repo, what, revision), body=body)
             elif len(parts) > 4 and parts[2] == "resolve":
-                self._file("/".join(parts[:2]), "/".join(parts[4:]), body=body)
+                self._send_file("/".join(parts[:2]), "/".join(parts[4:]), body=body)
             else:
-                self._say((404, {}), body=body)
+                self._send_json((404, {}), body=body)
 
         def _listing(self, repo: str, what: str, revision: str) -> tuple[int, object]:
             if repo in hub.gated:
@@ -80,7 +83,7 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
             files = sorted(path for path in folder.rglob("*") if path.is_file())
             return 200, [_entry(path, folder) for path in files]
 
-        def _say(self, answer: tuple[int, object], *, body: bool) -> None:
+        def _send_json(self, answer: tuple[int, object], *, body: bool) -> None:
             code, content = answer
             data = json.dumps(content).encode()
             self.send_response(code)
@@ -92,10 +95,10 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
             if body:
                 self.wfile.write(data)
 
-        def _file(self, repo: str, name: str, *, body: bool) -> None:
+        def _send_file(self, repo: str, name: str, *, body: bool) -> None:
             data = (hub.repositories[repo] / name).read_bytes()
             digest = hashlib.sha256(data).hexdigest()
-            if name in hub.lie:
+            if name in hub.corrupted:
                 data = data[:-1] + bytes([data[-1] ^ 1])
             self.send_response(200)
             self.send_header("ETag", f'"{digest}"')
@@ -105,7 +108,7 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
             if body:
                 self.wfile.write(data)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answerer)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     hub.address = f"http://127.0.0.1:{server.server_address[1]}"
@@ -134,6 +137,14 @@ def _entry(path: Path, folder: Path) -> dict[str, object]:
 def run_against(
     hub: FakeHub, models: Path, home: Path, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
+    """Run `restored models ...` against a hub, in a process of its own.
+
+    Args:
+        hub: The hub, being served.
+        models: The models folder.
+        home: Folder of huggingface_hub's own cache.
+        arguments: What follows `restored models`.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "RESTORED_"))}
     environment = kept | {
         "HF_ENDPOINT": hub.address,
