@@ -1,17 +1,23 @@
-"""The guide names every event that is logged, every exit code and every setting of housekeeping."""
+"""Facts in the guide for administrators: log events, exit codes, settings, files, commands."""
 
 import ast
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
 
 from daemon.cli.context import SOME_FAILED
-from daemon.cli.main import BUG, INTERRUPTED, TERMINATED, USAGE
+from daemon.cli.main import BUG, INTERRUPTED, TERMINATED, USAGE, app
 from daemon.config.settings import Settings
 from daemon.system import errors
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/operating.md").read_text()
+STATION = "--station /var/lib/restored "
 LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
 
 
@@ -50,3 +56,24 @@ def test_every_exit_code_is_explained_and_no_other() -> None:
 def test_every_setting_of_housekeeping_is_explained() -> None:
     rows = re.findall(r"^\| `(keep_\w+)` \|", GUIDE, re.MULTILINE)
     assert rows == [name for name in Settings.model_fields if name.startswith("keep_")]
+
+
+def test_every_file_that_is_installed_is_in_the_project() -> None:
+    installed = set(re.findall(r" (systemd/\S+)", section("Install as a service")))
+    assert len(installed) == 5
+    assert all((ROOT / name).is_file() for name in installed)
+
+
+COMMANDS = re.findall(
+    r"(?:^    |`)(?:sudo -u restored )?(?:/opt/restored/bin/)?restored ([^`\n#]+)", GUIDE, re.M
+)
+
+
+@pytest.mark.parametrize("line", sorted({line.strip() for line in COMMANDS} - {"--help"}))
+def test_every_command_that_the_guide_gives_exists_with_its_options(line: str) -> None:
+    command: Any = typer.main.get_command(app)
+    words = shlex.split(line.removeprefix("--station DIR ").removeprefix(STATION))
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    known = {flag for parameter in command.params for flag in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= known
