@@ -138,6 +138,51 @@ def test_a_failed_transaction_leaves_no_trace(ledger: Ledger, tmp_path: Path) ->
     assert same.claim.stem == "scan"
 
 
+def test_what_is_asked_in_each_turn_is_asked_of_sqlite_once_between_two_changes(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    (entry,) = queued(ledger, tmp_path, "a.jpg")
+
+    def ask() -> None:
+        assert len(ledger.in_state("queued")) == 1
+        assert ledger.recipes_queued() == ("denoise",)
+
+    assert vm_steps(ledger, ask) > 0
+    assert vm_steps(ledger, ask) == 0
+    ledger.lease([(entry.row, "job")])
+    assert ledger.in_state("queued") == []
+    assert ledger.recipes_queued() == ()
+
+
+def test_a_change_that_failed_is_not_remembered(ledger: Ledger, tmp_path: Path) -> None:
+    entries = queued(ledger, tmp_path, "a.jpg")
+    with pytest.raises(KeyError), ledger.transaction() as db:
+        db.execute("UPDATE job SET state = 'held'")
+        assert ledger.in_state("queued") == []
+        raise KeyError
+    assert ledger.in_state("queued") == entries
+
+
+def test_a_reader_sees_what_the_daemon_has_changed_since(ledger: Ledger, tmp_path: Path) -> None:
+    with closing(LedgerReader(tmp_path / "ledger.sqlite3")) as reader:
+        assert reader.in_state("queued") == []
+        entries = queued(ledger, tmp_path, "a.jpg")
+        assert reader.in_state("queued") == entries
+
+
+def test_nothing_to_change_is_no_transaction(ledger: Ledger) -> None:
+    traced: list[str] = []
+    ledger._db._connection.set_trace_callback(traced.append)
+    ledger.queue([], NOW)
+    ledger.forget([])
+    ledger.intend_publication([])
+    ledger.publish([])
+    ledger.fail([])
+    ledger.end([], "done", NOW)
+    assert ledger.intend([]) == ledger.lease([]) == []
+    assert traced == []
+
+
 def test_a_file_that_is_no_ledger_is_a_configuration_error(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     path.write_text("this is no database at all, " * 100)

@@ -97,10 +97,9 @@ def jobs(view: LedgerReader) -> list[tuple[int, Path]]:
 
 def strike(ledger: Ledger, originals: Iterable[Original]) -> None:
     """These are in the archive no more."""
-    with ledger.transaction() as db:
-        db.executemany(
-            "DELETE FROM original WHERE path = ?", [(path_text(o.path),) for o in originals]
-        )
+    ledger.execute_each(
+        "DELETE FROM original WHERE path = ?", [(path_text(o.path),) for o in originals]
+    )
 
 
 def ended(view: LedgerReader, before: float, last: EndedJob | None, limit: int) -> list[EndedJob]:

@@ -114,7 +114,9 @@ def all_of(view: LedgerReader) -> list[BulkJob]:
 
 def unended(view: LedgerReader) -> list[BulkJob]:
     """Those that are not done with, the oldest first."""
-    rows = view.select("SELECT * FROM bulk WHERE state <> 'ended' ORDER BY submitted_at, name")
+    rows = view.select_cached(
+        "SELECT * FROM bulk WHERE state <> 'ended' ORDER BY submitted_at, name"
+    )
     return [_bulk_of(row) for row in rows]
 
 
@@ -149,13 +151,13 @@ def counts(view: LedgerReader, bulk: BulkJob) -> BulkCounts:
 def is_at_work(view: LedgerReader, name: str) -> bool:
     """Whether any of its photographs has not ended."""
     query = f"SELECT 1 FROM job WHERE {_OF} AND state IN {_OPEN} LIMIT 1"
-    return bool(view.select(query, name))
+    return bool(view.select_cached(query, name))
 
 
 def is_held(view: LedgerReader, name: str) -> bool:
     """Whether photographs of it may not start: it is paused, or their disk is away."""
     query = f"SELECT 1 FROM job WHERE {_OF} AND state = 'held' LIMIT 1"
-    return bool(view.select(query, name))
+    return bool(view.select_cached(query, name))
 
 
 def done_since(view: LedgerReader, name: str, since: float) -> tuple[int, float]:
@@ -223,7 +225,7 @@ def keep(ledger: Ledger, bulk: BulkJob) -> None:
 def hold(ledger: Ledger, name: str, *, back: bool) -> None:
     """Keep what is queued of a bulk job from starting, or let it start."""
     now, then = ("held", "queued") if back else ("queued", "held")
-    if ledger.select(f"SELECT 1 FROM job WHERE {_OF} AND state = ? LIMIT 1", name, now):
+    if ledger.select_cached(f"SELECT 1 FROM job WHERE {_OF} AND state = ? LIMIT 1", name, now):
         with ledger.transaction() as db:
             db.execute(f"UPDATE job SET state = ? WHERE {_OF} AND state = ?", (then, name, now))
 
@@ -250,13 +252,12 @@ def cancel(ledger: Ledger, bulk: BulkJob) -> BulkJob:
 
 def try_again(ledger: Ledger, rows: Collection[int]) -> None:
     """What failed is to be looked at as if it had just been found."""
-    with ledger.transaction() as db:
-        db.executemany(
-            "UPDATE job SET state = 'claiming', reason = '', failed_to = '', ended_at = 0, id = '',"
-            " fence = 0, attempts = 0, deaths = 0, crashes = 0, alone = 0, not_before = 0"
-            " WHERE row = ? AND state = 'failed'",
-            [(row,) for row in rows],
-        )
+    ledger.execute_each(
+        "UPDATE job SET state = 'claiming', reason = '', failed_to = '', ended_at = 0, id = '',"
+        " fence = 0, attempts = 0, deaths = 0, crashes = 0, alone = 0, not_before = 0"
+        " WHERE row = ? AND state = 'failed'",
+        [(row,) for row in rows],
+    )
 
 
 def forget(ledger: Ledger, before: float) -> int:

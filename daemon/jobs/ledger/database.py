@@ -52,9 +52,18 @@ class Database:
     Whatever is asked of it raises `LedgerError` while the file cannot be read or written.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, *, sole_writer: bool) -> None:
+        """Use a connection that is open.
+
+        Args:
+            path: The file, for messages.
+            connection: To it.
+            sole_writer: Nobody else changes the file meanwhile, so that answers can be kept.
+        """
         self._path = path
         self._connection = connection
+        self._sole_writer = sole_writer
+        self._answers: dict[tuple[str, tuple[object, ...]], list[Row]] = {}
         self._connection.row_factory = sqlite3.Row
 
     @classmethod
@@ -65,7 +74,7 @@ class Database:
             ConfigError: It cannot be opened, is no ledger, or a newer program wrote it.
         """
         with _opening(path):
-            return cls(path, _connect_to_write(path))
+            return cls(path, _connect_to_write(path), sole_writer=True)
 
     @classmethod
     def to_read(cls, path: Path) -> "Database":
@@ -79,7 +88,7 @@ class Database:
         """
         with _opening(path):
             path.stat()
-            return cls(path, _connect_to_read(path))
+            return cls(path, _connect_to_read(path), sole_writer=False)
 
     def close(self) -> None:
         """Close the connection."""
@@ -90,9 +99,28 @@ class Database:
         with _translated(self._path):
             return self._connection.execute(query, values).fetchall()
 
+    def select_cached(self, query: str, *values: object) -> Sequence[Row]:
+        """As `select`, but the sole writer answers from memory until its next transaction.
+
+        A turn of the loop in which nothing happens then asks SQLite nothing. It is for queries
+        that are asked in each turn, with few rows and without the time among their values.
+        """
+        if not self._sole_writer:
+            return self.select(query, *values)
+        if (query, values) not in self._answers:
+            self._answers[query, values] = self.select(query, *values)
+        return self._answers[query, values]
+
+    def execute_each(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run one statement for each row of values, all or none; no rows, no transaction."""
+        if values := list(rows):
+            with self.transaction() as db:
+                db.executemany(statement, values)
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Make changes together: all of them stand at the end, or none after an exception."""
+        self._answers.clear()
         changes = Transaction(self._path, self._connection)
         changes.execute("BEGIN IMMEDIATE")
         try:
@@ -102,6 +130,8 @@ class Database:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             raise
+        finally:
+            self._answers.clear()
 
 
 @contextlib.contextmanager

@@ -46,6 +46,10 @@ class LedgerReader:
         """The rows that answer a query; for the modules of this package."""
         return self._db.select(query, *values)
 
+    def select_cached(self, query: str, *values: object) -> Sequence[Row]:
+        """As `select`, for what is asked in each turn; see `Database.select_cached`."""
+        return self._db.select_cached(query, *values)
+
     def seen(self, path: Path, size_bytes: int, mtime_ns: int) -> bool:
         """Whether an original left in place was taken in this very state before."""
         rows = self.select("SELECT size, mtime_ns FROM seen WHERE path = ?", path_text(path))
@@ -73,7 +77,7 @@ class LedgerReader:
     def recipes_queued(self) -> tuple[str, ...]:
         """Names of the recipes that have queued jobs."""
         # One seek for each name; DISTINCT would read all that is queued.
-        rows = self.select(
+        rows = self.select_cached(
             "WITH RECURSIVE found (name) AS ("
             " SELECT min(recipe) FROM job WHERE state = 'queued' UNION ALL"
             " SELECT (SELECT min(recipe) FROM job WHERE state = 'queued' AND recipe > name)"
@@ -110,11 +114,12 @@ class LedgerReader:
     def queued_between(self, recipe: str, after: float, until: float) -> int:
         """How many jobs of a recipe wait that were queued after one time and by another."""
         # All values of what comes between are named so that the index alone answers.
-        return self._count(
+        rows = self.select(
             "SELECT count(*) FROM job WHERE state = 'queued' AND recipe = ? AND alone IN (0, 1)"
             " AND (bulk <> '') IN (0, 1) AND queued_at > ? AND queued_at <= ?",
             *(recipe, after, until),
         )
+        return int(rows[0][0])
 
     def leased(self, fence: int) -> Entry | None:
         """The job that holds this lease, or None if it is stale."""
@@ -168,16 +173,19 @@ class LedgerReader:
 
     def in_state(self, state: State) -> list[Entry]:
         """Every entry in one of the passing states, in the order in which they were claimed."""
-        rows = self.select("SELECT * FROM job WHERE state = ? ORDER BY row", state)
+        rows = self.select_cached("SELECT * FROM job WHERE state = ? ORDER BY row", state)
         return [entry_of(row) for row in rows]
 
     def open_jobs(self) -> int:
         """How many jobs have not ended, without those that are held."""
-        return self._count("SELECT count(*) FROM job WHERE state NOT IN ('done', 'failed', 'held')")
+        rows = self.select_cached(
+            "SELECT count(*) FROM job WHERE state NOT IN ('done', 'failed', 'held')"
+        )
+        return int(rows[0][0])
 
     def held_jobs(self) -> int:
         """How many jobs are held, because their bulk job is paused or its disk is away."""
-        return self._count("SELECT count(*) FROM job WHERE state = 'held'")
+        return int(self.select("SELECT count(*) FROM job WHERE state = 'held'")[0][0])
 
     def notices(self) -> tuple[Notice, ...]:
         """Files that wait in an inbox, and why."""
@@ -186,7 +194,7 @@ class LedgerReader:
 
     def counts(self) -> tuple[QueueCount, ...]:
         """How many jobs are where, by recipe; those done include all whose rows are gone."""
-        rows = self.select(
+        rows = self.select_cached(
             "SELECT recipe, sum(queued), sum(in_flight), sum(done), sum(failed) FROM"
             " (SELECT recipe, sum(state IN ('claiming', 'queued', 'held')) AS queued,"
             " sum(state IN ('leased', 'publishing', 'published', 'failing')) AS in_flight,"
@@ -222,6 +230,3 @@ class LedgerReader:
             "SELECT count(*), min(ended_at) FROM job WHERE state = 'done' AND ended_at >= ?", since
         )
         return int(count), float(first or since)
-
-    def _count(self, query: str, *values: object) -> int:
-        return int(self.select(query, *values)[0][0])

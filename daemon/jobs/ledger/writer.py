@@ -1,12 +1,12 @@
-r"""The ledger: what the station has claimed and how far each job has come, in SQLite.
+r"""The ledger: which photographs the station has claimed, and how far each job has come.
 
-Comes in: state changes, each one transaction. Goes out: frozen entries. It touches no photograph;
-states only follow the arrows below, and each is recorded before the next thing is done on disk.
+Each change is one transaction and is recorded before the next thing is done on disk, so that a
+daemon that is cut off finds in its ledger what it had begun. States follow these arrows only:
 
 claiming -> queued -> leased -> publishing -> published -> done
                  \______\________________-> failing -> failed
 
-What is queued for a bulk job goes to `held` and back while a person pauses that.
+A queued job of a bulk job goes to `held` and back while a person pauses that.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ from daemon.jobs.ledger.reader import LedgerReader
 
 
 class Ledger(LedgerReader):
-    """The connection that writes; a station's daemon alone has one, and makes what is missing."""
+    """The connection that writes; only a station's daemon has one."""
 
     def _open(self, path: Path) -> Database:
         return Database.to_write(path)
@@ -31,8 +31,18 @@ class Ledger(LedgerReader):
         """Changes that are made together or not at all; for the modules of this package."""
         return self._db.transaction()
 
+    def execute_each(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run one statement for each row of values; for the modules of this package."""
+        self._db.execute_each(statement, rows)
+
     def intend(self, claims: Sequence[tuple[str, ClaimedFiles, str]]) -> list[Entry]:
-        """Record what is about to be claimed: (recipe, claim, refusal or "")."""
+        """Record what is about to be claimed.
+
+        Args:
+            claims: (name of the recipe, files, why they are refused or "").
+        """
+        if not claims:
+            return []
         rows = []
         with self.transaction() as db:
             for recipe, claim, refusal in claims:
@@ -46,18 +56,20 @@ class Ledger(LedgerReader):
 
     def queue(
         self,
-        claims: Iterable[tuple[int, ClaimedFiles, str]],
+        claims: Sequence[tuple[int, ClaimedFiles, str]],
         now: float,
         came_at: Mapping[int, float] | None = None,
     ) -> None:
-        """The files of these rows are ours and known: they wait for a lease.
+        """Queue rows whose files are in the work folder and have been hashed.
 
         Args:
             claims: (row, claim, why it is refused or ""); what is refused goes to failed/ instead.
             now: UTC seconds since the epoch.
-            came_at: By row, when it came into its inbox, if that was before `now`: so long it has
-                been queued, whether the daemon looked or not.
+            came_at: By row, when it came into its inbox, if that was before `now`: it counts as
+                queued since then, whether the daemon looked or not.
         """
+        if not claims:
+            return
         came = came_at or {}
         with self.transaction() as db:
             for row, claim, refusal in claims:
@@ -75,17 +87,21 @@ class Ledger(LedgerReader):
                     )
 
     def forget(self, rows: Iterable[int]) -> None:
-        """Nothing was claimed after all."""
-        with self.transaction() as db:
-            db.executemany("DELETE FROM job WHERE row = ?", [(row,) for row in rows])
+        """Remove rows of which nothing was claimed after all."""
+        self.execute_each("DELETE FROM job WHERE row = ?", [(row,) for row in rows])
 
     def unsee(self, paths: Iterable[Path]) -> None:
-        """Originals left in place are to be taken again at the next scan."""
-        with self.transaction() as db:
-            db.executemany("DELETE FROM seen WHERE path = ?", [(path_text(p),) for p in paths])
+        """Have originals that are left in place taken again at the next scan."""
+        self.execute_each("DELETE FROM seen WHERE path = ?", [(path_text(p),) for p in paths])
 
     def lease(self, jobs: Sequence[tuple[int, str]]) -> list[Entry]:
-        """Lease queued rows under their job ids, each with a fence never used before."""
+        """Lease queued rows, each with a fence never used before.
+
+        Args:
+            jobs: (row, id of the job).
+        """
+        if not jobs:
+            return []
         with self.transaction() as db:
             for row, job in jobs:
                 db.execute(
@@ -103,7 +119,15 @@ class Ledger(LedgerReader):
     def give_back(
         self, row: int, *, not_before: float = 0, attempt: int = 0, death: int = 0, crash: int = 0
     ) -> None:
-        """End a lease without an outcome, counting whose fault it may have been."""
+        """Queue a leased row again, without an outcome.
+
+        Args:
+            row: The job.
+            not_before: When it may be leased again, UTC seconds since the epoch.
+            attempt: 1 if it met a passing fault.
+            death: 1 if a worker died while it was in flight; it then runs alone.
+            crash: 1 if the daemon was killed while it was in flight; after two it runs alone.
+        """
         with self.transaction() as db:
             db.execute(
                 "UPDATE job SET state = 'queued', not_before = ?, attempts = attempts + ?,"
@@ -113,7 +137,7 @@ class Ledger(LedgerReader):
             )
 
     def clock_was_put_back(self, now: float) -> None:
-        """Nothing was queued in the future, and nothing waits for what the clock read wrongly."""
+        """Bring times of queued rows that lie in the future back to `now` (UTC seconds)."""
         with self.transaction() as db:
             db.execute(
                 "UPDATE job SET queued_at = min(queued_at, ?), not_before = 0"
@@ -122,7 +146,7 @@ class Ledger(LedgerReader):
             )
 
     def choose(self, row: int, recipe: str) -> None:
-        """The content of a queued photograph has decided on its recipe."""
+        """Record the recipe that the content of a queued photograph has decided on."""
         with self.transaction() as db:
             db.execute(
                 "UPDATE job SET recipe = ? WHERE row = ? AND state = 'queued'", (recipe, row)
@@ -131,61 +155,74 @@ class Ledger(LedgerReader):
     def remember(
         self, photo: str, answers: Iterable[tuple[Feature, float]], *, clip_digest: str
     ) -> None:
-        """Keep what was seen in a photograph of this digest, so that it is not asked again."""
-        with self.transaction() as db:
-            db.executemany(
-                "INSERT OR REPLACE INTO look VALUES (?, ?, ?, ?, ?)",
-                [
-                    (photo, f.name, f.phrase, f.model_digest(clip_digest), value)
-                    for f, value in answers
-                ],
-            )
+        """Keep what was measured in a photograph, so that it is not inspected again.
+
+        Args:
+            photo: Its sha256, hex.
+            answers: Each feature with its value.
+            clip_digest: Digest of the CLIP model that scored likeness, or "".
+        """
+        self.execute_each(
+            "INSERT OR REPLACE INTO look VALUES (?, ?, ?, ?, ?)",
+            [(photo, f.name, f.phrase, f.model_digest(clip_digest), value) for f, value in answers],
+        )
 
     def intend_publication(self, publications: Iterable[tuple[int, str]]) -> None:
-        """Record what is about to be published, so that a crash finishes it."""
-        with self.transaction() as db:
-            db.executemany(
-                "UPDATE job SET state = 'publishing', publication = ? WHERE row = ?",
-                [(publication, row) for row, publication in publications],
-            )
+        """Record what is about to be published, so that it is finished after a crash.
+
+        Args:
+            publications: (row, publication as JSON).
+        """
+        self.execute_each(
+            "UPDATE job SET state = 'publishing', publication = ? WHERE row = ?",
+            [(publication, row) for row, publication in publications],
+        )
 
     def count_attempt(self, row: int) -> None:
-        """A passing fault met a job that stays in its state."""
+        """Count a passing fault of a job that stays in its state."""
         with self.transaction() as db:
             db.execute("UPDATE job SET attempts = attempts + 1 WHERE row = ?", (row,))
 
     def publish(self, results: Iterable[tuple[int, str, Path]]) -> None:
-        """Results and records stand: (row, job id, main result)."""
-        with self.transaction() as db:
-            db.executemany(
-                "UPDATE job SET state = 'published', publication = '', id = ?, result = ?"
-                " WHERE row = ?",
-                [(job, path_text(path), row) for row, job, path in results],
-            )
+        """Record that results and their records are in the outbox.
+
+        Args:
+            results: (row, id of the job, main result).
+        """
+        self.execute_each(
+            "UPDATE job SET state = 'published', publication = '', id = ?, result = ?"
+            " WHERE row = ?",
+            [(job, path_text(path), row) for row, job, path in results],
+        )
 
     def fail(self, failures: Iterable[tuple[int, str]]) -> None:
-        """Record that these are about to go to failed/, and why."""
-        with self.transaction() as db:
-            db.executemany(
-                "UPDATE job SET state = 'failing', reason = ? WHERE row = ?",
-                [(reason, row) for row, reason in failures],
-            )
+        """Record that these are about to go to failed/, and why.
+
+        Args:
+            failures: (row, reason).
+        """
+        self.execute_each(
+            "UPDATE job SET state = 'failing', reason = ? WHERE row = ?",
+            [(reason, row) for row, reason in failures],
+        )
 
     def end(
         self,
-        rows: Iterable[tuple[int, Path | None]],
+        rows: Sequence[tuple[int, Path | None]],
         state: Literal["done", "failed"],
         now: float,
         archived: Iterable[Original] = (),
     ) -> None:
-        """Originals are where they belong.
+        """Record that originals are where they belong.
 
         Args:
-            rows: With where a failed one went.
+            rows: Each with where a failed one went.
             state: How they ended.
             now: UTC seconds since the epoch.
-            archived: What went to the archive, for its catalogue.
+            archived: What went to the archive.
         """
+        if not rows:
+            return
         with self.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO original VALUES (?, ?, ?, ?, ?, ?)",
