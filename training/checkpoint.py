@@ -1,6 +1,6 @@
-"""Checkpoints: one safetensors file holds weights, averages, optimisers and, as JSON, the clock.
+"""Checkpoints of a run: weights, averages, optimisers and progress in one safetensors file.
 
-Nothing is pickled, and a file is replaced in one move: a checkpoint is whole or absent.
+Nothing is pickled. A file is replaced in one move, so that a checkpoint is complete or absent.
 """
 
 import json
@@ -25,7 +25,13 @@ _SHAPE = ("channels", "blocks", "patch", "embedding")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come: steps done, seconds trained in all sittings."""
+    """How far a run has come.
+
+    Attributes:
+        step: Steps done.
+        trained_s: Seconds trained, all sessions together.
+        seed: Seed of the run.
+    """
 
     step: int = 0
     trained_s: float = 0.0
@@ -38,7 +44,14 @@ def save_checkpoint(
     modules: Mapping[str, nn.Module],
     optimisers: Mapping[str, Optimizer],
 ) -> None:
-    """Write the whole state of a run; the module "network" is the one whose shape is kept."""
+    """Write the complete state of a run.
+
+    Args:
+        folder: Folder of the run.
+        progress: How far it has come.
+        modules: Modules by name; the shape of "network" is kept too.
+        optimisers: Optimisers by name.
+    """
     tensors: dict[str, Tensor] = {}
     for name, module in modules.items():
         for key, tensor in module.state_dict().items():
@@ -59,7 +72,11 @@ def save_checkpoint(
 def load_checkpoint(
     folder: Path, modules: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer]
 ) -> Progress:
-    """Bring modules and optimisers to the state that was saved; the rates stay as they are."""
+    """Load a saved state into modules and optimisers, whose learning rates stay as they are.
+
+    Returns:
+        How far the run had come.
+    """
     by_module: dict[str, dict[str, Tensor]] = {name: {} for name in modules}
     by_optimiser: dict[str, dict[int, dict[str, Tensor]]] = {name: {} for name in optimisers}
     with safe_open(folder / FILE, "pt") as opened:
@@ -81,7 +98,7 @@ def load_checkpoint(
 
 
 def untrained(folder: Path) -> PhotoPrior:
-    """A new network of the shape that a checkpoint's has."""
+    """An untrained network of the shape of a checkpoint's network."""
     with safe_open(folder / FILE, "pt") as opened:
         shape = json.loads(opened.metadata()["shape"])
     network: PhotoPrior = PhotoPrior(**shape)
@@ -89,7 +106,7 @@ def untrained(folder: Path) -> PhotoPrior:
 
 
 @torch.no_grad()
-def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move the exponential average of the weights one step towards the network."""
-    for slow, fast in zip(average.parameters(), network.parameters(), strict=True):
-        slow.lerp_(fast, 1 - decay)
+def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move the exponential average of the weights one step towards the network's."""
+    for mean, weight in zip(average.parameters(), network.parameters(), strict=True):
+        mean.lerp_(weight, 1 - decay)

@@ -1,6 +1,6 @@
-"""Compare weights: `python -m training.compare [--photos DIR] OLD NEW` prints Markdown tables.
+"""Compares weights: `python -m training.compare [--photos DIR] OLD NEW` prints Markdown tables.
 
-One table for the photographs inside scikit-image, which no weights were trained on, and one for
+One table is for the photographs inside scikit-image, which no weights were trained on, and one for
 the validation split of --photos. Weights are folders or safetensors files.
 """
 
@@ -18,7 +18,7 @@ from training.train import held_out_pictures, read_weights
 from training.validation import measure_all
 
 PUBLIC = ("astronaut", "chelsea", "coffee", "rocket", "camera", "coins", "moon")
-"""Photographs inside scikit-image's wheel; grey ones count for all measures but colour."""
+"""Photographs inside scikit-image's wheel; grey ones count for every measure but colour."""
 
 _ROWS = (
     ("noise, sigma 15", "noise15", None),
@@ -30,7 +30,7 @@ _ROWS = (
     ("camera noise, blind", "camera", "camera_in"),
     ("scratches and dust, blind", "print", "print_in"),
     ("colour from grey, 160 px", "colour", "colour_in"),
-    ("colourfulness (given: the truth's)", "colourfulness", "colourfulness_truth"),
+    ("colourfulness (given: the true one)", "colourfulness", "colourfulness_truth"),
 )
 
 
@@ -44,7 +44,12 @@ def public_pictures() -> list[Pixels]:
 
 
 def table(networks: Sequence[PhotoPrior], pictures: Sequence[Pixels]) -> str:
-    """Rows of measures, one column for what is given and one for each network."""
+    """A Markdown table of measures: of the damaged pictures, of two networks, and their gain.
+
+    Args:
+        networks: The old network and the new one.
+        pictures: Clean pictures.
+    """
     columns = [measure_all(network, pictures) for network in networks]
     lines = ["| measure | given | old | new | gain |", "|---|---|---|---|---|"]
     for title, name, given in _ROWS:
@@ -61,12 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
-    asked = parser.parse_args(arguments)
-    torch.set_num_threads(asked.threads)
-    networks = [read_weights(asked.old), read_weights(asked.new)]
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    networks = [read_weights(options.old), read_weights(options.new)]
     print("scikit-image\n\n" + table(networks, public_pictures()) + "\n", flush=True)
-    if asked.photos:
-        pictures = held_out_pictures(asked.photos)
+    if options.photos:
+        pictures = held_out_pictures(options.photos)
         print("validation split\n\n" + table(networks, pictures), flush=True)
 
 

@@ -1,7 +1,6 @@
-"""What befalls photographs: reduction, JPEG, camera noise, grain, scratches, dust.
+"""Damages photographs: reduction, JPEG, camera noise, grain, scratches, dust.
 
-Comes in: clean pixels. Goes out: damaged pixels of the same size, 8 bits, so that the network
-learns from what files can hold.
+Damaged pixels have 8 bits, so that the network learns from what files can hold.
 """
 
 import io
@@ -21,6 +20,7 @@ _KERNELS = (
     Image.Resampling.BOX,
 )
 _KERNEL_ODDS = (0.7, 0.1, 0.1, 0.1)
+"""Most pictures were reduced bicubically."""
 
 
 def reduce(pixels: Pixels, scale: float, kernel: Image.Resampling) -> Pixels:
@@ -36,12 +36,12 @@ def enlarge(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 def random_kernel(rng: Generator) -> Image.Resampling:
-    """A reduction kernel; mostly bicubic, which is what most pictures were reduced with."""
+    """A random reduction kernel, mostly bicubic."""
     return _KERNELS[rng.choice(len(_KERNELS), p=_KERNEL_ODDS)]
 
 
 def jpeg(pixels: Pixels, quality: int, *, subsampling: int = 2) -> Pixels:
-    """Compress and read again; subsampling as Pillow counts it (0: 4:4:4, 2: 4:2:0)."""
+    """Compress and decode; subsampling as Pillow counts it (0: 4:4:4, 2: 4:2:0)."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=quality, subsampling=subsampling)
     stream.seek(0)
@@ -50,21 +50,21 @@ def jpeg(pixels: Pixels, quality: int, *, subsampling: int = 2) -> Pixels:
 
 
 def random_jpeg(pixels: Pixels, rng: Generator) -> Pixels:
-    """Quality 10 to 95, low qualities as often as high ones, mostly 4:2:0."""
+    """JPEG of quality 10 to 95, log-uniform, mostly 4:2:0."""
     quality = int(np.exp(rng.uniform(np.log(10), np.log(96))))
     return jpeg(pixels, min(quality, 95), subsampling=0 if rng.random() < 0.25 else 2)
 
 
 def gaussian_noise(pixels: Pixels, rng: Generator) -> Pixels:
-    """White noise, sigma 2 to 60 of 255, unknown to the network."""
+    """White noise, sigma 2 to 60 of 255, log-uniform; the network is not told it."""
     sigma = np.exp(rng.uniform(np.log(2), np.log(60)))
     return _round(pixels + sigma * rng.standard_normal(pixels.shape))
 
 
 def camera_noise(pixels: Pixels, rng: Generator) -> Pixels:
-    """Signal-dependent noise in linear light, chroma blotches or film grain on top.
+    """Signal-dependent noise in linear light, sometimes with chroma blotches or film grain.
 
-    variance = shot * light + read**2, light in [0, 1] linear; the usual camera model.
+    The usual camera model: variance = shot * light + read**2, with linear light in [0, 1].
     """
     light = (pixels / 255.0) ** 2.2
     shot = np.exp(rng.uniform(np.log(1e-4), np.log(1e-2)))
@@ -80,7 +80,7 @@ def camera_noise(pixels: Pixels, rng: Generator) -> Pixels:
 
 
 def old_print(pixels: Pixels, rng: Generator) -> Pixels:
-    """Scratches and dust, bright or dark, soft-edged, over slight blur or grain."""
+    """Scratches and dust, bright or dark, with soft edges; half of the time with camera noise."""
     height, width = pixels.shape[:2]
     layer = Image.new("L", (2 * width, 2 * height))
     pen = ImageDraw.Draw(layer)
@@ -97,7 +97,7 @@ def old_print(pixels: Pixels, rng: Generator) -> Pixels:
 
 
 def random_repair(pixels: Pixels, rng: Generator) -> Pixels:
-    """One draw of what the `blind` flag covers; JPEG most often, also on top of the others."""
+    """One draw of the damage that the `blind` flag covers: mostly JPEG, also after the others."""
     kinds: tuple[Callable[[Pixels, Generator], Pixels], ...] = (
         random_jpeg,
         gaussian_noise,

@@ -1,7 +1,7 @@
-"""Export a run's averaged weights: `python -m training.export --run DIR --out DIR`.
+"""Exports the averaged weights of a run: `python -m training.export --run DIR --out DIR`.
 
-Reads DIR/checkpoint.safetensors; writes config.json and fp16 weights in diffusers' layout, which
-`PhotoPrior.from_pretrained` loads. Never touches the run.
+It reads checkpoint.safetensors of the run, and writes config.json and fp16 weights in diffusers'
+layout, which `PhotoPrior.from_pretrained` loads. It does not change the run.
 """
 
 import argparse
@@ -17,7 +17,7 @@ _AVERAGE = "module/average/"
 
 
 def read_average(run: Path) -> PhotoPrior:
-    """The exponential average of a run's weights, float32."""
+    """A network with the exponential average of a run's weights, float32."""
     with safe_open(run / FILE, "pt") as opened:
         state = {
             place.removeprefix(_AVERAGE): opened.get_tensor(place)
@@ -30,7 +30,7 @@ def read_average(run: Path) -> PhotoPrior:
 
 
 def export(run: Path, out: Path) -> None:
-    """Write the averaged weights in fp16."""
+    """Write the averaged weights of a run to a folder, in fp16."""
     read_average(run).half().save_pretrained(out)  # type: ignore[no-untyped-call]
 
 
@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__)
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    asked = parser.parse_args(arguments)
-    export(asked.run, asked.out)
+    options = parser.parse_args(arguments)
+    export(options.run, options.out)
 
 
 if __name__ == "__main__":

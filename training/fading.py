@@ -1,8 +1,8 @@
-"""Fit how faded a photograph is: `python -m training.fading --photos PHOTOS`.
+"""Fits the estimate of how faded a photograph is: `python -m training.fading --photos DIR`.
 
-Photographs are faded here, and the numbers fitted to them go to daemon/restorers/dye_fading.json.
-The validation split, which is not fitted to, is judged by PSNR and CIEDE2000 before and after.
-Least squares in closed form, fixed seeds: the same photographs give the same numbers.
+It fades the photographs of the training split, fits the numbers to them and writes these to
+daemon/restorers/dye_fading.json. It prints PSNR and CIEDE2000 of the validation split before and
+after. Least squares in closed form and fixed seeds: the same photographs give the same numbers.
 """
 
 import argparse
@@ -44,17 +44,17 @@ _SPECKS = 6
 _GREY_CHROMA = 4.0
 _DIGITS = 5
 _EQUAL_DB = 60.0
-"""What a photograph counts that comes back as it was."""
+"""PSNR that counts for a photograph that is unchanged."""
 
 
 def random_fading(rng: Generator) -> Fading:
-    """Dyes that have lost up to 70 % of their density, unlike each other, on stained paper."""
+    """Random fading: each dye has lost up to 70 % of its density, and the paper is stained."""
     contrast = rng.uniform(0.35, 0.95) + rng.uniform(-0.25, 0.25, 3)
     return Fading(np.clip(contrast, 0.3, 1.0), rng.uniform(0, 0.2, 3))
 
 
 def scanned(pixels: Pixels, rng: Generator) -> Pixels:
-    """The noise, the dust and the JPEG file of a scan."""
+    """A scan of a picture: noise, sometimes dust, and JPEG."""
     noisy = pixels + rng.uniform(0, 3) * rng.standard_normal(pixels.shape)
     result = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
     if rng.random() < _DUSTY_SHARE:
@@ -64,24 +64,24 @@ def scanned(pixels: Pixels, rng: Generator) -> Pixels:
 
 
 def fit(photographs: Sequence[Pixels], rng: Generator) -> Regression:
-    """Regress contrast and stain on what is seen of faded photographs and of those as they are."""
-    seen, wanted = [], []
+    """Regress contrast and stain on the quantiles of faded and unfaded photographs."""
+    inputs, targets = [], []
     for photograph in photographs:
         for pixels, fading in _examples(photograph, rng):
-            seen.append(_quantiles(pixels))
-            wanted.append(np.concatenate((-np.log(fading.contrast), fading.stain)))
-    looks = np.stack(seen)
-    found = features(looks)
-    start = Regression(found.mean(axis=0), found.std(axis=0) + 1e-6, np.empty(0))
-    terms = start.terms(looks)
+            inputs.append(_quantiles(pixels))
+            targets.append(np.concatenate((-np.log(fading.contrast), fading.stain)))
+    measured = np.stack(inputs)
+    values = features(measured)
+    scale = Regression(values.mean(axis=0), values.std(axis=0) + 1e-6, np.empty(0))
+    terms = scale.terms(measured)
     penalty = RIDGE * np.eye(terms.shape[1])
     penalty[-1, -1] = 0  # the constant is free
-    weights = np.linalg.solve(terms.T @ terms + penalty, terms.T @ np.stack(wanted))
-    return Regression(start.mean, start.deviation, weights)
+    weights = np.linalg.solve(terms.T @ terms + penalty, terms.T @ np.stack(targets))
+    return Regression(scale.mean, scale.deviation, weights)
 
 
 def write(regression: Regression, path: Path) -> None:
-    """Write it, five digits of each number."""
+    """Write a regression as JSON, with five digits of each number."""
     parts = {name: getattr(regression, name) for name in ("mean", "deviation", "weights")}
     lines = [
         f' "{name}": {json.dumps(_short(values))}'.replace("], [", "],\n  [")
@@ -91,7 +91,7 @@ def write(regression: Regression, path: Path) -> None:
 
 
 def judge(photographs: Sequence[Pixels], rng: Generator) -> str:
-    """Faded and undone, and undone without having faded: means over photographs, as JSON."""
+    """Mean PSNR and CIEDE2000, as JSON: faded, unfaded again, and unfaded without having faded."""
     scores: dict[str, list[tuple[float, float]]] = {"faded": [], "undone": [], "unfaded": []}
     for truth in photographs:
         for _ in range(4):
@@ -112,13 +112,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.fading", description=__doc__)
     parser.add_argument("--photos", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--out", type=Path, default=COEFFICIENTS, help="file to write")
-    asked = parser.parse_args(arguments)
-    learnt, held_out = (
-        list(_coloured(photo_paths(asked.photos, validation=side))) for side in (False, True)
+    options = parser.parse_args(arguments)
+    fitted_to, held_out = (
+        list(_coloured(photo_paths(options.photos, validation=side))) for side in (False, True)
     )
-    write(fit(learnt, np.random.default_rng(1)), asked.out)
-    print(f"{len(learnt)} photographs, {asked.out}")
-    if asked.out == COEFFICIENTS and held_out:
+    write(fit(fitted_to, np.random.default_rng(1)), options.out)
+    print(f"{len(fitted_to)} photographs, {options.out}")
+    if options.out == COEFFICIENTS and held_out:
         print(f"PSNR, CIEDE2000 over {len(held_out)}:", judge(held_out, np.random.default_rng(0)))
 
 
@@ -151,7 +151,7 @@ def _distance(truth: Pixels, result: Pixels) -> tuple[float, float]:
 
 
 def _coloured(paths: Sequence[Path]) -> Iterator[Pixels]:
-    """Photographs, small; those without colour teach nothing of casts."""
+    """The photographs, reduced; those without colour are left out, as they show no cast."""
     for path in paths:
         with Image.open(path) as opened:
             picture = opened.convert("RGB")

@@ -1,11 +1,8 @@
-"""Growth: a larger network that computes at first exactly what a smaller one does.
+"""Grows a network: a larger one that at first computes exactly what a smaller one does.
 
-Comes in: trained weights and a larger shape. Goes out: a network of that shape with the same
-answers, so that training goes on from what was learned instead of beginning anew.
-
-Old features must not hear new ones, so their weights from those are zero; new features hear
-everything and begin at random, which gives the zeros their gradients. New blocks stand last at
-their resolution and end in a convolution of zeros.
+So training continues from what was learned. The weights from new features to old ones are zero; the
+weights to new features are random, which gives those zeros their gradients. New blocks are the last
+at their resolution and end in a convolution of zeros.
 
 Source: the idea is that of Net2Net, arXiv:1511.05641; zeros in place of its copies.
 """
@@ -21,7 +18,7 @@ def grow(small: PhotoPrior, channels: tuple[int, ...], blocks: tuple[int, ...]) 
     """A network of this shape that answers as `small` does.
 
     Args:
-        small: The trained network; left as it is.
+        small: The trained network; it is not changed.
         channels: Features at each resolution, none fewer than in `small`.
         blocks: Blocks at each resolution, none fewer than in `small`.
 
@@ -29,7 +26,7 @@ def grow(small: PhotoPrior, channels: tuple[int, ...], blocks: tuple[int, ...]) 
         A new network in float32, its new features drawn from torch's global generator.
 
     Raises:
-        ValueError: If the shape is smaller somewhere.
+        ValueError: The shape is smaller somewhere.
     """
     config = small.config
     old = (*config["channels"], *config["blocks"])
@@ -53,9 +50,9 @@ def _place(known: Tensor, weight: Tensor, *, halves: bool) -> None:
     """Write known weights into the first rows and columns, zeros into what is new beside them.
 
     Args:
-        known: Of the small network.
-        weight: Of the large one, random; changed in place.
-        halves: Whether the rows are two lists, scales and shifts, each with its own new rows.
+        known: Weight of the small network.
+        weight: Weight of the large one, random; changed in place.
+        halves: The rows are scales and then shifts, each of them with new rows.
     """
     if halves:
         for part, target in zip(known.chunk(2), weight.chunk(2), strict=True):

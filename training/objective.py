@@ -1,7 +1,4 @@
-"""The loss: squared error of v, weighted by a learned variance, rare colours counting more.
-
-Comes in: predictions and batches. Goes out: one number to minimise and the errors by task.
-"""
+"""The loss: squared error of v, weighted by a learned variance and by the rarity of colours."""
 
 import math
 from collections.abc import Sequence
@@ -20,9 +17,9 @@ _BIN_WIDTH = 2 / _BINS
 
 
 class LogVariance(nn.Module):
-    """A learned log-variance for each kind and time: exp(-u) * error + u.
+    """A learned log-variance u for each kind and time; the loss is exp(-u) * error + u.
 
-    Without it the errors of low-noise denoising (about 0.4) drown those of the conditional tasks
+    Without it the errors of low-noise denoising (about 0.4) hide those of the conditional tasks
     (about 0.01), and enlargement stays below bicubic.
     """
 
@@ -31,7 +28,7 @@ class LogVariance(nn.Module):
         self.table = nn.Parameter(torch.full((len(KINDS), _NODES + 1), math.log(0.05)))
 
     def forward(self, t: Tensor, kinds: Tensor) -> Tensor:
-        """Times and kinds (B,) -> log-variances (B,); pi/2 has a node of its own."""
+        """Log-variances (B,) of times t and kinds, both (B,); pi/2 has a node of its own."""
         place = t.clamp(0, math.pi / 2) / (math.pi / 2) * (_NODES - 1)
         low = place.floor().clamp(max=_NODES - 2)
         share = place - low
@@ -46,8 +43,8 @@ def predict_error(network: PhotoPrior, batch: Batch, rarity: Tensor | None) -> T
 
     Args:
         network: The network in training.
-        batch: What it sees and must predict.
-        rarity: Weights of colours (see `colour_rarity`), or None to count all pixels alike.
+        batch: What it is given and must predict.
+        rarity: Weights of colours (see `colour_rarity`), or None to weight all pixels equally.
     """
     with torch.autocast("cpu", torch.bfloat16):
         output = network(
@@ -65,10 +62,10 @@ def predict_error(network: PhotoPrior, batch: Batch, rarity: Tensor | None) -> T
 
 
 def colour_rarity(pyramids: Sequence[Pyramid], strength: float) -> Tensor:
-    """Weights of colours by how seldom the thumbnails hold them, (bins, bins), mean 1 over them.
+    """Weights of colours by their rarity in the thumbnails, (bins, bins), with mean 1 over them.
 
-    weight ~ (frequency mixed half with a uniform one) ** -strength, which keeps the many grey
-    pixels from teaching the network that grey is always a good guess.
+    weight ~ (half the frequency + half a uniform one) ** -strength. It keeps the many grey pixels
+    from teaching the network that grey is always a good guess.
 
     Source: Colorful Image Colorization, arXiv:1603.08511, section 2.2, in opponent colours.
     """
@@ -84,7 +81,7 @@ def colour_rarity(pyramids: Sequence[Pyramid], strength: float) -> Tensor:
 
 
 def weigh_colours(x0: Tensor, rarity: Tensor) -> Tensor:
-    """Weights of the pixels of pictures (B, 3, H, W) -> (B, H, W), at most 4."""
+    """Weight of each pixel, (B, H, W), at most 4, for pictures (B, 3, H, W)."""
     return rarity.flatten()[_colour_bins(x0)].clamp(max=4)
 
 

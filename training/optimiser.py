@@ -1,4 +1,4 @@
-"""Optimisers and the schedule: Muon for the convolutions inside, AdamW for everything else."""
+"""Optimisers and learning rates: Muon for the inner convolutions, AdamW for all other weights."""
 
 from collections.abc import Callable, Iterable
 
@@ -14,9 +14,9 @@ _WARM_UP_S = 20.0
 
 
 class Muon(Optimizer):
-    """Nesterov momentum, orthogonalised by Newton-Schulz, on weights seen as (out, rest).
+    """Nesterov momentum, orthogonalised by Newton-Schulz, on weights as matrices (out, rest).
 
-    On this network it reached in six minutes what AdamW had not in twenty.
+    On this network it reached in six minutes what AdamW did not reach in twenty.
 
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
     """
@@ -34,7 +34,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step along the orthogonalised momentum; closures are not called."""
+        """Take one step along the orthogonalised momentum; the closure is not called."""
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:
@@ -55,7 +55,7 @@ class Muon(Optimizer):
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """The nearest half-orthogonal matrix, roughly: singular values end between 0.7 and 1.2.
+    """Approximate the nearest semi-orthogonal matrix: singular values end between 0.7 and 1.2.
 
     Args:
         matrix: (rows, columns), any scale.
@@ -78,9 +78,13 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 def make_optimisers(
     network: PhotoPrior, weighting: nn.Module, muon_lr: float | None, adamw_lr: float
 ) -> dict[str, Optimizer]:
-    """The optimisers by name; each group remembers its full rate as `base_lr`.
+    """Make the optimisers, by name; each group keeps its full rate as `base_lr`.
 
-    Without a rate for Muon, AdamW takes all weights.
+    Args:
+        network: Network in training.
+        weighting: Module of learned loss weights.
+        muon_lr: Full rate of Muon, or None to give all weights to AdamW.
+        adamw_lr: Full rate of AdamW.
     """
     inner: list[nn.Parameter] = []
     outer: list[nn.Parameter] = []
@@ -101,13 +105,13 @@ def make_optimisers(
 
 
 def set_rate(optimisers: dict[str, Optimizer], share: float) -> None:
-    """Give every group this share of its full rate."""
+    """Set the rate of every group to this share of its full rate."""
     for optimiser in optimisers.values():
         for group in optimiser.param_groups:
             group["lr"] = share * group["base_lr"]
 
 
 def rate_share(trained_s: float, total_s: float, hold: float) -> float:
-    """Warm-up, then 1 for the share `hold` of the time, then linearly to 0 at its end."""
+    """Share of the full rate: warm-up, 1 until `hold` of the time, then linearly down to 0."""
     decay = (total_s - trained_s) / max((1 - hold) * total_s, 1e-9)
     return max(0.0, min(1.0, decay, (trained_s + 1.0) / _WARM_UP_S))

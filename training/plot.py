@@ -1,11 +1,16 @@
-"""Curves of a run: the log's JSON lines in, a PNG out."""
+"""Draws the curves of a run from its log."""
 
 import json
 from pathlib import Path
 
 
 def draw_curves(log: Path, picture: Path) -> None:
-    """Draw losses per task and validation PSNR over minutes; needs the `train` extra."""
+    """Draw losses by kind and validation PSNR over minutes; needs the `train` extra.
+
+    Args:
+        log: The run's log of JSON lines.
+        picture: PNG file to write.
+    """
     try:
         import matplotlib
     except ModuleNotFoundError:

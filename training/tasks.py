@@ -1,7 +1,7 @@
-"""Tasks: clean pictures in, what the network sees and must predict out.
+"""Makes training batches from clean pictures: what the network is given and must predict.
 
-The conventions of conditions and task numbers are those of `daemon.models.network`; where t is
-exactly pi/2 the noisy picture is given as zeros, and the network is a plain regressor.
+The conventions of conditions and task numbers are those of `daemon.models.network`. At t = pi/2 the
+noisy picture is zeros, and the network is a plain regressor.
 """
 
 import math
@@ -18,34 +18,44 @@ from training.damage import enlarge, random_kernel, random_repair, reduce
 from training.photos import (
     Pixels,
     Pyramid,
+    complete_picture,
     is_grey,
     random_crop,
     to_grey_pixels,
     to_tensor,
-    whole_picture,
 )
 
 KINDS = ("unconditional", "enlarge", "colour", "repair")
-"""Index of a kind in this tuple is its row in the learned loss weights."""
+"""Kinds of examples; the index of a kind is its row in the learned loss weights."""
 
 _GREY = torch.tensor([0.299, 0.587, 0.114])
 CROP_PX = 64
+"""Side of the crops by default, in pixels."""
+
 _THUMBNAIL_PIXELS = 16 * 64 * 64
 _CROPS_PER_KIND = 8
-"""At `CROP_PX`; larger crops are fewer, so that a step sees as many pixels."""
+"""Crops of each kind in a batch at `CROP_PX`; of larger crops fewer, with as many pixels."""
+
 _SCALES = (2.0, 3.0, 4.0)
 _SCALE_ODDS = (0.55, 0.1, 0.35)
 _REGRESSED = 0.7
-"""Of the conditional draws: most recipes ask for the mean, and only those who sample for more."""
+"""Share of conditional examples at t = pi/2: most recipes need only the mean."""
+
 _GREY_SHARE = 0.15
-"""Of the crops: people restore black-and-white photographs too."""
+"""Share of crops made grey: people restore black-and-white photographs too."""
+
 _SMALL_THUMBNAILS = ((64, 96), (64, 64), (96, 64), (96, 144), (144, 96))
 _LARGE_THUMBNAILS = ((112, 160), (160, 112), (128, 192), (128, 128), (160, 160))
 
 
 @dataclass(frozen=True)
 class Example:
-    """One picture's condition (3, H, W) in [-1, 1] and its four task numbers."""
+    """One picture's condition.
+
+    Attributes:
+        condition: What is known of the picture, (3, H, W), in [-1, 1].
+        task: What the condition means, as the network's four task numbers.
+    """
 
     condition: Tensor
     task: Tensor
@@ -53,7 +63,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one forward pass sees and must predict.
+    """What one forward pass is given and must predict.
 
     Attributes:
         x0: Clean pictures, (B, 3, H, W), in [-1, 1].
@@ -75,38 +85,40 @@ class Batch:
 
 
 def unconditional(pixels: Pixels, rng: Generator) -> Example:
-    """Nothing is known but the noisy picture itself."""
+    """An example without a condition."""
     return Example(torch.zeros(3, *pixels.shape[:2]), torch.zeros(4))
 
 
 def enlargement(pixels: Pixels, rng: Generator) -> Example:
-    """The picture reduced by 2, 3 or 4, sometimes noisy, and enlarged bicubically again."""
+    """The picture reduced by 2, 3 or 4, sometimes with noise, and enlarged bicubically."""
     scale = _SCALES[rng.choice(len(_SCALES), p=_SCALE_ODDS)]
     sigma = float(rng.uniform(0, 0.15)) if rng.random() < 0.2 else 0.0
     return enlarged(pixels, scale, random_kernel(rng), sigma, rng)
 
 
 def enlarged(pixels: Pixels, scale: float, kernel: int, sigma: float, rng: Generator) -> Example:
-    """The enlargement task at a given scale; sigma is the small picture's noise, of [-1, 1]."""
+    """An enlargement by a given scale; sigma is the reduced picture's noise, in [-1, 1]."""
     height, width = pixels.shape[:2]
     small = reduce(pixels, scale, Image.Resampling(kernel))
     if sigma:
         noisy = small + 127.5 * sigma * rng.standard_normal(small.shape)
         small = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
-    told = math.log2(height / small.shape[0]) / 2
-    return Example(to_tensor(enlarge(small, height, width)), torch.tensor([0.0, told, sigma, 0.0]))
+    log_scale = math.log2(height / small.shape[0]) / 2
+    return Example(
+        to_tensor(enlarge(small, height, width)), torch.tensor([0.0, log_scale, sigma, 0.0])
+    )
 
 
 def colour(pixels: Pixels, rng: Generator) -> Example:
-    """The grey picture, three times."""
+    """The picture in grey, in all three channels."""
     grey = torch.einsum("c,chw->hw", _GREY, to_tensor(pixels))
     return Example(grey.expand(3, -1, -1), torch.tensor([1.0, 0.0, 0.0, 0.0]))
 
 
 def repair(pixels: Pixels, rng: Generator) -> Example:
-    """The damaged picture; the network is not told what happened to it.
+    """The damaged picture; the network is not told how it was damaged.
 
-    Of a grey one either the damage has colours, as in a scan, or the file holds none.
+    The damage of a grey picture is in colour half of the time, as in a scan, else in grey.
     """
     damaged = random_repair(pixels, rng)
     if is_grey(pixels) and rng.random() < 0.5:
@@ -123,7 +135,7 @@ EXAMPLES: tuple[Callable[[Pixels, Generator], Example], ...] = (
 
 
 def crop_batch(pyramids: Sequence[Pyramid], rng: Generator, side_px: int = CROP_PX) -> Batch:
-    """Square crops for every kind but colour, as many of each: no step forgets a task."""
+    """Square crops, equally many of every kind but colour, so that each step trains every kind."""
     each = max(1, round(_CROPS_PER_KIND * (CROP_PX / side_px) ** 2))
     kinds = [kind for kind, name in enumerate(KINDS) if name != "colour" for _ in range(each)]
     chosen = rng.integers(len(pyramids), size=len(kinds))
@@ -133,17 +145,17 @@ def crop_batch(pyramids: Sequence[Pyramid], rng: Generator, side_px: int = CROP_
 
 
 def colour_batch(pyramids: Sequence[Pyramid], rng: Generator) -> Batch:
-    """Whole pictures at one thumbnail size: colour hangs on what the scene is."""
+    """Complete pictures at one thumbnail size, since colours depend on the scene."""
     sizes = _SMALL_THUMBNAILS + _LARGE_THUMBNAILS
     height, width = sizes[rng.integers(len(sizes))]
     count = max(2, _THUMBNAIL_PIXELS // (height * width))
     chosen = rng.integers(len(pyramids), size=count)
-    pixels = [whole_picture(pyramids[index], height, width, rng) for index in chosen]
+    pixels = [complete_picture(pyramids[index], height, width, rng) for index in chosen]
     return make_batch(pixels, (KINDS.index("colour"),) * count, rng)
 
 
 def make_batch(pixels: Sequence[Pixels], kinds: Sequence[int], rng: Generator) -> Batch:
-    """Conditions, times and noise for clean pictures of one size."""
+    """Draw conditions, times and noise for clean pictures of one size."""
     examples = [EXAMPLES[kind](one, rng) for one, kind in zip(pixels, kinds, strict=True)]
     x0 = torch.stack([to_tensor(one) for one in pixels])
     t = torch.tensor([draw_time(kind, rng) for kind in kinds], dtype=torch.float32)
@@ -162,7 +174,7 @@ def make_batch(pixels: Sequence[Pixels], kinds: Sequence[int], rng: Generator) -
 
 
 def draw_time(kind: int, rng: Generator) -> float:
-    """An angle: sigma = tan(t) is log-normal; most conditional draws are at pi/2."""
+    """Draw an angle t: sigma = tan(t) is log-normal; most conditional examples are at pi/2."""
     if KINDS[kind] == "unconditional":
         return math.atan(math.exp(rng.normal(-1.4, 1.1)))
     if rng.random() < _REGRESSED:

@@ -1,8 +1,8 @@
-"""Train the photo prior: `python -m training.train --photos DIR --out DIR --minutes N --resume`.
+"""Trains the photo prior: `python -m training.train --photos DIR --out DIR --minutes N --resume`.
 
-Writes DIR/checkpoint.safetensors (every 10 minutes, on SIGTERM, at the end), DIR/log.jsonl and
-DIR/curves.png. Every step draws from a generator of its own, seeded by (seed, step), so that a
-resumed run sees what an uninterrupted one would have seen.
+It writes DIR/checkpoint.safetensors (every 10 minutes, on SIGTERM and at the end), DIR/log.jsonl
+and DIR/curves.png. Every step draws from a random generator of its own, seeded by (seed, step), so
+that a resumed run draws what an uninterrupted one would have drawn.
 """
 
 import argparse
@@ -23,10 +23,10 @@ from daemon.models.network import PhotoPrior
 from training.checkpoint import (
     FILE,
     Progress,
-    follow,
     load_checkpoint,
     save_checkpoint,
     untrained,
+    update_average,
 )
 from training.growth import grow
 from training.objective import LogVariance, colour_rarity, predict_error
@@ -37,22 +37,22 @@ from training.tasks import CROP_PX, KINDS, Batch, colour_batch, crop_batch
 from training.validation import measure_all
 
 _COLOUR_SHARE = 0.3
-"""Of the gradient: fixed, for thumbnails hold many pixels each but are few in a batch."""
+"""Share of colour in the gradient; fixed, as thumbnails are large but few in a batch."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is told; defaults are those of the shipped weights.
+    """Settings of a run; the defaults are those of the shipped weights.
 
     Attributes:
-        total_s: Seconds of training in all sittings; the rates reach 0 at their end.
-        hold: Share of the time before the rates begin to fall.
+        total_s: Seconds of training, all sessions together; the rates reach 0 at their end.
+        hold: Share of the time until the rates begin to fall.
         muon_lr: Full rate of Muon.
         adamw_lr: Full rate of AdamW.
         ema: Decay of the averaged weights per step.
-        rarity: Exponent of the rare-colour weights; 0 counts all colours alike.
-        crop_px: Side of the crops; a step sees as many pixels of whatever side.
-        muon: Whether the inner convolutions are Muon's, not AdamW's.
+        rarity: Exponent of the weights of rare colours; 0 weights all colours equally.
+        crop_px: Side of the crops; a step has the same number of pixels whatever it is.
+        muon: Whether Muon takes the inner convolutions, rather than AdamW.
         weighting: Whether the loss is weighted by a learned log-variance per kind and time.
         checkpoint_s: Seconds between checkpoints.
         validate_s: Seconds between validations.
@@ -81,20 +81,27 @@ class Losses:
     counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, kinds: Tensor, errors: Tensor) -> None:
-        """Count each picture's error under its kind."""
+        """Add the error of each picture to its kind."""
         for kind, error in zip(kinds.tolist(), errors.tolist(), strict=True):
             self.sums[KINDS[kind]] = self.sums.get(KINDS[kind], 0.0) + error
             self.counts[KINDS[kind]] = self.counts.get(KINDS[kind], 0) + 1
 
     def take(self) -> dict[str, float]:
-        """Means by kind; begins anew."""
+        """Means by kind since the last call."""
         means = {name: round(total / self.counts[name], 5) for name, total in self.sums.items()}
         self.sums, self.counts = {}, {}
         return means
 
 
 class Run:
-    """A network in training: owns its weights, their average, and the optimisers."""
+    """A network in training, with its averaged weights and its optimisers.
+
+    Args:
+        network: The network to train.
+        plan: Settings of the run.
+        out: Folder of the run.
+        seed: Seed of everything that is drawn.
+    """
 
     def __init__(self, network: PhotoPrior, plan: Plan, out: Path, seed: int) -> None:
         self.plan, self.out = plan, out
@@ -116,7 +123,7 @@ class Run:
         self.progress = load_checkpoint(self.out, self._modules(), self.optimisers)
 
     def step(self, batches: Sequence[Batch], rarity: Tensor | None) -> None:
-        """One optimiser step over all batches, at the rate of the time trained so far."""
+        """Take one optimiser step over all batches, at the rate for the time trained so far."""
         plan = self.plan
         set_rate(self.optimisers, rate_share(self.progress.trained_s, plan.total_s, plan.hold))
         for batch in batches:
@@ -130,11 +137,11 @@ class Run:
         for optimiser in self.optimisers.values():
             optimiser.step()
             optimiser.zero_grad()
-        follow(self.average, self.network, min(plan.ema, self._early_decay()))
+        update_average(self.average, self.network, min(plan.ema, self._early_decay()))
         self.progress = replace(self.progress, step=self.progress.step + 1)
 
-    def spend(self, seconds: float) -> None:
-        """Count wall time against the plan."""
+    def add_time(self, seconds: float) -> None:
+        """Add to the time trained."""
         self.progress = replace(self.progress, trained_s=self.progress.trained_s + seconds)
 
     def _early_decay(self) -> float:
@@ -147,7 +154,7 @@ class Run:
 def draw_batches(
     pyramids: Sequence[Pyramid], colourful: Sequence[Pyramid], progress: Progress, crop_px: int
 ) -> list[Batch]:
-    """The batches of one step; they hang on seed and step alone."""
+    """Draw the batches of one step; they depend on seed and step alone."""
     rng = np.random.default_rng((progress.seed, progress.step))
     return [crop_batch(pyramids, rng, crop_px), colour_batch(colourful, rng)]
 
@@ -159,9 +166,16 @@ def train(
     now: Callable[[], float] = time.monotonic,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Train until the plan's time is spent or `stop` says so; then save.
+    """Train until the plan's time is over or `stop` returns True, then save.
 
     A run that was stopped saves at once and is not validated.
+
+    Args:
+        run: The run to train.
+        pyramids: Photographs to train on.
+        held_out: Pictures to validate on.
+        now: Clock of the plan's time, in seconds.
+        stop: Called before every step.
     """
     plan = run.plan
     colourful = [pyramid for pyramid in pyramids if pyramid.colourful]
@@ -170,7 +184,7 @@ def train(
     while run.progress.trained_s < plan.total_s and not stop():
         run.step(draw_batches(pyramids, colourful, run.progress, plan.crop_px), rarity)
         moment = now()
-        run.spend(moment - last)
+        run.add_time(moment - last)
         last = moment
         if run.progress.step % plan.log_steps == 0:
             write_log(run, {"losses": run.losses.take()})
@@ -181,20 +195,20 @@ def train(
             run.save()
             saved = moment
     run.save()
-    # Whoever stops a run waits for it: on busy cores a validation takes more than a minute.
+    # A person who stops a run waits for it, and on busy cores a validation takes over a minute.
     if not stop():
         write_log(run, {"validation": measure_all(run.average, held_out)})
 
 
 def write_log(run: Run, numbers: dict[str, object]) -> None:
-    """Append one JSON line: where the run is, and the numbers."""
-    where = {"step": run.progress.step, "trained_s": round(run.progress.trained_s, 1)}
+    """Append one JSON line to the log: the progress of the run, and the numbers."""
+    progress = {"step": run.progress.step, "trained_s": round(run.progress.trained_s, 1)}
     with (run.out / "log.jsonl").open("a", encoding="utf-8") as log:
-        log.write(json.dumps(where | numbers) + "\n")
+        log.write(json.dumps(progress | numbers) + "\n")
 
 
 def held_out_pictures(photos: Path, count: int = 24) -> list[Pixels]:
-    """The first photographs of the validation split, at the second level of their pyramids."""
+    """First photographs of the validation split, each at the second level of its pyramid."""
     pyramids = load_pyramids(photo_paths(photos, validation=True))[:count]
     return [pyramid.levels[min(1, len(pyramid.levels) - 1)] for pyramid in pyramids]
 
@@ -211,53 +225,64 @@ def read_weights(path: Path) -> PhotoPrior:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    asked = _parser().parse_args(arguments)
-    torch.set_num_threads(asked.threads)
-    torch.manual_seed(asked.seed)
-    asked.out.mkdir(parents=True, exist_ok=True)
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    options.out.mkdir(parents=True, exist_ok=True)
     plan = Plan(
-        total_s=60 * asked.minutes,
-        hold=asked.hold,
-        muon_lr=asked.muon_lr,
-        adamw_lr=asked.adamw_lr,
-        rarity=asked.rarity,
-        crop_px=asked.crop_px,
+        total_s=60 * options.minutes,
+        hold=options.hold,
+        muon_lr=options.muon_lr,
+        adamw_lr=options.adamw_lr,
+        rarity=options.rarity,
+        crop_px=options.crop_px,
     )
-    resumed = asked.resume and (asked.out / FILE).exists()
-    network = untrained(asked.out) if resumed else _first_network(asked)
-    run = Run(network, plan, asked.out, asked.seed)
+    resumed = options.resume and (options.out / FILE).exists()
+    network = untrained(options.out) if resumed else _first_network(options)
+    run = Run(network, plan, options.out, options.seed)
     if resumed:
         run.load()
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
-    pyramids = with_room(load_pyramids(photo_paths(asked.photos, validation=False)), asked.crop_px)
-    pictures = held_out_pictures(asked.photos)
+    pyramids = with_room(
+        load_pyramids(photo_paths(options.photos, validation=False)), options.crop_px
+    )
+    pictures = held_out_pictures(options.photos)
     print(
         f"{len(pyramids)} photographs, {len(pictures)} held out, step {run.progress.step}",
         flush=True,
     )
     train(run, pyramids, pictures, stop=lambda: bool(stopped))
-    draw_curves(asked.out / "log.jsonl", asked.out / "curves.png")
+    draw_curves(options.out / "log.jsonl", options.out / "curves.png")
 
 
-def _first_network(asked: argparse.Namespace) -> PhotoPrior:
-    """What the run begins with: given weights, grown to a given shape, or a new network."""
-    network = PhotoPrior() if asked.init is None else read_weights(asked.init)
-    channels = tuple(asked.channels or network.config["channels"])
-    blocks = tuple(asked.blocks or network.config["blocks"])
-    return PhotoPrior(channels, blocks) if asked.init is None else grow(network, channels, blocks)
+def _first_network(options: argparse.Namespace) -> PhotoPrior:
+    """The network at the start of a run: new, or grown from given weights to a given shape."""
+    network = PhotoPrior() if options.init is None else read_weights(options.init)
+    channels = tuple(options.channels or network.config["channels"])
+    blocks = tuple(options.blocks or network.config["blocks"])
+    return PhotoPrior(channels, blocks) if options.init is None else grow(network, channels, blocks)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("--photos", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--init", type=Path, help="weights to begin with")
-    parser.add_argument("--channels", type=int, nargs="+", help="features at each resolution")
-    parser.add_argument("--blocks", type=int, nargs="+", help="also larger than those of --init")
+    parser.add_argument("--init", type=Path, help="weights to start from")
+    parser.add_argument(
+        "--channels",
+        type=int,
+        nargs="+",
+        help="features at each resolution; not fewer than in --init",
+    )
+    parser.add_argument(
+        "--blocks", type=int, nargs="+", help="blocks at each resolution; not fewer than in --init"
+    )
     parser.add_argument("--crop-px", type=int, default=Plan.crop_px)
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
-    parser.add_argument("--minutes", type=float, default=60, help="of training in all sittings")
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint")
+    parser.add_argument(
+        "--minutes", type=float, default=60, help="minutes of training, all sessions together"
+    )
     parser.add_argument("--hold", type=float, default=Plan.hold)
     parser.add_argument("--muon-lr", type=float, default=Plan.muon_lr)
     parser.add_argument("--adamw-lr", type=float, default=Plan.adamw_lr)

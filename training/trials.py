@@ -1,9 +1,9 @@
-"""Trials at equal time: `python -m training.trials --photos DIR --out DIR --minutes 10`.
+"""Compares settings at equal time: `python -m training.trials --photos DIR --out DIR --minutes 10`.
 
-Trains each arm from nothing, or grown from the weights of --init, for the same seconds of one
-core's time and prints a Markdown table of the validation split. Core time, not wall time: other
-work on the machine then takes steps from no arm. Arms that differ in colour alone are judged by
-the colour columns.
+It trains each arm for the same seconds of one core's time, from random weights or grown from those
+of --init, and prints a Markdown table of the validation split. By core time rather than wall time,
+other work on the machine takes steps from no arm. Arms that differ only in colour are to be
+compared by the colour columns.
 """
 
 import argparse
@@ -25,15 +25,15 @@ _COLUMNS = ("noise15", "noise25", "noise50", "x2", "x4", "jpeg20", "colour", "co
 _LARGEST_CROP_PX = 96
 
 _WARM_MUON_LR, _WARM_ADAMW_LR = 2e-3, 5e-4
-"""Trained weights are kept by lower rates than those that are right for random ones."""
+"""Rates for trained weights, which the rates for random ones would destroy."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What one trial changes.
+    """The settings of one trial.
 
     Attributes:
-        title: As in the table.
+        title: Title in the table.
         channels: Features at each resolution.
         blocks: Blocks at each resolution.
         changes: Fields of `Plan` that differ.
@@ -58,7 +58,7 @@ ARMS = {
     "unweighted": Arm("no learned loss weights", changes={"weighting": False}),
     "grown": Arm("64-96-128-192, blocks 3-2-2-2", (64, 96, 128, 192), (3, 2, 2, 2)),
     "deeper": Arm("32-64-128-192, blocks 7-5-2-2", blocks=(7, 5, 2, 2)),
-    "rarity-0": Arm("colours counted alike", changes={"rarity": 0.0}),
+    "rarity-0": Arm("all colours weighted equally", changes={"rarity": 0.0}),
     "rarity-0.6": Arm("rare colours to the power 0.6", changes={"rarity": 0.6}),
 }
 
@@ -67,33 +67,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m training.trials", description=__doc__)
     parser.add_argument("--photos", type=Path, required=True, help="folder of photographs")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the trials' runs")
-    parser.add_argument("--minutes", type=float, default=10, help="of core time for each arm")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
+    parser.add_argument(
+        "--minutes", type=float, default=10, help="minutes of core time for each arm"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("arms", nargs="*", default=list(ARMS), help=f"of {', '.join(ARMS)}")
-    parser.add_argument("--init", type=Path, help="weights that every arm grows from")
-    asked = parser.parse_args(arguments)
-    if unknown := set(asked.arms) - set(ARMS):
+    parser.add_argument(
+        "arms", nargs="*", default=list(ARMS), help=f"what to train: {', '.join(ARMS)}"
+    )
+    parser.add_argument("--init", type=Path, help="weights that every arm is grown from")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.arms) - set(ARMS):
         parser.error(f"no arm {', '.join(sorted(unknown))}; there are {', '.join(ARMS)}")
     torch.set_num_threads(1)
     pyramids = with_room(
-        load_pyramids(photo_paths(asked.photos, validation=False)), _LARGEST_CROP_PX
+        load_pyramids(photo_paths(options.photos, validation=False)), _LARGEST_CROP_PX
     )
-    pictures = held_out_pictures(asked.photos)
+    pictures = held_out_pictures(options.photos)
     print(f"| arm | M parameters | steps | {' | '.join(_COLUMNS)} |")
     print("|---|" + "---|" * (2 + len(_COLUMNS)), flush=True)
-    for name in asked.arms:
+    for name in options.arms:
         arm = ARMS[name]
-        out = asked.out / name
+        out = options.out / name
         out.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(asked.seed)
-        plan = Plan(total_s=60 * asked.minutes, validate_s=float("inf"), ema=0.99)
-        if asked.init is None:
+        torch.manual_seed(options.seed)
+        plan = Plan(total_s=60 * options.minutes, validate_s=float("inf"), ema=0.99)
+        if options.init is None:
             network: PhotoPrior = PhotoPrior(channels=arm.channels, blocks=arm.blocks)
         else:
-            network = grow(read_weights(asked.init), arm.channels, arm.blocks)
+            network = grow(read_weights(options.init), arm.channels, arm.blocks)
             plan = replace(plan, muon_lr=_WARM_MUON_LR, adamw_lr=_WARM_ADAMW_LR)
-        run = Run(network, replace(plan, **arm.changes), out, asked.seed)  # type: ignore[arg-type]
+        run = Run(network, replace(plan, **arm.changes), out, options.seed)  # type: ignore[arg-type]
         train(run, pyramids, pictures, now=time.process_time)
         numbers = json.loads((out / "log.jsonl").read_text().splitlines()[-1])["validation"]
         size = sum(weight.numel() for weight in network.parameters()) / 1e6

@@ -1,12 +1,12 @@
-"""Measures: PSNR per task of one evaluation, and how colourful the colours are.
+"""Measures a network: PSNR of one evaluation by kind of damage, and colourfulness.
 
-Comes in: a network and clean pictures. Goes out: numbers by name. The conditions are fixed:
-the same noise for the same picture, antialiased bicubic reduction, JPEG quality 20 in 4:2:0.
+The conditions are fixed: the same noise for the same picture, antialiased bicubic reduction, JPEG
+quality 20 in 4:2:0.
 """
 
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,11 +19,10 @@ from training.damage import camera_noise, jpeg, old_print
 from training.photos import Pixels, to_pixels, to_tensor
 from training.tasks import Example, colour, enlarged, unconditional
 
-Measure = Callable[[PhotoPrior, Pixels], tuple[float, float]]
-
 _THUMBNAIL_PX = 160
 _GREY = 5.0
-"""Colourfulness below which a picture is grey and says nothing about colour."""
+"""Colourfulness below which a picture counts as grey, and not for the measures of colour."""
+
 _BICUBIC = Image.Resampling.BICUBIC
 
 
@@ -45,7 +44,7 @@ def colourfulness(pixels: Pixels) -> float:
 def regress(network: PhotoPrior, example: Example) -> Pixels:
     """The posterior mean given a condition alone.
 
-    What was grey stays grey, as it does in restored; a tint that users never see does not count.
+    A grey picture stays grey, as in restored, so that a tint that users never see does not count.
     """
     mean = _mean(network, torch.zeros_like(example.condition), math.pi / 2, example)
     damaged = to_pixels(example.condition)
@@ -56,7 +55,7 @@ def regress(network: PhotoPrior, example: Example) -> Pixels:
 
 @torch.no_grad()
 def denoise(network: PhotoPrior, pixels: Pixels, sigma_255: float) -> Pixels:
-    """White Gaussian noise of known sigma, added unrounded (seed 0) and removed."""
+    """Add white Gaussian noise of known sigma (seed 0, not rounded), and remove it."""
     sigma = sigma_255 / 127.5
     generator = torch.Generator().manual_seed(0)
     clean = to_tensor(pixels)
@@ -66,19 +65,19 @@ def denoise(network: PhotoPrior, pixels: Pixels, sigma_255: float) -> Pixels:
 
 
 def thumbnail(pixels: Pixels, longest_px: int = _THUMBNAIL_PX) -> Pixels:
-    """The whole picture with its longer side at this many pixels."""
+    """The picture reduced to this many pixels on its longer side."""
     picture = Image.fromarray(pixels)
     picture.thumbnail((longest_px, longest_px), _BICUBIC, reducing_gap=None)
     return np.asarray(picture)
 
 
 def measure_noise(network: PhotoPrior, pixels: Pixels, sigma_255: float) -> tuple[float, float]:
-    """PSNR in and out at this sigma (of 255)."""
+    """PSNR before and after, with noise of this sigma (of 255)."""
     return 20 * math.log10(255 / sigma_255), psnr(denoise(network, pixels, sigma_255), pixels)
 
 
 def measure_scale(network: PhotoPrior, pixels: Pixels, scale: int) -> tuple[float, float]:
-    """PSNR of bicubic enlargement and of the network's."""
+    """PSNR of the bicubic enlargement and of the network's."""
     height, width = (side // (scale * 4) * scale * 4 for side in pixels.shape[:2])
     truth = pixels[:height, :width]
     example = enlarged(truth, scale, _BICUBIC, 0.0, np.random.default_rng(0))
@@ -86,22 +85,22 @@ def measure_scale(network: PhotoPrior, pixels: Pixels, scale: int) -> tuple[floa
 
 
 def measure_jpeg(network: PhotoPrior, pixels: Pixels, quality: int) -> tuple[float, float]:
-    """PSNR of a compressed picture and of the network's repair."""
+    """PSNR before and after, with JPEG of this quality."""
     return _measure_blind(network, pixels, jpeg(pixels, quality))
 
 
 def measure_camera(network: PhotoPrior, pixels: Pixels) -> tuple[float, float]:
-    """PSNR with a camera's noise, blotches or grain, and without; drawn for each picture."""
+    """PSNR before and after, with a camera's noise, blotches or grain, drawn for each picture."""
     return _measure_blind(network, pixels, camera_noise(pixels, _own_rng(pixels)))
 
 
 def measure_print(network: PhotoPrior, pixels: Pixels) -> tuple[float, float]:
-    """PSNR of an old print with its scratches and dust, and of the repair."""
+    """PSNR before and after, as an old print with scratches and dust, drawn for each picture."""
     return _measure_blind(network, pixels, old_print(pixels, _own_rng(pixels)))
 
 
 def measure_colour(network: PhotoPrior, pixels: Pixels) -> dict[str, float]:
-    """PSNR of grey and of the coloured thumbnail; colourfulness of the result and the truth."""
+    """PSNR of the grey and of the coloured thumbnail; colourfulness of result and truth."""
     truth = thumbnail(pixels)
     example = colour(truth, np.random.default_rng(0))
     result = regress(network, example)
@@ -114,7 +113,7 @@ def measure_colour(network: PhotoPrior, pixels: Pixels) -> dict[str, float]:
 
 
 def measure_all(network: PhotoPrior, pictures: Sequence[Pixels]) -> dict[str, float]:
-    """Means over pictures of every measure; `_in` is what the network was given."""
+    """Means of every measure over pictures; `_in` is the measure of what the network was given."""
     found: dict[str, list[float]] = {}
     for pixels in pictures:
         for name, value in _measure_one(network, pixels).items():
@@ -141,12 +140,12 @@ def _measure_blind(network: PhotoPrior, truth: Pixels, damaged: Pixels) -> tuple
 
 
 def _own_rng(pixels: Pixels) -> np.random.Generator:
-    """The same draws for the same picture, others for others."""
+    """A random generator that is the same whenever the picture is."""
     return np.random.default_rng(zlib.crc32(pixels.tobytes()))
 
 
 def _mean(network: PhotoPrior, x_t: Tensor, t: float, example: Example) -> Pixels:
-    """One evaluation in bf16, padded by reflection to what the network can take."""
+    """One evaluation in bf16, padded by reflection to a size that the network takes."""
     height, width = x_t.shape[1:]
     pad = (0, -width % STRIDE, 0, -height % STRIDE)
     padded = [

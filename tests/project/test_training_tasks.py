@@ -11,10 +11,10 @@ from training.damage import camera_noise, jpeg, old_print
 from training.photos import (
     Pixels,
     Pyramid,
+    complete_picture,
     to_grey_pixels,
     to_pixels,
     to_tensor,
-    whole_picture,
 )
 from training.tasks import (
     KINDS,
@@ -105,7 +105,7 @@ def test_colour_is_learned_from_whole_pictures() -> None:
     batch = colour_batch(pyramids, rng())
     assert set(batch.kinds.tolist()) == {KINDS.index("colour")}
     assert batch.x0.shape[2] % 16 == batch.x0.shape[3] % 16 == 0
-    small = whole_picture(pyramids[0], 64, 96, rng(3))
+    small = complete_picture(pyramids[0], 64, 96, rng(3))
     expected = np.asarray(
         Image.fromarray(photograph("coffee")).resize((96, 64), Image.Resampling.BICUBIC)
     )
@@ -117,7 +117,7 @@ def test_a_crop_box_never_leaves_the_picture() -> None:
     for height in range(72, 140, 3):
         picture = Pyramid("odd", (np.zeros((height, 177, 3), np.uint8),))
         for size in ((112, 160), (160, 112), (64, 96), (144, 96)):
-            assert whole_picture(picture, *size, generator).shape == (*size, 3)
+            assert complete_picture(picture, *size, generator).shape == (*size, 3)
 
 
 def test_camera_noise_grows_with_the_light() -> None:
