@@ -1,8 +1,8 @@
-"""The report of a bulk job: what became of it, for people (Markdown, a sheet) and programs (JSON).
+"""The report of a bulk job: Markdown and a contact sheet for people, JSON for programs.
 
-Comes in: a station's ledger, read only, and the records beside the results. Goes out: report.md,
-report.json and contact-sheet.jpg in a folder. Runs in a process of its own, since it decodes
-photographs; whatever of them cannot be read is left out of the sheet.
+It is made from the ledger, which is only read, and the records beside the results. It decodes
+photographs, so it runs in a process of its own; a photograph that cannot be read is left out of
+the sheet.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.bulk import BulkCounts, BulkJob
@@ -24,20 +24,19 @@ from daemon.photo.contact_sheet import Row, draw_sheet
 from daemon.system.errors import PhotoError
 from daemon.system.files import make_folder, shown
 
-_SHEET = 12
+_SHEET_ROWS = 12
 """Photographs on the sheet, evenly spread over the job."""
 
 _PANEL_PX = 1024
 """Longer side of what is kept of each photograph until the sheet is drawn."""
 
-_TIMED = 1000
-"""Records that are read for the timings, evenly spread."""
+_MAX_RECORDS = 1000
+"""Records read for the timings, evenly spread over the job."""
 
-_NAMED = 200
-"""Failures that the Markdown names; the JSON names all."""
+_MAX_NAMED = 200
+"""Files that each list of the Markdown names; the JSON names all failures."""
 
-
-_Some = TypeVar("_Some")
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,74 @@ class _EndedPhoto:
     result: Path | None
 
 
+@dataclass(frozen=True)
+class _FailedPhoto:
+    photo: str
+    why: str
+
+
+@dataclass(frozen=True)
+class _PassedOverFile:
+    path: str
+    why: str
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """How many photographs are where (see `BulkCounts`), and how many files were passed over."""
+
+    queued: int
+    in_flight: int
+    done: int
+    skipped: int
+    failed: int
+    taken_off: int
+    found: int
+    passed_over: int
+
+
+@dataclass(frozen=True)
+class _Timings:
+    """How long the job took; seconds of one photograph are those of its record.
+
+    Attributes:
+        took_s: From the first folder looked at until the end.
+        per_hour: Photographs restored in an hour; None where none of it was timed.
+        records_read: Records that the two numbers below were taken from.
+        median_s: Median seconds of a photograph.
+        p95_s: Seconds that 95 % of the photographs took at most.
+    """
+
+    took_s: float
+    per_hour: float | None
+    records_read: int
+    median_s: float | None
+    p95_s: float | None
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What became of a bulk job; the fields are the keys of report.json. Times are ISO 8601."""
+
+    name: str
+    recipe: str
+    paths: tuple[str, ...]
+    cancelled: bool
+    submitted: str
+    began: str | None
+    ended: str
+    counts: _Counts
+    timings: _Timings
+    failed: tuple[_FailedPhoto, ...]
+    passed_over: tuple[_PassedOverFile, ...]
+
+
 def write_report(ledger: Path, name: str, folder: Path, limits: Limits, group: int | None) -> None:
-    """Write the report of a bulk job.
+    """Write the report of a bulk job: report.md, report.json and contact-sheet.jpg.
 
     Args:
         ledger: The station's.
-        name: The job.
+        name: The bulk job.
         folder: Made if need be; what an earlier report left there is replaced.
         limits: Photographs beyond them are not drawn.
         group: Id of the group of new folders, None for the process's own.
@@ -67,83 +128,88 @@ def write_report(ledger: Path, name: str, folder: Path, limits: Limits, group: i
         bulk = bulk_rows.named(view, name)
         if bulk is None:
             return
-        numbers = bulk_rows.counts(view, bulk)
+        counts = bulk_rows.counts(view, bulk)
         rows, lost = (bulk_rows.ended_rows(view, name, state) for state in ("done", "failed"))
         failed = [
-            {"photo": shown(entry.claim.files[0].path), "why": entry.reason}
+            _FailedPhoto(shown(entry.claim.files[0].path), entry.reason)
             for entry, _ in bulk_rows.ended_entries(view, lost)
         ]
         # Whole rows of all that is done would be gigabytes where there are a million.
-        done = [_EndedPhoto(*one) for one in bulk_rows.ended_entries(view, _spread(rows, _TIMED))]
+        sample = _spread(rows, _MAX_RECORDS)
+        done = [_EndedPhoto(*one) for one in bulk_rows.ended_entries(view, sample)]
     finally:
         view.close()
-    drawn = _draw(_spread(done, _SHEET), folder / "contact-sheet.jpg", limits)
-    content = _content(bulk, numbers, failed, _seconds(done))
-    _write(folder / "report.json", json.dumps(content, indent=2) + "\n")
-    _write(folder / "report.md", _markdown(content, drawn=drawn))
+    drawn = _draw(_spread(done, _SHEET_ROWS), folder / "contact-sheet.jpg", limits)
+    report = _report(bulk, counts, failed, _seconds(done))
+    _write(folder / "report.json", json.dumps(asdict(report), indent=2) + "\n")
+    _write(folder / "report.md", _markdown(report, drawn=drawn))
 
 
-def _content(
-    bulk: BulkJob, numbers: BulkCounts, failed: Sequence[dict[str, str]], seconds: Sequence[float]
-) -> dict[str, Any]:
+def _report(
+    bulk: BulkJob,
+    counts: BulkCounts,
+    failed: Sequence[_FailedPhoto],
+    seconds: Sequence[float],
+) -> _Report:
     took_s = max(0.0, bulk.ended_at - bulk.began_at) if bulk.began_at else 0.0
-    return {
-        "name": bulk.name,
-        "recipe": bulk.recipe,
-        "paths": [shown(root) for root in bulk.roots],
-        "cancelled": bulk.cancelled,
-        "submitted": utc(bulk.submitted_at),
-        "began": utc(bulk.began_at) if bulk.began_at else None,
-        "ended": utc(bulk.ended_at),
-        "counts": asdict(numbers) | {"found": numbers.found, "passed_over": bulk.passed_over},
-        "timings": {
-            "took_s": round(took_s, 1),
-            "per_hour": round(3600 * numbers.done / took_s, 1) if took_s else None,
-            "records_read": len(seconds),
-            "median_s": round(median(seconds), 2) if seconds else None,
-            "p95_s": round(quantiles(seconds, n=20)[-1], 2) if len(seconds) > 1 else None,
-        },
-        "failed": list(failed),
-        "passed_over": [{"path": path, "why": why} for path, why in bulk.notes],
-    }
+    return _Report(
+        name=bulk.name,
+        recipe=bulk.recipe,
+        paths=tuple(shown(root) for root in bulk.roots),
+        cancelled=bulk.cancelled,
+        submitted=utc(bulk.submitted_at),
+        began=utc(bulk.began_at) if bulk.began_at else None,
+        ended=utc(bulk.ended_at),
+        counts=_Counts(**asdict(counts), found=counts.found, passed_over=bulk.passed_over),
+        timings=_Timings(
+            took_s=round(took_s, 1),
+            per_hour=round(3600 * counts.done / took_s, 1) if took_s else None,
+            records_read=len(seconds),
+            median_s=round(median(seconds), 2) if seconds else None,
+            p95_s=round(quantiles(seconds, n=20)[-1], 2) if len(seconds) > 1 else None,
+        ),
+        failed=tuple(failed),
+        passed_over=tuple(_PassedOverFile(path, why) for path, why in bulk.notes),
+    )
 
 
-def _markdown(content: dict[str, Any], *, drawn: bool) -> str:
-    counts, timings = content["counts"], content["timings"]
-    began = f"began {content['began']}" if content["began"] else "never begun"
-    how = "was cancelled" if content["cancelled"] else "ended"
+def _markdown(report: _Report, *, drawn: bool) -> str:
+    counts, timings = report.counts, report.timings
+    began = f"began {report.began}" if report.began else "never begun"
+    how = "was cancelled" if report.cancelled else "ended"
     lines = [
-        f"# Bulk job {content['name']}",
+        f"# Bulk job {report.name}",
         "",
-        f"Recipe `{content['recipe']}`, submitted {content['submitted']}, "
-        f"{began}, {how} {content['ended']}.",
+        f"Recipe `{report.recipe}`, submitted {report.submitted}, {began}, {how} {report.ended}.",
         "",
-        *(f"- {_plain(path)}" for path in content["paths"]),
+        *(f"- {_plain(path)}" for path in report.paths),
         "",
         "| found | restored | there already | failed | taken off | passed over |",
         "|---|---|---|---|---|---|",
-        f"| {counts['found']} | {counts['done']} | {counts['skipped']} | {counts['failed']} "
-        f"| {counts['taken_off']} | {counts['passed_over']} |",
+        f"| {counts.found} | {counts.done} | {counts.skipped} | {counts.failed} "
+        f"| {counts.taken_off} | {counts.passed_over} |",
         "",
     ]
-    if timings["median_s"] is not None:
+    if timings.median_s is not None:
         lines += [
-            f"It took {timings['took_s']:.0f} s, {timings['per_hour']:.0f} photographs an hour. "
-            f"One took {timings['median_s']} s (median of {timings['records_read']}; they share "
-            f"the device), 95 % of them at most {timings['p95_s'] or timings['median_s']} s.",
+            f"It took {timings.took_s:.0f} s, {timings.per_hour:.0f} photographs an hour. "
+            f"One took {timings.median_s} s (median of {timings.records_read}; they share "
+            f"the device), 95 % of them at most {timings.p95_s or timings.median_s} s.",
             "",
         ]
     if drawn:
         lines += ["![Before and after, a sample](contact-sheet.jpg)", ""]
-    lines += _listed("Failed", content["failed"], "photo", counts["failed"])
-    lines += _listed("Passed over", content["passed_over"], "path", counts["passed_over"])
+    lines += _listed("Failed", [(one.photo, one.why) for one in report.failed], counts.failed)
+    passed_over = [(one.path, one.why) for one in report.passed_over]
+    lines += _listed("Passed over", passed_over, counts.passed_over)
     return "\n".join(lines)
 
 
-def _listed(title: str, rows: Sequence[dict[str, str]], key: str, number: int) -> list[str]:
-    if not rows:
+def _listed(title: str, files: Sequence[tuple[str, str]], number: int) -> list[str]:
+    """A section that names files with the reason, and says how many more there are."""
+    if not files:
         return []
-    named = [f"- {_plain(row[key])}: {_plain(row['why'])}" for row in rows[:_NAMED]]
+    named = [f"- {_plain(path)}: {_plain(why)}" for path, why in files[:_MAX_NAMED]]
     more = number - len(named)
     return [f"## {title}", "", *named, *([f"- and {more} more"] if more > 0 else []), ""]
 
@@ -192,7 +258,7 @@ def _row(one: _EndedPhoto, limits: Limits) -> Row | None:
     return Row(shown(one.entry.claim.files[0].relative), tuple(panels))
 
 
-def _spread(ended: Sequence[_Some], number: int) -> list[_Some]:
+def _spread(ended: Sequence[_Item], number: int) -> list[_Item]:
     """At most so many of them, evenly spread."""
     if len(ended) <= number:
         return list(ended)

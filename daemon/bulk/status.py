@@ -1,42 +1,82 @@
-"""How bulk jobs stand, read from the ledger without disturbing the daemon.
-
-Comes in: a station. Goes out: plain values for `--json`, and a line for people. Never writes.
-"""
+"""The state of bulk jobs, read from the ledger; nothing is written and nobody is held up."""
 
 import time
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from daemon.bulk import requests as bulk_requests
 from daemon.config.station import Station
 from daemon.jobs.ledger import bulk as bulk_rows
-from daemon.jobs.ledger.bulk import BulkJob
+from daemon.jobs.ledger.bulk import BulkJob, BulkState
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.pace import RATE_WINDOW_S, rate_per_s
 from daemon.system.clock import iso, local_zone, spoken
 from daemon.system.files import fit_name, shown
 
-_WORDS = (("skipped", "there already"), ("failed", "failed"), ("taken_off", "taken off"))
+
+@dataclass(frozen=True)
+class BulkStatus:
+    """The state of one bulk job; its fields are the keys of `restored bulk list --json`.
+
+    Attributes:
+        name: What it is called.
+        recipe: Name of its recipe.
+        paths: Its files and folders.
+        state: waiting -> looking -> working -> reporting -> ended.
+        paused: A person holds it.
+        cancelled: A person ended it.
+        standing: Its state in words.
+        found: Photographs (or pairs) found so far; those below together.
+        queued: Wait for their turn.
+        in_flight: Are being restored or published.
+        done: Have a result of this job.
+        skipped: Had a result already, of the same recipe and weights.
+        failed: Could not be restored.
+        taken_off: Were queued when the job was cancelled.
+        passed_over: Files that are no photographs for the recipe.
+        rate_per_h: Photographs finished in an hour, judged by the last ones.
+        left_s: Seconds until it ends; None where that is not known.
+        ready_at: When that is, ISO 8601.
+        report: Path of report.md, once there is one.
+    """
+
+    name: str
+    recipe: str
+    paths: tuple[str, ...]
+    state: BulkState
+    paused: bool
+    cancelled: bool
+    standing: str
+    found: int
+    queued: int
+    in_flight: int
+    done: int
+    skipped: int
+    failed: int
+    taken_off: int
+    passed_over: int
+    rate_per_h: float
+    left_s: int | None
+    ready_at: str | None
+    report: str | None
 
 
-def read_bulk(station: Station, view: LedgerReader | None = None) -> list[dict[str, Any]]:
+def read_bulk(station: Station, view: LedgerReader | None = None) -> tuple[BulkStatus, ...]:
     """Every bulk job that a daemon has taken, the oldest first.
 
     Args:
-        station: Where.
+        station: Its folders.
         view: Its ledger, if that is open already.
     """
-    now = time.time()
-    found: list[dict[str, Any]] = []
     if view is not None:
-        found = [_standing(station, view, bulk, now) for bulk in bulk_rows.all_of(view)]
-    elif station.ledger.exists():
-        view = LedgerReader(station.ledger)
-        try:
-            found = read_bulk(station, view)
-        finally:
-            view.close()
-    return found
+        now = time.time()
+        return tuple(_status(station, view, bulk, now) for bulk in bulk_rows.all_of(view))
+    if not station.ledger.exists():
+        return ()
+    view = LedgerReader(station.ledger)
+    try:
+        return read_bulk(station, view)
+    finally:
+        view.close()
 
 
 def pending(station: Station) -> list[str]:
@@ -45,18 +85,7 @@ def pending(station: Station) -> list[str]:
     return [order.name for order in orders if order.what == "submit"]
 
 
-def told(one: dict[str, Any]) -> str:
-    """A line for people, such as "scans (denoise): working, 120 of 400 done, 3 failed"."""
-    parts = [f"{one['name']} ({one['recipe']}): {one['standing']}"]
-    if one["found"]:
-        parts.append(f"{one['done'] + one['skipped']} of {one['found']} done")
-    parts += [f"{one[key]} {word}" for key, word in _WORDS if one[key]]
-    if one["left_s"] is not None:
-        parts.append(f"{one['rate_per_h']:.0f} an hour, ready about {one['ready_at']}")
-    return ", ".join(parts)
-
-
-def _standing(station: Station, view: LedgerReader, bulk: BulkJob, now: float) -> dict[str, Any]:
+def _status(station: Station, view: LedgerReader, bulk: BulkJob, now: float) -> BulkStatus:
     numbers = bulk_rows.counts(view, bulk)
     rate = 0.0
     if numbers.open:
@@ -65,22 +94,22 @@ def _standing(station: Station, view: LedgerReader, bulk: BulkJob, now: float) -
     held = bulk_rows.is_held(view, bulk.name)
     known = rate > 0 and bulk.state == "working" and not (bulk.paused or held)
     left_s = numbers.open / rate if known else None
-    return {
-        "name": bulk.name,
-        "recipe": bulk.recipe,
-        "paths": [shown(root) for root in bulk.roots],
-        "state": bulk.state,
-        "paused": bulk.paused,
-        "cancelled": bulk.cancelled,
-        "standing": _said(bulk, now, held=held),
-        "found": numbers.found,
+    return BulkStatus(
+        name=bulk.name,
+        recipe=bulk.recipe,
+        paths=tuple(shown(root) for root in bulk.roots),
+        state=bulk.state,
+        paused=bulk.paused,
+        cancelled=bulk.cancelled,
+        standing=_standing(bulk, now, held=held),
+        found=numbers.found,
         **asdict(numbers),
-        "passed_over": bulk.passed_over,
-        "rate_per_h": round(rate * 3600, 1),
-        "left_s": None if left_s is None else round(left_s),
-        "ready_at": None if left_s is None else iso(now + left_s, local_zone()),
-        "report": _report(station, bulk),
-    }
+        passed_over=bulk.passed_over,
+        rate_per_h=round(rate * 3600, 1),
+        left_s=None if left_s is None else round(left_s),
+        ready_at=None if left_s is None else iso(now + left_s, local_zone()),
+        report=_report(station, bulk),
+    )
 
 
 def _report(station: Station, bulk: BulkJob) -> str | None:
@@ -88,7 +117,7 @@ def _report(station: Station, bulk: BulkJob) -> str | None:
     return shown(path) if bulk.state == "ended" and path.exists() else None
 
 
-def _said(bulk: BulkJob, now: float, *, held: bool) -> str:
+def _standing(bulk: BulkJob, now: float, *, held: bool) -> str:
     if bulk.state == "ended":
         return "cancelled" if bulk.cancelled else "ended"
     if bulk.paused:

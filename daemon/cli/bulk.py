@@ -1,18 +1,18 @@
 """Commands about bulk jobs: submit, and what is to become of one."""
 
-import json
 import shlex
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from daemon.bulk.requests import BulkRequest, ask, check_roots
-from daemon.bulk.status import pending, read_bulk, told
-from daemon.cli.context import SOME_FAILED, out, station_of
+from daemon.bulk.status import BulkStatus, pending, read_bulk
+from daemon.cli.context import SOME_FAILED, out, print_json, station_of
+from daemon.cli.status_text import bulk_details, bulk_line
 from daemon.config.recipe import Recipe, recipe_named
 from daemon.config.settings import Settings
 from daemon.config.setup import known_recipes, open_station
@@ -57,7 +57,7 @@ def submit(
     now = time.time()
     starts_at = 0.0 if at is None else _instant(at, now)
     called = name if name is not None else f"{recipe}-{wall(now, local_zone()):%Y-%m-%d-%H%M%S}"
-    taken = [one["name"] for one in read_bulk(station)] + pending(station)
+    taken = [one.name for one in read_bulk(station)] + pending(station)
     plain = called.isprintable() and "/" not in called and not called.startswith((".", "-"))
     if not called.strip() or len(called) > _NAME or not plain:
         raise UsageError(
@@ -85,10 +85,10 @@ def list_jobs(
     station = station_of(context)
     found = read_bulk(station)
     if as_json:
-        print(json.dumps(found, indent=2))
+        print_json(found)
         return
     for one in found:
-        out.print(told(one), markup=False)
+        out.print(bulk_line(one), markup=False)
     for called in pending(station):
         out.print(f"{called}: waits for the daemon", markup=False)
     if not found and not pending(station):
@@ -111,10 +111,10 @@ def show(
     if follow:
         return _follow(station, name)
     if as_json:
-        print(json.dumps(one, indent=2))
+        print_json(one)
         return 0
-    out.print(f"{name}: waits for the daemon" if one is None else told(one), markup=False)
-    for line in _details(one or {}):
+    out.print(f"{name}: waits for the daemon" if one is None else bulk_line(one), markup=False)
+    for line in [] if one is None else bulk_details(one):
         out.print(line, markup=False)
     return 0
 
@@ -158,35 +158,26 @@ def retry(context: typer.Context, name: Annotated[str, typer.Argument(metavar="N
 def _ask(context: typer.Context, what: str, name: str) -> None:
     station = station_of(context)
     one = _known(station, name)
-    ended = one is not None and one["state"] == "ended"
+    ended = one is not None and one.state == "ended"
     if ended and what != "retry":
         raise UsageError(f"bulk job {name!r} has ended")
-    if what == "resume" and one is not None and not one["paused"]:
+    if what == "resume" and one is not None and not one.paused:
         raise UsageError(f"bulk job {name!r} is not paused")
-    if what == "retry" and one is not None and not one["failed"]:
+    if what == "retry" and one is not None and not one.failed:
         raise UsageError(f"of bulk job {name!r} nothing has failed")
     ask(station, BulkRequest(what, name, at=time.time()))
     out.print(f"asked to {what} {name}", markup=False)
     _say_whether_taken(station)
 
 
-def _known(station: Station, name: str) -> dict[str, Any] | None:
+def _known(station: Station, name: str) -> BulkStatus | None:
     """How a bulk job stands; None where no daemon has taken it yet."""
-    jobs = {one["name"]: one for one in read_bulk(station)}
+    jobs = {one.name: one for one in read_bulk(station)}
     waiting = pending(station)
     if name not in jobs and name not in waiting:
         known = ", ".join([*jobs, *waiting]) or "none"
         raise UsageError(f"no bulk job is called {name!r}; there are: {known}")
     return jobs.get(name)
-
-
-def _details(one: dict[str, Any]) -> list[str]:
-    lines = [f"  {path}" for path in one.get("paths", ())]
-    if one.get("passed_over"):
-        lines.append(f"  {one['passed_over']} files passed over, named in the report")
-    if one.get("report"):
-        lines.append(f"  report: {one['report']}")
-    return lines
 
 
 def _instant(at: str, now: float) -> float:
@@ -240,9 +231,9 @@ def _follow(station: Station, name: str) -> int:
     with console.status(name) as line:
         while True:
             one = _known(station, name)
-            text = f"{name}: waits for the daemon" if one is None else told(one)
+            text = f"{name}: waits for the daemon" if one is None else bulk_line(one)
             line.update(text)
-            ended = one is not None and one["state"] == "ended"
+            ended = one is not None and one.state == "ended"
             due = time.monotonic() - said_at >= _SAY_S and text != said
             if not console.is_terminal and due and not ended:
                 said_at, said = time.monotonic(), text
@@ -250,6 +241,6 @@ def _follow(station: Station, name: str) -> int:
             if one is not None and ended:
                 break
             time.sleep(_LOOK_S)
-    for text in (told(one), *_details(one)):
+    for text in (bulk_line(one), *bulk_details(one)):
         out.print(text, markup=False)
-    return SOME_FAILED if one["failed"] else 0
+    return SOME_FAILED if one.failed else 0

@@ -3,6 +3,8 @@
 Comes in: typer's context, whose object is the folder given by --station. Goes out: a station.
 """
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import typer
@@ -17,6 +19,11 @@ SOME_FAILED = 65
 """Exit code: some photographs failed."""
 
 out = Console(highlight=False, soft_wrap=True)
+
+
+def print_json(value: object) -> None:
+    """Print a value for programs; the fields of a dataclass become keys."""
+    print(json.dumps(value, indent=2, default=asdict))
 
 
 def station_of(context: typer.Context) -> Station:

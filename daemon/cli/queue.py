@@ -1,12 +1,11 @@
 """Commands about what waits and what became of it: status, retry, pause, resume."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from daemon.cli.context import out, station_of
+from daemon.cli.context import out, print_json, station_of
 from daemon.config.setup import known_recipes, open_station
 from daemon.intake.retry import retry_failed
 from daemon.system.files import shown
@@ -20,13 +19,14 @@ def status(
 
     Example: `restored --station photos status --json`
     """
-    from daemon.service.status import read_status, show
+    from daemon.cli.status_text import print_status
+    from daemon.service.status import read_status
 
     found = read_status(station_of(context))
     if as_json:
-        print(json.dumps(found, indent=2))
+        print_json(found)
     else:
-        show(found, out)
+        print_status(found, out)
 
 
 def retry(

@@ -1,122 +1,167 @@
-"""What a station is doing, read from its ledger without disturbing the daemon.
+"""The state of a station, read from its ledger without disturbing the daemon.
 
-Comes in: a station. Goes out: plain values for `--json`, or a table. Never writes.
+Nothing is written. The fields of `StationStatus` are the keys of `restored status --json`.
 """
 
-import contextlib
-import json
 import math
 import time
 from collections import Counter
-from typing import Any
+from dataclasses import dataclass
 
-from rich.console import Console
-from rich.table import Table
-
-from daemon.bulk.status import read_bulk, told
+from daemon.bulk.status import BulkStatus, read_bulk
 from daemon.config.setup import known_recipes
 from daemon.config.station import Station
+from daemon.jobs.ledger.entries import Failure
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.pace import RATE_WINDOW_S, rate_per_s
 from daemon.jobs.reasons import has_reason
 from daemon.jobs.timetable import HeldBack, held_back
+from daemon.service.status_publisher import read_loaded_models
 from daemon.system.clock import iso
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
 
-_FAILURES_SHOWN = 10
+_MAX_FAILURES = 10
+"""Failures named in a status, the newest first."""
 
 
-def read_status(station: Station) -> dict[str, Any]:
-    """Counts by recipe, failures, notices, rate (jobs an hour) and time left (s, or None).
+@dataclass(frozen=True)
+class RecipeStatus:
+    """How many jobs of a recipe are where; `recipe` is "" while none is chosen."""
 
-    Time left is that of the jobs that no schedule, pause or absent disk holds back.
+    recipe: str
+    queued: int
+    in_flight: int
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class HeldBackStatus:
+    """Jobs that wait for the schedule of their recipe.
+
+    Attributes:
+        recipe: Its name.
+        jobs: How many.
+        until: When they may start, ISO 8601; None if never.
+        told: The same as a line for people.
     """
-    found: dict[str, Any] = {
-        "station": shown(station.root),
-        "paused": station.paused.exists(),
-        "recipes": [],
-        "held_back": [],
-        "problem": None,
-        "failures": [],
-        "notices": [],
-        "bulk": [],
-        "models": [],
-        "rate_per_h": 0.0,
-        "left_s": None,
-    }
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        found["models"] = json.loads(station.loaded_models.read_text("utf-8"))["models"]
+
+    recipe: str
+    jobs: int
+    until: str | None
+    told: str
+
+
+@dataclass(frozen=True)
+class FailureStatus:
+    """A photograph in failed/; `at` in UTC seconds since the epoch."""
+
+    path: str
+    recipe: str
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True)
+class NoticeStatus:
+    """Something that does not get on by itself; `since` in UTC seconds since the epoch."""
+
+    path: str
+    what: str
+    since: float
+
+
+@dataclass(frozen=True)
+class StationStatus:
+    """The state of a station.
+
+    Attributes:
+        station: Its folder.
+        paused: Nothing new is started.
+        recipes: Counts of jobs by recipe.
+        held_back: Jobs that wait for a schedule.
+        problem: Why nothing can be said about schedules, or None.
+        failures: The newest photographs in failed/.
+        notices: Files that wait, and why.
+        bulk: Bulk jobs, the oldest first.
+        models: Models that the daemon's worker has loaded.
+        rate_per_h: Jobs finished in an hour, judged by the last ones.
+        left_s: Seconds until the queue is empty, without what a schedule, a pause or an absent
+            disk holds back; None where the rate is not known.
+    """
+
+    station: str
+    paused: bool
+    recipes: tuple[RecipeStatus, ...] = ()
+    held_back: tuple[HeldBackStatus, ...] = ()
+    problem: str | None = None
+    failures: tuple[FailureStatus, ...] = ()
+    notices: tuple[NoticeStatus, ...] = ()
+    bulk: tuple[BulkStatus, ...] = ()
+    models: tuple[str, ...] = ()
+    rate_per_h: float = 0.0
+    left_s: int | None = None
+
+
+def read_status(station: Station) -> StationStatus:
+    """Read the state of a station; before its first run there is nothing but its name."""
+    path, paused, models = shown(station.root), station.paused.exists(), read_loaded_models(station)
     if not station.ledger.exists():
-        return found
+        return StationStatus(path, paused, models=models)
+    now = time.time()
     ledger = LedgerReader(station.ledger)
     try:
         counts = ledger.counts()
-        # The row of what was retried since stays; its photograph has left failed/ with its reason.
-        standing = {f.path: f for f in reversed(ledger.failures(-1)) if has_reason(f.path)}
-        failed = Counter(failure.recipe for failure in standing.values())
-        now = time.time()
-        found["bulk"] = read_bulk(station, ledger)
+        failures = _current_failures(ledger)
+        failed = Counter(failure.recipe for failure in failures)
+        held, problem = _held_back(station, ledger, now)
         done, first = ledger.finished_since(now - RATE_WINDOW_S)
-        try:
-            held = held_back(ledger, known_recipes(station), now)
-        except ConfigError as error:  # the daemon goes on with the recipes that it read before
-            held = ()
-            found["problem"] = f"{error}: so nothing can be said of schedules"
-        found["held_back"] = [_row(line, now) for line in held]
-        waiting = sum(count.queued + count.in_flight for count in counts)
-        waiting -= sum(line.jobs for line in held)
-        waiting -= ledger.held_jobs()
         rate = rate_per_s(done, first, now)
-        found["rate_per_h"] = round(rate * 3600, 1)
-        found["left_s"] = round(waiting / rate) if rate else None
-        found["recipes"] = [
-            {
-                "recipe": count.recipe,
-                "queued": count.queued,
-                "in_flight": count.in_flight,
-                "done": count.done,
-                "failed": failed[count.recipe],
-            }
-            for count in counts
-        ]
-        found["failures"] = [
-            {"path": shown(f.path), "recipe": f.recipe, "reason": f.reason, "at": f.at}
-            for f in sorted(standing.values(), key=lambda f: -f.at)[:_FAILURES_SHOWN]
-        ]
-        found["notices"] = [
-            {"path": shown(n.path), "what": n.what, "since": n.since} for n in ledger.notices()
-        ]
+        waiting = sum(count.queued + count.in_flight for count in counts)
+        waiting -= sum(line.jobs for line in held) + ledger.held_jobs()
+        return StationStatus(
+            station=path,
+            paused=paused,
+            recipes=tuple(
+                RecipeStatus(c.recipe, c.queued, c.in_flight, c.done, failed[c.recipe])
+                for c in counts
+            ),
+            held_back=tuple(_held_back_status(line, now) for line in held),
+            problem=problem,
+            failures=tuple(
+                FailureStatus(shown(f.path), f.recipe, f.reason, f.at)
+                for f in failures[:_MAX_FAILURES]
+            ),
+            notices=tuple(NoticeStatus(shown(n.path), n.what, n.since) for n in ledger.notices()),
+            bulk=read_bulk(station, ledger),
+            models=models,
+            rate_per_h=round(rate * 3600, 1),
+            left_s=round(waiting / rate) if rate else None,
+        )
     finally:
         ledger.close()
-    return found
 
 
-def show(found: dict[str, Any], out: Console) -> None:
-    """Print a status for people."""
-    table = Table("recipe", "queued", "in flight", "done", "failed")
-    for row in found["recipes"]:
-        numbers = (str(row[key]) for key in ("queued", "in_flight", "done", "failed"))
-        looked_at = "(being looked at)" if row["queued"] + row["in_flight"] else "(none matches)"
-        table.add_row(row["recipe"] or looked_at, *numbers)
-    out.print(table)
-    left = "" if found["left_s"] is None else f", {found['left_s'] / 60:.0f} min left"
-    out.print(f"{found['rate_per_h']:.0f} an hour{left}{', paused' if found['paused'] else ''}")
-    if found["problem"]:
-        out.print(found["problem"], markup=False)
-    for bulk in found["bulk"]:
-        if bulk["state"] != "ended":
-            out.print(f"bulk job {told(bulk)}", markup=False)
-    for held in found["held_back"]:
-        out.print(held["told"], markup=False)
-    if found["models"]:
-        out.print(f"loaded: {', '.join(found['models'])}", markup=False)
-    for failure in found["failures"]:
-        out.print(f"failed: {failure['path']}: {failure['reason']}", markup=False)
-    for notice in found["notices"]:
-        out.print(f"waits: {notice['path']}: {notice['what']}", markup=False)
+def _current_failures(ledger: LedgerReader) -> list[Failure]:
+    """What lies in failed/ now, the newest first.
+
+    The row of a photograph that was retried since stays, but it has left failed/ with its reason.
+    """
+    current = {f.path: f for f in reversed(ledger.failures(-1)) if has_reason(f.path)}
+    return sorted(current.values(), key=lambda failure: -failure.at)
 
 
-def _row(held: HeldBack, now: float) -> dict[str, Any]:
+def _held_back(
+    station: Station, ledger: LedgerReader, now: float
+) -> tuple[tuple[HeldBack, ...], str | None]:
+    """What waits for a schedule, and why that cannot be told."""
+    try:
+        return held_back(ledger, known_recipes(station), now), None
+    except ConfigError as error:  # the daemon goes on with the recipes that it read before
+        return (), f"{error}: so nothing can be said of schedules"
+
+
+def _held_back_status(held: HeldBack, now: float) -> HeldBackStatus:
     until = None if math.isinf(held.until) else iso(held.until, held.zone)
-    return {"recipe": held.recipe, "jobs": held.jobs, "until": until, "told": held.told(now)}
+    return HeldBackStatus(held.recipe, held.jobs, until, held.told(now))

@@ -4,6 +4,7 @@ Comes in: how things stand. Goes out: notices for `status`, a line for the servi
 for a terminal. Decides nothing.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -101,7 +102,7 @@ class StatusPublisher:
             self._ledger.set_notices(notices)
             self._told = told
         if self._loaded != self._shown:
-            write_whole(self._station.loaded_models, {"models": self._loaded})
+            _write_loaded_models(self._station, self._loaded)
             self._shown = self._loaded
         state = "paused: " if paused else "disk full: " if standing.full else ""
         self._systemd.status(
@@ -110,3 +111,15 @@ class StatusPublisher:
         )
         if self._progress is not None:
             self._progress(self._ledger.counts())
+
+
+def read_loaded_models(station: Station) -> tuple[str, ...]:
+    """References of the models that a running daemon has loaded."""
+    try:
+        return tuple(json.loads(station.loaded_models.read_text("utf-8"))["models"])
+    except (OSError, ValueError, KeyError):
+        return ()
+
+
+def _write_loaded_models(station: Station, models: Sequence[str]) -> None:
+    write_whole(station.loaded_models, {"models": models})

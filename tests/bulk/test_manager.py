@@ -54,7 +54,7 @@ def test_a_tree_is_restored_where_it_lies(root: Path, scans: Path) -> None:
     assert published_results(root) == {f"denoise/scans/{n}": c[::-1] for n, c in originals.items()}
     assert everything_below(scans) == before
     assert bulk_counts(root) == {"found": 4, "done": 4, "passed_over": 1}
-    assert bulk_status(root)["state"] == "ended"
+    assert bulk_status(root).state == "ended"
     assert read_report(root)["passed_over"] == [
         {
             "path": str(scans / "notes.txt"),
@@ -160,7 +160,7 @@ def test_it_is_paused_and_goes_on(root: Path, scans: Path) -> None:
     tally = run_once(root)
     assert (tally.done, tally.failed) == (1, 0)
     assert published_results(root) == {"denoise/mine.png": original[::-1]}
-    assert bulk_status(root)["standing"] == "paused"
+    assert bulk_status(root).standing == "paused"
     assert exit_code(["--station", str(root), "bulk", "show", "job"]) == 0
     bulk_command(root, "resume")
     assert run_once(root).done == 3
@@ -176,7 +176,7 @@ def test_what_is_queued_of_a_paused_job_stays_queued(root: Path, scans: Path) ->
     bulk_command(root, "pause")
     assert run_once(root).done == 1
     assert bulk_counts(root) == {"found": 5, "queued": 5}
-    assert read_status(find_station(root))["left_s"] == 0
+    assert read_status(find_station(root)).left_s == 0
     bulk_command(root, "resume")
     assert run_once(root).done == 5
 
@@ -192,7 +192,7 @@ def test_a_cancelled_job_leaves_what_it_has_not_begun(
     bulk_command(root, "cancel")
     assert run_once(root).done == 0
     assert bulk_counts(root) == {"found": 2, "taken_off": 2}
-    assert (bulk_status(root)["state"], bulk_status(root)["standing"]) == ("ended", "cancelled")
+    assert (bulk_status(root).state, bulk_status(root).standing) == ("ended", "cancelled")
     assert read_report(root)["cancelled"] is True
     assert len(everything_below(scans)) == 5
     bulk_command(root, "cancel", expect=64)
@@ -252,7 +252,7 @@ def test_a_disk_that_is_away_is_waited_for(
 
     with monkeypatch.context() as patch:
         patch.setattr(Scheduler, "tasks", tasks)
-        patch.setattr(FakeExecutor, "answer", lambda self, order, name: _unreadable(order.fence))
+        patch.setattr(FakeExecutor, "restore", lambda self, task, name: _unreadable(task.fence))
         tally = run_once(root)
     assert (tally.done, tally.failed, leased) == (0, 0, 2)
     assert [notice.what for notice in tally.waiting] == [
@@ -260,10 +260,8 @@ def test_a_disk_that_is_away_is_waited_for(
         "back, or cancel it"
     ]
     assert bulk_counts(root) == {"found": 2, "queued": 2}
-    assert (bulk_status(root)["standing"], bulk_status(root)["left_s"]) == (
-        "waits for its disk",
-        None,
-    )
+    status = bulk_status(root)
+    assert (status.standing, status.left_s) == ("waits for its disk", None)
     scans.rmdir()
     assert run_once(root).waiting[0].what.startswith(f"bulk job job: {scans}: it is empty or gone")
     away.rename(scans)
@@ -319,7 +317,7 @@ def test_a_job_that_cannot_go_on_holds_up_no_other(
         "bulk job barred",
     ]
     assert "Permission denied" in tally.waiting[1].what
-    assert bulk_status(root)["state"] == "ended"
+    assert bulk_status(root).state == "ended"
 
 
 def test_jobs_are_looked_at_in_turn(
@@ -332,7 +330,7 @@ def test_jobs_are_looked_at_in_turn(
     submit(root, scans.with_name("few"), name="few")
     take_turns_without_leasing(root, 4)
     assert bulk_counts(root, "few") == {"found": 1, "queued": 1}
-    assert bulk_status(root, "many")["state"] == "looking"
+    assert bulk_status(root, "many").state == "looking"
 
 
 def test_a_changed_recipe_counts_for_what_was_not_yet_looked_at(

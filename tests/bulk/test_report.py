@@ -56,8 +56,8 @@ def test_a_report_that_cannot_be_written_ends_the_job_nonetheless(root: Path, sc
     save_photo(scans / "a.png")
     (root / "reports/job/report.json").mkdir(parents=True)
     assert submit_and_run(root, scans).done == 1
-    assert bulk_status(root)["state"] == "ended"
-    assert bulk_status(root)["report"] is None
+    assert bulk_status(root).state == "ended"
+    assert bulk_status(root).report is None
 
 
 def test_housekeeping_spares_what_a_report_will_tell_of(root: Path, scans: Path) -> None:
@@ -90,7 +90,7 @@ def test_reports_that_cannot_be_written_hold_nothing_up(
     submit(root, scans)
     drop_photo(root, "denoise/mine.png", size=40)
     assert run_once(root).done == 2
-    assert (bulk_status(root)["state"], bulk_status(root)["report"]) == ("ended", None)
+    assert (bulk_status(root).state, bulk_status(root).report) == ("ended", None)
     assert told[0].endswith(f"no report, since {root / 'reports/job'} could not be written")
 
 
@@ -101,7 +101,7 @@ def test_a_job_cancelled_before_its_time_was_never_begun(root: Path, scans: Path
     run_once(root)
     bulk_command(root, "cancel")
     run_once(root)
-    assert bulk_status(root)["standing"] == "cancelled"
+    assert bulk_status(root).standing == "cancelled"
     assert (read_report(root)["began"], read_report(root)["timings"]["took_s"]) == (None, 0.0)
     assert ", never begun, was cancelled " in (root / "reports/job/report.md").read_text()
 
@@ -118,7 +118,7 @@ def test_of_large_photographs_little_is_kept_for_the_sheet(
 
     monkeypatch.setattr(bulk_report, "draw_sheet", draw_sheet)
     save_photo(scans / "a.png", 2000)
-    monkeypatch.setattr(FakeExecutor, "answer", lambda self, order, name: _same(order))
+    monkeypatch.setattr(FakeExecutor, "restore", lambda self, task, name: _same(task))
     submit_and_run(root, scans)
     assert sizes == [(1024, 1024), (1024, 1024)]
 
@@ -126,7 +126,7 @@ def test_of_large_photographs_little_is_kept_for_the_sheet(
 def test_a_report_reads_a_sample_of_what_is_done_and_all_that_failed(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_report, "_TIMED", 3)
+    monkeypatch.setattr(bulk_report, "_MAX_RECORDS", 3)
     save_photos(scans, 9)
     for number in range(9):
         save_photo(scans / f"broken{number}.png")

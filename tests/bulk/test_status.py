@@ -25,7 +25,7 @@ def test_nothing_is_read_before_its_time(root: Path, scans: Path) -> None:
     ask(station, BulkRequest("submit", "later", "denoise", (scans,), now, now + 3600))
     tally = run_once(root)
     assert (tally.done, tally.waiting) == (0, ())
-    assert bulk_status(root, "later")["standing"].startswith("waits until ")
+    assert bulk_status(root, "later").standing.startswith("waits until ")
     assert bulk_counts(root, "later") == {}
     ledger = Ledger(station.ledger)
     (bulk,) = bulk_rows.all_of(ledger)
@@ -57,7 +57,7 @@ def test_an_older_ledger_gets_what_it_lacks(root: Path, scans: Path) -> None:
         db.execute("DROP TABLE bulk")
         db.execute("PRAGMA user_version = 0")
     ledger.close()
-    assert read_bulk(find_station(root)) == []
+    assert read_bulk(find_station(root)) == ()
     assert exit_code(["--station", str(root), "status"]) == 0
     save_photo(scans / "a.png")
     assert submit_and_run(root, scans).done == 1

@@ -100,7 +100,7 @@ def test_a_folder_that_vanishes_while_it_is_walked_does_not_count_as_looked_at(
 
     monkeypatch.setattr("daemon.intake.scanner.os.scandir", scandir)
     assert run_once(root).done == 0
-    assert bulk_status(root)["state"] == "looking"
+    assert bulk_status(root).state == "looking"
     away.rename(scans)
     away.mkdir()
     assert run_once(root).done == 2
@@ -127,7 +127,7 @@ def test_files_passed_over_are_counted_once_whatever_restarts(root: Path, scans:
         patch.setattr(bulk_walk, "_FILES", 1)
         take_turns(root, 2)
         take_turns(root, 1)
-    assert bulk_status(root)["state"] == "looking"
+    assert bulk_status(root).state == "looking"
     run_once(root)
     assert bulk_counts(root) == {"found": 3, "done": 3, "passed_over": 3}
 

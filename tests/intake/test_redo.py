@@ -183,7 +183,7 @@ def test_what_fails_while_it_is_done_again_goes_back_to_the_folder_it_once_came_
     with monkeypatch.context() as patch:
         refused = Failed(1, "the decoder gave up")
         patch.setattr(
-            FakeExecutor, "answer", lambda self, order, name: replace(refused, fence=order.fence)
+            FakeExecutor, "restore", lambda self, task, name: replace(refused, fence=task.fence)
         )
         assert run_once(root) == RunSummary(failed=1)
     assert exit_code(["--station", str(root), "retry"]) == 0

@@ -10,13 +10,14 @@ import skimage.data
 from PIL import Image
 from rich.console import Console
 
+from daemon.cli.status_text import print_status
 from daemon.config.features import COLOUR, NOISE, Feature
 from daemon.config.recipe import SHIPPED_RECIPES, load_recipes
 from daemon.config.station import Station
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
 from daemon.service.daemon import RunSummary
-from daemon.service.status import read_status, show
+from daemon.service.status import RecipeStatus, read_status
 from daemon.system.errors import ConfigError
 from tests.support.fakes import FakeExecutor, everything_below
 from tests.support.station_runs import drop_photo, open_daemon, run_once
@@ -152,10 +153,10 @@ def test_a_photograph_that_waits_to_be_looked_at_is_told_by_status_and_kept(
     with open_daemon(root) as daemon:  # as one that is killed in the middle
         daemon.turn(at_once=True)
         daemon.turn(at_once=True)
-        (row,) = read_status(station)["recipes"]
-        assert row == {"recipe": "", "queued": 0, "in_flight": 1, "done": 0, "failed": 0}
+        (row,) = read_status(station).recipes
+        assert row == RecipeStatus("", queued=0, in_flight=1, done=0, failed=0)
         console = Console(record=True, width=200)
-        show(read_status(station), console)
+        print_status(read_status(station), console)
         assert "(being looked at)" in console.export_text()
     (entry,) = in_state(station, "leased")
     assert entry.claim.files[0].path.read_bytes() == original

@@ -218,9 +218,7 @@ def test_rows_go_when_their_originals_are_gone_and_results_that_stand_are_not_do
     drop_photo(root, "denoise/a.png")
     with capture_logs() as log:
         assert run_once(root) == RunSummary(done=1)
-    assert [(row["recipe"], row["done"]) for row in read_status(at.station)["recipes"]] == [
-        ("denoise", 3)
-    ]
+    assert [(row.recipe, row.done) for row in read_status(at.station).recipes] == [("denoise", 3)]
     assert "already_restored" in [entry["event"] for entry in log]
     assert published_results(root)["denoise/a.png"] == original[::-1]
     assert len(published_results(root)) == 2

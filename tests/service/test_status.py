@@ -74,7 +74,7 @@ def test_the_time_left_leaves_out_what_waits_for_its_schedule(scheduled: Path) -
     ledger.queue([(done.row, claim, "")], time.time())
     ledger.end([(done.row, None)], "done", time.time() - 60)
     ledger.close()
-    assert read_status(open_station(scheduled)[0])["left_s"] == 0
+    assert read_status(open_station(scheduled)[0]).left_s == 0
 
 
 def test_a_wrong_recipe_leaves_the_rest_of_the_status(

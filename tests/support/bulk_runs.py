@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from daemon.bulk.status import read_bulk
+from daemon.bulk.status import BulkStatus, read_bulk
 from daemon.cli.main import exit_code
 from daemon.config.setup import find_station
 from daemon.jobs.scheduler import Scheduler
@@ -47,16 +47,16 @@ def bulk_command(root: Path, command: str, name: str = "job", *, expect: int = 0
     assert exit_code(["--station", str(root), "bulk", command, name]) == expect
 
 
-def bulk_status(root: Path, name: str = "job") -> dict[str, Any]:
+def bulk_status(root: Path, name: str = "job") -> BulkStatus:
     """How a bulk job stands."""
-    return next(one for one in read_bulk(find_station(root)) if one["name"] == name)
+    return next(one for one in read_bulk(find_station(root)) if one.name == name)
 
 
 def bulk_counts(root: Path, name: str = "job") -> dict[str, int]:
     """How many photographs of a bulk job are where, without those that are none."""
     status = bulk_status(root, name)
     keys = ("found", "done", "skipped", "failed", "taken_off", "passed_over", "queued")
-    return {key: status[key] for key in keys if status[key]}
+    return {key: number for key in keys if (number := getattr(status, key))}
 
 
 def read_report(root: Path, name: str = "job") -> dict[str, Any]:

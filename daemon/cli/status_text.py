@@ -1,0 +1,55 @@
+"""The state of a station and of its bulk jobs as text for people."""
+
+from rich.console import Console
+from rich.table import Table
+
+from daemon.bulk.status import BulkStatus
+from daemon.service.status import StationStatus
+
+
+def print_status(status: StationStatus, out: Console) -> None:
+    """Print the state of a station: a table of recipes, then a line for each matter."""
+    table = Table("recipe", "queued", "in flight", "done", "failed")
+    for row in status.recipes:
+        unnamed = "(being looked at)" if row.queued + row.in_flight else "(none matches)"
+        counts = (row.queued, row.in_flight, row.done, row.failed)
+        table.add_row(row.recipe or unnamed, *map(str, counts))
+    out.print(table)
+    left = "" if status.left_s is None else f", {status.left_s / 60:.0f} min left"
+    out.print(f"{status.rate_per_h:.0f} an hour{left}{', paused' if status.paused else ''}")
+    lines = [
+        *([status.problem] if status.problem else []),
+        *(f"bulk job {bulk_line(bulk)}" for bulk in status.bulk if bulk.state != "ended"),
+        *(held.told for held in status.held_back),
+        *([f"loaded: {', '.join(status.models)}"] if status.models else []),
+        *(f"failed: {failure.path}: {failure.reason}" for failure in status.failures),
+        *(f"waits: {notice.path}: {notice.what}" for notice in status.notices),
+    ]
+    for line in lines:
+        out.print(line, markup=False)
+
+
+def bulk_line(bulk: BulkStatus) -> str:
+    """A line such as "scans (denoise): working, 120 of 400 done, 3 failed"."""
+    parts = [f"{bulk.name} ({bulk.recipe}): {bulk.standing}"]
+    if bulk.found:
+        parts.append(f"{bulk.done + bulk.skipped} of {bulk.found} done")
+    counts = (
+        (bulk.skipped, "there already"),
+        (bulk.failed, "failed"),
+        (bulk.taken_off, "taken off"),
+    )
+    parts += [f"{number} {word}" for number, word in counts if number]
+    if bulk.left_s is not None:
+        parts.append(f"{bulk.rate_per_h:.0f} an hour, ready about {bulk.ready_at}")
+    return ", ".join(parts)
+
+
+def bulk_details(bulk: BulkStatus) -> list[str]:
+    """What `bulk show` says below the line: paths, files passed over, the report."""
+    lines = [f"  {path}" for path in bulk.paths]
+    if bulk.passed_over:
+        lines.append(f"  {bulk.passed_over} files passed over, named in the report")
+    if bulk.report:
+        lines.append(f"  report: {bulk.report}")
+    return lines
