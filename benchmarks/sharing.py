@@ -140,9 +140,9 @@ def _batch_rows(passes: Sequence[ForwardPass], size_px: int) -> list[Row]:
     sizes = [len(one.members) for one in passes]
     histogram = ", ".join(f"{size}: {count}" for size, count in sorted(Counter(sizes).items()))
     caps = sorted({one.cap for one in passes})
-    photographs = [len({member[0] for member in one.members}) for one in passes]
-    recipes = [len({member[1] for member in one.members}) for one in passes]
-    times = [len({round(member[2], 6) for member in one.members}) for one in passes]
+    photographs = [len({member.fence for member in one.members}) for one in passes]
+    recipes = [len({member.name for member in one.members}) for one in passes]
+    times = [len({round(member.t, 6) for member in one.members}) for one in passes]
     shared = (
         f"photographs {median(photographs):g} (most {max(photographs)}), "
         f"recipes {median(recipes):g} ({max(recipes)}), times {median(times):g} ({max(times)})"

@@ -1,7 +1,8 @@
 """The activity of an engine: what it has done, and whether it makes progress.
 
-The engine's threads tell it what they begin and end. A thread that hangs ends nothing, so work that
-takes long counts as progress only while it uses processor time, and a GPU only when it ends a step.
+The engine's threads tell it what they begin and end. Whatever ends is progress. Work that goes on
+is progress only while it uses processor time, as a thread that hangs uses none. A wait for a GPU is
+progress only when it ends, or a step of it does.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from typing import ParamSpec, TypeVar
 from daemon.messages.reports import BATCH_SIZE_BOUNDS, BatchCounts
 
 MAX_LOAD_S = 600.0
-"""Seconds a worker may spend loading models: cold disks and large checkpoints take minutes."""
+"""Seconds that loading a model may take: cold disks and large checkpoints take minutes."""
 
 _LONGEST_S = 3600.0
 """Seconds after which one piece of work counts as hung, however busy it is."""
@@ -49,7 +50,7 @@ class _Running:
 
 
 class Activity:
-    """Counts what an engine does. Many threads tell it; one collects.
+    """Counts what an engine does and sees whether it makes progress. One thread collects.
 
     Args:
         clock: Reads the monotonic clock, in seconds.
@@ -71,7 +72,7 @@ class Activity:
         self._running: list[_Running] = []
         self._pass: _Running | None = None
         self._busy_since: float | None = None
-        self._ends = 0
+        self._has_progressed = False
         self._sizes = [0] * (len(BATCH_SIZE_BOUNDS) + 1)
         self._calls = self._out_of_memory = 0
         self._busy_s = 0.0
@@ -117,7 +118,7 @@ class Activity:
     def tick(self) -> None:
         """Note that a long forward pass has come to its next step."""
         with self._lock:
-            self._ends += 1
+            self._has_progressed = True
             if self._pass is not None:
                 self._pass.since = self._clock()
 
@@ -143,8 +144,8 @@ class Activity:
             now = self._clock()
             # A list, not a generator: each must be looked at, so that its time is credited.
             busy = [_makes_progress(running, now) for running in self._running]
-            progress = bool(self._ends) or any(busy)
-            self._ends = 0
+            progress = self._has_progressed or any(busy)
+            self._has_progressed = False
             return counts, progress
 
     def _count_busy(self) -> None:
@@ -164,7 +165,7 @@ class Activity:
         # Under the lock, as the processor clock of a thread that has ended must not be read.
         with self._lock:
             self._running.remove(running)
-            self._ends += 1
+            self._has_progressed = True
 
 
 def _makes_progress(running: _Running, now: float) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from daemon.engine.model_cache import ModelCache, Slot
+from daemon.engine.model_cache import ModelCache, ModelKey
 from daemon.engine.runs import AnyRun, RunState
 
 LOOKAHEAD_PASSES = 6
@@ -52,7 +52,7 @@ class Admission:
         return index
 
     def _first_choice(
-        self, waiting: Sequence[AnyRun], in_use: Collection[Slot], now: float
+        self, waiting: Sequence[AnyRun], in_use: Collection[ModelKey], now: float
     ) -> int | None:
         """The task whose turn it is, as far as models go."""
         cache = self.model_cache
@@ -63,9 +63,9 @@ class Admission:
                 if all(cache.has_room_for(reference) for reference in run.models)
             )
             return next(ready, 0)
-        if all(cache.can_load(slot, in_use) for slot in in_use):
+        if all(cache.can_load(key, in_use) for key in in_use):
             return 0
-        loaded = {slot.reference for slot in in_use if cache.is_loaded(slot)}
+        loaded = {key.reference for key in in_use if cache.is_loaded(key)}
         others = (i for i, run in enumerate(waiting) if not loaded.intersection(run.models))
         return next(others, None)
 
@@ -82,6 +82,6 @@ class Admission:
         return len(restoring) < LOOKAHEAD_TASKS or pixels <= LOOKAHEAD_PASSES * self.pass_pixels
 
 
-def models_in_use(in_flight: Collection[AnyRun]) -> frozenset[Slot]:
+def models_in_use(in_flight: Collection[AnyRun]) -> frozenset[ModelKey]:
     """Models that tasks in flight have called last, and so will probably call again."""
     return frozenset().union(*(run.models_in_use for run in in_flight))

@@ -5,19 +5,33 @@ Only the thread of the engine's loop calls it.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from daemon.engine.backend import Backend
 from daemon.engine.failures import is_device_lost, is_out_of_memory
-from daemon.engine.model_cache import ModelCache, Slot, slot_of
+from daemon.engine.model_cache import ModelCache, ModelKey, model_key
 from daemon.messages.reports import ModelLoaded
 from daemon.models.calls import BatchKey, ModelCall, Reply
 from daemon.system.errors import DeviceError
 
 if TYPE_CHECKING:
     from daemon.models.registry import Model, Tick
+
+
+class BatchMember(NamedTuple):
+    """One call of a forward pass.
+
+    Attributes:
+        fence: Fence of the task that made it.
+        name: Name of the task's run: its recipe's name, or "inspect".
+        t: Diffusion time of the call; 0 if it is not a denoiser call.
+    """
+
+    fence: int
+    name: str
+    t: float
 
 
 @dataclass(frozen=True)
@@ -29,15 +43,14 @@ class ForwardPass:
         cap: Largest batch of the key at that time, in calls.
         began_s: When it began, in seconds on the monotonic clock.
         seconds: How long it took.
-        members: For each call its task's fence, its run's name and its diffusion time t, which is 0
-            for calls other than of the denoiser.
+        members: Its calls.
     """
 
     key: BatchKey
     cap: int
     began_s: float
     seconds: float
-    members: tuple[tuple[int, str, float], ...]
+    members: tuple[BatchMember, ...]
 
 
 class Device:
@@ -61,16 +74,16 @@ class Device:
     ) -> None:
         self.name = name
 
-        def load(slot: Slot) -> "Model":
-            return backend.load_model(slot.reference, name, tick, as_pipeline=slot.as_pipeline)
+        def load(key: ModelKey) -> "Model":
+            return backend.load_model(key.reference, name, tick, as_pipeline=key.as_pipeline)
 
-        def size(slot: Slot) -> int:
-            return backend.model_bytes(slot.reference, name, as_pipeline=slot.as_pipeline)
+        def size(key: ModelKey) -> int:
+            return backend.model_bytes(key.reference, name, as_pipeline=key.as_pipeline)
 
         self.model_cache = ModelCache(model_bytes, load, size, self._free, tell)
 
     def predict(
-        self, calls: Sequence[ModelCall], busy: Collection[Slot] = ()
+        self, calls: Sequence[ModelCall], busy: Collection[ModelKey] = ()
     ) -> Sequence[Reply] | Exception:
         """Answer calls that share a key.
 
@@ -85,7 +98,7 @@ class Device:
         Raises:
             DeviceError: The device is lost for this process.
         """
-        busy = {*busy, slot_of(calls[0].key)}
+        busy = {*busy, model_key(calls[0].key)}
         while True:
             answers = self._attempt(calls, busy)
             short = isinstance(answers, Exception) and is_out_of_memory(answers)
@@ -93,10 +106,10 @@ class Device:
                 return answers
 
     def _attempt(
-        self, calls: Sequence[ModelCall], busy: Collection[Slot]
+        self, calls: Sequence[ModelCall], busy: Collection[ModelKey]
     ) -> Sequence[Reply] | Exception:
         try:
-            answers = self.model_cache.get(slot_of(calls[0].key), busy).predict(calls)
+            answers = self.model_cache.get(model_key(calls[0].key), busy).predict(calls)
             if len(answers) != len(calls):
                 raise RuntimeError(f"{len(answers)} answers to {len(calls)} calls")
             return answers

@@ -24,7 +24,7 @@ from daemon.engine.activity import Activity
 from daemon.engine.admission import Admission, models_in_use
 from daemon.engine.backend import Backend, torch_backend
 from daemon.engine.batcher import Batcher, PendingCall
-from daemon.engine.device import Device, ForwardPass
+from daemon.engine.device import BatchMember, Device, ForwardPass
 from daemon.engine.failures import is_out_of_memory, outcome_of
 from daemon.engine.hardware import (
     memory_budget,
@@ -33,7 +33,7 @@ from daemon.engine.hardware import (
     pick_device,
     use_threads,
 )
-from daemon.engine.model_cache import Slot, slot_of
+from daemon.engine.model_cache import ModelKey, model_key
 from daemon.engine.runs import (
     AnyRun,
     CallsMade,
@@ -115,7 +115,7 @@ class Engine:
     def load(self, models: Sequence[str]) -> None:
         """Load models now rather than at their first call; only before `run`."""
         for reference in models:
-            self._device.model_cache.get(Slot(reference, as_pipeline=False), ())
+            self._device.model_cache.get(ModelKey(reference), ())
 
     def submit(self, task: Task) -> None:
         """Take a task; exactly one report will name its fence. Never blocks. Any thread."""
@@ -196,7 +196,7 @@ class Engine:
         batch = self._batcher.pick(
             now,
             more_coming=lingering,
-            ready=lambda key: self._device.model_cache.can_load(slot_of(key), busy),
+            ready=lambda key: self._device.model_cache.can_load(model_key(key), busy),
         )
         if batch:
             self._answer(batch)
@@ -298,7 +298,7 @@ class Engine:
             return
         self._batcher.fitted(key, len(batch))
         members = tuple(
-            (run.fence, run.name, pending.call.t)
+            BatchMember(run.fence, run.name, pending.call.t)
             for pending in batch
             for run in [self._in_flight[pending.run]]
         )

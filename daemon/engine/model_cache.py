@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from daemon.models.registry import Model
 
 SLICE_S = 30.0
-"""Seconds that a loaded model keeps its place while others that exclude it are wanted, at least."""
+"""Seconds of a time slice, at least; models that do not fit together share memory by these."""
 
 LOADS_PER_SLICE = 10
-"""A time slice is at least as long as this many loads, so that loading takes at most a tenth."""
+"""Loads that a time slice is at least as long as, so that loading takes at most a tenth."""
 
 
-class Slot(NamedTuple):
+class ModelKey(NamedTuple):
     """A model in one form of loading; its two forms are cached as two models.
 
     Attributes:
@@ -32,12 +32,12 @@ class Slot(NamedTuple):
     """
 
     reference: str
-    as_pipeline: bool
+    as_pipeline: bool = False
 
 
-def slot_of(key: "BatchKey") -> Slot:
-    """Slot of the model that answers calls of this key."""
-    return Slot(key.model, key.needs_pipeline)
+def model_key(batch_key: "BatchKey") -> ModelKey:
+    """Key of the model that answers calls of this batch key."""
+    return ModelKey(batch_key.model, batch_key.needs_pipeline)
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class ModelCache:
     def __init__(
         self,
         budget_bytes: int,
-        load: "Callable[[Slot], Model]",
-        size: Callable[[Slot], int],
+        load: "Callable[[ModelKey], Model]",
+        size: Callable[[ModelKey], int],
         free: Callable[[], None] = lambda: None,
         tell: Callable[[ModelLoaded], None] = lambda loaded: None,
     ) -> None:
@@ -76,52 +76,52 @@ class ModelCache:
         self._size = size
         self._free = free
         self._tell = tell
-        self._loaded_models: OrderedDict[Slot, _CachedModel] = OrderedDict()
-        self._sizes: dict[Slot, int] = {}
+        self._loaded_models: OrderedDict[ModelKey, _CachedModel] = OrderedDict()
+        self._sizes: dict[ModelKey, int] = {}
         self.loaded_at = -SLICE_S
         self.slice_s = SLICE_S
 
-    def is_loaded(self, slot: Slot) -> bool:
+    def is_loaded(self, key: ModelKey) -> bool:
         """Whether a model is loaded."""
-        return slot in self._loaded_models
+        return key in self._loaded_models
 
     def loaded_models(self) -> tuple[LoadedModel, ...]:
         """The models that are loaded, with their sizes. Any thread."""
         loaded = list(self._loaded_models.items())
-        return tuple(LoadedModel(slot.reference, cached.bytes) for slot, cached in loaded)
+        return tuple(LoadedModel(key.reference, cached.bytes) for key, cached in loaded)
 
     def in_time_slice(self, now: float) -> bool:
         """Whether the model that was loaded last is in its time slice."""
         return now - self.loaded_at < self.slice_s
 
     def has_room_for(self, reference: str) -> bool:
-        """Whether a model is loaded, or fits beside all that are."""
-        if any(slot.reference == reference for slot in self._loaded_models):
+        """Whether a model is loaded in any form, or fits beside all that are loaded."""
+        if any(key.reference == reference for key in self._loaded_models):
             return True
-        return self._fits(Slot(reference, False), self._loaded_models)
+        return self._fits(ModelKey(reference), self._loaded_models)
 
-    def can_load(self, slot: Slot, busy: Collection[Slot]) -> bool:
+    def can_load(self, key: ModelKey, busy: Collection[ModelKey]) -> bool:
         """Whether a model is loaded, or can be without evicting one that is busy."""
-        if slot in self._loaded_models:
+        if key in self._loaded_models:
             return True
         staying = [other for other in self._loaded_models if other in busy]
-        return not staying or self._fits(slot, staying)
+        return not staying or self._fits(key, staying)
 
-    def get(self, slot: Slot, busy: Collection[Slot]) -> "Model":
+    def get(self, key: ModelKey, busy: Collection[ModelKey]) -> "Model":
         """Get a model; if it is not loaded, load it and evict idle ones as far as needed.
 
         Args:
-            slot: Which model.
+            key: Which model.
             busy: Models that must stay.
         """
-        if slot not in self._loaded_models:
-            self._load_into(slot, busy)
-        self._loaded_models.move_to_end(slot)
-        return self._loaded_models[slot].model
+        if key not in self._loaded_models:
+            self._load_evicting(key, busy)
+        self._loaded_models.move_to_end(key)
+        return self._loaded_models[key].model
 
-    def evict_one(self, busy: Collection[Slot]) -> bool:
+    def evict_one(self, busy: Collection[ModelKey]) -> bool:
         """Evict the least recently used of the models not busy; False if there is none."""
-        idle = next((slot for slot in self._loaded_models if slot not in busy), None)
+        idle = next((key for key in self._loaded_models if key not in busy), None)
         if idle is None:
             return False
         del self._loaded_models[idle]
@@ -129,30 +129,30 @@ class ModelCache:
         self._free()
         return True
 
-    def _load_into(self, slot: Slot, busy: Collection[Slot]) -> None:
-        needed = self._bytes(slot)
+    def _load_evicting(self, key: ModelKey, busy: Collection[ModelKey]) -> None:
+        needed = self._bytes(key)
         before = set(self._loaded_models)
         while needed > self._room(self._loaded_models) and self.evict_one(busy):
             pass
         began = time.monotonic()
-        self._loaded_models[slot] = _CachedModel(self._load(slot), needed)
+        self._loaded_models[key] = _CachedModel(self._load(key), needed)
         self.loaded_at = time.monotonic()
         seconds = self.loaded_at - began
         self.slice_s = max(SLICE_S, LOADS_PER_SLICE * seconds)
         evicted = tuple(sorted(other.reference for other in before - set(self._loaded_models)))
-        self._tell(ModelLoaded(slot.reference, seconds, needed, evicted))
+        self._tell(ModelLoaded(key.reference, seconds, needed, evicted))
 
-    def _fits(self, slot: Slot, beside: Collection[Slot]) -> bool:
+    def _fits(self, key: ModelKey, beside: Collection[ModelKey]) -> bool:
         """Whether a model fits beside others; True if it is damaged: loading it will say why."""
         try:
-            return self._bytes(slot) <= self._room(beside)
+            return self._bytes(key) <= self._room(beside)
         except Exception:
             return True
 
-    def _room(self, beside: Collection[Slot]) -> int:
-        return self._budget_bytes - sum(self._loaded_models[slot].bytes for slot in beside)
+    def _room(self, beside: Collection[ModelKey]) -> int:
+        return self._budget_bytes - sum(self._loaded_models[key].bytes for key in beside)
 
-    def _bytes(self, slot: Slot) -> int:
-        if slot not in self._sizes:
-            self._sizes[slot] = self._size(slot)
-        return self._sizes[slot]
+    def _bytes(self, key: ModelKey) -> int:
+        if key not in self._sizes:
+            self._sizes[key] = self._size(key)
+        return self._sizes[key]

@@ -21,7 +21,7 @@ from enum import Enum
 from typing import Any, Generic, TypeAlias, TypeVar, assert_never
 
 from daemon.engine.backend import Backend, RecipeOutput
-from daemon.engine.model_cache import Slot, slot_of
+from daemon.engine.model_cache import ModelKey, model_key
 from daemon.messages.reports import Inspected, Outcome, Restored, StagedFile, Timing
 from daemon.messages.tasks import InspectTask, RestoreTask, Task
 from daemon.models.calls import Answer, AnswerWithNotes, ModelCall, ModelCalls, Reply, answer_of
@@ -87,7 +87,7 @@ class TaskRun(ABC, Generic[R]):
 
     Attributes:
         number: Sequence number of the task within this engine.
-        name: Name of its calls in `ForwardPass.members`.
+        name: Recipe's name, or "inspect"; it tells its calls apart in a `ForwardPass`.
         fence: Number of the lease.
         alone: No other task may be in flight beside it.
         bytes: Memory that it needs while it is in flight.
@@ -105,7 +105,7 @@ class TaskRun(ABC, Generic[R]):
         self.bytes = self.pixels = 0
         self.models: tuple[str, ...] = ()
         self.state = RunState.QUEUED
-        self.models_in_use: frozenset[Slot] = frozenset()
+        self.models_in_use: frozenset[ModelKey] = frozenset()
         self._backend = backend
         self._limits = limits
         self._step_running = False
@@ -124,7 +124,7 @@ class TaskRun(ABC, Generic[R]):
     def wait_for(self, calls: Sequence[ModelCall]) -> None:
         """RESTORING -> WAITING, for the answers to these calls."""
         self.state = RunState.WAITING
-        self.models_in_use = frozenset(slot_of(call.key) for call in calls)
+        self.models_in_use = frozenset(model_key(call.key) for call in calls)
         self._answers = [None] * len(calls)
 
     def take_answer(self, index: int, reply: Reply, device_s: float) -> bool:

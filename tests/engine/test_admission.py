@@ -4,16 +4,16 @@ from types import SimpleNamespace
 from typing import Any
 
 from daemon.engine.admission import LOOKAHEAD_PASSES, LOOKAHEAD_TASKS, Admission
-from daemon.engine.model_cache import ModelCache, Slot
+from daemon.engine.model_cache import ModelCache, ModelKey
 from daemon.engine.runs import RunState
 
-A, B, C = (Slot(f"x/{name}", False) for name in "abc")
+A, B, C = (ModelKey(f"x/{name}") for name in "abc")
 SIZES = {A: 4, B: 4, C: 3}
 
 
 def admission(memory_bytes: int = 1000, pass_pixels: int = 1000) -> Admission:
     """With model A loaded, beside which C fits and B does not."""
-    load: Any = lambda slot: f"model {slot.reference}"  # noqa: E731
+    load: Any = lambda key: f"model {key.reference}"  # noqa: E731
     cache = ModelCache(7, load, SIZES.__getitem__)
     cache.get(A, ())
     return Admission(memory_bytes, pass_pixels, cache)
@@ -35,8 +35,8 @@ def waiting(*models: str) -> list[Any]:
     return [run(models=(model,), state=RunState.QUEUED) for model in models]
 
 
-def using(*slots: Slot) -> list[Any]:
-    return [run(models_in_use=frozenset(slots))]
+def using(*models: ModelKey) -> list[Any]:
+    return [run(models_in_use=frozenset(models))]
 
 
 def test_tasks_whose_models_are_loaded_go_first_for_a_time_slice() -> None:

@@ -12,7 +12,7 @@ import torch
 
 from daemon.config.recipe import Recipe
 from daemon.engine.engine import Engine
-from daemon.engine.model_cache import ModelCache, Slot
+from daemon.engine.model_cache import ModelCache, ModelKey
 from daemon.messages.reports import Failed, ModelLoaded, Restored
 from daemon.messages.tasks import Compute
 from daemon.models.calls import DenoiseCall, ModelCalls, ask
@@ -27,13 +27,13 @@ from tests.support.engine_fakes import (
     toy_task,
 )
 
-A, B, C = (Slot(f"x/{name}", False) for name in "abc")
+A, B, C = (ModelKey(f"x/{name}") for name in "abc")
 SIZES = {A: 4, B: 4, C: 3}
 
 
 def make_cache(budget: int, told: list[ModelLoaded] | None = None) -> ModelCache:
     told = [] if told is None else told
-    load: Any = lambda slot: f"model {slot.reference}"  # noqa: E731
+    load: Any = lambda key: f"model {key.reference}"  # noqa: E731
     return ModelCache(budget, load, SIZES.__getitem__, tell=told.append)
 
 
@@ -44,9 +44,9 @@ def test_the_least_recently_used_model_is_evicted_first() -> None:
     cache.get(B, ())
     cache.get(C, ())
     cache.get(A, ())
-    SIZES[Slot("x/d", False)] = 4
-    cache.get(Slot("x/d", False), ())
-    assert [cache.is_loaded(slot) for slot in (A, B, C)] == [True, False, True]
+    SIZES[ModelKey("x/d")] = 4
+    cache.get(ModelKey("x/d"), ())
+    assert [cache.is_loaded(key) for key in (A, B, C)] == [True, False, True]
     assert told[-1].evicted == ("x/b",)
     assert told[-1].bytes == 4
 
@@ -74,12 +74,12 @@ def test_a_model_larger_than_the_budget_is_loaded_alone() -> None:
 
 
 def test_a_model_whose_size_cannot_be_read_is_not_waited_for_and_its_load_says_why() -> None:
-    def size(slot: Slot) -> int:
-        if slot == B:
+    def size(key: ModelKey) -> int:
+        if key == B:
             raise ConfigError("damaged")
-        return SIZES[slot]
+        return SIZES[key]
 
-    load: Any = lambda slot: "model"  # noqa: E731
+    load: Any = lambda key: "model"  # noqa: E731
     cache = ModelCache(7, load, size)
     cache.get(A, ())
     assert cache.can_load(B, {A})

@@ -11,7 +11,7 @@ import torch
 from daemon.config.features import COLOUR, NOISE
 from daemon.config.recipe import Recipe
 from daemon.engine.backend import Staged
-from daemon.engine.model_cache import Slot
+from daemon.engine.model_cache import ModelKey
 from daemon.engine.runs import (
     AnyRun,
     CallsMade,
@@ -28,7 +28,7 @@ from daemon.photo import Limits, Photo, Picture
 from daemon.system.errors import PhotoError
 from tests.support.engine_fakes import ToyModel, ToyResult, fake_backend, read, toy_task, write
 
-SLOT = Slot("toy", False)
+TOY = ModelKey("toy")
 
 
 def toy_run(folder: Path, *, steps: int = 2, **functions: object) -> AnyRun:
@@ -69,10 +69,10 @@ def test_a_run_goes_from_queued_to_its_outcome(tmp_path: Path) -> None:
     for number in (1, 2):
         (call,) = wait_for(run, result)
         states.append(run.state)
-        assert run.models_in_use == {SLOT}
+        assert run.models_in_use == {TOY}
         run.count_pass()
         assert run.take_answer(0, call.x_t / 2 + call.t, 0.5 * number)
-        assert run.models_in_use == {SLOT}
+        assert run.models_in_use == {TOY}
         states.append(run.state)
         result = step(run, run.resume())
     assert result == GeneratorEnded()

@@ -1,3 +1,5 @@
+"""Staging: which files a result becomes, and what happens if one does not read back."""
+
 from pathlib import Path
 
 import numpy as np
