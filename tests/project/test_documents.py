@@ -12,7 +12,7 @@ from daemon.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "training/README.md"])
-WRAPPED = [path for path in DOCUMENTS if path.name not in ("models.md", "operating.md")]
+WRAPPED = [path for path in DOCUMENTS if path.name != "models.md"]
 README = (ROOT / "README.md").read_text()
 USING = (ROOT / "docs/using.md").read_text()
 MAX_WORDS = 700
