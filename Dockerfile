@@ -4,7 +4,7 @@
 ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim AS build
-# An index beside the registry's own, with the CPU build of torch; the registry's build carries CUDA.
+# A second package index, with the CPU build of torch; the default build carries CUDA.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # Extras of the package, such as "[notify]".
 ARG EXTRAS=
@@ -14,14 +14,14 @@ RUN /src/docker/install /src /opt/restored "${TORCH_INDEX}" "${EXTRAS}"
 FROM python:${PYTHON}-slim
 ARG UID=1000
 ARG GID=1000
-# tini is process 1: it buries what a health check or an exec leaves behind, and passes signals on.
+# tini is process 1: it reaps what a health check or an exec leaves behind, and passes signals on.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends tini=0.19.* \
     && rm -rf /var/lib/apt/lists/* \
     && install -d -o "${UID}" -g "${GID}" /station /models /config
 COPY --from=build /opt/restored /opt/restored
 COPY --chmod=755 docker/serve /opt/restored/bin/serve
-# Nothing is written but to /station, /models and /tmp, whoever the container runs as.
+# Only /station, /models and /tmp are written, whoever the container runs as.
 ENV PATH=/opt/restored/bin:${PATH} \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \
@@ -34,8 +34,8 @@ VOLUME ["/station", "/models", "/config"]
 WORKDIR /station
 USER ${UID}:${GID}
 STOPSIGNAL SIGTERM
-# The daemon touches the file every 5 s while the loop and the worker get on, as it feeds systemd's
-# watchdog. A large file on a slow disk is hashed in minutes, hence five of them.
+# The daemon touches the file every 5 s while the loop and the worker make progress. Five minutes,
+# because hashing a large file on a slow disk takes minutes.
 HEALTHCHECK --interval=1m --timeout=10s --start-period=2m --retries=2 \
     CMD ["find", "/tmp/restored.alive", "-mmin", "+4", "-exec", "false", "{}", "+"]
 ENTRYPOINT ["/usr/bin/tini", "--", "serve"]

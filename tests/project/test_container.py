@@ -1,8 +1,8 @@
-"""The image, as far as it can be tried without Docker: the same steps as another user.
+"""The image, as far as it can be tried without Docker: its steps, carried out by another user.
 
-Where this Python lies in a folder that only root may enter, that user may read everything; it may
-write no more than before. What is not tried here: the base image, the packages it is given from
-Debian, and the download of torch; the dependencies are those of this environment.
+That user may read everything, in case this Python lies in a folder that only root may enter, but
+may write no more than usual. Not tried: the base image, its packages from Debian, and the download
+of torch; the dependencies are those of this environment.
 """
 
 import json
@@ -27,7 +27,7 @@ from tests.support.waiting import wait_for
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 STRANGER = 4321
-"""A user that no list of users knows, as with `docker run --user`."""
+"""Number of a user without a name, as with `docker run --user`."""
 
 HADOLINT = Path(sys.executable).with_name("hadolint")
 
@@ -44,7 +44,7 @@ def instruction(name: str) -> str:
 
 
 def as_stranger(command: Sequence[str | Path], **more: Any) -> subprocess.Popen[str]:  # noqa: ANN401
-    """Start a command as a user without rights."""
+    """Start a command as a user who may read everything and write nothing of others."""
     who = [f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"]
     reads = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
     setpriv = ["setpriv", *who, *reads, "--no-new-privs", *map(str, command)]
@@ -78,7 +78,7 @@ def test_the_container_is_stopped_no_sooner_than_the_daemon_needs() -> None:
 
 
 class BuiltImage:
-    """A file system like the image's: what is built, and the volumes."""
+    """A file system like the image's: the built program and the volumes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -90,7 +90,7 @@ class BuiltImage:
         return re.sub(r"^/(?=station|models|config|tmp|opt)", f"{self.folder}/", text)
 
     def environment(self) -> dict[str, str]:
-        """The image's, with its paths moved; nothing of this process's."""
+        """The image's environment with its paths moved, and nothing of this process's."""
         pairs = (word.split("=", 1) for word in instruction("ENV").split())
         given = {key: self.place(value.split(":")[0]) for key, value in pairs}
         return given | {
@@ -109,8 +109,8 @@ class BuiltImage:
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[BuiltImage]:
-    """Run the Dockerfile's install step on its context, then take the right to write away."""
-    # Not below pytest's own folders: every run of pytest closes those to other users again.
+    """Run the Dockerfile's install step on its context, then make the result read-only."""
+    # Not below pytest's own folders: every run of pytest closes them to other users.
     folder = Path(tempfile.mkdtemp(prefix="restored-image-"))
     try:
         yield _built(folder)
@@ -134,7 +134,7 @@ def _built(folder: Path) -> BuiltImage:
     subprocess.run(["chown", "-hR", f"{STRANGER}:{STRANGER}", context], check=True)
     here = sysconfig.get_path("purelib")
     # The dependencies are found here instead of downloaded; pip still checks the constraints.
-    # pip reads this variable the other way round: 0 switches the isolation off.
+    # pip reads this variable in reverse: 0 switches the isolation off.
     offline = {"PYTHONPATH": here, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
     home = {"HOME": str(folder / "tmp"), "TMPDIR": str(folder / "tmp")}
     path = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
@@ -194,7 +194,7 @@ def test_other_commands_run_in_the_image_too(image: BuiltImage) -> None:
 
 
 @needs_root
-def test_a_daemon_that_stands_still_is_unhealthy(image: BuiltImage) -> None:
+def test_a_daemon_that_makes_no_progress_is_unhealthy(image: BuiltImage) -> None:
     alive = image.folder / "tmp/restored.alive"
     alive.touch()
     assert image.health() == 0

@@ -1,4 +1,4 @@
-"""The units, as systemd itself reads them."""
+"""The systemd units, judged by systemd itself."""
 
 import os
 import re
@@ -17,7 +17,7 @@ needs_systemd = pytest.mark.skipif(
 
 
 def render(folder: Path, drop_in: str) -> dict[str, str]:
-    """The units with a command that exists and a drop-in; the environment that finds them."""
+    """Write the units with a drop-in and a command that exists; return an environment for them."""
     for unit in UNITS.glob("restored*.[st]*"):
         text = unit.read_text().replace("/opt/restored/bin/restored", "/bin/true")
         (folder / unit.name).write_text(text)
@@ -79,7 +79,7 @@ def exposure(folder: Path, environment: dict[str, str]) -> float:
 
 
 WEIGHTLESS = {"AmbientCapabilities", "DevicePolicy", "KeyringMode", "SystemCallErrorNumber"}
-"""systemd does not weigh these, or another directive of the drop-in implies them."""
+"""Directives that systemd does not weigh, or that another directive of the drop-in implies."""
 
 
 @needs_systemd
@@ -99,14 +99,16 @@ def test_every_protection_lowers_the_exposure(tmp_path: Path) -> None:
     assert useless == WEIGHTLESS
 
 
-def test_what_only_the_main_process_is_believed_it_says(tmp_path: Path) -> None:
-    """RestartPreventExitStatus= does not hold for ExecStartPre=, which may therefore fail."""
+def test_a_failed_preparation_leaves_the_exit_code_to_the_main_process(tmp_path: Path) -> None:
+    """RestartPreventExitStatus= does not apply to ExecStartPre=, which may therefore fail."""
     for service in SERVICES:
         assert "\nExecStartPre=-/opt/" in (UNITS / service).read_text()
 
 
 def sandbox(service: str) -> str:
-    return (UNITS / service).read_text().split("# The worker process is")[1].split("\n[")[0]
+    return (
+        (UNITS / service).read_text().split("# SIGTERM goes to the daemon alone")[1].split("\n[")[0]
+    )
 
 
 def test_every_service_has_the_same_sandbox() -> None:
@@ -124,11 +126,11 @@ def test_a_stations_unit_differs_only_in_where_its_files_are() -> None:
     one, many = ((UNITS / name).read_text().splitlines() for name in SERVICES[:2])
     many = [line.replace("restored-%i", "restored").replace(", station %i", "") for line in many]
     assert [line for line in one if line not in many] == [
-        "# /metrics, /livez and /readyz, for this host alone.",
+        "# Port of /metrics, /livez and /readyz, which only this host reaches.",
         "Environment=RESTORED_METRICS_PORT=9640",
     ]
     assert [line for line in many if line not in one] == [
-        "# Of this station alone, such as RESTORED_METRICS_PORT: each needs a port of its own.",
+        "# Variables of this station alone, such as RESTORED_METRICS_PORT: each needs its own.",
         "EnvironmentFile=-%E/restored/%i.environment",
     ]
     assert [line for line in one if line in many] == [line for line in many if line in one]
