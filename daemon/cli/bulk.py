@@ -218,9 +218,9 @@ def _say_estimate(
 
 
 def _say_whether_taken(station: Station) -> None:
-    from daemon.service.startup import is_daemon_there
+    from daemon.service.startup import is_daemon_running
 
-    if not is_daemon_there(station):
+    if not is_daemon_running(station):
         out.print("no daemon works on this station now: `restored run` or `once` takes it up")
 
 

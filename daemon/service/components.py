@@ -104,9 +104,9 @@ def open_components(
     space = DiskSpace((station.state, station.outbox), settings.min_free_mb * 1e6)
     dispatcher = Dispatcher(executor, compute_of(settings), events)
     monitor = Monitor(station, systemd.health, monitor_settings(settings), lambda: space.full)
-    monitor.know([recipe.name for recipe in recipes])
+    monitor.set_recipes([recipe.name for recipe in recipes])
     with contextlib.ExitStack() as closing:
-        closing.enter_context(events.signals())
+        closing.enter_context(events.receiving_signals())
         access = prepare(station, settings)
         closing.enter_context(only_daemon(station))
         ledger = open_ledger(station, access)
@@ -117,7 +117,7 @@ def open_components(
             ledger,
             limits_of(settings),
             inbox.hint,
-            lambda: systemd.advanced(time.monotonic(), working=len(dispatcher) > 0),
+            lambda: systemd.loop_advanced(time.monotonic(), working=len(dispatcher) > 0),
         )
         retries = RetryPolicy(
             settings.attempts, retry_s=settings.retry_s, arriving_s=settings.arriving_s
@@ -142,7 +142,7 @@ def open_components(
             recovery=CrashRecovery(station, ledger, staging, publisher, access, retries.crashes),
             scheduler=Scheduler(ledger, staging, library, events.wake, settings.clip_model),
             redo=RedoRequests(station, ledger, claimer, library),
-            bulk_manager=BulkManager(station, ledger, claimer, access, monitor.tell),
+            bulk_manager=BulkManager(station, ledger, claimer, access, monitor.notify),
             dispatcher=dispatcher,
             housekeeping=Housekeeping(station, ledger, retention_of(settings)),
             systemd=systemd,

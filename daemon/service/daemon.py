@@ -176,7 +176,7 @@ class Daemon:
             if not result_lacked_space:
                 self._parts.space.sufficed()
         # Whatever became of the turn: a disk without room for a notice is worth a message.
-        self._parts.monitor.stands(len(self._parts.dispatcher))
+        self._parts.monitor.record_in_flight(len(self._parts.dispatcher))
 
     def reload(self) -> None:
         """Read the recipes anew; if one is wrong, those read before stay."""
@@ -188,7 +188,7 @@ class Daemon:
                 _log.error("recipes_not_reloaded", why=str(error), kept=len(self._recipes))
                 return
             parts.sorter.set_recipes(self._recipes)
-            parts.monitor.know([recipe.name for recipe in self._recipes])
+            parts.monitor.set_recipes([recipe.name for recipe in self._recipes])
         _log.info("recipes_reloaded", recipes=len(self._recipes))
 
     def stop(self) -> None:
@@ -207,7 +207,7 @@ class Daemon:
         due_s = 0.0 if self._more_housekeeping else due_s
         self._more_housekeeping = False  # set anew by each turn that gets so far
         events = self._parts.events.take(min(_TURN_S, due_s))
-        self._parts.monitor.heard(events.reports)
+        self._parts.monitor.record_reports(events.reports)
         if events.reload:
             self.reload()
         if events.stop:
@@ -220,18 +220,18 @@ class Daemon:
         outcomes: list[tuple[Task, Outcome]] = []
         for report in self._undelivered:
             ready, died = isinstance(report, WorkerReady), isinstance(report, WorkerDied)
-            parts.systemd.heard(time.monotonic(), ready=ready, died=died)
+            parts.systemd.worker_reported(time.monotonic(), ready=ready, died=died)
             match report:
                 case WorkerReady():
-                    parts.dispatcher.heard(report)
+                    parts.dispatcher.worker_changed(report)
                 case ModelLoaded():
-                    parts.status_publisher.loaded(report)
+                    parts.status_publisher.model_loaded(report)
                 case Heartbeat():
                     pass
                 case WorkerDied():
-                    parts.status_publisher.died()
+                    parts.status_publisher.worker_died()
                     parts.outcomes.died(report.fences, report.reason)
-                    parts.dispatcher.heard(report)
+                    parts.dispatcher.worker_changed(report)
                 case HandedBack():
                     self._hand_back(report.fences)
                 case _ if task := parts.dispatcher.task(report.fence):
@@ -245,7 +245,7 @@ class Daemon:
             _log.info("changed_while_processed", job=entry.row)
             parts.claimer.look_again(entry, now)
         self._undelivered = ()
-        parts.monitor.took(decided.took)
+        parts.monitor.record_durations(decided.took)
         self._count(delivered)
         no_space = decided.no_space or delivered.no_space
         if no_space:
@@ -265,11 +265,11 @@ class Daemon:
     def _claim(self, arrivals: Sequence[Arrival], now: float) -> None:
         """Queue what can be restored: of what has settled, and a little of each bulk job."""
         parts = self._parts
-        parts.monitor.arrived(arrivals)
+        parts.monitor.record_arrivals(arrivals)
         decision = parts.sorter.consider(parts.claimer.unseen(arrivals), time.monotonic())
         for path in decision.again:
             parts.inbox.hint(path)
-        parts.monitor.took(parts.claimer.admit(decision.claims, now))
+        parts.monitor.record_durations(parts.claimer.admit(decision.claims, now))
         if parts.bulk_manager.turn(self._recipes, now):
             parts.events.wake()
 
@@ -278,14 +278,14 @@ class Daemon:
         dispatcher = self._parts.dispatcher
         tasks = self._parts.scheduler.tasks(self._recipes, len(dispatcher), now)
         dispatcher.send(tasks)
-        self._parts.monitor.sent(tasks)
+        self._parts.monitor.record_leases(tasks)
 
     def _publish_status(self, now: float) -> None:
         publisher = self._parts.status_publisher
         if publisher.is_due(now):
             in_flight, full = len(self._parts.dispatcher), self._parts.space.full
             state = DaemonState(in_flight, self._done, self._failed, full=full)
-            publisher.tell(self._notices(), state, now)
+            publisher.publish(self._notices(), state, now)
 
     def _note_failed_turn(self, error: Exception) -> None:
         """Say once why a turn failed; what came stays undelivered, since its leases stand.
@@ -332,7 +332,7 @@ class Daemon:
             if not is_no_space(error):
                 raise
             _log.warning("leases_stand", why=str(error), what_to_do="the next start takes them")
-        parts.monitor.stands(len(parts.dispatcher))
+        parts.monitor.record_in_flight(len(parts.dispatcher))
         notices = self._notices(at_once=True)
         return RunSummary(self._done, self._failed, notices, held_back=self._held_back())
 
@@ -379,8 +379,8 @@ class Daemon:
     def _count(self, delivered: Delivered) -> None:
         self._done += delivered.done
         self._failed += delivered.failed
-        self._parts.monitor.delivered(delivered.ended, delivered.took)
+        self._parts.monitor.record_ended(delivered.ended, delivered.took)
 
     def _show_alive(self) -> None:
         working = len(self._parts.dispatcher) > 0
-        self._parts.systemd.advanced(time.monotonic(), working=working)
+        self._parts.systemd.loop_advanced(time.monotonic(), working=working)

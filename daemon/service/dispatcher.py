@@ -1,7 +1,7 @@
-"""The workforce: the executor, and what it holds.
+"""Hands tasks to the executor and knows which of them are in flight.
 
-Comes in: errands. Goes out: reports, through the mailbox. It starts the executor when there is
-something to do, and knows by fence what is in flight; what becomes of it is decided elsewhere.
+The executor is started with the first task and reports through the event queue. What becomes of a
+task is decided elsewhere.
 """
 
 import threading
@@ -18,19 +18,19 @@ _log = structlog.get_logger()
 
 
 class Dispatcher:
-    """One executor, from its first errand to its end.
+    """One executor from its start to its end, and its tasks in flight.
 
     Attributes:
-        missing: Why no worker can be had for now, or "".
+        missing: Why there is no worker now, or "".
     """
 
     def __init__(self, executor: str, compute: Compute, events: EventQueue) -> None:
-        """Start nothing yet.
+        """Prepare; the executor is not started yet.
 
         Args:
             executor: Name of an entry of EXECUTORS.
             compute: How it may use this machine.
-            events: Where it reports.
+            events: Where it puts its reports.
         """
         self.missing = ""
         self._name = executor
@@ -41,61 +41,61 @@ class Dispatcher:
         self._ending: threading.Thread | None = None
 
     def start(self) -> Executor:
-        """Have the executor running."""
+        """Start the executor unless it runs already."""
         if self._executor is None:
             self._executor = make_executor(self._name, self._compute, self._events.put)
             self._executor.start()
         return self._executor
 
     def send(self, tasks: Sequence[Task]) -> None:
-        """Hand errands over."""
+        """Submit tasks."""
         for task in tasks:
             self._in_flight[task.fence] = task
             self.start().submit(task)
 
     def __len__(self) -> int:
-        """How many errands are in flight."""
+        """Number of tasks in flight."""
         return len(self._in_flight)
 
     @property
     def fences(self) -> tuple[int, ...]:
-        """The leases of what is in flight."""
+        """Fences of the tasks in flight."""
         return tuple(self._in_flight)
 
     def task(self, fence: int) -> Task | None:
-        """What is in flight under a lease; None if nothing is."""
+        """The task in flight with this fence, or None."""
         return self._in_flight.get(fence)
 
     def forget(self, fences: Collection[int]) -> None:
-        """These are in flight no more."""
+        """Take tasks out of those in flight."""
         for fence in fences:
             self._in_flight.pop(fence, None)
 
-    def heard(self, report: WorkerReady | WorkerDied) -> None:
-        """The worker has come or gone."""
+    def worker_changed(self, report: WorkerReady | WorkerDied) -> None:
+        """Note that a worker is ready or has died."""
         match report:
             case WorkerReady():
                 _log.info("worker_ready", device=report.device)
                 self.missing = ""
             case WorkerDied(hopeless=True):
                 if not self.missing:
-                    _log.error("no_worker", why=report.reason, what_to_do="mend the device")
+                    _log.error("no_worker", why=report.reason, what_to_do="fix the device")
                 self.missing = report.reason
             case WorkerDied():
                 self.forget(report.fences)
 
     @property
     def stopping(self) -> bool:
-        """Whether it was told to end."""
+        """Whether `stop` was called."""
         return self._ending is not None
 
     @property
     def ended(self) -> bool:
-        """Whether it was told to end and has."""
+        """Whether `stop` was called and the executor has ended."""
         return self._ending is not None and not self._ending.is_alive()
 
     def stop(self, drain_s: float) -> None:
-        """Tell it to end within so many seconds; what it says until then comes as ever."""
+        """End the executor within `drain_s` seconds; it reports as before until then."""
 
         def end() -> None:
             if self._executor is not None:
@@ -106,6 +106,6 @@ class Dispatcher:
         self._ending.start()
 
     def kill(self) -> None:
-        """End it now, if it was not told to end."""
+        """End the executor now, unless `stop` was called."""
         if self._executor is not None and self._ending is None:
             self._executor.stop(0)

@@ -1,7 +1,7 @@
-"""The loop's mailbox: all that wakes the daemon comes through it.
+"""The queue of everything that wakes the daemon's loop.
 
-Comes in: reports of an executor, nudges of watchers, signals of the process; from any thread. Goes
-out: all of it at once, to the loop. Never drops a report.
+Reports of an executor, wake-ups of watchers and signals of the process arrive from any thread; the
+loop takes all of them at once. No report is ever dropped.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ class LoopEvents:
     """What came since the loop last looked.
 
     Attributes:
-        reports: Of the executor, in their order.
+        reports: Reports of the executor, in their order.
         reload: SIGHUP came.
         stop: SIGTERM or SIGINT came.
     """
@@ -36,15 +36,15 @@ class EventQueue:
         self._items: queue.SimpleQueue[Report | int | None] = queue.SimpleQueue()
 
     def put(self, report: Report) -> None:
-        """Leave a report."""
+        """Add a report."""
         self._items.put(report)
 
     def wake(self) -> None:
-        """There is something to do that is no mail."""
+        """End the loop's sleep without an event."""
         self._items.put(None)
 
     def take(self, wait_s: float) -> LoopEvents:
-        """Sleep until something comes, at most `wait_s`, and take all of it."""
+        """Sleep until something comes, at most `wait_s` seconds, and take all of it."""
         items: list[Report | int | None] = []
         with contextlib.suppress(queue.Empty):
             items.append(self._items.get(timeout=max(0.0, wait_s)))
@@ -55,8 +55,8 @@ class EventQueue:
         return LoopEvents(reports, signal.SIGHUP in signals, bool(signals - {signal.SIGHUP}))
 
     @contextlib.contextmanager
-    def signals(self) -> Iterator[None]:
-        """Have the signals of this process delivered here (`SimpleQueue.put` is safe there)."""
+    def receiving_signals(self) -> Iterator[None]:
+        """Receive the signals of this process here; `SimpleQueue.put` is safe in a handler."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -1,4 +1,4 @@
-"""TODO."""
+"""What the parts of a daemon get of the settings, as plain values."""
 
 import hashlib
 import os
@@ -16,8 +16,8 @@ from daemon.system.mounts import is_network_path
 
 
 def inbox_folders(station: Station, settings: Settings) -> tuple[InboxFolder, ...]:
-    """The station's own inbox and the folders watched elsewhere."""
-    own = InboxFolder(
+    """The station's own inbox and the watched folders outside it."""
+    inbox = InboxFolder(
         path=station.inbox,
         recipe=None,
         outbox=station.outbox,
@@ -38,30 +38,30 @@ def inbox_folders(station: Station, settings: Settings) -> tuple[InboxFolder, ..
             polled=is_network_path(watch.path) if watch.polled == "auto" else watch.polled,
         )
         for number, watch in enumerate(settings.watch)
-        for name in [_own_name(watch.path, taken=names[:number])]
+        for name in [_unique_name(watch.path, taken=names[:number])]
     )
-    return (own, *watched)
+    return (inbox, *watched)
 
 
-def _own_name(folder: Path, *, taken: Sequence[str]) -> str:
-    """What a watched folder is called in failed/ and archive/, where others may be called alike."""
+def _unique_name(folder: Path, *, taken: Sequence[str]) -> str:
+    """Name of a watched folder in failed/ and archive/; another one may have the same name."""
     if folder.name not in taken:
         return folder.name
     return alternative(folder.name, hashlib.sha256(os.fsencode(folder)).hexdigest()[:8])
 
 
 def limits_of(settings: Settings) -> Limits:
-    """What is refused, as plain values."""
+    """Limits beyond which a photograph is rejected."""
     return Limits(
         settings.max_file_mb, settings.max_input_megapixels, settings.max_output_megapixels
     )
 
 
 def monitor_settings(settings: Settings) -> MonitorSettings:
-    """What of the work is shown to whom.
+    """What is served, and who gets messages.
 
     Raises:
-        ConfigError: An address for messages is wrong, or apprise is missing.
+        ConfigError: An address for messages is wrong, or apprise is not installed.
     """
     urls = [url.get_secret_value() for url in settings.notify]
     return MonitorSettings(
@@ -74,7 +74,7 @@ def monitor_settings(settings: Settings) -> MonitorSettings:
 
 
 def compute_of(settings: Settings) -> Compute:
-    """How an executor may use this machine, as plain values."""
+    """How an executor may use this machine."""
     memory = settings.memory_mb * 2**20 if settings.memory_mb else None
     models = settings.model_memory_mb * 2**20 if settings.model_memory_mb else None
     return Compute(

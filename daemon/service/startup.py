@@ -1,8 +1,4 @@
-"""The premises: what must be true of a station before a daemon works on it.
-
-Comes in: a station and its settings. Goes out: its inbox folders, its ledger, the lock that keeps
-a second daemon out.
-"""
+"""What a daemon needs of its station at the start: folders, an open ledger, the lock."""
 
 import contextlib
 import fcntl
@@ -21,11 +17,11 @@ from daemon.system.mounts import is_network_path
 
 
 def prepare(station: Station, settings: Settings) -> Access:
-    """Make the folders a daemon needs; says who may read what it writes.
+    """Make the folders a daemon needs; returns who may read what it writes.
 
     Raises:
         ConfigError: The ledger would lie on network storage, or the group is unknown.
-        AccessError: Nothing may be given to the group.
+        AccessError: This user may not give files to the group.
     """
     os.umask(int(settings.umask, 8))
     if is_network_path(station.state):
@@ -44,7 +40,7 @@ def prepare(station: Station, settings: Settings) -> Access:
 
 
 def open_ledger(station: Station, access: Access) -> Ledger:
-    """Open the ledger for writing, readable for the group."""
+    """Open the ledger for writing; the group may read it."""
     try:
         ledger = Ledger(station.ledger)
     except ConfigError as error:
@@ -57,8 +53,8 @@ def open_ledger(station: Station, access: Access) -> Ledger:
     return ledger
 
 
-def is_daemon_there(station: Station) -> bool:
-    """Whether a daemon seems to work on the station: its lock names a process that is alive."""
+def is_daemon_running(station: Station) -> bool:
+    """Whether a daemon seems to run on the station: its lock names a process that is alive."""
     try:
         os.kill(int(station.lock.read_text()), 0)
     except PermissionError:
@@ -70,7 +66,7 @@ def is_daemon_there(station: Station) -> bool:
 
 @contextlib.contextmanager
 def only_daemon(station: Station) -> Iterator[None]:
-    """Hold the station's lock.
+    """Hold the station's lock until the block ends.
 
     Raises:
         BusyError: Another daemon holds it.

@@ -1,7 +1,7 @@
-"""The bulletin: what the daemon tells those who watch it, about once a second.
+"""Publishes the daemon's state about once a second.
 
-Comes in: how things stand. Goes out: notices for `status`, a line for the service manager, counts
-for a terminal. Decides nothing.
+Notices and loaded models go to where `restored status` reads them, a line to the service manager,
+counts to the terminal of whoever watches.
 """
 
 import json
@@ -20,15 +20,16 @@ from daemon.system.files import write_whole
 
 _log = structlog.get_logger()
 
-EVERY_S = 1.0
+_INTERVAL_S = 1.0
+"""Seconds between two publications."""
 
 
 @dataclass(frozen=True)
 class DaemonState:
-    """How things stand.
+    """The daemon's counts.
 
     Attributes:
-        in_flight: Orders the executor holds.
+        in_flight: Tasks the executor holds.
         done: Jobs restored since the start.
         failed: Jobs that ended in failed/ since the start.
         full: The disk is full.
@@ -41,13 +42,13 @@ class DaemonState:
 
 
 class StatusPublisher:
-    """Tells; remembers what it told last, so that only news is written.
+    """Publishes; it remembers what it wrote last and writes only what has changed.
 
     Args:
-        station: Whose.
-        ledger: Where `status` finds the notices.
-        supervision: The service manager.
-        progress: Is told how many jobs are where, or None.
+        station: Its folders.
+        ledger: Where `restored status` reads the notices.
+        systemd: The service manager.
+        progress: Called with how many jobs are in which state, or None.
     """
 
     def __init__(
@@ -61,53 +62,55 @@ class StatusPublisher:
         self._ledger = ledger
         self._systemd = systemd
         self._progress = progress
-        self._told_at = 0.0
-        self._told: list[tuple[object, str]] = []
+        self._published_at = 0.0
+        self._notices: list[tuple[object, str]] = []
         self._loaded: tuple[str, ...] = ()
-        self._shown: tuple[str, ...] | None = None
+        self._written_models: tuple[str, ...] | None = None
 
-    def loaded(self, model: ModelLoaded) -> None:
-        """The worker has loaded a model; others may have gone for it."""
+    def model_loaded(self, model: ModelLoaded) -> None:
+        """Note that the worker loaded a model, and which ones it evicted for that."""
         _log.info("model_loaded", **asdict(model))
         staying = [other for other in self._loaded if other not in model.evicted]
         self._loaded = tuple(dict.fromkeys((*staying, model.reference)))
 
-    def died(self) -> None:
-        """The worker has ended, and with it what it had loaded."""
+    def worker_died(self) -> None:
+        """Note that the worker has died; its models are gone."""
         self._loaded = ()
 
     def close(self) -> None:
-        """The daemon ends: nothing is loaded any more."""
+        """Remove the list of loaded models, since the daemon ends."""
         self._station.loaded_models.unlink(missing_ok=True)
 
     def is_due(self, now: float) -> bool:
-        """Whether it is time to tell again; `now` in UTC seconds since the epoch."""
-        return is_over(self._told_at + EVERY_S, now, EVERY_S)
+        """Whether it is time to publish; `now` in UTC seconds since the epoch."""
+        return is_over(self._published_at + _INTERVAL_S, now, _INTERVAL_S)
 
-    def tell(self, waiting: Sequence[Notice], standing: DaemonState, now: float) -> None:
-        """Tell how things stand.
+    def publish(self, waiting: Sequence[Notice], state: DaemonState, now: float) -> None:
+        """Publish the state.
 
         Args:
-            waiting: What lies in the inboxes, and why.
-            standing: The rest.
+            waiting: Files that wait, and why.
+            state: The daemon's counts.
             now: UTC seconds since the epoch.
         """
-        self._told_at = now
+        self._published_at = now
         paused = self._station.paused.exists()
         notices = list(waiting)
-        if standing.full:
-            notices.append(Notice(self._station.root, "the disk is full: intake waits", now))
-        told: list[tuple[object, str]] = [(notice.path, notice.what) for notice in notices]
-        if told != self._told:
+        if state.full:
+            notices.append(
+                Notice(self._station.root, "the disk is full: nothing new is taken in", now)
+            )
+        written: list[tuple[object, str]] = [(notice.path, notice.what) for notice in notices]
+        if written != self._notices:
             self._ledger.set_notices(notices)
-            self._told = told
-        if self._loaded != self._shown:
+            self._notices = written
+        if self._loaded != self._written_models:
             _write_loaded_models(self._station, self._loaded)
-            self._shown = self._loaded
-        state = "paused: " if paused else "disk full: " if standing.full else ""
+            self._written_models = self._loaded
+        prefix = "paused: " if paused else "disk full: " if state.full else ""
         self._systemd.status(
-            f"{state}{standing.in_flight} in flight; since the start "
-            f"{standing.done} restored, {standing.failed} failed"
+            f"{prefix}{state.in_flight} in flight; since the start "
+            f"{state.done} restored, {state.failed} failed"
         )
         if self._progress is not None:
             self._progress(self._ledger.counts())

@@ -39,7 +39,7 @@ def test_people_are_told_when_it_ends(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[str, str, str]] = []
-    monkeypatch.setattr(Notifier, "tell", lambda self, *what: told.append(what))
+    monkeypatch.setattr(Notifier, "notify", lambda self, *what: told.append(what))
     save_photo(scans / "a.png")
     submit_and_run(root, scans)
     folder = root / "reports/job"
@@ -84,7 +84,7 @@ def test_reports_that_cannot_be_written_hold_nothing_up(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr(Notifier, "tell", lambda self, kind, title, text: told.append(text))
+    monkeypatch.setattr(Notifier, "notify", lambda self, kind, title, text: told.append(text))
     save_photo(scans / "a.png")
     (root / "reports").write_text("no folder")
     submit(root, scans)

@@ -66,7 +66,7 @@ def test_housekeeping_and_the_bulletin_go_on(root: Path) -> None:
     status_publisher = StatusPublisher(station, ledger, SystemdNotifier(), None)
     now = time.time()
     assert not duties.turn(now + YEAR_S, at_once=False)
-    status_publisher.tell((), DaemonState(0, 0, 0, full=False), now + YEAR_S)
+    status_publisher.publish((), DaemonState(0, 0, 0, full=False), now + YEAR_S)
     drop_photo(root, "denoise/a.png")
     run_once(root)
     assert duties.turn(now + 31 * 86400, at_once=False)

@@ -228,10 +228,10 @@ def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(
             path = next(station.work.rglob("*held.png"))
             Image.new("RGB", (20, 20), "blue").save(path)
             order = executor.tasks.pop()  # type: ignore[union-attr]
-            executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
+            executor._report(executor.restore(order, "scan.png"))  # type: ignore[union-attr]
             wait_for(lambda: bool(executor.tasks))  # type: ignore[union-attr]
             order = executor.tasks.pop()  # type: ignore[union-attr]
-            executor._report(executor.answer(order, "scan.png"))  # type: ignore[union-attr]
+            executor._report(executor.restore(order, "scan.png"))  # type: ignore[union-attr]
 
         thread = threading.Thread(target=rewrite_and_finish)
         thread.start()

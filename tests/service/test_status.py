@@ -102,16 +102,16 @@ def test_status_says_which_models_a_daemon_has_loaded(
         models: list[str] = json.loads(capsys.readouterr().out)["models"]
         return models
 
-    standing = DaemonState(0, 0, 0, full=False)
-    status_publisher.loaded(ModelLoaded("x/a", 1.0, 5))
-    status_publisher.loaded(ModelLoaded("x/b", 1.0, 5))
-    status_publisher.tell((), standing, 1.0)
+    state = DaemonState(0, 0, 0, full=False)
+    status_publisher.model_loaded(ModelLoaded("x/a", 1.0, 5))
+    status_publisher.model_loaded(ModelLoaded("x/b", 1.0, 5))
+    status_publisher.publish((), state, 1.0)
     assert status() == ["x/a", "x/b"]
-    status_publisher.loaded(ModelLoaded("x/c", 1.0, 5, evicted=("x/a",)))
-    status_publisher.tell((), standing, 2.0)
+    status_publisher.model_loaded(ModelLoaded("x/c", 1.0, 5, evicted=("x/a",)))
+    status_publisher.publish((), state, 2.0)
     assert status() == ["x/b", "x/c"]
-    status_publisher.died()
-    status_publisher.tell((), standing, 3.0)
+    status_publisher.worker_died()
+    status_publisher.publish((), state, 3.0)
     assert status() == []
     status_publisher.close()
     assert not station.loaded_models.exists()

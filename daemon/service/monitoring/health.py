@@ -1,24 +1,24 @@
-"""Signs of life: whether the loop turns, the worker gets on, and the service is ready.
+"""Health of the daemon: whether its loop turns, its worker makes progress, and it is ready.
 
-Comes in: what has just happened, with the time, from the loop. Goes out: whether that is life, and
-why not; for the service manager and for `/livez` and `/readyz` alike. Reads no clock, ends nothing.
+systemd's watchdog, `/livez` and `/readyz` go by the same answers. It reads no clock and restarts
+nothing.
 """
 
 from daemon.engine.activity import MAX_LOAD_S
 
 LOOP_S = 300.0
-"""So long the loop may take for one file; it is the units' WatchdogSec."""
+"""Seconds the loop may take for one file; the same number is WatchdogSec in the systemd units."""
 
 
 class Health:
-    """Kept by the loop, read by any thread.
+    """Updated by the loop, read by any thread.
 
     Args:
-        stall_s: A worker that has work and says nothing for so long is not alive, in seconds.
+        stall_s: Seconds of silence after which a worker that has tasks counts as hung.
 
     Attributes:
-        ready: A worker has loaded its models once.
-        loaded: The worker there is now has loaded its models.
+        ready: A worker was ready at least once.
+        loaded: The present worker has loaded its models.
         stopping: The daemon was told to end.
     """
 
@@ -26,43 +26,43 @@ class Health:
         self.ready = self.loaded = self.stopping = False
         self._stall_s = stall_s
         self._began_at: float | None = None
-        self._turned_at = self._heard_at = 0.0
+        self._advanced_at = self._heard_at = 0.0
 
-    def heard(self, now: float, *, ready: bool = False, died: bool = False) -> None:
-        """The worker said something, or ended.
+    def worker_reported(self, now: float, *, ready: bool = False, died: bool = False) -> None:
+        """Record that the worker reported something, or ended.
 
         Args:
             now: Monotonic seconds.
             ready: It has loaded its models.
-            died: It ended, so that another one loads.
+            died: It ended; the next one has to load first.
         """
         self._heard_at = now
         self.loaded = (self.loaded or ready) and not died
         self.ready |= ready
 
-    def turned(self, now: float, *, working: bool) -> None:
-        """The loop has got something done.
+    def loop_advanced(self, now: float, *, working: bool) -> None:
+        """Record that the loop made progress.
 
         Args:
             now: Monotonic seconds.
-            working: The worker has orders, so that it must be heard of.
+            working: The worker has tasks, so it must report.
         """
         if self._began_at is None:
             self._began_at = now
-        self._turned_at = now
+        self._advanced_at = now
         if not working:
             self._heard_at = now
 
     def why_not_alive(self, now: float) -> str:
-        """What stands still, or "".
+        """What has stopped making progress, or "".
 
         Args:
             now: Monotonic seconds.
         """
         if self._began_at is None:
             return ""
-        if now - self._turned_at >= LOOP_S:
-            return f"the loop has stood still for {now - self._turned_at:.0f} s"
+        if now - self._advanced_at >= LOOP_S:
+            return f"the loop has stood still for {now - self._advanced_at:.0f} s"
         if not self.ready:
             late = now - self._began_at >= MAX_LOAD_S
             return f"no worker was ready within {MAX_LOAD_S:g} s" if late else ""
@@ -72,10 +72,10 @@ class Health:
         return ""
 
     def why_not_ready(self, *, full: bool) -> str:
-        """What keeps new photographs from being worked on, or "".
+        """What keeps new photographs from being restored, or "".
 
         Args:
-            full: The disk is.
+            full: The disk is full.
         """
         reasons = {
             "the daemon is stopping": self.stopping,

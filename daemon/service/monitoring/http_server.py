@@ -1,7 +1,7 @@
-"""Exposition: a few pages over HTTP, for a metrics collector and for health checks.
+"""HTTP server of the monitoring pages: metrics and health checks, read-only.
 
-Comes in: GET requests, in threads of their own. Goes out: what the pages say. Nothing a client
-does, or leaves undone, reaches the daemon's loop, and there is nothing to change here.
+Each request is answered in a thread of its own, so a slow or silent client never holds up the
+daemon's loop.
 """
 
 import socket
@@ -17,43 +17,43 @@ from daemon.system.errors import ConfigError
 
 _log = structlog.get_logger()
 
-_CLIENTS = 8
-"""At a time; more are turned away at once."""
+_MAX_CLIENTS = 8
+"""Clients served at a time; further connections are closed at once."""
 
-_PATIENCE_S = 5.0
-"""For a client that does not say what it wants, or does not take what it gets."""
+_TIMEOUT_S = 5.0
+"""Seconds a client may take to send its request or to read the answer."""
 
 
 @dataclass(frozen=True)
 class HttpAnswer:
-    """What a page says.
+    """The answer to a request.
 
     Attributes:
-        status: HTTP status.
+        status: HTTP status code.
         body: UTF-8 text.
-        kind: Content type.
+        content_type: MIME type.
     """
 
     status: int
     body: bytes
-    kind: str = "text/plain; charset=utf-8"
+    content_type: str = "text/plain; charset=utf-8"
 
 
 class MonitoringServer:
-    """Serves pages from its start until it is stopped."""
+    """Serves pages from `start` to `stop`."""
 
     def __init__(
         self, address: str, port: int, pages: Mapping[str, Callable[[], HttpAnswer]]
     ) -> None:
-        """Take the port; pages are served from `start` on.
+        """Bind the port; nothing is served before `start`.
 
         Args:
-            address: Of the interface: a name or a number.
+            address: Host name or IP address of the interface.
             port: TCP port; 0 takes a free one.
-            pages: By path; each may be called by many threads at a time.
+            pages: Functions that answer, by path; several threads may call one at a time.
 
         Raises:
-            ConfigError: The port is taken or not allowed, or the address is not of this machine.
+            ConfigError: The port is in use or not allowed, or no interface has the address.
         """
         try:
             self._server = _Server(address, port, pages)
@@ -61,7 +61,7 @@ class MonitoringServer:
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise ConfigError(
                 f"metrics_port is {port} and metrics_address {address!r}, which cannot be "
-                f"listened on: {why}; set others, or end what listens there"
+                f"listened on: {why}; set others, or stop what listens there"
             ) from error
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(
@@ -69,11 +69,11 @@ class MonitoringServer:
         )
 
     def start(self) -> None:
-        """Serve from now on."""
+        """Begin to serve."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no more requests; one that is being answered does not hold us up."""
+        """Stop serving without waiting for requests that are being answered."""
         if self._thread.ident is not None:
             self._server.shutdown()
         self._server.server_close()
@@ -87,7 +87,7 @@ class _Server(socketserver.ThreadingTCPServer):
         self, address: str, port: int, pages: Mapping[str, Callable[[], HttpAnswer]]
     ) -> None:
         self.pages = pages
-        self._free = threading.BoundedSemaphore(_CLIENTS)
+        self._free = threading.BoundedSemaphore(_MAX_CLIENTS)
         family, _, _, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
         self.address_family = family
         super().__init__(place, _Request)  # type: ignore[arg-type]  # IPv6 places have four parts
@@ -95,7 +95,7 @@ class _Server(socketserver.ThreadingTCPServer):
     def process_request(
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
     ) -> None:
-        """Answer in a thread, unless too many are at it."""
+        """Answer in a thread of its own, unless too many clients are connected."""
         if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
             return
@@ -108,24 +108,24 @@ class _Server(socketserver.ThreadingTCPServer):
     def process_request_thread(
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
     ) -> None:
-        """In the thread."""
+        """Answer, and let the next client in."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._free.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that has gone away is no news."""
+        """Log nothing: the client has gone away."""
 
 
 class _Request(BaseHTTPRequestHandler):
-    timeout = _PATIENCE_S
+    timeout = _TIMEOUT_S
     server_version = "restored"
     sys_version = ""
     server: _Server
 
     def do_GET(self) -> None:
-        """Answer; anything but GET is refused by the base class."""
+        """Answer a GET request; the base class refuses every other method."""
         page = self.server.pages.get(self.path.partition("?")[0])
         try:
             answer = HttpAnswer(404, b"not found\n") if page is None else page()
@@ -133,10 +133,10 @@ class _Request(BaseHTTPRequestHandler):
             _log.exception("page_failed", page=self.path)
             answer = HttpAnswer(500, b"this page failed; the log says why\n")
         self.send_response(answer.status)
-        self.send_header("Content-Type", answer.kind)
+        self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Requests are not logged: a collector makes one every few seconds."""
+        """Log nothing: a collector makes a request every few seconds."""

@@ -1,7 +1,7 @@
-"""Metrics: what the daemon has done, counted and timed, in Prometheus' text form.
+"""Metrics of one daemon in the Prometheus text format.
 
-Comes in: what the loop and the worker tell. Goes out: one page of text, made when it is asked for,
-in any thread. Labels are recipes, stages and models, never file names: their number is bounded.
+The page is made when it is asked for, in any thread. Labels are recipes, stages and models, never
+file names, so their number is bounded.
 """
 
 import time
@@ -27,31 +27,33 @@ from daemon.messages.reports import BATCH_SIZE_BOUNDS, BatchCounts, LoadedModel
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
+_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
 _RATIO_S = 60.0
+"""Seconds over which the busy share of the device is taken."""
+
 _OTHER = "(other)"
-"""Stands for a recipe that is none now: its name may be anything a folder was called."""
+"""Label of every recipe that is unknown now: its name may be that of any folder."""
 
 
 class StationState(Protocol):
-    """How things stand when the page is asked for; answers from any thread."""
+    """The state at the time of a scrape; answers in any thread."""
 
     def queue(self) -> Sequence[Waiting]:
         """What is queued, by recipe."""
 
     def flags(self) -> dict[str, bool]:
-        """What is so or not, by the rest of the metric's name."""
+        """Gauges that are 0 or 1, by metric name without `restored_`."""
 
 
 class Metrics:
     """Every metric of one daemon, in a registry of its own.
 
     Args:
-        standing: Is asked at each scrape.
+        state: Asked at each scrape.
         clock: Monotonic seconds.
     """
 
-    def __init__(self, standing: StationState, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, state: StationState, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._registry = registry = CollectorRegistry()
         self._recipes: frozenset[str] = frozenset()
@@ -60,19 +62,17 @@ class Metrics:
         )
         self._stages = Histogram(
             "restored_stage_seconds",
-            "Time that photographs spent in each stage of their way.",
+            "Seconds that photographs spent in each stage.",
             ["stage", "recipe"],
-            buckets=_SECONDS,
+            buckets=_BUCKETS_S,
             registry=registry,
         )
         self._finds = Counter(
             "restored_rescan_finds",
-            "Files that a scan found and no event had told of.",
+            "Files found by a rescan that no file system event had announced.",
             registry=registry,
         )
-        self._deaths = Counter(
-            "restored_worker_deaths", "Workers that ended unasked.", registry=registry
-        )
+        self._deaths = Counter("restored_worker_deaths", "Workers that died.", registry=registry)
         self._out_of_memory = Counter(
             "restored_out_of_memory",
             "Groups of calls that did not fit into memory and were halved.",
@@ -80,62 +80,62 @@ class Metrics:
         )
         self._busy_s = Counter(
             "restored_device_busy_seconds",
-            "Time the device was at work; its rate is the share of time.",
+            "Seconds the device was busy; its rate is the busy share.",
             registry=registry,
         )
         self._loads = Counter(
-            "restored_model_loads", "Models that were loaded.", ["model"], registry=registry
+            "restored_model_loads", "Models loaded.", ["model"], registry=registry
         )
         self._in_flight = Gauge(
-            "restored_in_flight_jobs", "Photographs that the worker holds.", registry=registry
+            "restored_in_flight_jobs", "Photographs the worker holds.", registry=registry
         )
-        Gauge("restored_build", "The version.", ["version"], registry=registry).labels(
+        Gauge("restored_build", "Version of the program.", ["version"], registry=registry).labels(
             __version__
         ).set(1)
-        self._worker = _Worker(self._clock)
+        self._worker = _WorkerCollector(self._clock)
         registry.register(self._worker)
-        registry.register(_Now(standing, self._label, lambda: self._recipes))
+        registry.register(_ScrapedState(state, self._label, lambda: self._recipes))
         ProcessCollector(registry=registry)
 
     def page(self) -> bytes:
-        """All of it as text, UTF-8; any thread."""
+        """The page as UTF-8 text; any thread may call it."""
         return generate_latest(self._registry)
 
-    def know(self, recipes: Collection[str]) -> None:
-        """These are the recipes from now on."""
+    def set_recipes(self, recipes: Collection[str]) -> None:
+        """Set the names of the recipes, which become labels."""
         self._recipes = frozenset(recipes)
 
-    def ended(self, jobs: Sequence[JobEnded]) -> None:
-        """Jobs have come to their end."""
+    def count_ended(self, jobs: Sequence[JobEnded]) -> None:
+        """Count jobs that ended."""
         for job in jobs:
             self._jobs.labels(self._label(job.recipe), job.how).inc()
 
-    def took(self, stages: Sequence[StageDuration]) -> None:
-        """Photographs have passed through stages."""
+    def observe_durations(self, stages: Sequence[StageDuration]) -> None:
+        """Record how long photographs spent in stages."""
         for one in stages:
             self._stages.labels(one.stage, self._label(one.recipe)).observe(one.seconds)
 
-    def found(self, files: int) -> None:
-        """A scan found so many files that events had missed."""
+    def count_rescan_finds(self, files: int) -> None:
+        """Count files that a rescan found and events had missed."""
         self._finds.inc(files)
 
-    def holds(self, tasks: int) -> None:
-        """The worker holds so many."""
+    def set_in_flight(self, tasks: int) -> None:
+        """Set how many tasks the worker holds."""
         self._in_flight.set(tasks)
 
-    def worked(self, work: BatchCounts, loaded_models: Sequence[LoadedModel]) -> None:
-        """The worker has told what it did."""
+    def record_batches(self, work: BatchCounts, loaded_models: Sequence[LoadedModel]) -> None:
+        """Record the batches that the worker ran since its last report, and its models."""
         self._out_of_memory.inc(work.out_of_memory)
         self._busy_s.inc(work.busy_s)
         self._worker.worked(work)
         self._worker.loaded_models = tuple(loaded_models)
 
-    def loaded(self, model: str) -> None:
-        """A model was loaded."""
+    def count_model_load(self, model: str) -> None:
+        """Count a model that was loaded."""
         self._loads.labels(model).inc()
 
-    def died(self) -> None:
-        """A worker has ended unasked; its models went with it."""
+    def count_worker_death(self) -> None:
+        """Count a worker that died; its models are gone."""
         self._deaths.inc()
         self._worker.loaded_models = ()
 
@@ -143,8 +143,8 @@ class Metrics:
         return recipe if recipe in self._recipes else _OTHER
 
 
-class _Worker:
-    """What the worker has counted itself."""
+class _WorkerCollector:
+    """Collects what the worker has counted itself."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.loaded_models: tuple[LoadedModel, ...] = ()
@@ -176,56 +176,58 @@ class _Worker:
         busy_s = sum(seconds for at, seconds in list(self._busy) if at >= since)
         yield GaugeMetricFamily(
             "restored_device_busy_ratio",
-            f"Share of the last {_RATIO_S:g} s that the device was at work.",
+            f"Share of the last {_RATIO_S:g} s that the device was busy.",
             min(1.0, busy_s / _RATIO_S),
         )
         models = GaugeMetricFamily(
-            "restored_model_bytes", "Memory of the models that are loaded.", labels=["model"]
+            "restored_model_bytes", "Bytes of the models that are loaded.", labels=["model"]
         )
         for loaded_model in self.loaded_models:
             models.add_metric([loaded_model.model], loaded_model.bytes)
         yield models
 
 
-class _Now:
-    """What is asked for at each scrape."""
+class _ScrapedState:
+    """Collects the state that is read at each scrape."""
 
     def __init__(
         self,
-        standing: StationState,
+        state: StationState,
         label: Callable[[str], str],
         recipes: Callable[[], Collection[str]],
     ) -> None:
-        self._standing = standing
+        self._state = state
         self._label = label
         self._recipes = recipes
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing: asking what there is would be asking how it stands."""
+        """Describe nothing: registering must not read the state."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
         jobs = dict.fromkeys(self._recipes(), 0)
         oldest_s = dict.fromkeys(jobs, 0.0)
-        for one in self._standing.queue():
+        for one in self._state.queue():
             name = self._label(one.recipe)
             jobs[name] = jobs.get(name, 0) + one.jobs
             oldest_s[name] = max(oldest_s.get(name, 0.0), one.oldest_s)
-        queued = GaugeMetricFamily("restored_queue_jobs", "Jobs that wait.", labels=["recipe"])
+        queued = GaugeMetricFamily("restored_queue_jobs", "Jobs queued.", labels=["recipe"])
         oldest = GaugeMetricFamily(
-            "restored_queue_oldest_seconds", "Age of the job that waits longest.", labels=["recipe"]
+            "restored_queue_oldest_seconds",
+            "Seconds the oldest queued job has waited.",
+            labels=["recipe"],
         )
         for name in jobs:
             queued.add_metric([name], jobs[name])
             oldest.add_metric([name], oldest_s[name])
         yield queued
         yield oldest
-        for flag, holds in self._standing.flags().items():
+        for flag, holds in self._state.flags().items():
             yield GaugeMetricFamily(f"restored_{flag}", _FLAGS[flag], float(holds))
 
 
 _FLAGS = {
-    "worker_ready": "1 while a worker takes orders.",
-    "disk_full": "1 while the intake waits for space.",
-    "paused": "1 while `restored pause` holds.",
+    "worker_ready": "1 while a worker accepts tasks.",
+    "disk_full": "1 while nothing is claimed for lack of disk space.",
+    "paused": "1 while the station is paused (`restored pause`).",
 }

@@ -1,7 +1,6 @@
-"""The lookout: what the daemon's work looks like from outside.
+"""Monitoring of one daemon: metrics and health over HTTP, messages to people.
 
-Comes in: what the loop has just done. Goes out: metrics and health over HTTP, and messages to
-people. It never holds the loop up, and nothing but its own pages depends on it.
+The loop records here what it has done. That never blocks the loop and never changes what it does.
 """
 
 import contextlib
@@ -34,20 +33,20 @@ from daemon.system.errors import ConfigError, LedgerError
 
 _log = structlog.get_logger()
 
-_FAREWELL_S = 5.0
-"""For messages that are still to be sent when the daemon ends."""
+_CLOSE_S = 5.0
+"""Seconds for messages that are still to be sent when the daemon ends."""
 
 
 @dataclass(frozen=True)
 class MonitorSettings:
-    """What of the work is shown, and to whom.
+    """What is served, and who gets messages.
 
     Attributes:
-        port: Of the pages; None for none, 0 for any.
-        interface: The address they are served on.
+        port: TCP port of the pages; None serves none, 0 takes a free port.
+        interface: Address they are served on.
         addresses: Where messages go.
-        quiet_s: After a message, others of its kind are held back so long.
-        failures_per_hour: More are worth a message.
+        quiet_s: Seconds after a message in which others of its kind are held back.
+        failures_per_hour: Failed jobs in an hour; one more is worth a message.
     """
 
     port: int | None = None
@@ -58,7 +57,7 @@ class MonitorSettings:
 
 
 class Monitor:
-    """Owned and told by the loop; its pages are read by other threads."""
+    """Owned by the loop; its pages are read by other threads."""
 
     def __init__(
         self,
@@ -68,13 +67,13 @@ class Monitor:
         full: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Look at one daemon; nothing is served or sent yet.
+        """Monitor one daemon; nothing is served or sent yet.
 
         Args:
-            station: Whose queue is counted when the metrics are asked for.
-            vitals: The signs of life.
-            outlook: What is shown to whom.
-            full: Says whether the disk is, to any thread.
+            station: Its queue is counted when the metrics are asked for.
+            health: Its health.
+            monitor_settings: What is served, and who gets messages.
+            full: Whether the disk is full; called from any thread.
             clock: Monotonic seconds.
         """
         self._station = station
@@ -84,14 +83,14 @@ class Monitor:
         self._clock = clock
         self._metrics = Metrics(self, clock)
         self._notifier = Notifier(monitor_settings.addresses, monitor_settings.quiet_s, clock=clock)
-        self._alarms = Alarms(self.tell, station.root.name, monitor_settings.failures_per_hour)
+        self._alarms = Alarms(self.notify, station.root.name, monitor_settings.failures_per_hour)
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
-        """Serve the pages meanwhile.
+        """Serve the pages until the block ends.
 
         Raises:
-            ConfigError: The port or the address cannot be had.
+            ConfigError: The port or the address cannot be listened on.
         """
         port, interface = self._monitor_settings.port, self._monitor_settings.interface
         if port is None:
@@ -107,60 +106,60 @@ class Monitor:
             server.stop()
 
     def close(self) -> None:
-        """Send what is still to be sent, as far as that goes quickly."""
-        self._notifier.close(_FAREWELL_S)
+        """Send what is still to be sent, for a few seconds at most."""
+        self._notifier.close(_CLOSE_S)
 
-    def tell(self, kind: str, title: str, text: str) -> None:
-        """Tell people; see `Notifier.tell`. Any thread."""
-        self._notifier.tell(kind, title, text)
+    def notify(self, kind: str, title: str, text: str) -> None:
+        """Send a message to people; see `Notifier.notify`. Any thread may call it."""
+        self._notifier.notify(kind, title, text)
 
-    def know(self, recipes: Collection[str]) -> None:
-        """These are the names of the recipes from now on."""
-        self._metrics.know(recipes)
+    def set_recipes(self, recipes: Collection[str]) -> None:
+        """Set the names of the recipes."""
+        self._metrics.set_recipes(recipes)
 
-    def arrived(self, arrivals: Sequence[Arrival]) -> None:
-        """Files have settled."""
-        self._metrics.found(sum(arrival.missed for arrival in arrivals))
+    def record_arrivals(self, arrivals: Sequence[Arrival]) -> None:
+        """Record files that have settled."""
+        self._metrics.count_rescan_finds(sum(arrival.missed for arrival in arrivals))
 
-    def took(self, stages: Sequence[StageDuration]) -> None:
-        """Photographs have passed through stages."""
-        self._metrics.took(stages)
+    def record_durations(self, stages: Sequence[StageDuration]) -> None:
+        """Record how long photographs spent in stages."""
+        self._metrics.observe_durations(stages)
 
-    def sent(self, tasks: Sequence[Task]) -> None:
-        """Errands were handed to the worker."""
-        orders = [task for task in tasks if isinstance(task, RestoreTask)]
-        self.took(
-            [StageDuration("queue", order.job.recipe.name, order.queued_s) for order in orders]
+    def record_leases(self, tasks: Sequence[Task]) -> None:
+        """Record tasks that were handed to the worker, and how long they were queued."""
+        restoring = [task for task in tasks if isinstance(task, RestoreTask)]
+        self.record_durations(
+            [StageDuration("queue", task.job.recipe.name, task.queued_s) for task in restoring]
         )
 
-    def delivered(self, ended: Sequence[JobEnded], took: Sequence[StageDuration]) -> None:
-        """Jobs have come to their end."""
-        self._metrics.ended(ended)
-        self._metrics.took(took)
+    def record_ended(self, ended: Sequence[JobEnded], took: Sequence[StageDuration]) -> None:
+        """Record jobs that ended."""
+        self._metrics.count_ended(ended)
+        self._metrics.observe_durations(took)
         failed = sum(job.how in ("rejected", "failed") for job in ended)
-        self._alarms.failed(failed, self._clock())
+        self._alarms.jobs_failed(failed, self._clock())
 
-    def heard(self, reports: Sequence[Report]) -> None:
-        """The executor has reported; each report is passed on once."""
+    def record_reports(self, reports: Sequence[Report]) -> None:
+        """Record reports of the executor; each must be passed once."""
         for report in reports:
             match report:
                 case WorkerReady():
-                    self._metrics.worked(BatchCounts(), report.loaded_models)
+                    self._metrics.record_batches(BatchCounts(), report.loaded_models)
                 case Heartbeat():
-                    self._metrics.worked(report.counts, report.loaded_models)
+                    self._metrics.record_batches(report.counts, report.loaded_models)
                 case ModelLoaded():
-                    self._metrics.loaded(report.reference)
+                    self._metrics.count_model_load(report.reference)
                 case WorkerDied():
-                    self._metrics.died()
-                    self._alarms.died(report.reason, self._clock())
+                    self._metrics.count_worker_death()
+                    self._alarms.worker_died(report.reason, self._clock())
 
-    def stands(self, in_flight: int) -> None:
-        """How many errands the worker holds now."""
-        self._metrics.holds(in_flight)
-        self._alarms.disk(full=self._full())
+    def record_in_flight(self, in_flight: int) -> None:
+        """Record how many tasks the worker holds, and whether the disk is full."""
+        self._metrics.set_in_flight(in_flight)
+        self._alarms.disk_checked(full=self._full())
 
     def queue(self) -> Sequence[Waiting]:
-        """What is queued, by recipe; read beside the loop, from any thread."""
+        """What is queued, by recipe; read from the ledger by any thread."""
         try:
             view = LedgerReader(self._station.ledger)
         except ConfigError:
@@ -173,7 +172,7 @@ class Monitor:
             view.close()
 
     def flags(self) -> dict[str, bool]:
-        """What is so or not; any thread."""
+        """Gauges that are 0 or 1, by name; any thread may call it."""
         return {
             "worker_ready": self._health.loaded,
             "disk_full": self._full(),
@@ -184,11 +183,11 @@ class Monitor:
         return HttpAnswer(200, self._metrics.page(), CONTENT_TYPE)
 
     def _livez(self) -> HttpAnswer:
-        return _health(self._health.why_not_alive(self._clock()), "alive")
+        return _health_answer(self._health.why_not_alive(self._clock()), "alive")
 
     def _readyz(self) -> HttpAnswer:
-        return _health(self._health.why_not_ready(full=self._full()), "ready")
+        return _health_answer(self._health.why_not_ready(full=self._full()), "ready")
 
 
-def _health(why_not: str, word: str) -> HttpAnswer:
+def _health_answer(why_not: str, word: str) -> HttpAnswer:
     return HttpAnswer(503 if why_not else 200, f"{why_not or word}\n".encode())

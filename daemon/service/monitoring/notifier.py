@@ -1,8 +1,7 @@
-"""Notifications: people are told by mail or messenger, through apprise.
+"""Messages to people by mail or messenger, through apprise.
 
-Comes in: news, from any thread. Goes out: messages to each address of the settings, one of a kind
-in a quiet period. Never blocks who tells, never raises after the start, and never writes an
-address, which often is a password, into the log.
+Each address of the settings gets them, one of each kind per quiet period. Sending never blocks the
+caller and never raises after the start. An address often holds a password, so none is ever logged.
 """
 
 import contextlib
@@ -30,31 +29,31 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 SEND_S = 30.0
-"""So long one address may take; another one is not kept waiting by it."""
-
+"""Seconds one address may take; the others do not wait for it."""
 
 _SHORT = 2
-"""Parts of a URL up to this length are no secrets, and hiding them would blot every sentence."""
+"""Parts of a URL up to this length are not hidden: hiding them would garble every sentence."""
 
 
 class Address(Protocol):
-    """Where messages go."""
+    """A place that messages are sent to."""
 
     @property
     def name(self) -> str:
-        """For the log: tells addresses apart and no secret."""
+        """Name for the log: tells addresses apart and holds no secret."""
 
     def send(self, message: Message) -> str:
-        """Send, however long it takes; why it was not taken, or ""."""
+        """Send, however long it takes; returns why it failed, or ""."""
 
 
 class Notifier:
-    """Tells people; one thread decides, one for each address sends.
+    """Sends messages to people: one thread decides, and one for each address sends.
 
     Args:
-        addresses: Where messages go; with none, everything is dropped.
-        quiet_s: After a message, others of its kind are held back for so long, then summed up.
-        send_s: So long one address may take, in seconds.
+        addresses: Where messages go; without any, messages are dropped.
+        quiet_s: Seconds after a message in which others of its kind are held back; then they
+            are summed up.
+        send_s: Seconds one address may take.
         clock: Monotonic seconds.
     """
 
@@ -67,54 +66,54 @@ class Notifier:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._addresses = addresses
-        self._quiet = RateLimiter(quiet_s)
+        self._limiter = RateLimiter(quiet_s)
         self._send_s = send_s
         self._clock = clock
-        self._news: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._sending: dict[str, threading.Thread] = {}
-        self._begun = threading.Lock()
+        self._started = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="notifier", daemon=True)
 
-    def tell(self, kind: str, title: str, text: str) -> None:
-        """Tell people, unless this kind is quiet; then it is counted and summed up. Any thread.
+    def notify(self, kind: str, title: str, text: str) -> None:
+        """Send a message, or hold it back in a quiet period of its kind. Any thread may call it.
 
         Args:
-            kind: What it is about, such as "disk-full"; a few fixed words, no names.
-            title: In a few words.
-            text: The rest.
+            kind: What it is about, such as "disk-full"; from a small fixed set, never a name.
+            title: One short line.
+            text: The details.
         """
         if not self._addresses:
             return
-        self._news.put(Message(kind, title, text))
-        if self._begun.acquire(blocking=False):  # by the first, and never given back
+        self._messages.put(Message(kind, title, text))
+        if self._started.acquire(blocking=False):  # the first message takes it for good
             self._thread.start()
 
     def close(self, wait_s: float) -> None:
-        """Send what was held back, and wait for it at most so long."""
+        """Send what was held back, and wait at most `wait_s` seconds for that."""
         if self._thread.ident is not None:
-            self._news.put(None)
+            self._messages.put(None)
             self._thread.join(wait_s)
 
     def _work(self) -> None:
-        going_on = True
-        while going_on:
+        open_for_more = True
+        while open_for_more:
             try:
-                going_on = self._once()
-            except Exception:  # people are told no more of this; the daemon's work goes on
+                open_for_more = self._once()
+            except Exception:  # this message is lost; the daemon's work goes on
                 _log.exception("notification_failed")
 
     def _once(self) -> bool:
-        """Wait for news or the end of a quiet period; whether there is more to come."""
+        """Wait for a message or the end of a quiet period; False once the notifier is closed."""
         with contextlib.suppress(queue.Empty):
-            message = self._news.get(timeout=self._quiet.next_due_s(self._clock()))
+            message = self._messages.get(timeout=self._limiter.next_due_s(self._clock()))
             if message is None:
-                for left in self._quiet.rest():
-                    self._send(left)
+                for summary in self._limiter.flush():
+                    self._send(summary)
                 return False
-            chosen = self._quiet.offer(message, self._clock())
+            chosen = self._limiter.offer(message, self._clock())
             if chosen is not None:
                 self._send(chosen)
-        for summary in self._quiet.due(self._clock()):
+        for summary in self._limiter.due(self._clock()):
             self._send(summary)
         return True
 
@@ -139,14 +138,14 @@ class Notifier:
 
 
 def read_addresses(urls: Sequence[str], file: Path | None) -> tuple[Address, ...]:
-    """The addresses of the settings, ready to be sent to.
+    """The addresses of the settings, checked and ready for use.
 
     Args:
-        urls: Of the setting `notify`.
-        file: Of the setting `notify_file`: one URL a line; empty lines and # comments are skipped.
+        urls: The setting `notify`.
+        file: The setting `notify_file`: one URL a line; empty lines and # comments are skipped.
 
     Raises:
-        ConfigError: apprise is not installed, the file cannot be read, or a URL is not known.
+        ConfigError: apprise is not installed, the file cannot be read, or a URL is unknown.
     """
     named = [(f"notify[{number}]", url) for number, url in enumerate(urls)]
     if file is not None:
@@ -176,31 +175,31 @@ def read_addresses(urls: Sequence[str], file: Path | None) -> tuple[Address, ...
 class _AppriseAddress:
     """One URL of apprise.
 
-    Its service is asked directly: `Apprise.notify` sends from a pool of threads that Python waits
-    for when it exits, so that a server which never answers would keep the daemon from ending.
+    Its service is called directly. `Apprise.notify` sends from a thread pool that Python joins
+    when it exits, so a server that never answers would keep the daemon from ending.
     """
 
     def __init__(self, place: str, url: str, instantiate: "Instantiate") -> None:
         scheme = url.partition("://")[0] if "://" in url else ""
         self.name = f"{place} ({scheme or 'no scheme'})"
         self._secrets = _secrets(url)
-        with _overheard():
+        with _captured_warnings():
             service = instantiate(url)
         if service is None:
             raise ConfigError(
                 f"{self.name}: not a URL that apprise knows; "
-                "`apprise --details` lists what it does, with examples"
+                "`apprise --details` lists those it knows, with examples"
             )
         self._service = service
 
     def send(self, message: Message) -> str:
-        """Send, however long it takes; why it was not taken, or ""."""
-        with _overheard() as said:
-            # An empty body would be refused.
+        """Send, however long it takes; returns why it failed, or ""."""
+        with _captured_warnings() as said:
+            # apprise refuses an empty body.
             sent = self._service.notify(title=message.title, body=message.text or message.title)
         if sent:
             return ""
-        return self._secrets.sub("***", "; ".join(said)) or "apprise does not say why"
+        return self._secrets.sub("***", "; ".join(said)) or "apprise gave no reason"
 
 
 def _send_to(address: Address, message: Message) -> None:
@@ -219,25 +218,25 @@ def _not_sent(address: Address, message: Message, why: str) -> None:
 
 
 @contextlib.contextmanager
-def _overheard() -> Iterator[list[str]]:
-    """What apprise says to its log from this thread; it is kept out of every other log."""
+def _captured_warnings() -> Iterator[list[str]]:
+    """Warnings that apprise logs in this thread; they are kept out of every other log."""
     said: list[str] = []
     thread = threading.get_ident()
-    ears = logging.Handler(logging.WARNING)
-    ears.emit = lambda record: (  # type: ignore[method-assign]
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: (  # type: ignore[method-assign]
         said.append(record.getMessage()) if record.thread == thread else None
     )
     logger = logging.getLogger("apprise")
     logger.propagate = False
-    logger.addHandler(ears)
+    logger.addHandler(handler)
     try:
         yield said
     finally:
-        logger.removeHandler(ears)
+        logger.removeHandler(handler)
 
 
 def _secrets(url: str) -> re.Pattern[str]:
-    """Matches every part of a URL that may be a secret: all but its scheme and host."""
+    """A pattern of every part of a URL that may be secret: all but its scheme and host."""
     rest = url.partition("://")[2]
     try:
         host = urlsplit(f"//{rest}").hostname or ""

@@ -1,23 +1,23 @@
-"""Quiet periods: of one kind of message, one at a time; the rest is counted and summed up.
+"""Limits messages to one of each kind per quiet period; the others are summed up at its end.
 
-Comes in: messages, with the time. Goes out: those to send now. Sends nothing and reads no clock.
+It sends nothing and reads no clock.
 """
 
 from collections import deque
 from dataclasses import dataclass, field
 
-_NAMED = 10
-"""Titles that a summary repeats; of the others it gives the number."""
+_MAX_TITLES = 10
+"""Titles that a summary lists; older ones are only counted."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """What a person is told.
+    """A message to people.
 
     Attributes:
-        kind: What it is about, such as "disk-full"; the quiet period is kept by kind.
-        title: In a few words.
-        text: The rest, for people.
+        kind: What it is about, such as "disk-full"; each kind has its own quiet period.
+        title: One short line.
+        text: The details.
     """
 
     kind: str
@@ -27,16 +27,18 @@ class Message:
 
 @dataclass
 class _Held:
+    """Messages of one kind held back until the end of its quiet period."""
+
     until_s: float
     count: int = 0
-    latest: deque[Message] = field(default_factory=lambda: deque(maxlen=_NAMED))
+    latest: deque[Message] = field(default_factory=lambda: deque(maxlen=_MAX_TITLES))
 
 
 class RateLimiter:
     """Decides which messages go out; owned by one thread.
 
     Args:
-        quiet_s: After a message, no other of its kind goes out for so long, in seconds.
+        quiet_s: Seconds after a message in which no other of its kind goes out.
     """
 
     def __init__(self, quiet_s: float) -> None:
@@ -44,10 +46,10 @@ class RateLimiter:
         self._held: dict[str, _Held] = {}
 
     def offer(self, message: Message, now: float) -> Message | None:
-        """The message to send in its place now, or None: it is held back and counted.
+        """Return the message to send now: this one or a summary; None if it is held back.
 
         Args:
-            message: The news.
+            message: The new message.
             now: Monotonic seconds.
         """
         held = self._held.get(message.kind)
@@ -63,7 +65,7 @@ class RateLimiter:
         return message
 
     def due(self, now: float) -> list[Message]:
-        """Sum up what was held back and whose quiet period is over; a new one begins."""
+        """Summaries of the kinds whose quiet period is over; a new period begins for each."""
         over = [kind for kind, held in self._held.items() if now >= held.until_s]
         summaries = []
         for kind in over:
@@ -73,14 +75,14 @@ class RateLimiter:
                 self._held[kind] = _Held(now + self._quiet_s)
         return summaries
 
-    def rest(self) -> list[Message]:
-        """Sum up everything that is held back, however quiet it should be: the end has come."""
+    def flush(self) -> list[Message]:
+        """Summaries of everything held back, before the daemon ends."""
         summaries = [_summary(held) for held in self._held.values() if held.count]
         self._held.clear()
         return summaries
 
     def next_due_s(self, now: float) -> float | None:
-        """Seconds until something held back may go out; None if nothing is."""
+        """Seconds until something held back may go out; None if nothing is held back."""
         due = [held.until_s for held in self._held.values() if held.count]
         return max(0.0, min(due) - now) if due else None
 

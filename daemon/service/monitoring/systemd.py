@@ -1,9 +1,8 @@
-"""What the service manager is told: ready, alive, reloading, stopping.
+"""Reports to the service manager: ready, alive, reloading, stopping (sd_notify(3)).
 
-Comes in: what the daemon's loop has just done, with the time. Goes out: datagrams of sd_notify(3)
-to the socket that systemd names, nothing where it names none; for health checks of containers, the
-time of change of a file. It never restarts anything: a loop or
-a worker that stands still is simply no longer reported alive, and systemd sees to it.
+Messages go as datagrams to the socket that systemd names in NOTIFY_SOCKET; without one, nowhere.
+For health checks of containers, a file is touched while the daemon is alive. Nothing is restarted
+here: a loop or a worker that hangs is no longer reported alive, and systemd restarts the service.
 """
 
 import contextlib
@@ -13,62 +12,66 @@ from pathlib import Path
 
 from daemon.service.monitoring.health import Health
 
-_EXTENSION_S = 60
-_EVERY_S = 5.0
+_EXTEND_S = 60
+"""Seconds of start-up time asked for at a time, while models load."""
+
+_INTERVAL_S = 5.0
+"""Seconds between two reports that the daemon is alive."""
 
 
 class SystemdNotifier:
-    """Speaks to the service manager for one daemon.
+    """Reports to the service manager for one daemon.
 
     Args:
-        address: Of the manager's datagram socket: a path, or "@" and an abstract name; "" for none.
-        stall_s: A worker that has work and says nothing for so long is not alive, seconds.
+        socket_name: Datagram socket of the manager: a path, or "@" and an abstract name; ""
+            for none.
+        stall_s: Seconds of silence after which a worker that has tasks counts as hung.
         alive_file: Touched while the daemon is alive, or None.
 
     Attributes:
-        vitals: What is known of the loop and the worker.
+        health: What is known of the loop and the worker.
     """
 
     def __init__(
-        self, address: str = "", *, stall_s: float = 900, alive_file: Path | None = None
+        self, socket_name: str = "", *, stall_s: float = 900, alive_file: Path | None = None
     ) -> None:
         self.health = Health(stall_s)
-        self._address = address
+        self._socket_name = socket_name
         self._alive_file = alive_file
         self._due_at = 0.0
         self._status = ""
 
-    def heard(self, now: float, *, ready: bool = False, died: bool = False) -> None:
-        """The worker said something, or ended; see `Vitals.heard`. Once ready, we are up."""
+    def worker_reported(self, now: float, *, ready: bool = False, died: bool = False) -> None:
+        """Record a report of the worker, or its end; the first that is ready starts the service."""
         first = ready and not self.health.ready
-        self.health.heard(now, ready=ready, died=died)
+        self.health.worker_reported(now, ready=ready, died=died)
         if first:
             self._send("READY=1")
 
-    def advanced(self, now: float, *, working: bool) -> None:
-        """The loop has got something done; cheap enough for every file it hashes.
+    def loop_advanced(self, now: float, *, working: bool) -> None:
+        """Record that the loop made progress; cheap enough to call for every file it hashes.
 
         Args:
             now: Monotonic seconds.
-            working: The worker has orders, so that it must be heard of.
+            working: The worker has tasks, so it must report.
         """
-        self.health.turned(now, working=working)
+        self.health.loop_advanced(now, working=working)
         if now < self._due_at:
             return
-        self._due_at = now + _EVERY_S
+        self._due_at = now + _INTERVAL_S
         if not self.health.why_not_alive(now):
-            extension = f"EXTEND_TIMEOUT_USEC={_EXTENSION_S * 10**6}"
+            extension = f"EXTEND_TIMEOUT_USEC={_EXTEND_S * 10**6}"
             self._alive("WATCHDOG=1" if self.health.ready else extension)
 
     def status(self, text: str) -> None:
-        """Say in a line what the daemon is doing, if that is news."""
+        """Show a line about what the daemon is doing in `systemctl status`, if it has changed."""
         if text != self._status:
             self._status = text
             self._send(f"STATUS={text}")
 
     @contextlib.contextmanager
     def reloading(self, now: float) -> Iterator[None]:
-        """While recipes are read anew. Before the service is up this says nothing.
+        """Report that recipes are being read again; silent before the service is ready.
 
         Args:
             now: Monotonic seconds.
@@ -83,22 +86,24 @@ class SystemdNotifier:
                 self._send("READY=1")
 
     def stopping(self, seconds: float) -> None:
-        """The daemon ends within so many seconds, whatever TimeoutStopSec says."""
+        """Report that the daemon ends within `seconds`, whatever TimeoutStopSec is."""
         self.health.stopping = True
         self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def _alive(self, message: str) -> None:
         self._send(message)
         if self._alive_file is not None:
-            # Where it cannot be made the health check says so; the daemon has its work to do.
+            # If it cannot be made, the health check fails and says so; the work goes on.
             with contextlib.suppress(OSError):
                 self._alive_file.touch()
 
     def _send(self, message: str) -> None:
-        if not self._address:
+        if not self._socket_name:
             return
-        name = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        # A manager that cannot listen must not end the daemon; its own timeouts see to the rest.
+        name = (
+            "\0" + self._socket_name[1:] if self._socket_name.startswith("@") else self._socket_name
+        )
+        # A manager that does not listen must not end the daemon; its timeouts take care of it.
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line,
@@ -110,12 +115,12 @@ class SystemdNotifier:
 def systemd_notifier(
     environment: Mapping[str, str], stall_s: float, alive_file: Path | None = None
 ) -> SystemdNotifier:
-    """The service manager that started this process, if one did and wants to be told.
+    """A notifier for the service manager that started this process, if one did.
 
     Args:
-        environment: Of this process; NOTIFY_SOCKET names the manager's socket.
-        stall_s: The setting of that name, seconds.
-        alive_file: The setting of that name.
+        environment: Environment variables; NOTIFY_SOCKET names the manager's socket.
+        stall_s: The setting `stall_s`, in seconds.
+        alive_file: The setting `alive_file`.
     """
-    address = environment.get("NOTIFY_SOCKET", "")
-    return SystemdNotifier(address, stall_s=stall_s, alive_file=alive_file)
+    socket_name = environment.get("NOTIFY_SOCKET", "")
+    return SystemdNotifier(socket_name, stall_s=stall_s, alive_file=alive_file)

@@ -18,28 +18,28 @@ def alarms(told: Told, failures_per_hour: int = 3) -> Alarms:
 
 def test_more_failures_in_an_hour_than_the_setting_are_told_once(told: Told) -> None:
     watch = alarms(told)
-    watch.failed(3, 0)
+    watch.jobs_failed(3, 0)
     assert told == []
-    watch.failed(1, 3599)
+    watch.jobs_failed(1, 3599)
     assert [(kind, title) for kind, title, _ in told] == [("failures", "attic: photographs fail")]
     assert "More than 3 photographs" in told[0][2]
-    watch.failed(3, 3600)
+    watch.jobs_failed(3, 3600)
     assert len(told) == 1, "the window begins anew"
 
 
 def test_as_many_failures_over_a_longer_time_are_not(told: Told) -> None:
     watch = alarms(told)
-    watch.failed(3, 0)
-    watch.failed(1, 3600)
+    watch.jobs_failed(3, 0)
+    watch.jobs_failed(1, 3600)
     assert told == []
 
 
 def test_with_a_rate_of_nothing_every_group_of_failures_is_told(told: Told) -> None:
     watch = alarms(told, failures_per_hour=0)
-    watch.failed(0, 0)
+    watch.jobs_failed(0, 0)
     assert told == []
-    watch.failed(5, 0)
-    watch.failed(1, 10_000)
+    watch.jobs_failed(5, 0)
+    watch.jobs_failed(1, 10_000)
     assert len(told) == 2
 
 
@@ -48,9 +48,9 @@ def test_a_worker_that_dies_three_times_in_an_hour_is_told_with_the_last_reason(
 ) -> None:
     watch = alarms(told)
     for reason, now in (("one", 0.0), ("two", 3500.0), ("three", 3700.0)):
-        watch.died(reason, now)
+        watch.worker_died(reason, now)
     assert told == []
-    watch.died("four", 3800)
+    watch.worker_died("four", 3800)
     assert [kind for kind, _, _ in told] == ["worker-deaths"]
     assert told[0][2].endswith("The last time: four")
 
@@ -58,5 +58,5 @@ def test_a_worker_that_dies_three_times_in_an_hour_is_told_with_the_last_reason(
 def test_a_full_disk_is_told_when_it_becomes_full(told: Told) -> None:
     watch = alarms(told)
     for full in (False, True, True, False, True):
-        watch.disk(full=full)
+        watch.disk_checked(full=full)
     assert [kind for kind, _, _ in told] == ["disk-full", "disk-full"]

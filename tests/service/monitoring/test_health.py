@@ -14,39 +14,39 @@ def test_before_it_turns_it_is_alive_and_not_ready() -> None:
 
 def test_a_loop_that_stands_still_is_not_alive() -> None:
     health = Health(stall_s=1e9)
-    health.heard(100, ready=True)
-    health.turned(100, working=False)
+    health.worker_reported(100, ready=True)
+    health.loop_advanced(100, working=False)
     assert health.why_not_alive(100 + LOOP_S - 1) == ""
     assert health.why_not_alive(100 + LOOP_S) == "the loop has stood still for 300 s"
 
 
 def test_models_may_load_for_so_long() -> None:
     health = Health(stall_s=1)
-    health.turned(0, working=True)
-    health.turned(MAX_LOAD_S - 1, working=True)
+    health.loop_advanced(0, working=True)
+    health.loop_advanced(MAX_LOAD_S - 1, working=True)
     assert health.why_not_alive(MAX_LOAD_S - 1) == ""
     assert health.why_not_alive(MAX_LOAD_S) == "no worker was ready within 600 s"
 
 
 def test_a_silent_worker_is_not_alive_while_it_has_work() -> None:
     health = Health(stall_s=50)
-    health.heard(0, ready=True)
-    health.turned(100, working=False)
-    health.turned(149, working=True)
+    health.worker_reported(0, ready=True)
+    health.loop_advanced(100, working=False)
+    health.loop_advanced(149, working=True)
     assert health.why_not_alive(149) == ""
-    health.turned(150, working=True)
+    health.loop_advanced(150, working=True)
     assert health.why_not_alive(150) == "the worker has taken no step for 50 s"
-    health.heard(151)
+    health.worker_reported(151)
     assert health.why_not_alive(151) == ""
 
 
 def test_what_keeps_it_from_being_ready_is_said() -> None:
     health = Health()
-    health.heard(0, ready=True)
+    health.worker_reported(0, ready=True)
     assert health.why_not_ready(full=False) == ""
     assert health.why_not_ready(full=True) == "the disk is full"
     health.stopping = True
-    health.heard(1, died=True)
+    health.worker_reported(1, died=True)
     assert health.why_not_ready(full=False) == (
         "the daemon is stopping; the worker loads its models"
     )

@@ -100,7 +100,7 @@ def test_clients_that_say_nothing_are_few_and_let_go(monkeypatch: pytest.MonkeyP
             # The listener takes them in order, so what it does with the last shows that all are in.
             silent[-1].settimeout(DEADLINE_S)
             assert silent[-1].recv(1) == b"", "one too many is turned away at once"
-            assert threading.active_count() - before <= http_server._CLIENTS
+            assert threading.active_count() - before <= http_server._MAX_CLIENTS
             deadline = time.monotonic() + DEADLINE_S
             while True:
                 with contextlib.suppress(urllib.error.URLError, ConnectionError):

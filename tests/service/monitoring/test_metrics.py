@@ -47,10 +47,12 @@ class Still:
 
 def test_group_sizes_are_a_histogram_of_what_the_worker_counted() -> None:
     metrics = Metrics(Still(), lambda: 0)
-    metrics.worked(
+    metrics.record_batches(
         BatchCounts((1, 0, 2, 0, 0, 0, 0, 0, 1), 208, 3.5, 2), (LoadedModel("prior", 9),)
     )
-    metrics.worked(BatchCounts((0, 1, 0, 0, 0, 0, 0, 0, 0), 2, 0.5), (LoadedModel("prior", 9),))
+    metrics.record_batches(
+        BatchCounts((0, 1, 0, 0, 0, 0, 0, 0, 0), 2, 0.5), (LoadedModel("prior", 9),)
+    )
     samples = read(metrics.page())
     below = [
         value(samples, "restored_group_size_bucket", le=bound)
@@ -67,9 +69,9 @@ def test_group_sizes_are_a_histogram_of_what_the_worker_counted() -> None:
 def test_the_busy_share_is_that_of_the_last_minute() -> None:
     now = 0.0
     metrics = Metrics(Still(), lambda: now)
-    metrics.worked(BatchCounts(busy_s=20), ())
+    metrics.record_batches(BatchCounts(busy_s=20), ())
     now = 50
-    metrics.worked(BatchCounts(busy_s=10), ())
+    metrics.record_batches(BatchCounts(busy_s=10), ())
     assert value(read(metrics.page()), "restored_device_busy_ratio") == 0.5
     now = 70
     assert value(read(metrics.page()), "restored_device_busy_ratio") == pytest.approx(1 / 6)
@@ -79,8 +81,8 @@ def test_the_busy_share_is_that_of_the_last_minute() -> None:
 
 def test_with_the_worker_its_models_go() -> None:
     metrics = Metrics(Still(), lambda: 0)
-    metrics.worked(BatchCounts(), (LoadedModel("prior", 9),))
-    metrics.died()
+    metrics.record_batches(BatchCounts(), (LoadedModel("prior", 9),))
+    metrics.count_worker_death()
     samples = read(metrics.page())
     assert value(samples, "restored_worker_deaths_total") == 1
     assert not [name for name, _ in samples if name == "restored_model_bytes"]
@@ -88,11 +90,11 @@ def test_with_the_worker_its_models_go() -> None:
 
 def test_what_is_no_recipe_has_one_label_for_all() -> None:
     metrics = Metrics(Still(Waiting("", 2, 5), Waiting("gone", 3, 9), Waiting("denoise", 1, 2)))
-    metrics.know(["denoise", "colorize"])
-    metrics.ended(
+    metrics.set_recipes(["denoise", "colorize"])
+    metrics.count_ended(
         [JobEnded("denoise", "restored"), JobEnded("x.jpg", "failed"), JobEnded("", "failed")]
     )
-    metrics.took([StageDuration("queue", "IMG_0001.jpg", 3)])
+    metrics.observe_durations([StageDuration("queue", "IMG_0001.jpg", 3)])
     samples = read(metrics.page())
     labels = {dict(labels)["recipe"] for _, labels in samples if "recipe" in dict(labels)}
     assert labels == {"denoise", "colorize", "(other)"}
@@ -107,7 +109,7 @@ def test_what_is_no_recipe_has_one_label_for_all() -> None:
 
 def test_two_daemons_in_one_process_share_nothing() -> None:
     first, second = Metrics(Still()), Metrics(Still())
-    first.found(3)
+    first.count_rescan_finds(3)
     assert value(read(first.page()), "restored_rescan_finds_total") == 3
     assert value(read(second.page()), "restored_rescan_finds_total") == 0
 

@@ -122,17 +122,17 @@ def test_health_is_what_the_watchdog_goes_by(
     health = outside.health
     with outside.monitor.serving():
         (port,) = ports
-        health.turned(1000, working=False)
+        health.loop_advanced(1000, working=False)
         assert get(port, "/readyz") == (503, b"the worker loads its models\n")
-        health.heard(1000, ready=True)
+        health.worker_reported(1000, ready=True)
         assert get(port, "/readyz") == (200, b"ready\n")
         outside.full = True
         assert get(port, "/readyz") == (503, b"the disk is full\n")
         assert get(port, "/livez") == (200, b"alive\n")
-        health.turned(1061, working=True)
+        health.loop_advanced(1061, working=True)
         outside.now = 1061
         assert get(port, "/livez") == (503, b"the worker has taken no step for 61 s\n")
-        health.heard(1062)
+        health.worker_reported(1062)
         outside.now = 1062
         assert get(port, "/livez")[0] == 200
         outside.now = 1400
@@ -151,7 +151,7 @@ def test_without_a_port_nothing_is_served(tmp_path: Path, monkeypatch: pytest.Mo
 def test_reports_and_arrivals_are_counted(tmp_path: Path) -> None:
     outside = Outside(tmp_path, MonitorSettings())
     one = LoadedModel("prior", 5)
-    outside.monitor.heard(
+    outside.monitor.record_reports(
         [
             WorkerReady("cpu", (one,)),
             ModelLoaded("prior", 1.0, 5),
@@ -161,13 +161,13 @@ def test_reports_and_arrivals_are_counted(tmp_path: Path) -> None:
     )
     folder = InboxFolder(tmp_path, None, tmp_path, tmp_path, tmp_path)
     arrivals = [Arrival(folder, Path(str(n)), 1, 1, missed=n < 2) for n in range(3)]
-    outside.monitor.arrived(arrivals)
+    outside.monitor.record_arrivals(arrivals)
     samples = read(outside.monitor._page().body)
     assert value(samples, "restored_model_bytes", model="prior") == 5
     assert value(samples, "restored_model_bytes", model="org/large") == 7
     assert value(samples, "restored_model_loads_total", model="prior") == 1
     assert value(samples, "restored_rescan_finds_total") == 2
-    outside.monitor.heard([WorkerDied((), "gone")])
+    outside.monitor.record_reports([WorkerDied((), "gone")])
     samples = read(outside.monitor._page().body)
     assert value(samples, "restored_worker_deaths_total") == 1
     assert ("restored_model_bytes", frozenset({("model", "prior")})) not in samples

@@ -37,7 +37,7 @@ def said() -> Iterator[StringIO]:
 
 def test_a_message_arrives_with_title_and_text(mailroom: Mailroom) -> None:
     notifier = Notifier(read_addresses([f"json://{mailroom.place}/"], None), 3600)
-    notifier.tell("disk-full", "attic: the disk is full", "No photograph\nis taken in.")
+    notifier.notify("disk-full", "attic: the disk is full", "No photograph\nis taken in.")
     wait_for(lambda: bool(mailroom.letters))
     letter = mailroom.letters[0]
     assert (letter["title"], letter["message"]) == (
@@ -51,16 +51,16 @@ def test_a_message_arrives_with_title_and_text(mailroom: Mailroom) -> None:
 def test_in_the_quiet_period_nothing_is_sent_and_the_end_sums_it_up(mailroom: Mailroom) -> None:
     notifier = Notifier(read_addresses([f"json://{mailroom.place}/"], None), 3600)
     for number in range(3):
-        notifier.tell("bulk-job", f"job {number}", "done")
-    notifier.tell("disk-full", "full", "")
+        notifier.notify("bulk-job", f"job {number}", "done")
+    notifier.notify("disk-full", "full", "")
     notifier.close(DEADLINE_S)
     assert mailroom.titles() == ["job 0", "full", "2 times: job 2"]
 
 
 def test_the_summary_goes_out_when_the_quiet_period_is_over(mailroom: Mailroom) -> None:
     notifier = Notifier(read_addresses([f"json://{mailroom.place}/"], None), 0.3)
-    notifier.tell("bulk-job", "first", "")
-    notifier.tell("bulk-job", "second", "")
+    notifier.notify("bulk-job", "first", "")
+    notifier.notify("bulk-job", "second", "")
     wait_for(lambda: mailroom.titles() == ["first", "second"])
     notifier.close(DEADLINE_S)
 
@@ -73,8 +73,8 @@ def test_telling_does_not_wait_and_a_server_that_hangs_holds_nothing_up(
     urls = [f"json://{mailroom.place}/?rto=60", f"json://{other.place}/"]
     notifier = Notifier(read_addresses(urls, None), 0, send_s=0.2)
     began = time.monotonic()
-    notifier.tell("a", "first", "")
-    notifier.tell("b", "second", "")
+    notifier.notify("a", "first", "")
+    notifier.notify("b", "second", "")
     assert time.monotonic() - began < 0.1
     wait_for(lambda: other.titles() == ["first", "second"], "the address that answers")
     wait_for(lambda: said.getvalue().count("not_notified") == 2, "the reasons")
@@ -92,7 +92,7 @@ def test_a_failed_send_is_logged_with_its_reason_and_without_the_secrets(
     url = f"json://anna:hunter2@{refusing.place}/tok%20en123/?+X-Key=sesame42"
     notifier = Notifier(read_addresses([url], None), 0)
     with caplog.at_level(logging.DEBUG):
-        notifier.tell("disk-full", "full", "")
+        notifier.notify("disk-full", "full", "")
         notifier.close(DEADLINE_S)
     refusing.close()
     (event,) = [json.loads(line) for line in said.getvalue().splitlines()]
@@ -115,8 +115,8 @@ def test_what_an_address_raises_is_logged_by_its_type_alone(said: StringIO) -> N
 
     addresses: Sequence[Address] = [Odd()]
     notifier = Notifier(addresses, 0)
-    notifier.tell("a", "b", "c")
-    notifier.tell("a", "b", "c")
+    notifier.notify("a", "b", "c")
+    notifier.notify("a", "b", "c")
     notifier.close(DEADLINE_S)
     events = [json.loads(line) for line in said.getvalue().splitlines()]
     assert [(event["event"], event["why"]) for event in events] == [
@@ -179,6 +179,6 @@ def test_without_apprise_the_setting_is_a_configuration_error(
 def test_with_no_address_nothing_is_started() -> None:
     before = threading.active_count()
     notifier = Notifier((), 0)
-    notifier.tell("a", "b", "c")
+    notifier.notify("a", "b", "c")
     assert threading.active_count() == before
     notifier.close(1)

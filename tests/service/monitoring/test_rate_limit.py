@@ -8,54 +8,54 @@ def message(number: int, kind: str = "disk") -> Message:
 
 
 def test_of_one_kind_one_message_goes_out_and_the_rest_is_summed_up() -> None:
-    quiet = RateLimiter(100)
-    assert quiet.offer(message(1), 0) == message(1)
-    assert quiet.next_due_s(0) is None
-    assert quiet.offer(message(2), 50) is None
-    assert quiet.offer(message(3), 60) is None
-    assert quiet.next_due_s(70) == 30
-    assert quiet.due(99) == []
-    (summary,) = quiet.due(100)
+    limiter = RateLimiter(100)
+    assert limiter.offer(message(1), 0) == message(1)
+    assert limiter.next_due_s(0) is None
+    assert limiter.offer(message(2), 50) is None
+    assert limiter.offer(message(3), 60) is None
+    assert limiter.next_due_s(70) == 30
+    assert limiter.due(99) == []
+    (summary,) = limiter.due(100)
     assert summary.title == "2 times: title 3"
     assert summary.text == ("Since the last message of this kind:\n- title 2\n- title 3\n\ntext 3")
-    assert quiet.offer(message(4), 150) is None, "a summary begins a quiet period of its own"
-    assert quiet.due(199) == []
-    assert quiet.due(200) == [message(4)], "a single one is sent as it is"
+    assert limiter.offer(message(4), 150) is None, "a summary begins a quiet period of its own"
+    assert limiter.due(199) == []
+    assert limiter.due(200) == [message(4)], "a single one is sent as it is"
 
 
 def test_what_comes_after_the_period_takes_what_was_held_back_along() -> None:
-    quiet = RateLimiter(100)
-    quiet.offer(message(1), 0)
-    quiet.offer(message(2), 10)
-    sent = quiet.offer(message(3), 100)
+    limiter = RateLimiter(100)
+    limiter.offer(message(1), 0)
+    limiter.offer(message(2), 10)
+    sent = limiter.offer(message(3), 100)
     assert sent is not None
     assert sent.title == "2 times: title 3"
     assert "- title 2\n" in sent.text
 
 
 def test_kinds_do_not_quieten_each_other() -> None:
-    quiet = RateLimiter(100)
-    assert quiet.offer(message(1, "disk"), 0) == message(1, "disk")
-    assert quiet.offer(message(1, "job"), 0) == message(1, "job")
+    limiter = RateLimiter(100)
+    assert limiter.offer(message(1, "disk"), 0) == message(1, "disk")
+    assert limiter.offer(message(1, "job"), 0) == message(1, "job")
 
 
 def test_after_the_period_with_nothing_held_back_a_message_goes_out_at_once() -> None:
-    quiet = RateLimiter(100)
-    quiet.offer(message(1), 0)
-    assert quiet.due(100) == []
-    assert quiet.offer(message(2), 100) == message(2)
+    limiter = RateLimiter(100)
+    limiter.offer(message(1), 0)
+    assert limiter.due(100) == []
+    assert limiter.offer(message(2), 100) == message(2)
 
 
 def test_without_a_quiet_period_everything_goes_out() -> None:
-    quiet = RateLimiter(0)
-    assert [quiet.offer(message(n), 0) for n in range(3)] == [message(n) for n in range(3)]
+    limiter = RateLimiter(0)
+    assert [limiter.offer(message(n), 0) for n in range(3)] == [message(n) for n in range(3)]
 
 
 def test_a_summary_counts_what_it_does_not_name() -> None:
-    quiet = RateLimiter(100)
+    limiter = RateLimiter(100)
     for number in range(14):
-        quiet.offer(message(number), 0)
-    (summary,) = quiet.rest()
+        limiter.offer(message(number), 0)
+    (summary,) = limiter.flush()
     assert summary.title == "13 times: title 13"
     assert "(3 before these)\n- title 4\n" in summary.text
-    assert quiet.rest() == []
+    assert limiter.flush() == []

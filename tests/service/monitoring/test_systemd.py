@@ -23,7 +23,7 @@ class Manager:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(name)
 
-    def heard(self) -> list[str]:
+    def received(self) -> list[str]:
         messages = []
         while True:
             try:
@@ -48,13 +48,13 @@ def manager(address: str) -> Iterator[Manager]:
 
 
 def test_models_that_load_are_given_time_but_not_for_ever(address: str, manager: Manager) -> None:
-    told = SystemdNotifier(address)
-    told.advanced(100, working=False)
-    told.advanced(101, working=False)
-    assert manager.heard() == ["EXTEND_TIMEOUT_USEC=60000000"]
-    told.heard(110, died=True)
-    told.advanced(100 + MAX_LOAD_S + 1, working=False)
-    assert manager.heard() == []
+    notifier = SystemdNotifier(address)
+    notifier.loop_advanced(100, working=False)
+    notifier.loop_advanced(101, working=False)
+    assert manager.received() == ["EXTEND_TIMEOUT_USEC=60000000"]
+    notifier.worker_reported(110, died=True)
+    notifier.loop_advanced(100 + MAX_LOAD_S + 1, working=False)
+    assert manager.received() == []
 
 
 def test_the_alive_file_is_touched_just_while_systemd_would_hear_of_life(tmp_path: Path) -> None:
@@ -65,68 +65,68 @@ def test_the_alive_file_is_touched_just_while_systemd_would_hear_of_life(tmp_pat
         alive.unlink(missing_ok=True)
         return found
 
-    told = SystemdNotifier(stall_s=900, alive_file=alive)
-    told.advanced(0, working=False)
+    notifier = SystemdNotifier(stall_s=900, alive_file=alive)
+    notifier.loop_advanced(0, working=False)
     assert touched()
-    told.heard(100, ready=True)
-    told.advanced(105, working=True)
+    notifier.worker_reported(100, ready=True)
+    notifier.loop_advanced(105, working=True)
     assert touched()
-    told.advanced(106, working=True)
+    notifier.loop_advanced(106, working=True)
     assert not touched()
-    told.advanced(1005, working=True)
+    notifier.loop_advanced(1005, working=True)
     assert not touched()
-    SystemdNotifier(alive_file=tmp_path / "none" / "alive").advanced(0, working=False)
+    SystemdNotifier(alive_file=tmp_path / "none" / "alive").loop_advanced(0, working=False)
 
 
 def test_ready_is_said_once_when_the_models_are_loaded(address: str, manager: Manager) -> None:
-    told = SystemdNotifier(address)
-    told.heard(5, ready=True)
-    told.heard(6, died=True)
-    told.heard(7, ready=True)
-    assert manager.heard() == ["READY=1"]
+    notifier = SystemdNotifier(address)
+    notifier.worker_reported(5, ready=True)
+    notifier.worker_reported(6, died=True)
+    notifier.worker_reported(7, ready=True)
+    assert manager.received() == ["READY=1"]
 
 
 def test_a_worker_that_has_work_and_says_nothing_is_not_alive(
     address: str, manager: Manager
 ) -> None:
-    told = SystemdNotifier(address, stall_s=900)
-    told.heard(0, ready=True)
-    told.advanced(5000, working=False)
-    told.advanced(5100, working=True)
-    assert manager.heard() == ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]
-    told.advanced(5901, working=True)
-    assert manager.heard() == []
-    told.heard(5902)
-    told.advanced(5910, working=True)
-    assert manager.heard() == ["WATCHDOG=1"]
+    notifier = SystemdNotifier(address, stall_s=900)
+    notifier.worker_reported(0, ready=True)
+    notifier.loop_advanced(5000, working=False)
+    notifier.loop_advanced(5100, working=True)
+    assert manager.received() == ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]
+    notifier.loop_advanced(5901, working=True)
+    assert manager.received() == []
+    notifier.worker_reported(5902)
+    notifier.loop_advanced(5910, working=True)
+    assert manager.received() == ["WATCHDOG=1"]
 
 
 def test_a_worker_that_was_replaced_may_load_longer_than_it_may_stall(
     address: str, manager: Manager
 ) -> None:
-    told = SystemdNotifier(address, stall_s=10)
-    told.heard(0, ready=True)
-    told.heard(100, died=True)
-    told.advanced(100 + MAX_LOAD_S - 1, working=True)
-    assert manager.heard() == ["READY=1", "WATCHDOG=1"]
-    told.advanced(100 + MAX_LOAD_S + 10, working=True)
-    assert manager.heard() == []
+    notifier = SystemdNotifier(address, stall_s=10)
+    notifier.worker_reported(0, ready=True)
+    notifier.worker_reported(100, died=True)
+    notifier.loop_advanced(100 + MAX_LOAD_S - 1, working=True)
+    assert manager.received() == ["READY=1", "WATCHDOG=1"]
+    notifier.loop_advanced(100 + MAX_LOAD_S + 10, working=True)
+    assert manager.received() == []
 
 
 def test_a_status_is_said_when_it_is_new(address: str, manager: Manager) -> None:
-    told = SystemdNotifier(address)
+    notifier = SystemdNotifier(address)
     for text in ("1 in flight", "1 in flight", "2 in flight"):
-        told.status(text)
-    assert manager.heard() == ["STATUS=1 in flight", "STATUS=2 in flight"]
+        notifier.status(text)
+    assert manager.received() == ["STATUS=1 in flight", "STATUS=2 in flight"]
 
 
 def test_a_reload_before_the_service_is_up_does_not_say_ready(
     address: str, manager: Manager
 ) -> None:
-    told = SystemdNotifier(address)
-    with told.reloading(1):
+    notifier = SystemdNotifier(address)
+    with notifier.reloading(1):
         pass
-    assert manager.heard() == []
+    assert manager.received() == []
 
 
 def test_a_manager_that_is_gone_or_was_never_there_is_no_error(address: str) -> None:
@@ -138,7 +138,7 @@ def test_an_abstract_socket_is_spoken_to() -> None:
     name = f"restored-test-{os.getpid()}"
     manager = Manager("\0" + name)
     systemd_notifier({"NOTIFY_SOCKET": "@" + name}, 900).stopping(2.5)
-    assert manager.heard() == ["STOPPING=1\nEXTEND_TIMEOUT_USEC=2500000"]
+    assert manager.received() == ["STOPPING=1\nEXTEND_TIMEOUT_USEC=2500000"]
     manager.close()
 
 
@@ -152,7 +152,7 @@ def test_the_daemon_says_how_it_goes_from_start_to_stop(
     def wait_for(message: str) -> None:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and not any(message in one for one in heard):
-            heard.extend(manager.heard())
+            heard.extend(manager.received())
             time.sleep(0.01)
 
     def operate() -> None:
@@ -166,7 +166,7 @@ def test_the_daemon_says_how_it_goes_from_start_to_stop(
     with Daemon.open(station, settings, executor="fake", systemd=systemd) as daemon:
         daemon.run()
     operator.join()
-    heard += manager.heard()
+    heard += manager.received()
     assert "STATUS=0 in flight; since the start 0 restored, 0 failed" in heard
     others = [message for message in heard if not message.startswith("STATUS=")]
     assert [message.partition("=")[0] for message in others] == [
