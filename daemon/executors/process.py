@@ -15,8 +15,8 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
-from daemon.executors.worker import StartFailed, Stop, TaskStarted, run_worker
-from daemon.messages.reports import HandedBack, Report, WorkerDied, WorkerReady
+from daemon.executors.worker import FromWorker, StartFailed, Stop, TaskStarted, ToWorker, run_worker
+from daemon.messages.reports import HandedBack, Report, WorkerDied, WorkerReady, fences_of
 from daemon.messages.tasks import Compute, Task
 
 GRACE_S = 10.0
@@ -28,7 +28,7 @@ HOPELESS_AFTER = 3
 _LONGEST_PAUSE_S = 60.0
 _BLOCKED_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
-_Outbound = queue.SimpleQueue[Task | Stop | None]
+_Outbound = queue.SimpleQueue[ToWorker | None]
 """Messages to send to the worker; None ends the sending."""
 
 
@@ -156,7 +156,7 @@ class ProcessExecutor:
         # A worker that is killed while it sends leaves a torn message.
         with contextlib.suppress(EOFError, OSError):
             while True:
-                message = pipe.recv()
+                message: FromWorker = pipe.recv()
                 if isinstance(message, TaskStarted):
                     with self._lock:
                         self._started.add(message.fence)
@@ -170,9 +170,8 @@ class ProcessExecutor:
         if isinstance(report, WorkerReady):
             self._failed_starts = 0
             self._start_sending(pipe)
-        fences = report.fences if isinstance(report, HandedBack) else getattr(report, "fence", None)
         with self._lock:
-            for fence in fences if isinstance(fences, tuple) else (fences,):
+            for fence in fences_of(report):
                 self._waiting.pop(fence, None)
                 self._started.discard(fence)
         self._report(report)

@@ -52,6 +52,13 @@ class StartFailed:
     reason: str
 
 
+ToWorker = Task | Stop
+"""What the parent sends."""
+
+FromWorker = Report | TaskStarted | StartFailed
+"""What the worker sends."""
+
+
 def run_worker(
     pipe: Connection,
     compute: Compute,
@@ -101,9 +108,7 @@ def run_worker(
         heartbeat.stop()
 
 
-def _send(
-    pipe: Connection, lock: threading.Lock, message: Report | TaskStarted | StartFailed
-) -> None:
+def _send(pipe: Connection, lock: threading.Lock, message: FromWorker) -> None:
     """Send one message at a time: the engine and its heartbeat send from threads of their own."""
     with lock:
         pipe.send(message)
@@ -114,7 +119,7 @@ def _receive(
 ) -> None:
     try:
         while True:
-            message = pipe.recv()
+            message: ToWorker = pipe.recv()
             if isinstance(message, Stop):
                 stop(message.drain_s)
             else:

@@ -6,6 +6,7 @@ Exactly one of `Outcome`, `HandedBack` and `WorkerDied` names the fence of each 
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 from daemon.photo import Prompt
 
@@ -242,3 +243,16 @@ class ModelLoaded:
 
 Report = Outcome | HandedBack | WorkerDied | WorkerReady | Heartbeat | ModelLoaded
 """What an executor reports to the function it was given."""
+
+
+def fences_of(report: Report) -> tuple[int, ...]:
+    """Fences of the tasks that are no longer in flight after a report."""
+    match report:
+        case Restored() | Inspected() | Rejected() | Failed():
+            return (report.fence,)
+        case HandedBack() | WorkerDied():
+            return report.fences
+        case WorkerReady() | Heartbeat() | ModelLoaded():
+            return ()
+        case _:
+            assert_never(report)

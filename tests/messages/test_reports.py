@@ -23,6 +23,7 @@ from daemon.messages.reports import (
     Timing,
     WorkerDied,
     WorkerReady,
+    fences_of,
 )
 from daemon.photo import Prompt
 
@@ -51,6 +52,12 @@ def test_a_report_is_frozen_and_survives_the_pipe(report: Report) -> None:
 
 def test_every_kind_of_report_is_tested() -> None:
     assert {type(report) for report in REPORTS} == set(Report.__args__)
+
+
+def test_a_report_names_the_fences_of_the_tasks_that_it_ends() -> None:
+    assert [fences_of(report) for report in REPORTS] == [
+        (1,), (2,), (3,), (4,), (5, 6), (7,), (), (), (),
+    ]  # fmt: skip
 
 
 def test_there_is_a_count_for_every_batch_size_and_one_for_larger_ones() -> None:

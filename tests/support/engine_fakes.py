@@ -22,12 +22,11 @@ from daemon.engine.device import ForwardPass
 from daemon.engine.engine import Engine
 from daemon.messages.reports import (
     HandedBack,
-    Heartbeat,
     Measure,
     ModelLoaded,
     Report,
     StagedFile,
-    WorkerReady,
+    fences_of,
 )
 from daemon.messages.tasks import Compute, Job, RestoreTask
 from daemon.models.calls import DenoiseCall, ModelCalls, ask
@@ -165,21 +164,11 @@ class ReportRecorder:
 
     def fences(self) -> list[int]:
         """Every fence that was reported, as often as it was."""
-        named: list[int] = []
-        for report in self.reports:
-            if isinstance(report, WorkerReady | Heartbeat):
-                continue
-            many = getattr(report, "fences", None)
-            named += [report.fence] if many is None else many  # type: ignore[union-attr]
-        return sorted(named)
+        return sorted(fence for report in self.reports for fence in fences_of(report))
 
     def of(self, fence: int) -> Report:
         """The one report that names the fence."""
-        (found,) = [
-            report
-            for report in self.reports
-            if getattr(report, "fence", None) == fence or fence in getattr(report, "fences", ())
-        ]
+        (found,) = [report for report in self.reports if fence in fences_of(report)]
         return found
 
     def wait_until(self, fulfilled: Callable[[], bool], within_s: float = DEADLINE_S) -> None:
