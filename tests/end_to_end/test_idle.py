@@ -40,8 +40,10 @@ def beside_the_loop(act: Callable[[], None]) -> Iterator[None]:
 
     thread = threading.Thread(target=act_and_stop)
     thread.start()
-    yield
-    thread.join()
+    try:
+        yield
+    finally:
+        thread.join()
     if failures:
         raise failures[0]
 
