@@ -25,6 +25,7 @@ from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.bulk import BulkJob
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access
+from daemon.jobs.reasons import reason_path
 from daemon.system.files import NO_SPACE, shown
 
 _log = structlog.get_logger()
@@ -229,7 +230,7 @@ class BulkManager:
         rows = [entry.row for entry, _ in failed]
         for _, beside in failed:
             if beside is not None:  # the reason is of yesterday
-                beside.with_name(f"{beside.name}.error.json").unlink(missing_ok=True)
+                reason_path(beside).unlink(missing_ok=True)
         bulk_rows.try_again(self._ledger, rows)
         for entry in self._ledger.entries(rows):
             self._admission.look_again(entry, now)

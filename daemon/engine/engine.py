@@ -338,7 +338,7 @@ class Engine:
 
     def _fail(self, run: AnyRun, error: BaseException) -> None:
         self._remove(run)
-        self._report(outcome_of(run.fence, error))
+        self._report(outcome_of(run.fence, error, run.photos))
 
     def _fail_all(self, error: BaseException) -> None:
         for run in list(self._in_flight.values()):

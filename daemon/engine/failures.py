@@ -5,15 +5,17 @@ It imports no torch, and so knows torch's exceptions by their names and messages
 
 import errno
 import traceback
+from collections.abc import Sequence
 
 from daemon.messages.reports import Failed, Outcome, Rejected
+from daemon.photo import Photo
 from daemon.system.errors import PassingError, PhotoError, RestoredError, TruncatedError
-from daemon.system.files import NO_SPACE
+from daemon.system.files import NO_SPACE, refusal
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
-def outcome_of(fence: int, error: BaseException) -> Outcome:
+def outcome_of(fence: int, error: BaseException, photos: Sequence[Photo] = ()) -> Outcome:
     """The outcome of a task whose code raised an exception.
 
     A photograph at fault is rejected. What the machine lacks (space, memory, a device, a file that
@@ -23,13 +25,16 @@ def outcome_of(fence: int, error: BaseException) -> Outcome:
     Args:
         fence: Fence of the task.
         error: What was raised.
+        photos: The photographs of the task, which messages call by the names that people gave.
     """
     if isinstance(error, PhotoError):
         return Rejected(fence, str(error), truncated=isinstance(error, TruncatedError))
     if is_out_of_memory(error):
         return Failed(fence, f"out of memory: {error}", passing=True)
     if isinstance(error, OSError):
-        return Failed(fence, str(error), passing=True, no_space=error.errno in NO_SPACE)
+        places = {path: place for photo in photos for path, place in photo.places.items()}
+        no_space = error.errno in NO_SPACE
+        return Failed(fence, refusal(error, places), passing=True, no_space=no_space)
     if isinstance(error, PassingError):
         return Failed(fence, str(error), passing=True)
     if isinstance(error, RestoredError):

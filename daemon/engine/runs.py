@@ -178,7 +178,7 @@ class TaskRun(ABC, Generic[R]):
     def start(self) -> StepResult:
         """Read the photographs and run the generator to its first calls."""
         began = time.monotonic()
-        sources = tuple(self._backend.read(photo, self._limits) for photo in self._photos())
+        sources = tuple(self._backend.read(photo, self._limits) for photo in self.photos)
         self._notes = tuple(note for source in sources for note in source.notes)
         self._read_at = time.monotonic()
         self._decode_s = self._read_at - began
@@ -206,8 +206,9 @@ class TaskRun(ABC, Generic[R]):
             device: Name of the device that answered its calls.
         """
 
+    @property
     @abstractmethod
-    def _photos(self) -> Sequence[Photo]:
+    def photos(self) -> Sequence[Photo]:
         """Photographs to read."""
 
     @abstractmethod
@@ -295,7 +296,9 @@ class RestoreRun(TaskRun[RecipeOutput]):
         notes = tuple(dict.fromkeys(self._notes))
         return Restored(self.fence, self._files, tuple(result.measures), notes, timing, device)
 
-    def _photos(self) -> Sequence[Photo]:
+    @property
+    def photos(self) -> Sequence[Photo]:
+        """The photograph, or the two of a pair."""
         return self._task.job.photos
 
     def _make_generator(self, sources: tuple[Source, ...]) -> ModelCalls[RecipeOutput]:
@@ -323,7 +326,9 @@ class InspectRun(TaskRun[tuple[float, ...]]):
         """The measured numbers."""
         return Inspected(self.fence, self._finished())
 
-    def _photos(self) -> Sequence[Photo]:
+    @property
+    def photos(self) -> Sequence[Photo]:
+        """The photograph to inspect."""
         return (self._task.photo,)
 
     def _make_generator(self, sources: tuple[Source, ...]) -> ModelCalls[tuple[float, ...]]:

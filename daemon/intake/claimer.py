@@ -18,12 +18,11 @@ from daemon.config.station import Notice, Station
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles, Entry
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.reasons import named
 from daemon.jobs.stages import StageDuration
 from daemon.photo import Limits, digest_file, read_header
 from daemon.system.clock import is_over
 from daemon.system.errors import PhotoError
-from daemon.system.files import NO_SPACE, fit_name, move_to_free, shown, sync_folders
+from daemon.system.files import NO_SPACE, fit_name, move_to_free, refusal, shown, sync_folders
 from daemon.system.files import claim as take
 
 _log = structlog.get_logger()
@@ -205,8 +204,9 @@ class Claimer:
                 if file.path.exists():
                     move_to_free(file.path, origin.parent, origin.name, f"{entry.row:08x}")
         except OSError as again:
-            why = f"not all of it could be taken ({error}), nor put back ({again})"
-            return replace(entry, reason=named(why, entry.claim))
+            first, second = (refusal(e, entry.claim.places) for e in (error, again))
+            why = f"not all of it could be taken ({first}), nor put back ({second})"
+            return replace(entry, reason=why)
         self._forget(entry)
         return None
 
@@ -236,14 +236,18 @@ class Claimer:
             return entry.claim, entry.reason
         try:
             return replace(entry.claim, files=tuple(map(self._look, entry.claim.files))), ""
-        except (PhotoError, OSError) as error:
-            return entry.claim, named(str(error), entry.claim)
+        except PhotoError as error:
+            return entry.claim, str(error)
+        except OSError as error:
+            return entry.claim, refusal(error, entry.claim.places)
 
     def _look(self, file: ClaimedFile) -> ClaimedFile:
         status = file.path.lstat()  # before the hash, so that a write meanwhile is noticed later
         if not stat.S_ISREG(status.st_mode):
             raise PhotoError(f"{shown(file.relative)}: it is no regular file any more")
-        header = read_header(file.path, self.limits) if file.role == "photo" else None
+        header = None
+        if file.role == "photo":
+            header = read_header(file.path, self.limits, name=file.relative.name)
         digest = digest_file(file.path)
         self._advanced()
         return replace(

@@ -16,7 +16,7 @@ from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder, Station
 from daemon.intake.companions import SideFilesOnDisk, other_half
 from daemon.intake.requests import leave
-from daemon.jobs.reasons import REASON, _reason
+from daemon.jobs.reasons import REASON_SUFFIX, reason_path
 from daemon.system.errors import ConfigError, UsageError
 from daemon.system.files import move_to_free, shown
 
@@ -46,20 +46,20 @@ def retry_failed(
     failed = station.failed.resolve()
     chosen = [path.parent.resolve() / path.name for path in paths]
     for path in chosen:
-        if bulk := _read(_reason(path)).get("bulk"):
+        if bulk := _read(reason_path(path)).get("bulk"):
             raise UsageError(
                 f"{shown(path)} is of the bulk job {bulk!r}: `restored bulk retry` tries all that "
                 "failed of it again"
             )
     if not chosen:
-        reasons = sorted(failed.rglob(f"*{REASON}"))
+        reasons = sorted(failed.rglob(f"*{REASON_SUFFIX}"))
         chosen = [
-            reason.with_name(reason.name.removesuffix(REASON))
+            reason.with_name(reason.name.removesuffix(REASON_SUFFIX))
             for reason in reasons
             if not _read(reason).get("bulk")
         ]
     for path in chosen:
-        known = path.is_file() or _reason(path).is_file()
+        known = path.is_file() or reason_path(path).is_file()
         if not path.is_relative_to(failed) or not known:
             raise UsageError(f"{shown(path)} is no failed photograph of {shown(station.root)}")
     pairing = {recipe.name for recipe in recipes if recipe.photos == 2}
@@ -94,7 +94,7 @@ def _put_back(
     pairing: set[str],
     beside: SideFilesOnDisk,
 ) -> Path:
-    why = _read(_reason(path))
+    why = _read(reason_path(path))
     origin = _origin(path, why, folders)
 
     def companions(photo: Path) -> list[Path]:
@@ -109,7 +109,7 @@ def _put_back(
     elif origin.is_file():
         asked = [origin, *companions(origin)]
         leave(_requests(station), [str(path) for path in asked])
-    _reason(path).unlink(missing_ok=True)
+    reason_path(path).unlink(missing_ok=True)
     return origin
 
 
@@ -139,8 +139,8 @@ def _other_half(path: Path, sides: Sequence[Path]) -> list[Path]:
         for other in path.parent.iterdir()
         if other.is_file()
         and other not in (path, *sides)
-        and not other.name.endswith(REASON)
-        and not _reason(other).exists()
+        and not other.name.endswith(REASON_SUFFIX)
+        and not reason_path(other).exists()
     }
     other = other_half(path.name, others)
     return [path.with_name(other)] if other is not None else []

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.jobs.reasons import reason_path
 from daemon.photo import digest_file
 from daemon.system.files import (
     alternative,
@@ -174,7 +175,7 @@ def reject(
             kept = move_to_free(source, target.parent, target.name, key, access.group)
         elif before.exists():  # a crash came between its move and its reason
             kept = before
-    error = kept.with_name(f"{kept.name}.error.json")
+    error = reason_path(kept)
     error.unlink(missing_ok=True)
     write_json(error, why, access.file_mode, access.group)
     sync_folders([kept.parent])

@@ -12,7 +12,6 @@ import structlog
 from daemon.jobs.ledger.entries import Entry
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Publication
-from daemon.jobs.reasons import named
 from daemon.jobs.record import record_of
 from daemon.jobs.stages import StageDuration
 from daemon.jobs.staging import Staging
@@ -133,7 +132,7 @@ class OutcomeHandler:
                 if self._is_still_arriving(entry, outcome, now):
                     self._ledger.give_back(entry.row, not_before=now + self._retries.retry_s)
                 else:
-                    decided.failures.append((entry.row, named(outcome.reason, entry.claim)))
+                    decided.failures.append((entry.row, outcome.reason))
                     decided.at_fault.add(entry.row)
             case _, Failed():
                 decided.no_space |= outcome.no_space
@@ -169,7 +168,7 @@ class OutcomeHandler:
             self._ledger.give_back(entry.row, not_before=now + wait_s, attempt=1)
             return []
         reason = f"{outcome.reason}\n{outcome.trace}" if outcome.trace else outcome.reason
-        return [(entry.row, named(reason, entry.claim))]
+        return [(entry.row, reason)]
 
     def _is_still_arriving(self, entry: Entry, outcome: Rejected, now: float) -> bool:
         if not outcome.truncated:

@@ -1,27 +1,15 @@
-"""TODO."""
+"""Reason files: NAME.error.json beside a failed original says why it failed."""
 
 from pathlib import Path
 
-from daemon.jobs.ledger.entries import ClaimedFiles
-from daemon.system.files import shown
+REASON_SUFFIX = ".error.json"
 
 
-def named(message: str, claim: ClaimedFiles) -> str:
-    """Say the name the person gave instead of the one in the work folder."""
-    for file in claim.files:
-        message = message.replace(str(file.path), shown(file.relative))
-        message = message.replace(file.path.name, shown(file.relative.name))
-    return message
+def reason_path(original: Path) -> Path:
+    """Where the reason of a failed original lies."""
+    return original.with_name(original.name + REASON_SUFFIX)
 
 
-REASON = ".error.json"
-"""What a failed photograph's reason is called, after its name."""
-
-
-def has_reason(path: Path) -> bool:
-    """Whether a failed photograph lies there still: what was retried took its reason with it."""
-    return bool(path.name) and _reason(path).exists()
-
-
-def _reason(path: Path) -> Path:
-    return path.with_name(path.name + REASON)
+def has_reason(original: Path) -> bool:
+    """Whether an original lies in failed/ still: a retry takes the reason away with it."""
+    return bool(original.name) and reason_path(original).exists()

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daemon.system.files import shown
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -70,6 +72,9 @@ class Photo:
         header: What the file says of itself.
         mask: NAME.mask.png, white where the picture may be changed.
         hints: NAME.hints.png, transparent but for dabs of colour.
+        place: What messages call the file: its path below the inbox; `name` if "".
+        mask_place: The same of the mask; the name of its file if "".
+        hints_place: The same of the hints; the name of their file if "".
     """
 
     path: Path
@@ -78,6 +83,19 @@ class Photo:
     header: Header
     mask: Path | None = None
     hints: Path | None = None
+    place: str = ""
+    mask_place: str = ""
+    hints_place: str = ""
+
+    @property
+    def places(self) -> dict[Path, str]:
+        """What messages call each file, by its path."""
+        files = (
+            (self.path, self.place or self.name),
+            (self.mask, self.mask_place),
+            (self.hints, self.hints_place),
+        )
+        return {path: shown(place or path.name) for path, place in files if path is not None}
 
 
 @dataclass(frozen=True)

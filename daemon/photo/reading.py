@@ -64,9 +64,9 @@ def read_picture(photo: Photo, limits: Limits) -> Picture:
     whole = _decode(photo.path, photo.name, limits)
     mask = hints = None
     if photo.mask is not None:
-        mask = _mask(_decode(photo.mask, photo.mask.name, limits))
+        mask = _mask(_decode(photo.mask, Path(photo.places[photo.mask]).name, limits))
     if photo.hints is not None:
-        hints = _hints(_decode(photo.hints, photo.hints.name, limits))
+        hints = _hints(_decode(photo.hints, Path(photo.places[photo.hints]).name, limits))
     return Picture(
         whole.pixels, whole.grey, whole.metadata, whole.alpha, mask, hints, notes=whole.notes
     )

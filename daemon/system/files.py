@@ -53,6 +53,24 @@ def shown(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def refusal(error: OSError, places: Mapping[Path, str]) -> str:
+    """What the file system refused, for people who know a file by another name than its path.
+
+    Args:
+        error: What was raised.
+        places: What files are called, by their paths; others are called by their paths.
+    """
+
+    def place(filename: object) -> object:
+        known = isinstance(filename, str | bytes | os.PathLike)
+        return places.get(Path(os.fsdecode(filename)), filename) if known else filename  # type: ignore[arg-type]
+
+    if error.filename is None:
+        return str(error)
+    first, second = place(error.filename), place(error.filename2)
+    return str(OSError(error.errno, error.strerror, first, None, second))
+
+
 def sync_folders(folders: Iterable[Path]) -> None:
     """Make the entries of these folders durable, each folder once."""
     for folder in set(folders):

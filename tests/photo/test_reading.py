@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -376,6 +377,18 @@ def test_an_unreadable_side_file_is_named(tmp_path: Path) -> None:
     side.write_bytes(b"nothing of the kind")
     for photo in (photo_at(path, mask=side), photo_at(path, hints=side)):
         with pytest.raises(PhotoError, match=r"a.hints.png: starts with"):
+            read_picture(photo, Limits())
+
+
+def test_a_side_file_in_the_work_folder_is_named_as_it_was_dropped(tmp_path: Path) -> None:
+    path, side = tmp_path / "0-0-a.png", tmp_path / "0-1-a.mask.png"
+    Image.fromarray(cat()).save(path)
+    side.write_bytes(b"nothing of the kind")
+    for photo in (
+        replace(photo_at(path, mask=side), mask_place="album/a.mask.png"),
+        replace(photo_at(path, hints=side), hints_place="album/a.mask.png"),
+    ):
+        with pytest.raises(PhotoError, match=r"^a\.mask\.png: starts with"):
             read_picture(photo, Limits())
 
 

@@ -12,6 +12,7 @@ from daemon.system.files import (
     make_folder,
     move_to_free,
     place,
+    refusal,
     shown,
 )
 
@@ -170,3 +171,13 @@ def test_a_claim_across_file_systems_that_cannot_be_ended_leaves_no_copy(
     with pytest.raises(PermissionError):
         claim(source, target)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_what_the_system_refuses_is_told_with_the_names_that_people_know() -> None:
+    places = {Path("/work/0-a.png"): "album/a.png"}
+    refused = OSError(errno.EIO, "Input/output error", "/work/0-a.png")
+    assert refusal(refused, places) == "[Errno 5] Input/output error: 'album/a.png'"
+    moved = OSError(errno.EXDEV, "Cross-device link", "/work/0-a.png", None, "/in/a.png")
+    assert refusal(moved, places) == "[Errno 18] Cross-device link: 'album/a.png' -> '/in/a.png'"
+    for other in (OSError(errno.EIO, "Input/output error", "/x.png"), OSError("closed")):
+        assert refusal(other, places) == str(other)

@@ -58,6 +58,11 @@ class ClaimedFiles:
         return tuple(file for file in self.files if file.role == "photo")
 
     @property
+    def places(self) -> dict[Path, str]:
+        """What messages call each file, by its path: its place below the inbox."""
+        return {file.path: shown(file.relative) for file in self.files}
+
+    @property
     def place(self) -> bytes:
         """Where the first photograph came from: below its inbox, or at all if it stays there."""
         first = self.files[0]
@@ -148,12 +153,12 @@ class Failure:
 def photos_of(files: Sequence[ClaimedFile]) -> tuple[Photo, ...]:
     """The photographs among queued files, side files with the first."""
     first, *others = (photo_of(file) for file in files if file.role == "photo")
-    sides = {file.role: file for file in files if file.role != "photo"}
-    first = replace(
-        first,
-        mask=sides["mask"].path if "mask" in sides else None,
-        hints=sides["hints"].path if "hints" in sides else None,
-    )
+    for file in files:
+        match file.role:
+            case "mask":
+                first = replace(first, mask=file.path, mask_place=shown(file.relative))
+            case "hints":
+                first = replace(first, hints=file.path, hints_place=shown(file.relative))
     return (first, *others)
 
 
@@ -161,7 +166,8 @@ def photo_of(file: ClaimedFile) -> Photo:
     """A claimed photograph without its side files; it was queued with a header."""
     if file.header is None:
         raise RuntimeError(f"{file.path} was queued without a header")
-    return Photo(file.path, file.relative.name, file.digest, file.header)
+    place = shown(file.relative)
+    return Photo(file.path, file.relative.name, file.digest, file.header, place=place)
 
 
 def path_text(path: Path) -> str:

@@ -1,0 +1,38 @@
+"""Why a claim is refused, in the words that people read."""
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+
+from daemon.intake import claimer
+from daemon.service.daemon import RunSummary
+from tests.support.station_runs import drop_photo, run_once
+
+
+def reason(root: Path, name: str) -> str:
+    why: str = json.loads((root / f"failed/{name}.error.json").read_text())["why"]
+    return why
+
+
+def test_a_file_that_cannot_be_hashed_is_named_as_it_was_dropped(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> str:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    drop_photo(root, "denoise/album/a.png")
+    monkeypatch.setattr(claimer, "digest_file", refuse)
+    assert run_once(root) == RunSummary(failed=1)
+    assert reason(root, "denoise/album/a.png") == (
+        "[Errno 5] Input/output error: 'denoise/album/a.png'"
+    )
+
+
+def test_a_file_that_is_no_photograph_is_named_as_it_was_dropped(root: Path) -> None:
+    (root / "inbox/denoise/album").mkdir(parents=True)
+    (root / "inbox/denoise/album/text.jpg").write_text("this is no picture")
+    assert run_once(root) == RunSummary(failed=1)
+    why = reason(root, "denoise/album/text.jpg")
+    assert why.startswith("text.jpg: starts with b'this is '")
