@@ -117,7 +117,7 @@ class Match(BaseModel):
         return tuple(suffix.lower() for suffix in suffixes)
 
     @model_validator(mode="after")
-    def _phrases_make_sense(self) -> "Match":
+    def _phrases_fit_together(self) -> "Match":
         if self.looks_like is None:
             for key in ("unlike", "looks_like_above"):
                 if key in self.model_fields_set:
@@ -211,7 +211,7 @@ class Recipe(BaseModel):
     _file: Path | None = PrivateAttr(None)
 
     @model_validator(mode="after")
-    def _chain_makes_sense(self) -> "Recipe":
+    def _steps_fit_together(self) -> "Recipe":
         if sum(step.photos > 1 for step in self.steps) > 1:
             raise ValueError("steps: only one step of a recipe may take two photographs")
         for step in self.steps[:-1]:
@@ -233,7 +233,7 @@ class Recipe(BaseModel):
                 reads = PROMPT_SUFFIXES if self.generates else PHOTO_SUFFIXES
                 raise ValueError(
                     f"match.suffixes contains {suffix!r}, but {self.steps[0].kind} reads "
-                    f"{', '.join(reads)}"
+                    f"{', '.join(reads)}; leave it out"
                 )
         return self
 

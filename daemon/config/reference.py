@@ -92,12 +92,11 @@ def _list(keys: Sequence[Key], *, prefix: str | None = None) -> str:
 
 def _entry(key: Key, prefix: str | None) -> str:
     """One key: name, meaning, what is allowed, default, environment variable, an example."""
-    allowed = f"one of {', '.join(key.choices)}" if key.choices else key.allowed
     default = f"default `{key.default}`" if key.default not in ("", "[]") else "not set"
-    facts = [allowed[0].upper() + allowed[1:], "required" if key.required else default]
+    facts = [f"Allowed: {key.allowed}", "required" if key.required else default]
     if prefix is not None:
         facts.append(f"variable `{prefix}{key.name.upper()}`")
-    example = f"for example `{key.name} = {key.example}`"
+    example = f"example: `{key.name} = {key.example}`"
     text = f"- **`{key.name}`**: {key.meaning} *{'; '.join([*facts, example])}.*"
     solid = _CODE.sub(lambda code: code[0].replace(" ", _HARD_SPACE), text)
     wrapped = textwrap.fill(

@@ -20,7 +20,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from daemon.config.model_reference import FORMS, absolute_reference, valid_reference
+from daemon.config.model_reference import absolute_reference, valid_reference
 from daemon.config.validation import explain, explain_toml, suggestion
 from daemon.system.errors import ConfigError
 
@@ -231,7 +231,8 @@ class Settings(BaseSettings):
         "auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         description="Device that the networks run on: `auto`, `cpu`, `mps`, `cuda`, or `cuda:1` "
-        "and so on. `auto` takes an NVIDIA GPU if there is one, else an Apple GPU, else the CPU.",
+        "and so on for one of several GPUs. `auto` takes an NVIDIA GPU if there is one, else an "
+        "Apple GPU, else the CPU.",
         examples=["cuda:1"],
         json_schema_extra={"allowed": "auto, cpu, cuda, cuda:0, cuda:1 and so on, or mps"},
     )
@@ -255,7 +256,9 @@ class Settings(BaseSettings):
         "or a folder. A relative path starts at the folder of `restored.toml`. Not set: recipes "
         "cannot use `looks_like`.",
         examples=["openai/clip-vit-base-patch32"],
-        json_schema_extra={"allowed": FORMS},
+        json_schema_extra={
+            "allowed": 'a Hub id such as "org/name" or "org/name@revision", or the path of a folder'
+        },
     )
     models_dir: Path = Field(
         default_factory=_cache_folder,

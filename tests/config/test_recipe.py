@@ -7,7 +7,7 @@ from daemon.config.recipe import SHIPPED_RECIPES, load_recipes, read_recipe
 from daemon.system.errors import ConfigError
 
 
-def _said(tmp_path: Path, text: str) -> str:
+def message_of(tmp_path: Path, text: str) -> str:
     file = tmp_path / "old-photo.toml"
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:
@@ -16,7 +16,7 @@ def _said(tmp_path: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             '[[steps]]\nkind = "denoise"\n[[steps]]\nkind = "restyle"\nstrength = 1.4\n',
@@ -51,9 +51,9 @@ def _said(tmp_path: Path, text: str) -> str:
     ],
 )
 def test_a_bad_recipe_names_file_key_value_and_what_is_allowed(
-    tmp_path: Path, text: str, said: str
+    tmp_path: Path, text: str, message: str
 ) -> None:
-    assert _said(tmp_path, text) == f"old-photo.toml: {said}"
+    assert message_of(tmp_path, text) == f"old-photo.toml: {message}"
 
 
 def test_the_shipped_recipes_are_these_and_old_photo_is_a_chain() -> None:

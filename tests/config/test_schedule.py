@@ -19,7 +19,7 @@ def at(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=BERLIN)).timestamp()
 
 
-def said(instant: float) -> str:
+def local_time(instant: float) -> str:
     return datetime.fromtimestamp(instant, BERLIN).isoformat(timespec="minutes")
 
 
@@ -39,7 +39,7 @@ def berlin(**values: Any) -> Schedule:  # noqa: ANN401
 )
 def test_a_window_over_midnight_opens_in_the_evening(clock: str, opens: str) -> None:
     schedule = berlin(window="22:00-06:00")
-    assert said(schedule.next_opening(at(clock))) == said(at(opens))
+    assert local_time(schedule.next_opening(at(clock))) == local_time(at(opens))
     assert schedule.is_open(at(clock)) == (clock == opens)
 
 
@@ -48,16 +48,26 @@ def test_a_window_that_begins_on_friday_belongs_to_friday() -> None:
     assert schedule.is_open(at("2026-11-28T05:59"))  # Saturday morning
     assert not schedule.is_open(at("2026-11-28T22:30"))  # Saturday night
     assert not schedule.is_open(at("2026-11-27T05:00"))  # Friday morning belongs to Thursday
-    assert said(schedule.next_opening(at("2026-11-28T06:00"))) == said(at("2026-12-04T22:00"))
+    assert local_time(schedule.next_opening(at("2026-11-28T06:00"))) == local_time(
+        at("2026-12-04T22:00")
+    )
 
 
 def test_several_windows_open_in_turn_and_days_alone_last_from_midnight_to_midnight() -> None:
     schedule = berlin(window=["12:00-13:00", "20:30-24:00"])
-    assert said(schedule.next_opening(at("2026-11-25T09:00"))) == said(at("2026-11-25T12:00"))
-    assert said(schedule.next_opening(at("2026-11-25T13:00"))) == said(at("2026-11-25T20:30"))
-    assert said(schedule.next_opening(at("2026-11-26T00:00"))) == said(at("2026-11-26T12:00"))
+    assert local_time(schedule.next_opening(at("2026-11-25T09:00"))) == local_time(
+        at("2026-11-25T12:00")
+    )
+    assert local_time(schedule.next_opening(at("2026-11-25T13:00"))) == local_time(
+        at("2026-11-25T20:30")
+    )
+    assert local_time(schedule.next_opening(at("2026-11-26T00:00"))) == local_time(
+        at("2026-11-26T12:00")
+    )
     weekend = berlin(days=["sat", "sun"])
-    assert said(weekend.next_opening(at("2026-11-25T09:00"))) == said(at("2026-11-28T00:00"))
+    assert local_time(weekend.next_opening(at("2026-11-25T09:00"))) == local_time(
+        at("2026-11-28T00:00")
+    )
     assert weekend.is_open(at("2026-11-29T23:59"))
     assert not weekend.is_open(at("2026-11-30T00:00"))
 
@@ -72,12 +82,12 @@ def test_where_the_clock_is_put_forward_the_night_is_an_hour_shorter() -> None:
     # 02:30 is skipped: the window opens when the clock jumps over it.
     half_past_two = berlin(window="02:30-05:00")
     opening = half_past_two.next_opening(at("2026-03-28T12:00"))
-    assert said(opening) == "2026-03-29T03:00+02:00"
+    assert local_time(opening) == "2026-03-29T03:00+02:00"
     assert not half_past_two.is_open(opening - 1)
     # A window that is skipped as a whole opens the day after.
     skipped = berlin(window="02:00-03:00")
-    assert said(skipped.next_opening(at("2026-03-28T12:00"))) == "2026-03-30T02:00+02:00"
-    assert said(
+    assert local_time(skipped.next_opening(at("2026-03-28T12:00"))) == "2026-03-30T02:00+02:00"
+    assert local_time(
         berlin(window="02:00-03:00", days=["sun"]).next_opening(at("2026-03-28T12:00"))
     ) == ("2026-04-05T02:00+02:00")
 
@@ -88,18 +98,18 @@ def test_where_the_clock_is_put_back_the_night_is_an_hour_longer() -> None:
     # The clock reads 02:00 to 03:00 twice, so a window within opens twice.
     window = berlin(window="02:10-02:40")
     first = window.next_opening(at("2026-10-24T12:00"))
-    assert said(first) == "2026-10-25T02:10+02:00"
+    assert local_time(first) == "2026-10-25T02:10+02:00"
     assert not window.is_open(first + 30 * 60)
-    assert said(window.next_opening(first + 30 * 60)) == "2026-10-25T02:10+01:00"
+    assert local_time(window.next_opening(first + 30 * 60)) == "2026-10-25T02:10+01:00"
     # One that ends within is open again when the clock is put back.
     late = berlin(window="01:00-02:30")
     closed = at("2026-10-25T02:30+02:00")
     assert not late.is_open(closed)
-    assert said(late.next_opening(closed)) == "2026-10-25T02:00+01:00"
+    assert local_time(late.next_opening(closed)) == "2026-10-25T02:00+01:00"
 
 
 @pytest.mark.parametrize("noon", ["2026-03-28T12:00", "2026-10-24T12:00"])
-def test_the_opening_that_is_foretold_is_the_first_minute_that_is_open(noon: str) -> None:
+def test_the_predicted_opening_is_the_first_minute_that_is_open(noon: str) -> None:
     schedule = berlin(window=["01:00-02:30", "22:00-06:00"], days=["sat", "sun"])
     minutes = [at(noon) + 60 * n for n in range(36 * 60)]
     opening = schedule.next_opening(minutes[-1])
@@ -111,15 +121,15 @@ def test_the_opening_that_is_foretold_is_the_first_minute_that_is_open(noon: str
 def test_cron_fires_once_a_night_whatever_the_clock_does() -> None:
     schedule = berlin(cron="30 2 * * *")
     skipped = schedule.next_firing(at("2026-03-28T12:00"))
-    assert said(skipped) == "2026-03-29T03:00+02:00"
+    assert local_time(skipped) == "2026-03-29T03:00+02:00"
     assert schedule.last_firing(skipped) == skipped
-    assert said(schedule.last_firing(skipped - 1)) == "2026-03-28T02:30+01:00"
+    assert local_time(schedule.last_firing(skipped - 1)) == "2026-03-28T02:30+01:00"
     doubled = schedule.next_firing(at("2026-10-24T12:00"))
-    assert said(doubled) == "2026-10-25T02:30+02:00"
-    assert said(schedule.next_firing(doubled)) == "2026-10-26T02:30+01:00"
+    assert local_time(doubled) == "2026-10-25T02:30+02:00"
+    assert local_time(schedule.next_firing(doubled)) == "2026-10-26T02:30+01:00"
 
 
-def test_without_a_time_zone_the_systems_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_time_zone_that_of_the_system_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daemon.config.schedule.local_zone", lambda: ZoneInfo("Asia/Kathmandu"))
     schedule = Schedule(window=("22:00-06:00",))
     opening = schedule.next_opening(at("2026-11-25T12:00+00:00"))
@@ -143,7 +153,7 @@ def test_a_system_without_a_known_time_zone_is_found_when_the_recipe_is_read(
     read_recipe(path)
 
 
-def test_times_are_said_as_people_say_them() -> None:
+def test_times_are_written_as_people_write_them() -> None:
     now = at("2026-11-25T21:00")
     assert spoken(at("2026-11-25T22:00"), now, BERLIN) == "22:00 CET"
     assert spoken(at("2026-11-26T06:00"), now, BERLIN) == "06:00 CET"
@@ -189,6 +199,6 @@ def test_the_schedule_does_not_change_what_a_recipe_is(tmp_path: Path) -> None:
     assert recipe.digest == before
 
 
-def test_editors_are_told_that_a_window_is_one_or_several() -> None:
+def test_the_schema_says_that_a_window_is_one_or_several() -> None:
     kinds = schema()["$defs"]["Schedule"]["properties"]["window"]["anyOf"]
     assert [kind["type"] for kind in kinds] == ["string", "array"]

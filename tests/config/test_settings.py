@@ -6,7 +6,7 @@ from daemon.config.settings import load_settings
 from daemon.system.errors import ConfigError
 
 
-def _said(tmp_path: Path, text: str) -> str:
+def message_of(tmp_path: Path, text: str) -> str:
     file = tmp_path / "restored.toml"
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:
@@ -31,7 +31,7 @@ def test_the_environment_wins_over_the_file(
 
 def test_a_bad_value_names_file_key_value_and_range(tmp_path: Path) -> None:
     assert (
-        _said(tmp_path, "settle_s = -1\n")
+        message_of(tmp_path, "settle_s = -1\n")
         == "restored.toml: settle_s is -1; allowed: numbers 0 or more"
     )
 
@@ -40,15 +40,15 @@ def test_a_bad_value_from_the_environment_names_the_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RESTORED_ORIGINALS", "burn")
-    said = _said(tmp_path, "")
-    assert said == "RESTORED_ORIGINALS: originals is 'burn'; allowed: archive, delete, leave"
+    message = message_of(tmp_path, "")
+    assert message == "RESTORED_ORIGINALS: originals is 'burn'; allowed: archive, delete, leave"
 
 
 def test_a_misspelt_variable_names_what_it_may_have_meant(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RESTORED_SETLE_S", "1")
-    assert _said(tmp_path, "").startswith(
+    assert message_of(tmp_path, "").startswith(
         "RESTORED_SETLE_S is not a setting; did you mean RESTORED_SETTLE_S"
     )
 
@@ -63,10 +63,10 @@ def test_a_misspelt_variable_names_what_it_may_have_meant(
     ],
 )
 def test_a_wrong_secret_is_not_repeated(tmp_path: Path, line: str) -> None:
-    said = _said(tmp_path, line)
-    assert said.startswith("restored.toml: notify")
-    assert "(secret)" in said
-    assert "hunter2" not in said
+    message = message_of(tmp_path, line)
+    assert message.startswith("restored.toml: notify")
+    assert "(secret)" in message
+    assert "hunter2" not in message
 
 
 def test_a_right_secret_is_not_shown(tmp_path: Path) -> None:
@@ -79,19 +79,21 @@ def test_a_right_secret_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_an_unknown_key_names_what_it_may_have_meant(tmp_path: Path) -> None:
-    said = _said(tmp_path, "rescan = 3\n")
-    assert said == "restored.toml: rescan is not a known key; did you mean rescan_s?"
+    message = message_of(tmp_path, "rescan = 3\n")
+    assert message == "restored.toml: rescan is not a known key; did you mean rescan_s?"
 
 
 def test_a_key_inside_a_list_of_tables_is_named_with_its_index(tmp_path: Path) -> None:
     text = '[[watch]]\npath = "a"\nrecipe = "denoise"\noutbox = "b"\npolled = "often"\n'
-    assert _said(tmp_path, text) == (
+    assert message_of(tmp_path, text) == (
         "restored.toml: watch[0].polled is 'often'; allowed: true or false or auto"
     )
 
 
 def test_broken_toml_is_a_configuration_error(tmp_path: Path) -> None:
-    assert _said(tmp_path, "settle_s = \n").startswith("restored.toml: not a readable TOML file")
+    assert message_of(tmp_path, "settle_s = \n").startswith(
+        "restored.toml: not a readable TOML file"
+    )
 
 
 def test_the_clip_model_is_a_reference_beside_the_settings(tmp_path: Path) -> None:
@@ -100,5 +102,5 @@ def test_the_clip_model_is_a_reference_beside_the_settings(tmp_path: Path) -> No
     assert load_settings(file).clip_model == str(tmp_path / "clip")
     file.write_text('clip_model = "openai/clip-vit-base-patch32"\n')
     assert load_settings(file).clip_model == "openai/clip-vit-base-patch32"
-    said = _said(tmp_path, 'clip_model = "clip"\n')
-    assert said.startswith("restored.toml: clip_model is 'clip'; allowed: \"prior\", a Hub id")
+    message = message_of(tmp_path, 'clip_model = "clip"\n')
+    assert message.startswith("restored.toml: clip_model is 'clip'; allowed: \"prior\", a Hub id")

@@ -32,7 +32,7 @@ def test_an_unknown_group_is_refused_before_anything_is_made(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to any group")
-def test_an_inbox_that_stood_before_the_group_was_set_is_opened_to_it(
+def test_an_inbox_older_than_the_group_setting_is_opened_to_the_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_station(tmp_path)
@@ -43,7 +43,7 @@ def test_an_inbox_that_stood_before_the_group_was_set_is_opened_to_it(
     assert (status.st_gid, stat.S_IMODE(status.st_mode) & 0o2070) == (group.gr_gid, 0o2070)
 
 
-def test_settings_and_recipes_can_lie_in_a_folder_that_is_only_read(
+def test_settings_and_recipes_can_come_from_a_folder_that_is_only_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / "config"
@@ -62,7 +62,7 @@ def test_settings_and_recipes_can_lie_in_a_folder_that_is_only_read(
     ]  # fmt: skip
 
 
-def test_a_config_folder_that_is_not_there_is_no_default(
+def test_a_config_folder_that_is_missing_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RESTORED_CONFIG", str(tmp_path / "cofnig"))
@@ -71,7 +71,7 @@ def test_a_config_folder_that_is_not_there_is_no_default(
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL])
-def test_a_group_that_nothing_may_be_given_to_is_named_with_the_way_out(
+def test_a_group_that_may_not_be_given_files_is_named_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refuse(path: Path, user: int, group: int) -> None:
