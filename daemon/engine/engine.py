@@ -152,7 +152,7 @@ class Engine:
         with self._threads.running():
             try:
                 while not self._is_drained():
-                    self._turn()
+                    self._iterate()
             except BaseException as error:
                 self._fail_all(error)
                 raise
@@ -173,7 +173,7 @@ class Engine:
                 self._report(HandedBack((event.fence,)))
 
     def _tick(self) -> None:
-        """Called between the steps of a long pass, while the loop does not turn.
+        """Called between the steps of a long pass, while the loop waits for it.
 
         Raises:
             CancelError: The time to drain is over.
@@ -187,8 +187,8 @@ class Engine:
             return False
         return not self._in_flight or time.monotonic() >= self._deadline
 
-    def _turn(self) -> None:
-        """Start tasks, answer one batch if it is time, handle events."""
+    def _iterate(self) -> None:
+        """Start tasks, answer a batch if there is one to answer, and handle events."""
         self._start_tasks()
         now = time.monotonic()
         lingering = self._is_generating() and now - self._idle_since < LINGER_S
@@ -199,7 +199,7 @@ class Engine:
             ready=lambda key: self._device.model_cache.can_load(model_key(key), busy),
         )
         if batch:
-            self._answer(batch)
+            self._run_batch(batch)
             self._handle_events(wait_s=0)
             self._idle_since = time.monotonic()
         else:
@@ -218,7 +218,11 @@ class Engine:
         return None
 
     def _handle_events(self, wait_s: float | None) -> None:
-        """Handle all events that have come, after waiting for the first one."""
+        """Handle all events that have come, after waiting for the first one.
+
+        Args:
+            wait_s: Seconds to wait at most; None waits as long as it takes.
+        """
         try:
             event = self._events.get(timeout=wait_s) if wait_s != 0 else self._events.get_nowait()
             while True:
@@ -234,7 +238,7 @@ class Engine:
                 self._hand_back(list(self._waiting))
             case StepEnded():
                 if event.run.end_step():
-                    self._follow(event)
+                    self._advance(event)
             case _:
                 self._enqueue(event)
 
@@ -262,7 +266,7 @@ class Engine:
             run.admit()
             self._threads.start(run)
 
-    def _follow(self, step: StepEnded) -> None:
+    def _advance(self, step: StepEnded) -> None:
         """Let a run go on after one of its steps."""
         run = step.run
         match step.result:
@@ -276,14 +280,15 @@ class Engine:
                 run.finish_generator()
                 self._threads.write(run)
             case ResultsStaged():
+                outcome = run.outcome(self.device)
                 self._remove(run)
-                self._report(run.outcome(self.device))
+                self._report(outcome)
             case StepFailed(error):
                 self._fail(run, error)
             case _:
                 assert_never(step.result)
 
-    def _answer(self, batch: Sequence[PendingCall]) -> None:
+    def _run_batch(self, batch: Sequence[PendingCall]) -> None:
         """Put a batch through its model, and hand the answers to the runs."""
         key = batch[0].call.key
         cap = self._batcher.cap(key)
@@ -294,7 +299,7 @@ class Engine:
             )
         seconds = time.monotonic() - began
         if isinstance(answers, Exception):
-            self._handle_refusal(batch, answers)
+            self._handle_failed_batch(batch, answers)
             return
         self._batcher.fitted(key, len(batch))
         members = tuple(
@@ -317,7 +322,7 @@ class Engine:
             if run.take_answer(pending.index, answer, seconds / len(batch)):
                 self._threads.resume(run)
 
-    def _handle_refusal(self, batch: Sequence[PendingCall], error: Exception) -> None:
+    def _handle_failed_batch(self, batch: Sequence[PendingCall], error: Exception) -> None:
         """Halve a batch that did not fit into memory; find the one call that is at fault."""
         key = batch[0].call.key
         if is_out_of_memory(error):
@@ -334,7 +339,7 @@ class Engine:
         else:
             for pending in batch:
                 if pending.run in self._in_flight:
-                    self._answer([pending])
+                    self._run_batch([pending])
 
     def _fail(self, run: AnyRun, error: BaseException) -> None:
         self._remove(run)

@@ -26,6 +26,8 @@ _SHARE_OF_GPU = 0.7
 """Share of a GPU's memory for models; the rest is for activations."""
 
 _LEAST_BYTES = 256 << 20
+"""Bytes for tasks in flight at least, however little is free."""
+
 _FALLBACK_BYTES = 2 << 30
 """Free memory that is assumed where the system does not tell."""
 
@@ -48,7 +50,7 @@ def pick_device(choice: str) -> str:
         kind == "mps" and not torch.backends.mps.is_available()
     )
     if missing:
-        raise DeviceError(f'device {choice!r} is not there; device = "auto" takes what is')
+        raise DeviceError(f'device {choice!r} is not there; device = "auto" takes the best one')
     return "cuda:0" if choice == "cuda" else choice
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from daemon import photo
 from daemon.config.recipe import Recipe
+from daemon.engine.backend import Staged
 from daemon.messages.reports import StagedFile
 from daemon.photo import Picture
 from daemon.photo.writing import write_animation, write_picture
@@ -20,9 +21,7 @@ FRAME_MS = 120
 _STEM = "{stem}"
 
 
-def stage(
-    pictures: Sequence[Picture], recipe: Recipe, staging: Path
-) -> tuple[tuple[StagedFile, ...], tuple[str, ...]]:
+def stage(pictures: Sequence[Picture], recipe: Recipe, staging: Path) -> Staged:
     """Write the pictures of one task, read them back, and sync the files and their folders.
 
     One picture becomes one file in the recipe's format. Generated pictures become a file each. The
@@ -66,9 +65,7 @@ def _stage_one(
     return _verified(path, f"{published_stem}{suffix}", picture), tuple(notes)
 
 
-def _stage_frames(
-    pictures: Sequence[Picture], staging: Path
-) -> tuple[tuple[StagedFile, ...], tuple[str, ...]]:
+def _stage_frames(pictures: Sequence[Picture], staging: Path) -> Staged:
     animation = staging / "result.webp"
     write_animation(pictures, animation, frame_ms=FRAME_MS)
     notes: list[str] = []

@@ -1,9 +1,15 @@
+"""What exceptions mean: whose fault they are, and whether they may pass."""
+
 import errno
 from pathlib import Path
 
-from daemon.engine.failures import outcome_of
+import pytest
+import torch
+
+from daemon.engine.failures import is_device_lost, is_out_of_memory, outcome_of
 from daemon.messages.reports import Failed
 from daemon.photo import Header, Photo
+from daemon.system.errors import ConfigError
 
 HEADER = Header("PNG", 8, 8, "RGB")
 PHOTO = Photo(
@@ -15,6 +21,50 @@ PHOTO = Photo(
     place="denoise/a.png",
     mask_place="denoise/a.mask.png",
 )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_out_of_memory_is_known_in_every_form_and_may_pass(error: Exception) -> None:
+    assert is_out_of_memory(error)
+    assert not is_device_lost(error)
+    outcome = outcome_of(7, error)
+    assert isinstance(outcome, Failed)
+    assert outcome.passing
+    assert outcome.reason.startswith("out of memory: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (torch.AcceleratorError("an illegal memory access was encountered"), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), True),
+        (RuntimeError("CUDA out of memory; CUDA error"), False),
+        (RuntimeError("shapes cannot be multiplied"), False),
+        (ValueError("CUDA error"), False),
+    ],
+)
+def test_a_device_is_lost_when_its_context_is_broken(error: Exception, lost: bool) -> None:
+    assert is_device_lost(error) == lost
+
+
+def test_a_wrong_setting_fails_with_its_own_message_and_no_traceback() -> None:
+    assert outcome_of(7, ConfigError("models_dir: no such folder")) == Failed(
+        7, "models_dir: no such folder"
+    )
+
+
+def test_a_full_disk_is_told_apart() -> None:
+    outcome = outcome_of(7, OSError(errno.ENOSPC, "No space left on device"))
+    assert outcome == Failed(7, "[Errno 28] No space left on device", passing=True, no_space=True)
 
 
 def test_a_file_that_cannot_be_read_is_named_as_people_know_it() -> None:
