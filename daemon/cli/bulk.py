@@ -17,7 +17,7 @@ from daemon.config.recipe import Recipe, recipe_named
 from daemon.config.settings import Settings
 from daemon.config.setup import known_recipes, open_station
 from daemon.config.station import Station
-from daemon.system.clock import instants, local_zone, spoken, wall
+from daemon.system.clock import instants, local_zone, spoken, spoken_duration, wall
 from daemon.system.errors import UsageError
 from daemon.system.files import shown
 
@@ -213,7 +213,7 @@ def _say_estimate(
         again = shlex.join(["restored", "estimate", recipe.name, *map(shown, roots)])
         how = f"; `{again}` tells how long it takes" if found.jobs else ""
     else:
-        how = f", about {estimating.spoken(found.seconds)} with nothing else to do"
+        how = f", about {spoken_duration(found.seconds)} with nothing else to do"
     out.print(f"{about}{how}", markup=False)
 
 

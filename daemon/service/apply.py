@@ -1,7 +1,6 @@
-"""Apply: read, restore, write, without a station.
+"""`restored apply`: restores files without a station.
 
-Comes in: a recipe, files, where to write. Goes out: results beside each other; what became of each
-input. Originals are only read, and nothing is overwritten unless that is asked for.
+Originals are only read, and nothing is overwritten unless that is asked for.
 """
 
 import json
@@ -39,12 +38,12 @@ _FORMATS = {
 
 @dataclass(frozen=True)
 class ApplyOptions:
-    """How results are wanted.
+    """Where results go, and how.
 
     Attributes:
         to: A folder, or the file of the only result.
-        force: Replace what is there.
-        seed: Of the noise; None takes each job's own.
+        force: Replace results that exist.
+        seed: Seed of the noise; None derives one from each job.
         record: Write a record beside each result.
     """
 
@@ -56,12 +55,12 @@ class ApplyOptions:
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """One job of `apply`.
+    """One photograph (or pair) with its files.
 
     Attributes:
         inputs: Its files.
-        job: What is done.
-        target: Where the main result goes.
+        job: What is computed.
+        target: Path of the main result.
     """
 
     inputs: tuple[ClaimedFile, ...]
@@ -69,13 +68,13 @@ class PlannedJob:
     target: Path
 
 
-def shaped(
+def with_output_format(
     recipe: Recipe, inputs: Sequence[Path], options: ApplyOptions
 ) -> tuple[Recipe, str | None]:
-    """The recipe with the format that the output's name asks for, and that name's stem.
+    """The recipe with the format of the output's suffix, and the stem of the output's name.
 
     Raises:
-        UsageError: The inputs or the output make no sense together.
+        UsageError: The inputs and the output do not fit together.
     """
     for path in inputs:
         if path.is_dir():
@@ -83,21 +82,21 @@ def shaped(
     if options.to.is_dir() or not options.to.suffix or str(options.to).endswith(os.sep):
         return recipe, None
     if len(inputs) > recipe.photos:
-        raise UsageError(f"{options.to}: more than one result needs a folder, which has no suffix")
+        raise UsageError(f"{options.to}: several results need a folder, whose name has no suffix")
     wanted = _FORMATS.get(options.to.suffix.lower())
     if recipe.photos == 2:
         if wanted != "webp":
             raise UsageError(
-                f"{options.to}: a sequence is written as .webp, with its frames beside"
+                f"{options.to}: a sequence is written as .webp, with its frames beside it"
             )
         return recipe, options.to.stem
     if wanted is None:
-        raise UsageError(f"{options.to}: its suffix is none of {', '.join(_FORMATS)}")
+        raise UsageError(f"{options.to}: unknown suffix; use one of {', '.join(_FORMATS)}")
     output = recipe.output.model_copy(update={"format": wanted})
     return recipe.model_copy(update={"output": output}), options.to.stem
 
 
-def groups_of(recipe: Recipe, inputs: Sequence[Path]) -> list[tuple[Path, ...]]:
+def group_inputs(recipe: Recipe, inputs: Sequence[Path]) -> list[tuple[Path, ...]]:
     """The inputs of each job; a side file that a glob brought along is no photograph.
 
     Raises:
@@ -123,14 +122,14 @@ def with_side_files(
     return photos + [(role, side) for role, found in sides for side in found]
 
 
-def task_of(
+def plan_job(
     recipe: Recipe,
     inputs: Sequence[tuple[str, Path]],
     options: ApplyOptions,
     stem: str | None,
     compute: Compute,
 ) -> PlannedJob:
-    """Look at the files of one job and name its result.
+    """Read the headers and digests of the files of one job, and name its result.
 
     Args:
         recipe: What is done.
@@ -143,7 +142,7 @@ def task_of(
         PhotoError: A file is refused, or is none that the recipe takes.
         OSError: A file cannot be read.
     """
-    files = [_looked_at(path, role, compute.limits) for role, path in inputs]
+    files = [_read_input(path, role, compute.limits) for role, path in inputs]
     first = inputs[0][1]
     for file in files:
         if file.header and (file.header.format == PROMPTS) != recipe.generates:
@@ -167,7 +166,7 @@ def task_of(
     return PlannedJob(tuple(files), Job(key, pinned, photos, target.stem, seed, weights), target)
 
 
-def _looked_at(path: Path, role: str, limits: Limits) -> ClaimedFile:
+def _read_input(path: Path, role: str, limits: Limits) -> ClaimedFile:
     stat = path.stat()
     header = photo.read_header(path, limits) if role == "photo" else None
     digest = photo.digest_file(path)
@@ -175,10 +174,10 @@ def _looked_at(path: Path, role: str, limits: Limits) -> ClaimedFile:
 
 
 def check_targets(tasks: Sequence[PlannedJob], options: ApplyOptions) -> None:
-    """See before anything is computed that every result has a place of its own.
+    """Check before anything is computed that every result has a path of its own.
 
     Raises:
-        CannotWriteError: A result is there already, or would replace an original.
+        CannotWriteError: A result exists already, or would replace an original.
         UsageError: Two results have one name.
     """
     taken: dict[Path, Path] = {}
@@ -186,11 +185,11 @@ def check_targets(tasks: Sequence[PlannedJob], options: ApplyOptions) -> None:
     for task in tasks:
         first = task.inputs[0].path
         if task.target.resolve() in originals:
-            raise CannotWriteError(f"{task.target} is an original; give another -o")
+            raise CannotWriteError(f"{task.target} is an original; give another --output")
         if task.target in taken:
             raise UsageError(f"{taken[task.target]} and {first} would both become {task.target}")
         if task.target.exists() and not options.force:
-            raise CannotWriteError(f"{task.target} is there already; --force replaces it")
+            raise CannotWriteError(f"{task.target} exists already; --force replaces it")
         taken[task.target] = first
 
 
@@ -203,9 +202,9 @@ class Applied:
 
     Attributes:
         photo: The first input.
-        result: Where the main result is; None if it failed.
-        why: Why it failed, without its name, or "".
-        seconds: Reading, restoring and writing.
+        result: Path of the main result; None if it failed.
+        why: Why it failed, without the name of the photograph; or "".
+        seconds: Seconds of reading, restoring and writing.
     """
 
     photo: Path
@@ -222,12 +221,12 @@ def apply(
     *,
     executor: str = "inline",
 ) -> Iterator[Applied]:
-    """Put photographs through a recipe, as many at a time as the machine takes.
+    """Restore photographs, as many at a time as the machine takes.
 
     Args:
-        recipe: What is done.
-        inputs: Photographs; for a recipe of pairs, two after each other are one pair.
-        options: How results are wanted.
+        recipe: The recipe.
+        inputs: Photographs; for a recipe of pairs, each two in a row are a pair.
+        options: Where results go, and how.
         compute: How to use the machine.
         executor: Name of an entry of EXECUTORS.
 
@@ -235,18 +234,18 @@ def apply(
         What became of each, as soon as it is known.
 
     Raises:
-        ConfigError: A model is not there, or of no use to its step.
-        UsageError: The inputs or the output make no sense together.
-        CannotWriteError: A result is there already; nothing has been computed.
+        ConfigError: A model is missing, or does not serve its step.
+        UsageError: The inputs and the output do not fit together.
+        CannotWriteError: A result exists already; nothing has been computed.
     """
     check_models([recipe], Library(compute.models_dir))
-    recipe, stem = shaped(recipe, inputs, options)
+    recipe, stem = with_output_format(recipe, inputs, options)
     tasks: list[PlannedJob] = []
     beside = SideFilesOnDisk()
-    for group in groups_of(recipe, inputs):
+    for group in group_inputs(recipe, inputs):
         try:
             files = with_side_files(recipe, group, beside)
-            tasks.append(task_of(recipe, files, options, stem, compute))
+            tasks.append(plan_job(recipe, files, options, stem, compute))
         except OSError as error:
             yield Applied(group[0], None, error.strerror or str(error))
         except PhotoError as error:
@@ -256,7 +255,7 @@ def apply(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".restored-", dir=folder) as scratch:
-            yield from _carry_out(tasks, options, Path(scratch), compute, executor)
+            yield from _run(tasks, options, Path(scratch), compute, executor)
     except (FileExistsError, NotADirectoryError) as error:
         raise CannotWriteError(f"{folder}: a file is where a folder must be") from error
     except OSError as error:
@@ -265,7 +264,7 @@ def apply(
         raise CannotWriteError(f"{folder}: {error.strerror or error}") from error
 
 
-def _carry_out(
+def _run(
     tasks: Sequence[PlannedJob],
     options: ApplyOptions,
     scratch: Path,
@@ -319,7 +318,7 @@ def _delivered(
         for name, file in zip(names, outcome.files, strict=True):
             target = task.target.parent / name
             target.parent.mkdir(exist_ok=True)
-            _put(file.path, target, force=options.force)
+            _place_result(file.path, target, force=options.force)
         if options.record:
             part = scratch / "record.json"
             content = dict(describe(task.job, outcome, task.inputs, time.time()))
@@ -328,7 +327,9 @@ def _delivered(
                 for name, file in zip(names, outcome.files, strict=True)
             ]
             part.write_text(json.dumps(content, indent=2) + "\n")
-            _put(part, task.target.with_name(f"{task.target.name}.json"), force=options.force)
+            _place_result(
+                part, task.target.with_name(f"{task.target.name}.json"), force=options.force
+            )
             part.unlink(missing_ok=True)
     except (CannotWriteError, OSError) as error:
         return Applied(first, None, str(error), seconds)
@@ -336,14 +337,14 @@ def _delivered(
 
 
 def _unnamed(why: str, photo: Path) -> str:
-    """A reason without the photograph's name before it: whoever tells it says the name."""
+    """A reason without the photograph's name before it; the caller names the photograph."""
     for called in (photo, photo.name):
         why = why.removeprefix(f"{shown(called)}: ")
     return why
 
 
-def _put(source: Path, target: Path, *, force: bool) -> None:
+def _place_result(source: Path, target: Path, *, force: bool) -> None:
     if force:
         source.replace(target)
     elif not place(source, target):
-        raise CannotWriteError(f"{target} is there already; --force replaces it")
+        raise CannotWriteError(f"{target} exists already; --force replaces it")

@@ -1,7 +1,4 @@
-"""Checks that a station can work: settings, recipes, models, folders, device.
-
-Comes in: a station and its settings. Goes out: one line for each problem. Changes nothing on disk.
-"""
+"""Checks a station: settings, recipes, models, folders, device. Nothing on disk is changed."""
 
 import os
 
@@ -20,7 +17,7 @@ from daemon.system.mounts import is_network_path
 
 
 def problems(station: Station, settings: Settings) -> list[str]:
-    """Everything that keeps this station from working, each with what would mend it."""
+    """Everything that keeps the station from working, one line each, with what would fix it."""
     found: list[str] = []
     recipes: tuple[Recipe, ...] = ()
     try:
@@ -44,7 +41,7 @@ def problems(station: Station, settings: Settings) -> list[str]:
 
 
 def model_lines(station: Station, settings: Settings) -> list[str]:
-    """What each model that recipes name takes of the device, one line each, the prior left out."""
+    """One line for each model that recipes name, with its memory; the prior is left out."""
     from daemon.engine.hardware import model_budget, pick_device
     from daemon.models.memory import bytes_on_device
 
@@ -71,14 +68,14 @@ def _folder_problems(station: Station, settings: Settings) -> list[str]:
         if not folder.is_dir():
             found.append(f"{shown(folder)}: no such folder; make it")
         elif not os.access(folder, os.W_OK | os.X_OK):
-            found.append(f"{shown(folder)}: cannot write there; mend its owner or mode")
+            found.append(f"{shown(folder)}: cannot write there; fix its owner or mode")
     if is_network_path(station.state):
         found.append(f"{shown(station.state)}: on network storage; set state_dir to a local folder")
     return found
 
 
 def _model_problems(recipes: tuple[Recipe, ...], settings: Settings) -> list[str]:
-    """The device must be there, and every model a recipe names must load onto it."""
+    """Problems of the device, and of loading every model that a recipe names onto it."""
     from daemon.engine.hardware import pick_device
 
     found = []

@@ -1,8 +1,7 @@
-"""An estimate before work begins: how many photographs, how large, how long.
+"""Estimates how many photographs there are and how long they will take.
 
-Comes in: a recipe, files and folders. Goes out: a forecast, from what finished jobs of the same
-recipe and weights took on this station or, where there are none, from a short trial. Headers are
-read, no photograph is restored and none is touched.
+The pace is that of finished jobs of the same recipe and weights on this station or, without any,
+of a short trial. Only headers of the photographs are read.
 """
 
 import json
@@ -23,19 +22,20 @@ from daemon.service.apply import ApplyOptions, apply
 from daemon.system.cgroups import core_count
 from daemon.system.errors import DeviceError, PhotoError
 
-_SURVEYED = 200
+_SAMPLE = 200
+"""Headers read to judge a folder of any size."""
 
-_TRIAL_PX = (128, 256)
-_TRIAL_EACH = 4
-"""So many of each size share forward passes, as photographs of the service do."""
+_TRIAL_SIZES_PX = (128, 256)
+_TRIAL_PICTURES = 4
+"""Pictures of each size in a trial; they share batches as in the daemon."""
 
 
 @dataclass(frozen=True)
 class PlannedWork:
-    """What is to be done.
+    """Jobs that lie ahead.
 
     Attributes:
-        megapixels: Size of each job, the photographs of a pair together.
+        megapixels: Size of each job; photographs of a pair are added up.
         refused: Files that the recipe or the limits refuse, or that are no photographs.
     """
 
@@ -45,12 +45,12 @@ class PlannedWork:
 
 @dataclass(frozen=True)
 class Forecast:
-    """How long it will take.
+    """How long the jobs will take.
 
     Attributes:
-        seconds: With nothing else on the machine.
-        samples: Of so many jobs the pace was learnt.
-        tried: It was learnt in a trial, because this station has finished no such job yet.
+        seconds: Seconds with nothing else on the machine.
+        samples: Number of jobs the pace was taken from.
+        tried: They were those of a trial, since this station has finished no such job.
     """
 
     seconds: float
@@ -59,10 +59,10 @@ class Forecast:
 
 
 def work_in(recipe: Recipe, paths: Sequence[Path], limits: Limits) -> PlannedWork:
-    """Look at what lies in files and folders.
+    """The jobs in files and folders, by the header of each file.
 
     Args:
-        recipe: What will be done.
+        recipe: The recipe they would go through.
         paths: Files, and folders with all that is below them.
         limits: What is refused.
     """
@@ -88,11 +88,11 @@ def work_in(recipe: Recipe, paths: Sequence[Path], limits: Limits) -> PlannedWor
 
 @dataclass(frozen=True)
 class Survey:
-    """What seems to lie in folders, from a sample of them.
+    """A rough estimate from a sample of the files.
 
     Attributes:
-        jobs: How many photographs (or pairs) the recipe takes, about.
-        seconds: How long they take with nothing else to do; None where no such work is known.
+        jobs: Photographs (or pairs) that the recipe takes, about.
+        seconds: Seconds they take with nothing else to do; None if no such job was finished.
     """
 
     jobs: int
@@ -100,10 +100,10 @@ class Survey:
 
 
 def survey(recipe: Recipe, paths: Sequence[Path], logs: Path, compute: Compute) -> Survey:
-    """Judge folders of any size by their names and the headers of a few files.
+    """Estimate folders of any size from file names and the headers of a few files.
 
     Args:
-        recipe: What will be done.
+        recipe: The recipe they would go through.
         paths: Files, and folders with all that is below them.
         logs: Folder of the station's job log.
         compute: What is refused, and how many cores there are.
@@ -113,7 +113,7 @@ def survey(recipe: Recipe, paths: Sequence[Path], logs: Path, compute: Compute) 
         for path in _files(paths)
         if recipe.mismatch(path.name, recipe.match.min_megapixels) is None
     ]
-    few = files[:: max(1, len(files) // _SURVEYED)]
+    few = files[:: max(1, len(files) // _SAMPLE)]
     work = work_in(recipe, few, compute.limits)
     times = len(files) / len(few) if few else 0.0
     pace = pace_of(samples(logs, recipe, Library(compute.models_dir)))
@@ -123,13 +123,13 @@ def survey(recipe: Recipe, paths: Sequence[Path], logs: Path, compute: Compute) 
 
 
 def forecast(recipe: Recipe, work: PlannedWork, logs: Path | None, compute: Compute) -> Forecast:
-    """Say how long the work will take.
+    """Estimate how long jobs will take; without finished ones, a trial is made.
 
     Args:
-        recipe: What will be done.
-        work: To what.
-        logs: Folder of the station's job log; None where there is no station.
-        compute: How the trial may use the machine, if there must be one.
+        recipe: The recipe they would go through.
+        work: The jobs.
+        logs: Folder of the station's job log; None without a station.
+        compute: How a trial may use the machine.
 
     Raises:
         DeviceError: The trial failed.
@@ -139,20 +139,6 @@ def forecast(recipe: Recipe, work: PlannedWork, logs: Path | None, compute: Comp
     pace = known or _trial(recipe, compute)
     seconds = estimate_s(work.megapixels, pace, compute.threads or core_count())
     return Forecast(seconds, pace.samples, tried=known is None)
-
-
-def spoken(seconds: float) -> str:
-    """A duration as a person says it: "40 s", "12 min", "3 h 20 min", "2 d 4 h"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    if minutes < 36 * 60:
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(round(seconds / 3600), 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -166,7 +152,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def _trial(recipe: Recipe, compute: Compute) -> Pace:
-    """Put a few small pictures through the recipe, in a worker like the service's."""
+    """Restore a few small pictures in a worker like the daemon's."""
     with tempfile.TemporaryDirectory(prefix="restored-estimate-") as scratch:
         inputs = list(_trial_pictures(Path(scratch), recipe.photos))
         found = []
@@ -177,7 +163,7 @@ def _trial(recipe: Recipe, compute: Compute) -> Pace:
             found.append(sample_of(json.loads(record_path(done.result).read_text())))
     pace = pace_of([sample for sample in found if sample is not None])
     if pace is None:
-        raise DeviceError(f"a trial of {recipe.name} told nothing of its time")
+        raise DeviceError(f"a trial of {recipe.name} gave no times")
     return pace
 
 
@@ -186,9 +172,9 @@ def _trial_pictures(folder: Path, photos: int) -> Iterator[Path]:
     from PIL import Image
 
     generator = np.random.default_rng(0)
-    for side_px in _TRIAL_PX:
+    for side_px in _TRIAL_SIZES_PX:
         ramp = np.linspace(40, 215, side_px)[:, None, None]
-        for number in range(_TRIAL_EACH * photos):
+        for number in range(_TRIAL_PICTURES * photos):
             noise = generator.normal(0, 12, (side_px, side_px, 3))
             path = folder / f"{side_px}-{number}.png"
             Image.fromarray(np.clip(ramp + noise, 0, 255).round().astype(np.uint8)).save(path)

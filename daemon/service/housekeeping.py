@@ -1,9 +1,8 @@
-"""Housekeeping: what the settings say is kept long enough goes, a little at a time.
+"""Removes archived originals, job logs and rows of the ledger that need not be kept any longer.
 
-Comes in: how long and how much is kept. Goes out: fewer archived originals, job logs and rows of
-the ledger. It removes only what the ledger or the job log's names say is the daemon's own and has
-not changed since; it never touches failed/, outbox/ or an inbox, and a crash at any point leaves at
-most an entry for a file that is gone.
+A little is done in each turn of the loop. Only files that are the daemon's own, by the ledger or by
+the name of a job log, and that have not changed since, are removed; failed/, outbox/ and inboxes
+are never touched. A crash at any point leaves at most an entry for a file that is gone.
 """
 
 import contextlib
@@ -32,29 +31,33 @@ from daemon.system.files import is_there, shown
 
 _log = structlog.get_logger()
 
-_FEW = 64
-"""Files or rows in one turn of the loop: about ten milliseconds."""
+_BATCH = 64
+"""Files or rows handled in one turn of the loop: about ten milliseconds."""
 
 _REST_S = 60.0
-_TROUBLE_S = 3600.0
+"""Seconds between two looks for something to remove."""
+
+_RETRY_S = 3600.0
+"""Seconds until a duty that the file system refused is tried again."""
+
 _DAY_S = 86400.0
 _ROUND_S = _DAY_S
-"""Between looks at whether each file still lies where the ledger says; a million take minutes."""
+"""Seconds between two checks that each file is where the ledger says; a million take minutes."""
 
 _GB = 1e9
 
 
 @dataclass(frozen=True)
 class Retention:
-    """What is kept; None keeps all of it.
+    """How long and how much is kept; None keeps everything.
 
     Attributes:
-        archive_days: Archived originals.
-        archive_gb: Archived originals together, the newest of them.
-        free_gb: Free space on the archive's disk, for which the oldest originals go.
-        logs_days: Files of the job log.
-        ledger_days: Rows of ended jobs whose originals are not in the archive.
-        inboxes: Folders whose originals stay in place, and are remembered while they do.
+        archive_days: Days an archived original is kept.
+        archive_gb: Gigabytes of archived originals; the oldest beyond that are removed.
+        free_gb: Gigabytes free on the archive's disk, for which the oldest are removed.
+        logs_days: Days a file of the job log is kept.
+        ledger_days: Days the row of an ended job is kept, once its original is not archived.
+        inboxes: Watched folders; originals left there are remembered while they are there.
     """
 
     archive_days: float | None = None
@@ -66,7 +69,7 @@ class Retention:
 
 
 def retention_of(settings: Settings) -> Retention:
-    """What the settings say is kept."""
+    """How long and how much the settings keep."""
     return Retention(
         settings.keep_archive_days,
         settings.keep_archive_gb,
@@ -78,102 +81,116 @@ def retention_of(settings: Settings) -> Retention:
 
 
 _Duty = Callable[[float], bool]
-"""Does a little at some time (UTC seconds); says whether there is more of it."""
+"""(UTC seconds) -> bool: does a little of one duty; returns whether there is more of it now."""
 
 
 class Housekeeping:
-    """Keeps one station's house; called by the loop in each of its turns."""
+    """Removes what need not be kept on one station; called in each turn of the loop."""
 
-    def __init__(self, station: Station, ledger: Ledger, keep: Retention) -> None:
+    def __init__(self, station: Station, ledger: Ledger, retention: Retention) -> None:
         self._station = station
         self._ledger = ledger
-        self._keep = keep
-        # What is not in the archive any more takes no room there; what goes lets its row go.
+        self._retention = retention
+        # In this order: sizes need vanished originals struck, rows go after their originals.
         self._duties: tuple[_Duty, ...] = (
-            *(self._vanished_originals, self._archive_by_age, self._archive_by_size),
-            *(self._archive_by_space, self._logs, self._rows, self._standing, self._left_in_place),
+            *(self._strike_vanished, self._clear_by_age, self._clear_by_size),
+            *(
+                self._clear_for_space,
+                self._remove_logs,
+                self._remove_rows,
+                self._forget_results,
+                self._forget_left_in_place,
+            ),
         )
-        self._rounds = (self._vanished_originals, self._rows, self._standing, self._left_in_place)
-        self._rests_until: dict[_Duty, float] = {}
-        self._trouble_until: dict[_Duty, float] = {}
-        self._free_expected = 0.0
+        self._daily = (
+            self._strike_vanished,
+            self._remove_rows,
+            self._forget_results,
+            self._forget_left_in_place,
+        )
+        self._rest_until: dict[_Duty, float] = {}
+        self._retry_at: dict[_Duty, float] = {}
+        self._expected_free = 0.0
         self._refused: Original | None = None
-        self._refused_until = 0.0
-        self._visited: Original | None = None
+        self._refused_retry_at = 0.0
+        self._last_visited: Original | None = None
         self._all_visited = False
-        self._looked_at: EndedJob | None = None
-        self._stood = ""
-        self._seen: Path | None = None
+        self._last_job: EndedJob | None = None
+        self._last_result = ""
+        self._last_seen: Path | None = None
 
     def turn(self, now: float, *, at_once: bool) -> bool:
         """Do a little of what is due.
 
         Args:
             now: UTC seconds since the epoch.
-            at_once: Look for something to remove although there was nothing a moment ago.
+            at_once: Look again although there was nothing to remove a moment ago.
 
         Returns:
-            Whether there is more to do at once.
+            Whether there is more to do now.
         """
         more = [
-            self._do(duty, now, _ROUND_S if duty in self._rounds else 0 if at_once else _REST_S)
+            self._do(duty, now, _ROUND_S if duty in self._daily else 0 if at_once else _REST_S)
             for duty in self._duties
         ]
         return any(more)
 
     def _do(self, duty: _Duty, now: float, rest_s: float) -> bool:
-        """Do one duty if its time has come; whether there is more of it."""
-        trouble, rest = self._trouble_until.get(duty, 0), self._rests_until.get(duty, 0)
-        if not (is_over(trouble, now, _TROUBLE_S) and is_over(rest, now, rest_s)):
+        """Do one duty if it is due; returns whether there is more of it now."""
+        retry_at, rest_until = self._retry_at.get(duty, 0), self._rest_until.get(duty, 0)
+        if not (is_over(retry_at, now, _RETRY_S) and is_over(rest_until, now, rest_s)):
             return False
         try:
             more = duty(now)
         except OSError as error:
-            self._say_not_removed(error)
-            self._trouble_until[duty] = now + _TROUBLE_S
+            self._log_not_removed(error)
+            self._retry_at[duty] = now + _RETRY_S
             return False
-        self._rests_until[duty] = 0 if more else now + rest_s
+        self._rest_until[duty] = 0 if more else now + rest_s
         return more
 
-    def _archive_by_age(self, now: float) -> bool:
-        days = self._keep.archive_days
+    def _clear_by_age(self, now: float) -> bool:
+        """Remove originals that are older than `archive_days`."""
+        days = self._retention.archive_days
         if days is None:
             return False
         due = self._oldest(now, now - days * _DAY_S)
         return self._remove(due, f"older than keep_archive_days = {days:g}", now)
 
-    def _archive_by_size(self, now: float) -> bool:
-        most = self._keep.archive_gb
-        if most is None or not self._all_visited:
+    def _clear_by_size(self, now: float) -> bool:
+        """Remove the oldest originals beyond `archive_gb`."""
+        max_gb = self._retention.archive_gb
+        if max_gb is None or not self._all_visited:
             return False
-        excess = archive_rows.size_bytes(self._ledger) - most * _GB
-        return self._remove(self._enough(excess, now), f"beyond keep_archive_gb = {most:g}", now)
+        excess = archive_rows.size_bytes(self._ledger) - max_gb * _GB
+        return self._remove(self._enough(excess, now), f"beyond keep_archive_gb = {max_gb:g}", now)
 
-    def _archive_by_space(self, now: float) -> bool:
-        wanted = self._keep.free_gb
-        if wanted is None or not self._station.archive.is_dir():
+    def _clear_for_space(self, now: float) -> bool:
+        """Remove the oldest originals while less than `free_gb` is free."""
+        wanted_gb = self._retention.free_gb
+        if wanted_gb is None or not self._station.archive.is_dir():
             return False
         free = shutil.disk_usage(self._station.archive).free
-        lacking = wanted * _GB - free
-        if lacking > 0 and free < self._free_expected:
-            # A snapshot still holds what was removed, or somebody writes as fast: removing all
-            # the rest would help no more.
-            _log.warning("space_not_freed", keep_free_gb=wanted, tries_again_in_s=_TROUBLE_S)
-            self._trouble_until[self._archive_by_space] = now + _TROUBLE_S
-            self._free_expected = 0.0
+        missing_bytes = wanted_gb * _GB - free
+        if missing_bytes > 0 and free < self._expected_free:
+            # A snapshot still holds what was removed, or somebody writes as fast. Removing the
+            # rest would not help either.
+            _log.warning("space_not_freed", keep_free_gb=wanted_gb, tries_again_in_s=_RETRY_S)
+            self._retry_at[self._clear_for_space] = now + _RETRY_S
+            self._expected_free = 0.0
             return False
-        due = self._enough(lacking, now)
-        self._free_expected = free + sum(original.size_bytes for original in due) / 2 if due else 0
-        return self._remove(due, f"for keep_free_gb = {wanted:g}", now)
+        due = self._enough(missing_bytes, now)
+        self._expected_free = free + sum(original.size_bytes for original in due) / 2 if due else 0
+        return self._remove(due, f"for keep_free_gb = {wanted_gb:g}", now)
 
     def _oldest(self, now: float, before: float = math.inf) -> list[Original]:
-        """A few of the oldest originals, without those that could not be removed this hour."""
-        if is_over(self._refused_until, now, _TROUBLE_S):
+        """A few of the oldest originals, without those that could not be removed lately."""
+        if is_over(self._refused_retry_at, now, _RETRY_S):
             self._refused = None
-        return archive_rows.oldest(self._ledger, _FEW, before, self._refused)
+        return archive_rows.oldest(self._ledger, _BATCH, before, self._refused)
 
     def _enough(self, size_bytes: float, now: float) -> list[Original]:
-        """The oldest originals that have this size together, but only a few."""
+        """The oldest originals of at least this size together, but only a few."""
         chosen: list[Original] = []
         for original in self._oldest(now) if size_bytes > 0 else ():
             if size_bytes <= 0:
@@ -183,7 +200,11 @@ class Housekeeping:
         return chosen
 
     def _remove(self, originals: Sequence[Original], why: str, now: float) -> bool:
-        """Remove files first, then their entries: an entry without a file is struck later."""
+        """Remove files, then their entries; an entry without a file is struck later.
+
+        Returns:
+            Whether it may go on at once.
+        """
         if not originals or not is_there(self._station.archive):
             return False
         removed: list[Original] = []
@@ -194,7 +215,7 @@ class Housekeeping:
                 if self._remove_one(original):
                     removed.append(original)
                 struck.append(original)
-            except OSError as error:  # one that cannot be removed must not keep all the others
+            except OSError as error:  # one that cannot be removed must not keep the others
                 refusal = refusal or error
         archive_rows.strike(self._ledger, struck)
         for folder in {original.path.parent for original in removed}:
@@ -204,17 +225,17 @@ class Housekeeping:
             _log.info("archive_cleared", files=len(removed), megabytes=size / 1e6, why=why)
         if refusal is not None:
             if self._refused is None:
-                self._say_not_removed(refusal)
-                self._refused_until = now + _TROUBLE_S
+                self._log_not_removed(refusal)
+                self._refused_retry_at = now + _RETRY_S
             self._refused = originals[-1]
-        return bool(struck) or len(originals) == _FEW
+        return bool(struck) or len(originals) == _BATCH
 
-    def _say_not_removed(self, error: OSError) -> None:
+    def _log_not_removed(self, error: OSError) -> None:
         what = shown(error.filename or "")
-        _log.warning("not_removed", path=what, why=str(error), tries_again_in_s=_TROUBLE_S)
+        _log.warning("not_removed", path=what, why=str(error), tries_again_in_s=_RETRY_S)
 
     def _remove_one(self, original: Original) -> bool:
-        """Remove an original; False if it is gone, or not the daemon's any more."""
+        """Remove an original; False if it is gone, or was changed and is not ours any more."""
         try:
             found = original.path.lstat()
         except FileNotFoundError:
@@ -233,42 +254,44 @@ class Housekeeping:
                 folder.rmdir()
                 folder = folder.parent
 
-    def _logs(self, now: float) -> bool:
-        days = self._keep.logs_days
+    def _remove_logs(self, now: float) -> bool:
+        """Remove job logs by the day in their names."""
+        days = self._retention.logs_days
         if days is None:
             return False
         today = datetime.fromtimestamp(now, UTC).date()
         old = [p for day, p in job_log.days(self._station.logs) if (today - day).days > days]
-        for path in old[:_FEW]:
+        for path in old[:_BATCH]:
             path.unlink(missing_ok=True)
             _log.info("job_log_removed", path=shown(path), keep_logs_days=days)
-        return len(old) > _FEW
+        return len(old) > _BATCH
 
-    def _vanished_originals(self, now: float) -> bool:
-        """Strike what somebody else took out of the archive: its row can go, it has no size.
+    def _strike_vanished(self, now: float) -> bool:
+        """Strike originals that somebody took out of the archive: they take no room there.
 
-        For the rows alone, only those are asked that are old enough.
+        If only rows are to go, only originals that are old enough are looked at.
         """
-        days, all_count = self._keep.ledger_days, self._keep.archive_gb is not None
+        days, all_count = self._retention.ledger_days, self._retention.archive_gb is not None
         if days is None and not all_count:
             return False
         before = math.inf if all_count or days is None else now - days * _DAY_S
-        visited = archive_rows.oldest(self._ledger, _FEW, before, self._visited)
+        visited = archive_rows.oldest(self._ledger, _BATCH, before, self._last_visited)
         if visited and not is_there(self._station.archive):
             return False
         gone = [original for original in visited if not original.path.exists()]
         if gone:
             archive_rows.strike(self._ledger, gone)
-        more = len(visited) == _FEW
-        self._visited = visited[-1] if more else None
+        more = len(visited) == _BATCH
+        self._last_visited = visited[-1] if more else None
         self._all_visited |= not more
         return more
 
-    def _rows(self, now: float) -> bool:
-        days = self._keep.ledger_days
+    def _remove_rows(self, now: float) -> bool:
+        """Remove rows of ended jobs; which results stand is remembered without them."""
+        days = self._retention.ledger_days
         if days is None:
             return False
-        found = archive_rows.ended(self._ledger, now - days * _DAY_S, self._looked_at, _FEW)
+        found = archive_rows.ended(self._ledger, now - days * _DAY_S, self._last_job, _BATCH)
         jobs = [job for job in found if job.failed_to is None or not has_reason(job.failed_to)]
         standing = [
             StandingResult(job.id, job.result, job.outbox)
@@ -278,40 +301,40 @@ class Housekeeping:
         if jobs:
             archive_rows.forget(self._ledger, jobs, standing)
             _log.info("ledger_rows_removed", rows=len(jobs), keep_ledger_days=days)
-        self._looked_at = found[-1] if len(found) == _FEW else None
-        if self._looked_at is None:
+        self._last_job = found[-1] if len(found) == _BATCH else None
+        if self._last_job is None:
             bulk_rows.forget(self._ledger, now - days * _DAY_S)
-        return len(found) == _FEW
+        return len(found) == _BATCH
 
-    def _standing(self, now: float) -> bool:
-        """Forget results that were taken away, of jobs whose row is gone already."""
-        if self._keep.ledger_days is None:
+    def _forget_results(self, now: float) -> bool:
+        """Forget results that somebody took away, of jobs whose rows are gone already."""
+        if self._retention.ledger_days is None:
             return False
-        visited = archive_rows.standing_after(self._ledger, self._stood, _FEW)
+        visited = archive_rows.standing_after(self._ledger, self._last_result, _BATCH)
         gone = [one for one in visited if _is_gone(one.result, one.outbox)]
         if gone:
             archive_rows.forget_standing(self._ledger, gone)
-        self._stood = visited[-1].id if len(visited) == _FEW else ""
-        return len(visited) == _FEW
+        self._last_result = visited[-1].id if len(visited) == _BATCH else ""
+        return len(visited) == _BATCH
 
-    def _left_in_place(self, now: float) -> bool:
-        """Forget originals that were left in their inbox, once somebody took them away."""
-        if self._keep.ledger_days is None:
+    def _forget_left_in_place(self, now: float) -> bool:
+        """Forget originals that were left in their inbox and that somebody has taken away."""
+        if self._retention.ledger_days is None:
             return False
-        visited = self._ledger.seen_after(self._seen, _FEW)
+        visited = self._ledger.seen_after(self._last_seen, _BATCH)
         gone = [path for path in visited if not path.exists() and is_there(self._root_of(path))]
         if gone:
             self._ledger.unsee(gone)
-        self._seen = visited[-1] if len(visited) == _FEW else None
-        return len(visited) == _FEW
+        self._last_seen = visited[-1] if len(visited) == _BATCH else None
+        return len(visited) == _BATCH
 
     def _root_of(self, path: Path) -> Path:
-        """The inbox that a path lies in, or the nearest folder above it that there is."""
-        inboxes = (self._station.inbox, *self._keep.inboxes)
+        """The inbox that a path lies in, or the nearest existing folder above it."""
+        inboxes = (self._station.inbox, *self._retention.inboxes)
         above = [inbox for inbox in inboxes if path.is_relative_to(inbox)]
         return next(iter(above), None) or next(f for f in path.parents if f.is_dir())
 
 
 def _is_gone(result: Path, outbox: Path) -> bool:
-    """Whether a result was taken away; while its disk is not mounted it was not."""
+    """Whether a result was taken away; False while its disk is not mounted."""
     return not stands(result) and is_there(outbox)

@@ -73,6 +73,20 @@ def spoken(at: float, now: float, zone: ZoneInfo) -> str:
     return f"{then:%a %H:%M %Z}" if at - now < 6 * 86400 else f"{then:%Y-%m-%d %H:%M %Z}"
 
 
+def spoken_duration(seconds: float) -> str:
+    """A duration in words: "40 s", "12 min", "3 h 20 min", "2 d 4 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    if minutes < 36 * 60:
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(round(seconds / 3600), 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
 def iso(at: float, zone: ZoneInfo) -> str:
     """An instant as ISO 8601 with its offset from UTC, to the second."""
     return datetime.fromtimestamp(at, zone).isoformat(timespec="seconds")

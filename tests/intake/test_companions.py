@@ -29,7 +29,7 @@ from daemon.intake.sorter import Sorter
 from daemon.jobs.ledger.bulk import BulkJob
 from daemon.messages.tasks import Compute
 from daemon.photo import Limits
-from daemon.service.apply import ApplyOptions, groups_of, task_of, with_side_files
+from daemon.service.apply import ApplyOptions, group_inputs, plan_job, with_side_files
 from daemon.service.estimate import work_in
 from tests.support.fakes import everything_below
 from tests.support.station_runs import run_once, write_settings
@@ -104,9 +104,9 @@ def by_bulk(root: Path, recipe: str, names: tuple[str, ...]) -> list[str]:
 
 def by_apply(root: Path, recipe: str, names: tuple[str, ...]) -> list[str]:
     chosen = recipe_named(recipe, known_recipes(find_station(root)))
-    (group,) = groups_of(chosen, put(root.parent / "scans", names))
+    (group,) = group_inputs(chosen, put(root.parent / "scans", names))
     files = with_side_files(chosen, group, SideFilesOnDisk())
-    planned = task_of(chosen, files, ApplyOptions(root), None, Compute())
+    planned = plan_job(chosen, files, ApplyOptions(root), None, Compute())
     return [file.path.name for file in planned.inputs]
 
 

@@ -128,7 +128,7 @@ def test_a_recipe_file_is_taken_and_an_unknown_name_refused(tmp_path: Path) -> N
 
 def test_a_file_with_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
     photo = photograph(tmp_path / "x.png")
-    with pytest.raises(UsageError, match=r"out\.xyz: its suffix is none of"):
+    with pytest.raises(UsageError, match=r"out\.xyz: unknown suffix; use one of"):
         run("denoise", [photo], tmp_path / "out.xyz")
 
 

@@ -8,7 +8,8 @@ from daemon.cli.main import exit_code
 from daemon.config.recipe import SHIPPED_RECIPES, Recipe, load_recipes, recipe_named
 from daemon.jobs.job_log import JobLog
 from daemon.photo import Limits
-from daemon.service.estimate import spoken, work_in
+from daemon.service.estimate import work_in
+from daemon.system.clock import spoken_duration
 
 
 def recipe(name: str) -> Recipe:
@@ -52,7 +53,7 @@ def test_the_two_photographs_of_a_pair_are_one_job(tmp_path: Path) -> None:
     ],
 )
 def test_a_duration_is_said_as_a_person_says_it(seconds: float, words: str) -> None:
-    assert spoken(seconds) == words
+    assert spoken_duration(seconds) == words
 
 
 def test_finished_jobs_of_the_station_say_how_long_it_takes(
