@@ -9,23 +9,32 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import assert_never
 
 import structlog
 
-from daemon.bulk import requests as bulk_requests
 from daemon.bulk.report_process import ReportProcesses
-from daemon.bulk.requests import BulkRequest
 from daemon.bulk.walk import Slice, absence, enough, places_of, slices
 from daemon.config.recipe import Recipe
 from daemon.config.station import Notice, Station
 from daemon.intake.arrivals import Claim
 from daemon.intake.claimer import Claimer
+from daemon.intake.requests import (
+    BulkCancelRequest,
+    BulkPauseRequest,
+    BulkRequest,
+    BulkResumeRequest,
+    BulkRetryRequest,
+    BulkSubmitRequest,
+    RequestState,
+)
 from daemon.intake.scanner import PassedOver
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.bulk import BulkJob
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access
 from daemon.jobs.reasons import reason_path
+from daemon.system.errors import UsageError
 from daemon.system.files import NO_SPACE, shown
 
 _log = structlog.get_logger()
@@ -67,7 +76,7 @@ class BulkManager:
 
         What is queued already is not asked: the ledger counts that, and schedules hold it back.
         """
-        return bulk_requests.waiting(self._station) or any(
+        return any(
             not bulk.paused
             and (bulk.state != "waiting" or bulk.starts_at <= now)
             and bulk.name not in self._troubles
@@ -84,8 +93,44 @@ class BulkManager:
             if (why := self._troubles.get(bulk.name) or self._hindrance(bulk, recipes))
         )
 
+    def take(self, request: BulkRequest, request_id: str, now: float) -> RequestState:
+        """Carry out a request; it may be taken twice after a crash, and counts once.
+
+        Args:
+            request: What is asked.
+            request_id: Its id, which a bulk job that is submitted keeps.
+            now: UTC seconds since the epoch.
+
+        Returns:
+            "done"; "begun" if more of it follows in the next turn; "held_up" if the file system
+            refuses it for now.
+
+        Raises:
+            UsageError: It makes no sense as things stand.
+        """
+        with self._troubled(request.name):
+            if isinstance(request, BulkSubmitRequest):
+                self._submit(request, request_id)
+                return "done"
+            known = bulk_rows.named(self._ledger, request.name)
+            if known is None:
+                raise UsageError(f"no bulk job is called {request.name!r}")
+            match request:
+                case BulkPauseRequest():
+                    self._pause(known)
+                case BulkResumeRequest():
+                    self._resume(known)
+                case BulkCancelRequest():
+                    self._cancel(known)
+                case BulkRetryRequest():
+                    return "begun" if self._retry(known, request.at, now) else "done"
+                case _:
+                    assert_never(request)
+            return "done"
+        return "held_up"
+
     def turn(self, recipes: Sequence[Recipe], now: float) -> bool:
-        """Take orders and carry each bulk job a little further; says whether more can follow.
+        """Carry each bulk job a little further; says whether more can follow.
 
         What the file system refuses holds up the job that asked for it, and no other.
 
@@ -94,10 +139,6 @@ class BulkManager:
             now: UTC seconds since the epoch.
         """
         busy = False
-        for path, order in bulk_requests.asked(self._station):
-            name = order.name if order is not None else path.name
-            with self._troubled(name):
-                busy |= self._take(path, order, now)
         jobs = bulk_rows.unended(self._ledger)
         first = next((n for n, bulk in enumerate(jobs, 1) if bulk.name == self._looked), 0)
         for bulk in (*jobs[first:], *jobs[:first]):  # the one that looked last comes last
@@ -170,59 +211,42 @@ class BulkManager:
         """Stop writing reports; they are begun anew at the next start."""
         self._reporters.close()
 
-    def _take(self, path: Path, order: BulkRequest | None, now: float) -> bool:
-        """Carry out an order; it may be taken twice after a crash, and counts once.
-
-        Returns:
-            Whether it has only been begun.
-        """
-        if order is None:
-            aside = path.with_suffix(".refused")
-            path.rename(aside)
-            _log.warning("request_refused", request=shown(aside), why="it is no order")
-            return False
-        known = bulk_rows.named(self._ledger, order.name)
-        if order.what == "submit":
-            self._submit(path.stem, order)
-        elif known is None:
-            _log.warning("bulk_unknown", bulk=order.name, asked=order.what)
-        elif order.what == "retry":
-            if self._retry(known, order.at, now):
-                return True
-        else:
-            self._change(known, order.what)
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-        return False
-
-    def _submit(self, request: str, order: BulkRequest) -> None:
+    def _submit(self, request: BulkSubmitRequest, request_id: str) -> None:
         jobs = bulk_rows.all_of(self._ledger)
-        if any(bulk.request == request for bulk in jobs):
+        if any(bulk.request == request_id for bulk in jobs):
             return
         names = {bulk.name for bulk in jobs}
-        numbered = (f"{order.name}-{number}" for number in range(2, len(names) + 3))
-        name = next(n for n in (order.name, *numbered) if n not in names)
-        bulk = BulkJob(name, request, order.recipe, order.roots, order.at, order.starts_at)
+        numbered = (f"{request.name}-{number}" for number in range(2, len(names) + 3))
+        name = next(n for n in (request.name, *numbered) if n not in names)
+        bulk = BulkJob(
+            name, request_id, request.recipe, request.roots, request.at, request.starts_at
+        )
         bulk_rows.keep(self._ledger, bulk)
         paths = [shown(root) for root in bulk.roots]
         _log.info("bulk_submitted", bulk=name, recipe=bulk.recipe, paths=paths)
 
-    def _change(self, bulk: BulkJob, what: str) -> None:
-        match what:
-            case "pause" if bulk.state in ("waiting", "looking", "working"):
-                bulk_rows.keep(self._ledger, replace(bulk, paused=True))
-                bulk_rows.hold(self._ledger, bulk.name, back=False)
-                _log.info("bulk_paused", bulk=bulk.name)
-            case "resume" if bulk.paused:
-                bulk_rows.keep(self._ledger, replace(bulk, paused=False))
-                bulk_rows.hold(self._ledger, bulk.name, back=True)
-                _log.info("bulk_resumed", bulk=bulk.name)
-            case "cancel" if bulk.state in ("waiting", "looking", "working"):
-                off = bulk_rows.cancel(self._ledger, bulk)
-                self._walks.pop(bulk.name, None)
-                _log.info("bulk_cancelled", bulk=bulk.name, taken_off=off.taken_off)
-            case _:
-                _log.info("bulk_not_changed", bulk=bulk.name, asked=what, state=bulk.state)
+    def _pause(self, bulk: BulkJob) -> None:
+        self._refuse_ended(bulk)
+        bulk_rows.keep(self._ledger, replace(bulk, paused=True))
+        bulk_rows.hold(self._ledger, bulk.name, back=False)
+        _log.info("bulk_paused", bulk=bulk.name)
+
+    def _resume(self, bulk: BulkJob) -> None:
+        if not bulk.paused:
+            raise UsageError(f"bulk job {bulk.name!r} is not paused")
+        bulk_rows.keep(self._ledger, replace(bulk, paused=False))
+        bulk_rows.hold(self._ledger, bulk.name, back=True)
+        _log.info("bulk_resumed", bulk=bulk.name)
+
+    def _cancel(self, bulk: BulkJob) -> None:
+        self._refuse_ended(bulk)
+        off = bulk_rows.cancel(self._ledger, bulk)
+        self._walks.pop(bulk.name, None)
+        _log.info("bulk_cancelled", bulk=bulk.name, taken_off=off.taken_off)
+
+    def _refuse_ended(self, bulk: BulkJob) -> None:
+        if bulk.state not in ("waiting", "looking", "working"):
+            raise UsageError(f"bulk job {bulk.name!r} has ended")
 
     def _retry(self, bulk: BulkJob, asked_at: float, now: float) -> bool:
         """Queue some of what had failed when it was asked; says whether there may be more."""

@@ -3,8 +3,8 @@
 import time
 from dataclasses import asdict, dataclass
 
-from daemon.bulk import requests as bulk_requests
 from daemon.config.station import Station
+from daemon.intake.requests import BulkSubmitRequest, waiting_requests
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.bulk import BulkJob, BulkState
 from daemon.jobs.ledger.reader import LedgerReader
@@ -81,8 +81,8 @@ def read_bulk(station: Station, view: LedgerReader | None = None) -> tuple[BulkS
 
 def pending(station: Station) -> list[str]:
     """Names of the bulk jobs that were submitted and that no daemon has taken yet."""
-    orders = (order for _, order in bulk_requests.asked(station) if order is not None)
-    return [order.name for order in orders if order.what == "submit"]
+    requests = (pending.request for pending in waiting_requests(station))
+    return [request.name for request in requests if isinstance(request, BulkSubmitRequest)]
 
 
 def _status(station: Station, view: LedgerReader, bulk: BulkJob, now: float) -> BulkStatus:

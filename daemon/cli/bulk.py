@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,14 +10,24 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from daemon.bulk.requests import BulkRequest, ask, check_roots
 from daemon.bulk.status import BulkStatus, pending, read_bulk
+from daemon.bulk.submission import check_name, check_roots
 from daemon.cli.context import SOME_FAILED, out, print_json, station_of
 from daemon.cli.status_text import bulk_details, bulk_line
 from daemon.config.recipe import Recipe, recipe_named
 from daemon.config.settings import Settings
 from daemon.config.setup import known_recipes, open_station
 from daemon.config.station import Station
+from daemon.intake.requests import (
+    BulkCancelRequest,
+    BulkPauseRequest,
+    BulkRequest,
+    BulkResumeRequest,
+    BulkRetryRequest,
+    BulkSubmitRequest,
+    answer_to,
+    leave,
+)
 from daemon.system.clock import instants, local_zone, spoken, spoken_duration, wall
 from daemon.system.errors import UsageError
 from daemon.system.files import shown
@@ -29,7 +40,13 @@ app = typer.Typer(
 
 _LOOK_S = 1.0
 _SAY_S = 30.0
-_NAME = 100
+
+_REQUESTS: dict[str, Callable[[str], BulkRequest]] = {
+    "pause": lambda name: BulkPauseRequest(name=name),
+    "resume": lambda name: BulkResumeRequest(name=name),
+    "cancel": lambda name: BulkCancelRequest(name=name),
+    "retry": lambda name: BulkRetryRequest(name=name, at=time.time()),
+}
 
 
 def submit(
@@ -58,19 +75,18 @@ def submit(
     starts_at = 0.0 if at is None else _instant(at, now)
     called = name if name is not None else f"{recipe}-{wall(now, local_zone()):%Y-%m-%d-%H%M%S}"
     taken = [one.name for one in read_bulk(station)] + pending(station)
-    plain = called.isprintable() and "/" not in called and not called.startswith((".", "-"))
-    if not called.strip() or len(called) > _NAME or not plain:
-        raise UsageError(
-            f"--name {called!r}: 1 to {_NAME} characters, no line break, no /, no . or - first"
-        )
+    check_name(called)
     if called in taken:
         raise UsageError(f"--name {called!r}: a bulk job is called so already; take another name")
-    ask(station, BulkRequest("submit", called, recipe, roots, now, starts_at))
+    request = BulkSubmitRequest(
+        name=called, recipe=recipe, roots=roots, at=now, starts_at=starts_at
+    )
+    request_id = leave(station, request)
     when = f", from {spoken(starts_at, now, local_zone())}" if starts_at else ""
     out.print(f"submitted as {called}{when}", markup=False)
     _say_estimate(station, settings, chosen, roots)
     _say_whether_taken(station)
-    return _follow(station, called) if follow else 0
+    return _follow(station, called, request_id) if follow else 0
 
 
 @app.command("list")
@@ -165,7 +181,7 @@ def _ask(context: typer.Context, what: str, name: str) -> None:
         raise UsageError(f"bulk job {name!r} is not paused")
     if what == "retry" and one is not None and not one.failed:
         raise UsageError(f"of bulk job {name!r} nothing has failed")
-    ask(station, BulkRequest(what, name, at=time.time()))
+    leave(station, _REQUESTS[what](name))
     out.print(f"asked to {what} {name}", markup=False)
     _say_whether_taken(station)
 
@@ -224,12 +240,24 @@ def _say_whether_taken(station: Station) -> None:
         out.print("no daemon works on this station now: `restored run` or `once` takes it up")
 
 
-def _follow(station: Station, name: str) -> int:
-    """Say how it stands until it ends; Ctrl-C ends the watching, not the job."""
+def _follow(station: Station, name: str, request_id: str = "") -> int:
+    """Say how it stands until it ends; Ctrl-C ends the watching, not the job.
+
+    Args:
+        station: Where.
+        name: Name of the bulk job.
+        request_id: Of the request that submitted it; "" if that was taken long ago.
+
+    Raises:
+        UsageError: The daemon refused the request.
+    """
     console = Console(stderr=True)
     said_at, said = 0.0, ""
     with console.status(name) as line:
         while True:
+            answer = answer_to(station, request_id) if request_id else None
+            if answer is not None and answer.state == "refused":
+                raise UsageError(answer.reason)
             one = _known(station, name)
             text = f"{name}: waits for the daemon" if one is None else bulk_line(one)
             line.update(text)

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,6 +133,21 @@ def recipe_for(reference: str, station: Station | None = None) -> Recipe:
     return recipe_named(reference, known_recipes(station))
 
 
+def make_request_folders(station: Station, group: int | None) -> None:
+    """Make the folders of requests and of answers; the group, if there is one, may leave requests.
+
+    Without a group the folder of requests is as open as the station's state is.
+    """
+    is_new = not station.requests.exists()
+    for folder in (station.requests, station.answers):
+        make_folder(folder, group)
+    mode = stat.S_IMODE((station.state if is_new else station.requests).stat().st_mode)
+    if group is not None:
+        os.chown(station.requests, -1, group)
+    if is_new or group is not None:
+        station.requests.chmod(mode | 0o2070 if group is not None else mode)
+
+
 def _share_inboxes(station: Station, group: int) -> None:
     """Let the group drop photographs, also into inboxes that are older than the setting."""
     for folder in (station.inbox, *station.inbox.iterdir()):
@@ -160,6 +176,7 @@ def _make(station: Station, group: int | None) -> None:
         *(station.work, station.staged),
     ):
         make_folder(folder, group)
+    make_request_folders(station, group)
     if group is not None:
         _share_inboxes(station, group)
     mark = json.dumps({"format": 1}) + "\n"

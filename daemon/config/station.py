@@ -75,6 +75,16 @@ class Station:
         return self.state / "lock"
 
     @property
+    def requests(self) -> Path:
+        """What people ask of the daemon, one file each; the station's group may write here."""
+        return self.state / "requests"
+
+    @property
+    def answers(self) -> Path:
+        """What the daemon answers to requests, one file each."""
+        return self.state / "answers"
+
+    @property
     def reports(self) -> Path:
         """Folder of the reports of bulk jobs, one folder each."""
         return self.root / "reports"

@@ -93,6 +93,10 @@ class Inbox:
         """Stop listening."""
         self._watcher.stop()
 
+    def is_above(self, path: Path) -> bool:
+        """Whether a path lies in one of the inbox folders."""
+        return any(path.is_relative_to(watch.root) for watch in self._watches)
+
     def hint(self, path: Path) -> None:
         """Look at this file again, even if it was handed out before; from any thread."""
         self._hints.add(str(path.absolute()), "written", forget=True)

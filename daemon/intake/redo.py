@@ -4,35 +4,26 @@ Comes in: what a person chose. Goes out: requests, from whoever asks; claims of 
 from the daemon, which alone writes the ledger. Results appear beside the old ones, which stay.
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import structlog
-
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe, recipe_named
 from daemon.config.station import Station
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.claimer import Claimer
-from daemon.intake.requests import leave
+from daemon.intake.requests import MAX_REDO, RedoRequest, leave
 from daemon.jobs.ledger import archive as archive_rows
 from daemon.jobs.ledger.entries import Entry, Original
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.tasks import job_id
 from daemon.system.errors import ConfigError
-from daemon.system.files import shown
-
-_log = structlog.get_logger()
 
 Fate = Literal["redo", "up_to_date", "not_there", "no_recipe"]
-
-_GROUP = 64
-"""Jobs in one request: the daemon takes one request in each turn of its loop."""
 
 
 @dataclass(frozen=True)
@@ -88,53 +79,34 @@ def plan(
 
 def ask(station: Station, rows: Sequence[int]) -> None:
     """Ask the daemon, now or when it runs next, to do these jobs again."""
-    for start in range(0, len(rows), _GROUP):
-        leave(_requests(station), rows[start : start + _GROUP], f"{start:012}-")
+    for start in range(0, len(rows), MAX_REDO):
+        leave(station, RedoRequest(rows=tuple(rows[start : start + MAX_REDO])))
 
 
-class RedoRequests:
+class Redo:
     """The daemon's side: requests become claims of what lies in the archive."""
 
-    def __init__(
-        self, station: Station, ledger: Ledger, admission: Claimer, library: Library
-    ) -> None:
-        self._station = station
+    def __init__(self, ledger: Ledger, claimer: Claimer, library: Library) -> None:
         self._ledger = ledger
-        self._admission = admission
+        self._claimer = claimer
         self._library = library
-        self._refused: set[Path] = set()
 
-    def waiting(self) -> bool:
-        """Whether somebody has asked."""
-        return self._next() is not None
+    def take(self, request: RedoRequest, recipes: Sequence[Recipe], now: float) -> None:
+        """Queue the jobs of one request.
 
-    def take(self, recipes: Sequence[Recipe], now: float) -> None:
-        """Queue the jobs of one request; it is removed when its originals are claimed.
-
-        After a crash it is taken once more: what was claimed is not in the archive any more.
+        It may be taken twice after a crash: what was claimed is not in the archive any more.
 
         Args:
+            request: Which jobs.
             recipes: The recipes as they are now.
             now: UTC seconds since the epoch.
         """
-        request = self._next()
-        if request is None:
-            return
         claims = []
-        for entry in self._ledger.entries(_rows(request)):
+        for entry in self._ledger.entries(request.rows):
             originals = archive_rows.originals_of(self._ledger, entry.row)
             if _fate(entry, originals, recipes, self._library) == "redo":
                 claims.append(_claim(entry, originals))
-        self._admission.admit(claims, now)
-        try:
-            request.unlink(missing_ok=True)
-        except OSError as error:  # somebody else's folder; what it asked for is done
-            self._refused.add(request)
-            _log.warning("request_refused", request=shown(request), why=str(error))
-
-    def _next(self) -> Path | None:
-        requests = _requests(self._station).glob("*.json")
-        return min((one for one in requests if one not in self._refused), default=None)
+        self._claimer.admit(claims, now)
 
 
 def _fate(
@@ -175,16 +147,3 @@ def _claim(entry: Entry, originals: Sequence[Original]) -> Claim:
     return Claim(
         tuple(photos), entry.recipe, old.stem, mask=roles.get("mask"), hints=roles.get("hints")
     )
-
-
-def _rows(request: Path) -> list[int]:
-    """The jobs that a request names; anybody may have written there, so it may be no request."""
-    try:
-        content = json.loads(request.read_text())
-    except (OSError, ValueError):
-        return []
-    return [row for row in content if isinstance(row, int)] if isinstance(content, list) else []
-
-
-def _requests(station: Station) -> Path:
-    return station.state / "redo"

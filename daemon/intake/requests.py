@@ -1,35 +1,397 @@
-"""Asking: what a command wants of the daemon is left in a folder, which the daemon empties.
+"""Requests: what people ask of a running daemon, and what it answers.
 
-Comes in: a folder of the station's state, a list. Goes out: one whole JSON file there. Only the
-daemon writes the ledger, so this is how commands reach it, whether it runs or not.
+A request is one JSON file in `.restored/requests/`, named ID.json. It appears whole, because it is
+written under a hidden name and renamed. `kind` says what is asked, and one model per kind says what
+else it holds. The daemon takes requests in order of their names; an id begins with the time.
+
+Whoever is in the station's group may write there, so nothing of a request is trusted: it is opened
+without following links and without blocking, must be a regular file of at most 1 MB, and whatever
+is wrong with it sets it aside as ID.refused. `.restored/answers/ID.json` says what became of each.
 """
 
 import contextlib
+import errno
 import json
 import os
 import secrets
 import stat
-from collections.abc import Sequence
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+import structlog
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+)
+
+from daemon.config.station import Station
+from daemon.system.errors import UsageError
+from daemon.system.files import NO_SPACE, fit_name, make_folder, shown, write_whole
+
+_log = structlog.get_logger()
+
+MAX_BYTES = 1 << 20
+"""Largest request in bytes: a thousand times what a command writes."""
+
+MAX_REDO = 64
+"""Most jobs in one redo request: the daemon takes one such request in each turn of its loop."""
+
+_MAX_PATHS = 64
+_MAX_NAME = 255
+_MAX_PATH_BYTES = 4096
+_LATEST_S = 253_370_764_800.0
+"""The year 9999, in seconds since the epoch: no later time can be told as a date."""
+
+_MAX_KNOWN = 1024
+"""Requests held in memory at once; those behind them wait in the folder."""
+
+_KEEP_S = 7 * 86400.0
+"""Age in seconds after which answers and requests that were set aside are removed."""
+
+_MAX_REASON = 500
+"""Characters of a reason: it may repeat what it was given."""
+
+_NOT_ITS_FAULT = (errno.ENOENT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR)
+"""Failures to open that say nothing of the request: it is read another time."""
 
 
-def leave(folder: Path, content: Sequence[str | int], name: str = "") -> None:
-    """Leave a request; it is there whole or not at all.
+def _read_path(value: object) -> Path:
+    """An absolute path; undecodable bytes come as surrogates, as everywhere in Python."""
+    if not isinstance(value, str | Path):
+        raise ValueError("a path must be text")
+    raw = os.fsencode(value)
+    path = Path(value)
+    if not path.is_absolute() or ".." in path.parts or b"\0" in raw:
+        raise ValueError("a path must be absolute, without .. and NUL")
+    if len(raw) > _MAX_PATH_BYTES:
+        raise ValueError(f"a path may have at most {_MAX_PATH_BYTES} bytes")
+    return path
 
-    Args:
-        folder: Where the daemon looks; made if need be. The folder above it belongs to the daemon.
-        content: What is asked.
-        name: What the file's name starts with: requests are taken in order of their names.
+
+_Path = Annotated[Path, PlainValidator(_read_path), PlainSerializer(str)]
+_Name = Annotated[str, Field(strict=True, min_length=1, max_length=_MAX_NAME)]
+_Time = Annotated[float, Field(strict=True, ge=0, le=_LATEST_S, allow_inf_nan=False)]
+_Row = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RetryRequest(_Model):
+    """Take originals that failed and stayed in their place for new.
+
+    Attributes:
+        paths: A photograph in an inbox, its side files and, of a pair, its other half.
     """
-    owner = folder.parent.stat()
+
+    kind: Literal["retry"] = "retry"
+    paths: Annotated[tuple[_Path, ...], Field(min_length=1, max_length=_MAX_PATHS)]
+
+
+class RedoRequest(_Model):
+    """Do finished jobs again.
+
+    Attributes:
+        rows: Their rows in the ledger.
+    """
+
+    kind: Literal["redo"] = "redo"
+    rows: Annotated[tuple[_Row, ...], Field(min_length=1, max_length=MAX_REDO)]
+
+
+class BulkSubmitRequest(_Model):
+    """Restore folders where they lie.
+
+    Attributes:
+        name: Name of the bulk job; one that is taken gets a number.
+        recipe: Name of the recipe.
+        roots: Files and folders.
+        at: When it was asked, UTC seconds since the epoch.
+        starts_at: UTC seconds since the epoch; nothing is read before.
+    """
+
+    kind: Literal["bulk_submit"] = "bulk_submit"
+    name: _Name
+    recipe: _Name
+    roots: Annotated[tuple[_Path, ...], Field(min_length=1)]
+    at: _Time
+    starts_at: _Time = 0.0
+
+
+class BulkPauseRequest(_Model):
+    """Start no more of a bulk job."""
+
+    kind: Literal["bulk_pause"] = "bulk_pause"
+    name: _Name
+
+
+class BulkResumeRequest(_Model):
+    """Go on with a bulk job that is paused."""
+
+    kind: Literal["bulk_resume"] = "bulk_resume"
+    name: _Name
+
+
+class BulkCancelRequest(_Model):
+    """End a bulk job; what is done stays."""
+
+    kind: Literal["bulk_cancel"] = "bulk_cancel"
+    name: _Name
+
+
+class BulkRetryRequest(_Model):
+    """Try again what of a bulk job had failed when this was asked.
+
+    Attributes:
+        name: Name of the bulk job.
+        at: When it was asked, UTC seconds since the epoch.
+    """
+
+    kind: Literal["bulk_retry"] = "bulk_retry"
+    name: _Name
+    at: _Time
+
+
+BulkRequest = (
+    BulkSubmitRequest | BulkPauseRequest | BulkResumeRequest | BulkCancelRequest | BulkRetryRequest
+)
+Request = RetryRequest | RedoRequest | BulkRequest
+
+_REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
+
+
+RequestState = Literal["done", "begun", "held_up"]
+"""What became of a request in one turn: done; begun, and more of it follows in the next; held up by
+the file system, and tried again."""
+
+
+class Answer(BaseModel):
+    """What became of a request.
+
+    Attributes:
+        state: Taken: it was carried out, or is recorded to be.
+        reason: Why it was refused, or "".
+    """
+
+    state: Literal["taken", "refused"]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A request that no daemon has answered yet; `id` names its file and its answer."""
+
+    id: str
+    request: Request
+
+
+def leave(station: Station, request: Request) -> str:
+    """Leave a request for the daemon, which takes it now or when it runs next.
+
+    Returns:
+        Its id.
+
+    Raises:
+        UsageError: It has more than 1 MB.
+    """
+    request_id = f"{time.time_ns():020}-{secrets.token_hex(8)}"
+    leave_as(station, request, request_id)
+    return request_id
+
+
+def leave_as(station: Station, request: Request, request_id: str) -> None:
+    """Leave a request under an id; it replaces one of the same id."""
+    text = json.dumps(request.model_dump())
+    if len(text) > MAX_BYTES:
+        raise UsageError(
+            f"more than {MAX_BYTES >> 20} MB is asked at once; name folders, not files"
+        )
+    folder, owner = station.requests, station.state.stat()
     with contextlib.suppress(FileExistsError):
         folder.mkdir()
-        # Whoever of the station's group asks first makes the folder, and the daemon empties it.
+        # An older version made the station. Whoever of its group asks first makes the folder.
         folder.chmod(stat.S_IMODE(owner.st_mode))
-    part = folder / f"{name}{secrets.token_hex(8)}.part"
-    part.write_text(json.dumps(list(content)))
+    part = folder / f".{request_id}.part"
+    part.write_text(text)
     part.chmod(0o664)
-    if os.geteuid() == 0:  # what root asks for, too, the daemon's own user must be able to take
-        for path in (folder, part):
-            os.chown(path, owner.st_uid, owner.st_gid)
-    part.rename(part.with_suffix(".json"))
+    if os.geteuid() == 0:  # what root asks for the daemon's own user must be able to take, too
+        os.chown(part, owner.st_uid, owner.st_gid)
+        if folder.stat().st_uid == 0:
+            os.chown(folder, owner.st_uid, owner.st_gid)
+    part.rename(folder / f"{request_id}.json")
+
+
+def waiting_requests(station: Station) -> list[Pending]:
+    """The requests that no daemon has taken yet, in order, without those that are none."""
+    found: list[Pending] = []
+    for name in _names(station.requests):
+        with contextlib.suppress(UsageError, OSError):
+            found.append(Pending(_id_of(name), _read(station.requests / name)))
+    return found
+
+
+def answer_to(station: Station, request_id: str) -> Answer | None:
+    """The daemon's answer; None while there is none, or when it was removed for its age."""
+    try:
+        return Answer.model_validate_json((station.answers / f"{request_id}.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+class RequestFolder:
+    """The daemon's side: reads requests, sets aside what is none, and answers."""
+
+    def __init__(self, station: Station, group: int | None = None) -> None:
+        """Read nothing yet.
+
+        Args:
+            station: Whose requests.
+            group: Group of the answers; None leaves it to the system.
+        """
+        self._folder = station.requests
+        self._answers = station.answers
+        self._group = group
+        self._known: dict[str, Pending] = {}
+        self._answered: set[str] = set()
+        """Requests that cannot be removed or set aside: they count once all the same."""
+
+    def pending(self) -> list[Pending]:
+        """The requests that wait for an answer, in order; of very many the first."""
+        names = [name for name in _names(self._folder) if name not in self._answered]
+        names = names[:_MAX_KNOWN]
+        self._known = {name: self._known[name] for name in names if name in self._known}
+        for name in names:
+            if name not in self._known:
+                try:
+                    request = _read(self._folder / name)
+                except OSError:
+                    continue
+                except UsageError as error:
+                    self._set_aside(name, str(error))
+                    continue
+                self._known[name] = Pending(_id_of(name), request)
+        return [self._known[name] for name in names if name in self._known]
+
+    def is_empty(self, but: Collection[str] = ()) -> bool:
+        """Whether no request waits, except those with these ids."""
+        names = (name for name in _names(self._folder) if name not in self._answered)
+        return all(_id_of(name) in but for name in names)
+
+    def take(self, pending: Pending) -> None:
+        """Answer that a request was taken, and remove it."""
+        self._answer(pending.id, Answer(state="taken"))
+        name = f"{pending.id}.json"
+        try:
+            (self._folder / name).unlink(missing_ok=True)
+        except OSError as error:  # somebody else's file; what it asks for is done
+            self._answered.add(name)
+            request = shown(self._folder / name)
+            _log.warning("request_not_removed", request=request, why=str(error))
+
+    def refuse(self, pending: Pending, reason: str) -> None:
+        """Answer that a request is refused, and set it aside."""
+        self._set_aside(f"{pending.id}.json", reason)
+
+    def prune(self, now: float) -> None:
+        """Remove old answers, and what was set aside; `now` in UTC seconds since the epoch."""
+        for path in (*self._answers.glob("*.json"), *self._folder.glob("*.refused")):
+            with contextlib.suppress(OSError):  # a folder, or somebody else's: it stays
+                if not 0 <= now - path.lstat().st_mtime <= _KEEP_S:
+                    path.unlink()
+
+    def _set_aside(self, name: str, reason: str) -> None:
+        reason = _printable(reason)[:_MAX_REASON]
+        self._answer(_id_of(name), Answer(state="refused", reason=reason))
+        aside = self._folder / fit_name(f"{_id_of(name)}.refused", room=0)
+        try:
+            (self._folder / name).rename(aside)
+        except OSError:  # somebody else's, or something is in the way
+            self._answered.add(name)
+            aside = self._folder / name
+        _log.warning("request_refused", request=shown(aside), why=reason)
+
+    def _answer(self, request_id: str, answer: Answer) -> None:
+        target = self._answers / f"{request_id}.json"
+        try:
+            make_folder(self._answers, self._group)
+            write_whole(target, answer.model_dump())
+            if self._group is not None:
+                os.chown(target, -1, self._group)
+        except OSError as error:
+            if error.errno in NO_SPACE:
+                raise
+            _log.warning("answer_not_written", answer=shown(target), why=str(error))
+
+
+def _names(folder: Path) -> list[str]:
+    """Names of the files that may be requests, in order."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [e.name for e in entries if e.name.endswith(".json") and e.name[0] != "."]
+    except FileNotFoundError:
+        return []
+    return sorted(found)
+
+
+def _id_of(name: str) -> str:
+    return name.removesuffix(".json")
+
+
+def _read(path: Path) -> Request:
+    """Read and validate a request.
+
+    Raises:
+        UsageError: It is none.
+        OSError: It is gone, or this process or machine has not what it takes to read it.
+    """
+    try:
+        return _REQUEST.validate_python(read_json(path))
+    except OSError as error:
+        if error.errno in _NOT_ITS_FAULT:
+            raise
+        raise UsageError(error.strerror or str(error)) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{where}: {first['msg']}") from error
+    except Exception as error:
+        raise UsageError(str(error) or type(error).__name__) from error
+
+
+def read_json(path: Path) -> object:
+    """Read JSON that anybody may have put there.
+
+    Raises:
+        Exception: Whatever is wrong with it: it is a link, a FIFO or a folder, it is gone or has
+            more than 1 MB, it may not be read, or it is no JSON. A parser may raise what it likes.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise UsageError("it is no regular file")
+        raw = b""
+        while len(raw) <= MAX_BYTES and (more := os.read(handle, MAX_BYTES + 1 - len(raw))):
+            raw += more
+    finally:
+        os.close(handle)
+    if len(raw) > MAX_BYTES:
+        raise UsageError(f"it has more than {MAX_BYTES >> 20} MB")
+    return json.loads(raw.decode(), parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> object:
+    raise UsageError(f"{name} is no number of JSON")
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

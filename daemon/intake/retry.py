@@ -4,7 +4,6 @@ Comes in: a station, what a person chose. Goes out: moved files; for originals t
 place, a request that the daemon takes, because only the daemon writes the ledger.
 """
 
-import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,9 @@ import structlog
 from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder, Station
 from daemon.intake.companions import SideFilesOnDisk, other_half
-from daemon.intake.requests import leave
+from daemon.intake.inbox import Inbox
+from daemon.intake.requests import RetryRequest, leave
+from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.reasons import REASON_SUFFIX, reason_path
 from daemon.system.errors import ConfigError, UsageError
 from daemon.system.files import move_to_free, shown
@@ -67,24 +68,25 @@ def retry_failed(
     return [_put_back(station, path, folders, pairing, beside) for path in chosen]
 
 
-def take_requests(station: Station) -> list[Path]:
-    """Take what `retry` asked for: originals left in their place, to be looked at as if new.
+class RetryTaker:
+    """The daemon's side: originals that failed and stayed in their place are taken for new."""
 
-    What cannot be read or removed is logged and left; it holds nothing up.
-    """
-    asked: list[Path] = []
-    for request in sorted(_requests(station).glob("*.json")):
-        try:
-            paths = [Path(path) for path in json.loads(request.read_text())]
-            request.unlink()
-        except (OSError, ValueError, TypeError) as error:
-            aside = request.with_suffix(".refused")
-            with contextlib.suppress(OSError):
-                request.rename(aside)
-                _log.warning("request_refused", request=shown(aside), why=str(error))
-            continue
-        asked += paths
-    return asked
+    def __init__(self, ledger: Ledger, inbox: Inbox) -> None:
+        self._ledger = ledger
+        self._inbox = inbox
+
+    def take(self, request: RetryRequest) -> None:
+        """Have the inbox look at the originals again.
+
+        Raises:
+            UsageError: One lies in no inbox; none is taken.
+        """
+        for path in request.paths:
+            if not self._inbox.is_above(path):
+                raise UsageError(f"{shown(path)} lies in no inbox of this station")
+        self._ledger.unsee(request.paths)
+        for path in request.paths:
+            self._inbox.hint(path)
 
 
 def _put_back(
@@ -107,8 +109,7 @@ def _put_back(
             move_to_free(other, origin.parent, other.name, "retry")
         origin = move_to_free(path, origin.parent, origin.name, "retry")
     elif origin.is_file():
-        asked = [origin, *companions(origin)]
-        leave(_requests(station), [str(path) for path in asked])
+        leave(station, RetryRequest(paths=(origin, *companions(origin))))
     reason_path(path).unlink(missing_ok=True)
     return origin
 
@@ -144,10 +145,6 @@ def _other_half(path: Path, sides: Sequence[Path]) -> list[Path]:
     }
     other = other_half(path.name, others)
     return [path.with_name(other)] if other is not None else []
-
-
-def _requests(station: Station) -> Path:
-    return station.state / "retry"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -17,7 +17,10 @@ from daemon.config.setup import known_recipes
 from daemon.config.station import Station
 from daemon.intake.claimer import Claimer
 from daemon.intake.inbox import Inbox
-from daemon.intake.redo import RedoRequests
+from daemon.intake.older_requests import take_over
+from daemon.intake.redo import Redo
+from daemon.intake.requests import RequestFolder
+from daemon.intake.retry import RetryTaker
 from daemon.intake.sorter import Sorter
 from daemon.jobs.ledger.entries import QueueCount
 from daemon.jobs.ledger.writer import Ledger
@@ -33,6 +36,7 @@ from daemon.service.events import EventQueue
 from daemon.service.housekeeping import Housekeeping, retention_of
 from daemon.service.monitoring.monitor import Monitor
 from daemon.service.monitoring.systemd import SystemdNotifier
+from daemon.service.request_handler import RequestHandler
 from daemon.service.runtime import compute_of, inbox_folders, limits_of, monitor_settings
 from daemon.service.startup import only_daemon, open_ledger, prepare
 from daemon.service.status_publisher import StatusPublisher
@@ -64,7 +68,7 @@ class Components:
     publisher: Publisher
     recovery: CrashRecovery
     scheduler: Scheduler
-    redo: RedoRequests
+    requests: RequestHandler
     bulk_manager: BulkManager
     dispatcher: Dispatcher
     housekeeping: Housekeeping
@@ -126,6 +130,8 @@ def open_components(
         publisher = Publisher(
             station, ledger, access, attempts=settings.attempts, retry_s=settings.retry_s
         )
+        bulk_manager = BulkManager(station, ledger, claimer, access, monitor.notify)
+        take_over(station)
         components = Components(
             station=station,
             settings=settings,
@@ -141,8 +147,14 @@ def open_components(
             publisher=publisher,
             recovery=CrashRecovery(station, ledger, staging, publisher, access, retries.crashes),
             scheduler=Scheduler(ledger, staging, library, events.wake, settings.clip_model),
-            redo=RedoRequests(station, ledger, claimer, library),
-            bulk_manager=BulkManager(station, ledger, claimer, access, monitor.notify),
+            requests=RequestHandler(
+                RequestFolder(station, access.group),
+                RetryTaker(ledger, inbox),
+                Redo(ledger, claimer, library),
+                bulk_manager,
+                own_folders=(station.root, *(watch.outbox for watch in settings.watch)),
+            ),
+            bulk_manager=bulk_manager,
             dispatcher=dispatcher,
             housekeeping=Housekeeping(station, ledger, retention_of(settings)),
             systemd=systemd,

@@ -17,7 +17,6 @@ from daemon.bulk.walk import is_away
 from daemon.config.settings import Settings
 from daemon.config.station import Notice, Station
 from daemon.intake.arrivals import Arrival
-from daemon.intake.retry import take_requests
 from daemon.jobs.stages import Delivered
 from daemon.jobs.timetable import HeldBack, held_back
 from daemon.messages.reports import (
@@ -255,11 +254,9 @@ class Daemon:
     def _settle(self, now: float, *, at_once: bool) -> list[Arrival]:
         """Take what people ask for, and what has settled in the inboxes, a turn's worth of each."""
         parts = self._parts
-        for path in take_requests(parts.station):
-            parts.ledger.unsee([path])
-            parts.inbox.hint(path)
+        if parts.requests.turn(self._recipes, now):
+            parts.events.wake()
         parts.claimer.look_at_refused(now)
-        parts.redo.take(self._recipes, now)
         return parts.inbox.settled(time.monotonic(), _MAX_ARRIVALS, at_once=at_once)
 
     def _claim(self, arrivals: Sequence[Arrival], now: float) -> None:
@@ -346,7 +343,7 @@ class Daemon:
         parts = self._parts
         if self._failed_turns or parts.inbox.unsettled() or self._more_housekeeping:
             return True
-        if parts.redo.waiting() or parts.bulk_manager.more_to_do(self._recipes, time.time()):
+        if parts.requests.waiting() or parts.bulk_manager.more_to_do(self._recipes, time.time()):
             return True
         return parts.ledger.open_jobs() > sum(held.jobs for held in self._held_back())
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from daemon.config.settings import Settings
-from daemon.config.setup import group_errors_explained, group_id
+from daemon.config.setup import group_errors_explained, group_id, make_request_folders
 from daemon.config.station import Station
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access
@@ -33,6 +33,7 @@ def prepare(station: Station, settings: Settings) -> Access:
     with group_errors_explained(settings):
         for folder in (station.work, station.staged, station.logs, station.outbox):
             make_folder(folder, access.group)
+        make_request_folders(station, access.group)
         if access.group is not None:
             os.chown(station.state, -1, access.group)
             station.state.chmod(station.state.stat().st_mode | 0o2050)

@@ -11,17 +11,19 @@ import pytest
 
 from daemon.bulk import manager
 from daemon.bulk import walk as bulk_walk
-from daemon.bulk.requests import BulkRequest, ask, asked
 from daemon.cli.main import exit_code
 from daemon.config.setup import find_station
+from daemon.intake.requests import waiting_requests
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.scheduler import Scheduler
 from daemon.messages.reports import Failed
 from daemon.service.events import EventQueue
+from daemon.service.request_handler import RequestHandler
 from daemon.service.status import read_status
 from tests.support.bulk_runs import (
+    ask_to_submit,
     bulk_command,
     bulk_counts,
     bulk_status,
@@ -118,7 +120,7 @@ def test_a_crash_at_any_point_loses_nothing_and_doubles_nothing(
             f"after {calls}"
         )
         assert everything_below(folder) == originals
-        assert asked(find_station(root)) == []
+        assert waiting_requests(find_station(root)) == []
         assert_no_leftovers(root)
         if finished:
             break
@@ -298,7 +300,7 @@ def test_a_job_that_cannot_go_on_holds_up_no_other(
 ) -> None:
     save_photo(scans / "a.png")
     save_photo(scans.with_name("barred") / "a.png")
-    ask(find_station(root), BulkRequest("submit", "orphan", "gone", (scans,), 1.0))
+    ask_to_submit(find_station(root), "orphan", "gone", scans, at=1.0)
     submit(root, scans.with_name("barred"), name="barred")
     submit(root, scans)
     real = bulk_walk.Slice.claims
@@ -361,9 +363,9 @@ def test_what_failed_is_tried_again_a_few_in_a_turn_and_each_once(
         save_photo(scans / f"broken-{number}.png", 8 + number)
     submit_and_run(root, scans)
     turns: list[int] = []
-    real, turn = bulk_rows.try_again, manager.BulkManager.turn
+    real, turn = bulk_rows.try_again, RequestHandler.turn
 
-    def one_turn(self: manager.BulkManager, *given: Any) -> bool:  # noqa: ANN401
+    def one_turn(self: RequestHandler, *given: Any) -> bool:  # noqa: ANN401
         turns.append(0)
         return turn(self, *given)
 
@@ -371,7 +373,7 @@ def test_what_failed_is_tried_again_a_few_in_a_turn_and_each_once(
         turns[-1] += len(rows)
         real(ledger, rows)
 
-    monkeypatch.setattr(manager.BulkManager, "turn", one_turn)
+    monkeypatch.setattr(RequestHandler, "turn", one_turn)
     monkeypatch.setattr(bulk_rows, "try_again", try_again)
     bulk_command(root, "retry")
     assert run_once(root).failed == 5

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from daemon.bulk import report as bulk_report
-from daemon.bulk.requests import BulkRequest, ask
 from daemon.config.setup import find_station
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.reader import LedgerReader
@@ -20,6 +19,7 @@ from daemon.photo import contact_sheet
 from daemon.service.housekeeping import Housekeeping, Retention
 from daemon.service.monitoring.notifier import Notifier
 from tests.support.bulk_runs import (
+    ask_to_submit,
     bulk_command,
     bulk_status,
     read_report,
@@ -97,7 +97,7 @@ def test_reports_that_cannot_be_written_hold_nothing_up(
 def test_a_job_cancelled_before_its_time_was_never_begun(root: Path, scans: Path) -> None:
     save_photo(scans / "a.png")
     now = time.time()
-    ask(find_station(root), BulkRequest("submit", "job", "denoise", (scans,), now, now + 3600))
+    ask_to_submit(find_station(root), "job", "denoise", scans, at=now, starts_at=now + 3600)
     run_once(root)
     bulk_command(root, "cancel")
     run_once(root)

@@ -4,14 +4,19 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from daemon.bulk.requests import BulkRequest, ask
 from daemon.bulk.status import read_bulk
 from daemon.cli.main import exit_code
 from daemon.config.setup import find_station
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.writer import Ledger
 from daemon.service.housekeeping import Housekeeping, Retention
-from tests.support.bulk_runs import bulk_counts, bulk_status, save_photo, submit_and_run
+from tests.support.bulk_runs import (
+    ask_to_submit,
+    bulk_counts,
+    bulk_status,
+    save_photo,
+    submit_and_run,
+)
 from tests.support.station_runs import (
     drop_photo,
     run_once,
@@ -22,7 +27,7 @@ def test_nothing_is_read_before_its_time(root: Path, scans: Path) -> None:
     save_photo(scans / "a.png")
     station = find_station(root)
     now = time.time()
-    ask(station, BulkRequest("submit", "later", "denoise", (scans,), now, now + 3600))
+    ask_to_submit(station, "later", "denoise", scans, at=now, starts_at=now + 3600)
     tally = run_once(root)
     assert (tally.done, tally.waiting) == (0, ())
     assert bulk_status(root, "later").standing.startswith("waits until ")
@@ -36,7 +41,7 @@ def test_nothing_is_read_before_its_time(root: Path, scans: Path) -> None:
 
 def test_without_its_recipe_it_waits_and_says_so(root: Path, scans: Path) -> None:
     save_photo(scans / "a.png")
-    ask(find_station(root), BulkRequest("submit", "job", "gone", (scans,), 1.0))
+    ask_to_submit(find_station(root), "job", "gone", scans, at=1.0)
     tally = run_once(root)
     assert [notice.what for notice in tally.waiting] == [
         "bulk job job: there is no recipe gone any more; write it, or cancel"

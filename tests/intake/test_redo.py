@@ -2,7 +2,6 @@
 
 import json
 import os
-import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +10,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.cli.main import exit_code
-from daemon.config.setup import open_station
-from daemon.intake.redo import ask
 from daemon.messages.reports import Failed
 from daemon.service.daemon import RunSummary
 from tests.support.fakes import FakeExecutor, everything_below
@@ -144,16 +141,6 @@ def test_a_crash_at_any_point_of_the_claim_loses_no_original(
     assert_no_leftovers(root)
 
 
-def test_what_is_no_request_is_put_aside(root: Path) -> None:
-    folder = root / ".restored/redo"
-    folder.mkdir()
-    (folder / "1.json").write_text("nonsense")
-    (folder / "2.json").write_text('{"rows": [1]}')
-    (folder / "3.json").write_text('[1, "x"]')
-    assert run_once(root) == RunSummary()
-    assert list(folder.iterdir()) == []
-
-
 def test_what_match_would_refuse_now_is_done_again_all_the_same(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -203,7 +190,7 @@ def test_a_request_that_cannot_be_removed_holds_nothing_up(
     real = Path.unlink
 
     def refuse(path: Path, missing_ok: bool = False) -> None:
-        if path.parent.name == "redo":
+        if path.parent.name == "requests":
             raise PermissionError(13, "Permission denied", str(path))
         real(path, missing_ok=missing_ok)
 
@@ -211,39 +198,4 @@ def test_a_request_that_cannot_be_removed_holds_nothing_up(
     drop_photo(root, "denoise/b.png", "blue")
     with capture_logs() as log:
         assert run_once(root) == RunSummary(done=2)
-    assert [entry["event"] for entry in log].count("request_refused") == 1
-
-
-def test_whoever_of_the_group_asks_first_leaves_the_daemon_its_folder(
-    root: Path,
-) -> None:
-    (root / ".restored").chmod(0o2775)
-    before = os.umask(0o077)
-    try:
-        ask(open_station(root)[0], [1])
-    finally:
-        os.umask(before)
-    folder = root / ".restored/redo"
-    (request,) = folder.iterdir()
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o2775
-    assert stat.S_IMODE(request.stat().st_mode) == 0o664
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_what_root_asks_for_is_the_daemons_own_users_to_take_and_remove(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    original = drop_photo(root, "mine/a.png")
-    run_once(root)
-    recipe(root, 0.9)
-    for path in (root, *root.rglob("*")):
-        os.chown(path, 65534, 65534)
-    assert redo(root, capsys)[0] == "1 to be done again, 0 up to date"
-    folder = root / ".restored/redo"
-    (request,) = folder.iterdir()
-    for path in (folder, request):
-        assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
-        assert path.stat().st_mode & stat.S_IRUSR
-    assert run_once(root) == RunSummary(done=1)
-    assert list((root / ".restored/redo").iterdir()) == []
-    assert list(published_results(root).values()) == [original[::-1]] * 2
+    assert [entry["event"] for entry in log].count("request_not_removed") == 1

@@ -5,7 +5,7 @@ import pytest
 
 from daemon.cli.main import exit_code
 from daemon.config.setup import make_station, open_station
-from daemon.intake.retry import take_requests
+from daemon.intake.requests import RetryRequest, waiting_requests
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles
 from daemon.jobs.ledger.writer import Ledger
 from daemon.service.runtime import inbox_folders
@@ -78,8 +78,9 @@ def test_an_original_left_in_its_place_is_asked_for_and_not_touched(root: Path) 
     failure(root / "failed/denoise/x.jpg", recipe="denoise", origin=str(original))
     assert retry(root) == 0
     station = open_station(root)[0]
-    assert take_requests(station) == [original]
-    assert take_requests(station) == []
+    assert [pending.request for pending in waiting_requests(station)] == [
+        RetryRequest(paths=(original,))
+    ]
     assert original.stat().st_mtime_ns == before
     assert everything_below(root / "failed") == {}
 
@@ -108,13 +109,3 @@ def test_status_counts_as_failed_what_lies_in_failed_now(
     assert status() == (1, ["it ends early"])
     retry(root)
     assert status() == (0, [])
-
-
-def test_a_request_that_cannot_be_read_is_set_aside_and_holds_nothing_up(tmp_path: Path) -> None:
-    station = make_station(tmp_path)
-    folder = station.state / "retry"
-    folder.mkdir()
-    (folder / "a.json").write_text("no JSON")
-    (folder / "b.json").write_text('["/x/y.png"]')
-    assert take_requests(station) == [Path("/x/y.png")]
-    assert [path.name for path in folder.iterdir()] == ["a.refused"]

@@ -10,6 +10,8 @@ from PIL import Image
 from daemon.bulk.status import BulkStatus, read_bulk
 from daemon.cli.main import exit_code
 from daemon.config.setup import find_station
+from daemon.config.station import Station
+from daemon.intake.requests import BulkSubmitRequest, leave
 from daemon.jobs.scheduler import Scheduler
 from daemon.service.daemon import RunSummary
 from tests.support.station_runs import open_daemon, run_once
@@ -77,3 +79,13 @@ def take_turns_without_leasing(root: Path, number: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Scheduler, "tasks", lambda *_: [])
         take_turns(root, number)
+
+
+def ask_to_submit(
+    station: Station, name: str, recipe: str, scans: Path, at: float, starts_at: float = 0.0
+) -> None:
+    """Ask as the command does, without what it checks."""
+    request = BulkSubmitRequest(
+        name=name, recipe=recipe, roots=(scans,), at=at, starts_at=starts_at
+    )
+    leave(station, request)

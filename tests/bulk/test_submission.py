@@ -4,10 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from daemon.bulk.requests import BulkRequest, ask, asked
 from daemon.cli.main import exit_code
 from daemon.config.setup import find_station
-from tests.support.bulk_runs import bulk_command, bulk_counts, save_photo, submit, submit_and_run
+from daemon.intake.requests import waiting_requests
+from tests.support.bulk_runs import (
+    ask_to_submit,
+    bulk_command,
+    bulk_counts,
+    save_photo,
+    submit,
+    submit_and_run,
+)
 from tests.support.station_runs import (
     drop_photo,
     run_once,
@@ -35,7 +42,7 @@ def test_paths_that_cannot_be_restored_are_refused(root: Path, where: str) -> No
     path = root.parent / where
     command = ["--station", str(root), "submit", str(path), "--recipe", "denoise"]
     assert exit_code(command) == 64
-    assert asked(find_station(root)) == []
+    assert waiting_requests(find_station(root)) == []
 
 
 def test_results_of_folders_watched_elsewhere_are_not_restored_again(
@@ -88,7 +95,7 @@ def test_a_job_that_nobody_knows_is_named_with_those_there_are(
 def test_two_submissions_of_one_name_both_count(root: Path, scans: Path) -> None:
     save_photo(scans / "a.png")
     for _ in range(2):
-        ask(find_station(root), BulkRequest("submit", "same", "denoise", (scans,), 1.0))
+        ask_to_submit(find_station(root), "same", "denoise", scans, at=1.0)
     run_once(root)
     assert bulk_counts(root, "same") == {"found": 1, "done": 1}
     assert bulk_counts(root, "same-2") == {"found": 1, "skipped": 1}

@@ -1,0 +1,124 @@
+"""What the daemon does about requests: each is carried out, refused with a reason, or waits."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import assert_never
+
+import structlog
+
+from daemon.bulk.manager import BulkManager
+from daemon.bulk.submission import check_apart, check_name
+from daemon.config.recipe import Recipe
+from daemon.intake.redo import Redo
+from daemon.intake.requests import (
+    BulkSubmitRequest,
+    Pending,
+    RedoRequest,
+    RequestFolder,
+    RequestState,
+    RetryRequest,
+)
+from daemon.intake.retry import RetryTaker
+from daemon.system.clock import is_over
+from daemon.system.errors import LedgerError, UsageError
+
+_log = structlog.get_logger()
+
+_PRUNE_S = 3600.0
+"""Seconds between looks for answers that are old enough to be removed."""
+
+
+class RequestHandler:
+    """Carries out requests; called by the loop in each of its turns."""
+
+    def __init__(
+        self,
+        folder: RequestFolder,
+        retry: RetryTaker,
+        redo: Redo,
+        bulk_manager: BulkManager,
+        *,
+        own_folders: Sequence[Path],
+    ) -> None:
+        """Handle the requests of one station.
+
+        Args:
+            folder: Where they lie.
+            retry: Takes failed originals again.
+            redo: Does finished jobs again.
+            bulk_manager: Carries out bulk jobs.
+            own_folders: Folders that results are written into, which nobody may submit.
+        """
+        self._folder = folder
+        self._retry = retry
+        self._redo = redo
+        self._bulk_manager = bulk_manager
+        self._own_folders = own_folders
+        self._held_up: set[str] = set()
+        self._prune_at = 0.0
+
+    def waiting(self) -> bool:
+        """Whether a request waits that the file system does not hold up."""
+        return not self._folder.is_empty(but=self._held_up)
+
+    def turn(self, recipes: Sequence[Recipe], now: float) -> bool:
+        """Carry out what has been asked; of redo one request in a turn, since files are hashed.
+
+        Args:
+            recipes: The recipes as they are now.
+            now: UTC seconds since the epoch.
+
+        Returns:
+            Whether more of it can follow at once.
+        """
+        if is_over(self._prune_at, now, _PRUNE_S):
+            self._folder.prune(now)
+            self._prune_at = now + _PRUNE_S
+        redone = more = False
+        for pending in self._folder.pending():
+            if isinstance(pending.request, RedoRequest):
+                if redone:
+                    more = True
+                    continue
+                redone = True
+            more |= self._handle(pending, recipes, now)
+        return more
+
+    def _handle(self, pending: Pending, recipes: Sequence[Recipe], now: float) -> bool:
+        """Carry out one request and answer it; says whether more of it follows."""
+        self._held_up.discard(pending.id)
+        try:
+            state = self._carry_out(pending, recipes, now)
+        except UsageError as error:
+            self._folder.refuse(pending, str(error))
+            return False
+        except (OSError, LedgerError):  # the disk or the ledger is at fault: the turn is repeated
+            raise
+        except Exception as error:  # whatever it is, one request must not end the loop
+            _log.exception("request_failed", request=pending.id, kind=pending.request.kind)
+            self._folder.refuse(pending, f"the daemon failed at it: {error!r}")
+            return False
+        match state:
+            case "done":
+                self._folder.take(pending)
+            case "held_up":
+                self._held_up.add(pending.id)
+            case "begun":
+                return True
+            case _:
+                assert_never(state)
+        return False
+
+    def _carry_out(self, pending: Pending, recipes: Sequence[Recipe], now: float) -> RequestState:
+        match pending.request:
+            case RetryRequest() as request:
+                self._retry.take(request)
+            case RedoRequest() as request:
+                self._redo.take(request, recipes, now)
+            case BulkSubmitRequest() as request:
+                check_name(request.name)
+                check_apart(self._own_folders, request.roots)
+                return self._bulk_manager.take(request, pending.id, now)
+            case request:
+                return self._bulk_manager.take(request, pending.id, now)
+        return "done"
