@@ -9,7 +9,7 @@ from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.bulk import BulkJob, BulkState
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.pace import RATE_WINDOW_S, rate_per_s
-from daemon.system.clock import iso, local_zone, spoken
+from daemon.system.clock import instant_in_words, iso, local_zone
 from daemon.system.files import fit_name, shown
 
 
@@ -125,7 +125,7 @@ def _standing(bulk: BulkJob, now: float, *, held: bool) -> str:
     if held:
         return "waits for its disk"
     if bulk.state == "waiting" and bulk.starts_at > now:
-        return f"waits until {spoken(bulk.starts_at, now, local_zone())}"
+        return f"waits until {instant_in_words(bulk.starts_at, now, local_zone())}"
     return {"looking": "working, still looking", "reporting": "writing its report"}.get(
         bulk.state, bulk.state
     )

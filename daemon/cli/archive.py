@@ -12,7 +12,7 @@ from daemon.config.settings import load_settings
 from daemon.config.setup import known_recipes, open_station, recipe_for
 from daemon.intake.redo import RedoPlan, ask, plan
 from daemon.jobs.ledger.reader import LedgerReader
-from daemon.system.clock import spoken_duration
+from daemon.system.clock import duration_in_words
 from daemon.system.errors import UsageError
 from daemon.system.files import shown
 
@@ -45,7 +45,7 @@ def estimate(
         return
     found = estimating.forecast(chosen, work, station.logs if station else None, compute)
     how = "a trial just now" if found.tried else f"{found.samples} finished jobs"
-    out.print(f"about {spoken_duration(found.seconds)} with nothing else to do, judged by {how}")
+    out.print(f"about {duration_in_words(found.seconds)} with nothing else to do, judged by {how}")
 
 
 def redo(

@@ -28,7 +28,7 @@ from daemon.intake.requests import (
     answer_to,
     leave,
 )
-from daemon.system.clock import instants, local_zone, spoken, spoken_duration, wall
+from daemon.system.clock import duration_in_words, instant_in_words, instants, local_zone, wall
 from daemon.system.errors import UsageError
 from daemon.system.files import shown
 
@@ -82,7 +82,7 @@ def submit(
         name=called, recipe=recipe, roots=roots, at=now, starts_at=starts_at
     )
     request_id = leave(station, request)
-    when = f", from {spoken(starts_at, now, local_zone())}" if starts_at else ""
+    when = f", from {instant_in_words(starts_at, now, local_zone())}" if starts_at else ""
     out.print(f"submitted as {called}{when}", markup=False)
     _say_estimate(station, settings, chosen, roots)
     _say_whether_taken(station)
@@ -229,7 +229,7 @@ def _say_estimate(
         again = shlex.join(["restored", "estimate", recipe.name, *map(shown, roots)])
         how = f"; `{again}` tells how long it takes" if found.jobs else ""
     else:
-        how = f", about {spoken_duration(found.seconds)} with nothing else to do"
+        how = f", about {duration_in_words(found.seconds)} with nothing else to do"
     out.print(f"{about}{how}", markup=False)
 
 

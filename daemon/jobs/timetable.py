@@ -13,7 +13,7 @@ from daemon.config.recipe import Recipe
 from daemon.config.schedule import Schedule
 from daemon.jobs.fair_queue import RecipeLine
 from daemon.jobs.ledger.reader import LedgerReader
-from daemon.system.clock import spoken
+from daemon.system.clock import instant_in_words
 
 _ALWAYS = Schedule()
 
@@ -39,7 +39,9 @@ class HeldBack:
         if math.isinf(self.until):
             return f"{self.recipe}: {self.jobs} wait for a time that the clock never reads"
         verb = "waits" if self.jobs == 1 else "wait"
-        return f"{self.recipe}: {self.jobs} {verb} for {spoken(self.until, now, self.zone)}"
+        return (
+            f"{self.recipe}: {self.jobs} {verb} for {instant_in_words(self.until, now, self.zone)}"
+        )
 
 
 def lines(

@@ -1,8 +1,7 @@
-"""Cores and memory that this process may use, as its control group has it.
+"""Cores and memory that the control groups of this process allow, version 1 or 2.
 
-Comes in: /proc and the file systems of control groups, version 1 or 2. Goes out: numbers. A machine
-of 64 cores gives a container with a quota of two as many threads as the container can run. Writes
-nothing.
+On a machine of 64 cores a container with a quota of two runs two threads at a time, whatever
+`os.cpu_count` says. Nothing is written.
 """
 
 import math
@@ -15,12 +14,12 @@ from daemon.system.mounts import read_mount
 
 _PROC = Path("/proc/self")
 _NO_LIMIT_BYTES = 1 << 62
-"""Version 1 says "no limit" with a number near 2**63."""
+"""Limit in bytes that means "no limit": version 1 says so with a number near 2**63."""
 
 
 @dataclass(frozen=True)
 class _Dialect:
-    """How one version of control groups tells of memory."""
+    """The files and fields in which one version of control groups tells of memory."""
 
     limits: tuple[str, ...]
     used: str
@@ -32,10 +31,10 @@ _V1 = _Dialect(("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inact
 
 
 def core_count(proc: Path = _PROC) -> int:
-    """How many threads this process can keep running.
+    """Number of threads that this process can keep running.
 
-    A quota is rounded up: with 1.5 cores a second thread is stopped half of the time, without it
-    half a core would stay idle.
+    A quota is rounded up. With 1.5 cores a second thread is stopped half of the time, but without
+    it half a core stays idle.
     """
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
@@ -46,9 +45,10 @@ def core_count(proc: Path = _PROC) -> int:
 
 
 def free_bytes(proc: Path = _PROC) -> int | None:
-    """Memory that this process's control groups still allow it; None where they set no limit.
+    """Memory in bytes that the control groups still allow this process; None without a limit.
 
-    Pages of files that were not read lately count as free: the kernel gives them up at once.
+    Cached pages of files that were not read lately count as free, since the kernel drops them at
+    once.
     """
     dialect, folders = _groups("memory", proc)
     free = [room for folder in folders if (room := _room(folder, dialect)) is not None]
@@ -56,7 +56,7 @@ def free_bytes(proc: Path = _PROC) -> int | None:
 
 
 def _groups(controller: str, proc: Path) -> tuple[_Dialect, list[Path]]:
-    """The folders of this process's control group and of those above it, the nearest first."""
+    """Folders of this process's control group and of the groups above it, the nearest first."""
     own = _own_paths(proc)
     for kind, options, root, point in _hierarchies(proc):
         if kind == "cgroup" and controller in options and controller in own:
@@ -68,7 +68,7 @@ def _groups(controller: str, proc: Path) -> tuple[_Dialect, list[Path]]:
 
 
 def _own_paths(proc: Path) -> dict[str, str]:
-    """The path of this process in each hierarchy, by controller; "" is version 2."""
+    """Path of this process's group in each hierarchy, by controller; "" stands for version 2."""
     found: dict[str, str] = {}
     for line in _read(proc / "cgroup").splitlines():
         _, _, rest = line.partition(":")
@@ -85,7 +85,7 @@ def _hierarchies(proc: Path) -> Iterator[tuple[str, list[str], str, Path]]:
 
 
 def _upwards(path: str, root: str, point: Path) -> Iterator[Path]:
-    """From a group's folder to the mount point; what the mount does not show counts as its root."""
+    """Folders from a group's up to the mount point; a group outside the mount has only that."""
     try:
         relative = PurePosixPath(path).relative_to(root)
     except ValueError:
@@ -101,7 +101,7 @@ def _upwards(path: str, root: str, point: Path) -> Iterator[Path]:
 
 
 def _cpu_quota(folder: Path) -> float | None:
-    """Cores that a group may use on average, or None for all."""
+    """Cores that a group may use on average; None without a quota."""
     words = _read(folder / "cpu.max").split() or [
         *_read(folder / "cpu.cfs_quota_us").split(),
         *_read(folder / "cpu.cfs_period_us").split(),

@@ -1,7 +1,7 @@
-"""What a clock on the wall reads, also on the days on which it is put forward or back.
+"""Wall clocks and time in words, also on the days on which clocks are put forward or back.
 
-Comes in: instants (seconds since the epoch) and time zones. Goes out: readings, and the instants of
-readings. Keeps no time of its own: `now` is passed in.
+An instant is a number of seconds since the epoch; a reading is what the clock of a time zone shows
+at an instant. No function asks what time it is: `now` is passed in.
 """
 
 import os
@@ -14,14 +14,14 @@ import tzlocal
 from daemon.system.errors import ConfigError
 
 _STRIDE_S = 6 * 3600
-"""No place has put its clock forward and back within six hours."""
+"""Step in seconds of the search for changes: no place has changed its clock twice within it."""
 
 
 def local_zone() -> ZoneInfo:
     """The time zone of this system, or of the TZ of this process.
 
     Raises:
-        ConfigError: It is none that the IANA database knows.
+        ConfigError: The IANA database does not know it.
     """
     try:
         return tzlocal.get_localzone()
@@ -37,26 +37,26 @@ def is_over(until: float, now: float, wait_s: float) -> bool:
     """Whether a wait is over; a clock that was put back since it began does not lengthen it.
 
     Args:
-        until: When it ends, UTC seconds since the epoch.
+        until: When the wait ends, UTC seconds since the epoch.
         now: UTC seconds since the epoch.
-        wait_s: How long it is at most.
+        wait_s: The longest that the wait can be, in seconds.
     """
     return not 0 < until - now <= wait_s
 
 
 def wall(at: float, zone: ZoneInfo) -> datetime:
-    """What the clock reads at an instant, without its zone."""
+    """The reading of the clock at an instant, without its zone."""
     return datetime.fromtimestamp(at, zone).replace(tzinfo=None, fold=0)
 
 
 def instants(reading: datetime, zone: ZoneInfo) -> tuple[float, ...]:
-    """When the clock reads this: once; twice if it is put back over it, never if it skips it."""
+    """The instants of a reading: one, two if the clock is put back over it, none if it skips it."""
     both = {reading.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1)}
     return tuple(sorted(at for at in both if wall(at, zone) == reading))
 
 
 def changes(after: float, until: float, zone: ZoneInfo) -> Iterator[float]:
-    """The instants at which the clock is put forward or back, after one time and up to another."""
+    """The instants at which the clock is put forward or back, between two instants."""
     low = float(int(after))
     while low < until:
         high = low + _STRIDE_S
@@ -65,16 +65,16 @@ def changes(after: float, until: float, zone: ZoneInfo) -> Iterator[float]:
         low = high
 
 
-def spoken(at: float, now: float, zone: ZoneInfo) -> str:
-    """As people say it: "22:00 CET", "Mon 22:00 CET", or with the date beyond a week."""
+def instant_in_words(at: float, now: float, zone: ZoneInfo) -> str:
+    """An instant as people say it: "22:00 CET", "Mon 22:00 CET", or the date if it is far off."""
     then, today = datetime.fromtimestamp(at, zone), wall(now, zone)
     if at - now < 12 * 3600 or then.date() == today.date():
         return f"{then:%H:%M %Z}"
     return f"{then:%a %H:%M %Z}" if at - now < 6 * 86400 else f"{then:%Y-%m-%d %H:%M %Z}"
 
 
-def spoken_duration(seconds: float) -> str:
-    """A duration in words: "40 s", "12 min", "3 h 20 min", "2 d 4 h"."""
+def duration_in_words(seconds: float) -> str:
+    """A duration as people say it: "40 s", "12 min", "3 h 20 min", "2 d 4 h"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -88,7 +88,7 @@ def spoken_duration(seconds: float) -> str:
 
 
 def iso(at: float, zone: ZoneInfo) -> str:
-    """An instant as ISO 8601 with its offset from UTC, to the second."""
+    """An instant in ISO 8601 with its offset from UTC, to the second."""
     return datetime.fromtimestamp(at, zone).isoformat(timespec="seconds")
 
 

@@ -1,7 +1,6 @@
-"""Free space: while there is too little, nothing new is taken in.
+"""Free disk space: while there is too little, no photograph is taken in and no job started.
 
-Comes in: folders that are written to. Goes out: whether there is room, and one line of the log for
-each change. Never deletes anything.
+Each change between full and free is logged once. Nothing is ever deleted here.
 """
 
 import shutil
@@ -15,19 +14,20 @@ from daemon.system.files import NO_SPACE, shown
 
 _log = structlog.get_logger()
 
-LASTS_S = 30.0
-"""A disk that is full for so long may stay so."""
+STAYS_FULL_S = 30.0
+"""Seconds a disk must stay full before `once` gives up."""
 
 
 class DiskSpace:
-    """Watches over the room on the disks of a station.
-
-    Args:
-        folders: Where the daemon writes.
-        min_free_bytes: With less than this in one of them, the disk counts as full.
-    """
+    """Knows whether the disks of a station are full."""
 
     def __init__(self, folders: Sequence[Path], min_free_bytes: float) -> None:
+        """Begin with disks that are not full.
+
+        Args:
+            folders: Where the daemon writes.
+            min_free_bytes: With less free space than this in one of them, the disk is full.
+        """
         self._folders = folders
         self._min_free_bytes = min_free_bytes
         self._low = False
@@ -35,11 +35,11 @@ class DiskSpace:
 
     @property
     def full(self) -> bool:
-        """Whether the disk is full, as far as is known."""
+        """Whether the disk was full when it was last looked at or written to."""
         return self._full_since is not None
 
     def look(self, now: float) -> bool:
-        """Look whether there is room to begin anything; `now` in monotonic seconds."""
+        """Say whether there is room to start anything; `now` in monotonic seconds."""
         low = [f for f in self._folders if _free_bytes(f) < self._min_free_bytes]
         self._low = bool(low)
         if low:
@@ -47,24 +47,26 @@ class DiskSpace:
         return not low
 
     def ran_out(self, why: str, now: float) -> None:
-        """Something could not be written; `now` in monotonic seconds."""
+        """Take note that something could not be written; `now` in monotonic seconds."""
         if self._full_since is None:
             _log.warning("disk_full", why=why, what_to_do="free some space; work resumes alone")
             self._full_since = now
 
     def sufficed(self) -> None:
-        """Whatever had to be written could be."""
+        """Take note that all that had to be written was written."""
         if self._full_since is not None and not self._low:
             self._full_since = None
             _log.info("disk_has_space", folders=[shown(folder) for folder in self._folders])
 
     def stays_full(self, now: float) -> bool:
-        """Whether waiting is vain for now; `now` in monotonic seconds."""
-        return self._full_since is not None and (self._low or now - self._full_since >= LASTS_S)
+        """Whether it is no use to wait for space; `now` in monotonic seconds."""
+        return self._full_since is not None and (
+            self._low or now - self._full_since >= STAYS_FULL_S
+        )
 
 
 def _free_bytes(folder: Path) -> int:
-    """Free where a folder is, or was: somebody may have removed it, and it is made again."""
+    """Free bytes on the disk of a folder, which somebody may have removed meanwhile."""
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
     return shutil.disk_usage(folder).free

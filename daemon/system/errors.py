@@ -1,36 +1,34 @@
-"""Errors, named by what the operator does next. No other module defines one.
+"""The program's errors, named by what the operator does next. No other module defines any.
 
-A message says what, where, what was expected and how to mend it. Anything that is none of these
-is a bug: the job fails with its traceback and the service lives on.
+A message says what happened, to which file, what was expected, and how to fix it. Any other
+exception is a bug: the job fails with its traceback, and the service lives on.
 """
 
 
 class RestoredError(Exception):
-    """Base of every error that is meant to be read by a person.
+    """Base of the errors that are meant to be read by a person.
 
     Attributes:
-        exit_code: The sysexits code a command ends with when this error reaches it.
+        exit_code: The sysexits code with which a command ends when this error reaches it.
     """
 
     exit_code = 70
 
 
 class UsageError(RestoredError):
-    """The command line does not make sense as given."""
+    """A command line or a request makes no sense: correct it and ask again."""
 
     exit_code = 64
 
 
 class PhotoError(RestoredError):
-    """The photograph itself is at fault: it is rejected with this reason and never retried."""
+    """The photograph itself is at fault: it is rejected with this reason and not tried again."""
 
     exit_code = 65
 
 
 class TruncatedError(PhotoError):
-    """The file ends early: it is damaged, or still arriving."""
-
-    truncated = True
+    """The file ends early: it is damaged, or has not arrived whole yet."""
 
 
 class CannotWriteError(RestoredError):
@@ -40,13 +38,13 @@ class CannotWriteError(RestoredError):
 
 
 class BusyError(RestoredError):
-    """Somebody else holds what is needed, such as another daemon on the same station."""
+    """Another process holds what is needed, such as another daemon on the same station."""
 
     exit_code = 75
 
 
 class PassingError(RestoredError):
-    """A fault that may pass by itself (no space, no memory): retried with back-off."""
+    """A fault that may pass by itself, such as no space or no memory: it is tried again."""
 
     exit_code = 75
 
@@ -68,20 +66,20 @@ class LedgerError(RestoredError):
 
 
 class DeviceError(PassingError):
-    """The device refused: out of memory that halving could not mend, or the device was lost."""
+    """The device failed: it ran out of memory even for half batches, or it was lost."""
 
 
 class CancelError(RestoredError):
-    """The answer is not wanted any more; raised inside a model and caught by the device."""
+    """A forward pass is not wanted any more: raised in a model, caught by the device."""
 
 
 class AccessError(RestoredError):
-    """The file system forbids it to this user."""
+    """The file system forbids something to this user: correct owner or mode."""
 
     exit_code = 77
 
 
 class ConfigError(RestoredError):
-    """A recipe, the settings or the station is wrong: exit 78, mend the file that is named."""
+    """A recipe, a setting or the station is wrong: correct the file that is named."""
 
     exit_code = 78

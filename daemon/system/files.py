@@ -1,7 +1,7 @@
-"""Moving and writing files so that a crash leaves the old state or the new one, never neither.
+"""Move and write files so that a crash leaves either the old state or the new one.
 
-Comes in: paths. Goes out: files in their place. Nothing here overwrites a file that it did not
-make, and a file that crosses file systems is copied, compared and only then removed.
+Nothing here overwrites a file that it did not make itself. A file that moves to another file system
+is copied, compared, and only then removed.
 """
 
 import contextlib
@@ -16,17 +16,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-"""How the system says that a disk or a quota is full."""
+"""Error numbers for a full disk and a full quota."""
 
 NAME_MAX = 255
-"""Bytes a file name may have on every file system in common use."""
+"""Most bytes of a file name on any file system in common use."""
 
 _RECORD_ROOM = len(".error.json")
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
 
 
 def fit_name(name: str, room: int = _RECORD_ROOM) -> str:
-    """Shorten a name that leaves fewer than `room` of 255 bytes; a hash keeps it distinct."""
+    """Shorten a name so that `room` more bytes fit behind it; a hash keeps it distinct."""
     raw = os.fsencode(name)
     if len(raw) + room <= NAME_MAX:
         return name
@@ -43,13 +43,13 @@ def fit_name(name: str, room: int = _RECORD_ROOM) -> str:
 
 
 def alternative(name: str, key: str) -> str:
-    """The name a file takes when `name` is taken: NAME~key.ext."""
+    """The name of a file where `name` is taken: NAME~key.ext."""
     stem, suffix = os.path.splitext(name)  # noqa: PTH122
     return fit_name(f"{stem}~{key}{suffix}")
 
 
 def shown(path: Path | str) -> str:
-    """A path as printable text: bytes that are no UTF-8 appear as their hexadecimal codes."""
+    r"""A path as printable text: bytes that are no UTF-8 appear as \xNN."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -72,7 +72,7 @@ def refusal(error: OSError, places: Mapping[Path, str]) -> str:
 
 
 def sync_folders(folders: Iterable[Path]) -> None:
-    """Make the entries of these folders durable, each folder once."""
+    """Make the entries of folders durable; a folder that is given twice is synced once."""
     for folder in set(folders):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -82,7 +82,11 @@ def sync_folders(folders: Iterable[Path]) -> None:
 
 
 def make_folder(folder: Path, group: int | None = None) -> None:
-    """Make a folder and its parents; those newly made get the group and are made durable.
+    """Make a folder and its missing parents durably.
+
+    Args:
+        folder: The folder.
+        group: Group of the folders that are made; None leaves it to the system.
 
     Raises:
         FileExistsError, NotADirectoryError: A file is in the way.
@@ -104,7 +108,7 @@ def make_folder(folder: Path, group: int | None = None) -> None:
 
 
 def is_there(folder: Path) -> bool:
-    """Whether a folder holds something; the mount point of an absent disk holds nothing."""
+    """Whether a folder exists and holds something; the mount point of an absent disk is empty."""
     try:
         with os.scandir(folder) as entries:
             return any(entries)
@@ -121,13 +125,13 @@ def same_content(one: Path, other: Path) -> bool:
 
 
 def place(source: Path, target: Path) -> bool:
-    """Give a file a second name that must be free, or already have this content.
+    """Give a file a second name, which must be free or hold the same content already.
 
-    Where the file system knows no links, or the target lies on another one, the target is a
-    copy, which appears complete or not at all. The source stays.
+    The target is a hard link. Where the file system has none, or the target lies on another file
+    system, it is a copy, which appears whole or not at all. The source stays.
 
     Returns:
-        False if the target is taken by other content.
+        False if the target holds other content.
     """
     try:
         os.link(source, target)
@@ -141,9 +145,17 @@ def place(source: Path, target: Path) -> bool:
 
 
 def move_to_free(source: Path, folder: Path, name: str, key: str, group: int | None = None) -> Path:
-    """Move a file into a folder under its name, or under another where that is taken.
+    """Move a file into a folder under a name, or under another one where that is taken.
 
-    Safe to repeat after a crash: what was placed and not yet removed is found and finished.
+    It may be repeated after a crash: a file that was placed and not yet removed is found, and the
+    move is finished.
+
+    Args:
+        source: The file.
+        folder: Where it goes; made if it is missing.
+        name: The name that it should have.
+        key: Part of the other name, see `alternative`.
+        group: Group of folders that are made.
 
     Returns:
         Where it is now.
@@ -161,14 +173,14 @@ def move_to_free(source: Path, folder: Path, name: str, key: str, group: int | N
 
 
 def claim(source: Path, target: Path) -> None:
-    """Take a file away from where others see it, to a name that nobody else uses.
+    """Take a file out of a folder that others use, to a name that nobody else uses.
 
-    Either it is taken or it stays where it was; what it left of a copy is removed.
+    The file is either taken or stays where it was; an incomplete copy is removed.
 
     Raises:
-        FileNotFoundError: It vanished.
+        FileNotFoundError: The file vanished.
         BlockingIOError: It was written to while it was copied between file systems, or something
-            that is no regular file took its place.
+            other than a regular file took its place.
         OSError: The system forbids it.
     """
     try:
@@ -184,7 +196,7 @@ def claim(source: Path, target: Path) -> None:
 
 
 def _claim_copy(source: Path, target: Path) -> None:
-    """Claim from another file system: copy, compare, and only then remove."""
+    """Claim a file from another file system: copy, compare, and only then remove it."""
     before = source.lstat()
     if not stat.S_ISREG(before.st_mode):
         raise BlockingIOError(errno.EAGAIN, "it is no regular file any more", str(source))
@@ -209,7 +221,7 @@ def _claim_copy(source: Path, target: Path) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, object], mode: int, group: int | None) -> None:
-    """Write a JSON file under a name that is free in a folder of our own, durably."""
+    """Write a new JSON file durably; its name must be free."""
     with path.open("x", encoding="utf-8") as file:
         json.dump(content, file, indent=2, ensure_ascii=True)
         file.write("\n")
@@ -221,7 +233,7 @@ def write_json(path: Path, content: Mapping[str, object], mode: int, group: int 
 
 
 def write_whole(path: Path, content: Mapping[str, object]) -> None:
-    """Replace a JSON file, so that a reader sees the old or the new one."""
+    """Write or replace a JSON file durably; a reader sees the old one or the new one, whole."""
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("x", encoding="utf-8") as file:
@@ -234,7 +246,7 @@ def write_whole(path: Path, content: Mapping[str, object]) -> None:
 
 
 def _place_copy(source: Path, target: Path) -> bool:
-    """Reserve the name, then rename a whole copy over the reservation."""
+    """Copy under another name, reserve the target with an empty file, and rename over it."""
     part = target.with_name(f".{secrets.token_hex(8)}.part")
     if target.exists() and target.stat().st_size:
         return same_content(source, target)

@@ -1,6 +1,8 @@
-"""The log: an event and its fields, as JSON lines, or in colour where a person watches.
+"""Where the log goes and what a line of it looks like: JSON, or coloured text on a terminal.
 
-Comes in: events. Goes out: lines on stderr. Configured once, by the command that runs.
+Modules get their logger from `structlog.get_logger` and log an event in snake_case with fields, as
+in `_log.info("restored", job=..., recipe=..., photo=..., seconds=...)`. The command that runs calls
+`configure` once.
 """
 
 import sys
@@ -8,7 +10,7 @@ from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+from structlog.typing import Processor
 
 Event = MutableMapping[str, Any]
 
@@ -17,8 +19,8 @@ def configure(stream: TextIO | None = None, *, console: bool | None = None) -> N
     """Send the log to a stream.
 
     Args:
-        stream: Where to; stderr if None, looked up now.
-        console: Lines for people instead of JSON; None means so on a terminal.
+        stream: The stream; None takes what `sys.stderr` is now.
+        console: Write text for people instead of JSON; None does so if the stream is a terminal.
     """
     target = sys.stderr if stream is None else stream
     for_people = target.isatty() if console is None else console
@@ -41,14 +43,8 @@ def configure(stream: TextIO | None = None, *, console: bool | None = None) -> N
     )
 
 
-def get_log() -> FilteringBoundLogger:
-    """The logger; `log.info("restored", job=..., recipe=..., photo=..., seconds=...)`."""
-    log: FilteringBoundLogger = structlog.get_logger()
-    return log
-
-
 def _printable(_logger: object, _method: str, event: Event) -> Event:
-    r"""File names are bytes: those that are no UTF-8 appear as \xNN, so that all can read them."""
+    r"""Make text printable: file names are bytes, and those that are no UTF-8 appear as \xNN."""
     for key, value in event.items():
         if isinstance(value, str):
             raw = value.encode("utf-8", "surrogateescape")

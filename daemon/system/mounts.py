@@ -1,7 +1,6 @@
-"""Which paths lie on network storage, as the kernel's list of mounts tells it.
+"""Which paths lie on network storage, according to the kernel's list of mounts.
 
-Comes in: a path and the text of /proc/self/mountinfo. Goes out: yes or no. Mounts nothing,
-writes nothing.
+Nothing is mounted or written.
 """
 
 import re
@@ -11,21 +10,10 @@ from pathlib import Path
 _MOUNTINFO = Path("/proc/self/mountinfo")
 _NETWORK = frozenset(
     (
-        *(
-            "nfs",
-            "nfs4",
-            "cifs",
-            "smb",
-            "smb2",
-            "smb3",
-            "smbfs",
-            "ncp",
-            "ncpfs",
-            "afs",
-            "auristorfs",
-        ),
-        *("ceph", "glusterfs", "lustre", "beegfs", "gpfs", "orangefs", "pvfs2", "gfs", "gfs2"),
-        *("ocfs2", "coda", "davfs", "fuse", "9p", "virtiofs", "vboxsf", "vmhgfs", "drvfs"),
+        *("nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "ncp", "ncpfs", "afs"),
+        *("auristorfs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "orangefs", "pvfs2"),
+        *("gfs", "gfs2", "ocfs2", "coda", "davfs", "fuse", "9p", "virtiofs", "vboxsf", "vmhgfs"),
+        "drvfs",
     )
 )
 _LOCAL_FUSE = frozenset(
@@ -39,10 +27,10 @@ class Mount:
     """One line of the kernel's list.
 
     Attributes:
-        root: Which folder of the file system is mounted.
-        point: Where.
+        root: The folder of the file system that is mounted.
+        point: Where it is mounted.
         kind: Type of the file system, such as "ext4" or "fuse.sshfs".
-        options: Of the file system, separated by commas.
+        options: Options of the file system, separated by commas.
     """
 
     root: str
@@ -52,16 +40,16 @@ class Mount:
 
 
 def is_network_path(path: Path, mountinfo: str | None = None) -> bool:
-    """Say whether a path lies on a file system that other machines change unseen.
+    """Say whether a path lies on a file system that other machines can change.
 
-    Such a file system sends no events for what others write and keeps no reliable locks. FUSE
-    counts as one, because most of its file systems are (sshfs, rclone, s3fs, gvfs), save those
-    known to be local.
+    Such a file system sends no events for what other machines write, and its locks cannot be relied
+    on. Most FUSE file systems are of that kind (sshfs, rclone, s3fs, gvfs), so FUSE counts as
+    network storage unless the type is known to be local.
 
     Args:
         path: Any path; it need not exist yet.
-        mountinfo: Text in the form of proc(5) mountinfo; None reads the kernel's, and a system
-            that has none counts as local.
+        mountinfo: Text in the form of proc(5) mountinfo; None reads the kernel's. A system without
+            one counts as local.
     """
     if mountinfo is None:
         try:
@@ -79,7 +67,7 @@ def is_network_path(path: Path, mountinfo: str | None = None) -> bool:
 
 
 def read_mount(line: str) -> Mount | None:
-    """What a line of /proc/self/mountinfo says, or None where it is no such line."""
+    """Read a line of /proc/self/mountinfo; None if it is not one."""
     before, dash, after = line.partition(" - ")
     fields, rest = before.split(" "), after.split(" ")
     if not dash or len(fields) < 5 or not rest[0]:

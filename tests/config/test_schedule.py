@@ -7,7 +7,6 @@ import pytest
 
 from daemon.config.recipe import read_recipe, schema
 from daemon.config.schedule import Schedule
-from daemon.system.clock import spoken
 from daemon.system.errors import ConfigError
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -151,14 +150,6 @@ def test_a_system_without_a_known_time_zone_is_found_when_the_recipe_is_read(
     assert read_recipe(path).schedule.zone.key == "Asia/Tokyo"
     path.write_text(STEP)
     read_recipe(path)
-
-
-def test_times_are_written_as_people_write_them() -> None:
-    now = at("2026-11-25T21:00")
-    assert spoken(at("2026-11-25T22:00"), now, BERLIN) == "22:00 CET"
-    assert spoken(at("2026-11-26T06:00"), now, BERLIN) == "06:00 CET"
-    assert spoken(at("2026-11-27T22:00"), now, BERLIN) == "Fri 22:00 CET"
-    assert spoken(at("2026-12-24T22:00"), now, BERLIN) == "2026-12-24 22:00 CET"
 
 
 STEP = '\n[[steps]]\nkind = "denoise"\n'

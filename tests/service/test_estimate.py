@@ -9,7 +9,6 @@ from daemon.config.recipe import SHIPPED_RECIPES, Recipe, load_recipes, recipe_n
 from daemon.jobs.job_log import JobLog
 from daemon.photo import Limits
 from daemon.service.estimate import work_in
-from daemon.system.clock import spoken_duration
 
 
 def recipe(name: str) -> Recipe:
@@ -39,21 +38,6 @@ def test_the_two_photographs_of_a_pair_are_one_job(tmp_path: Path) -> None:
         picture(tmp_path / f"{name}.png")
     work = work_in(recipe("interpolate"), [tmp_path], Limits())
     assert (work.megapixels, work.refused) == ((1.0,), 1)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (4.4, "4 s"),
-        (89, "89 s"),
-        (90, "2 min"),
-        (5399, "1 h 30 min"),
-        (7200, "2 h"),
-        (200_000, "2 d 8 h"),
-    ],
-)
-def test_a_duration_is_said_as_a_person_says_it(seconds: float, words: str) -> None:
-    assert spoken_duration(seconds) == words
 
 
 def test_finished_jobs_of_the_station_say_how_long_it_takes(

@@ -2,13 +2,15 @@ import io
 import json
 import os
 
-from daemon.system import logging as log
+import structlog
+
+from daemon.system.logging import configure
 
 
 def test_a_line_is_json_with_event_fields_and_utc_time() -> None:
     stream = io.StringIO()
-    log.configure(stream)
-    log.get_log().info("restored", job="ab", recipe="denoise", photo="x.jpg", seconds=1.5)
+    configure(stream)
+    structlog.get_logger().info("restored", job="ab", recipe="denoise", photo="x.jpg", seconds=1.5)
     line = json.loads(stream.getvalue())
     assert line.pop("time").endswith("Z")
     assert line == {
@@ -23,14 +25,14 @@ def test_a_line_is_json_with_event_fields_and_utc_time() -> None:
 
 def test_a_name_that_is_no_utf_8_is_printable() -> None:
     stream = io.StringIO()
-    log.configure(stream)
-    log.get_log().info("settled", photo=os.fsdecode(b"caf\xe9.jpg"))
+    configure(stream)
+    structlog.get_logger().info("settled", photo=os.fsdecode(b"caf\xe9.jpg"))
     assert json.loads(stream.getvalue())["photo"] == r"caf\xe9.jpg"
 
 
 def test_a_terminal_gets_lines_for_people() -> None:
     stream = io.StringIO()
-    log.configure(stream, console=True)
-    log.get_log().info("settled", photo="x.jpg")
+    configure(stream, console=True)
+    structlog.get_logger().info("settled", photo="x.jpg")
     assert "settled" in stream.getvalue()
     assert not stream.getvalue().startswith("{")
