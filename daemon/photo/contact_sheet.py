@@ -1,7 +1,4 @@
-"""The contact sheet: labelled rows of before, after and truth.
-
-Comes in: pictures and their labels. Goes out: one picture.
-"""
+"""Contact sheets: labelled rows of pictures such as before, after and truth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +12,11 @@ _INK = (40, 40, 40)
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the sheet.
+    """One row of a sheet.
 
     Attributes:
-        label: What it shows, such as "denoise  coffee  1.2 s".
-        panels: Pictures with their captions.
+        label: What the row shows, such as "denoise  coffee  1.2 s".
+        panels: Captions and pictures.
     """
 
     label: str
@@ -27,7 +24,7 @@ class Row:
 
 
 def draw_sheet(rows: Sequence[Row], width_px: int = 256) -> Image.Image:
-    """Put rows under each other, every panel fitted into `width_px`."""
+    """Draw rows below each other, with every panel `width_px` wide."""
     font = ImageFont.load_default(14)
     drawn = [[(caption, _fit(image, width_px)) for caption, image in row.panels] for row in rows]
     heights = [max(image.height for _, image in panels) for panels in drawn]

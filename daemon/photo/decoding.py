@@ -1,7 +1,7 @@
-"""Opening a file as one of our six formats, and whose fault it is when that fails.
+"""Opening files as one of six formats, told by content, and errors that say who is at fault.
 
-Comes in: paths. Goes out: opened Pillow images, headers, digests; `PhotoError` where the file is at
-fault. Imports Pillow in the first call that opens a picture, not before.
+A damaged file is a `PhotoError`; what the machine is at fault for stays an `OSError`. Pillow is
+imported by the first call that opens a picture, not before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from daemon.photo.picture import Header, Limits
-from daemon.photo.prompts import is_prompts, prompts_header
+from daemon.photo.prompts import is_prompt_file, prompt_file_header
 from daemon.photo.truncation import is_truncated
 from daemon.system.errors import CannotWriteError, PhotoError, RestoredError, TruncatedError
 from daemon.system.files import shown
@@ -29,70 +29,74 @@ if TYPE_CHECKING:
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 _ACCEPTED = "JPEG, PNG, WebP, TIFF, BMP or GIF"
-# What a seek to a place that only a damaged file can name fails with.
-_BAD_PLACES = {errno.EINVAL, errno.EOVERFLOW, errno.EFBIG}
-_BLOCK = 1 << 20
+
+_BAD_SEEK = {errno.EINVAL, errno.EOVERFLOW, errno.EFBIG}
+"""Errors of a seek to an offset that only a damaged file can contain."""
+
 _MAX_PROFILE_BYTES = 1 << 26
 
 
 def read_header(path: Path, limits: Limits, *, name: str | None = None) -> Header:
-    """Read what a file says of itself, without decoding pixels; its content tells the format.
+    """Read a file's header without decoding pixels; its content tells the format.
 
-    Of a file of prompts, which its name tells, all is read.
+    A prompt file, told by its suffix, is read to its end.
 
     Args:
         path: The file.
-        limits: What is refused.
+        limits: Sizes beyond which it is refused.
         name: What to call it in messages; its own name if None.
 
     Raises:
         TruncatedError: It ends within its header.
-        PhotoError: It is empty, larger than the limits, or no picture of a format we read.
+        PhotoError: It is empty, larger than the limits, or no picture of a format that is read.
         OSError: It cannot be read.
     """
-    called = shown(path.name if name is None else name)
-    if is_prompts(path):
-        return prompts_header(path, called)
+    label = shown(path.name if name is None else name)
+    if is_prompt_file(path):
+        return prompt_file_header(path, label)
     with path.open("rb") as file:
         size_mb = os.fstat(file.fileno()).st_size / 1e6
         if size_mb == 0:
-            raise PhotoError(f"{called}: the file has 0 bytes; expected a photograph")
+            raise PhotoError(f"{label}: the file has 0 bytes; expected a photograph")
         if size_mb > limits.max_file_mb:
             raise PhotoError(
-                f"{called}: {size_mb:.1f} MB, allowed are {limits.max_file_mb:g} MB; "
+                f"{label}: {size_mb:.1f} MB; allowed: at most {limits.max_file_mb:g} MB; "
                 "raise the setting max_file_mb"
             )
-        with faults_of(path, called):
+        with photo_errors(path, label):
             header = _webp_header(file) or _header(file)
     if header.width < 1 or header.height < 1:
-        raise PhotoError(f"{called}: {header.width}x{header.height} pixels, expected at least 1x1")
+        raise PhotoError(f"{label}: {header.width}x{header.height} pixels, expected at least 1x1")
     if header.megapixels > limits.max_input_megapixels:
         raise PhotoError(
-            f"{called}: {header.width}x{header.height} are {header.megapixels:.1f} megapixels, "
-            f"allowed are {limits.max_input_megapixels:g}; raise the setting max_input_megapixels"
+            f"{label}: {header.width}x{header.height} are {header.megapixels:.1f} megapixels; "
+            f"allowed: at most {limits.max_input_megapixels:g}; "
+            "raise the setting max_input_megapixels"
         )
     return header
 
 
 def digest_file(path: Path) -> str:
-    """sha256 of a file's content, hex, read in blocks."""
-    whole = hashlib.sha256()
+    """The sha256 digest of a file's content, hex."""
     with path.open("rb", buffering=0) as file:
-        while block := file.read(_BLOCK):
-            whole.update(block)
-    return whole.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify_file(path: Path, width: int, height: int) -> None:
-    """Decode a written file once more, every frame of it.
+    """See that a written file decodes again, every frame of it.
+
+    Args:
+        path: The file.
+        width: Width that it must have, in pixels.
+        height: Height that it must have, in pixels.
 
     Raises:
         CannotWriteError: It does not decode, or not to width x height pixels.
         OSError: It cannot be read.
     """
-    called = shown(path.name)
+    label = shown(path.name)
     try:
-        with path.open("rb") as file, faults_of(path, called):
+        with path.open("rb") as file, photo_errors(path, label):
             image = open_image(file)
             for frame in range(getattr(image, "n_frames", 1)):
                 image.seek(frame)
@@ -102,16 +106,16 @@ def verify_file(path: Path, width: int, height: int) -> None:
         raise CannotWriteError(f"written file does not decode again: {error}") from error
     if size != (width, height):
         raise CannotWriteError(
-            f"{called}: decodes to {size[0]}x{size[1]} pixels, expected {width}x{height}; "
+            f"{label}: decodes to {size[0]}x{size[1]} pixels, expected {width}x{height}; "
             "the disk or its file system is not to be trusted"
         )
 
 
 def open_image(file: BinaryIO) -> ImageFile:
-    """Open one of our six formats, told by content.
+    """Open a file as one of the six formats, told by content.
 
-    The file object, not its path, is what Pillow gets: from a path it maps uncompressed pixels
-    into memory, and a writer that shortens the file then kills the process.
+    Pillow is given a file object, not a path: from a path it maps uncompressed pixels into memory,
+    and a writer that shortens the file then kills the process.
     """
     _prepare_pillow()
     from PIL import Image
@@ -121,28 +125,32 @@ def open_image(file: BinaryIO) -> ImageFile:
 
 
 @contextmanager
-def faults_of(path: Path, called: str) -> Iterator[None]:
-    """Turn whatever decoding a damaged file raises into a `PhotoError` that names it.
+def photo_errors(path: Path, label: str) -> Iterator[None]:
+    """Turn whatever a decoder raises for a damaged file into a `PhotoError` that names it.
 
-    Decoders raise nearly every built-in exception on damaged input; what the machine is at fault
-    for (an `OSError` with a number, no memory) passes.
+    Decoders raise nearly every built-in exception on damaged input. What the machine is at fault
+    for (an `OSError` with a number, no memory) is let through.
+
+    Args:
+        path: The file that is decoded.
+        label: What to call it in messages.
     """
     try:
         yield
     except (RestoredError, MemoryError):
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno not in {None, *_BAD_PLACES}:
+        if isinstance(error, OSError) and error.errno not in {None, *_BAD_SEEK}:
             raise
         if "truncated" in str(error).lower() or is_truncated(path):
             raise TruncatedError(
-                f"{called}: ends early, after {path.stat().st_size} bytes; expected a whole "
+                f"{label}: ends early, after {path.stat().st_size} bytes; expected a whole "
                 "picture; copy it again"
             ) from error
-        raise PhotoError(f"{called}: {_fault(path, error)}") from error
+        raise PhotoError(f"{label}: {_describe(path, error)}") from error
 
 
-def _fault(path: Path, error: Exception) -> str:
+def _describe(path: Path, error: Exception) -> str:
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
@@ -152,18 +160,18 @@ def _fault(path: Path, error: Exception) -> str:
     return f"cannot be decoded: {type(error).__name__}: {error}; expected a sound {_ACCEPTED}"
 
 
-def _header(file: BinaryIO) -> Header:
-    image = open_image(file)
-    return Header(format_of(image), image.width, image.height, image.mode)
-
-
-def format_of(image: Image) -> str:
-    """Pillow's name of the format; a JPEG that carries further pictures is a JPEG."""
+def format_name(image: Image) -> str:
+    """Pillow's name of the format; a JPEG that carries further pictures (MPO) is a JPEG."""
     return "JPEG" if image.format == "MPO" else str(image.format)
 
 
+def _header(file: BinaryIO) -> Header:
+    image = open_image(file)
+    return Header(format_name(image), image.width, image.height, image.mode)
+
+
 def _webp_header(file: BinaryIO) -> Header | None:
-    """The header of a WebP file, for which Pillow would read all of it and reserve its canvas."""
+    """The header of a WebP file; Pillow would read the file to its end and reserve its canvas."""
     start = file.read(30)
     if start[:4] != b"RIFF" or start[8:12] != b"WEBP" or len(start) < 30:
         return None
@@ -186,7 +194,7 @@ def _webp_header(file: BinaryIO) -> Header | None:
 
 @cache
 def _prepare_pillow() -> None:
-    """Register the six formats and leave size limits to `Limits`, which name their setting."""
+    """Register the six formats, and leave sizes to `Limits`, whose errors name their setting."""
     from PIL import Image, PngImagePlugin
 
     for plugin in ("Bmp", "Gif", "Jpeg", "Tiff", "WebP"):

@@ -1,7 +1,6 @@
-"""What is known of a photograph: the frozen types that travel between modules.
+"""The types for a photograph: its limits, header, files, metadata and pixels.
 
-Comes in: nothing. Goes out: `Limits`, `Header` (cheap, no pixels), `Photo`, `Picture` (pixels and
-everything that must survive to the result). Opens no file and imports neither Pillow nor numpy.
+Frozen dataclasses that other packages exchange. Opens no file and imports neither Pillow nor numpy.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PROMPTS = "PROMPTS"
-"""Format of a header that is one of prompts."""
+"""`Header.format` of a prompt file."""
 
-_SAME = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "TIFF": "tiff"}
+_WRITABLE = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "TIFF": "tiff"}
 _SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif"}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is refused, and by which setting.
+    """Sizes beyond which a photograph is refused; each is named like its setting.
 
     Attributes:
-        max_file_mb: Largest file, in MB of 10**6 bytes.
-        max_input_megapixels: Largest photograph read.
-        max_output_megapixels: Largest result written.
+        max_file_mb: Largest file, in units of 10**6 bytes.
+        max_input_megapixels: Largest photograph that is read.
+        max_output_megapixels: Largest result that is written.
     """
 
     max_file_mb: float = 2000
@@ -40,13 +39,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself before its pixels are decoded; sizes as stored, in pixels.
+    """What the header of a file says before any pixels are decoded.
 
     Attributes:
-        format: Pillow's name of it, or `PROMPTS`.
-        width, height: 0 in a file of prompts that says none.
-        mode: Pillow's mode, "" of prompts.
-        pictures: How many pictures it gives: 1, or as many as it has prompts.
+        format: Pillow's name of the format, or `PROMPTS`.
+        width, height: Size in pixels as stored; 0 for a prompt file that gives no size.
+        mode: Pillow's mode; "" for a prompt file.
+        pictures: Pictures that the file stands for: 1, or the number of its prompts.
     """
 
     format: str
@@ -63,18 +62,18 @@ class Header:
 
 @dataclass(frozen=True)
 class Photo:
-    """One claimed photograph and its side files.
+    """One photograph as files: itself and its side files.
 
     Attributes:
         path: Where it lies now (in the station's work folder, or the original in `apply`).
-        name: The file name it came with, which the result's name is made of.
+        name: The file name that it came with; the result's name is made of it.
         digest: sha256 of the file, hex.
-        header: What the file says of itself.
-        mask: NAME.mask.png, white where the picture may be changed.
-        hints: NAME.hints.png, transparent but for dabs of colour.
+        header: The header of the file.
+        mask: NAME.mask.png, white where the picture may be changed, or None.
+        hints: NAME.hints.png, transparent but for the colour hints, or None.
         place: What messages call the file: its path below the inbox; `name` if "".
-        mask_place: The same of the mask; the name of its file if "".
-        hints_place: The same of the hints; the name of their file if "".
+        mask_place: What messages call the mask; the name of its file if "".
+        hints_place: What messages call the hints; the name of their file if "".
     """
 
     path: Path
@@ -100,15 +99,15 @@ class Photo:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What travels from the input file to the result unseen by any network.
+    """What is carried from the input file to the result, unseen by any network.
 
     Attributes:
         format: Pillow's name of the input's format, such as "JPEG".
         mode: Pillow's mode of the input, such as "L" or "CMYK".
-        icc: The profile to embed, or None; pixels in memory are sRGB all the same.
+        icc: Colour profile to embed, or None; pixels in memory are sRGB all the same.
         exif: EXIF block with the orientation already applied and reset, or None.
         xmp: XMP packet, or None.
-        dpi: Resolution, or None.
+        dpi: Resolution across and down in dots per inch, or None.
     """
 
     format: str
@@ -121,12 +120,12 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Prompt:
-    """One picture that is wanted.
+    """The description of one picture to generate.
 
     Attributes:
-        text: What it shows.
-        negative: What it shall not show.
-        seed: Of its noise, [0, 2**63); None leaves it to the job.
+        text: What it shall show.
+        negative: What it shall not show; "" for none.
+        seed: Seed of its noise, [0, 2**63); None leaves it to the job.
     """
 
     text: str
@@ -136,12 +135,13 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Prompts:
-    """A file of prompts, read.
+    """The content of a prompt file.
 
     Attributes:
         prompts: One for each picture.
         size: Width and height in pixels; None leaves it to the recipe.
-        notes: Nothing: what is wrong with it is an error.
+        notes: Always empty, where a `Picture` has notes: whatever is wrong with a prompt file is an
+            error.
     """
 
     prompts: tuple[Prompt, ...]
@@ -155,13 +155,14 @@ class Picture:
 
     Attributes:
         pixels: sRGB, uint8 or uint16, (H, W, 3); a grey photograph has three equal channels.
-        grey: Whether it is grey, and so should the result be unless it is colorized.
-        alpha: Opacity, same dtype, (H, W), or None.
-        metadata: What travels along.
-        mask: uint8 (h, w), or None. Any size: who uses it fits it.
-        hints: uint8 RGBA (h, w, 4), or None. Any size.
+        grey: Whether it is grey, as the result shall be unless it is colorized.
+        metadata: What is carried to the result.
+        alpha: Opacity, (H, W), of the type of the pixels, or None.
+        mask: White where the picture may be changed, uint8 (h, w), or None. It may have another
+            size than the picture: whoever uses it resizes it.
+        hints: Colour hints, uint8 RGBA (h, w, 4), or None, also of any size.
         notes: What a person should know of the reading, such as "16-bit RGB read as 8-bit".
-        prompt: What it was generated from, with its seed; None of a photograph.
+        prompt: What it was generated from, with its seed; None for a photograph.
     """
 
     pixels: NDArray[np.generic]
@@ -175,18 +176,18 @@ class Picture:
 
 
 Source = Picture | Prompts
-"""What a recipe begins with."""
+"""What the first step of a recipe is given: a photograph, or prompts for `generate`."""
 
 
 def output_format(choice: str, metadata: Metadata) -> tuple[str, str]:
-    """Settle in which format a result is written.
+    """The format in which a result is written.
 
     Args:
         choice: "png", "jpeg", "webp", "tiff", or "same" for that of the input.
-        metadata: Of the input; what cannot be written again (GIF, BMP) becomes PNG.
+        metadata: Metadata of the input; formats that are not written (GIF, BMP) become PNG.
 
     Returns:
         The format, one of the four, and the suffix of its files, such as ".jpg".
     """
-    format = _SAME.get(metadata.format, "png") if choice == "same" else choice
+    format = _WRITABLE.get(metadata.format, "png") if choice == "same" else choice
     return format, _SUFFIXES[format]

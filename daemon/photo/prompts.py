@@ -1,8 +1,7 @@
-"""Files of prompts: what `generate` reads where other steps read a photograph.
+"""Prompt files, which `generate` reads where other steps read a photograph.
 
-Comes in: a .txt file with one prompt a line, or a .toml file with prompt, negative, size, seed and
-count. Goes out: `Prompts`, or a `PhotoError` that names file, line, key and value. Never changes
-the file it reads.
+A .txt file has one prompt a line, a .toml file the keys of `PromptTable`. An error names file,
+line, key and value.
 """
 
 import re
@@ -18,14 +17,15 @@ from daemon.config.validation import explain
 from daemon.photo.picture import PROMPTS, Header, Prompt, Prompts
 from daemon.system.errors import PhotoError
 
-MOST_PICTURES = 256
-"""Of one file."""
+MAX_PICTURES = 256
+"""Pictures that one prompt file may ask for."""
 
-_MOST_BYTES = 1_000_000
-_MOST_LETTERS = 2000
+_MAX_BYTES = 1_000_000
+_MAX_CHARACTERS = 2000
 _COMMENT = "#"
+_BOM = b"\xef\xbb\xbf"
 
-Text = Annotated[str, Field(min_length=1, max_length=_MOST_LETTERS)]
+_Text = Annotated[str, Field(min_length=1, max_length=_MAX_CHARACTERS)]
 
 
 class PromptTable(BaseModel):
@@ -33,104 +33,109 @@ class PromptTable(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
-    prompt: Text = Field(description="What the picture shows.")
-    negative: str = Field("", max_length=_MOST_LETTERS, description="What it shall not show.")
+    prompt: _Text = Field(description="What the picture shall show.")
+    negative: str = Field("", max_length=_MAX_CHARACTERS, description="What it shall not show.")
     size: tuple[SizePx, SizePx] | None = Field(
         None, description="Width and height in pixels; the recipe's or the model's if absent."
     )
     seed: int | None = Field(
-        None, ge=0, lt=2**63, description="Of the first picture; the next has the next."
+        None,
+        ge=0,
+        lt=2**63,
+        description="Seed of the first picture; each further one counts up from it.",
     )
-    count: int = Field(1, ge=1, le=MOST_PICTURES, description="How many pictures.")
+    count: int = Field(1, ge=1, le=MAX_PICTURES, description="Number of pictures.")
 
 
-def is_prompts(path: Path) -> bool:
-    """Whether a file is one of prompts, by its name."""
+def is_prompt_file(path: Path) -> bool:
+    """Whether a file is a prompt file, by its suffix."""
     return path.suffix.lower() in PROMPT_SUFFIXES
 
 
-def prompts_header(path: Path, called: str) -> Header:
-    """What a file of prompts asks for; sizes are 0 where it leaves them to the recipe.
+def prompt_file_header(path: Path, label: str) -> Header:
+    """The header of a prompt file; sizes are 0 where it leaves them to the recipe.
 
     Raises:
         PhotoError: It cannot be used.
         OSError: It cannot be read.
     """
-    found = read_prompts(path, called)
-    width, height = found.size or (0, 0)
-    return Header(PROMPTS, width, height, "", pictures=len(found.prompts))
+    prompts = read_prompt_file(path, label)
+    width, height = prompts.size or (0, 0)
+    return Header(PROMPTS, width, height, "", pictures=len(prompts.prompts))
 
 
-def read_prompts(path: Path, called: str) -> Prompts:
-    """Read a file of prompts.
+def read_prompt_file(path: Path, label: str) -> Prompts:
+    """Read a prompt file.
 
     Args:
         path: The file.
-        called: What to call it in messages.
+        label: What to call it in messages.
 
     Raises:
         PhotoError: It cannot be used.
         OSError: It cannot be read.
     """
-    content = path.read_bytes()[: _MOST_BYTES + 1]
-    if len(content) > _MOST_BYTES:
-        raise PhotoError(f"{called}: more than {_MOST_BYTES} bytes; expected a file of prompts")
-    lines = [_decoded(line, number, called) for number, line in _numbered(content)]
-    return _table(lines, called) if path.suffix.lower() == ".toml" else _listed(lines, called)
+    content = path.read_bytes()[: _MAX_BYTES + 1]
+    if len(content) > _MAX_BYTES:
+        raise PhotoError(f"{label}: more than {_MAX_BYTES} bytes; expected a prompt file")
+    lines = [
+        _decode_line(line, number, label)
+        for number, line in enumerate(content.removeprefix(_BOM).splitlines(), start=1)
+    ]
+    return (
+        _parse_toml(lines, label) if path.suffix.lower() == ".toml" else _parse_text(lines, label)
+    )
 
 
-def _numbered(content: bytes) -> list[tuple[int, bytes]]:
-    return list(enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1))
-
-
-def _decoded(line: bytes, number: int, called: str) -> str:
+def _decode_line(line: bytes, number: int, label: str) -> str:
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise PhotoError(
-            f"{called}: line {number}: byte {error.start + 1} is {line[error.start]:#04x}, which "
+            f"{label}: line {number}: byte {error.start + 1} is {line[error.start]:#04x}, which "
             "is not UTF-8; save the file as UTF-8"
         ) from error
 
 
-def _listed(lines: Sequence[str], called: str) -> Prompts:
-    """One prompt a line; empty lines and those that start with # count for nothing."""
+def _parse_text(lines: Sequence[str], label: str) -> Prompts:
+    """One prompt a line; empty lines and those that start with # are skipped."""
     found: list[Prompt] = []
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         if not text or text.startswith(_COMMENT):
             continue
-        if len(text) > _MOST_LETTERS:
+        if len(text) > _MAX_CHARACTERS:
             raise PhotoError(
-                f"{called}: line {number}: the prompt has {len(text)} letters, allowed are "
-                f"{_MOST_LETTERS}"
+                f"{label}: line {number}: the prompt has {len(text)} characters; allowed: at most "
+                f"{_MAX_CHARACTERS}"
             )
         found.append(Prompt(text))
     if not found:
-        raise PhotoError(f"{called}: no line holds a prompt; write one prompt a line")
-    if len(found) > MOST_PICTURES:
+        raise PhotoError(f"{label}: no line holds a prompt; write one prompt a line")
+    if len(found) > MAX_PICTURES:
         raise PhotoError(
-            f"{called}: {len(found)} prompts, allowed are {MOST_PICTURES}; split the file"
+            f"{label}: {len(found)} prompts; allowed: at most {MAX_PICTURES}; split the file"
         )
     return Prompts(tuple(found))
 
 
-def _table(lines: Sequence[str], called: str) -> Prompts:
+def _parse_toml(lines: Sequence[str], label: str) -> Prompts:
     text = "\n".join(lines)
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise PhotoError(f"{called}: not a readable TOML file: {error}") from error
+        raise PhotoError(f"{label}: not a readable TOML file: {error}") from error
     try:
-        said = PromptTable.model_validate(values)
+        table = PromptTable.model_validate(values)
     except ValidationError as error:
-        places = {key: f"{called}: line {_line_of(key, lines)}" for key in values}
-        raise PhotoError(explain(f"{called}", error, PromptTable, places)) from error
-    seeds = [None if said.seed is None else said.seed + k for k in range(said.count)]
-    return Prompts(tuple(Prompt(said.prompt, said.negative, seed) for seed in seeds), said.size)
+        places = {key: f"{label}: line {_line_of(key, lines)}" for key in values}
+        raise PhotoError(explain(label, error, PromptTable, places)) from error
+    seeds = [None if table.seed is None else table.seed + k for k in range(table.count)]
+    prompts = tuple(Prompt(table.prompt, table.negative, seed) for seed in seeds)
+    return Prompts(prompts, table.size)
 
 
 def _line_of(key: str, lines: Sequence[str]) -> int:
-    """Number of the line that sets a key."""
+    """Number of the line that sets a key, from 1."""
     setting = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[\].=]""")
     return next((n for n, line in enumerate(lines, start=1) if setting.match(line)), 1)

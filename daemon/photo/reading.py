@@ -1,7 +1,7 @@
-"""Decoding: from a claimed photograph to pixels in sRGB and what travels along.
+"""Decoding a photograph and its side files into a `Picture`, upright and in sRGB.
 
-Comes in: a `Photo`. Goes out: a `Picture`, upright, in sRGB. Converts slab by slab, so that a
-photograph is in memory once as Pillow keeps it and once as an array, never more.
+Converts slab by slab, so that a photograph is in memory once as Pillow keeps it and once as an
+array, never more.
 """
 
 from __future__ import annotations
@@ -15,19 +15,27 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from daemon.photo.colour import Conversion, into_srgb, profile_space
-from daemon.photo.decoding import faults_of, format_of, open_image, read_header
+from daemon.photo.decoding import format_name, open_image, photo_errors, read_header
 from daemon.photo.metadata import read_metadata
 from daemon.photo.picture import PROMPTS, Limits, Metadata, Photo, Picture, Source
-from daemon.photo.prompts import read_prompts
+from daemon.photo.prompts import read_prompt_file
 from daemon.system.files import shown
 
 Pixels = NDArray[np.generic]
 
 SLAB_PIXELS = 1 << 21
-_BLOCK = 512
+"""Pixels that are converted at a time."""
+
+_BLOCK_PX = 512
+"""Side of the blocks in which a turned photograph is copied."""
+
 _OPAQUE = {"1": "L", "L": "L", "LA": "L", "La": "L", "CMYK": "CMYK", "LAB": "LAB"}
+"""Mode of the colours of Pillow's modes, without opacity; "RGB" for all others."""
+
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
+
 _DEEP = ("I", "F")
+"""Beginnings of the modes for grey of more than 8 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +48,9 @@ class _Decoded:
 
 
 def read_source(photo: Photo, limits: Limits) -> Source:
-    """Decode a photograph, or read a file of prompts; see `read_picture`."""
+    """Decode a photograph, or read a prompt file; see `read_picture`."""
     if photo.header.format == PROMPTS:
-        return read_prompts(photo.path, shown(photo.name))
+        return read_prompt_file(photo.path, shown(photo.name))
     return read_picture(photo, limits)
 
 
@@ -50,8 +58,8 @@ def read_picture(photo: Photo, limits: Limits) -> Picture:
     """Decode a photograph and its side files.
 
     Args:
-        photo: The photograph; of several pages or frames the first is read.
-        limits: What is refused.
+        photo: The photograph; the first of several pages or frames is read.
+        limits: Sizes beyond which it is refused.
 
     Returns:
         The picture: upright, in sRGB, 16-bit grey as uint16 and all else as uint8.
@@ -61,26 +69,32 @@ def read_picture(photo: Photo, limits: Limits) -> Picture:
         PhotoError: It or a side file cannot be decoded or exceeds the limits.
         OSError: A file cannot be read.
     """
-    whole = _decode(photo.path, photo.name, limits)
+    decoded = _decode(photo.path, photo.name, limits)
     mask = hints = None
     if photo.mask is not None:
         mask = _mask(_decode(photo.mask, Path(photo.places[photo.mask]).name, limits))
     if photo.hints is not None:
         hints = _hints(_decode(photo.hints, Path(photo.places[photo.hints]).name, limits))
     return Picture(
-        whole.pixels, whole.grey, whole.metadata, whole.alpha, mask, hints, notes=whole.notes
+        pixels=decoded.pixels,
+        grey=decoded.grey,
+        metadata=decoded.metadata,
+        alpha=decoded.alpha,
+        mask=mask,
+        hints=hints,
+        notes=decoded.notes,
     )
 
 
 def to_eight_bits(levels: Pixels) -> NDArray[np.uint8]:
-    """uint16 levels to the nearest uint8 levels; uint8 stays as it is."""
+    """Round uint16 levels to the nearest uint8 levels; uint8 stays as it is."""
     if levels.dtype == np.uint8:
         return levels.view(np.uint8)
     return ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _mask(decoded: _Decoded) -> NDArray[np.uint8]:
-    """Luminance, uint8 (h, w); what is transparent counts as black."""
+    """A mask's luminance, uint8 (h, w); transparent pixels count as black."""
     luminance = Image.fromarray(to_eight_bits(decoded.pixels)).convert("L")
     mask = np.asarray(luminance).astype(np.uint32)
     if decoded.alpha is not None:
@@ -89,7 +103,7 @@ def _mask(decoded: _Decoded) -> NDArray[np.uint8]:
 
 
 def _hints(decoded: _Decoded) -> NDArray[np.uint8]:
-    """Colours with opacity, uint8 RGBA (h, w, 4)."""
+    """Colour hints with their opacity, uint8 RGBA (h, w, 4)."""
     alpha = np.full(decoded.pixels.shape[:2], 255, np.uint8)
     if decoded.alpha is not None:
         alpha = to_eight_bits(decoded.alpha)
@@ -98,15 +112,15 @@ def _hints(decoded: _Decoded) -> NDArray[np.uint8]:
 
 def _decode(path: Path, name: str, limits: Limits) -> _Decoded:
     read_header(path, limits, name=name)
-    with path.open("rb") as file, faults_of(path, shown(name)):
+    with path.open("rb") as file, photo_errors(path, shown(name)):
         image = open_image(file)
-        format, mode = format_of(image), image.mode
+        format, mode = format_name(image), image.mode
         notes = [*_page_note(image), *_depth_note(image)]
-        # Counting pages may have damaged what the plugin knows of the first.
+        # Counting pages may have damaged the plugin's state for the first one, so open it again.
         image = open_image(file)
         image.load()
-        metadata, orientation, said = read_metadata(image, format, mode)
-        notes += said
+        metadata, orientation, metadata_notes = read_metadata(image, format, mode)
+        notes += metadata_notes
         if mode.startswith(_DEEP):
             pixels, alpha, note = _deep_pixels(image)
             notes += [note] if note else []
@@ -130,7 +144,7 @@ def _page_note(image: ImageFile.ImageFile) -> list[str]:
     try:
         pages = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
     except Exception:
-        # A damaged later page is no fault of the first; plugins raise nearly anything here.
+        # The first page can be read all the same; plugins raise nearly anything here.
         return ["its later pages are damaged; the first was restored"]
     if pages == 1:
         return []
@@ -139,7 +153,7 @@ def _page_note(image: ImageFile.ImageFile) -> list[str]:
 
 
 def _depth_note(image: ImageFile.ImageFile) -> list[str]:
-    """Name what Pillow reduces to 8 bits without a word."""
+    """Note what Pillow reduces to 8 bits without saying so."""
     if image.mode.startswith(_DEEP):
         return []
     bits, kind = 8, "RGB"
@@ -185,14 +199,14 @@ def _deep_pixels(image: Image.Image) -> tuple[Pixels, None, str]:
             # Pillow leaves 16-bit TIFFs in which 0 is white as they are.
             levels = np.invert(levels)
     else:
-        levels, note = _fitted(np.asarray(image))
+        levels, note = _scaled_to_16_bits(np.asarray(image))
     if "transparency" in image.info:
         note = "the transparent level of its 16-bit grey was left out"
     return np.repeat(levels[..., None], 3, axis=2), None, note
 
 
-def _fitted(values: Pixels) -> tuple[NDArray[np.uint16], str]:
-    """Integers or floats of unknown range, brought to 16 bits, and what was taken as white."""
+def _scaled_to_16_bits(values: Pixels) -> tuple[NDArray[np.uint16], str]:
+    """Scale integers or floats of unknown range to 16 bits, with a note on the range taken."""
     rows = max(1, SLAB_PIXELS // values.shape[1])
     slabs = [values[top : top + rows] for top in range(0, len(values), rows)]
     low = min(float(_finite(slab).min()) for slab in slabs)
@@ -214,6 +228,7 @@ def _finite(values: Pixels) -> NDArray[np.float64]:
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo an EXIF orientation, 1 to 8."""
     match orientation:
         case 2:
             turned = pixels[:, ::-1]
@@ -236,12 +251,12 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
 
 def _copied(view: Pixels) -> Pixels:
     """A contiguous copy, block by block: row by row a turned photograph misses every cache line."""
-    whole = np.empty(view.shape, view.dtype)
-    for top in range(0, view.shape[0], _BLOCK):
-        for left in range(0, view.shape[1], _BLOCK):
-            place = np.s_[top : top + _BLOCK, left : left + _BLOCK]
-            whole[place] = view[place]
-    return whole
+    copy = np.empty(view.shape, view.dtype)
+    for top in range(0, view.shape[0], _BLOCK_PX):
+        for left in range(0, view.shape[1], _BLOCK_PX):
+            block = np.s_[top : top + _BLOCK_PX, left : left + _BLOCK_PX]
+            copy[block] = view[block]
+    return copy
 
 
 def _is_grey(pixels: Pixels) -> bool:

@@ -1,7 +1,7 @@
-"""Whether a file ends before its picture does, told from a few of its bytes.
+"""Whether a file ends before its picture does, read from a few of its bytes.
 
-Comes in: a path. Goes out: yes, or no where it is whole or its format cannot tell. Decodes nothing
-and maps nothing into memory: a file that shrinks under a map kills the process.
+Nothing is decoded and nothing mapped into memory: a file that shrinks under a map kills the
+process.
 """
 
 import os
@@ -14,16 +14,20 @@ from daemon.config.steps import PROMPT_SUFFIXES
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"RIFF", b"BM")
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
 _BLOCK = 1 << 20
-_STRIP_TAGS = {273: 279, 324: 325}
+
+_TIFF_LENGTHS = {273: 279, 324: 325}
+"""Tags of the offsets of a TIFF's strips and tiles, with the tags of their lengths."""
+
 _TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+"""Bytes of one value of each TIFF field type."""
 
 
 def is_truncated(path: Path) -> bool:
-    """See whether a picture file lacks its end.
+    """Whether a picture file lacks its end; False where its format cannot tell.
 
     JPEG must have its end marker, PNG its last chunk, GIF its trailer, WebP and BMP the length
-    they declare, TIFF all that its first directory points at. A text has no end to miss, whatever
-    its first letters.
+    they declare, TIFF all that its first directory points at. A prompt file has no end to lack,
+    whatever its first characters.
 
     Raises:
         OSError: The file cannot be read.
@@ -37,9 +41,9 @@ def is_truncated(path: Path) -> bool:
             return True
         try:
             if start.startswith(b"\xff\xd8\xff"):
-                return _jpeg_ends_early(file, size)
+                return _is_jpeg_truncated(file, size)
             if start.startswith(b"\x89PNG\r\n\x1a\n"):
-                return _png_ends_early(file, size)
+                return _is_png_truncated(file, size)
             if start.startswith((b"GIF87a", b"GIF89a")):
                 return not _tail(file, size, 64).rstrip(b"\0").endswith(b";")
             if start.startswith(b"RIFF"):
@@ -47,9 +51,9 @@ def is_truncated(path: Path) -> bool:
             if start.startswith(b"BM"):
                 return size < _bmp_length(start)
             if start.startswith(_TIFF_SIGNATURES):
-                return _tiff_ends_early(file, size, ">" if start.startswith(b"MM") else "<")
+                return _is_tiff_truncated(file, size, ">" if start.startswith(b"MM") else "<")
         except struct.error:
-            # Too short for what every file of the format has.
+            # Too short for the fields that every file of the format has.
             return True
     return False
 
@@ -59,25 +63,26 @@ def _tail(file: BinaryIO, size: int, length: int) -> bytes:
     return file.read(length)
 
 
-def _jpeg_ends_early(file: BinaryIO, size: int) -> bool:
+def _is_jpeg_truncated(file: BinaryIO, size: int) -> bool:
     if _tail(file, size, 64).rstrip(b"\0").endswith(b"\xff\xd9"):
         return False
     # Something may be appended to the picture (phones add films), so look for the marker behind
     # the last header: a thumbnail in the headers has an end marker of its own.
-    place = 2
+    offset = 2
     while True:
-        file.seek(place)
+        file.seek(offset)
         marker = file.read(4)
         if len(marker) < 4 or marker[0] != 0xFF:
             return len(marker) < 4
-        place += 1 if marker[1] == 0xFF else 2 + int(struct.unpack(">H", marker[2:])[0])
-        if marker[1] == 0xDA:
+        offset += 1 if marker[1] == 0xFF else 2 + int(struct.unpack(">H", marker[2:])[0])
+        if marker[1] == 0xDA:  # start of scan
             break
-    return not _occurs(file, place, b"\xff\xd9")
+    return not _contains(file, offset, b"\xff\xd9")
 
 
-def _occurs(file: BinaryIO, place: int, wanted: bytes) -> bool:
-    file.seek(place)
+def _contains(file: BinaryIO, offset: int, wanted: bytes) -> bool:
+    """Whether these bytes occur in a file from an offset on."""
+    file.seek(offset)
     before = b""
     while block := file.read(_BLOCK):
         if wanted in before + block:
@@ -86,21 +91,21 @@ def _occurs(file: BinaryIO, place: int, wanted: bytes) -> bool:
     return False
 
 
-def _png_ends_early(file: BinaryIO, size: int) -> bool:
+def _is_png_truncated(file: BinaryIO, size: int) -> bool:
     if _tail(file, size, 12)[4:8] == b"IEND":
         return False
-    place = 8
-    while place + 12 <= size:
-        file.seek(place)
+    offset = 8
+    while offset + 12 <= size:
+        file.seek(offset)
         length, kind = struct.unpack(">I4s", file.read(8))
-        place += 12 + length
+        offset += 12 + length
         if kind == b"IEND":
             return False
     return True
 
 
 def _bmp_length(start: bytes) -> int:
-    """Bytes that a BMP file must have; its own word on it is wrong in many files."""
+    """Bytes that a BMP file must have; the length that it declares is wrong in many files."""
     declared, _, offset, head = struct.unpack_from("<IIII", start, 2)
     if head < 40:
         return int(declared)
@@ -110,10 +115,10 @@ def _bmp_length(start: bytes) -> int:
     return int(offset + (width * bits + 31) // 32 * 4 * abs(height))
 
 
-def _tiff_ends_early(file: BinaryIO, size: int, order: str) -> bool:
+def _is_tiff_truncated(file: BinaryIO, size: int, order: str) -> bool:
     file.seek(4)
-    (place,) = struct.unpack(order + "I", file.read(4))
-    file.seek(place)
+    (offset,) = struct.unpack(order + "I", file.read(4))
+    file.seek(offset)
     (count,) = struct.unpack(order + "H", file.read(2))
     directory = file.read(12 * count)
     if len(directory) < 12 * count:
@@ -125,12 +130,12 @@ def _tiff_ends_early(file: BinaryIO, size: int, order: str) -> bool:
         total = _TIFF_SIZES.get(kind, 0) * length
         if total > 4 and pointer + total > size:
             return True
-        if kind in (3, 4) and tag in (*_STRIP_TAGS, *_STRIP_TAGS.values()):
+        if kind in (3, 4) and tag in (*_TIFF_LENGTHS, *_TIFF_LENGTHS.values()):
             file.seek(pointer)
             raw = file.read(total) if total > 4 else directory[12 * entry + 8 :]
             values[tag] = struct.unpack_from(f"{order}{length}{'H' if kind == 3 else 'I'}", raw)
     return any(
-        place + length > size
-        for offsets, lengths in _STRIP_TAGS.items()
-        for place, length in zip(values.get(offsets, ()), values.get(lengths, ()), strict=False)
+        offset + length > size
+        for offsets, lengths in _TIFF_LENGTHS.items()
+        for offset, length in zip(values.get(offsets, ()), values.get(lengths, ()), strict=False)
     )

@@ -45,9 +45,13 @@ def test_a_table_says_size_seed_and_count(tmp_path: Path) -> None:
     [
         ("a.txt", b"good\nbad \xff\n", "a.txt: line 2: byte 5 is 0xff, which is not UTF-8; save"),
         ("a.txt", "# none\n\n", "a.txt: no line holds a prompt; write one prompt a line"),
-        ("a.txt", "x" * 2001, "a.txt: line 1: the prompt has 2001 letters, allowed are 2000"),
-        ("a.txt", "x\n" * 257, "a.txt: 257 prompts, allowed are 256; split the file"),
-        ("a.txt", "x" * 1_000_001, "a.txt: more than 1000000 bytes; expected a file of prompts"),
+        (
+            "a.txt",
+            "x" * 2001,
+            "a.txt: line 1: the prompt has 2001 characters; allowed: at most 2000",
+        ),
+        ("a.txt", "x\n" * 257, "a.txt: 257 prompts; allowed: at most 256; split the file"),
+        ("a.txt", "x" * 1_000_001, "a.txt: more than 1000000 bytes; expected a prompt file"),
         ("a.toml", "prompt = cat", "a.toml: not a readable TOML file: Invalid value"),
         ("a.toml", "count = 2\n", "a.toml: prompt is missing"),
         (
