@@ -81,15 +81,15 @@ class BulkManager:
             and (bulk.state != "waiting" or bulk.starts_at <= now)
             and bulk.name not in self._troubles
             and not self._hindrance(bulk, recipes)
-            and (bulk.state != "working" or not bulk_rows.is_at_work(self._ledger, bulk.name))
-            for bulk in bulk_rows.unended(self._ledger)
+            and (bulk.state != "working" or not bulk_rows.has_open_jobs(self._ledger, bulk.name))
+            for bulk in bulk_rows.unfinished(self._ledger)
         )
 
     def notices(self, recipes: Sequence[Recipe]) -> tuple[Notice, ...]:
         """Bulk jobs that cannot go on, and why."""
         return tuple(
             Notice(bulk.roots[0], f"bulk job {bulk.name}: {why}", bulk.submitted_at)
-            for bulk in bulk_rows.unended(self._ledger)
+            for bulk in bulk_rows.unfinished(self._ledger)
             if (why := self._troubles.get(bulk.name) or self._hindrance(bulk, recipes))
         )
 
@@ -112,7 +112,7 @@ class BulkManager:
             if isinstance(request, BulkSubmitRequest):
                 self._submit(request, request_id)
                 return "done"
-            known = bulk_rows.named(self._ledger, request.name)
+            known = bulk_rows.find(self._ledger, request.name)
             if known is None:
                 raise UsageError(f"no bulk job is called {request.name!r}")
             match request:
@@ -139,7 +139,7 @@ class BulkManager:
             now: UTC seconds since the epoch.
         """
         busy = False
-        jobs = bulk_rows.unended(self._ledger)
+        jobs = bulk_rows.unfinished(self._ledger)
         first = next((n for n, bulk in enumerate(jobs, 1) if bulk.name == self._looked), 0)
         for bulk in (*jobs[first:], *jobs[:first]):  # the one that looked last comes last
             with self._troubled(bulk.name):
@@ -171,7 +171,7 @@ class BulkManager:
             self._places[bulk.name] = places_of(bulk, recipe)
         why = absence(self._places[bulk.name])
         if not why or (
-            bulk.state == "working" and not bulk_rows.is_at_work(self._ledger, bulk.name)
+            bulk.state == "working" and not bulk_rows.has_open_jobs(self._ledger, bulk.name)
         ):
             return ""
         return f"{why}; is its disk mounted? It goes on when that is back, or cancel it"
@@ -189,18 +189,18 @@ class BulkManager:
         """
         hindered = bool(self._hindrance(bulk, recipes))
         # Each turn, since what was in flight comes back to the queue.
-        bulk_rows.hold(self._ledger, bulk.name, back=not (bulk.paused or hindered))
+        bulk_rows.set_held(self._ledger, bulk.name, held=bulk.paused or hindered)
         if bulk.paused or hindered:
             return False
         match bulk.state:
             case "waiting" if bulk.starts_at <= now:
-                bulk_rows.keep(self._ledger, replace(bulk, state="looking", began_at=now))
+                bulk_rows.save(self._ledger, replace(bulk, state="looking", began_at=now))
                 _log.info("bulk_begun", bulk=bulk.name, recipe=bulk.recipe)
                 return True
             case "looking" if not looked:
                 recipe = next(recipe for recipe in recipes if recipe.name == bulk.recipe)
                 return self._look(bulk, recipe, now)
-            case "working" if not bulk_rows.is_at_work(self._ledger, bulk.name):
+            case "working" if not bulk_rows.has_open_jobs(self._ledger, bulk.name):
                 self._report(bulk, now)
                 return True
             case "reporting":
@@ -212,7 +212,7 @@ class BulkManager:
         self._reporters.close()
 
     def _submit(self, request: BulkSubmitRequest, request_id: str) -> None:
-        jobs = bulk_rows.all_of(self._ledger)
+        jobs = bulk_rows.all_jobs(self._ledger)
         if any(bulk.request == request_id for bulk in jobs):
             return
         names = {bulk.name for bulk in jobs}
@@ -221,21 +221,21 @@ class BulkManager:
         bulk = BulkJob(
             name, request_id, request.recipe, request.roots, request.at, request.starts_at
         )
-        bulk_rows.keep(self._ledger, bulk)
+        bulk_rows.save(self._ledger, bulk)
         paths = [shown(root) for root in bulk.roots]
         _log.info("bulk_submitted", bulk=name, recipe=bulk.recipe, paths=paths)
 
     def _pause(self, bulk: BulkJob) -> None:
         self._refuse_ended(bulk)
-        bulk_rows.keep(self._ledger, replace(bulk, paused=True))
-        bulk_rows.hold(self._ledger, bulk.name, back=False)
+        bulk_rows.save(self._ledger, replace(bulk, paused=True))
+        bulk_rows.set_held(self._ledger, bulk.name, held=True)
         _log.info("bulk_paused", bulk=bulk.name)
 
     def _resume(self, bulk: BulkJob) -> None:
         if not bulk.paused:
             raise UsageError(f"bulk job {bulk.name!r} is not paused")
-        bulk_rows.keep(self._ledger, replace(bulk, paused=False))
-        bulk_rows.hold(self._ledger, bulk.name, back=True)
+        bulk_rows.save(self._ledger, replace(bulk, paused=False))
+        bulk_rows.set_held(self._ledger, bulk.name, held=False)
         _log.info("bulk_resumed", bulk=bulk.name)
 
     def _cancel(self, bulk: BulkJob) -> None:
@@ -260,7 +260,7 @@ class BulkManager:
             self._admission.look_again(entry, now)
         if rows and bulk.state in ("reporting", "ended"):
             self._reporters.stop(bulk.name)
-            bulk_rows.keep(self._ledger, replace(bulk, state="working", summary=None, ended_at=0.0))
+            bulk_rows.save(self._ledger, replace(bulk, state="working", summary=None, ended_at=0.0))
         _log.info("bulk_retried", bulk=bulk.name, photographs=len(rows))
         return len(rows) == _RETRIED
 
@@ -270,13 +270,13 @@ class BulkManager:
         # It is put back once all is recorded: after a fault the files are walked once more.
         begun = self._walks.pop(bulk.name, None)
         if begun is None or begun[0] != recipe:
-            known = bulk_rows.latest_places(self._ledger, bulk.name, _REMEMBERED)
+            known = bulk_rows.latest_paths(self._ledger, bulk.name, _REMEMBERED)
             begun = recipe, slices(bulk, recipe, self._station, known)
         found = enough(begun[1])
         if absence(self._places[bulk.name]):
             return False  # a folder that vanished may have looked as if it held no more
         if not found:
-            bulk_rows.keep(self._ledger, replace(bulk, state="working"))
+            bulk_rows.save(self._ledger, replace(bulk, state="working"))
             return True
         claims: list[Claim] = []
         passed: list[PassedOver] = []
@@ -285,7 +285,7 @@ class BulkManager:
             claims += taken
             passed += [*part.passed_over, *left]
         self._admission.admit(claims, now)
-        bulk_rows.keep(self._ledger, replace(bulk.with_notes(passed), looked_at=found[-1].last))
+        bulk_rows.save(self._ledger, replace(bulk.with_notes(passed), looked_at=found[-1].last))
         self._walks[bulk.name] = begun
         return True
 
@@ -293,14 +293,14 @@ class BulkManager:
         """Nothing more is to be done: count, and have the report written."""
         ended_at = bulk.ended_at or now
         counted = replace(bulk, summary=bulk_rows.counts(self._ledger, bulk))
-        bulk_rows.keep(self._ledger, replace(counted, state="reporting", ended_at=ended_at))
+        bulk_rows.save(self._ledger, replace(counted, state="reporting", ended_at=ended_at))
 
     def _see_to_report(self, bulk: BulkJob) -> None:
         """Have the report written; once that has ended, so has the bulk job."""
         reported = self._reporters.report(bulk)
         if reported is None:
             return
-        bulk_rows.keep(self._ledger, replace(bulk, state="ended"))
+        bulk_rows.save(self._ledger, replace(bulk, state="ended"))
         numbers = bulk.summary or bulk_rows.BulkCounts()
         _log.info(
             "bulk_ended",

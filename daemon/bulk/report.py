@@ -125,7 +125,7 @@ def write_report(ledger: Path, name: str, folder: Path, limits: Limits, group: i
     make_folder(folder, group)
     view = LedgerReader(ledger)
     try:
-        bulk = bulk_rows.named(view, name)
+        bulk = bulk_rows.find(view, name)
         if bulk is None:
             return
         counts = bulk_rows.counts(view, bulk)

@@ -69,7 +69,7 @@ def read_bulk(station: Station, view: LedgerReader | None = None) -> tuple[BulkS
     """
     if view is not None:
         now = time.time()
-        return tuple(_status(station, view, bulk, now) for bulk in bulk_rows.all_of(view))
+        return tuple(_status(station, view, bulk, now) for bulk in bulk_rows.all_jobs(view))
     if not station.ledger.exists():
         return ()
     view = LedgerReader(station.ledger)

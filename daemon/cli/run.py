@@ -90,7 +90,7 @@ def once(context: typer.Context) -> int:
     for notice in tally.waiting:
         out.print(f"waits: {shown(notice.path)}: {notice.what}", markup=False)
     for held in tally.held_back:
-        out.print(f"waits: {held.told(time.time())}", markup=False)
+        out.print(f"waits: {held.describe(time.time())}", markup=False)
     waiting = len(tally.waiting) + sum(held.jobs for held in tally.held_back)
     out.print(f"{tally.done} restored, {tally.failed} failed, {waiting} waiting")
     if tally.held_up:

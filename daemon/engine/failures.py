@@ -32,9 +32,9 @@ def outcome_of(fence: int, error: BaseException, photos: Sequence[Photo] = ()) -
     if is_out_of_memory(error):
         return Failed(fence, f"out of memory: {error}", passing=True)
     if isinstance(error, OSError):
-        places = {path: place for photo in photos for path, place in photo.places.items()}
+        labels = {path: label for photo in photos for path, label in photo.labels.items()}
         no_space = error.errno in NO_SPACE
-        return Failed(fence, refusal(error, places), passing=True, no_space=no_space)
+        return Failed(fence, refusal(error, labels), passing=True, no_space=no_space)
     if isinstance(error, PassingError):
         return Failed(fence, str(error), passing=True)
     if isinstance(error, RestoredError):

@@ -76,7 +76,7 @@ class Claimer:
             a
             for a in arrivals
             if a.folder.originals != "leave"
-            or not self._ledger.seen(a.path, a.size_bytes, a.mtime_ns)
+            or not self._ledger.was_taken(a.path, a.size_bytes, a.mtime_ns)
         ]
 
     def admit(self, claims: Sequence[Claim], now: float) -> list[StageDuration]:
@@ -204,7 +204,7 @@ class Claimer:
                 if file.path.exists():
                     move_to_free(file.path, origin.parent, origin.name, f"{entry.row:08x}")
         except OSError as again:
-            first, second = (refusal(e, entry.claim.places) for e in (error, again))
+            first, second = (refusal(e, entry.claim.labels) for e in (error, again))
             why = f"not all of it could be taken ({first}), nor put back ({second})"
             return replace(entry, reason=why)
         self._forget(entry)
@@ -239,7 +239,7 @@ class Claimer:
         except PhotoError as error:
             return entry.claim, str(error)
         except OSError as error:
-            return entry.claim, refusal(error, entry.claim.places)
+            return entry.claim, refusal(error, entry.claim.labels)
 
     def _look(self, file: ClaimedFile) -> ClaimedFile:
         status = file.path.lstat()  # before the hash, so that a write meanwhile is noticed later

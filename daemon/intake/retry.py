@@ -84,7 +84,7 @@ class RetryTaker:
         for path in request.paths:
             if not self._inbox.is_above(path):
                 raise UsageError(f"{shown(path)} lies in no inbox of this station")
-        self._ledger.unsee(request.paths)
+        self._ledger.forget_taken(request.paths)
         for path in request.paths:
             self._inbox.hint(path)
 

@@ -7,12 +7,12 @@ Knows no schedule and reads nothing; `now` is passed in.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-RISE_S = 600.0
+AGING_S = 600.0
 """A recipe that is passed over for so long rises by one level of priority."""
 
 
 @dataclass(frozen=True)
-class RecipeLine:
+class RecipeQueue:
     """What of one recipe may start now.
 
     Attributes:
@@ -42,7 +42,7 @@ class FairQueue:
         self._paid_by: dict[str, float] = {}
         self._passed_over_since: dict[str, float] = {}
 
-    def take(self, lines: Sequence[RecipeLine], limit: int, now: float) -> list[int]:
+    def take(self, lines: Sequence[RecipeQueue], limit: int, now: float) -> list[int]:
         """Choose up to `limit` rows.
 
         Args:
@@ -53,10 +53,10 @@ class FairQueue:
         since = self._passed_over_since
         since = {line.recipe: since.get(line.recipe, now) for line in lines}
         highest = max((line.priority for line in lines), default=0)
-        levels: dict[int, list[RecipeLine]] = {}
+        levels: dict[int, list[RecipeQueue]] = {}
         for line in lines:
             # Never above the others: who has waited long shares with them, and pushes nobody out.
-            risen = line.priority + max(0, int((now - since[line.recipe]) // RISE_S))
+            risen = line.priority + max(0, int((now - since[line.recipe]) // AGING_S))
             levels.setdefault(min(highest, risen), []).append(line)
         taken: list[int] = []
         for level in sorted(levels, reverse=True):
@@ -66,7 +66,7 @@ class FairQueue:
         self._passed_over_since = since
         return taken
 
-    def _share(self, lines: Sequence[RecipeLine], limit: int) -> list[tuple[str, int]]:
+    def _share(self, lines: Sequence[RecipeQueue], limit: int) -> list[tuple[str, int]]:
         left = {line.recipe: list(reversed(line.rows)) for line in lines}
         weights = {line.recipe: line.weight for line in lines}
         shared: list[tuple[str, int]] = []

@@ -105,7 +105,7 @@ def record_path(result: Path) -> Path:
     return result.with_name(f"{result.name}.json")
 
 
-def stands(result: Path) -> bool:
+def is_published(result: Path) -> bool:
     """Whether a result and its record are where they were published."""
     return result.exists() and record_path(result).exists()
 

@@ -47,7 +47,7 @@ class Decided:
         failures: Rows that go to failed/, each with its reason.
         at_fault: Those of them whose photograph itself is at fault.
         changed: Jobs whose files changed while they were worked on; they are queued again.
-        took: How long restored photographs were in which stage.
+        durations: How long restored photographs were in which stage.
         no_space: The disk was full for one of them.
     """
 
@@ -55,7 +55,7 @@ class Decided:
     failures: list[tuple[int, str]] = field(default_factory=list)
     at_fault: set[int] = field(default_factory=set)
     changed: list[Entry] = field(default_factory=list)
-    took: list[StageDuration] = field(default_factory=list)
+    durations: list[StageDuration] = field(default_factory=list)
     no_space: bool = False
 
 
@@ -125,7 +125,7 @@ class OutcomeHandler:
             case RestoreTask(), Restored():
                 publication = self._publication(entry, task.job, outcome, now)
                 decided.publications.append((entry.row, publication.dump()))
-                decided.took += _stages(entry.recipe, outcome.timing)
+                decided.durations += _stages(entry.recipe, outcome.timing)
             case InspectTask(), Inspected():
                 self._remember(entry, task, outcome)
             case _, Rejected():

@@ -19,7 +19,7 @@ from daemon.system.files import shown
 FORMAT = 1
 """Version of the record's layout; it grows when a key changes its meaning."""
 
-AGAIN = "mend what is named, then `restored retry`, or drop it in again"
+RETRY_HINT = "mend what is named, then `restored retry`, or drop it in again"
 """What can be done about every failure."""
 
 
@@ -55,7 +55,7 @@ def reason_of(entry: Entry, now: float) -> Mapping[str, object]:
 
 def _what_to_do(bulk: str) -> Mapping[str, object]:
     if not bulk:
-        return {"what_to_do": AGAIN}
+        return {"what_to_do": RETRY_HINT}
     again = f"mend what is named, then `restored bulk retry {shlex.quote(bulk)}`"
     return {"what_to_do": again, "bulk": bulk}
 

@@ -15,7 +15,7 @@ from daemon.jobs import outbox
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access
 from daemon.jobs.publisher import Publisher
-from daemon.jobs.record import AGAIN
+from daemon.jobs.record import RETRY_HINT
 from daemon.jobs.stages import Delivered
 from daemon.jobs.staging import Staging
 from daemon.system.disk_space import is_no_space
@@ -81,7 +81,10 @@ class CrashRecovery:
     def _set_lost_originals_aside(self) -> None:
         """A file in the work folder that the ledger does not know goes to failed/lost/."""
         known = self.ledger.claimed_paths()
-        why = {"why": "found in the work folder with no entry in the ledger", "what_to_do": AGAIN}
+        why = {
+            "why": "found in the work folder with no entry in the ledger",
+            "what_to_do": RETRY_HINT,
+        }
         for group in self.station.work.iterdir():
             for path in group.iterdir() if group.is_dir() else ():
                 if path not in known:

@@ -17,10 +17,10 @@ from daemon.config.recipe import Recipe
 from daemon.jobs.fair_queue import FairQueue
 from daemon.jobs.ledger.entries import Entry, photo_of, photos_of
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.outbox import stands
+from daemon.jobs.outbox import is_published
 from daemon.jobs.selection import NeedsInspection, NoRecipe, select_recipe
 from daemon.jobs.staging import Staging
-from daemon.jobs.timetable import lines
+from daemon.jobs.timetable import startable
 from daemon.messages.tasks import InspectTask, Job, RestoreTask, Task, job_id, seed_of
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
@@ -117,7 +117,7 @@ class Scheduler:
     def _ready(
         self, recipes: Sequence[Recipe], limit: int, now: float, *, alone: bool
     ) -> list[Entry]:
-        waiting = lines(self._ledger, recipes, limit, now, alone=alone)
+        waiting = startable(self._ledger, recipes, limit, now, alone=alone)
         if alone:
             return self._ledger.entries(sorted(line.rows[0] for line in waiting)[:limit])
         return self._ledger.entries(self._turns.take(waiting, limit, now))
@@ -148,7 +148,7 @@ class Scheduler:
             return "", choice
         key = f"look/{choice.file.digest}"
         asked = replace(choice, clip=clip, clip_digest=clip_digest)
-        return key, None if self._ledger.working_on(key) else asked
+        return key, None if self._ledger.is_in_flight(key) else asked
 
     def _job(self, entry: Entry, recipe: Recipe) -> tuple[str, Job | Path | None]:
         pinned, weights = self._library.resolved(recipe)
@@ -156,10 +156,10 @@ class Scheduler:
         key = job_id(recipe, weights, entry.claim.place, *digests)
         folder = entry.claim.folder
         # The place in the id of a bulk job's photograph is its own: any result of it will do.
-        result = self._ledger.standing(key, Path("/") if folder.bulk else folder.outbox)
-        if result is not None and stands(result):
+        result = self._ledger.published_result(key, Path("/") if folder.bulk else folder.outbox)
+        if result is not None and is_published(result):
             return key, result
-        if self._ledger.working_on(key):
+        if self._ledger.is_in_flight(key):
             return key, None
         photos = photos_of(entry.claim.files)
         return key, Job(key, pinned, photos, entry.claim.stem, seed_of(key), weights)

@@ -48,12 +48,12 @@ class Delivered:
 
     Attributes:
         ended: Jobs that came to their end.
-        took: How long photographs were in which stage.
+        durations: How long photographs were in which stage.
         no_space: The disk was full for one of them.
     """
 
     ended: tuple[JobEnded, ...] = ()
-    took: tuple[StageDuration, ...] = ()
+    durations: tuple[StageDuration, ...] = ()
     no_space: bool = False
 
     @property

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from daemon.config.recipe import Recipe
 from daemon.config.schedule import Schedule
-from daemon.jobs.fair_queue import RecipeLine
+from daemon.jobs.fair_queue import RecipeQueue
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.system.clock import instant_in_words
 
@@ -34,7 +34,7 @@ class HeldBack:
     until: float
     zone: ZoneInfo
 
-    def told(self, now: float) -> str:
+    def describe(self, now: float) -> str:
         """A line for people, such as "denoise: 120 wait for 22:00 CET"."""
         if math.isinf(self.until):
             return f"{self.recipe}: {self.jobs} wait for a time that the clock never reads"
@@ -44,9 +44,9 @@ class HeldBack:
         )
 
 
-def lines(
+def startable(
     ledger: LedgerReader, recipes: Sequence[Recipe], limit: int, now: float, *, alone: bool
-) -> list[RecipeLine]:
+) -> list[RecipeQueue]:
     """What may start now, at most `limit` of each recipe.
 
     Args:
@@ -62,7 +62,7 @@ def lines(
             released = schedule.last_firing(now)
             rows = ledger.ready(name, released, limit, now, alone=alone)
             if rows:
-                found.append(RecipeLine(name, rows, schedule.priority, schedule.weight))
+                found.append(RecipeQueue(name, rows, schedule.priority, schedule.weight))
     return found
 
 

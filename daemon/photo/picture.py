@@ -71,9 +71,9 @@ class Photo:
         header: The header of the file.
         mask: NAME.mask.png, white where the picture may be changed, or None.
         hints: NAME.hints.png, transparent but for the colour hints, or None.
-        place: What messages call the file: its path below the inbox; `name` if "".
-        mask_place: What messages call the mask; the name of its file if "".
-        hints_place: What messages call the hints; the name of their file if "".
+        label: What messages call the file: its path below the inbox; `name` if "".
+        mask_label: What messages call the mask; the name of its file if "".
+        hints_label: What messages call the hints; the name of their file if "".
     """
 
     path: Path
@@ -82,19 +82,19 @@ class Photo:
     header: Header
     mask: Path | None = None
     hints: Path | None = None
-    place: str = ""
-    mask_place: str = ""
-    hints_place: str = ""
+    label: str = ""
+    mask_label: str = ""
+    hints_label: str = ""
 
     @property
-    def places(self) -> dict[Path, str]:
+    def labels(self) -> dict[Path, str]:
         """What messages call each file, by its path."""
         files = (
-            (self.path, self.place or self.name),
-            (self.mask, self.mask_place),
-            (self.hints, self.hints_place),
+            (self.path, self.label or self.name),
+            (self.mask, self.mask_label),
+            (self.hints, self.hints_label),
         )
-        return {path: shown(place or path.name) for path, place in files if path is not None}
+        return {path: shown(label or path.name) for path, label in files if path is not None}
 
 
 @dataclass(frozen=True)

@@ -72,9 +72,9 @@ def read_picture(photo: Photo, limits: Limits) -> Picture:
     decoded = _decode(photo.path, photo.name, limits)
     mask = hints = None
     if photo.mask is not None:
-        mask = _mask(_decode(photo.mask, Path(photo.places[photo.mask]).name, limits))
+        mask = _mask(_decode(photo.mask, Path(photo.labels[photo.mask]).name, limits))
     if photo.hints is not None:
-        hints = _hints(_decode(photo.hints, Path(photo.places[photo.hints]).name, limits))
+        hints = _hints(_decode(photo.hints, Path(photo.labels[photo.hints]).name, limits))
     return Picture(
         pixels=decoded.pixels,
         grey=decoded.grey,

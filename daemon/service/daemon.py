@@ -244,7 +244,7 @@ class Daemon:
             _log.info("changed_while_processed", job=entry.row)
             parts.claimer.look_again(entry, now)
         self._undelivered = ()
-        parts.monitor.record_durations(decided.took)
+        parts.monitor.record_durations(decided.durations)
         self._count(delivered)
         no_space = decided.no_space or delivered.no_space
         if no_space:
@@ -376,7 +376,7 @@ class Daemon:
     def _count(self, delivered: Delivered) -> None:
         self._done += delivered.done
         self._failed += delivered.failed
-        self._parts.monitor.record_ended(delivered.ended, delivered.took)
+        self._parts.monitor.record_ended(delivered.ended, delivered.durations)
 
     def _show_alive(self) -> None:
         working = len(self._parts.dispatcher) > 0

@@ -21,10 +21,10 @@ from daemon.config.station import Station
 from daemon.jobs import job_log
 from daemon.jobs.ledger import archive as archive_rows
 from daemon.jobs.ledger import bulk as bulk_rows
-from daemon.jobs.ledger.archive import EndedJob, StandingResult
+from daemon.jobs.ledger.archive import EndedJob, KeptResult
 from daemon.jobs.ledger.entries import Original
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.outbox import stands
+from daemon.jobs.outbox import is_published
 from daemon.jobs.reasons import has_reason
 from daemon.system.clock import is_over
 from daemon.system.files import is_there, shown
@@ -217,7 +217,7 @@ class Housekeeping:
                 struck.append(original)
             except OSError as error:  # one that cannot be removed must not keep the others
                 refusal = refusal or error
-        archive_rows.strike(self._ledger, struck)
+        archive_rows.remove(self._ledger, struck)
         for folder in {original.path.parent for original in removed}:
             self._remove_empty(folder)
         if removed:
@@ -280,7 +280,7 @@ class Housekeeping:
             return False
         gone = [original for original in visited if not original.path.exists()]
         if gone:
-            archive_rows.strike(self._ledger, gone)
+            archive_rows.remove(self._ledger, gone)
         more = len(visited) == _BATCH
         self._last_visited = visited[-1] if more else None
         self._all_visited |= not more
@@ -294,7 +294,7 @@ class Housekeeping:
         found = archive_rows.ended(self._ledger, now - days * _DAY_S, self._last_job, _BATCH)
         jobs = [job for job in found if job.failed_to is None or not has_reason(job.failed_to)]
         standing = [
-            StandingResult(job.id, job.result, job.outbox)
+            KeptResult(job.id, job.result, job.outbox)
             for job in jobs
             if job.result is not None and not _is_gone(job.result, job.outbox)
         ]
@@ -310,10 +310,10 @@ class Housekeeping:
         """Forget results that somebody took away, of jobs whose rows are gone already."""
         if self._retention.ledger_days is None:
             return False
-        visited = archive_rows.standing_after(self._ledger, self._last_result, _BATCH)
+        visited = archive_rows.results_after(self._ledger, self._last_result, _BATCH)
         gone = [one for one in visited if _is_gone(one.result, one.outbox)]
         if gone:
-            archive_rows.forget_standing(self._ledger, gone)
+            archive_rows.forget_results(self._ledger, gone)
         self._last_result = visited[-1].id if len(visited) == _BATCH else ""
         return len(visited) == _BATCH
 
@@ -321,10 +321,10 @@ class Housekeeping:
         """Forget originals that were left in their inbox and that somebody has taken away."""
         if self._retention.ledger_days is None:
             return False
-        visited = self._ledger.seen_after(self._last_seen, _BATCH)
+        visited = self._ledger.taken_after(self._last_seen, _BATCH)
         gone = [path for path in visited if not path.exists() and is_there(self._root_of(path))]
         if gone:
-            self._ledger.unsee(gone)
+            self._ledger.forget_taken(gone)
         self._last_seen = visited[-1] if len(visited) == _BATCH else None
         return len(visited) == _BATCH
 
@@ -337,4 +337,4 @@ class Housekeeping:
 
 def _is_gone(result: Path, outbox: Path) -> bool:
     """Whether a result was taken away; False while its disk is not mounted."""
-    return not stands(result) and is_there(outbox)
+    return not is_published(result) and is_there(outbox)

@@ -164,4 +164,4 @@ def _held_back(
 
 def _held_back_status(held: HeldBack, now: float) -> HeldBackStatus:
     until = None if math.isinf(held.until) else iso(held.until, held.zone)
-    return HeldBackStatus(held.recipe, held.jobs, until, held.told(now))
+    return HeldBackStatus(held.recipe, held.jobs, until, held.describe(now))

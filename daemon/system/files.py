@@ -53,21 +53,21 @@ def shown(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def refusal(error: OSError, places: Mapping[Path, str]) -> str:
+def refusal(error: OSError, labels: Mapping[Path, str]) -> str:
     """What the file system refused, for people who know a file by another name than its path.
 
     Args:
         error: What was raised.
-        places: What files are called, by their paths; others are called by their paths.
+        labels: What files are called, by their paths; others are called by their paths.
     """
 
-    def place(filename: object) -> object:
+    def label(filename: object) -> object:
         known = isinstance(filename, str | bytes | os.PathLike)
-        return places.get(Path(os.fsdecode(filename)), filename) if known else filename  # type: ignore[arg-type]
+        return labels.get(Path(os.fsdecode(filename)), filename) if known else filename  # type: ignore[arg-type]
 
     if error.filename is None:
         return str(error)
-    first, second = place(error.filename), place(error.filename2)
+    first, second = label(error.filename), label(error.filename2)
     return str(OSError(error.errno, error.strerror, first, None, second))
 
 

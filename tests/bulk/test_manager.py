@@ -135,7 +135,7 @@ def test_killed_between_two_transactions_it_counts_each_photograph_once(
     monkeypatch.setattr(bulk_walk, "_FILES", 2)
     save_photos(scans, 7)
     submit(root, scans)
-    real, keeps = bulk_rows.keep, 0
+    real, keeps = bulk_rows.save, 0
 
     def keep(ledger: Ledger, bulk: bulk_rows.BulkJob) -> None:
         nonlocal keeps

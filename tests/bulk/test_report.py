@@ -65,18 +65,18 @@ def test_housekeeping_spares_what_a_report_will_tell_of(root: Path, scans: Path)
     submit_and_run(root, scans)
     station = find_station(root)
     ledger = Ledger(station.ledger)
-    (bulk,) = bulk_rows.all_of(ledger)
+    (bulk,) = bulk_rows.all_jobs(ledger)
     keeping = Housekeeping(station, ledger, Retention(ledger_days=1))
     later = time.time() + 10 * 86400
-    bulk_rows.keep(ledger, replace(bulk, state="working", summary=None))
+    bulk_rows.save(ledger, replace(bulk, state="working", summary=None))
     for turn in range(5):
         keeping.turn(later + turn * 86400, at_once=True)
-    assert bulk_rows.counts(ledger, bulk_rows.all_of(ledger)[0]).done == 1
-    bulk_rows.keep(ledger, bulk)
+    assert bulk_rows.counts(ledger, bulk_rows.all_jobs(ledger)[0]).done == 1
+    bulk_rows.save(ledger, bulk)
     for turn in range(5, 10):
         keeping.turn(later + turn * 86400, at_once=True)
     assert ledger.select("SELECT * FROM job") == []
-    assert bulk_rows.all_of(ledger) == []
+    assert bulk_rows.all_jobs(ledger) == []
     ledger.close()
 
 

@@ -33,8 +33,8 @@ def test_nothing_is_read_before_its_time(root: Path, scans: Path) -> None:
     assert bulk_status(root, "later").standing.startswith("waits until ")
     assert bulk_counts(root, "later") == {}
     ledger = Ledger(station.ledger)
-    (bulk,) = bulk_rows.all_of(ledger)
-    bulk_rows.keep(ledger, replace(bulk, starts_at=now - 1))
+    (bulk,) = bulk_rows.all_jobs(ledger)
+    bulk_rows.save(ledger, replace(bulk, starts_at=now - 1))
     ledger.close()
     assert run_once(root).done == 1
 
@@ -78,5 +78,5 @@ def test_the_name_of_a_job_is_taken_while_a_photograph_of_it_is_known(
     ledger = Ledger(station.ledger)
     keeping = Housekeeping(station, ledger, Retention(ledger_days=1))
     keeping.turn(time.time() + 10 * 86400, at_once=True)
-    assert [known.name for known in bulk_rows.all_of(ledger)] == ["job"]
+    assert [known.name for known in bulk_rows.all_jobs(ledger)] == ["job"]
     ledger.close()

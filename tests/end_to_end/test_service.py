@@ -496,7 +496,7 @@ def test_once_outside_a_window_does_the_rest_and_says_what_waits(
     drop_photo(root, "denoise/b.png")
     tally = run_once(root)
     assert (tally.done, tally.failed, tally.waiting, tally.held_up) == (1, 0, (), "")
-    assert [held.told(1_795_604_400.0) for held in tally.held_back] == [
+    assert [held.describe(1_795_604_400.0) for held in tally.held_back] == [
         "nightly: 1 waits for 22:00 CET"
     ]
     monkeypatch.setattr("daemon.service.daemon.time.time", lambda: 1_795_640_400.0)  # 22:00

@@ -18,8 +18,8 @@ PHOTO = Photo(
     "digest",
     HEADER,
     mask=Path("/work/0-1-a.mask.png"),
-    place="denoise/a.png",
-    mask_place="denoise/a.mask.png",
+    label="denoise/a.png",
+    mask_label="denoise/a.mask.png",
 )
 
 

@@ -1,7 +1,7 @@
 from collections import Counter
 from itertools import count
 
-from daemon.jobs.fair_queue import RISE_S, FairQueue, RecipeLine
+from daemon.jobs.fair_queue import AGING_S, FairQueue, RecipeQueue
 
 NOW = 1_800_000_000.0
 
@@ -16,7 +16,7 @@ class Crowd:
 
     def shares(self, limit: int, now: float = NOW) -> Counter[str]:
         lines = [
-            RecipeLine(name, tuple(next(self._rows) for _ in range(limit)), priority, weight)
+            RecipeQueue(name, tuple(next(self._rows) for _ in range(limit)), priority, weight)
             for name, (priority, weight) in self._of.items()
         ]
         names = {row: line.recipe for line in lines for row in line.rows}
@@ -29,16 +29,16 @@ def many(first: int, number: int) -> tuple[int, ...]:
 
 def test_one_photograph_behind_ten_thousand_of_another_recipe_is_among_the_next() -> None:
     turns = FairQueue()
-    crowd = RecipeLine("crowd", many(1, 10_000), 0, 1)
+    crowd = RecipeQueue("crowd", many(1, 10_000), 0, 1)
     assert turns.take([crowd], 192, NOW) == list(range(1, 193))
-    rest = RecipeLine("crowd", many(193, 9_808), 0, 1)
-    assert 10_001 in turns.take([rest, RecipeLine("single", (10_001,), 0, 1)], 2, NOW + 1)
+    rest = RecipeQueue("crowd", many(193, 9_808), 0, 1)
+    assert 10_001 in turns.take([rest, RecipeQueue("single", (10_001,), 0, 1)], 2, NOW + 1)
 
 
 def test_who_comes_new_is_next_even_beside_a_thousandfold_weight() -> None:
     turns = FairQueue()
-    turns.take([RecipeLine("heavy", many(1, 192), 0, 1000)], 192, NOW)
-    lines = [RecipeLine("heavy", many(193, 192), 0, 1000), RecipeLine("light", (900,), 0, 1)]
+    turns.take([RecipeQueue("heavy", many(1, 192), 0, 1000)], 192, NOW)
+    lines = [RecipeQueue("heavy", many(193, 192), 0, 1000), RecipeQueue("light", (900,), 0, 1)]
     assert 900 in turns.take(lines, 48, NOW)
 
 
@@ -52,43 +52,43 @@ def test_recipes_share_by_weight_over_many_batches() -> None:
 
 def test_nobody_saves_up_turns_while_nothing_of_it_waits() -> None:
     turns = FairQueue()
-    turns.take([RecipeLine("a", many(1, 10), 0, 1), RecipeLine("b", many(11, 10), 0, 1)], 20, NOW)
-    turns.take([RecipeLine("a", many(100, 192), 0, 1)], 192, NOW)
+    turns.take([RecipeQueue("a", many(1, 10), 0, 1), RecipeQueue("b", many(11, 10), 0, 1)], 20, NOW)
+    turns.take([RecipeQueue("a", many(100, 192), 0, 1)], 192, NOW)
     taken = turns.take(
-        [RecipeLine("a", many(400, 40), 0, 1), RecipeLine("b", many(500, 40), 0, 1)], 40, NOW
+        [RecipeQueue("a", many(400, 40), 0, 1), RecipeQueue("b", many(500, 40), 0, 1)], 40, NOW
     )
     assert sum(row >= 500 for row in taken) == 20
 
 
 def test_within_a_recipe_and_between_equals_who_came_first_goes_first() -> None:
-    lines = [RecipeLine("b", (1, 4), 0, 1), RecipeLine("a", (2, 3), 0, 1)]
+    lines = [RecipeQueue("b", (1, 4), 0, 1), RecipeQueue("a", (2, 3), 0, 1)]
     assert FairQueue().take(lines, 4, NOW) == [1, 2, 3, 4]
 
 
 def test_priority_goes_first_and_the_rest_of_the_room_goes_to_the_others() -> None:
-    lines = [RecipeLine("low", many(1, 9), 0, 1000), RecipeLine("high", (50, 51), 1, 0.001)]
+    lines = [RecipeQueue("low", many(1, 9), 0, 1000), RecipeQueue("high", (50, 51), 1, 0.001)]
     assert FairQueue().take(lines, 4, NOW) == [50, 51, 1, 2]
 
 
 def test_who_is_passed_over_rises_to_the_others_shares_once_and_falls_back() -> None:
     crowd = Crowd(high=(2, 1), low=(0, 1))
     assert crowd.shares(10) == {"high": 10}
-    assert crowd.shares(10, NOW + 2 * RISE_S - 1) == {"high": 10}
-    assert crowd.shares(10, NOW + 2 * RISE_S) == {"high": 5, "low": 5}
-    assert crowd.shares(10, NOW + 2 * RISE_S + 1) == {"high": 10}
+    assert crowd.shares(10, NOW + 2 * AGING_S - 1) == {"high": 10}
+    assert crowd.shares(10, NOW + 2 * AGING_S) == {"high": 5, "low": 5}
+    assert crowd.shares(10, NOW + 2 * AGING_S + 1) == {"high": 10}
     # However long it waits, it shares and does not push the others out.
-    assert crowd.shares(10, NOW + 99 * RISE_S) == {"high": 5, "low": 5}
+    assert crowd.shares(10, NOW + 99 * AGING_S) == {"high": 5, "low": 5}
 
 
 def test_time_in_which_nothing_of_it_could_start_is_not_being_passed_over() -> None:
     turns = FairQueue()
-    low, high = RecipeLine("low", (1,), 0, 1), RecipeLine("high", (2, 3), 1, 1)
+    low, high = RecipeQueue("low", (1,), 0, 1), RecipeQueue("high", (2, 3), 1, 1)
     assert turns.take([low, high], 1, NOW) == [2]
     assert turns.take([high], 1, NOW + 5) == [2]  # the window of `low` has closed
-    assert turns.take([low, high], 1, NOW + RISE_S) == [2]
+    assert turns.take([low, high], 1, NOW + AGING_S) == [2]
 
 
 def test_a_clock_that_is_put_back_lowers_nobody() -> None:
     crowd = Crowd(one=(0, 1), two=(0, 1))
     crowd.shares(10)
-    assert crowd.shares(10, NOW - 9 * RISE_S) == {"one": 5, "two": 5}
+    assert crowd.shares(10, NOW - 9 * AGING_S) == {"one": 5, "two": 5}

@@ -76,16 +76,16 @@ def test_one_crash_of_the_daemon_makes_nothing_run_alone_but_two_do(
 
 def test_a_published_job_stands_under_its_id(ledger: Ledger, tmp_path: Path) -> None:
     (entry,) = leased(ledger, tmp_path, "a.jpg")
-    assert ledger.standing(entry.id, tmp_path) is None
-    assert ledger.working_on(entry.id)
+    assert ledger.published_result(entry.id, tmp_path) is None
+    assert ledger.is_in_flight(entry.id)
     ledger.intend_publication([(entry.row, "{}")])
     assert ledger.publishing(entry.fence)
     result = tmp_path / os.fsdecode(b"\xe9.png")
     ledger.publish([(entry.row, entry.id, result)])
     ledger.end([(entry.row, None)], "done", NOW)
-    assert ledger.standing(entry.id, tmp_path) == result
-    assert ledger.standing(entry.id, tmp_path / "another outbox") is None
-    assert not ledger.working_on(entry.id)
+    assert ledger.published_result(entry.id, tmp_path) == result
+    assert ledger.published_result(entry.id, tmp_path / "another outbox") is None
+    assert not ledger.is_in_flight(entry.id)
     assert ledger.open_jobs() == 0
 
 
@@ -93,12 +93,12 @@ def test_originals_left_in_place_are_seen_until_they_change(ledger: Ledger, tmp_
     claim = claimed(tmp_path, originals="leave")
     (entry,) = ledger.intend([("denoise", claim, "")])
     path = claim.files[0].path
-    assert not ledger.seen(path, 7, 99)
+    assert not ledger.was_taken(path, 7, 99)
     ledger.queue([(entry.row, claim, "")], NOW)
-    assert ledger.seen(path, 7, 99)
-    assert not ledger.seen(path, 7, 100)
-    ledger.unsee([path])
-    assert not ledger.seen(path, 7, 99)
+    assert ledger.was_taken(path, 7, 99)
+    assert not ledger.was_taken(path, 7, 100)
+    ledger.forget_taken([path])
+    assert not ledger.was_taken(path, 7, 99)
 
 
 def test_counts_failures_and_notices_are_told(ledger: Ledger, tmp_path: Path) -> None:
@@ -270,8 +270,8 @@ def test_what_each_lease_asks_costs_the_same_whatever_is_done_already(
     """A station of some months has a hundred thousand finished rows."""
 
     def ask() -> None:
-        assert ledger.standing("job-1", tmp_path) is None
-        assert not ledger.working_on("job-1")
+        assert ledger.published_result("job-1", tmp_path) is None
+        assert not ledger.is_in_flight("job-1")
         assert ledger.leased(1) is None
         assert not ledger.publishing(1)
 

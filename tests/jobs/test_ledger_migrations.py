@@ -102,10 +102,10 @@ def schema(path: Path) -> tuple[int, set[tuple[str, str]], set[str]]:
 def check_contents(ledger: LedgerReader, folder: Path) -> None:
     (entry,) = ledger.in_state("queued")
     assert entry.claim == claimed(folder)
-    assert ledger.standing("job-2", folder) == folder / "out/scan.png"
+    assert ledger.published_result("job-2", folder) == folder / "out/scan.png"
     assert ledger.notices() == (Notice(Path("a.jpg"), "waits", NOW),)
     assert [(count.queued, count.done) for count in ledger.counts()] == [(1, 4)]
-    assert bulk.all_of(ledger) == []
+    assert bulk.all_jobs(ledger) == []
 
 
 @pytest.fixture
@@ -141,8 +141,8 @@ def test_an_older_ledger_gets_the_tables_of_a_new_one_and_keeps_what_it_says(
     ready = ledger.ready("denoise", NOW, 5, NOW, alone=False)
     (entry,) = ledger.lease([(ready[0], "job-1")])
     assert entry.fence == 8
-    bulk.keep(ledger, BulkJob("scans", "request", "denoise", (tmp_path,), NOW, NOW))
-    assert bulk.counts(ledger, bulk.all_of(ledger)[0]).found == 0
+    bulk.save(ledger, BulkJob("scans", "request", "denoise", (tmp_path,), NOW, NOW))
+    assert bulk.counts(ledger, bulk.all_jobs(ledger)[0]).found == 0
     ledger.close()
     Ledger(tmp_path / "new.sqlite3").close()
     assert schema(path) == schema(tmp_path / "new.sqlite3")

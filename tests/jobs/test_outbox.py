@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from daemon.jobs import outbox
-from daemon.jobs.outbox import Access, Publication, publish, record_path, reject, retire, stands
+from daemon.jobs.outbox import (
+    Access,
+    Publication,
+    is_published,
+    publish,
+    record_path,
+    reject,
+    retire,
+)
 from daemon.system import files
 
 
@@ -39,7 +47,7 @@ def test_a_result_and_its_record_are_published(tmp_path: Path) -> None:
     record = json.loads(record_path(result).read_text())
     assert record["job"] == "job-1"
     assert record["outputs"] == [{"file": "scan.png", "sha256": "digest"}]
-    assert stands(result)
+    assert is_published(result)
 
 
 def test_other_content_under_the_name_is_kept_and_the_result_takes_another(tmp_path: Path) -> None:
@@ -108,7 +116,7 @@ def test_one_that_cannot_be_published_does_not_disturb_its_neighbours(tmp_path: 
     first, second = publish([bad, good], Access())
     assert isinstance(first, OSError)
     assert isinstance(second, Path)
-    assert stands(second)
+    assert is_published(second)
 
 
 def test_a_redone_result_that_was_deleted_replaces_its_own_record(tmp_path: Path) -> None:
@@ -122,7 +130,7 @@ def test_a_redone_result_that_was_deleted_replaces_its_own_record(tmp_path: Path
 def test_names_that_are_bytes_and_long_are_published(tmp_path: Path) -> None:
     stem = os.fsdecode(b"\xe9" * 250)
     result = only(publish([staged(tmp_path, {"{stem}.png": "x"}, stem=stem)], Access()))
-    assert stands(result)
+    assert is_published(result)
     assert len(os.fsencode(record_path(result).name)) <= 255
 
 

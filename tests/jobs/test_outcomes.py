@@ -56,7 +56,7 @@ def test_a_result_is_recorded_as_an_intent_and_nothing_is_published_yet(
     task = task_of(entry, staging)
     decided = outcomes.decide([(task, restored(task))], NOW)
     assert [e.row for e in ledger.in_state("publishing")] == [entry.row]
-    assert {stage.stage for stage in decided.took} == {"decode", "restore", "device", "encode"}
+    assert {stage.stage for stage in decided.durations} == {"decode", "restore", "device", "encode"}
     assert set(everything_below(tmp_path / "staged")) == {f"{entry.fence}/0.png"}
     assert not (tmp_path / "out").exists()
 
@@ -68,7 +68,7 @@ def test_what_a_stale_lease_staged_is_removed_and_nothing_else_happens(
     outcome = restored(task)
     ledger.give_back(entry.row)
     decided = outcomes.decide([(task, outcome)], NOW)
-    assert (decided.took, decided.failures, decided.changed) == ([], [], [])
+    assert (decided.durations, decided.failures, decided.changed) == ([], [], [])
     assert [e.row for e in ledger.in_state("queued")] == [entry.row]
     assert everything_below(tmp_path / "staged") == {}
 

@@ -8,7 +8,7 @@ import pytest
 from daemon.config.recipe import Recipe
 from daemon.jobs.fair_queue import FairQueue
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.timetable import HeldBack, held_back, lines
+from daemon.jobs.timetable import HeldBack, held_back, startable
 from tests.support.claims import queued
 from tests.support.ledgers import vm_steps
 
@@ -37,8 +37,8 @@ def queue(ledger: Ledger, folder: Path, name: str, number: int, now: float) -> l
     return [entry.row for entry in queued(ledger, folder, *names, recipe=name, now=now)]
 
 
-def startable(ledger: Ledger, recipes: list[Recipe], now: float) -> dict[str, tuple[int, ...]]:
-    return {line.recipe: line.rows for line in lines(ledger, recipes, 9, now, alone=False)}
+def startable_rows(ledger: Ledger, recipes: list[Recipe], now: float) -> dict[str, tuple[int, ...]]:
+    return {line.recipe: line.rows for line in startable(ledger, recipes, 9, now, alone=False)}
 
 
 def test_what_is_outside_its_window_waits_and_the_others_start(
@@ -47,12 +47,12 @@ def test_what_is_outside_its_window_waits_and_the_others_start(
     recipes = [recipe("nightly", window="22:00-06:00"), recipe("plain", priority=3, weight=2)]
     nightly = queue(ledger, tmp_path, "nightly", 3, NOON)
     plain = queue(ledger, tmp_path, "plain", 2, NOON)
-    (line,) = lines(ledger, recipes, 9, NOON, alone=False)
+    (line,) = startable(ledger, recipes, 9, NOON, alone=False)
     assert (line.recipe, line.rows, line.priority, line.weight) == ("plain", tuple(plain), 3, 2)
     evening = at("2026-11-25T22:00")
     assert held_back(ledger, recipes, NOON) == (HeldBack("nightly", 3, evening, BERLIN),)
-    assert startable(ledger, recipes, evening - 1) == {"plain": tuple(plain)}
-    assert startable(ledger, recipes, evening)["nightly"] == tuple(nightly)
+    assert startable_rows(ledger, recipes, evening - 1) == {"plain": tuple(plain)}
+    assert startable_rows(ledger, recipes, evening)["nightly"] == tuple(nightly)
     assert held_back(ledger, recipes, evening) == ()
 
 
@@ -62,10 +62,10 @@ def test_cron_releases_what_was_queued_by_then_for_as_long_as_it_takes(
     recipes = [recipe("weekly", cron="0 20 * * fri")]
     early = queue(ledger, tmp_path, "weekly", 2, NOON)
     friday = at("2026-11-27T20:00")
-    assert startable(ledger, recipes, friday - 1) == {}
+    assert startable_rows(ledger, recipes, friday - 1) == {}
     queue(ledger, tmp_path, "weekly", 1, friday + 5)
     for now in (friday + 9, at("2026-12-04T19:59")):
-        assert startable(ledger, recipes, now) == {"weekly": tuple(early)}
+        assert startable_rows(ledger, recipes, now) == {"weekly": tuple(early)}
     (late,) = held_back(ledger, recipes, friday + 9)
     assert (late.jobs, late.until) == (1, at("2026-12-04T20:00"))
 
@@ -77,7 +77,7 @@ def test_what_cron_releases_outside_the_window_waits_for_the_window(
     queue(ledger, tmp_path, "both", 1, NOON)
     assert [h.until for h in held_back(ledger, recipes, NOON)] == [at("2026-11-27T22:00")]
     friday = at("2026-11-27T21:00")
-    assert startable(ledger, recipes, friday) == {}
+    assert startable_rows(ledger, recipes, friday) == {}
     queue(ledger, tmp_path, "both", 2, friday)
     assert [(h.jobs, h.until) for h in held_back(ledger, recipes, friday)] == [
         (1, at("2026-11-27T22:00")),
@@ -93,7 +93,7 @@ def test_choosing_costs_the_same_however_many_wait(
     recipes = [recipe("crowd", **schedule)]
 
     def ask() -> None:
-        found = lines(ledger, recipes, 48, NOON + 1, alone=alone)
+        found = startable(ledger, recipes, 48, NOON + 1, alone=alone)
         assert [len(line.rows) for line in found] == ([48] if not schedule and not alone else [])
 
     queue(ledger, tmp_path, "crowd", 100, NOON)
@@ -109,7 +109,7 @@ def test_one_photograph_behind_ten_thousand_of_another_recipe_is_in_the_next_bat
     crowd = queue(ledger, tmp_path, "crowd", 10_000, NOON)
 
     def batch(limit: int) -> list[int]:
-        rows = turns.take(lines(ledger, [], limit, NOON + 1, alone=False), limit, NOON + 1)
+        rows = turns.take(startable(ledger, [], limit, NOON + 1, alone=False), limit, NOON + 1)
         ledger.lease([(row, str(row)) for row in rows])
         return rows
 
@@ -120,7 +120,7 @@ def test_one_photograph_behind_ten_thousand_of_another_recipe_is_in_the_next_bat
 
 def test_a_recipe_that_is_gone_holds_nothing_back(ledger: Ledger, tmp_path: Path) -> None:
     rows = queue(ledger, tmp_path, "gone", 1, NOON)
-    assert startable(ledger, [], NOON) == {"gone": tuple(rows)}
+    assert startable_rows(ledger, [], NOON) == {"gone": tuple(rows)}
     assert held_back(ledger, [], NOON) == ()
 
 
@@ -130,16 +130,16 @@ def test_what_is_leased_or_must_run_alone_is_no_part_of_a_line(
     one, two, three = queue(ledger, tmp_path, "plain", 3, NOON)
     ledger.lease([(one, "x"), (two, "y")])
     ledger.give_back(two, death=1)
-    assert startable(ledger, [], NOON) == {"plain": (three,)}
-    (line,) = lines(ledger, [], 9, NOON, alone=True)
+    assert startable_rows(ledger, [], NOON) == {"plain": (three,)}
+    (line,) = startable(ledger, [], 9, NOON, alone=True)
     assert line.rows == (two,)
 
 
 def test_what_waits_is_told_with_the_time_zone_that_holds_then() -> None:
     held = HeldBack("denoise", 120, at("2026-10-25T22:00"), BERLIN)
-    assert held.told(at("2026-10-24T23:00")) == "denoise: 120 wait for Sun 22:00 CET"
-    assert held.told(at("2026-10-25T12:00")) == "denoise: 120 wait for 22:00 CET"
+    assert held.describe(at("2026-10-24T23:00")) == "denoise: 120 wait for Sun 22:00 CET"
+    assert held.describe(at("2026-10-25T12:00")) == "denoise: 120 wait for 22:00 CET"
     one = HeldBack("denoise", 1, at("2026-07-01T22:00"), BERLIN)
-    assert one.told(at("2026-07-01T12:00")) == "denoise: 1 waits for 22:00 CEST"
+    assert one.describe(at("2026-07-01T12:00")) == "denoise: 1 waits for 22:00 CEST"
     never = HeldBack("denoise", 2, math.inf, BERLIN)
-    assert never.told(NOON) == "denoise: 2 wait for a time that the clock never reads"
+    assert never.describe(NOON) == "denoise: 2 wait for a time that the clock never reads"

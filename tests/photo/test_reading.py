@@ -252,8 +252,8 @@ def test_a_side_file_in_the_work_folder_is_named_as_it_was_dropped(tmp_path: Pat
     Image.fromarray(cat()).save(path)
     side.write_bytes(b"nothing of the kind")
     for photo in (
-        replace(photo_at(path, mask=side), mask_place="album/a.mask.png"),
-        replace(photo_at(path, hints=side), hints_place="album/a.mask.png"),
+        replace(photo_at(path, mask=side), mask_label="album/a.mask.png"),
+        replace(photo_at(path, hints=side), hints_label="album/a.mask.png"),
     ):
         with pytest.raises(PhotoError, match=r"^a\.mask\.png: starts with"):
             read_picture(photo, Limits())

@@ -247,16 +247,16 @@ def test_a_result_that_was_taken_away_is_forgotten_with_its_row_or_later(
     at = house()
     (root / "outbox/denoise/a.png").unlink()
     at.keep(days_later=400, archive_days=30, ledger_days=365)
-    assert [one.result.name for one in archive_rows.standing_after(at.ledger, "", 10)] == ["b.png"]
+    assert [one.result.name for one in archive_rows.results_after(at.ledger, "", 10)] == ["b.png"]
     (root / "outbox").rename(root / "unmounted")
     (root / "outbox").mkdir()
     at.keep(days_later=500, ledger_days=365)
-    assert len(archive_rows.standing_after(at.ledger, "", 10)) == 1
+    assert len(archive_rows.results_after(at.ledger, "", 10)) == 1
     (root / "outbox").rmdir()
     (root / "unmounted").rename(root / "outbox")
     (root / "outbox/denoise/b.png").unlink()
     at.keep(days_later=500, ledger_days=365)
-    assert archive_rows.standing_after(at.ledger, "", 10) == []
+    assert archive_rows.results_after(at.ledger, "", 10) == []
 
 
 def test_rows_of_failures_stay_while_the_photograph_lies_in_failed(
@@ -295,7 +295,7 @@ def test_a_crash_while_it_removes_leaves_only_entries_without_files(
         def cut(*_: object) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr("daemon.service.housekeeping.archive_rows.strike", cut)
+        patch.setattr("daemon.service.housekeeping.archive_rows.remove", cut)
         with pytest.raises(KeyboardInterrupt):
             at.keep(days_later=31, archive_days=30)
     assert at.archived() == set()
@@ -426,16 +426,16 @@ def test_what_was_left_in_place_is_remembered_while_it_is_there(
     drop_photo(root, "denoise/a.png")
     drop_photo(root, "denoise/deep/b.png", "blue")
     at = house()
-    assert len(at.ledger.seen_after(None, 10)) == 2
+    assert len(at.ledger.taken_after(None, 10)) == 2
     (root / "inbox/denoise/deep/b.png").unlink()
     (root / "inbox/denoise/deep").rmdir()
     at.keep(ledger_days=365)
-    assert at.ledger.seen_after(None, 10) == [root / "inbox/denoise/a.png"]
+    assert at.ledger.taken_after(None, 10) == [root / "inbox/denoise/a.png"]
     # An inbox that holds nothing may be a disk that is not mounted.
     (root / "inbox").rename(root / "unmounted")
     (root / "inbox").mkdir()
     at.keep(ledger_days=365)
-    assert len(at.ledger.seen_after(None, 10)) == 1
+    assert len(at.ledger.taken_after(None, 10)) == 1
 
 
 def test_what_was_seen_in_a_photograph_goes_with_its_row(

@@ -42,7 +42,7 @@ class EndedJob:
 
 
 @dataclass(frozen=True)
-class StandingResult:
+class KeptResult:
     """A result of a job whose row is gone.
 
     Attributes:
@@ -95,7 +95,7 @@ def jobs(view: LedgerReader) -> list[tuple[int, Path]]:
     return [(row["row"], Path(json.loads(row["result"]))) for row in rows]
 
 
-def strike(ledger: Ledger, originals: Iterable[Original]) -> None:
+def remove(ledger: Ledger, originals: Iterable[Original]) -> None:
     """These are in the archive no more."""
     ledger.execute_each(
         "DELETE FROM original WHERE path = ?", [(path_text(o.path),) for o in originals]
@@ -134,7 +134,7 @@ def ended(view: LedgerReader, before: float, last: EndedJob | None, limit: int) 
     ]
 
 
-def forget(ledger: Ledger, jobs: Sequence[EndedJob], standing: Sequence[StandingResult]) -> None:
+def forget(ledger: Ledger, jobs: Sequence[EndedJob], standing: Sequence[KeptResult]) -> None:
     """Remove the rows of ended jobs, with what was seen in their photographs.
 
     Where the results are that stand is kept, and how many jobs of each recipe were done.
@@ -153,16 +153,16 @@ def forget(ledger: Ledger, jobs: Sequence[EndedJob], standing: Sequence[Standing
         db.executemany("DELETE FROM look WHERE photo = ?", photos)
 
 
-def standing_after(view: LedgerReader, job: str, limit: int) -> list[StandingResult]:
+def results_after(view: LedgerReader, job: str, limit: int) -> list[KeptResult]:
     """The next results that are kept of removed rows, in order of their job ids."""
     rows = view.select("SELECT * FROM standing WHERE id > ? ORDER BY id LIMIT ?", job, limit)
     return [
-        StandingResult(r["id"], Path(json.loads(r["result"])), Path(json.loads(r["outbox"])))
+        KeptResult(r["id"], Path(json.loads(r["result"])), Path(json.loads(r["outbox"])))
         for r in rows
     ]
 
 
-def forget_standing(ledger: Ledger, results: Iterable[StandingResult]) -> None:
+def forget_results(ledger: Ledger, results: Iterable[KeptResult]) -> None:
     """These stand no more."""
     with ledger.transaction() as db:
         db.executemany(

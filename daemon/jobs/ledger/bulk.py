@@ -106,13 +106,13 @@ class BulkJob:
         return replace(self, passed_over=self.passed_over + len(notes), notes=named)
 
 
-def all_of(view: LedgerReader) -> list[BulkJob]:
+def all_jobs(view: LedgerReader) -> list[BulkJob]:
     """Every bulk job, the oldest first."""
     rows = view.select("SELECT * FROM bulk ORDER BY submitted_at, name")
     return [_bulk_of(row) for row in rows]
 
 
-def unended(view: LedgerReader) -> list[BulkJob]:
+def unfinished(view: LedgerReader) -> list[BulkJob]:
     """Those that are not done with, the oldest first."""
     rows = view.select_cached(
         "SELECT * FROM bulk WHERE state <> 'ended' ORDER BY submitted_at, name"
@@ -120,9 +120,9 @@ def unended(view: LedgerReader) -> list[BulkJob]:
     return [_bulk_of(row) for row in rows]
 
 
-def named(view: LedgerReader, name: str) -> BulkJob | None:
+def find(view: LedgerReader, name: str) -> BulkJob | None:
     """The bulk job of this name."""
-    return next((bulk for bulk in all_of(view) if bulk.name == name), None)
+    return next((bulk for bulk in all_jobs(view) if bulk.name == name), None)
 
 
 def counts(view: LedgerReader, bulk: BulkJob) -> BulkCounts:
@@ -148,7 +148,7 @@ def counts(view: LedgerReader, bulk: BulkJob) -> BulkCounts:
     )
 
 
-def is_at_work(view: LedgerReader, name: str) -> bool:
+def has_open_jobs(view: LedgerReader, name: str) -> bool:
     """Whether any of its photographs has not ended."""
     query = f"SELECT 1 FROM job WHERE {_OF} AND state IN {_OPEN} LIMIT 1"
     return bool(view.select_cached(query, name))
@@ -170,7 +170,7 @@ def done_since(view: LedgerReader, name: str, since: float) -> tuple[int, float]
     return row["jobs"], row["first"] or since
 
 
-def latest_places(view: LedgerReader, name: str, limit: int) -> set[Path]:
+def latest_paths(view: LedgerReader, name: str, limit: int) -> set[Path]:
     """The files of the rows that were recorded last."""
     rows = view.select(
         "SELECT * FROM job WHERE row IN"
@@ -207,7 +207,7 @@ def failed_entries(
     ]
 
 
-def keep(ledger: Ledger, bulk: BulkJob) -> None:
+def save(ledger: Ledger, bulk: BulkJob) -> None:
     """Record a bulk job as it is now."""
     values = asdict(bulk) | {
         "roots": json.dumps([str(root) for root in bulk.roots]),
@@ -222,9 +222,9 @@ def keep(ledger: Ledger, bulk: BulkJob) -> None:
         )
 
 
-def hold(ledger: Ledger, name: str, *, back: bool) -> None:
+def set_held(ledger: Ledger, name: str, *, held: bool) -> None:
     """Keep what is queued of a bulk job from starting, or let it start."""
-    now, then = ("held", "queued") if back else ("queued", "held")
+    now, then = ("queued", "held") if held else ("held", "queued")
     if ledger.select_cached(f"SELECT 1 FROM job WHERE {_OF} AND state = ? LIMIT 1", name, now):
         with ledger.transaction() as db:
             db.execute(f"UPDATE job SET state = ? WHERE {_OF} AND state = ?", (then, name, now))

@@ -58,7 +58,7 @@ class ClaimedFiles:
         return tuple(file for file in self.files if file.role == "photo")
 
     @property
-    def places(self) -> dict[Path, str]:
+    def labels(self) -> dict[Path, str]:
         """What messages call each file, by its path: its place below the inbox."""
         return {file.path: shown(file.relative) for file in self.files}
 
@@ -156,9 +156,9 @@ def photos_of(files: Sequence[ClaimedFile]) -> tuple[Photo, ...]:
     for file in files:
         match file.role:
             case "mask":
-                first = replace(first, mask=file.path, mask_place=shown(file.relative))
+                first = replace(first, mask=file.path, mask_label=shown(file.relative))
             case "hints":
-                first = replace(first, hints=file.path, hints_place=shown(file.relative))
+                first = replace(first, hints=file.path, hints_label=shown(file.relative))
     return (first, *others)
 
 
@@ -166,8 +166,8 @@ def photo_of(file: ClaimedFile) -> Photo:
     """A claimed photograph without its side files; it was queued with a header."""
     if file.header is None:
         raise RuntimeError(f"{file.path} was queued without a header")
-    place = shown(file.relative)
-    return Photo(file.path, file.relative.name, file.digest, file.header, place=place)
+    label = shown(file.relative)
+    return Photo(file.path, file.relative.name, file.digest, file.header, label=label)
 
 
 def path_text(path: Path) -> str:

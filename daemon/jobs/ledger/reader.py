@@ -50,12 +50,12 @@ class LedgerReader:
         """As `select`, for what is asked in each turn; see `Database.select_cached`."""
         return self._db.select_cached(query, *values)
 
-    def seen(self, path: Path, size_bytes: int, mtime_ns: int) -> bool:
+    def was_taken(self, path: Path, size_bytes: int, mtime_ns: int) -> bool:
         """Whether an original left in place was taken in this very state before."""
         rows = self.select("SELECT size, mtime_ns FROM seen WHERE path = ?", path_text(path))
         return [tuple(row) for row in rows] == [(size_bytes, mtime_ns)]
 
-    def seen_after(self, path: Path | None, limit: int) -> list[Path]:
+    def taken_after(self, path: Path | None, limit: int) -> list[Path]:
         """The next originals left in place, in an order of its own, so that all can be visited."""
         start = "" if path is None else path_text(path)
         rows = self.select(
@@ -128,7 +128,7 @@ class LedgerReader:
         )
         return entry_of(rows[0]) if rows else None
 
-    def standing(self, job: str, outbox: Path) -> Path | None:
+    def published_result(self, job: str, outbox: Path) -> Path | None:
         """The latest result of a job of this id that was published in an outbox, if any was.
 
         What housekeeping keeps of a job is asked too: a result that stands is never done twice
@@ -144,7 +144,7 @@ class LedgerReader:
         results = (Path(json.loads(row["result"])) for row in rows)
         return next((result for result in results if result.is_relative_to(outbox)), None)
 
-    def working_on(self, job: str) -> bool:
+    def is_in_flight(self, job: str) -> bool:
         """Whether a job of this id is leased or being published."""
         return bool(
             self.select(

@@ -90,7 +90,7 @@ class Ledger(LedgerReader):
         """Remove rows of which nothing was claimed after all."""
         self.execute_each("DELETE FROM job WHERE row = ?", [(row,) for row in rows])
 
-    def unsee(self, paths: Iterable[Path]) -> None:
+    def forget_taken(self, paths: Iterable[Path]) -> None:
         """Have originals that are left in place taken again at the next scan."""
         self.execute_each("DELETE FROM seen WHERE path = ?", [(path_text(p),) for p in paths])
 
