@@ -1,7 +1,4 @@
-"""What every command needs: where to print, which station.
-
-Comes in: typer's context, whose object is the folder given by --station. Goes out: a station.
-"""
+"""What every command needs: where to print, and the station that --station names."""
 
 import json
 from dataclasses import asdict
@@ -16,7 +13,7 @@ from daemon.config.station import Station
 from daemon.system.errors import UsageError
 
 SOME_FAILED = 65
-"""Exit code: some photographs failed."""
+"""Exit code when some photographs failed (EX_DATAERR)."""
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -29,9 +26,12 @@ def print_json(value: object) -> None:
 def station_of(context: typer.Context) -> Station:
     """The station that the command line or the environment names.
 
+    Args:
+        context: Its object is the folder given by --station, or None.
+
     Raises:
-        UsageError: Neither does.
-        ConfigError: There is no station.
+        UsageError: No station is named.
+        ConfigError: The folder is not a station.
     """
     root: Path | None = context.obj
     if root is None:

@@ -1,7 +1,6 @@
-"""The demo: real photographs through every shipped recipe, by one command.
+"""The demo: damaged photographs through every shipped recipe, with a table and a contact sheet.
 
-Comes in: a folder. Goes out: a station in it, a table, and a contact sheet. It uses the same
-inboxes, worker process and outboxes as any other run.
+It drops them into a station and restores them as any other run does.
 """
 
 import hashlib
@@ -23,16 +22,19 @@ from daemon.service.daemon import Daemon
 from daemon.system import logging as log
 
 SHEET = "contact-sheet.png"
-WEAK = (
+"""File name of the contact sheet in the station's folder."""
+
+_CAVEAT = (
     "Not good yet on the shipped network: colour. It is muted and partly wrong; look at the sheet. "
     "Seconds count from reading to writing while the others share the processor."
 )
-_BETWEEN = (3, 5)
+_SHOWN_FRAMES = (3, 5)
+"""Frames of a sequence that the sheet shows."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """A sample and what became of it; `result` is None where it failed."""
+class DemoResult:
+    """A sample and its result, None if it failed; PSNR in dB where the truth is known."""
 
     sample: Sample
     result: Path | None = None
@@ -47,13 +49,13 @@ def demo(
     progress: Callable[[tuple[QueueCount, ...]], None] | None = None,
     *,
     executor: str = "process",
-) -> tuple[Finding, ...]:
-    """Drop the samples, restore until the inboxes are empty, draw the sheet.
+) -> tuple[DemoResult, ...]:
+    """Drop the samples, restore them, draw the sheet.
 
     Args:
-        station: A station that has been made; what is in it already stays.
+        station: An existing station; what is in it stays.
         settings: Its settings.
-        progress: Called about once a second with how many jobs are where.
+        progress: Called about once a second with how many jobs are in which state.
         executor: Name of an entry of EXECUTORS.
     """
     chosen = samples()
@@ -64,23 +66,23 @@ def demo(
         with Daemon.open(station, settings, executor=executor, progress=progress) as daemon:
             daemon.once()
         log.configure()
-    found = tuple(_finding(station, sample) for sample in chosen)
-    rows = [_row(finding) for finding in found if finding.result is not None]
+    found = tuple(_result_of(station, sample) for sample in chosen)
+    rows = [_row(one) for one in found if one.result is not None]
     if rows:
         draw_sheet(rows).save(station.root / SHEET)
     return found
 
 
-def show(found: tuple[Finding, ...], out: Console) -> None:
-    """Print the table."""
+def print_table(found: tuple[DemoResult, ...], out: Console) -> None:
+    """Print recipes, times and PSNR as a table."""
     table = Table("file", "recipe", "seconds", "PSNR in", "PSNR out")
-    for finding in found:
-        sample = finding.sample
-        seconds = f"{finding.seconds:.1f}" if finding.result else "failed"
-        numbers = (_decibels(finding.psnr_in), _decibels(finding.psnr_out))
+    for one in found:
+        sample = one.sample
+        seconds = f"{one.seconds:.1f}" if one.result else "failed"
+        numbers = (_decibels(one.psnr_in), _decibels(one.psnr_out))
         table.add_row(sample.files[0][0], sample.recipe, seconds, *numbers)
     out.print(table)
-    out.print(WEAK)
+    out.print(_CAVEAT)
 
 
 def _decibels(value: float | None) -> str:
@@ -96,8 +98,8 @@ def _drop(station: Station, sample: Sample) -> None:
         part.replace(folder / name)
 
 
-def _finding(station: Station, sample: Sample) -> Finding:
-    """The newest result that was made from these very files."""
+def _result_of(station: Station, sample: Sample) -> DemoResult:
+    """The newest result made from exactly these files."""
     wanted = {hashlib.sha256(content).hexdigest() for _, content in sample.files}
     newest: tuple[str, Path, float] | None = None
     for path in (station.outbox / sample.recipe).glob("*.json"):
@@ -107,18 +109,18 @@ def _finding(station: Station, sample: Sample) -> Finding:
         found = (record["at"], path.with_suffix(""), record["seconds"])
         newest = max(found, newest or found)
     if newest is None or not newest[1].exists():
-        return Finding(sample)
+        return DemoResult(sample)
     _, result, seconds = newest
     if sample.truth is None:
-        return Finding(sample, result, seconds)
+        return DemoResult(sample, result, seconds)
     with Image.open(result) as after:
         out = psnr(after, sample.truth)
-    return Finding(sample, result, seconds, psnr(sample.before, sample.truth), out)
+    return DemoResult(sample, result, seconds, psnr(sample.before, sample.truth), out)
 
 
-def _row(finding: Finding) -> Row:
-    sample, result = finding.sample, finding.result
-    label = f"{sample.recipe}   {sample.files[0][0]}   {finding.seconds:.1f} s"
+def _row(one: DemoResult) -> Row:
+    sample, result = one.sample, one.result
+    label = f"{sample.recipe}   {sample.files[0][0]}   {one.seconds:.1f} s"
     if result is None:
         return Row(label, ())
     if sample.recipe == "interpolate":
@@ -126,8 +128,8 @@ def _row(finding: Finding) -> Row:
             return Row(label, (("before", sample.before), ("between", _strip(sequence))))
     with Image.open(result) as after:
         panels = (
-            ("before " + _decibels(finding.psnr_in), sample.before),
-            ("after " + _decibels(finding.psnr_out), after.copy()),
+            ("before " + _decibels(one.psnr_in), sample.before),
+            ("after " + _decibels(one.psnr_out), after.copy()),
         )
     return Row(label, panels if sample.truth is None else (*panels, ("truth", sample.truth)))
 
@@ -135,7 +137,7 @@ def _row(finding: Finding) -> Row:
 def _strip(sequence: Image.Image) -> Image.Image:
     """Two frames from between the ends, side by side."""
     frames = []
-    for index in _BETWEEN:
+    for index in _SHOWN_FRAMES:
         sequence.seek(min(index, getattr(sequence, "n_frames", 1) - 1))
         frames.append(sequence.convert("RGB"))
     strip = Image.new("RGB", (sum(frame.width for frame in frames), frames[0].height))

@@ -1,8 +1,4 @@
-"""The demo's photographs: real ones that ship with scikit-image, damaged on the spot.
-
-Comes in: nothing. Goes out: samples, each with what is dropped, what a person compares it with and,
-where there is one, the truth. The damage is the same in every run.
-"""
+"""Photographs of the demo: those that ship with scikit-image, damaged the same way in each run."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,13 +14,13 @@ _BLOCK_PX = 8
 
 @dataclass(frozen=True)
 class Sample:
-    """One drop into the inbox of a recipe.
+    """A photograph (or pair) to be dropped into the inbox of a recipe.
 
     Attributes:
         recipe: Name of the recipe.
-        name: What the result's file name starts with.
-        files: File names and their content.
-        before: What the network gets, at the size of the result.
+        name: Stem of the result's file name.
+        files: File names with their content.
+        before: The damaged photograph, at the size of the result.
         truth: The undamaged photograph, or None.
     """
 
@@ -57,7 +53,7 @@ def samples() -> tuple[Sample, ...]:
 
 
 def psnr(result: Image.Image, truth: Image.Image) -> float:
-    """Peak signal to noise ratio in dB over all channels of RGB."""
+    """Peak signal-to-noise ratio in dB over all RGB channels."""
     one, other = (np.asarray(image.convert("RGB"), np.float64) for image in (result, truth))
     error = float(np.mean((one - other) ** 2))
     return 10 * float(np.log10(255**2 / error)) if error else float("inf")
@@ -94,7 +90,7 @@ def _strokes(name: str, photo: Image.Image) -> Sample:
 
 
 def _scratched(recipe: str, name: str, photo: Image.Image) -> Sample:
-    """Scratches and dust as of bare paper; for `inpaint` with the mask a person would paint."""
+    """Scratches and dust of the colour of paper; for `inpaint` with the mask of a person."""
     width, height = photo.size
     mask = Image.new("L", photo.size)
     pen = ImageDraw.Draw(mask)
@@ -110,7 +106,7 @@ def _scratched(recipe: str, name: str, photo: Image.Image) -> Sample:
 
 
 def _faded(name: str, photo: Image.Image) -> Sample:
-    """A print whose cyan has gone most, as it does in the dark, on yellowed paper."""
+    """A print on yellowed paper whose cyan has faded most, as it does in the dark."""
     fading = Fading(np.array((0.45, 0.65, 0.75)), np.array((0.03, 0.06, 0.15)))
     content = _jpeg(Image.fromarray(faded(np.asarray(photo), fading)), quality=90)
     before = Image.open(BytesIO(content)).convert("RGB")

@@ -1,7 +1,7 @@
-"""The command line. Errors become exit codes here, and nowhere else.
+"""The command line: the commands, and the one place where errors become exit codes.
 
-Comes in: the command line. Goes out: text, and a sysexits code. Modules that import torch, numpy
-or Pillow are imported inside the commands that need them, so that the others answer at once.
+Modules that import torch, numpy or Pillow are imported inside the commands that need them, so that
+the others answer at once.
 """
 
 import os
@@ -19,12 +19,14 @@ from daemon.cli.context import out
 from daemon.config.settings import STATION_VARIABLE
 from daemon.system.errors import RestoredError
 
-_COMMANDS = (
-    *(station.init, station.recipes, queue.status, queue.retry, queue.pause, queue.resume),
-    *(station.check, run.apply, run.run, run.once, run.demo),
-    *(archive.estimate, archive.redo, bulk.submit),
-)
-"""In the order in which `restored --help` lists them."""
+_START, _DAEMON, _PHOTOS, _MODELS = "Start", "Daemon", "Photographs", "Recipes and models"
+_COMMANDS = {
+    _START: (station.init, run.demo, run.apply),
+    _DAEMON: (run.run, run.once, queue.status, queue.pause, queue.resume, station.check),
+    _PHOTOS: (archive.estimate, bulk.submit, queue.retry, archive.redo),
+    _MODELS: (station.recipes,),
+}
+"""Commands by the heading under which `restored --help` lists them, in that order."""
 
 app = typer.Typer(
     name="restored",
@@ -36,26 +38,28 @@ app = typer.Typer(
     "Example: `restored init photos`, copy pictures into `photos/inbox/denoise/`, then "
     "`restored --station photos once`.",
 )
-for _command in _COMMANDS:
-    app.command()(_command)
-app.add_typer(bulk.app)
-app.add_typer(models.app)
+for _panel, _commands in _COMMANDS.items():
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)
+app.add_typer(bulk.app, rich_help_panel=_PHOTOS)
+app.add_typer(models.app, rich_help_panel=_MODELS)
 
-USAGE, BUG, INTERRUPTED, TERMINATED = 64, 70, 130, 143
+USAGE, BUG, NO_PERMISSION, INTERRUPTED, TERMINATED = 64, 70, 77, 130, 143
+"""Exit codes of sysexits.h, and 128 plus the number of a signal."""
 
-# typer carries its own click from 0.20 on, so that the class is only found through typer's.
+# From 0.20 on typer brings its own click, so the class can only be reached through typer's.
 _CommandLineError: Any = typer.BadParameter.__mro__[1]
 
 
 def main() -> None:
     """Run a command and exit with its code."""
-    # A command that is told to end cleans up behind itself; the service drains instead.
+    # SIGTERM ends a command after its clean-up; `run` and `once` drain instead.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))
     sys.exit(exit_code(sys.argv[1:]))
 
 
 def exit_code(arguments: list[str]) -> int:
-    """Run a command; says what went wrong on stderr."""
+    """Run a command; returns its exit code, after saying on stderr what went wrong."""
     try:
         result = app(_station_first(arguments), prog_name="restored", standalone_mode=False)
     except _CommandLineError as error:
@@ -67,13 +71,13 @@ def exit_code(arguments: list[str]) -> int:
         print(f"restored: {error}".encode(errors="backslashreplace").decode(), file=sys.stderr)
         return error.exit_code
     except PermissionError as error:
-        print(f"restored: {error}; run as a user who may, or mend its mode", file=sys.stderr)
-        return 77
+        print(f"restored: {error}; run as a user who may, or fix its mode", file=sys.stderr)
+        return NO_PERMISSION
     except (BrokenPipeError, SystemExit) as end:
         # Click turns a broken pipe into SystemExit(1).
         if not isinstance(end.__context__ or end, BrokenPipeError):
             raise
-        # Whoever read the output has gone; Python would complain once more while it exits.
+        # The reader of the output has gone; Python would complain once more while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception:
@@ -83,7 +87,7 @@ def exit_code(arguments: list[str]) -> int:
 
 
 def _station_first(arguments: list[str]) -> list[str]:
-    """Let `--station DIR` stand before or behind the command, as people type it."""
+    """Accept `--station DIR` before or after the command."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     for place, argument in enumerate(arguments[:end]):
         width = 2 if argument == "--station" else 1
@@ -93,7 +97,7 @@ def _station_first(arguments: list[str]) -> list[str]:
     return arguments
 
 
-def _say_version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         out.print(f"restored {__version__}")
         raise typer.Exit
@@ -104,11 +108,15 @@ def _options(
     context: typer.Context,
     station: Annotated[
         Path | None,
-        typer.Option(envvar=STATION_VARIABLE, help="Folder of the station.", metavar="DIR"),
+        typer.Option(
+            envvar=STATION_VARIABLE,
+            help="Folder of the station; may also follow the command.",
+            metavar="DIR",
+        ),
     ] = None,
     version: Annotated[
         bool,
-        typer.Option("--version", help="Say the version.", callback=_say_version, is_eager=True),
+        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     context.obj = station

@@ -15,20 +15,23 @@ app = typer.Typer(
     name="models",
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="Checkpoints for recipes: list what is recommended and here, fetch, verify, remove.",
+    help="List, pull, verify and remove checkpoints for recipes.",
 )
 
-_Name = Annotated[str, typer.Argument(metavar="ORG/NAME[@REV]")]
+_Name = Annotated[
+    str,
+    typer.Argument(metavar="ORG/NAME[@REV]", help="Repository on the Hub, or a recommended name."),
+]
 
 
 @app.command("list")
 def list_models(
     context: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(help="Show this recommendation and the lines for a recipe.")
+        str | None, typer.Argument(help="Recommendation to show, with its lines for a recipe.")
     ] = None,
 ) -> None:
-    """Say which checkpoints are recommended for which step, and which are on this machine.
+    """List the recommended checkpoints and those on this machine.
 
     Example: `restored models list sdxl`
     """
@@ -65,7 +68,7 @@ def list_models(
 
 @app.command()
 def pull(context: typer.Context, name: _Name) -> None:
-    """Fetch a checkpoint from the Hub, pin it to a commit, note every file's digest.
+    """Fetch a checkpoint from the Hub, pinned to a commit, with the digest of every file.
 
     The only command that uses the network. Example: `restored models pull stabilityai/sd-turbo`
     """
@@ -85,9 +88,11 @@ def pull(context: typer.Context, name: _Name) -> None:
 @app.command()
 def verify(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="[ORG/NAME[@REV]]")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[ORG/NAME[@REV]]", help="Default: all.")
+    ] = None,
 ) -> None:
-    """Read every file of what was pulled again and compare its digest; exit 78 if one is wrong.
+    """Compare every file of pulled checkpoints with its digest; exit 78 if one differs.
 
     Example: `restored models verify`
     """

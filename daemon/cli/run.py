@@ -19,14 +19,24 @@ from daemon.system.files import shown
 
 def apply(
     context: typer.Context,
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A name, or a TOML file.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="Name of a recipe, or a TOML file.")
+    ],
     inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Photographs.")],
-    to: Annotated[Path, typer.Option("--output", "-o", help="A folder, or a file for one result.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace results that are there.")] = False,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of the noise; own by default.")] = None,
-    record: Annotated[bool, typer.Option("--record", help="Write NAME.json as well.")] = False,
+    to: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Folder for the results, or file of a single result."),
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Replace results that exist.")] = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Seed of the noise. Default: derived from each photograph."),
+    ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write a record beside each result.")
+    ] = False,
 ) -> int:
-    """Restore files without a station; 65 if some photographs failed.
+    """Restore files without a station; exit 65 if some photographs failed.
 
     Example: `restored apply denoise holiday/*.jpg -o restored/`
     """
@@ -58,57 +68,59 @@ def run(context: typer.Context) -> None:
 
     Example: `RESTORED_STATION=/srv/photos restored run`
     """
-    from daemon.cli.progress import watched
+    from daemon.cli.progress import show_progress
     from daemon.service.daemon import Daemon
     from daemon.service.monitoring.systemd import systemd_notifier
 
     station, settings = open_station(station_of(context).root)
     systemd = systemd_notifier(os.environ, settings.stall_s, settings.alive_file)
     with (
-        watched() as progress,
+        show_progress() as progress,
         Daemon.open(station, settings, progress=progress, systemd=systemd) as daemon,
     ):
         daemon.run()
 
 
 def once(context: typer.Context) -> int:
-    """Restore what is there and exit; 65 if some photographs failed. For cron and timers.
+    """Restore what lies in the inboxes and exit; exit 65 if some failed. For cron and timers.
 
     Example: `restored --station photos once`
     """
-    from daemon.cli.progress import watched
+    from daemon.cli.progress import show_progress
     from daemon.service.daemon import Daemon
     from daemon.service.monitoring.systemd import systemd_notifier
 
     station, settings = open_station(station_of(context).root)
     systemd = systemd_notifier(os.environ, settings.stall_s, settings.alive_file)
     with (
-        watched() as progress,
+        show_progress() as progress,
         Daemon.open(station, settings, progress=progress, systemd=systemd) as daemon,
     ):
-        tally = daemon.once()
-    for notice in tally.waiting:
+        summary = daemon.once()
+    for notice in summary.waiting:
         out.print(f"waits: {shown(notice.path)}: {notice.what}", markup=False)
-    for held in tally.held_back:
+    for held in summary.held_back:
         out.print(f"waits: {held.describe(time.time())}", markup=False)
-    waiting = len(tally.waiting) + sum(held.jobs for held in tally.held_back)
-    out.print(f"{tally.done} restored, {tally.failed} failed, {waiting} waiting")
-    if tally.held_up:
-        raise BusyError(f"no more was started: {tally.held_up}")
-    return SOME_FAILED if tally.failed else 0
+    waiting = len(summary.waiting) + sum(held.jobs for held in summary.held_back)
+    out.print(f"{summary.done} restored, {summary.failed} failed, {waiting} waiting")
+    if summary.held_up:
+        raise BusyError(f"no more was started: {summary.held_up}")
+    return SOME_FAILED if summary.failed else 0
 
 
-def demo(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> int:
-    """Put real photographs through every recipe; writes DIR/contact-sheet.png.
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the station to make.")],
+) -> int:
+    """Restore damaged photographs with every recipe; writes DIR/contact-sheet.png.
 
     Example: `restored demo demo-station`
     """
-    from daemon.cli import demo as shows
-    from daemon.cli.progress import watched
+    from daemon.cli import demo as demos
+    from daemon.cli.progress import show_progress
 
     station = make_station(folder)
-    with watched() as progress:
-        found = shows.demo(station, open_station(folder)[1], progress)
-    shows.show(found, out)
-    out.print(f"{station.root / shows.SHEET}", markup=False)
-    return SOME_FAILED if any(finding.result is None for finding in found) else 0
+    with show_progress() as progress:
+        found = demos.demo(station, open_station(folder)[1], progress)
+    demos.print_table(found, out)
+    out.print(f"{station.root / demos.SHEET}", markup=False)
+    return SOME_FAILED if any(one.result is None for one in found) else 0

@@ -1,4 +1,4 @@
-"""Commands that make a station and look whether it is right."""
+"""Commands that make and check a station, and list recipes: init, check, recipes."""
 
 import json
 from pathlib import Path
@@ -12,8 +12,8 @@ from daemon.config.setup import known_recipes, make_station, open_station
 from daemon.system.errors import ConfigError
 
 
-def init(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
-    """Make a station: every folder and a commented settings file. Safe to repeat.
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make.")]) -> None:
+    """Make a station: its folders and a commented settings file. Safe to repeat.
 
     Example: `restored init /srv/photos`
     """
@@ -26,10 +26,12 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
 
 def recipes(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Show this one as JSON.")] = None,
-    as_schema: Annotated[bool, typer.Option("--schema", help="JSON Schema of a recipe.")] = False,
+    name: Annotated[str | None, typer.Argument(help="Recipe to show as JSON.")] = None,
+    as_schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of recipes.")
+    ] = False,
 ) -> None:
-    """List the recipes, show one, or write the JSON Schema for editors.
+    """List recipes, show one, or print the JSON Schema for editors.
 
     Example: `restored recipes --schema > recipe.schema.json`
     """
@@ -45,7 +47,7 @@ def recipes(
 
 
 def check(context: typer.Context) -> None:
-    """See that settings, recipes, models and folders are right; exit 78 if not.
+    """Check settings, recipes, models, folders and device; exit 78 with every problem found.
 
     Example: `restored --station photos check`
     """

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from daemon.cli.demo import demo, show
+from daemon.cli.demo import demo, print_table
 from daemon.cli.demo_photos import psnr, samples
 from daemon.config.setup import make_station, open_station
 from daemon.executors import EXECUTORS
@@ -75,7 +75,7 @@ def test_the_demo_finds_each_result_and_computes_nothing_twice(
     monkeypatch.setattr(Copying, "orders", 0)
     station = make_station(tmp_path / "d")
     first = demo(station, open_station(station.root)[1], executor="copying")
-    assert [finding.seconds for finding in first] == [2.0] * len(samples())
+    assert [one.seconds for one in first] == [2.0] * len(samples())
     grey = first[0]
     assert grey.psnr_in == grey.psnr_out
     small = next(f for f in first if f.sample.recipe == "super-resolve")
@@ -85,6 +85,6 @@ def test_the_demo_finds_each_result_and_computes_nothing_twice(
     assert [f.result for f in again] == [f.result for f in first]
     assert Copying.orders == len(samples())
     table = StringIO()
-    show(again, Console(file=table, width=100))
+    print_table(again, Console(file=table, width=100))
     assert "coffee.png" in table.getvalue()
     assert "Not good yet" in table.getvalue()
