@@ -22,7 +22,7 @@ from benchmarks.scratches import worn
 from daemon.config.model_reference import PRIOR
 from daemon.executors.process_env import tune_process
 from daemon.restorers.inpaint import filled
-from daemon.restorers.scratch_search import SIGNS, Candidates, Mask, candidates, changes
+from daemon.restorers.scratch_search import SIGNS, Candidates, Mask, candidates, change_contrast
 from training.damage import camera_noise
 from training.photos import is_grey, photo_paths, to_pixels, to_tensor
 from training.validation import psnr
@@ -80,7 +80,7 @@ def prints(paths: Sequence[Path], rng: Generator, *, noisy: bool = False) -> Ite
         where = np.abs(damaged.astype(int) - truth).max(axis=2) >= _VISIBLE
         seen, grey = to_tensor(damaged), is_grey(damaged)
         bright, dark = (
-            candidates(run_generator(changes(sign * seen, PRIOR, grey=grey)))
+            candidates(run_generator(change_contrast(sign * seen, PRIOR, grey=grey)))
             for sign in SIGNS["both"]
         )
         yield Print(truth, damaged, where, (bright, dark))

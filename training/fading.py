@@ -18,16 +18,16 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from daemon.restorers.dye_fading import (
     COEFFICIENTS,
-    LOOK_PX,
+    COPY_PX,
     Fading,
     Floats,
     Regression,
+    apply_tables,
+    estimate_fading,
     faded,
-    fading_of,
     features,
     quantiles,
     small_copy,
-    through,
     unfading_tables,
 )
 from training.damage import jpeg
@@ -127,7 +127,7 @@ def _examples(photograph: Pixels, rng: Generator) -> Iterator[tuple[Pixels, Fadi
     for _ in range(_FADES):
         fading, pixels = random_fading(rng), photograph
         if rng.random() < _GREY_SHARE:
-            fading, pixels = fading.alike(), to_grey_pixels(photograph)
+            fading, pixels = fading.without_cast(), to_grey_pixels(photograph)
         yield scanned(faded(pixels, fading), rng), fading
 
 
@@ -139,10 +139,10 @@ def _quantiles(pixels: Pixels) -> Floats:
 
 
 def _undone(given: Pixels) -> Pixels:
-    fading = fading_of(_quantiles(given))
+    fading = estimate_fading(_quantiles(given))
     if fading is None:
         return given
-    return through(given, unfading_tables(fading, 255))
+    return apply_tables(given, unfading_tables(fading, 255))
 
 
 def _distance(truth: Pixels, result: Pixels) -> tuple[float, float]:
@@ -155,7 +155,7 @@ def _coloured(paths: Sequence[Path]) -> Iterator[Pixels]:
     for path in paths:
         with Image.open(path) as opened:
             picture = opened.convert("RGB")
-        picture.thumbnail((LOOK_PX, LOOK_PX), Image.Resampling.LANCZOS, reducing_gap=None)
+        picture.thumbnail((COPY_PX, COPY_PX), Image.Resampling.LANCZOS, reducing_gap=None)
         pixels = np.asarray(picture)
         if np.abs(pixels - pixels.mean(axis=2, keepdims=True)).mean() >= _GREY_CHROMA:
             yield pixels

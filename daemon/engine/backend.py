@@ -138,7 +138,7 @@ def torch_backend(compute: Compute = _DEFAULT) -> Backend:
     """
     from daemon.engine.staging import stage
     from daemon.photo.reading import read_source
-    from daemon.restorers import chain, content
+    from daemon.restorers import chain, content, footprint
 
     library = Library(compute.models_dir)
 
@@ -157,11 +157,11 @@ def torch_backend(compute: Compute = _DEFAULT) -> Backend:
     return Backend(
         read=read_source,
         restore=partial(chain.restore, library=library),
-        footprint=partial(chain.footprint, library=library),
-        output_size=partial(chain.output_size, library=library),
+        footprint=partial(footprint.footprint, library=library),
+        output_size=partial(footprint.output_size, library=library),
         write=stage,
         load_model=load,
         model_bytes=model_bytes,
-        inspect=content.look,
+        inspect=content.measure_features,
         inspect_footprint=content.footprint,
     )

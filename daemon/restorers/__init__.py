@@ -1,1 +1,1 @@
-"""Restorers: one generator for each kind of step, reading like its paper."""
+"""Restorers: one generator of model calls for each kind of step, each reading like its paper."""

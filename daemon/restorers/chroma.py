@@ -1,9 +1,9 @@
-"""Colour that leaves the luminance alone: exact to the 8-bit level, brought up along the edges.
+"""Chroma: paint grey photographs without changing their 8-bit luminance.
 
-Comes in: 8-bit grey photographs and small maps of chroma. Goes out: 8-bit colour photographs.
-It knows no network and, past the small maps, never holds more than a band of rows in floats.
+Small maps of chroma are brought to full size along the edges of the photograph. Knows no network
+and, past the small maps, never holds more than a band of rows in floats.
 
-Chroma is (R - Y, B - Y), float32 (h, w, 2), in units where white less black is 1. G - Y follows.
+Chroma is (R - Y, B - Y), float32 (h, w, 2), in units where white less black is 1; G - Y follows.
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,18 @@ RED, GREEN, BLUE = 19595, 38470, 7471
 """Pillow's luminance: L = (RED R + GREEN G + BLUE B + 32768) >> 16; they add up to 65536."""
 
 BAND_ROWS = 64
+"""Rows of a photograph that are worked on at a time."""
 
-_RADIUS = 3
+_RADIUS_PX = 3
+"""Radius of the guided filter's window."""
+
 _EDGE = 0.04
+"""Contrast, white less black being 1, from which the guided filter takes a step for an edge."""
 
 
 @dataclass(frozen=True)
 class LocalColours:
-    """Chroma as a local line over luminance, chroma = slope Y + offset, on a small grid.
+    """Chroma as a local linear function of luminance, chroma = slope Y + offset, on a small grid.
 
     Attributes:
         slope: float32 (h, w, 2).
@@ -39,7 +43,7 @@ class LocalColours:
 
 
 def luminance(pixels: NDArray[np.generic]) -> Grey:
-    """Pillow's `convert("L")` of sRGB pixels, those of 16 bits rounded to 8 first.
+    """The luminance of sRGB pixels, as Pillow's `convert("L")`; 16 bits are rounded to 8 first.
 
     Args:
         pixels: uint8 or uint16, (H, W, 3).
@@ -56,23 +60,23 @@ def luminance(pixels: NDArray[np.generic]) -> Grey:
 
 
 def eight_bits(levels: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Levels of 8 or 16 bits, rounded to 8."""
+    """Levels of 8 or 16 bits, of any shape, rounded to 8 bits."""
     if levels.dtype == np.uint8:
         return levels.astype(np.uint8, copy=False)
     return ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def resized(grey: Grey, height: int, width: int) -> Floats:
-    """The grey photograph on another grid, float32 (height, width) in [0, 1]."""
+    """A grey photograph resized, float32 (height, width) in [0, 1]."""
     image = Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image, np.float32) / np.float32(255)
 
 
 def local_colours(guide: Floats, chroma: Floats) -> LocalColours:
-    """Fit chroma as a line over luminance in every small window.
+    """Fit chroma as a linear function of luminance in every small window.
 
-    Where a window holds an edge, the line separates the colours of its two sides; where it is
-    flat, the line is level and chroma is averaged, which takes out patches of a few pixels.
+    In a window with an edge, the line separates the colours of its two sides; in a flat window the
+    line is level and chroma is averaged, which removes patches of a few pixels.
 
     Args:
         guide: Luminance, (h, w) in [0, 1].
@@ -80,10 +84,10 @@ def local_colours(guide: Floats, chroma: Floats) -> LocalColours:
 
     Source: Fast Guided Filter, arXiv:1505.00996, algorithm 2, lines 2 to 5.
     """
-    lit = guide[..., None]
-    mean, mean_chroma = _box(lit), _box(chroma)
-    variance = np.maximum(_box(lit * lit) - mean * mean, 0)
-    covariance = _box(lit * chroma) - mean * mean_chroma
+    plane = guide[..., None]
+    mean, mean_chroma = _box(plane), _box(chroma)
+    variance = np.maximum(_box(plane * plane) - mean * mean, 0)
+    covariance = _box(plane * chroma) - mean * mean_chroma
     slope = np.asarray(covariance / (variance + _EDGE**2), np.float32)
     offset = mean_chroma - slope * mean
     return LocalColours(_box(slope), _box(offset))
@@ -96,8 +100,8 @@ def coloured(
 
     Args:
         grey: uint8, (H, W).
-        colours: On a grid of any size that covers the same picture.
-        saturation: Multiplies the chroma, 0 or more.
+        colours: Colours on a grid of any size that covers the same picture.
+        saturation: Factor on the chroma, 0 or more.
         band_rows: Rows painted at a time; the result does not depend on it.
 
     Returns:
@@ -115,8 +119,8 @@ def coloured(
         weight = lower[rows, None, None]
         band = line[above[rows]] * (1 - weight) + line[below[rows]] * weight
         band = band[:, left] * (1 - further[:, None]) + band[:, right] * further[:, None]
-        lit = grey[rows].astype(np.float32)[..., None] / 255
-        chroma = np.asarray(band[..., :2] * lit + band[..., 2:], np.float32)
+        plane = grey[rows].astype(np.float32)[..., None] / 255
+        chroma = np.asarray(band[..., :2] * plane + band[..., 2:], np.float32)
         painted[rows] = with_chroma(grey[rows], chroma)
     return painted
 
@@ -124,10 +128,10 @@ def coloured(
 def with_chroma(grey: Grey, chroma: Floats) -> NDArray[np.uint8]:
     """Colour every pixel without changing its 8-bit luminance.
 
-    Where a channel would leave 0 to 255 all of the pixel's chroma shrinks, so that hue stays. Red
-    and blue are rounded, then green is the whole number that brings the luminance back: rounding
-    the two moves it by at most 0.36, so it stays in range; rounding it costs at most half of its
-    weight, 0.29 levels of luminance, which `convert("L")` rounds away.
+    Where a channel would leave 0 to 255, all of the pixel's chroma shrinks, so that its hue stays.
+    Red and blue are rounded, then green is the whole number that brings the luminance back.
+    Rounding the two moves green by at most 0.36, so it stays in range; rounding green costs at most
+    half of its weight, 0.29 levels of luminance, which `convert("L")` rounds away.
 
     Args:
         grey: uint8, (H, W).
@@ -170,13 +174,13 @@ def colourfulness(pixels: NDArray[np.uint8]) -> float:
 
 
 def _box(planes: Floats) -> Floats:
-    size = (2 * _RADIUS + 1, 2 * _RADIUS + 1, 1)
+    size = (2 * _RADIUS_PX + 1, 2 * _RADIUS_PX + 1, 1)
     mean: Floats = uniform_filter(planes, size, mode="nearest")
     return mean
 
 
 def _neighbours(count: int, grid: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
-    """Of each of `count` pixels: the two grid cells it lies between and its share of the second."""
+    """For each of `count` pixels, the two grid cells around it and its weight of the second."""
     place = np.clip((np.arange(count) + 0.5) * grid / count - 0.5, 0, grid - 1)
     first = np.floor(place).astype(np.intp)
     return first, np.minimum(first + 1, grid - 1), (place - first).astype(np.float32)

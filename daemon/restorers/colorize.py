@@ -1,15 +1,13 @@
 """Colorize: plausible colours for a grey photograph, whose luminance stays as it is.
 
-Comes in: one picture. Goes out: the same picture in colour. Colours are found at a small working
-size, where the network sees whole scenes, and brought up along the edges of the full photograph.
+Colours are found at a small working size, where the network sees whole scenes, and brought to full
+size along the edges of the photograph (`chroma`).
 
-Source: the sampler is DDIM with the known part put back into every x0 (DDNM, arXiv:2212.00490,
+Source: the sampler is DDIM with every x0 projected on the measurement (DDNM, arXiv:2212.00490,
 algorithm 1): A takes the luminance, so A+ A x0 is replaced by the grey photograph.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -19,7 +17,8 @@ from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
 from daemon.config.steps import Colorize
 from daemon.diffusion.angles import even_angles
 from daemon.diffusion.noise import Noise
-from daemon.diffusion.process import add_noise, ddim_step
+from daemon.diffusion.process import add_noise
+from daemon.diffusion.sampling import sample
 from daemon.diffusion.tiling import Denoiser, denoise_tiles, regress
 from daemon.diffusion.windows import Window
 from daemon.models.calls import Degradation, ModelCalls
@@ -36,64 +35,66 @@ from daemon.restorers.chroma import (
     luminance,
     resized,
 )
-from daemon.restorers.colour_hints import HintSpread, hints_on
-from daemon.restorers.ddnm import Known, ddnm_sample
-from daemon.restorers.registry import Restoration
-from daemon.restorers.spaces import space_of
+from daemon.restorers.colour_hints import HintPropagation, hints_on_grid
+from daemon.restorers.ddnm import Measurement, Project, ddnm_sample
+from daemon.restorers.restoration import Restoration
+from daemon.restorers.spaces import working_space
 
 WORKING_PX = 160
-"""Long side of the prior's working size; a checkpoint's is that of its training. Over eight
-photographs the mean gained 1.63, 1.56, 1.52 and 1.42 dB on grey at 128, 160, 192 and 256: larger
-loses the scene, smaller has no small things."""
+"""Long side, in pixels, of the prior's working size; a checkpoint's is that of its training.
+
+Over eight photographs the mean gained 1.63, 1.56, 1.52 and 1.42 dB on grey at 128, 160, 192 and
+256: larger loses the scene, smaller has no small things.
+"""
 
 STEPS = 12
-"""Evaluations of a sampling run unless the recipe says otherwise."""
+"""Evaluations of a sampling run if the recipe sets no `steps`."""
 
 START = 1.35
-"""Where sampling starts from the mean, in radians. From 1.45 on colours are stronger but come in
-patches that follow no object: 0.2 dB less at realism 0.7, over eight photographs."""
+"""Angle, in radians, at which sampling starts from the mean.
+
+From 1.45 on colours are stronger but come in patches that follow no object: 0.2 dB less at realism
+0.7, over eight photographs.
+"""
 
 _GREY = Degradation(grey=True)
-_WEIGHTS = torch.tensor((RED, GREEN, BLUE)).view(3, 1, 1) / 65536
-
-Bind = Callable[[Tensor], Tensor]
-"""Puts what is known (luminance, dabs) back into an estimate of the clean picture, (3, H, W)."""
+_LUMINANCE = torch.tensor((RED, GREEN, BLUE)).view(3, 1, 1) / 65536
 
 
 def colorize(
     pictures: tuple[Picture, ...], params: Colorize, noise: Noise, traits: Traits = PRIOR_TRAITS
 ) -> ModelCalls[Restoration]:
-    """Colour one picture; one that has colours already is treated by its luminance.
+    """Colour one photograph; if it has colours already, only its luminance is used.
 
     Args:
         pictures: One picture, uint8 or uint16.
         params: The recipe's step.
-        noise: The job's noise.
-        traits: Of the step's model; only the prior has learned to colour.
+        noise: The step's noise.
+        traits: Traits of the step's model; only the prior was trained to colour.
 
     Returns:
         The picture in uint8, `convert("L")` of which is that of the input rounded to 8 bits.
     """
     (picture,) = pictures
-    space = yield from space_of(params, traits)
-    guide = small_guide(picture, WORKING_PX if traits.family == "prior" else traits.side_px)
-    bind = _binding(guide, picture, params)
+    space = yield from working_space(params, traits)
+    guide = luminance_guide(picture, WORKING_PX if traits.family == "prior" else traits.side_px)
+    project = _projection(guide, picture, params)
     if traits.family == "prior":
-        small = yield from _regressed(guide, bind, params, noise)
+        small = yield from _mean_or_sample(guide, project, params, noise)
     else:
-        known = Known(bind(torch.zeros(3, *guide.shape)), bind)
+        measurement = Measurement(project(torch.zeros(3, *guide.shape)), project)
         angles = even_angles(START, params.steps or STEPS)
-        draw = space.draws(Window(0, 0, *guide.shape), guide.shape, noise)
-        small = yield from ddnm_sample(space, known, angles, draw, params.realism)
-    return _finished(picture, guide, _chroma_of(small), params)
+        draw = space.noise_draws(Window(0, 0, *guide.shape), guide.shape, noise)
+        small = yield from ddnm_sample(space, measurement, angles, draw, params.realism)
+    return _at_full_size(picture, guide, _chroma_of(small), params)
 
 
-def small_guide(picture: Picture, longest: int) -> Floats:
+def luminance_guide(picture: Picture, longest: int) -> Floats:
     """The picture's luminance at the size a network works at, float32 (h, w) in [0, 1].
 
     Args:
-        picture: Any.
-        longest: Its long side at most, in pixels; small photographs stay as they are.
+        picture: The photograph, of any size.
+        longest: Longest side of the result, in pixels; small photographs keep their size.
     """
     grey = luminance(picture.pixels)
     scale = min(1, longest / max(grey.shape))
@@ -101,21 +102,21 @@ def small_guide(picture: Picture, longest: int) -> Floats:
     return resized(grey, height, width)
 
 
-def painted(picture: Picture, guide: Floats, small: Tensor, params: Colorize) -> Restoration:
-    """Give a picture the colours of a small coloured one; its luminance and its dabs win.
+def colorized_like(picture: Picture, guide: Floats, small: Tensor, params: Colorize) -> Restoration:
+    """Give a photograph the colours of a small coloured picture; its luminance and hints win.
 
     Args:
-        picture: The picture.
-        guide: Its luminance at the small size, as of `small_guide`.
-        small: The coloured one, (3, h, w) in [-1, 1].
+        picture: The photograph.
+        guide: Its luminance at the small size, from `luminance_guide`.
+        small: The coloured picture, (3, h, w) in [-1, 1].
         params: The recipe's step.
     """
-    chroma = _chroma_of(_binding(guide, picture, params)(small))
-    return _finished(picture, guide, chroma, params)
+    chroma = _chroma_of(_projection(guide, picture, params)(small))
+    return _at_full_size(picture, guide, chroma, params)
 
 
-def _finished(picture: Picture, guide: Floats, chroma: Floats, params: Colorize) -> Restoration:
-    """The picture in the colours that were found at the small size."""
+def _at_full_size(picture: Picture, guide: Floats, chroma: Floats, params: Colorize) -> Restoration:
+    """The photograph in the colours that were found at the small size."""
     grey = luminance(picture.pixels)
     pixels = coloured(grey, local_colours(guide, chroma), params.saturation)
     alpha = None if picture.alpha is None else eight_bits(picture.alpha)
@@ -124,43 +125,50 @@ def _finished(picture: Picture, guide: Floats, chroma: Floats, params: Colorize)
     return Restoration((result,), (("colourfulness", colourfulness(pixels)),), notes)
 
 
-def _regressed(guide: Floats, bind: Bind, params: Colorize, noise: Noise) -> ModelCalls[Tensor]:
-    """The picture at the working size: from the mean (realism 0) to one sample (realism 1)."""
+def _mean_or_sample(
+    guide: Floats, project: Project, params: Colorize, noise: Noise
+) -> ModelCalls[Tensor]:
+    """The photograph at the working size: from the mean (realism 0) to one sample (realism 1)."""
     condition = torch.from_numpy(guide * 2 - 1).expand(3, -1, -1)
     prior = Denoiser(params.model)
-    mean = bind((yield from regress(prior, condition, _GREY)))
+    mean = project((yield from regress(prior, condition, _GREY)))
     if params.realism == 0:
         return mean
-    x_t = add_noise(mean, START, noise.draw(0, *guide.shape))
-    steps = pairwise(even_angles(START, params.steps or STEPS))
-    for t, s in steps:
-        x0 = bind((yield from denoise_tiles(prior, x_t, t, condition=condition, degradation=_GREY)))
-        x_t = ddim_step(x_t, x0, t, s)
-    return torch.lerp(mean, x_t, params.realism)
+
+    def draw(number: int) -> Tensor:
+        return noise.draw(number, *guide.shape)
+
+    def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
+        x0 = yield from denoise_tiles(prior, x_t, t, condition=condition, degradation=_GREY)
+        return project(x0)
+
+    angles = even_angles(START, params.steps or STEPS)
+    sampled = yield from sample(add_noise(mean, START, draw(0)), angles, predict, draw, eta=0.0)
+    return torch.lerp(mean, sampled, params.realism)
 
 
-def _binding(guide: Floats, picture: Picture, params: Colorize) -> Bind:
-    """What is known of the picture: its luminance everywhere, its colour where it is painted."""
-    lit = torch.from_numpy(guide * 2 - 1)
-    hints = picture.hints if params.hints else None
-    dabs = None if hints is None else hints_on(hints, *guide.shape)
-    spread = None if dabs is None else HintSpread(guide, dabs)
+def _projection(guide: Floats, picture: Picture, params: Colorize) -> Project:
+    """Puts in what is known: the luminance everywhere, the colours where hints are painted."""
+    luminance_plane = torch.from_numpy(guide * 2 - 1)
+    layer = picture.hints if params.hints else None
+    hints = None if layer is None else hints_on_grid(layer, *guide.shape)
+    propagation = None if hints is None else HintPropagation(guide, hints)
 
-    def bind(x0: Tensor) -> Tensor:
-        if spread is None:
-            return x0 - (_WEIGHTS * x0).sum(0) + lit
-        return lit + _colour_of(spread.applied(_chroma_of(x0)))
+    def project(x0: Tensor) -> Tensor:
+        if propagation is None:
+            return x0 - (_LUMINANCE * x0).sum(0) + luminance_plane
+        return luminance_plane + _colour_of(propagation.apply(_chroma_of(x0)))
 
-    return bind
+    return project
 
 
 def _chroma_of(x0: Tensor) -> Floats:
-    """(R - Y, B - Y) of a picture in [-1, 1], (3, H, W): float32 (H, W, 2) in units of 0 to 1."""
-    chroma: Floats = ((x0 - (_WEIGHTS * x0).sum(0)) / 2)[[0, 2]].permute(1, 2, 0).numpy()
+    """(R - Y, B - Y) of a picture (3, H, W) in [-1, 1], as `chroma` has it: float32 (H, W, 2)."""
+    chroma: Floats = ((x0 - (_LUMINANCE * x0).sum(0)) / 2)[[0, 2]].permute(1, 2, 0).numpy()
     return chroma
 
 
 def _colour_of(chroma: Floats) -> Tensor:
-    """The inverse of `_chroma_of` for a picture of luminance 0."""
+    """The inverse of `_chroma_of`, for a picture of luminance 0."""
     red, blue = torch.from_numpy(2 * chroma).unbind(2)
     return torch.stack((red, (RED * red + BLUE * blue) / -GREEN, blue))

@@ -1,7 +1,7 @@
-"""Colour hints: a person's dabs of paint, and how their colour spreads.
+"""Colour hints: dabs of paint that say a surface's colour, and how their colour spreads.
 
-Comes in: an RGBA picture, transparent but for the dabs. Goes out: the chroma they ask for on the
-small working grid, and a correction that brings it to all that looks like the same surface.
+Hints are painted on an RGBA layer, transparent elsewhere. They are brought to the small working
+grid as chroma, and spread there to all that looks like the same surface.
 """
 
 from dataclasses import dataclass
@@ -14,38 +14,38 @@ from scipy.sparse.linalg import splu
 from daemon.restorers.chroma import BAND_ROWS, BLUE, GREEN, RED, Floats
 
 _SURFACE = 0.04
-"""Difference of luminance, of 1, over which paint hardly flows from a pixel to the next."""
+"""Difference of luminance, white less black being 1, across which colour hardly spreads."""
 
 _FADE = 1e-5
-"""Pull towards the network's own colours; on a flat surface paint reaches _FADE ** -0.5 pixels."""
+"""Weight of the network's own colours. On a flat surface hints reach _FADE ** -0.5 pixels."""
 
 _HELD = 1e3
-"""Weight of the dabs themselves: they keep their colour to a thousandth."""
+"""Weight of the hints on painted pixels: they keep their colour to a thousandth."""
 
 
 @dataclass(frozen=True, eq=False)
 class ColourHints:
-    """Painted pixels of the working grid.
+    """Hints on the working grid.
 
     Attributes:
-        painted: bool, (h, w).
-        chroma: (R - Y, B - Y), float32 (h, w, 2); 0 where nothing is painted.
+        painted: Which pixels are painted, bool (h, w).
+        chroma: Their (R - Y, B - Y), float32 (h, w, 2); 0 where nothing is painted.
     """
 
     painted: NDArray[np.bool_]
     chroma: Floats
 
 
-def hints_on(hints: NDArray[np.uint8], height: int, width: int) -> ColourHints | None:
-    """Bring painted dabs to the working grid; a dab of one pixel is not lost.
+def hints_on_grid(hints: NDArray[np.uint8], height: int, width: int) -> ColourHints | None:
+    """Bring a layer of hints to the working grid; a dab of one pixel is not lost.
 
     Args:
         hints: RGBA, uint8, (H, W, 4), of any size; alpha above 0 is painted.
-        height: Of the grid.
-        width: Of the grid.
+        height: Rows of the grid.
+        width: Columns of the grid.
 
     Returns:
-        The dabs, or None where nothing is painted.
+        The hints, or None if nothing is painted.
     """
     finer = (-(-height // hints.shape[0]), -(-width // hints.shape[1]))
     sums = np.zeros((height * width, 4))
@@ -68,38 +68,43 @@ def hints_on(hints: NDArray[np.uint8], height: int, width: int) -> ColourHints |
     return ColourHints(painted.reshape(height, width), chroma.reshape(height, width, 2))
 
 
-class HintSpread:
-    """Brings the dabs' colour to the surfaces they lie on.
+class HintPropagation:
+    """Spreads the colour of hints over the surfaces they lie on.
 
-    What a dab changes is carried on from pixel to pixel where the luminance hardly changes, and
-    fades with distance: the smoothest correction that equals the dabs' on the dabs.
+    What a hint changes is carried from pixel to pixel where the luminance hardly changes, and fades
+    with distance: the smoothest correction that equals the hints' on painted pixels.
 
     Source: Levin, Lischinski and Weiss, Colorization using Optimization, 2004, eq. 1, for the
     difference from the network's colours and with a weak pull of it to zero.
     """
 
-    def __init__(self, guide: Floats, dabs: ColourHints) -> None:
-        """Factorise once; every `applied` is then two triangular solutions."""
-        self._dabs = dabs
-        self._held = _HELD * dabs.painted.ravel().astype(np.float64)
-        self._solve = splu(_smoothness(guide) + diags_array(self._held + _FADE, format="csc")).solve
+    def __init__(self, guide: Floats, hints: ColourHints) -> None:
+        """Factorise the linear system once; every `apply` then takes two triangular solves.
 
-    def applied(self, chroma: Floats) -> Floats:
-        """Chroma, float32 (h, w, 2), corrected so that dabs and their surfaces are as painted."""
-        missing = (self._dabs.chroma - chroma).reshape(-1, 2) * self._held[:, None]
+        Args:
+            guide: Luminance on the working grid, (h, w) in [0, 1].
+            hints: The hints.
+        """
+        self._hints = hints
+        self._weights = _HELD * hints.painted.ravel().astype(np.float64)
+        system = _smoothness(guide) + diags_array(self._weights + _FADE, format="csc")
+        self._solve = splu(system).solve
+
+    def apply(self, chroma: Floats) -> Floats:
+        """Correct chroma, float32 (h, w, 2), so that painted surfaces have the hints' colours."""
+        missing = (self._hints.chroma - chroma).reshape(-1, 2) * self._weights[:, None]
         correction: NDArray[np.float64] = self._solve(missing)
         return chroma + correction.reshape(chroma.shape).astype(np.float32)
 
 
 def _smoothness(guide: Floats) -> coo_array:
-    """The Laplacian of the grid whose pixels are joined as strongly as they are alike."""
+    """Graph Laplacian of the grid, with neighbours joined as strongly as they are alike."""
     index = np.arange(guide.size).reshape(guide.shape)
     pairs = ((index[:-1], index[1:]), (index[:, :-1], index[:, 1:]))
-    one = np.concatenate([a.ravel() for a, _ in pairs])
-    other = np.concatenate([b.ravel() for _, b in pairs])
-    lit = guide.ravel().astype(np.float64)
-    joined = np.exp(-(((lit[one] - lit[other]) / _SURFACE) ** 2))
-    both = np.concatenate((joined, joined))
-    ends = (np.concatenate((one, other)), np.concatenate((other, one)))
-    links = coo_array((both, ends), shape=(guide.size, guide.size))
-    return (diags_array(links.sum(axis=1)) - links).tocsc()
+    first = np.concatenate([a.ravel() for a, _ in pairs])
+    second = np.concatenate([b.ravel() for _, b in pairs])
+    values = guide.ravel().astype(np.float64)
+    alike = np.exp(-(((values[first] - values[second]) / _SURFACE) ** 2))
+    edges = (np.concatenate((first, second)), np.concatenate((second, first)))
+    adjacency = coo_array((np.concatenate((alike, alike)), edges), shape=(guide.size, guide.size))
+    return (diags_array(adjacency.sum(axis=1)) - adjacency).tocsc()

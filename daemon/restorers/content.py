@@ -1,6 +1,6 @@
-"""Looking at a photograph: how colourful and how noisy it is, and what it looks like.
+"""Measure a photograph's content: how colourful and noisy it is, and what it looks like.
 
-Comes in: a decoded picture and features. Goes out: one number for each. Chooses no recipe.
+Recipes are chosen by these features elsewhere.
 """
 
 from collections.abc import Sequence
@@ -17,21 +17,31 @@ from daemon.restorers.chroma import eight_bits
 from daemon.restorers.denoise import noise_level
 
 _COLOUR_PX = 64
+"""Longest side of the copy in which colour is measured."""
+
 _LIKENESS_PX = 1024
+"""Longest side of the copy that a CLIP model sees, which reduces it further."""
+
 _TONES = 32
-_BUSIEST = 90
+"""Steps of lightness that each have one usual chroma."""
+
+_PERCENTILE = 90
+"""Percentile of the chroma that counts for the whole picture."""
+
 _PIXEL_BYTES = 8
 _WORKING_BYTES = 1 << 26
-_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def look(picture: Picture, features: Sequence[Feature], clip: str) -> ModelCalls[tuple[float, ...]]:
+def measure_features(
+    picture: Picture, features: Sequence[Feature], clip: str
+) -> ModelCalls[tuple[float, ...]]:
     """Measure features of a picture.
 
     Args:
         picture: The picture, uint8 or uint16.
         features: What is to be measured.
-        clip: Reference of the CLIP model that answers for likeness.
+        clip: Reference of the CLIP model that measures likeness.
 
     Returns:
         A number for each feature; their units are with `Feature`.
@@ -52,30 +62,30 @@ def look(picture: Picture, features: Sequence[Feature], clip: str) -> ModelCalls
 
 
 def footprint(width: int, height: int) -> int:
-    """Bytes that looking at a photograph of this size needs, network apart; an upper estimate."""
+    """Upper estimate of the bytes that measuring a photograph takes, apart from networks."""
     return _PIXEL_BYTES * width * height + _WORKING_BYTES
 
 
 def colour_level(pixels: NDArray[np.generic]) -> float:
     """How far a picture's colours stray from one tone curve, in levels of 0 to 255.
 
-    A toned or cast scan has for each lightness one colour, whatever it is; so each pixel's chroma
-    is compared with the usual one of its lightness. What covers less than a tenth of the picture,
-    such as a stamp or a coloured margin, does not count. Noise is averaged out first.
+    A toned scan, or one with a cast, has one colour for each lightness, whichever it is; so each
+    pixel's chroma is compared with the median of its lightness. What covers less than a tenth of
+    the picture, such as a stamp or a coloured margin, does not count. Noise is averaged out first.
 
     Args:
         pixels: (H, W, 3), uint8 or uint16.
     """
     small = _reduced(pixels, _COLOUR_PX)
-    lightness = small @ _WEIGHTS
+    lightness = small @ _LUMINANCE
     chroma = np.stack([small[..., 0] - lightness, small[..., 2] - lightness], -1)
     tones = np.clip(lightness * (_TONES / 256), 0, _TONES - 1).astype(int)
     for tone in np.unique(tones):
         chroma[tones == tone] -= np.median(chroma[tones == tone], axis=0)
-    return float(np.percentile(np.hypot(chroma[..., 0], chroma[..., 1]), _BUSIEST))
+    return float(np.percentile(np.hypot(chroma[..., 0], chroma[..., 1]), _PERCENTILE))
 
 
 def _reduced(pixels: NDArray[np.generic], side: int) -> NDArray[np.float32]:
-    """Means of blocks, (h, w, 3), in levels of 0 to 255, no side longer than `side`."""
+    """Reduce a picture by box means until no side is longer than `side`: levels of 0 to 255."""
     factor = max(1, -(-max(pixels.shape[:2]) // side))
     return np.asarray(Image.fromarray(eight_bits(pixels)).reduce(factor), np.float32)

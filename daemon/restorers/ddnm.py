@@ -1,12 +1,11 @@
-"""What a model that knows only pictures makes of a photograph of which something is known.
+"""DDNM: restore with a model of pictures alone, projecting every estimate on a measurement.
 
-Comes in: a first guess and what is known. Goes out: a picture that the model finds likely and that
-obeys what is known. The model needs no training for it.
+The model needs no training for the task.
 
-Source: DDNM, arXiv:2212.00490, algorithm 1: every estimate of x0 is bound to what is known. It
-starts from the guess rather than from pure noise ("Come-Closer-Diffuse-Faster", arXiv:2112.05146).
-Through an autoencoder the estimate is decoded, bound and encoded again (ReSample,
-arXiv:2307.08123).
+Source: DDNM, arXiv:2212.00490, algorithm 1: every estimate of x0 is projected on the measurement.
+Sampling starts from a first estimate rather than from pure noise ("Come-Closer-Diffuse-Faster",
+arXiv:2112.05146). Through an autoencoder the estimate is decoded, projected and encoded again
+(ReSample, arXiv:2307.08123).
 """
 
 from collections.abc import Callable, Sequence
@@ -24,80 +23,97 @@ from daemon.models.calls import ModelCalls
 from daemon.restorers.spaces import WorkingSpace
 
 MEAN_DRAWS = 4
-"""Noisy versions of the guess whose estimates are averaged. A fourth of their variance remains."""
+"""Noisy versions of the first estimate whose posterior means are averaged for realism 0; a fourth
+of their variance remains."""
 
 ETA = 0.85
-"""Share of fresh noise, DDNM's: it mends what binding an estimate breaks."""
+"""Share of fresh noise, DDNM's own: it repairs what projecting an estimate breaks."""
 
 _MEAN_DRAW = 2**21
+"""Number of the first draw for the mean, beyond those of any sampling run."""
+
+Project = Callable[[Tensor], Tensor]
+"""Puts what is known into an estimate of the clean picture, (3, H, W) in [-1, 1]: x0 -> A+ y +
+(x0 - A+ A x0) in DDNM's terms."""
 
 
 @dataclass(frozen=True)
-class Known:
+class Measurement:
     """What is known of a picture.
 
     Attributes:
-        guess: A picture that obeys it, (3, H, W) in [-1, 1].
-        bind: Puts it into an estimate of the picture.
-        every: Through an autoencoder, estimates are bound at every so many steps; 0: at the end.
+        x0: A first estimate that agrees with it, (3, H, W) in [-1, 1].
+        project: Puts it into any estimate.
+        project_every: Through an autoencoder, estimates are projected at every so many steps; 0
+            only at the end. In pixels every estimate is projected.
     """
 
-    guess: Tensor
-    bind: Callable[[Tensor], Tensor]
-    every: int = 1
+    x0: Tensor
+    project: Project
+    project_every: int = 1
 
 
 def ddnm_sample(
-    space: WorkingSpace, known: Known, angles: Sequence[float], draw: Draw, realism: float
+    space: WorkingSpace,
+    measurement: Measurement,
+    angles: Sequence[float],
+    draw: Draw,
+    realism: float,
 ) -> ModelCalls[Tensor]:
-    """A likely picture that obeys what is known.
+    """A likely picture that agrees with a measurement.
 
     Args:
         space: Where the model works.
-        known: What is known.
+        measurement: What is known of the picture.
         angles: Descending, in radians, the last 0.
-        draw: Noise in the space.
-        realism: 0 gives the mean of what is likely given the guess, 1 a sample; between them both
+        draw: Noise in the working space.
+        realism: 0 gives the posterior mean given the first estimate, 1 a sample; between them both
             are mixed.
 
     Returns:
-        (3, H, W), bound.
+        (3, H, W), projected.
     """
-    guess = yield from space.encode(known.guess)
+    size = measurement.x0.shape[1:]
+    x0 = yield from space.encode(measurement.x0)
     pictures: list[Tensor] = []
     if realism < 1:
-        mean = yield from _mean(space, guess, angles[0], draw)
-        pictures.append((yield from space.decode(mean, *known.guess.shape[1:])))
+        mean = yield from _mean(space, x0, angles[0], draw)
+        pictures.append((yield from space.decode(mean, *size)))
     if realism > 0:
-        where = frozenset(angles[:: known.every]) if known.every else frozenset()
-        predict = partial(_bound, space, known, where)
-        x_t = add_noise(guess, angles[0], draw(0))
+        every = measurement.project_every
+        projected_at = frozenset(angles[::every]) if every else frozenset()
+        predict = partial(_projected_estimate, space, measurement, projected_at)
+        x_t = add_noise(x0, angles[0], draw(0))
         sampled = yield from sample(x_t, angles, predict, draw, ETA)
-        pictures.append((yield from space.decode(sampled, *known.guess.shape[1:])))
-    return known.bind(pictures[0].lerp(pictures[-1], realism))
+        pictures.append((yield from space.decode(sampled, *size)))
+    return measurement.project(pictures[0].lerp(pictures[-1], realism))
 
 
-def _mean(space: WorkingSpace, guess: Tensor, t: float, draw: Draw) -> ModelCalls[Tensor]:
-    """The mean of estimates of one step each, for several draws of noise."""
+def _mean(space: WorkingSpace, x0: Tensor, t: float, draw: Draw) -> ModelCalls[Tensor]:
+    """The mean, over several draws of noise, of the posterior mean at angle t."""
 
     def estimate(number: int) -> ModelCalls[Tensor]:
-        return denoise_tiles(space.denoiser, add_noise(guess, t, draw(number)), t)
+        return denoise_tiles(space.denoiser, add_noise(x0, t, draw(number)), t)
 
     numbers = (0, *range(_MEAN_DRAW + 1, _MEAN_DRAW + MEAN_DRAWS))
     estimates = yield from gather_bounded(
-        [partial(estimate, number) for number in numbers], guess[0].numel()
+        [partial(estimate, number) for number in numbers], x0[0].numel()
     )
     return torch.stack(estimates).mean(0)
 
 
-def _bound(
-    space: WorkingSpace, known: Known, where: frozenset[float], x_t: Tensor, t: float
+def _projected_estimate(
+    space: WorkingSpace,
+    measurement: Measurement,
+    projected_at: frozenset[float],
+    x_t: Tensor,
+    t: float,
 ) -> ModelCalls[Tensor]:
-    """The estimate of what the space holds at angle t, bound to what is known."""
+    """The posterior mean at angle t, in the working space, projected on the measurement."""
     x0 = yield from denoise_tiles(space.denoiser, x_t, t)
     if not space.latent:
-        return known.bind(x0)
-    if t in where:
-        picture = yield from space.decode(x0, *known.guess.shape[1:])
-        x0 = yield from space.encode(known.bind(picture))
+        return measurement.project(x0)
+    if t in projected_at:
+        picture = yield from space.decode(x0, *measurement.x0.shape[1:])
+        x0 = yield from space.encode(measurement.project(picture))
     return x0

@@ -1,7 +1,7 @@
-"""Generate: pictures of prompts, through a whole text-to-image pipeline.
+"""Generate: pictures of prompts, by a diffusers text-to-image pipeline.
 
-Comes in: a file of prompts, read. Goes out: a picture for each, with the prompt and the seed it was
-made from. All prompts of a file have one size and go through the pipeline as one batch.
+Every picture keeps its prompt and the seed that it was made from. All prompts of a file have one
+size and go through the pipeline as one batch.
 """
 
 from dataclasses import replace
@@ -15,11 +15,11 @@ from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_pixels
 from daemon.models.calls import ModelCalls, PipelineCall, PipelineSettings, ask
 from daemon.photo import Metadata, Picture, Prompt, Prompts
-from daemon.restorers.pipeline_tiles import whole_multiple
-from daemon.restorers.registry import Restoration
+from daemon.restorers.pipeline_tiles import side_multiple
+from daemon.restorers.restoration import Restoration
 
 _SEEDS = 2**32
-"""Seeds drawn for people to write down are this short."""
+"""Seeds that are drawn here are below this: short enough for people to write down."""
 
 
 def generate(
@@ -29,18 +29,18 @@ def generate(
 
     Args:
         sources: One file of prompts.
-        params: The recipe's step; its prompt is added to each, its negative prompt stands in for
-            none.
+        params: The recipe's step; its prompt is added to every prompt, its negative prompt is for
+            those that have none.
         noise: The step's noise; prompts without a seed draw theirs from it.
-        traits: Of the step's model.
+        traits: Traits of the step's model.
 
     Returns:
         The pictures, uint8, in the order of the prompts.
     """
     (source,) = sources
     width, height = source.size or wanted_size(params, traits)
-    prompts = [_whole(p, params, noise.child(n)) for n, p in enumerate(source.prompts)]
-    multiple = whole_multiple(traits)
+    prompts = [_completed(p, params, noise.child(n)) for n, p in enumerate(source.prompts)]
+    multiple = side_multiple(traits)
     settings = PipelineSettings(
         "text",
         -(-width // multiple) * multiple,
@@ -49,25 +49,25 @@ def generate(
         guidance=params.guidance,
     )
     pictures: list[Picture] = []
-    many = concurrent_count(width * height)
-    for first in range(0, len(prompts), many):
-        chosen = prompts[first : first + many]
-        made = yield from ask(
-            [PipelineCall(params.model, settings, p.seed or 0, p.text, p.negative) for p in chosen]
+    count = concurrent_count(width * height)
+    for first in range(0, len(prompts), count):
+        batch = prompts[first : first + count]
+        answers = yield from ask(
+            [PipelineCall(params.model, settings, p.seed or 0, p.text, p.negative) for p in batch]
         )
-        for prompt, picture in zip(chosen, made, strict=True):
+        for prompt, picture in zip(batch, answers, strict=True):
             pixels = to_pixels(picture[:, :height, :width], np.uint8)
             pictures.append(Picture(pixels, False, Metadata("PNG", "RGB"), prompt=prompt))
     return Restoration(tuple(pictures))
 
 
 def wanted_size(params: Generate, traits: Traits) -> tuple[int, int]:
-    """Width and height where the file says none: the step's, else what the model was trained on."""
+    """Width and height if the file says none: the step's, else what the model was trained on."""
     return params.size or (traits.side_px, traits.side_px)
 
 
-def _whole(prompt: Prompt, params: Generate, noise: Noise) -> Prompt:
-    """The prompt with what the recipe adds to it, and a seed."""
+def _completed(prompt: Prompt, params: Generate, noise: Noise) -> Prompt:
+    """A prompt with what the recipe adds to it, and with a seed."""
     return replace(
         prompt,
         text=", ".join(text for text in (prompt.text, params.prompt) if text),

@@ -1,7 +1,7 @@
 """Inpaint: what a mask marks as lost is made anew, to fit what is around it.
 
-Comes in: one picture with its mask, or to be searched for damage. Goes out: the picture filled in
-where the mask is white, and untouched where it is black; or the mask of what was found.
+The photograph stays to the level where the mask is black. Without a mask the step may search for
+damage itself, and may return the mask that it found instead of the photograph.
 
 Source: SDEdit with a mask, arXiv:2108.01073, algorithm 3, begun from a smooth filling rather than
 from the damage, of which nothing is kept. The filling is pull-push interpolation (Gortler et al.,
@@ -26,48 +26,49 @@ from daemon.diffusion.noise import Noise
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
-from daemon.restorers.registry import Restoration
-from daemon.restorers.restyle import Edit, fitted_mask, sdedit
-from daemon.restorers.scratch_search import found_defects
-from daemon.restorers.spaces import WorkingSpace, space_of
+from daemon.restorers.restoration import Restoration
+from daemon.restorers.restyle import SdeditInput, fitted_mask, sdedit
+from daemon.restorers.scratch_search import find_scratches
+from daemon.restorers.spaces import WorkingSpace, working_space
 from daemon.system.errors import PhotoError
 
 STEPS = 10
-"""Evaluations of a sampling run unless the recipe says otherwise."""
+"""Evaluations of a sampling run if the recipe sets no `steps`."""
 
 START = 0.9
-"""Angle that the filling is taken up to: little but its colours is left. See docs/design.md."""
+"""Angle, in radians, to which the filling is noised: little but its colours is left. See
+docs/design.md."""
 
 MEAN_SAMPLES = 4
-"""Samples whose mean is taken for realism 0: a fourth of their variance remains."""
+"""Samples that are averaged for realism 0: a fourth of their variance remains."""
 
-_DRAWS = 2**11
-"""Numbers of draws that are set aside for each sample; a step takes one."""
+_DRAWS_PER_SAMPLE = 2**11
+"""Numbers of draws reserved for each sample; a step takes one."""
 
 
 def inpaint(
     pictures: tuple[Picture, ...], params: Inpaint, noise: Noise, traits: Traits = PRIOR_TRAITS
 ) -> ModelCalls[Restoration]:
-    """Fill in one picture.
+    """Fill in one photograph.
 
     Args:
-        pictures: One picture, uint8 or uint16, with its mask; without one if the step finds it.
+        pictures: One picture, uint8 or uint16, with its mask, unless the step finds it.
         params: The recipe's step.
         noise: The step's noise.
-        traits: Of the step's model.
+        traits: Traits of the step's model.
 
     Returns:
         The picture, or the mask if the step asks for that alone, with measure "filled" (share of
         its pixels that could change, [0, 1]).
 
     Raises:
-        PhotoError: It has no mask and is not searched, or one that leaves nothing to go by.
+        PhotoError: It has no mask and is not searched, or its mask leaves nothing to go by.
     """
     (picture,) = pictures
     searched = params.find and picture.mask is None
     if searched:
-        defects = yield from found_defects(picture, params)
-        picture = replace(picture, mask=defects)
+        scratches = yield from find_scratches(picture, params)
+        picture = replace(picture, mask=scratches)
     mask = fitted_mask(picture)
     if mask is None:
         raise PhotoError("inpaint needs NAME.mask.png beside NAME, white where the picture is lost")
@@ -77,14 +78,14 @@ def inpaint(
     measures = (("filled", share),)
     notes = ("no scratches were found",) if searched and share == 0 else ()
     if params.mask_only:
-        return Restoration((_mask_alone(picture, mask),), measures, notes)
-    space = yield from space_of(params, traits)
-    work = _Work(picture, mask, space, params, noise)
-    pixels = yield from by_windows(picture.pixels, partial(_window, work))
+        return Restoration((_picture_of_mask(picture, mask),), measures, notes)
+    space = yield from working_space(params, traits)
+    inpainting = _Inpainting(picture, mask, space, params, noise)
+    pixels = yield from by_windows(picture.pixels, inpainting.restore_window)
     return Restoration((replace(picture, pixels=pixels, mask=None),), measures, notes)
 
 
-def _mask_alone(picture: Picture, mask: NDArray[np.float32]) -> Picture:
+def _picture_of_mask(picture: Picture, mask: NDArray[np.float32]) -> Picture:
     """The mask as a grey picture in uint8."""
     levels = np.rint(mask * 255).astype(np.uint8)
     pixels = np.repeat(levels[..., None], 3, axis=2)
@@ -92,8 +93,16 @@ def _mask_alone(picture: Picture, mask: NDArray[np.float32]) -> Picture:
 
 
 @dataclass(frozen=True, eq=False)
-class _Work:
-    """What all windows have in common; of the mask, (H, W), 0 keeps."""
+class _Inpainting:
+    """One photograph that is filled in window by window.
+
+    Attributes:
+        picture: The photograph.
+        mask: (H, W), 0 keeps, 1 is lost.
+        space: Where the model works.
+        params: The recipe's step.
+        noise: The step's noise.
+    """
 
     picture: Picture
     mask: NDArray[np.float32]
@@ -101,47 +110,51 @@ class _Work:
     params: Inpaint
     noise: Noise
 
+    def restore_window(self, window: Window) -> ModelCalls[Tensor]:
+        """Mix the mean of samples with the first of them; nothing is asked without damage."""
+        photograph = SdeditInput.from_window(self.picture, self.mask, window)
+        original, mask = photograph.original, photograph.mask
+        if mask is None or not mask.any():
+            return original
+        lost = mask > 0
+        start = replace(photograph, original=filled(original, lost), mask=lost.to(original.dtype))
+        draw = self.space.noise_draws(window, self.picture.pixels.shape[:2], self.noise)
+        angles = even_angles(START, self.params.steps or STEPS)
 
-def _window(work: _Work, window: Window) -> ModelCalls[Tensor]:
-    """The mean of samples mixed with the first of them; a window without damage is left alone."""
-    edit = Edit.of(work.picture, work.mask, window)
-    photo, share = edit.original, edit.mask
-    if share is None or not share.any():
-        return photo
-    lost = share > 0
-    edit = replace(edit, original=filled(photo, lost), mask=lost.to(photo.dtype))
-    draw = work.space.draws(window, work.picture.pixels.shape[:2], work.noise)
-    angles = even_angles(START, work.params.steps or STEPS)
+        def sample(number: int) -> ModelCalls[Tensor]:
+            return sdedit(
+                self.space, start, angles, lambda step: draw(number * _DRAWS_PER_SAMPLE + step)
+            )
 
-    def sampled(number: int) -> ModelCalls[Tensor]:
-        return sdedit(work.space, edit, angles, lambda step: draw(number * _DRAWS + step))
-
-    count = 1 if work.params.realism == 1 else MEAN_SAMPLES
-    samples = yield from gather_bounded(
-        [partial(sampled, number) for number in range(count)], edit.original[0].numel()
-    )
-    made = torch.stack(samples).mean(0).lerp(samples[0], work.params.realism)
-    return photo.lerp(made, share)  # the soft edge of a brush is lost by its share only
+        count = 1 if self.params.realism == 1 else MEAN_SAMPLES
+        samples = yield from gather_bounded(
+            [partial(sample, number) for number in range(count)], original[0].numel()
+        )
+        restored = torch.stack(samples).mean(0).lerp(samples[0], self.params.realism)
+        return original.lerp(restored, mask)  # along a soft edge the mask keeps a share
 
 
 def filled(picture: Tensor, lost: Tensor) -> Tensor:
-    """A picture whose lost pixels are interpolated from the others; those stay as they are.
+    """Interpolate the lost pixels of a picture from the others, which stay as they are.
 
     Args:
         picture: (3, H, W).
-        lost: bool (H, W), true where the picture says nothing; if everywhere, the result is 0.
+        lost: bool (H, W), true where a pixel is lost; if all are, the result is 0.
+
+    Returns:
+        Same shape as the picture.
     """
     known = (~lost)[None, None].to(picture.dtype)
-    return _interpolated(picture[None] * known, known)[0]
+    return _pull_push(picture[None] * known, known)[0]
 
 
-def _interpolated(weighted: Tensor, weight: Tensor) -> Tensor:
-    """Means where the weight is above 0; elsewhere those of half the resolution, enlarged."""
+def _pull_push(weighted: Tensor, weight: Tensor) -> Tensor:
+    """Means where the weight is above 0; elsewhere the means at half the resolution, enlarged."""
     means = weighted / weight.clamp(min=1e-12)
     if bool((weight > 0).all()) or weight.numel() == 1:
         return means
     halved = (functional.avg_pool2d(one, 2, ceil_mode=True) for one in (weighted, weight))
     coarse = functional.interpolate(
-        _interpolated(*halved), weighted.shape[2:], mode="bilinear", align_corners=False
+        _pull_push(*halved), weighted.shape[2:], mode="bilinear", align_corners=False
     )
     return torch.where(weight > 0, means, coarse)

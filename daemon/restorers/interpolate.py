@@ -1,13 +1,13 @@
 """Interpolate: frames that lead from one photograph to another through the latents of both.
 
-Comes in: two pictures. Goes out: `frames` pictures of the first one's size, the photographs
-themselves at both ends.
+All frames have the first photograph's size; the first and the last are the photographs themselves.
 
-Source: both photographs are encoded by deterministic DDIM inversion (arXiv:2010.02502, section
-5.4), their latents are interpolated spherically and decoded along the same path.
+Source: both photographs are inverted by deterministic DDIM (arXiv:2010.02502, section 5.4), their
+latents are interpolated spherically and reconstructed along the same path.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -26,39 +26,43 @@ from daemon.diffusion.sampling import Predict, solve_ode
 from daemon.diffusion.tiling import denoise_tiles
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
-from daemon.restorers.registry import Restoration
-from daemon.restorers.spaces import WorkingSpace, between, path_of, space_of
+from daemon.restorers.chroma import eight_bits
+from daemon.restorers.restoration import Restoration
+from daemon.restorers.spaces import WorkingSpace, end_spaces, interpolated_space, working_space
 
 STEPS = 12
-"""Evaluations each way unless the recipe says otherwise."""
+"""Evaluations each way if the recipe sets no `steps`."""
 
-_FIRST = 0.01
-"""Angle the way up starts at: the photograph is taken for its own noisy self (sigma 1.3 levels)."""
+_FIRST_ANGLE = 0.01
+"""Angle, in radians, at which inversion starts: the photograph is taken for its own noisy version
+(sigma 1.3 levels)."""
 
-_DENSER = 1.5
-"""Power of the spacing, steps being shorter at low noise. Measured for 12 steps each way to pi/4 on
-astronaut(): the way back misses by 48.0 dB against 42.6 dB with equal steps, and the latent's
-deviation is 1.02 against 0.91."""
+_SPACING_POWER = 1.5
+"""Power of the spacing of angles: above 1, steps are shorter at low noise.
+
+Measured for 12 steps each way to pi/4 on astronaut(): the reconstruction has 48.0 dB, with equal
+steps 42.6 dB, and the latent's deviation is 1.02, with equal steps 0.91.
+"""
 
 
 def interpolate(
     pictures: tuple[Picture, ...], params: Interpolate, noise: Noise, traits: Traits = PRIOR_TRAITS
 ) -> ModelCalls[Restoration]:
-    """Morph one picture into another.
+    """Morph one photograph into another.
 
     Args:
         pictures: Two pictures; the second is fitted to the first's size.
         params: The recipe's step.
-        noise: Unused: the way through the latents is deterministic.
-        traits: Of the step's model; prompts are interpolated with the pictures.
+        noise: Unused: the path through the latents is deterministic.
+        traits: Traits of the step's model; prompts are interpolated with the pictures.
 
     Returns:
-        `frames` pictures in uint8, in order; opacity, where either has any, goes straight from
-        one's to the other's.
+        `frames` pictures in uint8, in order; opacity, if either has any, changes linearly from the
+        first's to the second's.
     """
     first, second = pictures
     height, width = first.pixels.shape[:2]
-    ends = [_eight_bits(first.pixels), fitted(_eight_bits(second.pixels), width, height)]
+    ends = [eight_bits(first.pixels), fitted(eight_bits(second.pixels), width, height)]
     notes = []
     if second.pixels.shape != first.pixels.shape:
         notes.append(
@@ -68,84 +72,111 @@ def interpolate(
     if np.uint16 in (first.pixels.dtype, second.pixels.dtype):
         notes.append("16 bits morphed as 8")
     grey = first.grey and second.grey
-    space = yield from space_of(params, traits)
-    path = yield from path_of(params, space)
-    between = yield from _between(ends, params, path, grey=grey)
-    blank = replace(first, mask=None, hints=None, grey=grey)
+    space = yield from working_space(params, traits)
+    spaces = yield from end_spaces(params, space)
+    between = yield from _frames_between(ends, params, spaces, grey=grey)
+    template = replace(first, mask=None, hints=None, grey=grey)
     frames = zip([ends[0], *between, ends[1]], _opacities(first, second, params), strict=True)
     return Restoration(
-        tuple(replace(blank, pixels=pixels, alpha=alpha) for pixels, alpha in frames),
+        tuple(replace(template, pixels=pixels, alpha=alpha) for pixels, alpha in frames),
         notes=tuple(notes),
     )
 
 
-def encode(picture: Tensor, start: float, steps: int, space: WorkingSpace) -> ModelCalls[Tensor]:
-    """The noisy latent, at angle `start` in radians, of a clean picture (3, H, W)."""
+def invert(picture: Tensor, start: float, steps: int, space: WorkingSpace) -> ModelCalls[Tensor]:
+    """Invert a clean picture to its noisy latent.
+
+    Args:
+        picture: (3, H, W) in [-1, 1].
+        start: Angle of the latent in radians, above 0.01, up to pi/2.
+        steps: Evaluations of the network.
+        space: Where the model works.
+
+    Returns:
+        The latent in the working space: (3, H, W), or (C, h, w) through an autoencoder.
+    """
     angles = _angles(start, steps)[::-1]
-    clean = yield from space.encode(picture)
-    return (yield from solve_ode(math.cos(angles[0]) * clean, angles, _predictor(space)))
+    x0 = yield from space.encode(picture)
+    return (yield from solve_ode(math.cos(angles[0]) * x0, angles, _predictor(space)))
 
 
-def decode(latent: Tensor, start: float, steps: int, space: WorkingSpace) -> ModelCalls[Tensor]:
-    """The clean content of the space, of a noisy latent at angle `start` in radians."""
+def reconstruct(
+    latent: Tensor, start: float, steps: int, space: WorkingSpace
+) -> ModelCalls[Tensor]:
+    """Undo `invert`, but for the autoencoder.
+
+    Args:
+        latent: Noisy latent, as `invert` gives it.
+        start: Its angle in radians.
+        steps: As for `invert`; the network is asked once more.
+        space: Where the model works.
+
+    Returns:
+        What `space.decode` makes a picture of, same shape.
+    """
     return solve_ode(latent, [*_angles(start, steps), 0.0], _predictor(space))
 
 
-def fitted(pixels: NDArray[np.generic], width: int, height: int) -> NDArray[np.generic]:
-    """Fill a size, keeping proportions, and cut what is over evenly from both sides.
+def fitted(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Resize a picture to fill a size, keeping its proportions, and crop it around its centre.
 
     Args:
         pixels: (h, w, 3) or (h, w), uint8.
-        width: Of the result, px.
-        height: Of the result, px.
+        width: Width of the result, in pixels.
+        height: Height of the result, in pixels.
     """
-    high, wide = pixels.shape[:2]
-    if (high, wide) == (height, width):
+    old_height, old_width = pixels.shape[:2]
+    if (old_height, old_width) == (height, width):
         return pixels
-    scale = max(width / wide, height / high)
-    cut_x, cut_y = (wide - width / scale) / 2, (high - height / scale) / 2
-    box = (cut_x, cut_y, wide - cut_x, high - cut_y)
+    scale = max(width / old_width, height / old_height)
+    cut_x, cut_y = (old_width - width / scale) / 2, (old_height - height / scale) / 2
+    box = (cut_x, cut_y, old_width - cut_x, old_height - cut_y)
     return np.asarray(
         Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC, box)
     )
 
 
-def _between(
-    ends: list[NDArray[np.generic]],
+def _frames_between(
+    ends: Sequence[NDArray[np.uint8]],
     params: Interpolate,
-    path: tuple[WorkingSpace, WorkingSpace],
+    spaces: tuple[WorkingSpace, WorkingSpace],
     *,
     grey: bool,
 ) -> ModelCalls[list[NDArray[np.generic]]]:
-    """The frames between both ends."""
+    """Pixels of the frames between both ends."""
     if params.frames == 2:
         return []
     start, steps = params.strength * math.pi / 2, params.steps or STEPS
     shares = [k / (params.frames - 1) for k in range(1, params.frames - 1)]
-    if start <= _FIRST:
+    if start <= _FIRST_ANGLE:
         a, b = (to_tensor(end) for end in ends)
         return [to_pixels(a.lerp(b, share), np.uint8) for share in shares]
-    latents = yield from gather(
-        [encode(to_tensor(end), start, steps, space) for end, space in zip(ends, path, strict=True)]
-    )
+    inversions = [
+        invert(to_tensor(end), start, steps, space) for end, space in zip(ends, spaces, strict=True)
+    ]
+    first, last = yield from gather(inversions)
     height, width = ends[0].shape[:2]
 
     def frame(share: float) -> ModelCalls[Tensor]:
-        space = between(*path, share)
-        mixed = blend(latents[0], latents[1], share)
-        clean = yield from decode(mixed, start, steps, space)
-        return (yield from space.decode(clean, height, width))
+        space = interpolated_space(*spaces, share)
+        x0 = yield from reconstruct(mix_latents(first, last, share), start, steps, space)
+        return (yield from space.decode(x0, height, width))
 
-    decoded = yield from gather_bounded([partial(frame, share) for share in shares], height * width)
-    return [to_pixels(to_grey(x) if grey else x, np.uint8) for x in decoded]
+    frames = yield from gather_bounded([partial(frame, share) for share in shares], height * width)
+    return [to_pixels(to_grey(x) if grey else x, np.uint8) for x in frames]
 
 
-def blend(a: Tensor, b: Tensor, share: float) -> Tensor:
-    """The latent at a share of the way, (3, H, W): spherical about the mean colours.
+def mix_latents(a: Tensor, b: Tensor, share: float) -> Tensor:
+    """Interpolate two latents spherically about their mean colours, which change linearly.
 
-    The mean colours go straight: on the sphere they would overshoot. Measured half-way between
-    coffee() and chelsea(): mean level 106 as in both, 99 without; detail 8.1 levels a pixel, 3.1
-    without, 5.5 in a cross-fade.
+    On the sphere the mean colours would overshoot. Measured half-way between coffee() and
+    chelsea(): mean level 106 as in both, 99 if the means are on the sphere too; detail 8.1 levels
+    a pixel, 3.1 if they are, 5.5 in a cross-fade.
+
+    Args:
+        a: First latent, (C, H, W).
+        b: Second latent, same shape.
+        share: 0 gives a, 1 gives b.
     """
     mean_a, mean_b = a.mean((1, 2), keepdim=True), b.mean((1, 2), keepdim=True)
     return slerp(a - mean_a, b - mean_b, share) + mean_a.lerp(mean_b, share)
@@ -154,11 +185,11 @@ def blend(a: Tensor, b: Tensor, share: float) -> Tensor:
 def _opacities(
     first: Picture, second: Picture, params: Interpolate
 ) -> list[NDArray[np.generic] | None]:
-    """The opacity of every frame, (H, W) in uint8; None where both photographs are opaque."""
+    """The opacity of every frame, (H, W) in uint8; None if both photographs are opaque."""
     if first.alpha is None and second.alpha is None:
         return [None] * params.frames
     a, b = (
-        np.full(p.pixels.shape[:2], 255, np.uint8) if p.alpha is None else _eight_bits(p.alpha)
+        np.full(p.pixels.shape[:2], 255, np.uint8) if p.alpha is None else eight_bits(p.alpha)
         for p in (first, second)
     )
     b = fitted(b, a.shape[1], a.shape[0])
@@ -167,6 +198,8 @@ def _opacities(
 
 
 def _predictor(space: WorkingSpace) -> Predict:
+    """The model of a space in exact arithmetic, which inversion needs."""
+
     def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
         return denoise_tiles(space.denoiser, x_t, t, exact=True)
 
@@ -174,12 +207,6 @@ def _predictor(space: WorkingSpace) -> Predict:
 
 
 def _angles(start: float, steps: int) -> list[float]:
-    """From `start` down to `_FIRST`, steps + 1 angles."""
-    share = [(steps - k) / steps for k in range(steps + 1)]
-    return [_FIRST + (start - _FIRST) * x**_DENSER for x in share]
-
-
-def _eight_bits(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
-    if pixels.dtype == np.uint8:
-        return pixels
-    return (pixels.astype(np.float32) / 257).round().astype(np.uint8)
+    """Angles from `start` down to the first angle of inversion, steps + 1 of them."""
+    shares = [(steps - k) / steps for k in range(steps + 1)]
+    return [_FIRST_ANGLE + (start - _FIRST_ANGLE) * share**_SPACING_POWER for share in shares]

@@ -1,39 +1,42 @@
-"""A picture of any size through a whole pipeline, which knows one size and makes one sample.
+"""Put a picture of any size through a diffusers pipeline, which knows one size and gives samples.
 
-Comes in: a picture and what is asked. Goes out: the pipeline's answer at the picture's size, times
-what it enlarges. Large pictures are cut into tiles of the size it was trained on; all are asked for
-together and blended.
+Large pictures are cut into overlapping tiles of the size that the pipeline was trained on; all
+tiles are asked for in one turn and blended.
 """
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from daemon.checkpoints.traits import PipelineUse, Traits
+from daemon.config.steps import BaseStep
 from daemon.diffusion.noise import Noise
-from daemon.diffusion.tiling import Cut
+from daemon.diffusion.tiling import Cut, Tiling
+from daemon.diffusion.windows import Window
 from daemon.models.calls import ModelCalls, PipelineCall, PipelineSettings, ask
 
-_LEAST_MULTIPLE = 16
-"""Pipelines round sides down to multiples of this without a word."""
+_LEAST_MULTIPLE_PX = 16
+"""Pipelines round sides down to multiples of this without saying so."""
 
-_LEAST_SIDE, _LONGEST_TO_SHORTEST = 64, 8
-"""What FLUX.2 refuses below and beyond."""
+_LEAST_SIDE_PX = 64
+"""FLUX.2 refuses sides that are shorter."""
+
+_LONGEST_TO_SHORTEST = 8
+"""FLUX.2 refuses pictures whose long side is more times their short one."""
 
 
 @dataclass(frozen=True)
 class PipelineRequest:
-    """What is asked of a pipeline for every tile; None leaves a choice to it.
+    """What a pipeline is asked for every tile; None leaves a choice to it.
 
     Attributes:
         model: Reference of the model.
         use: What is made of what.
-        prompt: What it shall show, or the instruction.
-        negative: What it shall not show.
-        steps: Evaluations.
-        strength: Where it begins: the angle strength pi/2.
+        prompt: What the result shows, or the instruction.
+        negative: What the result shall not show.
+        steps: Evaluations of the network.
+        strength: How far forward it begins, (0, 1]: the angle strength pi/2.
         guidance: Scale of classifier-free guidance.
     """
 
@@ -45,6 +48,18 @@ class PipelineRequest:
     strength: float | None = None
     guidance: float | None = None
 
+    @classmethod
+    def for_step(cls, params: BaseStep, use: PipelineUse, prompt: str = "") -> "PipelineRequest":
+        """What a step asks; `prompt` is what it asks if the recipe has no prompt."""
+        return cls(
+            params.model,
+            use,
+            params.prompt or prompt,
+            params.negative_prompt,
+            params.steps,
+            guidance=params.guidance,
+        )
+
 
 def run_tiled(
     request: PipelineRequest, image: Tensor, noise: Noise, traits: Traits
@@ -54,21 +69,20 @@ def run_tiled(
     Args:
         request: What is asked.
         image: (3, H, W) in [-1, 1], any H and W from 1.
-        noise: Of this picture; each tile's seed is drawn from it.
-        traits: Of the model.
+        noise: Noise of this picture; each tile's seed is drawn from it.
+        traits: Traits of the model.
 
     Returns:
-        (3, H scale, W scale) in [-1, 1], scale being what the model enlarges, else 1.
+        (3, H scale, W scale) in [-1, 1], where scale is how much the model enlarges, else 1.
     """
     scale = enlargement(traits) if request.use == "upscale" else 1
-    multiple = whole_multiple(traits) // scale
+    multiple = side_multiple(traits) // scale
     side = max(multiple, traits.side_px // scale // multiple * multiple)
     _, height, width = image.shape
     longest = min(side, max(height, width))
-    least = max(_LEAST_SIDE // scale, -(-longest // _LONGEST_TO_SHORTEST))
-    down = cut(max(height, least), side, multiple)
-    across = cut(max(width, least), side, multiple)
-    places = [(i, j) for i in range(len(down.starts)) for j in range(len(across.starts))]
+    least = max(_LEAST_SIDE_PX // scale, -(-longest // _LONGEST_TO_SHORTEST))
+    down = cut_pipeline_side(max(height, least), side, multiple)
+    across = cut_pipeline_side(max(width, least), side, multiple)
     settings = PipelineSettings(
         request.use,
         across.size * scale,
@@ -77,6 +91,7 @@ def run_tiled(
         request.strength,
         request.guidance,
     )
+    places = [(i, j) for i in range(len(down.starts)) for j in range(len(across.starts))]
     calls = []
     for number, (i, j) in enumerate(places):
         tile = image[:, down.starts[i] : down.stop(i), across.starts[j] : across.stop(j)]
@@ -86,26 +101,30 @@ def run_tiled(
         calls.append(
             PipelineCall(request.model, settings, seed, request.prompt, request.negative, padded)
         )
-    answers = yield from ask(calls)
-    whole = _blended(answers, _times(down, scale), _times(across, scale))
-    return whole[:, : height * scale, : width * scale].contiguous()
+    blended = Tiling(down, across).scaled(scale).blend((yield from ask(calls)))
+    return blended[:, : height * scale, : width * scale].contiguous()
 
 
-def whole_multiple(traits: Traits) -> int:
-    """What the sides of a pipeline's pictures are multiples of, in pixels."""
-    return max(_LEAST_MULTIPLE, traits.multiple_px)
+def noise_of_window(noise: Noise, window: Window) -> Noise:
+    """The noise of one window of a picture that goes through a pipeline window by window."""
+    return noise.child(window.top).child(window.left)
+
+
+def side_multiple(traits: Traits) -> int:
+    """Pixels of which the sides of a pipeline's pictures are multiples."""
+    return max(_LEAST_MULTIPLE_PX, traits.multiple_px)
 
 
 def enlargement(traits: Traits) -> int:
-    """How many times an upscaling pipeline enlarges: as its decoder does."""
+    """How many times an upscaling pipeline enlarges: as many as its decoder."""
     return traits.reduction
 
 
-def cut(length: int, side: int, multiple: int) -> Cut:
-    """Tiles along a side of a picture.
+def cut_pipeline_side(length: int, side: int, multiple: int) -> Cut:
+    """Cut a side of a picture into tiles for a pipeline.
 
     Args:
-        length: Of the picture, in pixels.
+        length: Length of the side, in pixels.
         side: Longest tile, a multiple of `multiple`.
         multiple: Tiles are multiples of this.
 
@@ -118,21 +137,3 @@ def cut(length: int, side: int, multiple: int) -> Cut:
     count = -(-(length - overlap) // (side - overlap))
     starts = tuple(round(k * (length - side) / (count - 1)) for k in range(count))
     return Cut(length, side, starts, max(1, overlap // 2))
-
-
-def _times(side: Cut, scale: int) -> Cut:
-    starts = tuple(start * scale for start in side.starts)
-    return Cut(side.length * scale, side.size * scale, starts, side.feather * scale)
-
-
-def _blended(answers: list[Tensor], down: Cut, across: Cut) -> Tensor:
-    whole = torch.zeros(3, down.length, across.length)
-    remaining = iter(answers)
-    for i, top in enumerate(down.starts):
-        for j, left in enumerate(across.starts):
-            rows, columns = down.stop(i) - top, across.stop(j) - left
-            shares = down.weights(i)[:, None] * across.weights(j)
-            whole[:, top : top + rows, left : left + columns] += (
-                shares * next(remaining)[:, :rows, :columns]
-            )
-    return whole

@@ -1,11 +1,11 @@
-"""Restorers: each a generator of denoiser calls that reads like its source.
+"""Which restorer does which kind of step with which model, and whether recipes fit their models.
 
-Comes in: decoded pictures, a step's parameters and the job's noise. Goes out: restored pictures
-with what was measured. A restorer knows nothing of batches, devices or other photographs.
+A restorer's module imports torch, so it is imported only when its step runs: the parent process
+checks recipes here and never imports torch.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -15,62 +15,80 @@ from daemon.checkpoints.pipeline_calls import call_convention
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits, Use
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Step
-from daemon.models.calls import ModelCalls
-from daemon.photo import Picture
+from daemon.restorers.restoration import Restorer
 from daemon.system.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Restoration:
-    """What a restorer returns.
+class StepKind:
+    """One kind of step.
 
     Attributes:
-        pictures: The results: one, or the frames of an interpolation in order.
-        measures: Names and numbers worth keeping in the record.
-        notes: What a person should know, such as how sizes were fitted.
+        kind: Its name in recipes.
+        restorers: What the step can use a model as, and the function that then does the step,
+            "module:function" in this package.
+        meaningless: Keys of the step that mean nothing to a model used so.
+        instructed: Uses that need a prompt.
     """
 
-    pictures: tuple[Picture, ...]
-    measures: tuple[tuple[str, float], ...] = ()
-    notes: tuple[str, ...] = ()
+    kind: str
+    restorers: Mapping[Use, str]
+    meaningless: Mapping[Use, tuple[str, ...]] = field(default_factory=dict)
+    instructed: tuple[Use, ...] = ()
 
 
-Restorer = Callable[..., ModelCalls[Restoration]]
-"""(pictures: tuple[Picture, ...], params: a class of steps, noise: Noise) -> Restoration.
+def _step_by_step(restorer: str) -> dict[Use, str]:
+    """One restorer for every model that is driven step by step, whatever its working space."""
+    uses: tuple[Use, ...] = ("prior", "pixel", "latent")
+    return dict.fromkeys(uses, restorer)
 
-Those that work with checkpoints take `traits: Traits` as well.
-"""
 
-RESTORERS: dict[tuple[str, Use], str] = {
-    ("colorize", "prior"): "daemon.restorers.colorize:colorize",
-    ("colorize", "pixel"): "daemon.restorers.colorize:colorize",
-    ("colorize", "latent"): "daemon.restorers.colorize:colorize",
-    ("denoise", "prior"): "daemon.restorers.denoise:denoise",
-    ("denoise", "pixel"): "daemon.restorers.denoise:denoise",
-    ("denoise", "latent"): "daemon.restorers.denoise:denoise",
-    ("inpaint", "prior"): "daemon.restorers.inpaint:inpaint",
-    ("inpaint", "pixel"): "daemon.restorers.inpaint:inpaint",
-    ("inpaint", "latent"): "daemon.restorers.inpaint:inpaint",
-    ("interpolate", "prior"): "daemon.restorers.interpolate:interpolate",
-    ("interpolate", "pixel"): "daemon.restorers.interpolate:interpolate",
-    ("interpolate", "latent"): "daemon.restorers.interpolate:interpolate",
-    ("restyle", "prior"): "daemon.restorers.restyle:restyle",
-    ("restyle", "pixel"): "daemon.restorers.restyle:restyle",
-    ("restyle", "latent"): "daemon.restorers.restyle:restyle",
-    ("super-resolve", "prior"): "daemon.restorers.super_resolve:super_resolve",
-    ("super-resolve", "pixel"): "daemon.restorers.super_resolve:super_resolve",
-    ("super-resolve", "latent"): "daemon.restorers.super_resolve:super_resolve",
-    ("unfade", "prior"): "daemon.restorers.unfade:unfade",
-    ("colorize", "edit"): "daemon.restorers.pipeline_repair:colorize",
-    ("denoise", "edit"): "daemon.restorers.pipeline_repair:denoise",
-    ("restyle", "edit"): "daemon.restorers.pipeline_restyle:edit",
-    ("restyle", "image"): "daemon.restorers.pipeline_restyle:restyle",
-    ("super-resolve", "upscale"): "daemon.restorers.pipeline_repair:super_resolve",
-    ("generate", "text"): "daemon.restorers.generate:generate",
+STEP_KINDS = {
+    row.kind: row
+    for row in (
+        StepKind(
+            "colorize",
+            _step_by_step("colorize:colorize") | {"edit": "pipeline_repair:colorize"},
+            meaningless={"edit": ("realism",)},
+        ),
+        StepKind(
+            "denoise",
+            _step_by_step("denoise:denoise") | {"edit": "pipeline_repair:denoise"},
+            meaningless={
+                "latent": ("self_ensemble",),
+                "edit": ("mode", "sigma", "realism", "self_ensemble"),
+            },
+        ),
+        StepKind("generate", {"text": "generate:generate"}),
+        StepKind(
+            "inpaint",
+            _step_by_step("inpaint:inpaint"),
+            meaningless={"pixel": ("find",), "latent": ("find",)},
+        ),
+        StepKind("interpolate", _step_by_step("interpolate:interpolate")),
+        StepKind(
+            "restyle",
+            _step_by_step("restyle:restyle")
+            | {"edit": "pipeline_restyle:edit", "image": "pipeline_restyle:restyle"},
+            meaningless={"edit": ("strength", "sweep")},
+            instructed=("edit",),
+        ),
+        StepKind(
+            "super-resolve",
+            _step_by_step("super_resolve:super_resolve")
+            | {"upscale": "pipeline_repair:super_resolve"},
+            meaningless={
+                "pixel": ("self_ensemble",),
+                "latent": ("self_ensemble",),
+                "upscale": ("realism", "self_ensemble"),
+            },
+        ),
+        StepKind("unfade", {"prior": "unfade:unfade"}, meaningless={"prior": ("steps", "seed")}),
+    )
 }
-"""What a step is and what its model can be used as: who does it."""
+"""Every kind of step, by its name in recipes."""
 
-_NEEDS: dict[Use, str] = {
+_MODEL_FOR: dict[Use, str] = {
     "prior": "the prior",
     "pixel": "an unconditional checkpoint",
     "latent": "a Stable Diffusion checkpoint",
@@ -80,46 +98,32 @@ _NEEDS: dict[Use, str] = {
     "text": "a text-to-image checkpoint",
     "likeness": "a CLIP model",
 }
-
-
-_MEANINGLESS: dict[tuple[str, Use], tuple[str, ...]] = {
-    ("colorize", "edit"): ("realism",),
-    ("denoise", "edit"): ("mode", "sigma", "realism", "self_ensemble"),
-    ("denoise", "latent"): ("self_ensemble",),
-    ("inpaint", "latent"): ("find",),
-    ("inpaint", "pixel"): ("find",),
-    ("restyle", "edit"): ("strength", "sweep"),
-    ("super-resolve", "latent"): ("self_ensemble",),
-    ("super-resolve", "pixel"): ("self_ensemble",),
-    ("super-resolve", "upscale"): ("realism", "self_ensemble"),
-    ("unfade", "prior"): ("steps", "seed"),
-}
-"""Keys of a step that mean nothing to a model used so."""
+"""What to call a model that can be used so."""
 
 
 def restorer_for(kind: str, traits: Traits = PRIOR_TRAITS) -> Restorer:
-    """The restorer of a kind of step with a model of these traits, importing its module only now.
+    """The restorer for a kind of step and a model; its module is imported only now.
 
     Raises:
         ConfigError: A step of this kind can do nothing with such a model.
     """
     use = _use_of(kind, traits)
-    module, name = RESTORERS[kind, use].split(":")
-    restorer: Any = getattr(import_module(module), name)
+    module, name = STEP_KINDS[kind].restorers[use].split(":")
+    restorer: Any = getattr(import_module(f"daemon.restorers.{module}"), name)
     return restorer if use == "prior" else partial(restorer, traits=traits)
 
 
 def check_models(recipes: Sequence[Recipe], library: Library) -> None:
-    """See that every step's model is on this machine, of use to the step, and reads its words.
+    """Check that every step's model is on this machine and can do what the step says.
 
     Raises:
-        ConfigError: Some are not; all are named.
+        ConfigError: Some are not or cannot; all are named.
     """
     wrong: list[str] = []
     for recipe in recipes:
         for index, step in enumerate(recipe.steps):
             try:
-                _check_step(step, library.checkpoint(step.model).traits)
+                check_step(step, library.checkpoint(step.model).traits)
             except ConfigError as error:
                 what = f"steps[{index}].model is {step.model!r}"
                 wrong.append(f"{recipe.source}: {what}: {error}")
@@ -127,28 +131,53 @@ def check_models(recipes: Sequence[Recipe], library: Library) -> None:
         raise ConfigError("\n".join(wrong))
 
 
-def _use_of(kind: str, traits: Traits) -> Use:
-    """What a step of this kind uses such a model as."""
-    for use in traits.uses:
-        if (kind, use) in RESTORERS:
-            return use
-    needed = [_NEEDS[use] for known, use in RESTORERS if known == kind]
-    raise ConfigError(f"{kind} needs {' or '.join(needed)}; this is {traits.description}")
+def check_step(step: Step, traits: Traits) -> None:
+    """Check that a step says nothing that its model would ignore.
 
-
-def _check_step(step: Step, traits: Traits) -> None:
-    """See that a step says nothing that its model would pass over."""
-    use = _use_of(step.kind, traits)
+    Raises:
+        ConfigError: It does; the key is named.
+    """
+    use, row = _use_of(step.kind, traits), STEP_KINDS[step.kind]
     if step.text_keys and not traits.text_encoders:
         raise ConfigError(
             f"{traits.description} reads no text; leave out {' and '.join(step.text_keys)}, or "
             "name a text-to-image checkpoint"
         )
-    unknown = _MEANINGLESS.get((step.kind, use), ()) + call_convention(traits.pipeline).ignored_keys
-    # The prior knows what any step may say.
+    # With the prior it is the kind of step that lacks the key, not the model.
     who = step.kind if use == "prior" else traits.description
-    for key in unknown:
+    for key in row.meaningless.get(use, ()) + call_convention(traits.pipeline).ignored_keys:
         if key in step.model_fields_set:
             raise ConfigError(f"{who} knows no {key}; leave {key} out")
-    if (step.kind, use) == ("restyle", "edit") and not step.prompt:
+    if use in row.instructed and not step.prompt:
         raise ConfigError(f"{traits.description} needs an instruction; write it as prompt")
+
+
+def check_clip(recipes: Sequence[Recipe], clip: str | None, library: Library) -> None:
+    """Check that there is a CLIP model if a recipe asks what a photograph looks like.
+
+    Raises:
+        ConfigError: A recipe asks and no model is set, or the model that is set is no CLIP model.
+    """
+    if clip is not None:
+        traits = library.checkpoint(clip).traits
+        if "likeness" not in traits.uses:
+            raise ConfigError(
+                f"clip_model is {clip!r}, which is {traits.description}, not a CLIP model"
+            )
+    for recipe in recipes:
+        if recipe.match.looks_like is not None and clip is None:
+            raise ConfigError(
+                f"{recipe.source}: match.looks_like is {recipe.match.looks_like!r}, which "
+                "needs a CLIP model; set clip_model in restored.toml to the folder of one, or "
+                "use match.grey, which needs none"
+            )
+
+
+def _use_of(kind: str, traits: Traits) -> Use:
+    """What a step of this kind uses such a model as: the model's first use that the kind knows."""
+    restorers = STEP_KINDS[kind].restorers
+    for use in traits.uses:
+        if use in restorers:
+            return use
+    needed = " or ".join(_MODEL_FOR[use] for use in restorers)
+    raise ConfigError(f"{kind} needs {needed}; this is {traits.description}")

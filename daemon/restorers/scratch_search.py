@@ -1,13 +1,10 @@
-"""Where a photograph is scratched or dusty, found by what the network would change.
+"""Find the scratches and dust of a photograph by what the network would change.
 
-Comes in: one picture. Goes out: a mask of what is surely damage. It finds what stands out, leaves
-what might be texture, and changes nothing.
-
-The network has learned to take scratches and dust away. It does so faintly, and changes texture
-too; but where it changes a patch of some size evenly and far more than all that is around it, that
-patch is damage. It knows bright, upright scratches best, so the picture is shown to it in four
-ways, and dark ones are looked for in its negative; wide ones are found in reduced pictures.
-`benchmarks.defects` fits the numbers and measures them.
+The network was trained to remove scratches and dust. It does so faintly, and changes texture too;
+but where it changes a patch of some size evenly and far more than all that is around it, that patch
+is damage. It knows bright, upright scratches best, so the picture is shown to it in four quarter
+turns, and dark damage is looked for in its negative; wide scratches are found in reduced pictures.
+`benchmarks.defects` fits the weights below and measures them.
 """
 
 from dataclasses import dataclass
@@ -32,34 +29,44 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 REDUCTIONS = (1, 2, 4, 8)
-"""The picture is searched at these parts of its size, as far as it is large enough."""
+"""How many times the picture is reduced for each search, as far as it is large enough."""
 
 SMALLEST_PX = 480
-"""Long side of the smallest picture that is searched, unless the photograph itself is smaller."""
+"""Long side of the smallest reduced picture that is searched."""
 
 CANDIDATE = 3.0
-"""Times the change around it from which a change may be damage."""
+"""Contrast of a change, in times the usual change around it, from which it may be damage."""
 
 SIGNS = {"bright": (1,), "dark": (-1,), "both": (1, -1)}
-"""Of a picture in [-1, 1], for what is looked for: dark damage is bright in the negative."""
+"""Factors on a picture in [-1, 1] for each `tone`: dark damage is bright in the negative."""
 
-WAYS = 4
-"""The quarter turns: of lines in all directions twice as many pixels are found as in one."""
+QUARTER_TURNS = 4
+"""Orientations in which the picture is shown: four find twice as many pixels of lines in all
+directions as one."""
 
 THICKEST_PX = 12.0
-"""Area over length of a patch above which it is no scratch, or one for a reduced picture to find:
-a noisy wall that hangs together must not be taken for damage."""
+"""Thickest patch, area over length, that counts as a scratch at one reduction.
+
+A thicker one is found in a more reduced picture, or is none: a connected area of a noisy wall must
+not be taken for damage.
+"""
 
 _USUAL_CHANGE = 10.0
-"""Levels of 0 to 255; what is above does not count as usual."""
+"""Largest change, in levels of 0 to 255, that counts as usual."""
+
 _AROUND_PX = 12.0
+"""Standard deviation of the Gaussian that averages the usual change around a pixel."""
+
 _NO_CHANGE = 1.0
-"""Levels that even ground is taken to change by, so that rounding does not stand out."""
+"""Levels that are added to the usual change, so that rounding on even ground does not stand out."""
 
 _EVIDENCE = (7.59, -4.37, 0.86)
 _BIAS = -7.63
-"""Weights of a patch's traits, and the constant, in the log-odds that it is damage: what
-`python -m benchmarks.defects --photos PHOTOS` printed for the photographs of training/README.md."""
+"""Weights of a patch's traits, and the constant, in the log-odds that it is damage.
+
+`python -m benchmarks.defects --photos PHOTOS` printed them for the photographs of
+training/README.md.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +74,10 @@ class Candidates:
     """Patches that may be damage.
 
     Attributes:
-        labels: The number of each pixel's patch from 1, or 0, (H, W).
-        traits: Of each patch, (N, 3), natural logarithms: the mean of how much its change stands
-            out, the largest, and its pixels.
-        thickness: Of each patch, its pixels over the diagonal of the box around it, (N,).
+        labels: Number of each pixel's patch, from 1, or 0, (H, W).
+        traits: Natural logarithms, for each patch, of the mean contrast of its change, of the
+            largest, and of its area in pixels, (N, 3).
+        thickness: Area of each patch over the diagonal of its bounding box, in pixels, (N,).
     """
 
     labels: NDArray[np.int32]
@@ -83,23 +90,23 @@ class Candidates:
         return np.where(self.thickness > THICKEST_PX, 0, odds / (1 + odds))
 
     def among(self, chosen: Mask) -> Mask:
-        """The pixels of the chosen patches, (N,) -> (H, W)."""
+        """Which pixels belong to the chosen patches, (N,) -> (H, W)."""
         return np.concatenate(([False], chosen))[self.labels]
 
     def damage(self, sensitivity: float) -> Mask:
-        """The pixels of the patches that are damage with more than 1 - sensitivity, (H, W)."""
+        """Which pixels belong to patches that are damage with more than 1 - sensitivity, (H, W)."""
         return self.among(self.likelihood() > 1 - sensitivity)
 
 
-def found_defects(picture: Picture, params: Inpaint) -> ModelCalls[NDArray[np.uint8]]:
-    """Look for scratches and dust.
+def find_scratches(picture: Picture, params: Inpaint) -> ModelCalls[NDArray[np.uint8]]:
+    """Find scratches and dust.
 
     Args:
-        picture: Any, uint8 or uint16.
-        params: The step, whose model has learned blind repair.
+        picture: A picture of any size, uint8 or uint16.
+        params: The recipe's step, whose model was trained for blind repair.
 
     Returns:
-        255 where the picture is damaged, (H, W), one pixel more to each side than was seen.
+        255 where the picture is damaged, (H, W), and for one pixel around.
     """
     height, width = picture.pixels.shape[:2]
     levels = eight_bits(picture.pixels)
@@ -107,34 +114,39 @@ def found_defects(picture: Picture, params: Inpaint) -> ModelCalls[NDArray[np.ui
     for reduction in REDUCTIONS:
         if reduction > 1 and max(height, width) < reduction * SMALLEST_PX:
             break
-        seen = _reduced(levels, reduction)
+        reduced = _reduced(levels, reduction)
 
-        def restore_window(window: Window, seen: NDArray[np.uint8] = seen) -> ModelCalls[Tensor]:
-            return _window(window.crop(seen), params, grey=picture.grey)
+        def search(window: Window, reduced: NDArray[np.uint8] = reduced) -> ModelCalls[Tensor]:
+            return _search_window(window.crop(reduced), params, grey=picture.grey)
 
-        mask = (yield from by_windows(seen, restore_window))[..., 0]
+        mask = (yield from by_windows(reduced, search))[..., 0]
         enlarged = np.repeat(np.repeat(mask, reduction, 0), reduction, 1)[:height, :width]
         np.maximum(found, enlarged, out=found)
     return np.where(found > 127, np.uint8(255), np.uint8(0))
 
 
-def changes(seen: Tensor, model: str, *, grey: bool) -> ModelCalls[Floats]:
-    """How much what the network darkens stands out, the most of four ways to lie, (H, W).
+def change_contrast(picture: Tensor, model: str, *, grey: bool) -> ModelCalls[Floats]:
+    """How much stands out what the network darkens: the most of four orientations.
 
     Args:
-        seen: The picture, or its negative, (3, H, W) in [-1, 1].
-        model: Reference of a network that has learned blind repair.
-        grey: What it makes of the picture is made grey.
+        picture: The picture, or its negative, (3, H, W) in [-1, 1].
+        model: Reference of a network that was trained for blind repair.
+        grey: Whether what it makes of the picture is made grey.
+
+    Returns:
+        The change of each pixel in times the usual change around it, (H, W).
     """
-    repaired = yield from ensemble_outputs(WAYS, seen, lambda laid: blind_mean(laid, model))
-    each = [_darkened(seen, to_grey(one) if grey else one) for one in repaired]
+    repaired = yield from ensemble_outputs(
+        QUARTER_TURNS, picture, lambda turned: blind_mean(turned, model)
+    )
+    each = [_darkened(picture, to_grey(one) if grey else one) for one in repaired]
     result: Floats = np.max(each, axis=0)
     return result
 
 
-def _darkened(seen: Tensor, repaired: Tensor) -> Floats:
+def _darkened(picture: Tensor, repaired: Tensor) -> Floats:
     """The change of each pixel over the usual change around it; 0 where it got no darker."""
-    change = (seen - repaired) / LEVEL
+    change = (picture - repaired) / LEVEL
     size = change.abs().amax(0).numpy()
     # A scratch must not pass for usual because it is large.
     usual = gaussian_filter(np.minimum(size, _USUAL_CHANGE), _AROUND_PX)
@@ -142,27 +154,29 @@ def _darkened(seen: Tensor, repaired: Tensor) -> Floats:
     return result
 
 
-def candidates(change: Floats) -> Candidates:
-    """The patches whose change stands out, (H, W) as of `changes`."""
-    labels, count = label(change > CANDIDATE, np.ones((3, 3)))
+def candidates(contrast: Floats) -> Candidates:
+    """The connected patches whose change stands out, given what `change_contrast` returns."""
+    labels, count = label(contrast > CANDIDATE, np.ones((3, 3)))
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    sums = np.bincount(labels.ravel(), change.ravel(), count + 1)[1:]
-    peaks = np.asarray(maximum(change, labels, np.arange(1, count + 1)), np.float64)
+    sums = np.bincount(labels.ravel(), contrast.ravel(), count + 1)[1:]
+    peaks = np.asarray(maximum(contrast, labels, np.arange(1, count + 1)), np.float64)
     lengths = [np.hypot(*(side.stop - side.start for side in box)) for box in find_objects(labels)]
     traits = np.log(np.stack([sums / areas, peaks, areas], axis=1))
     return Candidates(labels, traits, areas / np.array(lengths, np.float64))
 
 
-def _window(pixels: NDArray[np.generic], params: Inpaint, *, grey: bool) -> ModelCalls[Tensor]:
-    """1 where a part of a picture is damaged, -1 elsewhere, (3, H, W)."""
+def _search_window(
+    pixels: NDArray[np.generic], params: Inpaint, *, grey: bool
+) -> ModelCalls[Tensor]:
+    """1 where a window of a picture is damaged, -1 elsewhere, (3, H, W)."""
     damaged = np.zeros(pixels.shape[:2], bool)
     for sign in SIGNS[params.tone]:
-        change = yield from changes(sign * to_tensor(pixels), params.model, grey=grey)
-        damaged |= candidates(change).damage(params.sensitivity)
+        contrast = yield from change_contrast(sign * to_tensor(pixels), params.model, grey=grey)
+        damaged |= candidates(contrast).damage(params.sensitivity)
     mask = torch.from_numpy(binary_dilation(damaged)).float() * 2 - 1
     return mask.expand(3, -1, -1)
 
 
 def _reduced(pixels: NDArray[np.uint8], reduction: int) -> NDArray[np.uint8]:
-    """Box means, (H, W, 3) -> (ceil(H / reduction), ceil(W / reduction), 3)."""
+    """Reduce by box means, (H, W, 3) -> (ceil(H / reduction), ceil(W / reduction), 3)."""
     return np.asarray(Image.fromarray(pixels).reduce(reduction))

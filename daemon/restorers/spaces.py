@@ -1,7 +1,6 @@
-"""Where a model works: on the pixels themselves, or on a latent that its autoencoder makes of them.
+"""Working spaces: the pixels themselves, or the latent that a model's autoencoder makes of them.
 
-Comes in: pictures, windows of them, noise. Goes out: what the model denoises, and pictures again.
-So a restorer's mathematics is the same for every model that is driven step by step.
+With them a restorer's mathematics is the same for every model that is driven step by step.
 """
 
 from collections.abc import Sequence
@@ -18,8 +17,8 @@ from daemon.diffusion.tiling import Denoiser, Tiling, mirror_pad, native_tiles
 from daemon.diffusion.windows import Window
 from daemon.models.calls import DecodeCall, Embedding, EncodeCall, Guidance, ModelCalls, ask, embed
 
-PROMPTED = 5.0
-"""Scale of classifier-free guidance where a step has a prompt and does not say how much."""
+DEFAULT_GUIDANCE = 5.0
+"""Scale of classifier-free guidance if a step has a prompt and no `guidance`."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,8 @@ class WorkingSpace:
     """What a model denoises.
 
     Attributes:
-        denoiser: Whom to ask.
-        traits: Of the model.
+        denoiser: The model, with its prompt.
+        traits: Traits of the model.
     """
 
     denoiser: Denoiser
@@ -36,18 +35,18 @@ class WorkingSpace:
 
     @property
     def latent(self) -> bool:
-        """Whether it is not the pixels themselves."""
+        """Whether it is a latent rather than the pixels themselves."""
         return self.traits.family == "latent"
 
-    def guided(self, guidance: Guidance | None) -> "WorkingSpace":
+    def with_guidance(self, guidance: Guidance | None) -> "WorkingSpace":
         """The same space with another prompt."""
         return replace(self, denoiser=replace(self.denoiser, guidance=guidance))
 
     def encode(self, picture: Tensor) -> ModelCalls[Tensor]:
-        """What the model denoises of a picture (3, H, W): itself, or its latent (C, h, w)."""
+        """Bring a picture (3, H, W) to the working space: itself, or its latent (C, h, w)."""
         if not self.latent:
             return picture
-        height, width = self._extent(*picture.shape[1:])
+        height, width = self._latent_size(*picture.shape[1:])
         factor, model = self.denoiser.reduction, self.denoiser.model
         tiling = Tiling.for_size((height, width), self.denoiser.tiles)
         pixels = mirror_pad(picture, height * factor, width * factor)
@@ -55,7 +54,7 @@ class WorkingSpace:
         return tiling.blend((yield from ask(tiles)))
 
     def decode(self, x0: Tensor, height: int, width: int) -> ModelCalls[Tensor]:
-        """The picture (3, height, width) of what `encode` gives."""
+        """Bring what `encode` gives back to a picture, (3, height, width)."""
         if not self.latent:
             return x0
         factor, model = self.denoiser.reduction, self.denoiser.model
@@ -64,50 +63,51 @@ class WorkingSpace:
         whole = tiling.scaled(factor).blend((yield from ask(tiles)))
         return whole[:, :height, :width].contiguous()
 
-    def draws(self, window: Window, size: Sequence[int], noise: Noise) -> Draw:
-        """Noise of what `encode` gives of a window.
+    def noise_draws(self, window: Window, size: Sequence[int], noise: Noise) -> Draw:
+        """Noise in the working space for a window of a picture.
 
-        Latents have noise of their own, a function of the position in the latent of the whole.
+        A latent's noise is a function of the position in the latent of the whole picture.
 
         Args:
-            window: Of the picture.
+            window: The window, in pixels of the picture.
             size: (height, width) of the whole picture.
             noise: The step's noise.
         """
         height, width = size
         if not self.latent:
             return lambda number: window.draw(noise, number, height, width)
-        tall, wide = self._extent(height, width)
-        rows, columns = self._extent(window.height, window.width)
+        latent_height, latent_width = self._latent_size(height, width)
+        rows, columns = self._latent_size(window.height, window.width)
         factor = self.denoiser.reduction
         part = Window(
-            min(window.top // factor, tall - rows),
-            min(window.left // factor, wide - columns),
+            min(window.top // factor, latent_height - rows),
+            min(window.left // factor, latent_width - columns),
             rows,
             columns,
         )
-        return lambda number: part.draw(noise, number, tall, wide, self.traits.channels)
+        channels = self.traits.channels
+        return lambda number: part.draw(noise, number, latent_height, latent_width, channels)
 
-    def free(self, mask: Tensor) -> Tensor:
-        """Of a mask (H, W), 1 where a picture may change: where what is denoised may, (h, w)."""
+    def changeable(self, mask: Tensor) -> Tensor:
+        """Bring a mask (H, W), 1 where a picture may change, to the working space, (h, w)."""
         if not self.latent:
             return mask
         factor = self.denoiser.reduction
-        height, width = (side * factor for side in self._extent(*mask.shape))
+        height, width = (side * factor for side in self._latent_size(*mask.shape))
         return functional.max_pool2d(mirror_pad(mask[None], height, width), factor)[0]
 
-    def _extent(self, height: int, width: int) -> tuple[int, int]:
-        """Sides of the latent of a picture; small pictures are filled up to one whole tile."""
+    def _latent_size(self, height: int, width: int) -> tuple[int, int]:
+        """(h, w) of the latent of a picture; small pictures are padded to one whole tile."""
         factor, least = self.denoiser.reduction, self.denoiser.tiles.sizes[0]
         return max(least, -(-height // factor)), max(least, -(-width // factor))
 
 
-def space_of(params: BaseStep, traits: Traits) -> ModelCalls[WorkingSpace]:
-    """Where a step's model works, with its prompt understood.
+def working_space(params: BaseStep, traits: Traits) -> ModelCalls[WorkingSpace]:
+    """Where a step's model works, with the step's prompt embedded.
 
     Args:
         params: The recipe's step.
-        traits: Of its model.
+        traits: Traits of its model.
     """
     if traits.family == "prior":
         return WorkingSpace(Denoiser(params.model), traits)
@@ -119,27 +119,27 @@ def space_of(params: BaseStep, traits: Traits) -> ModelCalls[WorkingSpace]:
     prompt, *negative = yield from embed(params.model, *texts)
     scale = params.guidance
     if scale is None:
-        scale = PROMPTED if params.prompt or negative else 1.0
-    return space.guided(Guidance(prompt, negative[0] if negative else None, scale))
+        scale = DEFAULT_GUIDANCE if params.prompt or negative else 1.0
+    return space.with_guidance(Guidance(prompt, negative[0] if negative else None, scale))
 
 
-def path_of(
+def end_spaces(
     params: Interpolate, space: WorkingSpace
 ) -> ModelCalls[tuple[WorkingSpace, WorkingSpace]]:
-    """The space at each end of an interpolation: its own prompt, followed without guidance.
+    """The spaces of the first and the last frame, each with its own prompt and without guidance.
 
-    Guided, the way up and the way back would not meet.
+    With guidance inversion and reconstruction would not meet.
     """
     if not space.traits.text_encoders:
         return space, space
     second = params.second_prompt or params.prompt
     ends = yield from embed(params.model, params.prompt, second)
-    first, last = (space.guided(Guidance(end)) for end in ends)
+    first, last = (space.with_guidance(Guidance(end)) for end in ends)
     return first, last
 
 
-def between(first: WorkingSpace, last: WorkingSpace, share: float) -> WorkingSpace:
-    """The space at a share of the way from one prompt to another."""
+def interpolated_space(first: WorkingSpace, last: WorkingSpace, share: float) -> WorkingSpace:
+    """The space of a frame: its prompt lies at a share of the way from the first to the last."""
     a, b = first.denoiser.guidance, last.denoiser.guidance
     if a is None or b is None:
         return first
@@ -147,4 +147,4 @@ def between(first: WorkingSpace, last: WorkingSpace, share: float) -> WorkingSpa
     if pooled is not None and b.prompt.pooled is not None:
         pooled = pooled.lerp(b.prompt.pooled, share)
     tokens = a.prompt.tokens.lerp(b.prompt.tokens, share)
-    return first.guided(Guidance(Embedding(tokens, pooled)))
+    return first.with_guidance(Guidance(Embedding(tokens, pooled)))

@@ -1,15 +1,15 @@
 """Super-resolve: a larger photograph whose box means are the small one's.
 
-Comes in: one picture. Goes out: the picture `scale` times wider and higher; for clean input
-`Image.reduce(scale)` of it gives the input back within one level where nothing clips.
+For clean input `Image.reduce(scale)` of the result gives the input back within one level where
+nothing clips.
 
 Source: DDNM, arXiv:2212.00490, algorithm 1: every estimate of x0 is projected on the measurement.
-`realism` mixes posterior mean and sample (arXiv:2107.02555); both obey the measurement, so their
-mixture does.
+`realism` mixes posterior mean and sample (arXiv:2107.02555); both agree with the measurement, so
+their mixture does.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -31,31 +31,31 @@ from daemon.diffusion.tiling import denoise_tiles, regress
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import Degradation, ModelCalls
 from daemon.photo import Picture
-from daemon.restorers.ddnm import Known, ddnm_sample
-from daemon.restorers.registry import Restoration
-from daemon.restorers.spaces import WorkingSpace, space_of
+from daemon.restorers.ddnm import Measurement, Project, ddnm_sample
+from daemon.restorers.restoration import Restoration
+from daemon.restorers.spaces import WorkingSpace, working_space
 
 STEPS = 10
-"""Evaluations of a sampling run unless the recipe says otherwise."""
+"""Evaluations of a sampling run if the recipe sets no `steps`."""
 
 STARTS: dict[Family, float] = {"prior": 1.0, "pixel": 1.1, "latent": 0.6}
-"""Angle that sampling starts at: the prior's from its mean, the others' from the enlargement.
+"""Angle, in radians, at which sampling starts: from the prior's mean, for others the enlargement.
 
-Without a condition the enlargement's missing detail, about 0.1, must drown in noise (tan 1.1 = 2).
-The latents' angle is low so that they mend rather than invent; both were chosen, not measured, for
-want of real weights.
+Without a condition the detail that the enlargement lacks, about 0.1, must drown in noise (tan 1.1 =
+2). For latents the angle is small, so that they repair rather than invent. Both were chosen, not
+measured, for want of real weights.
 """
 
-LATENT_BINDS = 4
-"""Through an autoencoder every so many steps are bound: each binding costs a way out and in."""
-
-Bind = Callable[[Tensor], Tensor]
-"""Puts the measurement into an estimate of the large picture, (3, H, W)."""
+LATENT_PROJECT_EVERY = 4
+"""Through an autoencoder estimates are projected at every so many steps: each time costs a decoding
+and an encoding."""
 
 S_NOISE = 1.02
-"""Times that the prior's fresh noise is stronger than a step's own."""
+"""Factor on the fresh noise of the prior's sampling; see docs/design.md."""
 
 _CONTEXT_PX = 16
+"""Pixels around a window that its enlargement may look at."""
+
 _CLIP_ROUNDS = 4
 _BAND_ROWS = 256
 
@@ -63,34 +63,43 @@ _BAND_ROWS = 256
 def super_resolve(
     pictures: tuple[Picture, ...], params: SuperResolve, noise: Noise, traits: Traits = PRIOR_TRAITS
 ) -> ModelCalls[Restoration]:
-    """Enlarge one picture.
+    """Enlarge one photograph.
 
     Args:
         pictures: One picture, uint8 or uint16.
         params: The recipe's step.
         noise: The step's noise.
-        traits: Of the step's model; only the prior has learned to enlarge.
+        traits: Traits of the step's model; only the prior was trained to enlarge.
 
     Returns:
         The enlarged picture, with measure "residual": RMS of A x - y in levels of 0 to 255.
     """
     (picture,) = pictures
-    space = yield from space_of(params, traits)
+    space = yield from working_space(params, traits)
     pixels = yield from by_windows(
         picture.pixels, lambda window: _window(picture, window, params, noise, space), params.scale
     )
-    return enlarged(picture, pixels, params.scale)
+    return enlarged_restoration(picture, pixels, params.scale)
 
 
-def enlarged(picture: Picture, pixels: NDArray[np.generic], scale: int) -> Restoration:
-    """The picture with these pixels, `scale` times as many along each side, and its residual."""
-    alpha = None if picture.alpha is None else _enlarged_alpha(picture.alpha, scale)
+def enlarged_restoration(picture: Picture, pixels: NDArray[np.generic], scale: int) -> Restoration:
+    """What is returned for a picture that was enlarged.
+
+    Args:
+        picture: The small picture.
+        pixels: Pixels of the large one, (H scale, W scale, 3), same type.
+        scale: How many times larger it is.
+
+    Returns:
+        The large picture, with measure "residual".
+    """
+    alpha = None if picture.alpha is None else _enlarge_alpha(picture.alpha, scale)
     result = replace(picture, pixels=pixels, alpha=alpha)
     return Restoration((result,), (("residual", residual(pixels, picture.pixels, scale)),))
 
 
 def residual(large: NDArray[np.generic], small: NDArray[np.generic], scale: int) -> float:
-    """RMS of A x - y in levels of 0 to 255.
+    """Root mean square of A x - y, in levels of 0 to 255.
 
     Args:
         large: x, (H scale, W scale, 3), uint8 or uint16.
@@ -105,30 +114,30 @@ def residual(large: NDArray[np.generic], small: NDArray[np.generic], scale: int)
     return math.sqrt(total / small.size) / LEVEL
 
 
-def binding_weight(missed: Tensor, sigma: float) -> float:
-    """How far to trust the measurement against the estimate, [0, 1].
+def projection_weight(residual: Tensor, sigma: float) -> float:
+    """How far an estimate is moved towards the measurement, [0, 1].
 
-    What A x0 misses of y is partly the estimate's fault and partly y's own noise; the estimate is
-    moved by the share that is its own (Wiener). Clean measurements bind wholly.
+    The residual y - A x0 is partly the estimate's error and partly y's own noise; the estimate is
+    moved by its own share (Wiener). Towards a clean measurement it is moved all the way.
 
     Args:
-        missed: y - A x0, (3, H, W).
-        sigma: Deviation of y's noise, in units of [-1, 1].
+        residual: y - A x0, (3, H, W).
+        sigma: Standard deviation of y's noise, in units of [-1, 1].
 
     Source: takes the place of the lambda of DDNM+, arXiv:2212.00490, eq. 19.
     """
     if sigma == 0:
         return 1.0
-    power = float(missed.square().mean())
+    power = float(residual.square().mean())
     return max(0.0, 1 - sigma**2 / power) if power > 0 else 0.0
 
 
-def within_range(x0: Tensor, bind: Bind) -> Tensor:
-    """Clip to [-1, 1] and bind again, a few times, so that clipping breaks the means less."""
+def clip_and_project(x0: Tensor, project: Project) -> Tensor:
+    """Clip to [-1, 1] and project again, a few times, so that clipping breaks the means less."""
     for _ in range(_CLIP_ROUNDS):
         if float(x0.abs().max()) <= 1:
             break
-        x0 = bind(x0.clamp(-1, 1))
+        x0 = project(x0.clamp(-1, 1))
     return x0
 
 
@@ -140,44 +149,46 @@ def _window(
     height, width = (side * scale for side in picture.pixels.shape[:2])
     y, condition = _measured(picture.pixels, window, scale)
 
-    def bind(x0: Tensor) -> Tensor:
+    def project(x0: Tensor) -> Tensor:
         x0 = to_grey(x0) if picture.grey else x0
-        return project_box_means(x0, y, scale, binding_weight(y - box_mean(x0, scale), sigma))
+        return project_box_means(x0, y, scale, projection_weight(y - box_mean(x0, scale), sigma))
 
-    draw = space.draws(window, (height, width), noise)
+    draw = space.noise_draws(window, (height, width), noise)
     angles = even_angles(STARTS[space.traits.family], params.steps or STEPS)
     if space.traits.family == "prior":
         degradation = Degradation(scale=scale, sigma=sigma)
         mean = yield from ensemble_mean(
-            params.self_ensemble, condition, lambda laid: regress(space.denoiser, laid, degradation)
+            params.self_ensemble,
+            condition,
+            lambda transformed: regress(space.denoiser, transformed, degradation),
         )
-        predict = partial(_conditional, space, condition, degradation, bind)
-        x0 = yield from _sharpened(bind(mean), predict, angles, draw, params.realism)
+        predict = partial(_projected_estimate, space, condition, degradation, project)
+        x0 = yield from _mix_with_sample(project(mean), predict, angles, draw, params.realism)
     else:
-        known = Known(bind(condition), bind, every=LATENT_BINDS)
-        x0 = yield from ddnm_sample(space, known, angles, draw, params.realism)
-    return within_range(x0, bind)
+        measurement = Measurement(project(condition), project, project_every=LATENT_PROJECT_EVERY)
+        x0 = yield from ddnm_sample(space, measurement, angles, draw, params.realism)
+    return clip_and_project(x0, project)
 
 
-def _conditional(
+def _projected_estimate(
     space: WorkingSpace,
     condition: Tensor,
     degradation: Degradation,
-    bind: Bind,
+    project: Project,
     x_t: Tensor,
     t: float,
 ) -> ModelCalls[Tensor]:
-    """The bound estimate of a network that is told the enlarged measurement."""
+    """The projected posterior mean of a network whose condition is the enlarged measurement."""
     x0 = yield from denoise_tiles(
         space.denoiser, x_t, t, condition=condition, degradation=degradation
     )
-    return bind(x0)
+    return project(x0)
 
 
-def _sharpened(
+def _mix_with_sample(
     mean: Tensor, predict: Predict, angles: Sequence[float], draw: Draw, realism: float
 ) -> ModelCalls[Tensor]:
-    """The mean; for realism it is taken back up and sampled."""
+    """The mean; for realism it is noised again, sampled and mixed with the sample."""
     if realism == 0:
         return mean
     x_t = add_noise(mean, angles[0], draw(0))
@@ -186,7 +197,7 @@ def _sharpened(
 
 
 def _measured(pixels: NDArray[np.generic], window: Window, scale: int) -> tuple[Tensor, Tensor]:
-    """The small picture under a window, and its enlargement, which looks past the window's edge."""
+    """The small picture under a window, and its enlargement, which looks beyond the window."""
     top, left = window.top // scale, window.left // scale
     bottom, right = top + window.height // scale, left + window.width // scale
     above, before = min(_CONTEXT_PX, top), min(_CONTEXT_PX, left)
@@ -200,8 +211,8 @@ def _measured(pixels: NDArray[np.generic], window: Window, scale: int) -> tuple[
     return y.contiguous(), large.contiguous()
 
 
-def _enlarged_alpha(alpha: NDArray[np.generic], scale: int) -> NDArray[np.generic]:
-    """Opacity, (H, W) -> (H scale, W scale), bicubic."""
+def _enlarge_alpha(alpha: NDArray[np.generic], scale: int) -> NDArray[np.generic]:
+    """Enlarge opacity, (H, W) -> (H scale, W scale), bicubic."""
     size = (alpha.shape[1] * scale, alpha.shape[0] * scale)
     plane = Image.fromarray(alpha.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
     top = np.iinfo(alpha.dtype.name).max

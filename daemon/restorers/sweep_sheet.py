@@ -1,4 +1,4 @@
-"""A sheet of labelled pictures, side by side, for a person to choose from."""
+"""Lay a sweep's pictures out on one labelled sheet, for a person to choose from."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from daemon.restorers.chroma import eight_bits
+
 _PANEL_PX = 1024
+"""Longest side of a panel; larger pictures are reduced."""
+
 _GAP_PX = 8
 _PAPER = (250, 250, 250)
 _INK = (20, 20, 20)
@@ -20,34 +24,43 @@ def labelled_sheet(
     """Lay pictures of one size out in rows, each under its label.
 
     Args:
-        panels: Equal sizes (H, W, 3), uint8 or uint16; shown at most 1024 px wide and high.
-        labels: One per panel.
+        panels: Pictures of one size, (H, W, 3), uint8 or uint16; they are shown at most 1024 px
+            wide and high.
+        labels: One for each panel.
 
     Returns:
         The sheet, (H', W', 3), uint8.
     """
-    shown = [_eight_bit_image(panel) for panel in panels]
+    shown = [_panel_image(panel) for panel in panels]
     width, height = shown[0].size
-    plan = _plan(width, height, labels)
-    sheet = Image.new("RGB", plan.size, _PAPER)
+    layout = _layout(width, height, labels)
+    sheet = Image.new("RGB", layout.size, _PAPER)
     pen = ImageDraw.Draw(sheet)
     for index, (panel, label) in enumerate(zip(shown, labels, strict=True)):
-        left = _GAP_PX + index % plan.columns * plan.cell_width
-        top = index // plan.columns * plan.cell_height
-        pen.text((left, top + plan.text_height // 8), label, _INK, plan.font)
-        sheet.paste(panel, (left, top + plan.text_height))
+        left = _GAP_PX + index % layout.columns * layout.cell_width
+        top = index // layout.columns * layout.cell_height
+        pen.text((left, top + layout.text_height // 8), label, _INK, layout.font)
+        sheet.paste(panel, (left, top + layout.text_height))
     return np.asarray(sheet).copy()
 
 
 def sheet_size(width: int, height: int, labels: Sequence[str]) -> tuple[int, int]:
-    """Width and height of the sheet that `labelled_sheet` makes of pictures of one size."""
-    shrink = min(1, _PANEL_PX / max(width, height))
-    panel = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    return _plan(*panel, labels).size
+    """Width and height of the sheet that `labelled_sheet` makes of pictures of this size."""
+    return _layout(*_panel_size(width, height), labels).size
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Layout:
+    """Where panels and labels go; sizes in pixels.
+
+    Attributes:
+        font: The labels' font.
+        columns: Panels side by side.
+        cell_width, cell_height: Size of a panel with its label and gap.
+        text_height: Height of a label.
+        size: Width and height of the sheet.
+    """
+
     font: ImageFont.FreeTypeFont
     columns: int
     cell_width: int
@@ -56,8 +69,8 @@ class _Plan:
     size: tuple[int, int]
 
 
-def _plan(width: int, height: int, labels: Sequence[str]) -> _Plan:
-    """Where panels of a size go: in the number of columns that brings the sheet nearest to 4:3."""
+def _layout(width: int, height: int, labels: Sequence[str]) -> _Layout:
+    """Lay panels of a size out in the number of columns that brings the sheet nearest to 4:3."""
     font = _font(max(11, min(28, width // 16)))
     text_height = math.ceil(font.size * 1.6)
     cell_width = max(width, *(math.ceil(font.getlength(label)) for label in labels)) + _GAP_PX
@@ -71,7 +84,7 @@ def _plan(width: int, height: int, labels: Sequence[str]) -> _Plan:
     columns = min(range(1, len(labels) + 1), key=misfit)
     rows = -(-len(labels) // columns)
     size = (columns * cell_width + _GAP_PX, rows * cell_height)
-    return _Plan(font, columns, cell_width, cell_height, text_height, size)
+    return _Layout(font, columns, cell_width, cell_height, text_height, size)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
@@ -86,13 +99,13 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return font
 
 
-def _eight_bit_image(pixels: NDArray[np.generic]) -> Image.Image:
-    if pixels.dtype != np.uint8:
-        pixels = (pixels.astype(np.float32) / 257).round().astype(np.uint8)
-    image = Image.fromarray(pixels)
-    width, height = image.size
+def _panel_size(width: int, height: int) -> tuple[int, int]:
     shrink = min(1, _PANEL_PX / max(width, height))
-    if shrink == 1:
-        return image
-    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    return image.resize(size, Image.Resampling.LANCZOS)
+    return max(1, round(width * shrink)), max(1, round(height * shrink))
+
+
+def _panel_image(pixels: NDArray[np.generic]) -> Image.Image:
+    """A picture in 8 bits, reduced to a panel if it is larger."""
+    image = Image.fromarray(eight_bits(pixels))
+    size = _panel_size(*image.size)
+    return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)

@@ -1,8 +1,8 @@
-"""Unfade: contrast and colours that dyes and paper have lost come back to a colour print or slide.
+"""Unfade: give a faded colour print or slide back the contrast and colours that its dyes have lost.
 
-Comes in: one picture. Goes out: the same picture, each channel through a curve of its own, same
-size and type; a grey one stays grey. It asks no network: what the prior expects of the colours was
-tried and told no more than the histograms do (docs/design.md).
+Each channel goes through a curve of its own; size and type stay, and a grey photograph stays grey.
+No network is asked: what the prior expects of the colours was tried and told no more than the
+histograms do (docs/design.md).
 """
 
 from dataclasses import replace
@@ -15,54 +15,56 @@ from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.dye_fading import (
     Fading,
-    fading_of,
+    apply_tables,
+    estimate_fading,
     quantiles,
     small_copy,
-    through,
     unfading_tables,
 )
-from daemon.restorers.registry import Restoration
+from daemon.restorers.restoration import Restoration
 
 _CHANNELS = ("red", "green", "blue")
-_SHOWN = 0.5
-"""Opacity from which a pixel counts."""
+_OPAQUE = 0.5
+"""Opacity, of 0 to 1, from which a pixel counts."""
 
 
 def unfade(pictures: tuple[Picture, ...], params: Unfade, noise: Noise) -> ModelCalls[Restoration]:
-    """Give one picture back what it has lost.
+    """Undo the fading of one photograph.
 
     Args:
         pictures: One picture, uint8 or uint16.
         params: The recipe's step.
-        noise: The step's noise, of which nothing is needed.
+        noise: Unused: nothing here is random.
 
     Returns:
-        The picture, with measures "contrast_left_red" and "stain_red" (density that was
-        taken off) of each channel as they were undone; with none, and unchanged, if it has no
+        The picture, with the measures "contrast_left_red" and "stain_red" (density that was
+        removed) of each channel as they were undone; unchanged and without measures if it has no
         contrast to tell the fading by.
     """
     yield from ()
     (picture,) = pictures
-    fading = _seen(picture)
+    fading = _estimate(picture)
     if fading is None:
         note = "it has no contrast to tell its fading by, and stays as it is"
         return Restoration((picture,), notes=(note,))
-    undone = (fading.alike() if picture.grey or not params.cast else fading).by(params.strength)
+    undone = (fading.without_cast() if picture.grey or not params.cast else fading).scaled(
+        params.strength
+    )
     tables = unfading_tables(undone, np.iinfo(picture.pixels.dtype.name).max)
-    result = replace(picture, pixels=through(picture.pixels, tables))
+    result = replace(picture, pixels=apply_tables(picture.pixels, tables))
     return Restoration((result,), _measures(undone))
 
 
-def _seen(picture: Picture) -> Fading | None:
-    shown = None if picture.alpha is None else small_copy(picture.alpha) >= _SHOWN
-    found = quantiles(small_copy(picture.pixels), shown)
-    return None if found is None else fading_of(found)
+def _estimate(picture: Picture) -> Fading | None:
+    counted = None if picture.alpha is None else small_copy(picture.alpha) >= _OPAQUE
+    levels = quantiles(small_copy(picture.pixels), counted)
+    return None if levels is None else estimate_fading(levels)
 
 
 def _measures(fading: Fading) -> tuple[tuple[str, float], ...]:
     values = (("contrast_left", fading.contrast), ("stain", fading.stain))
     return tuple(
         (f"{name}_{channel}", float(value))
-        for name, of in values
-        for channel, value in zip(_CHANNELS, of, strict=True)
+        for name, channels in values
+        for channel, value in zip(_CHANNELS, channels, strict=True)
     )

@@ -8,8 +8,7 @@ from daemon.config.settings import Settings
 from daemon.config.setup import known_recipes
 from daemon.config.station import Station
 from daemon.models.registry import Placement, load_model
-from daemon.restorers.clip_check import check_clip
-from daemon.restorers.registry import check_models
+from daemon.restorers.registry import check_clip, check_models
 from daemon.service.runtime import compute_of
 from daemon.system.errors import ConfigError, RestoredError
 from daemon.system.files import shown

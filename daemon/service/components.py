@@ -29,8 +29,7 @@ from daemon.jobs.publisher import Publisher
 from daemon.jobs.recovery import CrashRecovery
 from daemon.jobs.scheduler import Scheduler
 from daemon.jobs.staging import Staging
-from daemon.restorers.clip_check import check_clip
-from daemon.restorers.registry import check_models
+from daemon.restorers.registry import check_clip, check_models
 from daemon.service.dispatcher import Dispatcher
 from daemon.service.events import EventQueue
 from daemon.service.housekeeping import Housekeeping, retention_of

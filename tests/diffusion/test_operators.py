@@ -1,4 +1,6 @@
-"""The measurement of super-resolution and its inverse."""
+"""Box means, their right inverse, and the Gaussian low-pass."""
+
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +10,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from daemon.diffusion.operators import box_mean, enlarge, project_box_means, right_inverse
+from daemon.diffusion.operators import (
+    box_mean,
+    enlarge,
+    low_frequencies,
+    project_box_means,
+    right_inverse,
+)
 from tests.support.answering import seeded
 
 
@@ -50,3 +58,10 @@ def test_the_inverse_is_smoother_than_copied_pixels() -> None:
     copied = y.repeat_interleave(4, 1).repeat_interleave(4, 2)
     steps = [float(x.diff(dim=2).square().mean()) for x in (right_inverse(y, 4), copied)]
     assert steps[0] < steps[1] / 2
+
+
+def test_a_flat_picture_keeps_its_level_and_noise_is_blurred_as_a_gaussian_says() -> None:
+    assert low_frequencies(torch.full((3, 9, 5), 0.3), 4.0).numpy() == pytest.approx(0.3)
+    noise = seeded(1, 200, 200)
+    left = float(low_frequencies(noise, 4.0)[:, 20:-20, 20:-20].std())
+    assert left == pytest.approx(1 / (2 * math.sqrt(math.pi) * 4), rel=0.15)

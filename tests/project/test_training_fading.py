@@ -25,7 +25,7 @@ def test_the_fit_tells_how_far_photographs_it_knows_have_faded() -> None:
         fading = random_fading(rng)
         seen = quantiles(small_copy(scanned(faded(photograph, fading), rng)))
         assert seen is not None
-        found = np.exp(-regression.of(seen[None])[0, :3])
+        found = np.exp(-regression.predict(seen[None])[0, :3])
         errors.append(np.abs(found - fading.contrast).mean())
         spread.append(np.abs(0.65 - fading.contrast).mean())
     assert np.mean(errors) < 0.6 * np.mean(spread)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from daemon.config.features import COLOUR, GREY_BELOW, NOISE, Feature, likeness_probability
-from daemon.restorers.content import colour_level, footprint, look
+from daemon.restorers.content import colour_level, footprint, measure_features
 from tests.support.answering import answer, picture
 
 Levels = NDArray[np.uint8]
@@ -59,16 +59,16 @@ def test_a_red_stamp_on_a_twentieth_of_a_scan_leaves_it_grey() -> None:
 def test_a_look_answers_in_the_order_of_the_questions() -> None:
     levels = np.full((256, 256, 3), 128.0) + np.random.default_rng(1).normal(0, 10, (256, 256, 3))
     noisy = picture(levels.round().clip(0, 255).astype(np.uint8))
-    noise, colour = answer(look(noisy, (NOISE, COLOUR), ""), lambda calls: [])
+    noise, colour = answer(measure_features(noisy, (NOISE, COLOUR), ""), lambda calls: [])
     assert noise == pytest.approx(10, abs=0.6)
     assert colour < GREY_BELOW
-    assert answer(look(noisy, (COLOUR, NOISE), ""), lambda calls: []) == (colour, noise)
+    assert answer(measure_features(noisy, (COLOUR, NOISE), ""), lambda calls: []) == (colour, noise)
 
 
 def test_sixteen_bit_grey_has_no_colour_and_its_noise_is_told_in_levels_of_255() -> None:
     levels = 32768 + np.random.default_rng(2).normal(0, 10 * 257, (256, 256))
     grey = picture(levels.round().clip(0, 65535).astype(np.uint16))
-    colour, noise = answer(look(grey, (COLOUR, NOISE), ""), lambda calls: [])
+    colour, noise = answer(measure_features(grey, (COLOUR, NOISE), ""), lambda calls: [])
     assert colour == 0
     assert noise == pytest.approx(10, abs=0.6)
 

@@ -1,4 +1,4 @@
-"""Inpaint: what is lost is made anew, what is kept stays to the level."""
+"""Inpaint: what is lost is result anew, what is kept stays to the level."""
 
 import math
 from dataclasses import replace
@@ -12,12 +12,10 @@ from skimage import data
 
 from daemon.config.steps import Inpaint
 from daemon.diffusion import windows
-from daemon.diffusion.noise import Noise
-from daemon.models.calls import DenoiseCall
 from daemon.photo import Picture
-from daemon.restorers.inpaint import filled, inpaint
+from daemon.restorers.inpaint import filled
 from daemon.system.errors import PhotoError
-from tests.support.answering import answer, gaussian, picture, psnr, random_pixels, real
+from tests.support.answering import Turns, gaussian, picture, psnr, random_pixels, run
 
 
 def masked(pixels: NDArray[np.generic], mask: NDArray[np.bool_]) -> Picture:
@@ -47,7 +45,7 @@ def test_what_is_kept_stays_to_the_level_and_nothing_of_the_damage_is_left(
     for damage in (0, np.iinfo(dtype).max):
         pixels[lost] = damage
         step = Inpaint(steps=3, realism=realism)
-        result = answer(inpaint((masked(pixels, lost),), step, Noise(0)), gaussian(0, 0.1))
+        result = run(step, masked(pixels, lost), model=gaussian(0, 0.1))
         assert np.array_equal(result.pictures[0].pixels[~lost], pixels[~lost])
         assert result.pictures[0].mask is None
         assert dict(result.measures) == {"filled": pytest.approx(0.1)}
@@ -56,24 +54,21 @@ def test_what_is_kept_stays_to_the_level_and_nothing_of_the_damage_is_left(
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea"])
-def test_scratches_on_a_real_photograph_go(name: str) -> None:
+def test_scratches_on_a_real_photograph_are_filled_in(name: str) -> None:
     truth = np.asarray(Image.fromarray(getattr(data, name)()).resize((192, 128)))
     damaged, lost = scratched(truth)
-    result = answer(inpaint((masked(damaged, lost),), Inpaint(), Noise(0)), real)
-    mended = result.pictures[0].pixels
+    result = run(Inpaint(), masked(damaged, lost))
+    inpainted = result.pictures[0].pixels
     smooth = np.where(lost[..., None], np.uint8(np.median(truth)), truth)
-    assert psnr(mended, truth) > psnr(damaged, truth) + 9
-    assert psnr(mended, truth) > psnr(smooth, truth) + 5
+    assert psnr(inpainted, truth) > psnr(damaged, truth) + 9
+    assert psnr(inpainted, truth) > psnr(smooth, truth) + 5
 
 
 def test_the_mean_of_samples_is_nearer_to_the_truth_than_one() -> None:
     truth = np.asarray(Image.fromarray(data.chelsea()).resize((192, 128)))
     damaged, lost = scratched(truth)
-    turns: list[list[DenoiseCall]] = []
-    one, mean = (
-        answer(inpaint((masked(damaged, lost),), Inpaint(realism=r), Noise(0)), real, turns)
-        for r in (1.0, 0.0)
-    )
+    turns: Turns = []
+    one, mean = (run(Inpaint(realism=r), masked(damaged, lost), turns=turns) for r in (1.0, 0.0))
     assert [len(turn) for turn in turns] == [1] * 10 + [4] * 10
     assert psnr(mean.pictures[0].pixels, truth) > psnr(one.pictures[0].pixels, truth) + 0.2
 
@@ -83,9 +78,9 @@ def test_a_window_without_damage_asks_nothing(monkeypatch: pytest.MonkeyPatch) -
     pixels = random_pixels(48, 1200)
     lost = np.zeros((48, 1200), bool)
     lost[20:24, :40] = True
-    turns: list[list[DenoiseCall]] = []
+    turns: Turns = []
     step = Inpaint(steps=2)
-    answer(inpaint((masked(pixels, lost),), step, Noise(0)), gaussian(0, 0.1), turns)
+    run(step, masked(pixels, lost), model=gaussian(0, 0.1), turns=turns)
     whole = math.prod(pixels.shape[:2])
     assert 0 < sum(call.x_t[0].numel() for call in turns[0]) < 0.6 * whole
     assert len(turns) == 2
@@ -93,9 +88,9 @@ def test_a_window_without_damage_asks_nothing(monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_empty_mask_changes_nothing_and_asks_nothing() -> None:
     pixels = random_pixels(20, 30)
-    turns: list[list[DenoiseCall]] = []
+    turns: Turns = []
     given = masked(pixels, np.zeros((20, 30), bool))
-    result = answer(inpaint((given,), Inpaint(), Noise(0)), real, turns)
+    result = run(Inpaint(), given, turns=turns)
     assert np.array_equal(result.pictures[0].pixels, pixels)
     assert turns == []
 
@@ -103,10 +98,10 @@ def test_an_empty_mask_changes_nothing_and_asks_nothing() -> None:
 def test_without_a_mask_or_with_nothing_kept_the_photograph_is_refused() -> None:
     given = picture(random_pixels(20, 30))
     with pytest.raises(PhotoError, match=r"needs NAME\.mask\.png"):
-        answer(inpaint((given,), Inpaint(), Noise(0)), real)
+        run(Inpaint(), given)
     whole = masked(given.pixels, np.ones((20, 30), bool))
     with pytest.raises(PhotoError, match=r"black \(0\) nowhere"):
-        answer(inpaint((whole,), Inpaint(), Noise(0)), real)
+        run(Inpaint(), whole)
 
 
 @pytest.mark.parametrize("size", [(1, 2), (3, 2), (17, 16)])
@@ -114,16 +109,16 @@ def test_the_smallest_pictures_pass(size: tuple[int, int]) -> None:
     lost = np.zeros(size, bool)
     lost[:, 0] = True
     given = masked(random_pixels(*size), lost)
-    made = answer(inpaint((given,), Inpaint(steps=2), Noise(0)), real).pictures[0].pixels
-    assert np.array_equal(made[:, 1:], given.pixels[:, 1:])
-    assert not np.array_equal(made, given.pixels)
+    result = run(Inpaint(steps=2), given).pictures[0].pixels
+    assert np.array_equal(result[:, 1:], given.pixels[:, 1:])
+    assert not np.array_equal(result, given.pixels)
 
 
 def test_grey_stays_grey() -> None:
     damaged, lost = scratched(np.stack([data.camera()[100:164, 100:164]] * 3, axis=-1))
     given = replace(masked(damaged, lost), grey=True)
-    made = answer(inpaint((given,), Inpaint(steps=3), Noise(0)), real).pictures[0].pixels
-    assert np.array_equal(made, np.repeat(made[..., :1], 3, axis=2))
+    result = run(Inpaint(steps=3), given).pictures[0].pixels
+    assert np.array_equal(result, np.repeat(result[..., :1], 3, axis=2))
 
 
 def test_a_soft_edge_of_a_mask_keeps_the_share_that_it_says() -> None:
@@ -131,7 +126,7 @@ def test_a_soft_edge_of_a_mask_keeps_the_share_that_it_says() -> None:
     mask = np.zeros((32, 32), np.uint8)
     mask[8:24, 8:24] = 51
     soft, hard = (
-        answer(inpaint((replace(picture(pixels), mask=m),), Inpaint(steps=3), Noise(0)), real)
+        run(Inpaint(steps=3), replace(picture(pixels), mask=m))
         for m in (mask, np.where(mask, 255, 0).astype(np.uint8))
     )
     expected = 0.8 * pixels.astype(float) + 0.2 * np.asarray(hard.pictures[0].pixels, float)

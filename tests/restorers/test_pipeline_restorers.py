@@ -1,8 +1,7 @@
-"""Restorers that ask whole pipelines: sizes, tiles, seeds, masks, luminance, the measurement."""
+"""Restorers that ask pipelines: sizes, tiles, seeds, masks, luminance, the measurement."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar, cast
 
 import numpy as np
 import pytest
@@ -14,37 +13,26 @@ from torch import Tensor
 from daemon.checkpoints.traits import Traits
 from daemon.config.steps import Colorize, Denoise, Restyle, Step, SuperResolve
 from daemon.diffusion.noise import Noise
-from daemon.models.calls import ModelCall, ModelCalls, PipelineCall
+from daemon.models.calls import PipelineCall
 from daemon.restorers.pipeline_repair import CLEAN, COLOUR
-from daemon.restorers.pipeline_tiles import PipelineRequest, cut, run_tiled
-from daemon.restorers.registry import RESTORERS, Restoration, _check_step, restorer_for
-from daemon.system.errors import ConfigError
-from tests.support.answering import picture, random_pixels
-
-EDIT = Traits(
-    "pipeline", ("edit",), "an image-editing checkpoint", side_px=64, reduction=8, text_encoders=1
-)
-IMAGE = Traits(
-    "pipeline", ("image",), "a text-to-image checkpoint", side_px=64, reduction=8, text_encoders=1
-)
-UPSCALE = Traits(
-    "pipeline", ("upscale",), "an upscaling checkpoint", side_px=256, multiple_px=32, reduction=4
-)
+from daemon.restorers.pipeline_tiles import PipelineRequest, cut_pipeline_side, run_tiled
+from daemon.restorers.registry import restorer_for
+from daemon.restorers.restoration import Restoration
+from tests.support.answering import blend_weights, picture, random_pixels
+from tests.support.checkpoints import drive
+from tests.support.pipelines import EDIT, IMAGE, UPSCALE
 
 
-T = TypeVar("T")
-
-
-class Asked:
-    """Answers whole calls by a function of the picture, and keeps the calls."""
+class PipelineModel:
+    """Stands for a pipeline: answers by a function of the picture, and keeps the calls."""
 
     def __init__(self, make: Callable[[Tensor], Tensor] = lambda image: image) -> None:
         self.calls: list[PipelineCall] = []
         self._make = make
 
-    def __call__(self, calls: Sequence[ModelCall]) -> list[Tensor]:
+    def __call__(self, calls: Sequence[PipelineCall]) -> list[Tensor]:
         answers = []
-        for call in cast("Sequence[PipelineCall]", calls):
+        for call in calls:
             assert call.image is not None
             self.calls.append(call)
             made = self._make(call.image)
@@ -53,56 +41,42 @@ class Asked:
         return answers
 
 
-def answer(asking: ModelCalls[T], asked: Asked) -> T:
-    """Drive a generator to its end."""
-    try:
-        questions = next(asking)
-        while True:
-            questions = asking.send(asked(questions))
-    except StopIteration as end:
-        result: T = end.value
-        return result
-
-
 def larger(image: Tensor) -> Tensor:
     return image.repeat_interleave(4, 1).repeat_interleave(4, 2)
 
 
 def restored(
-    step: Step, pixels: NDArray[np.generic], asked: Asked, traits: Traits, seed: int = 0
+    step: Step, pixels: NDArray[np.generic], pipeline: PipelineModel, traits: Traits, seed: int = 0
 ) -> Restoration:
     asking = restorer_for(step.kind, traits)((picture(pixels),), step, Noise(seed))
-    return answer(asking, asked)
+    return drive(asking, pipeline)
 
 
 def test_a_picture_of_any_size_comes_back_at_its_size_in_sides_that_pipelines_take() -> None:
     for height, width in ((1, 1), (17, 40), (64, 64), (65, 150), (3, 600)):
         image = torch.rand(3, height, width) * 2 - 1
-        asked = Asked()
-        made = answer(run_tiled(PipelineRequest("it", "edit"), image, Noise(0), EDIT), asked)
+        pipeline = PipelineModel()
+        made = drive(run_tiled(PipelineRequest("it", "edit"), image, Noise(0), EDIT), pipeline)
         assert torch.allclose(made, image, atol=1e-6)
-        assert all(call.settings.width % 16 == 0 for call in asked.calls)
-        assert all(call.settings.height <= 64 for call in asked.calls)
-        assert len({call.key for call in asked.calls}) == 1, "tiles of a picture share a batch"
+        assert all(call.settings.width % 16 == 0 for call in pipeline.calls)
+        assert all(call.settings.height <= 64 for call in pipeline.calls)
+        assert len({call.key for call in pipeline.calls}) == 1, "tiles of a picture share a batch"
 
 
 def test_an_upscaler_gets_small_tiles_and_its_answer_is_four_times_as_large() -> None:
     image = torch.rand(3, 70, 100) * 2 - 1
-    asked = Asked(larger)
-    made = answer(run_tiled(PipelineRequest("it", "upscale"), image, Noise(0), UPSCALE), asked)
+    pipeline = PipelineModel(larger)
+    made = drive(run_tiled(PipelineRequest("it", "upscale"), image, Noise(0), UPSCALE), pipeline)
     assert torch.allclose(made, larger(image), atol=1e-6)
-    assert {call.image.shape for call in asked.calls if call.image is not None} == {(3, 64, 64)}
-    assert {(c.settings.width, c.settings.height) for c in asked.calls} == {(256, 256)}
+    assert {call.image.shape for call in pipeline.calls if call.image is not None} == {(3, 64, 64)}
+    assert {(c.settings.width, c.settings.height) for c in pipeline.calls} == {(256, 256)}
 
 
-def test_tiles_overlap_by_a_quarter_and_their_shares_sum_to_one() -> None:
+def test_tiles_overlap_by_a_quarter_and_their_weights_sum_to_one() -> None:
     for length in (65, 100, 129, 1000):
-        side = cut(length, 64, 16)
+        side = cut_pipeline_side(length, 64, 16)
         assert side.stop(len(side.starts) - 1) == length
-        total = torch.zeros(length)
-        for index, start in enumerate(side.starts):
-            total[start : side.stop(index)] += side.weights(index)
-        assert torch.allclose(total, torch.ones(length), atol=1e-6)
+        assert torch.allclose(blend_weights(side), torch.ones(length), atol=1e-6)
         gaps = np.diff(side.starts)
         assert (64 - gaps >= 15).all()
 
@@ -110,7 +84,7 @@ def test_tiles_overlap_by_a_quarter_and_their_shares_sum_to_one() -> None:
 def test_every_tile_and_every_job_has_a_seed_of_its_own_that_repeats() -> None:
     pixels = random_pixels(64, 150)
     step = Denoise(model="./it")
-    first, again, other = Asked(), Asked(), Asked()
+    first, again, other = PipelineModel(), PipelineModel(), PipelineModel()
     restored(step, pixels, first, EDIT)
     restored(step, pixels, again, EDIT)
     restored(step, pixels, other, EDIT, seed=1)
@@ -127,10 +101,10 @@ def test_restyle_hands_on_what_the_recipe_says_and_keeps_what_the_mask_keeps() -
     step = Restyle(
         model="./it", strength=0.5, prompt="oil", negative_prompt="ink", guidance=3.0, steps=7
     )
-    asked = Asked(torch.negative)
+    pipeline = PipelineModel(torch.negative)
     asking = restorer_for("restyle", IMAGE)((replace(picture(pixels), mask=mask),), step, Noise(0))
-    result = answer(asking, asked)
-    (call,) = asked.calls
+    result = drive(asking, pipeline)
+    (call,) = pipeline.calls
     settings = call.settings
     assert (call.prompt, call.negative) == ("oil", "ink")
     assert (settings.use, settings.strength, settings.guidance, settings.steps) == (
@@ -146,13 +120,13 @@ def test_restyle_hands_on_what_the_recipe_says_and_keeps_what_the_mask_keeps() -
 
 def test_restyle_at_strength_0_asks_nothing_and_a_sweep_is_one_sheet() -> None:
     pixels = random_pixels(32, 32)
-    asked = Asked()
-    same = restored(Restyle(model="./it", strength=0), pixels, asked, IMAGE)
+    pipeline = PipelineModel()
+    same = restored(Restyle(model="./it", strength=0), pixels, pipeline, IMAGE)
     assert np.array_equal(same.pictures[0].pixels, pixels)
-    assert asked.calls == []
-    sheet = restored(Restyle(model="./it", sweep=(0.3, 0.6)), pixels, asked, IMAGE)
-    assert [call.settings.strength for call in asked.calls] == [0.3, 0.6]
-    assert len({call.seed for call in asked.calls}) == 1
+    assert pipeline.calls == []
+    sheet = restored(Restyle(model="./it", sweep=(0.3, 0.6)), pixels, pipeline, IMAGE)
+    assert [call.settings.strength for call in pipeline.calls] == [0.3, 0.6]
+    assert len({call.seed for call in pipeline.calls}) == 1
     assert sheet.pictures[0].pixels.shape[1] > 3 * 32
 
 
@@ -166,14 +140,14 @@ def test_restyle_at_strength_0_asks_nothing_and_a_sweep_is_one_sheet() -> None:
     ],
 )
 def test_edits_say_the_recipe_s_instruction_or_their_own(step: Step, instruction: str) -> None:
-    asked = Asked()
-    restored(step, random_pixels(32, 32), asked, EDIT)
-    assert {call.prompt for call in asked.calls} == {instruction}
-    assert {call.settings.use for call in asked.calls} == {"edit"}
+    pipeline = PipelineModel()
+    restored(step, random_pixels(32, 32), pipeline, EDIT)
+    assert {call.prompt for call in pipeline.calls} == {instruction}
+    assert {call.settings.use for call in pipeline.calls} == {"edit"}
 
 
 def test_a_grey_photograph_stays_grey_when_it_is_denoised() -> None:
-    tinted = Asked(lambda image: image * torch.tensor([1.0, 0.5, 0.2])[:, None, None])
+    tinted = PipelineModel(lambda image: image * torch.tensor([1.0, 0.5, 0.2])[:, None, None])
     result = restored(Denoise(model="./it"), random_pixels(32, 32)[..., 0], tinted, EDIT)
     made = result.pictures[0].pixels
     assert (made == made[..., :1]).all()
@@ -181,7 +155,7 @@ def test_a_grey_photograph_stays_grey_when_it_is_denoised() -> None:
 
 def test_colorize_takes_the_colour_of_an_edit_and_keeps_the_luminance() -> None:
     pixels = random_pixels(48, 64)[..., 0]
-    red = Asked(lambda image: image * 0 + torch.tensor([0.9, -0.6, -0.9])[:, None, None])
+    red = PipelineModel(lambda image: image * 0 + torch.tensor([0.9, -0.6, -0.9])[:, None, None])
     result = restored(Colorize(model="./it"), pixels, red, EDIT)
     made = result.pictures[0].pixels
     assert np.array_equal(np.asarray(Image.fromarray(made.astype(np.uint8)).convert("L")), pixels)
@@ -192,9 +166,9 @@ def test_colorize_takes_the_colour_of_an_edit_and_keeps_the_luminance() -> None:
 
 
 def test_colorize_shows_a_large_photograph_small() -> None:
-    asked = Asked()
-    result = restored(Colorize(model="./it"), random_pixels(100, 200), asked, EDIT)
-    (call,) = asked.calls
+    pipeline = PipelineModel()
+    result = restored(Colorize(model="./it"), random_pixels(100, 200), pipeline, EDIT)
+    (call,) = pipeline.calls
     assert (call.settings.width, call.settings.height) == (64, 64)
     assert call.image is not None
     assert torch.equal(call.image[:, 32:], call.image[:, 31:32].expand(-1, 32, -1)), "repeated"
@@ -206,7 +180,7 @@ def test_super_resolve_gives_the_wanted_scale_and_binds_it_to_the_small_picture(
     scale: int,
 ) -> None:
     pixels = random_pixels(24, 40) // 2 + 64
-    wrong = Asked(lambda image: (larger(image) * 0.5 + 0.1).clamp(-1, 1))
+    wrong = PipelineModel(lambda image: (larger(image) * 0.5 + 0.1).clamp(-1, 1))
     step = SuperResolve(model="./it", scale=scale)
     result = restored(step, pixels, wrong, UPSCALE)
     made = result.pictures[0].pixels
@@ -218,31 +192,5 @@ def test_super_resolve_gives_the_wanted_scale_and_binds_it_to_the_small_picture(
 
 def test_only_scale_4_of_a_faithful_upscaler_is_what_it_gave() -> None:
     pixels = random_pixels(16, 16)
-    result = restored(SuperResolve(model="./it", scale=4), pixels, Asked(larger), UPSCALE)
+    result = restored(SuperResolve(model="./it", scale=4), pixels, PipelineModel(larger), UPSCALE)
     assert np.array_equal(result.pictures[0].pixels, pixels.repeat(4, 0).repeat(4, 1))
-
-
-@pytest.mark.parametrize(
-    ("step", "traits", "said"),
-    [
-        (Denoise(model="./it"), IMAGE, r"denoise needs the prior .*; this is a text-to-image"),
-        (SuperResolve(model="./it"), IMAGE, r"super-resolve needs .*an upscaling checkpoint; this"),
-        (Restyle(model="./it"), EDIT, "needs an instruction; write it as prompt"),
-        (Restyle(model="./it", prompt="x", strength=0.4), EDIT, "knows no strength; leave"),
-        (Denoise(model="./it", sigma=5), EDIT, "knows no sigma"),
-        (SuperResolve(model="./it", realism=0.5), UPSCALE, "knows no realism"),
-        (
-            Restyle(model="./it", negative_prompt="ink"),
-            replace(IMAGE, pipeline="FluxPipeline"),
-            "knows no negative_prompt; leave negative_prompt out",
-        ),
-    ],
-)
-def test_what_a_pipeline_would_pass_over_is_refused(step: Step, traits: Traits, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        _check_step(step, traits)
-
-
-def test_the_table_names_restorers_that_exist() -> None:
-    for (kind, use), _ in RESTORERS.items():
-        assert callable(restorer_for(kind, replace(EDIT, uses=(use,))))

@@ -10,12 +10,21 @@ from PIL import Image
 from skimage import data
 
 from daemon.config.steps import Restyle
-from daemon.diffusion.noise import Noise
-from daemon.models.calls import DenoiseCall
 from daemon.photo import Picture
-from daemon.restorers.restyle import restyle, sigma_levels, sweep_labels
+from daemon.restorers.restyle import sigma_levels, sweep_labels
 from daemon.restorers.sweep_sheet import sheet_size
-from tests.support.answering import answer, echo, gaussian, picture, psnr, random_pixels, real
+from tests.support.answering import (
+    Turns,
+    echo,
+    gaussian,
+    picture,
+    pixels_of,
+    psnr,
+    random_pixels,
+    restored,
+    run,
+)
+from tests.support.photographs import photograph
 
 
 def masked(given: Picture, mask: np.ndarray) -> Picture:
@@ -24,49 +33,40 @@ def masked(given: Picture, mask: np.ndarray) -> Picture:
 
 def test_strength_zero_keeps_every_pixel_and_asks_nothing() -> None:
     given = picture(random_pixels(20, 30))
-    turns: list[list[DenoiseCall]] = []
-    result = answer(restyle((given,), Restyle(strength=0), Noise(0)), echo, turns)
+    turns: Turns = []
+    result = run(Restyle(strength=0), given, model=echo, turns=turns)
     assert np.array_equal(result.pictures[0].pixels, given.pixels)
     assert turns == []
 
 
 def test_the_run_goes_from_the_strengths_angle_down_in_its_steps() -> None:
-    turns: list[list[DenoiseCall]] = []
+    turns: Turns = []
     step = Restyle(strength=0.4, steps=5)
-    result = answer(restyle((picture(random_pixels(20, 30)),), step, Noise(0)), echo, turns)
+    result = run(step, picture(random_pixels(20, 30)), model=echo, turns=turns)
     angles = [call.t for turn in turns for call in turn]
     assert angles == pytest.approx([0.2 * math.pi * k / 5 for k in (5, 4, 3, 2, 1)])
     assert dict(result.measures)["sigma"] == pytest.approx(127.5 * math.tan(0.2 * math.pi))
 
 
 def test_full_strength_forgets_the_picture() -> None:
-    results = [
-        answer(
-            restyle((picture(pixels),), Restyle(strength=1, steps=4), Noise(0)), gaussian(0, 0.3)
-        ).pictures[0].pixels
+    step = Restyle(strength=1, steps=4)
+    one, other = (
+        restored(step, pixels, model=gaussian(0, 0.3))
         for pixels in (random_pixels(20, 30), np.zeros((20, 30, 3), np.uint8))
-    ]  # fmt: skip
-    assert np.array_equal(results[0], results[1])
+    )
+    assert np.array_equal(one, other)
 
 
 def test_a_stronger_restyle_moves_further_from_a_real_photograph() -> None:
-    photograph = data.coffee()[100:228, 200:328]
-    far = [
-        psnr(
-            answer(
-                restyle((picture(photograph),), Restyle(strength=s, steps=8), Noise(0)), real
-            ).pictures[0].pixels,
-            photograph,
-        )
-        for s in (0.1, 0.3, 0.5, 0.8)
-    ]  # fmt: skip
-    assert all(less > more + 1 for less, more in pairwise(far))
+    given = data.coffee()[100:228, 200:328]
+    results = [restored(Restyle(strength=s, steps=8), given) for s in (0.1, 0.3, 0.5, 0.8)]
+    assert all(less > more + 1 for less, more in pairwise(psnr(one, given) for one in results))
 
 
 def test_strokes_lose_their_edges() -> None:
     whole = Image.fromarray(data.rocket()[230:390, 250:410])
     strokes = np.asarray(whole.resize((20, 20)).resize((160, 160), Image.Resampling.NEAREST))
-    result = answer(restyle((picture(strokes),), Restyle(), Noise(0)), real).pictures[0].pixels
+    result = restored(Restyle(), strokes)
 
     def edge(pixels: np.ndarray) -> float:
         steps = np.abs(np.diff(pixels.astype(float), axis=1))
@@ -85,7 +85,7 @@ def test_outside_the_mask_nothing_changes_whatever_the_masks_size(
     mask = np.zeros(size, np.uint8)
     mask[:, : size[1] // 2] = 255
     step = Restyle(strength=0.6, steps=3)
-    result = answer(restyle((masked(given, mask),), step, Noise(0)), gaussian(0, 0.1))
+    result = run(step, masked(given, mask), model=gaussian(0, 0.1))
     pixels = result.pictures[0].pixels
     assert np.array_equal(pixels[:, 35:], given.pixels[:, 35:])
     moved = np.abs(pixels[:, :15].astype(float) - given.pixels[:, :15])
@@ -95,8 +95,8 @@ def test_outside_the_mask_nothing_changes_whatever_the_masks_size(
 
 def test_the_network_sees_the_kept_part_with_the_noise_of_the_rest() -> None:
     given = masked(picture(np.full((32, 32, 3), 255, np.uint8)), np.zeros((32, 32), np.uint8))
-    turns: list[list[DenoiseCall]] = []
-    answer(restyle((given,), Restyle(strength=0.5, steps=4), Noise(0)), gaussian(-1, 0.1), turns)
+    turns: Turns = []
+    run(Restyle(strength=0.5, steps=4), given, model=gaussian(-1, 0.1), turns=turns)
     for call in (call for turn in turns for call in turn):
         assert float(call.x_t.mean()) == pytest.approx(math.cos(call.t), abs=0.06)
         assert float(call.x_t.std()) == pytest.approx(math.sin(call.t), rel=0.06)
@@ -105,15 +105,15 @@ def test_the_network_sees_the_kept_part_with_the_noise_of_the_rest() -> None:
 def test_a_recipe_may_leave_the_mask_unused() -> None:
     given = masked(picture(random_pixels(20, 20)), np.zeros((20, 20), np.uint8))
     step = Restyle(strength=0.6, steps=3, mask=False)
-    result = answer(restyle((given,), step, Noise(0)), gaussian(0, 0.1))
+    result = run(step, given, model=gaussian(0, 0.1))
     assert not np.array_equal(result.pictures[0].pixels, given.pixels)
 
 
 def test_a_sweep_is_one_sheet_with_the_original_and_every_strength() -> None:
     given = picture(random_pixels(120, 160))
     step = Restyle(sweep=(0.2, 0.5, 0.9), steps=2)
-    turns: list[list[DenoiseCall]] = []
-    (sheet,) = answer(restyle((given,), step, Noise(0)), gaussian(0, 0.1), turns).pictures
+    turns: Turns = []
+    (sheet,) = run(step, given, model=gaussian(0, 0.1), turns=turns).pictures
     width, height = sheet_size(160, 120, sweep_labels(step))
     assert sheet.pixels.shape == (height, width, 3)
     assert [len(turn) for turn in turns] == [3, 3]
@@ -131,11 +131,33 @@ def test_labels_name_strength_and_noise_level() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (3, 2)])
 def test_the_smallest_pictures_pass(size: tuple[int, int]) -> None:
     step = Restyle(steps=2)
-    result = answer(restyle((picture(random_pixels(*size)),), step, Noise(0)), real)
+    result = run(step, picture(random_pixels(*size)))
     assert result.pictures[0].pixels.shape == (*size, 3)
 
 
 def test_grey_stays_grey() -> None:
     given = picture(data.camera()[100:132, 100:132])
-    result = answer(restyle((given,), Restyle(steps=3), Noise(0)), real).pictures[0]
+    result = run(Restyle(steps=3), given).pictures[0]
     assert np.ptp(result.pixels, axis=2).max() == 0
+
+
+def test_restyle_keeps_more_the_less_strength_it_has() -> None:
+    pixels = photograph(96)
+    results = [restored(Restyle(strength=s), pixels) for s in (0, 0.1, 0.3, 0.7)]
+    assert np.array_equal(results[0], pixels)
+    kept = [psnr(result, pixels) for result in results[1:]]
+    assert kept[0] > kept[1] > kept[2]
+
+
+def test_a_mask_of_half_the_size_is_fitted_and_what_it_keeps_is_untouched() -> None:
+    pixels = photograph(96)
+    mask = np.zeros((48, 48), np.uint8)
+    mask[:, 24:] = 255
+    result = pixels_of(run(Restyle(strength=0.6), masked(picture(pixels), mask)))
+    assert np.array_equal(result[:, :40], pixels[:, :40])
+    assert psnr(result[:, 56:], pixels[:, 56:]) < 40
+
+
+def test_a_sheet_is_larger_than_its_panels() -> None:
+    sheet = restored(Restyle(sweep=(0.2, 0.5, 0.8)), photograph(96))
+    assert sheet.shape[0] * sheet.shape[1] > 4 * 96 * 96

@@ -1,4 +1,4 @@
-"""Scratches that are found: long ones on even ground are, texture and whole photographs are not."""
+"""Scratch search: scratches on even ground are found, texture and whole photographs are not."""
 
 from dataclasses import replace
 
@@ -10,17 +10,19 @@ from PIL import Image, ImageDraw
 from pydantic import ValidationError
 from skimage import data
 
-from daemon.checkpoints.library import Library
-from daemon.config.recipe import Recipe
 from daemon.config.steps import Inpaint
-from daemon.diffusion.noise import Noise
-from daemon.models.calls import DenoiseCall
-from daemon.restorers.inpaint import inpaint
-from daemon.restorers.registry import check_models
-from daemon.restorers.scratch_search import candidates, changes, found_defects
-from daemon.system.errors import ConfigError
-from tests.support.answering import answer, echo, picture, psnr, random_pixels, real
-from tests.support.checkpoints import tiny_folder
+from daemon.restorers.scratch_search import candidates, change_contrast, find_scratches
+from tests.support.answering import (
+    Turns,
+    answer,
+    echo,
+    picture,
+    psnr,
+    random_pixels,
+    real,
+    recipe_of,
+    run,
+)
 
 FIND = Inpaint(find=True)
 
@@ -47,13 +49,13 @@ def scratched(
 def test_a_scratch_on_even_ground_is_found_and_filled_in(level: int, tone: str) -> None:
     truth = even(160, 224)
     damaged, lost = scratched(truth, level)
-    result = answer(inpaint((picture(damaged),), FIND, Noise(0)), real)
+    result = run(FIND, picture(damaged))
     assert psnr(result.pictures[0].pixels, truth) > psnr(damaged, truth) + 8
     assert lost.mean() <= dict(result.measures)["filled"] < 4 * lost.mean()
     other = "dark" if tone == "bright" else "bright"
     for asked, least, most in ((tone, 0.9, 1.0), (other, 0.0, 0.1)):
         step = Inpaint.model_validate({"find": True, "tone": asked})
-        mask = answer(found_defects(picture(damaged), step), real) > 0
+        mask = answer(find_scratches(picture(damaged), step), real) > 0
         assert least <= mask[lost].mean() <= most
 
 
@@ -61,20 +63,20 @@ def test_a_wide_scratch_is_found_in_the_reduced_picture() -> None:
     truth = even(480, 960)
     damaged, lost = scratched(truth, 240, width=5)
     step = Inpaint(find=True, tone="bright")
-    assert (answer(found_defects(picture(damaged), step), real) > 0)[lost].mean() > 0.9
+    assert (answer(find_scratches(picture(damaged), step), real) > 0)[lost].mean() > 0.9
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket"])
 def test_a_whole_photograph_stays_as_it_is(name: str) -> None:
     pixels = np.asarray(Image.fromarray(getattr(data, name)()).reduce(2))
-    result = answer(inpaint((picture(pixels),), FIND, Noise(0)), real)
+    result = run(FIND, picture(pixels))
     assert np.array_equal(result.pictures[0].pixels, pixels)
 
 
-def test_an_even_picture_asks_only_what_the_search_needs_and_says_that_nothing_was_found() -> None:
-    turns: list[list[DenoiseCall]] = []
+def test_an_even_picture_asks_only_for_the_search_and_a_note_says_that_nothing_was_found() -> None:
+    turns: Turns = []
     pixels = even(40, 50)
-    result = answer(inpaint((picture(pixels),), FIND, Noise(0)), echo, turns)
+    result = run(FIND, picture(pixels), model=echo, turns=turns)
     assert [len(turn) for turn in turns] == [4, 4]
     assert np.array_equal(result.pictures[0].pixels, pixels)
     assert result.notes == ("no scratches were found",)
@@ -84,20 +86,20 @@ def test_an_even_picture_asks_only_what_the_search_needs_and_says_that_nothing_w
 def test_the_mask_alone_is_a_grey_picture_of_what_would_be_filled_in() -> None:
     damaged, lost = scratched(even(160, 224), 240)
     step = Inpaint(find=True, mask_only=True)
-    mask = answer(inpaint((picture(damaged),), step, Noise(0)), real).pictures[0]
+    mask = run(step, picture(damaged)).pictures[0]
     assert mask.grey and mask.mask is None and mask.pixels.dtype == np.uint8
     assert set(np.unique(mask.pixels)) == {0, 255}
     assert (np.asarray(mask.pixels[..., 0], np.uint8) > 0)[lost].mean() > 0.9
 
 
-def test_a_mask_that_is_given_is_taken_rather_than_searched_for() -> None:
+def test_a_mask_that_is_given_is_used_and_no_search_is_made() -> None:
     damaged, _ = scratched(even(64, 96), 240)
     given = np.zeros((64, 96), np.uint8)
     given[:8, :8] = 255
-    turns: list[list[DenoiseCall]] = []
+    turns: Turns = []
     step = Inpaint(find=True, steps=2)
     photograph = replace(picture(damaged), mask=given)
-    result = answer(inpaint((photograph,), step, Noise(0)), real, turns)
+    result = run(step, photograph, turns=turns)
     assert np.array_equal(result.pictures[0].pixels[given == 0], damaged[given == 0])
     assert all(call.condition is None for turn in turns for call in turn)
 
@@ -106,11 +108,11 @@ def test_a_mask_that_is_given_is_taken_rather_than_searched_for() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (17, 1)])
 def test_the_smallest_pictures_pass(size: tuple[int, int], dtype: str) -> None:
     pixels = random_pixels(*size, dtype)
-    made = answer(inpaint((picture(pixels),), FIND, Noise(0)), real).pictures[0].pixels
-    assert made.shape == pixels.shape and made.dtype == dtype
+    result = run(FIND, picture(pixels)).pictures[0].pixels
+    assert result.shape == pixels.shape and result.dtype == dtype
 
 
-def change(*patches: tuple[slice, slice, float]) -> NDArray[np.float32]:
+def contrast(*patches: tuple[slice, slice, float]) -> NDArray[np.float32]:
     field = np.zeros((100, 100), np.float32)
     for rows, columns, value in patches:
         field[rows, columns] = value
@@ -120,40 +122,28 @@ def change(*patches: tuple[slice, slice, float]) -> NDArray[np.float32]:
 def test_a_large_even_patch_is_likelier_damage_than_a_small_or_peaked_one() -> None:
     line = (slice(10, 12), slice(5, 95), 8.0)
     dot = (slice(50, 51), slice(50, 52), 8.0)
-    likely = candidates(change(line, dot)).likelihood()
+    likely = candidates(contrast(line, dot)).likelihood()
     assert likely[0] > 0.9 and likely[1] < 0.7
-    peaked = candidates(change(line, (slice(10, 11), slice(20, 21), 80.0))).likelihood()
+    peaked = candidates(contrast(line, (slice(10, 11), slice(20, 21), 80.0))).likelihood()
     assert peaked[0] < likely[0] - 0.2
 
 
 def test_what_is_as_thick_as_it_is_long_is_no_scratch() -> None:
-    patches = candidates(change((slice(10, 60), slice(10, 60), 8.0)))
+    patches = candidates(contrast((slice(10, 60), slice(10, 60), 8.0)))
     assert patches.likelihood().tolist() == [0]
     assert not patches.among(patches.likelihood() > 0.5).any()
 
 
 @pytest.mark.parametrize("key", ["sensitivity", "tone", "mask_only"])
-def test_keys_of_the_search_need_it(key: str) -> None:
+def test_keys_of_the_search_need_find(key: str) -> None:
     said = {"sensitivity": 0.5, "tone": "dark", "mask_only": True}[key]
     with pytest.raises(ValidationError, match=f"{key} needs find = true"):
         Inpaint.model_validate({key: said})
     Inpaint.model_validate({key: said, "find": True})
 
 
-def test_a_checkpoint_does_not_search_and_a_mask_ends_a_chain() -> None:
-    step = {"kind": "inpaint", "find": True, "model": str(tiny_folder("pixel-v"))}
-    with pytest.raises(ConfigError, match="knows no find"):
-        check_models([Recipe.model_validate({"name": "odd", "steps": [step]})], Library())
-    steps = [{"kind": "inpaint", "find": True, "mask_only": True}, {"kind": "denoise"}]
-    with pytest.raises(ValidationError, match="mask_only must be the last step"):
-        Recipe.model_validate({"name": "odd", "steps": steps})
-
-
 def test_a_photograph_waits_for_its_mask_only_if_nothing_is_searched() -> None:
-    waits, searches = (
-        Recipe.model_validate({"name": "x", "steps": [{"kind": "inpaint", "find": find}]})
-        for find in (False, True)
-    )
+    waits, searches = (recipe_of({"kind": "inpaint", "find": find}) for find in (False, True))
     assert (waits.needs_mask, searches.needs_mask) == (True, False)
     assert waits.side_files == searches.side_files == ("mask",)
 
@@ -163,7 +153,7 @@ def test_a_large_change_does_not_pass_for_usual() -> None:
         seen = torch.zeros(3, 64, 64)
         seen[:, 30:32] = level
         found = answer(
-            changes(seen, "prior", grey=False),
+            change_contrast(seen, "prior", grey=False),
             lambda calls: [torch.zeros_like(call.x_t) for call in calls],
         )
         return float(found.max())

@@ -1,51 +1,32 @@
 """Unfade: what dyes and paper have lost comes back, and nothing is ruined on the way."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from skimage import data
 
-from daemon.checkpoints.library import Library
-from daemon.config.recipe import Recipe
 from daemon.config.steps import Unfade
-from daemon.diffusion.noise import Noise
-from daemon.models.calls import DenoiseCall
 from daemon.photo import Picture
-from daemon.restorers.dye_fading import (
-    Fading,
-    Regression,
-    densities,
-    faded,
-    fading_of,
-    unfading_tables,
-)
-from daemon.restorers.registry import Restoration, check_models
-from daemon.restorers.unfade import unfade
-from daemon.system.errors import ConfigError
-from tests.support.answering import answer, picture, psnr
-
-FADED = Fading(np.array((0.45, 0.65, 0.75)), np.array((0.03, 0.06, 0.15)))
+from daemon.restorers.dye_fading import faded
+from daemon.restorers.restoration import Restoration
+from tests.support.answering import Turns, picture, pixels_of, psnr, run
+from tests.support.photographs import FADED
 
 
-def photograph(name: str) -> NDArray[np.uint8]:
+def half_size(name: str) -> NDArray[np.uint8]:
     whole: NDArray[np.uint8] = getattr(data, name)()
     return whole[::2, ::2]
 
 
 def unfaded(given: Picture | NDArray[np.generic], step: Unfade | None = None) -> Restoration:
-    """What becomes of it; any question to a network would be an error."""
-    asked: list[list[DenoiseCall]] = []
+    """What becomes of a picture; no network is asked."""
+    turns: Turns = []
     given = given if isinstance(given, Picture) else picture(given)
-    result = answer(unfade((given,), step or Unfade(), Noise(0)), lambda calls: [], asked)
-    assert asked == []
+    result = run(step or Unfade(), given, model=lambda calls: [], turns=turns)
+    assert turns == []
     return result
-
-
-def pixels_of(restoration: Restoration) -> NDArray[np.generic]:
-    return restoration.pictures[0].pixels
 
 
 def tint(pixels: NDArray[np.generic]) -> float:
@@ -54,32 +35,12 @@ def tint(pixels: NDArray[np.generic]) -> float:
     return float(np.ptp(means))
 
 
-def test_fading_multiplies_the_density_of_each_dye_and_adds_a_stain() -> None:
-    levels = np.array([[[255, 255, 255], [128, 128, 128]]], np.uint8)
-    found = densities(faded(levels, FADED) / 255)
-    assert found[0, 0] == pytest.approx(FADED.stain, abs=0.004)
-    grey = densities(np.array(128 / 255))
-    assert grey == pytest.approx(0.6659, abs=1e-4)
-    assert found[0, 1] == pytest.approx(FADED.contrast * grey + FADED.stain, abs=0.004)
-
-
-def test_the_tables_undo_a_known_fading_and_nothing_of_none() -> None:
-    levels = np.arange(40, 256, dtype=np.uint8).repeat(3).reshape(1, -1, 3)
-    given = faded(levels, FADED)
-    tables = 255 * unfading_tables(FADED, 255)
-    back = np.stack([tables[channel][given[..., channel]] for channel in range(3)], axis=2)
-    assert np.abs(back - levels).max() < 2.5, "what 8 bits left"
-    none = Fading(np.ones(3), np.zeros(3))
-    for top in (255, 65535):
-        assert np.array_equal(np.rint(top * unfading_tables(none, top))[0], np.arange(top + 1))
-
-
 @pytest.mark.parametrize(
     ("name", "gain"), [("astronaut", 12), ("coffee", 12), ("chelsea", 1), ("rocket", 8)]
 )
 def test_a_faded_photograph_comes_nearer_to_the_truth(name: str, gain: float) -> None:
     """Least the cat, in whose picture nothing is white: much of it is taken for stain."""
-    truth = photograph(name)
+    truth = half_size(name)
     given = faded(truth, FADED)
     assert psnr(pixels_of(unfaded(given)), truth) > psnr(given, truth) + gain
 
@@ -88,12 +49,12 @@ def test_a_faded_photograph_comes_nearer_to_the_truth(name: str, gain: float) ->
     ("name", "least"), [("astronaut", 45), ("coffee", 36), ("chelsea", 23), ("rocket", 32)]
 )
 def test_a_photograph_that_has_not_faded_is_hardly_changed(name: str, least: float) -> None:
-    truth = photograph(name)
+    truth = half_size(name)
     assert psnr(pixels_of(unfaded(truth)), truth) > least
 
 
 def test_strength_goes_from_nothing_to_all() -> None:
-    truth = photograph("coffee")
+    truth = half_size("coffee")
     given = faded(truth, FADED)
     results = [pixels_of(unfaded(given, Unfade(strength=s))) for s in (0, 0.3, 0.6, 1)]
     assert np.array_equal(results[0], given)
@@ -102,8 +63,8 @@ def test_strength_goes_from_nothing_to_all() -> None:
     assert near[3] > near[1] + 3
 
 
-def test_the_record_says_what_was_undone() -> None:
-    found = dict(unfaded(faded(photograph("astronaut"), FADED)).measures)
+def test_the_measures_say_what_was_undone() -> None:
+    found = dict(unfaded(faded(half_size("astronaut"), FADED)).measures)
     assert list(found) == [
         f"{what}_{channel}"
         for what in ("contrast_left", "stain")
@@ -117,7 +78,7 @@ def test_the_record_says_what_was_undone() -> None:
 
 
 def test_sixteen_bits_stay_sixteen_and_agree_with_eight() -> None:
-    given = faded(photograph("coffee"), FADED)
+    given = faded(half_size("coffee"), FADED)
     deep = given.astype(np.uint16) * 257
     result = pixels_of(unfaded(deep))
     assert result.dtype == np.uint16
@@ -128,8 +89,8 @@ def test_sixteen_bits_stay_sixteen_and_agree_with_eight() -> None:
 
 
 def test_grey_gets_contrast_and_stays_grey() -> None:
-    truth = photograph("astronaut")[..., 1].repeat(3).reshape(256, 256, 3)
-    given = faded(truth, FADED.alike())
+    truth = half_size("astronaut")[..., 1].repeat(3).reshape(256, 256, 3)
+    given = faded(truth, FADED.without_cast())
     result = unfaded(picture(given, grey=True))
     pixels = pixels_of(result)
     assert result.pictures[0].grey
@@ -139,7 +100,7 @@ def test_grey_gets_contrast_and_stays_grey() -> None:
 
 
 def test_without_cast_the_tint_of_a_sepia_print_stays() -> None:
-    grey = photograph("astronaut")[..., 1].astype(float)
+    grey = half_size("astronaut")[..., 1].astype(float)
     sepia = np.stack((60 + 0.65 * grey, 50 + 0.6 * grey, 40 + 0.5 * grey), 2).astype(np.uint8)
     with_tint, without = (pixels_of(unfaded(sepia, Unfade(cast=cast))) for cast in (False, True))
     assert tint(sepia) == pytest.approx(34, abs=3)
@@ -149,15 +110,15 @@ def test_without_cast_the_tint_of_a_sepia_print_stays() -> None:
 
 
 @pytest.mark.parametrize("level", [0, 5, 250])
-def test_the_border_of_a_scan_fools_nobody(level: int) -> None:
-    given = faded(photograph("coffee"), FADED)
+def test_the_border_of_a_scan_does_not_count(level: int) -> None:
+    given = faded(half_size("coffee"), FADED)
     framed = np.pad(given, ((20, 30), (25, 15), (0, 0)), constant_values=level)
     inner = pixels_of(unfaded(framed))[20:-30, 25:-15]
     assert np.abs(inner.astype(int) - pixels_of(unfaded(given))).mean() < 1
 
 
 def test_what_is_transparent_does_not_count_and_alpha_stays() -> None:
-    given = faded(photograph("coffee"), FADED)
+    given = faded(half_size("coffee"), FADED)
     alpha = np.full(given.shape[:2], 255, np.uint8)
     alpha[:, :80] = 0
     results = []
@@ -174,7 +135,7 @@ def test_what_is_transparent_does_not_count_and_alpha_stays() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (700, 2), (30, 30)])
 @pytest.mark.parametrize("level", [0, 90, 255])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_a_picture_without_contrast_stays_and_that_is_said(
+def test_a_picture_without_contrast_stays_and_a_note_says_so(
     size: tuple[int, int], level: int, dtype: str
 ) -> None:
     given = np.full((*size, 3), level, dtype)
@@ -185,7 +146,7 @@ def test_a_picture_without_contrast_stays_and_that_is_said(
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_no_tone_is_turned_around_and_few_pixels_become_white(seed: int) -> None:
+def test_tones_keep_their_order_and_few_pixels_become_white(seed: int) -> None:
     rng = np.random.default_rng(seed)
     low, high = sorted(rng.uniform(0, 255, 2))
     given = rng.uniform(low, high, (60, 60, 3)) ** rng.uniform(0.7, 1, 3)
@@ -209,37 +170,9 @@ def test_strong_colours_that_are_real_stay() -> None:
     assert tint(result) > 0.7 * tint(evening)
 
 
-def test_a_large_photograph_is_looked_at_small_and_means_the_same() -> None:
-    given = faded(photograph("coffee"), FADED)
+def test_a_large_photograph_is_measured_as_a_small_copy_of_it_is() -> None:
+    given = faded(half_size("coffee"), FADED)
     large = given.repeat(6, 0).repeat(6, 1)
     small, big = (unfaded(one) for one in (given, large))
     for (name, value), (_, other) in zip(small.measures, big.measures, strict=True):
         assert value == pytest.approx(other, abs=0.04), name
-
-
-def test_a_histogram_unlike_any_photograph_s_counts_as_a_far_one_only() -> None:
-    regression = Regression(np.zeros(69), np.full(69, 0.1), np.empty(0))
-    strange = np.array((0, 0, 0, 0, 0, 2.6, 2.6, 2.6, 2.6, 2.6, 2.6)) * np.ones((1, 3, 1))
-    terms = regression.terms(strange)
-    assert terms.shape == (1, 139)
-    assert np.abs(terms).max() == 9, "three deviations, squared"
-
-
-def test_no_contrast_is_found_in_quantiles_that_are_one() -> None:
-    assert fading_of(np.full((3, 11), 0.4)) is None
-
-
-@pytest.mark.parametrize(
-    ("keys", "said"),
-    [
-        ({"steps": 4}, "unfade knows no steps; leave steps out"),
-        ({"seed": 0}, "unfade knows no seed; leave seed out"),
-        ({"prompt": "a red cup"}, "reads no text; leave out prompt"),
-    ],
-)
-def test_what_it_cannot_obey_is_refused(keys: dict[str, object], said: str) -> None:
-    step = {"kind": "unfade", **keys}
-    recipe = Recipe.model_validate({"name": "attic", "steps": [step]})
-    with pytest.raises(ConfigError, match=said):
-        check_models([recipe], Library(Path("nowhere")))
-    check_models([Recipe.model_validate({"name": "a", "steps": [{"kind": "unfade"}]})], Library())

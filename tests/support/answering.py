@@ -22,7 +22,8 @@ from daemon.models.calls import BatchKey, DenoiseCall, ModelCalls
 from daemon.models.prior import Prior
 from daemon.models.registry import Placement
 from daemon.photo import Metadata, Picture
-from daemon.restorers.registry import Restoration, restorer_for
+from daemon.restorers.registry import restorer_for
+from daemon.restorers.restoration import Restoration
 from daemon.restorers.spaces import WorkingSpace
 
 T = TypeVar("T")

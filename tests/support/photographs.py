@@ -1,0 +1,42 @@
+"""Photographs for tests, and ways to damage them."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from skimage import data
+
+from daemon.restorers.dye_fading import Fading
+
+Levels = NDArray[np.uint8]
+
+FADED = Fading(np.array((0.45, 0.65, 0.75)), np.array((0.03, 0.06, 0.15)))
+"""What years do to the dyes of a print."""
+
+
+def photograph(size: int = 128, top: int = 0, left: int = 160) -> Levels:
+    """A square part of astronaut(), (size, size, 3)."""
+    whole: Levels = data.astronaut()
+    return whole[top : top + size, left : left + size]
+
+
+def noisy(pixels: NDArray[np.generic], sigma: float, seed: int = 0) -> Levels:
+    """Pixels with Gaussian noise, sigma in levels of 0 to 255."""
+    noise = np.random.default_rng(seed).standard_normal(pixels.shape) * sigma
+    levels: Levels = (pixels.astype(float) + noise).round().clip(0, 255).astype(np.uint8)
+    return levels
+
+
+def reduced(pixels: NDArray[np.generic], scale: int) -> Levels:
+    """Pixels reduced by box means."""
+    return np.asarray(Image.fromarray(pixels).reduce(scale))
+
+
+def bicubic(pixels: NDArray[np.generic], scale: int) -> Levels:
+    """Pixels enlarged bicubically."""
+    size = (pixels.shape[1] * scale, pixels.shape[0] * scale)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+
+
+def pillow_luminance(pixels: NDArray[np.generic]) -> Levels:
+    """Pillow's `convert("L")`."""
+    return np.asarray(Image.fromarray(pixels).convert("L"))
