@@ -50,23 +50,23 @@ class BulkManager:
     """The daemon's side of bulk jobs."""
 
     def __init__(
-        self, station: Station, ledger: Ledger, admission: Claimer, access: Access, tell: Tell
+        self, station: Station, ledger: Ledger, claimer: Claimer, access: Access, tell: Tell
     ) -> None:
         """Work for one station.
 
         Args:
             station: Its folders.
             ledger: Where bulk jobs and their photographs are recorded.
-            admission: Queues what is found.
+            claimer: Queues what is found.
             access: Who may read the reports.
             tell: Tells people that one has ended.
         """
         self._station = station
         self._ledger = ledger
-        self._admission = admission
+        self._claimer = claimer
         self._tell = tell
         self._walks: dict[str, tuple[Recipe, Iterator[Slice]]] = {}
-        self._reporters = ReportProcesses(station, access, admission.limits)
+        self._reporters = ReportProcesses(station, access, claimer.limits)
         self._places: dict[str, tuple[Path, ...]] = {}
         self._troubles: dict[str, str] = {}
         self._looked = ""
@@ -257,7 +257,7 @@ class BulkManager:
                 reason_path(beside).unlink(missing_ok=True)
         bulk_rows.try_again(self._ledger, rows)
         for entry in self._ledger.entries(rows):
-            self._admission.look_again(entry, now)
+            self._claimer.queue_again(entry, now)
         if rows and bulk.state in ("reporting", "ended"):
             self._reporters.stop(bulk.name)
             bulk_rows.save(self._ledger, replace(bulk, state="working", summary=None, ended_at=0.0))
@@ -281,10 +281,10 @@ class BulkManager:
         claims: list[Claim] = []
         passed: list[PassedOver] = []
         for part in found:
-            taken, left = part.claims(recipe, self._admission.limits)
+            taken, left = part.claims(recipe, self._claimer.limits)
             claims += taken
             passed += [*part.passed_over, *left]
-        self._admission.admit(claims, now)
+        self._claimer.claim(claims, now)
         bulk_rows.save(self._ledger, replace(bulk.with_notes(passed), looked_at=found[-1].last))
         self._walks[bulk.name] = begun
         return True

@@ -16,7 +16,7 @@ from daemon.config.station import InboxFolder, Station
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.companions import SideFiles, side_of
 from daemon.intake.scanner import Folder, PassedOver, walk_folders
-from daemon.intake.sorter import FolderSorter, FolderView, Held
+from daemon.intake.sorter import FolderSorter, SettledFile, SettledFolder
 from daemon.jobs.ledger.bulk import BulkJob
 from daemon.photo import Limits
 from daemon.system.files import is_there, shown
@@ -53,18 +53,18 @@ class Slice:
 
     def claims(self, recipe: Recipe, limits: Limits) -> tuple[list[Claim], list[PassedOver]]:
         """What the recipe takes of them together, and what it cannot take, with the reason."""
-        held = FolderView(str(self.path))
+        settled = SettledFolder(str(self.path))
         for name in self.names:
             path = self.path / name
             with contextlib.suppress(FileNotFoundError):
                 found = path.lstat()
                 relative = path.relative_to(self.folder.path)
                 arrival = Arrival(self.folder, relative, found.st_size, found.st_mtime_ns)
-                held.held[name] = Held(arrival, str(path), 0.0, 0.0)
-        claims = FolderSorter(held, {recipe.name: recipe}, limits).claims()
+                settled.files[name] = SettledFile(arrival, str(path), 0.0, 0.0)
+        claims = FolderSorter(settled, {recipe.name: recipe}, limits).claims()
         left = [
             (shown(self.path / name), one.why)
-            for name, one in held.held.items()
+            for name, one in settled.files.items()
             if one.fresh and side_of(name) is None
         ]
         return claims, left

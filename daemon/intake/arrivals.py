@@ -1,4 +1,4 @@
-"""What lies in an inbox: files that have arrived, and those that are claimed together."""
+"""What lies in an inbox: files that have settled, and those that are claimed together."""
 
 import math
 from dataclasses import dataclass, field
@@ -12,14 +12,14 @@ class Arrival:
     """A regular file in an inbox that has stopped changing.
 
     Attributes:
-        folder: The inbox it lies in.
+        folder: The inbox folder that it lies in.
         relative: Its path below that folder; undecodable bytes as surrogates.
-        size_bytes: Its size when last seen.
-        mtime_ns: Its time of change when last seen.
-        settled_s: How long it was watched without a change.
-        missed: A scan found it, though events should have told of it.
-        came_at: When it came there, or was last changed, UTC seconds since the epoch; endless
-            where that does not count.
+        size_bytes: Its size when it was last seen.
+        mtime_ns: The time of its last change when it was last seen.
+        settled_s: How long it was watched without a change, in seconds.
+        missed: A scan found it, although an event should have told of it.
+        came_at: When it came there or was last changed, UTC seconds since the epoch; infinite
+            where that does not matter.
     """
 
     folder: InboxFolder
@@ -32,21 +32,21 @@ class Arrival:
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
+        """Its whole path."""
         return self.folder.path / self.relative
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What the intake wants taken out of an inbox together.
+    """Files that are to be taken out of an inbox together: a photograph or pair with side files.
 
     Attributes:
-        arrivals: The photographs: one, two for a pair.
-        recipe: The recipe's name; "" where none matches.
+        arrivals: The photographs: one, or the two of a pair.
+        recipe: Name of the recipe; "" where none takes them.
+        stem: How the file name of the result begins.
         mask: NAME.mask.png of the first photograph.
         hints: NAME.hints.png of the first photograph.
-        stem: What the result's file name starts with.
-        refusal: Why it goes to failed/ at once, or "".
+        refusal: Why the files go to failed/ at once, or "".
     """
 
     arrivals: tuple[Arrival, ...]

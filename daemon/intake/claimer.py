@@ -1,7 +1,7 @@
-"""Admission: claims become queued jobs, in groups, so that a crash at any point loses nothing.
+"""Claims become queued jobs: files move to the station's work folder, and the ledger gets rows.
 
-Comes in: claims of the intake. Goes out: rows of the ledger, with the files in the station's work
-folder. The intent is recorded before any file is moved, the digests after.
+Claims are taken in groups that share commits and fsyncs. The intent is recorded before any file is
+moved and the digests after, so that a crash at any point loses nothing.
 """
 
 import contextlib
@@ -28,15 +28,21 @@ from daemon.system.files import claim as take
 _log = structlog.get_logger()
 
 GROUP = 256
-"""Claims that share one pair of commits and fsyncs."""
+"""Most claims that share one pair of commits and fsyncs."""
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 300.0
-"""Between tries to take a file that the system does not let go; the wait doubles."""
+"""Seconds between attempts to take a file that the system does not let go; the wait doubles."""
 
 
 @dataclass(frozen=True)
 class _Refused:
-    """A file that could not be taken: when to look at it again, and what a person is told."""
+    """A file that could not be taken.
+
+    Attributes:
+        again_at: When to look at it again, UTC seconds since the epoch.
+        wait_s: How long that wait is.
+        notice: What a person is told.
+    """
 
     again_at: float
     wait_s: float
@@ -44,34 +50,35 @@ class _Refused:
 
 
 class Claimer:
-    """Takes what the intake chose out of the inboxes and queues it."""
+    """Takes files out of the inboxes, hashes them and queues jobs."""
 
     def __init__(
         self,
         station: Station,
         ledger: Ledger,
         limits: Limits,
-        hint: Callable[[Path], None],
-        advanced: Callable[[], None],
+        look_again: Callable[[Path], None],
+        file_hashed: Callable[[], None],
     ) -> None:
-        """Take, hash and queue for one station.
+        """Claim for one station.
 
         Args:
-            station: Whose work folder receives the files.
-            ledger: Where they are recorded.
-            limits: What is refused.
-            hint: Is told of files that must be looked at again.
-            advanced: Is told of each file that was hashed; large ones on slow disks take a minute.
+            station: The station whose work folder receives the files.
+            ledger: Where jobs are recorded.
+            limits: Larger photographs are refused.
+            look_again: Called with files that the inbox must look at again.
+            file_hashed: Called after each file that was hashed, which takes a minute for a large
+                file on a slow disk.
         """
         self._station = station
         self._ledger = ledger
         self.limits = limits
-        self._hint = hint
-        self._advanced = advanced
+        self._look_again = look_again
+        self._file_hashed = file_hashed
         self._refused: dict[Path, _Refused] = {}
 
     def unseen(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
-        """Leave out originals that stay in place and were taken before."""
+        """Leave out originals that stay in their place and were queued before."""
         return [
             a
             for a in arrivals
@@ -79,34 +86,36 @@ class Claimer:
             or not self._ledger.was_taken(a.path, a.size_bytes, a.mtime_ns)
         ]
 
-    def admit(self, claims: Sequence[Claim], now: float) -> list[StageDuration]:
-        """Claim, hash and queue; what cannot be claimed stays where it is and is looked at again.
+    def claim(self, claims: Sequence[Claim], now: float) -> list[StageDuration]:
+        """Take files, hash them and queue jobs.
+
+        What cannot be taken stays where it is, and the inbox looks at it again.
 
         Args:
-            claims: What to take, any number.
+            claims: What to take; any number.
             now: UTC seconds since the epoch.
 
         Returns:
-            How long each took to settle and to be claimed.
+            How long each claim took to settle and to be taken.
         """
         took: list[StageDuration] = []
         try:
             for start in range(0, len(claims), GROUP):
                 group = claims[start : start + GROUP]
                 began = time.monotonic()
-                self._admit_group(group, now)
+                self._claim_group(group, now)
                 seconds = time.monotonic() - began
                 took += [StageDuration("settle", c.recipe, c.arrivals[0].settled_s) for c in group]
                 took += [StageDuration("claim", c.recipe, seconds) for c in group]
             return took
         except BaseException:
-            for claim in claims:  # those that were queued are gone from there, and no harm is done
+            for claim in claims:  # those that were queued are gone from the inbox: no harm is done
                 for arrival in claim.files:
-                    self._hint(arrival.path)
+                    self._look_again(arrival.path)
             raise
 
     def resume(self, now: float) -> None:
-        """Finish what was left half claimed; what was not claimed at all is looked at again."""
+        """Finish claims that a crash interrupted; the files of one not yet begun are found anew."""
         entries = self._ledger.in_state("claiming")
         begun = [e for e in entries if any(f.path.exists() for f in e.claim.files)]
         for entry in entries:
@@ -114,25 +123,25 @@ class Claimer:
                 self._forget(entry)
         self._take_and_queue(begun, now)
 
-    def look_at_refused(self, now: float) -> None:
-        """Have files looked at again whose time has come; `now` in UTC seconds."""
+    def retry_refused(self, now: float) -> None:
+        """Have files that could not be taken looked at again when they are due; `now` in UTC."""
         for path, refused in self._refused.items():
             if is_over(refused.again_at, now, refused.wait_s):
                 self._refused[path] = replace(refused, again_at=now + refused.wait_s)
-                self._hint(path)
+                self._look_again(path)
 
     def notices(self) -> tuple[Notice, ...]:
-        """Files that cannot be taken, and why."""
+        """The files that cannot be taken, each with the reason."""
         gone = [path for path in self._refused if not path.exists()]
         for path in gone:
             del self._refused[path]
         return tuple(refused.notice for refused in self._refused.values())
 
-    def look_again(self, entry: Entry, now: float) -> None:
-        """Queue a job anew whose files changed after they were claimed."""
+    def queue_again(self, entry: Entry, now: float) -> None:
+        """Hash the files of a job anew and queue it; they changed after they were claimed."""
         self._queue([entry], now)
 
-    def _admit_group(self, claims: Sequence[Claim], now: float) -> None:
+    def _claim_group(self, claims: Sequence[Claim], now: float) -> None:
         group = self._station.work / secrets.token_hex(8)
         group.mkdir()
         intents = []
@@ -162,10 +171,10 @@ class Claimer:
         self._queue(taken, now, came_at)
 
     def _take(self, entry: Entry, now: float) -> Entry | None:
-        """Move an entry's files.
+        """Move the files of a claim.
 
         Returns:
-            The entry, with a reason if it must go to failed/; None if all stays where it was.
+            The entry, with a reason if the files must go to failed/; None if all of them stay.
         """
         if entry.claim.folder.originals == "leave":
             return entry
@@ -185,7 +194,7 @@ class Claimer:
         return entry
 
     def _refuse(self, origin: Path, error: OSError, now: float) -> None:
-        """Remember a file that the system does not let go, and say so once."""
+        """Remember a file that the system does not let go, and log it once."""
         before = self._refused.get(origin)
         wait_s = min(_LONGEST_WAIT_S, 2 * before.wait_s) if before else _FIRST_WAIT_S
         why = f"cannot be taken out of {shown(origin.parent)}: {error.strerror or error}"
@@ -195,7 +204,7 @@ class Claimer:
         self._refused[origin] = _Refused(now + wait_s, wait_s, notice)
 
     def _put_back(self, entry: Entry, error: OSError) -> Entry | None:
-        """Return to the inbox what was taken of a claim; if that fails, too, it is refused."""
+        """Return to the inbox what was taken of a claim; refuse it if that fails, too."""
         photo = shown(entry.claim.files[0].relative)
         _log.info("not_claimed", photo=photo, recipe=entry.recipe, why=str(error))
         try:
@@ -211,17 +220,17 @@ class Claimer:
         return None
 
     def _forget(self, entry: Entry) -> None:
-        """Nothing of an entry was claimed: the inbox shall look at its files anew."""
+        """Drop the entry of a claim of which nothing was taken; its files are found anew."""
         self._ledger.forget([entry.row])
         for file in entry.claim.files:
             origin = entry.claim.folder.path / file.relative
             if origin not in self._refused:
-                self._hint(origin)
+                self._look_again(origin)
 
     def _queue(
         self, entries: Sequence[Entry], now: float, came_at: Mapping[int, float] | None = None
     ) -> None:
-        self._ledger.queue([(e.row, *self._known(e)) for e in entries], now, came_at)
+        self._ledger.queue([(e.row, *self._inspect(e)) for e in entries], now, came_at)
         for entry in entries:
             _log.info(
                 "claimed",
@@ -230,26 +239,26 @@ class Claimer:
                 photo=shown(entry.claim.files[0].relative),
             )
 
-    def _known(self, entry: Entry) -> tuple[ClaimedFiles, str]:
-        """The claim with digests and headers, and why it is refused, or ""."""
+    def _inspect(self, entry: Entry) -> tuple[ClaimedFiles, str]:
+        """The files of a claim with digests and headers, and the reason of a refusal or ""."""
         if entry.reason:
             return entry.claim, entry.reason
         try:
-            return replace(entry.claim, files=tuple(map(self._look, entry.claim.files))), ""
+            return replace(entry.claim, files=tuple(map(self._hash, entry.claim.files))), ""
         except PhotoError as error:
             return entry.claim, str(error)
         except OSError as error:
             return entry.claim, refusal(error, entry.claim.labels)
 
-    def _look(self, file: ClaimedFile) -> ClaimedFile:
+    def _hash(self, file: ClaimedFile) -> ClaimedFile:
         status = file.path.lstat()  # before the hash, so that a write meanwhile is noticed later
         if not stat.S_ISREG(status.st_mode):
-            raise PhotoError(f"{shown(file.relative)}: it is no regular file any more")
+            raise PhotoError(f"{shown(file.relative)}: it is not a regular file any more")
         header = None
         if file.role == "photo":
             header = read_header(file.path, self.limits, name=file.relative.name)
         digest = digest_file(file.path)
-        self._advanced()
+        self._file_hashed()
         return replace(
             file,
             size_bytes=status.st_size,

@@ -1,7 +1,7 @@
-"""Inboxes: which files have arrived whole. Scans are the truth, events only hints.
+"""The inbox folders: which files in them have arrived whole.
 
-Comes in: folders. Goes out: arrivals, each once until it changes. It moves nothing, opens files
-only to look at their ends, and leaves links, sockets, FIFOs and devices where they are.
+Scans find every file; events of the file system only make it sooner. Nothing is moved, files are
+opened only to look at their ends, and links, sockets, FIFOs and devices are left alone.
 """
 
 import math
@@ -18,7 +18,7 @@ from daemon.config.station import InboxFolder, Notice
 from daemon.intake.arrivals import Arrival
 from daemon.intake.scanner import ignored, walk_files, what
 from daemon.intake.settling import SettlePolicy, SettleTracker
-from daemon.intake.watcher import ChangeHint, ChangeHints, Watcher
+from daemon.intake.watcher import FileEvent, FileEvents, Watcher
 from daemon.system.files import shown
 
 _log = structlog.get_logger()
@@ -28,18 +28,27 @@ _EMPTY = "empty: it is taken once it has content"
 
 @dataclass(slots=True)
 class _Watch:
-    """One inbox folder: `root` is its absolute path, `passed_over` what of it is not entered."""
+    """One inbox folder.
+
+    Attributes:
+        root: Its absolute path.
+        files: Its files.
+        not_entered: Absolute paths of folders in it that are not entered.
+        scan_due_s: When it must be scanned, monotonic seconds.
+        odd: What lies in it and is left alone, by absolute path.
+        unwatched: Why it is scanned instead of watched, if it is.
+    """
 
     root: str
     files: SettleTracker
-    passed_over: frozenset[str]
+    not_entered: frozenset[str]
     scan_due_s: float = -math.inf
     odd: dict[str, Notice] = field(default_factory=dict)
     unwatched: Notice | None = None
 
 
 class Inbox:
-    """Watches folders; owned and called by one thread."""
+    """Watches the inbox folders of a station; used by one thread."""
 
     def __init__(
         self,
@@ -52,29 +61,29 @@ class Inbox:
         wake: Callable[[], None],
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """Prepare; nothing is watched before `start`, but `settled` scans all the same.
+        """Prepare; nothing is watched before `start`, but `settled` scans without it, too.
 
         Args:
-            folders: What to watch. A folder inside another one belongs to itself only, and the
-                results, rejects and archive of none of them are taken for arrivals.
-            settle_s: Unchanged for so long = complete.
-            settle_polled_s: The same where no events come, and how often such a folder is scanned.
-            rescan_s: Between scans of the others.
-            arriving_s: A file that ends early and changed within this is still arriving.
+            folders: The inbox folders. Files in a folder inside another one arrive in the inner
+                one only; results, rejected and archived originals never arrive.
+            settle_s: Seconds without a change after which a file is complete.
+            settle_polled_s: The same where no events come, and the time between scans there.
+            rescan_s: Seconds between scans of the other folders.
+            arriving_s: A file that ends early and changed within these seconds is still arriving.
             wake: Called from another thread when there may be something new.
-            wall: UTC seconds since the epoch, to compare with the times of files.
+            wall: Returns UTC seconds since the epoch, to compare with the times of files.
         """
-        patience = SettlePolicy(settle_s, settle_polled_s, arriving_s)
+        policy = SettlePolicy(settle_s, settle_polled_s, arriving_s)
         self._settle_s, self._settle_polled_s = settle_s, settle_polled_s
         self._rescan_s = rescan_s
         self._wall = wall
-        self._hints = ChangeHints(wake)
-        self._watcher = Watcher(self._hints)
+        self._events = FileEvents(wake)
+        self._watcher = Watcher(self._events)
         self._watches = [
             _Watch(
                 str(folder.path.absolute()),
-                SettleTracker(folder, patience, wall),
-                _passed_over(folder, folders),
+                SettleTracker(folder, policy, wall),
+                _not_entered(folder, folders),
             )
             for folder in folders
         ]
@@ -97,21 +106,21 @@ class Inbox:
         """Whether a path lies in one of the inbox folders."""
         return any(path.is_relative_to(watch.root) for watch in self._watches)
 
-    def hint(self, path: Path) -> None:
-        """Look at this file again, even if it was handed out before; from any thread."""
-        self._hints.add(str(path.absolute()), "written", forget=True)
+    def look_again(self, path: Path) -> None:
+        """Look at a file again, even if it was handed out before; any thread may call this."""
+        self._events.add(str(path.absolute()), "written", forget=True)
 
     def settled(self, now: float, limit: int, *, at_once: bool = False) -> list[Arrival]:
-        """Files that stopped changing, each once until it changes, vanishes or is hinted.
+        """Files that stopped changing, each once until it changes, vanishes or is looked at again.
 
-        Scans what is due for it. Call it when `next_due_s` is over or `wake` was called.
+        Folders that are due are scanned. Call this after `next_due_s` or when `wake` was called.
 
         Args:
             now: Monotonic seconds.
-            limit: How many at most; the rest comes with the next call.
-            at_once: What is older than `settle_s` by its own time needs no watching.
+            limit: Most files to return; the others come with the next call.
+            at_once: A file that is older than `settle_s` by its own time needs no watching.
         """
-        self._take_hints(now)
+        self._take_events(now)
         arrivals: list[Arrival] = []
         for watch in self._watches:
             if watch.scan_due_s <= now:
@@ -123,21 +132,21 @@ class Inbox:
 
     def next_due_s(self, now: float) -> float:
         """Seconds until something may settle or a scan is due."""
-        if self._hints:
+        if self._events:
             return 0.0
         due = [min(watch.scan_due_s, watch.files.due_s()) for watch in self._watches]
         return max(0.0, min(due, default=now + self._rescan_s) - now)
 
     def unsettled(self) -> int:
-        """How many files may settle yet; empty ones and those handed out do not count."""
+        """Number of files that may still settle, without empty ones and those handed out."""
         return sum(watch.files.unsettled() for watch in self._watches)
 
     def notices(self, now: float, *, at_once: bool = False) -> list[Notice]:
-        """What lies in an inbox and is left alone, and folders that cannot be read or watched.
+        """What is left alone in the inboxes, and folders that cannot be read or watched.
 
         Args:
             now: Monotonic seconds.
-            at_once: Also empty files that may only just have been made.
+            at_once: Include empty files that may have been made a moment ago.
         """
         found: list[Notice] = []
         for watch in self._watches:
@@ -146,26 +155,26 @@ class Inbox:
                 found.append(Notice(Path(watch.root, relative), _EMPTY, self._wall()))
         return found
 
-    def _take_hints(self, now: float) -> None:
-        hints, overflown = self._hints.take()
+    def _take_events(self, now: float) -> None:
+        events, overflown = self._events.take()
         for watch in self._watches:
-            if watch.root in hints:  # it came or went, and its watch is that of what is gone
+            if watch.root in events:  # it came or went; the watch belongs to a folder that is gone
                 self._watcher.drop(watch.root)
-            if overflown or watch.root in hints:
+            if overflown or watch.root in events:
                 watch.scan_due_s = now
-        folders = [path for path, hint in hints.items() if hint.sort == "folder"]
+        folders = [path for path, event in events.items() if event.kind == "folder"]
         for watch in self._watches if folders else ():
             inside = [p for p in folders if p.startswith(watch.root + "/")]
             watch.files.forget_below({path[len(watch.root) + 1 :] for path in inside})
-        for path, hint in hints.items():
+        for path, event in events.items():
             inside_of = [w for w in self._watches if path.startswith(w.root + "/")]
             if inside_of:
                 watch = max(inside_of, key=lambda w: len(w.root))
-                self._follow(watch, path[len(watch.root) + 1 :], hint, now)
+                self._follow(watch, path[len(watch.root) + 1 :], event, now)
 
-    def _follow(self, watch: _Watch, relative: str, hint: ChangeHint, now: float) -> None:
-        """Look where a hint points; a folder on the way may be a link or none of ours."""
-        if hint.forget:
+    def _follow(self, watch: _Watch, relative: str, event: FileEvent, now: float) -> None:
+        """Look at the path of an event; a folder on the way may be a link or not be entered."""
+        if event.forget:
             watch.files.forget(relative)
         path = watch.root
         status: os.stat_result | None = None
@@ -178,15 +187,15 @@ class Inbox:
             except OSError:
                 watch.files.forget(relative)
                 return
-            if path in watch.passed_over and stat.S_ISDIR(status.st_mode):
+            if path in watch.not_entered and stat.S_ISDIR(status.st_mode):
                 return
         if status is None:
             return
         if not stat.S_ISDIR(status.st_mode):
-            self._look(watch, relative, what(status.st_mode) or status, now, hint)
-        elif hint.sort == "folder":
-            for found, content in walk_files(watch.root, relative, watch.passed_over):
-                self._look(watch, found, content, now, hint)
+            self._look(watch, relative, what(status.st_mode) or status, now, event)
+        elif event.kind == "folder":
+            for found, content in walk_files(watch.root, relative, watch.not_entered):
+                self._look(watch, found, content, now, event)
 
     def _look(
         self,
@@ -194,22 +203,22 @@ class Inbox:
         relative: str,
         found: os.stat_result | str,
         now: float,
-        hint: ChangeHint,
+        event: FileEvent,
     ) -> None:
         if isinstance(found, str):
             self._leave(watch, watch.odd, relative, found)
         else:
-            watch.files.hinted(relative, found, now, complete=hint.sort == "complete")
+            watch.files.saw_event(relative, found, now, complete=event.kind == "complete")
 
     def _scan(self, watch: _Watch, now: float, *, at_once: bool) -> None:
-        """Find everything in one folder, whatever events have said."""
+        """Find everything in one folder, whatever events have told."""
         listening = self._listen(watch)  # before the scan, so that nothing falls between the two
         there = Path(watch.root).is_dir()
         known, watch.odd = watch.odd, {}
         if not there:
             self._leave(watch, known, "", "this inbox folder is not there")
         watch.files.begin_scan(events_expected=listening)
-        for relative, found in walk_files(watch.root, "", watch.passed_over):
+        for relative, found in walk_files(watch.root, "", watch.not_entered):
             if isinstance(found, str):
                 self._leave(watch, known, relative, found)
             else:
@@ -219,7 +228,7 @@ class Inbox:
         watch.scan_due_s = now + max(0.05, wait_s if there else min(wait_s, self._settle_s))
 
     def _leave(self, watch: _Watch, known: dict[str, Notice], relative: str, why: str) -> None:
-        """Leave something where it is, and say so once."""
+        """Leave something where it is, and log that once."""
         path = f"{watch.root}/{relative}" if relative else watch.root
         notice = known.get(path)
         if notice is None or notice.what != why:
@@ -228,7 +237,7 @@ class Inbox:
         watch.odd[path] = notice
 
     def _listen(self, watch: _Watch) -> bool:
-        """Have a folder watched, or polled if it cannot be; says whether it was watched before."""
+        """Watch a folder, or poll it if that fails; says whether it was watched without a break."""
         if watch.files.polled:
             return False
         try:
@@ -245,8 +254,8 @@ class Inbox:
         _log.warning("polled", folder=shown(watch.root), every_s=self._settle_polled_s, why=why)
 
 
-def _passed_over(folder: InboxFolder, folders: Sequence[InboxFolder]) -> frozenset[str]:
-    """Folders below an inbox folder whose files are no arrivals of it."""
+def _not_entered(folder: InboxFolder, folders: Sequence[InboxFolder]) -> frozenset[str]:
+    """Folders whose files never arrive in this inbox folder, although they may lie in it."""
     kept = {other.path for other in folders if other.path != folder.path}
     kept |= {path for each in folders for path in (each.outbox, each.failed, each.archive)}
     return frozenset(str(path.absolute()) for path in kept - {folder.path})

@@ -1,7 +1,7 @@
-"""Redo: finished work is done again where its recipe or its weights are no longer what they were.
+"""Redo: finished work is done again where its recipe or its weights have changed since.
 
-Comes in: what a person chose. Goes out: requests, from whoever asks; claims of archived originals,
-from the daemon, which alone writes the ledger. Results appear beside the old ones, which stay.
+A command plans what is to be done again and leaves requests; the daemon, which alone writes the
+ledger, claims the originals in the archive. New results appear beside the old ones, which stay.
 """
 
 from collections import Counter
@@ -31,10 +31,10 @@ class RedoPlan:
     """What is to be done again, and what is not.
 
     Attributes:
-        rows: Jobs to be done again.
-        up_to_date: Jobs whose recipe and weights are those of now.
-        not_there: Jobs whose originals somebody took out of the archive or changed.
-        no_recipe: Jobs whose recipe is gone.
+        rows: Rows of the jobs to be done again.
+        up_to_date: Number of jobs whose recipe and weights have not changed.
+        not_there: Number of jobs whose originals somebody took out of the archive or changed.
+        no_recipe: Number of jobs whose recipe is gone.
     """
 
     rows: tuple[int, ...]
@@ -50,14 +50,14 @@ def plan(
     paths: Sequence[Path],
     recipe: str | None,
 ) -> RedoPlan:
-    """Look which finished jobs of the archive are no longer up to date.
+    """Find the finished jobs in the archive that are not up to date.
 
     Args:
         view: The ledger.
         recipes: The recipes as they are now.
-        library: Where their models lie.
+        library: The models that the recipes name.
         paths: Originals in the archive, their results, or folders of either; all if empty.
-        recipe: Only jobs of this one.
+        recipe: Name of the only recipe that counts; None for all.
     """
     chosen = [path.parent.resolve() / path.name for path in paths]
     fates: Counter[Fate] = Counter()
@@ -78,13 +78,13 @@ def plan(
 
 
 def ask(station: Station, rows: Sequence[int]) -> None:
-    """Ask the daemon, now or when it runs next, to do these jobs again."""
+    """Leave requests to do these jobs again, for the daemon to take now or when it runs next."""
     for start in range(0, len(rows), MAX_REDO):
         leave(station, RedoRequest(rows=tuple(rows[start : start + MAX_REDO])))
 
 
 class Redo:
-    """The daemon's side: requests become claims of what lies in the archive."""
+    """The daemon's side: requests become claims of originals in the archive."""
 
     def __init__(self, ledger: Ledger, claimer: Claimer, library: Library) -> None:
         self._ledger = ledger
@@ -106,7 +106,7 @@ class Redo:
             originals = archive_rows.originals_of(self._ledger, entry.row)
             if _fate(entry, originals, recipes, self._library) == "redo":
                 claims.append(_claim(entry, originals))
-        self._claimer.admit(claims, now)
+        self._claimer.claim(claims, now)
 
 
 def _fate(
@@ -135,7 +135,7 @@ def _is_untouched(original: Original) -> bool:
 
 
 def _claim(entry: Entry, originals: Sequence[Original]) -> Claim:
-    """A claim like the first one, of the files where they lie now: below the archive."""
+    """The claim of a job anew, of the files where they lie now: in the archive."""
     old = entry.claim
     folder = replace(old.folder, path=old.folder.archive, polled=False)
     arrivals = [

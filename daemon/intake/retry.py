@@ -1,7 +1,7 @@
-"""Retry: failed photographs go back to where they were dropped, daemon or no daemon.
+"""Retry: failed photographs go back to the inbox they came from, whether a daemon runs or not.
 
-Comes in: a station, what a person chose. Goes out: moved files; for originals that never left their
-place, a request that the daemon takes, because only the daemon writes the ledger.
+Originals that never left their place are asked for by a request instead, because the daemon
+remembers that it has seen them and only the daemon writes the ledger.
 """
 
 import json
@@ -30,19 +30,19 @@ def retry_failed(
     recipes: Sequence[Recipe],
     paths: Sequence[Path],
 ) -> list[Path]:
-    """Put failed originals back where they were dropped, with their halves and side files.
+    """Put failed originals back where they were dropped, with their other halves and side files.
 
     Args:
-        station: Where.
-        folders: Its inboxes, the places to put back to.
-        recipes: Those that take pairs take both halves back.
-        paths: Which; all if empty.
+        station: The station.
+        folders: Its inbox folders.
+        recipes: Its recipes: of one that takes pairs both halves go back.
+        paths: Failed originals; all of them if empty.
 
     Returns:
         Where the photographs are now.
 
     Raises:
-        UsageError: A path is no failed photograph of this station, or one of a bulk job.
+        UsageError: A path is not a failed photograph of this station, or is one of a bulk job.
     """
     failed = station.failed.resolve()
     chosen = [path.parent.resolve() / path.name for path in paths]
@@ -86,7 +86,7 @@ class RetryTaker:
                 raise UsageError(f"{shown(path)} lies in no inbox of this station")
         self._ledger.forget_taken(request.paths)
         for path in request.paths:
-            self._inbox.hint(path)
+            self._inbox.look_again(path)
 
 
 def _put_back(
@@ -115,9 +115,9 @@ def _put_back(
 
 
 def _origin(path: Path, why: Mapping[str, Any], folders: Sequence[InboxFolder]) -> Path:
-    """Where it came from, if that is an inbox still; else the inbox whose failures lie there.
+    """Where an original came from if that is an inbox still, else the inbox that it fell out of.
 
-    What failed while it was done again came from the archive, which is no inbox.
+    A photograph that failed while it was done again came from the archive, which is not an inbox.
     """
     origin = Path(str(why.get("origin", "")))
     inboxes = [folder.path.absolute() for folder in folders]
@@ -134,7 +134,7 @@ def _origin(path: Path, why: Mapping[str, Any], folders: Sequence[InboxFolder]) 
 
 
 def _other_half(path: Path, sides: Sequence[Path]) -> list[Path]:
-    """The other photograph of a pair that failed or waits; none if there is none."""
+    """The other photograph of a pair, as a list that is empty where there is none."""
     others = {
         other.name
         for other in path.parent.iterdir()

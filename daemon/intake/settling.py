@@ -1,7 +1,7 @@
-"""When the files of one inbox folder have stopped changing.
+"""When the files of an inbox folder settle: a file that stops changing has arrived.
 
-Comes in: what scans and events saw of each file, and the time. Goes out: arrivals, each once until
-it changes. Opens files only to look at their ends.
+Scans and events say what they saw of each file; a file is handed out once, and again only after it
+changes. Files are opened only to look at their ends.
 """
 
 import heapq
@@ -19,7 +19,7 @@ from daemon.intake.scanner import what
 from daemon.photo import is_truncated
 
 COMPLETE_S = 0.2
-"""Unchanged for so long after a close or a move into place is enough."""
+"""Seconds without a change that are enough after a file was closed or moved into place."""
 
 _NEVER = math.inf
 _Signature = tuple[int, int, int]
@@ -27,7 +27,7 @@ _Signature = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class SettlePolicy:
-    """How long a file must have been left alone, in seconds; see the settings of these names."""
+    """How long a file must be left alone, in seconds; see the settings of the same names."""
 
     settle_s: float
     settle_polled_s: float
@@ -39,10 +39,10 @@ class _Seen:
     """A file as last seen. Times are monotonic seconds.
 
     Attributes:
-        signature: Size, time of change, and the inode where inode numbers can be relied on.
-        since_s: When it was first seen like this.
-        due_s: When to look whether it has settled; never, once it has been handed out.
-        announced: An event told of it, or none could.
+        signature: Size, time of change, and the inode number where those can be relied on.
+        since_s: When it was first seen with this signature.
+        due_s: When to look whether it has settled; infinite once it has been handed out.
+        announced: An event told of it, or no event was to be expected.
         scan: Number of the last scan that saw it.
     """
 
@@ -59,15 +59,15 @@ class SettleTracker:
     def __init__(
         self,
         folder: InboxFolder,
-        patience: SettlePolicy,
+        policy: SettlePolicy,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """Start empty.
+        """Start without files.
 
         Args:
-            folder: Where the files lie.
-            patience: How long they must have been left alone.
-            wall: UTC seconds since the epoch, to compare with the times of files.
+            folder: The inbox folder.
+            policy: How long files must have been left alone.
+            wall: Returns UTC seconds since the epoch, to compare with the times of files.
         """
         self.folder = folder
         self.polled = folder.polled
@@ -75,7 +75,7 @@ class SettleTracker:
         self._events_expected = False
         self._missed: set[int] = set()
         self._root = str(folder.path.absolute())
-        self._patience = patience
+        self._policy = policy
         self._wall = wall
         self._files: dict[str, _Seen] = {}
         self._due: list[tuple[float, int, str]] = []
@@ -84,14 +84,14 @@ class SettleTracker:
 
     @property
     def settle_s(self) -> float:
-        """How long a file must be unchanged, in seconds."""
-        return self._patience.settle_polled_s if self.polled else self._patience.settle_s
+        """Seconds that a file must stay unchanged."""
+        return self._policy.settle_polled_s if self.polled else self._policy.settle_s
 
     @property
     def missed_events(self) -> bool:
-        """Events cannot be relied on here: two scans found files that no event told of.
+        """Whether events cannot be relied on: two scans found files that no event told of.
 
-        Once is no proof, since the kernel drops events when very many come at a time.
+        One scan proves nothing, since the kernel drops events when very many come at a time.
         """
         return len(self._missed) > 1
 
@@ -101,10 +101,10 @@ class SettleTracker:
         self._missed.clear()
 
     def begin_scan(self, *, events_expected: bool) -> None:
-        """From here on, files are seen by a new scan of the whole folder.
+        """Begin a new scan of the whole folder.
 
         Args:
-            events_expected: The folder was being watched since the last scan.
+            events_expected: The folder was watched since the last scan.
         """
         self._scan += 1
         self._events_expected = events_expected
@@ -121,29 +121,29 @@ class SettleTracker:
             relative: Its path.
             status: Its `lstat`.
             now: Monotonic seconds.
-            at_once: If it is older than `settle_s` by its own time, it needs no watching.
+            at_once: A file older than `settle_s` by its own time needs no watching.
         """
         seen = self._saw(relative, status, now, announced=not self._events_expected)
         seen.scan = self._scan
-        old = self._wall() - status.st_mtime >= self._patience.settle_s
+        old = self._wall() - status.st_mtime >= self._policy.settle_s
         if at_once and old and now < seen.due_s < _NEVER:
             self._wait(relative, seen, now)
 
-    def hinted(
+    def saw_event(
         self, relative: str, status: os.stat_result, now: float, *, complete: bool = False
     ) -> None:
-        """Take note of a file that an event pointed at; `complete`: it was closed or moved in."""
+        """Take note of a file that an event told of; `complete`: it was closed or moved in."""
         seen = self._saw(relative, status, now, announced=True)
         seen.scan = self._scan
         if seen.due_s < _NEVER:
             self._wait(relative, seen, now + (COMPLETE_S if complete else self.settle_s))
 
     def forget(self, relative: str) -> None:
-        """Take this file for new when it is seen again."""
+        """Take a file for new when it is seen again."""
         self._files.pop(relative, None)
 
     def forget_below(self, folders: Collection[str]) -> None:
-        """Forget all files in these folders, given relative to this one."""
+        """Forget all files below some folders, which are given relative to this one."""
         for relative in list(self._files):
             above = relative
             while "/" in above:
@@ -153,7 +153,7 @@ class SettleTracker:
                     break
 
     def settled(self, now: float, limit: int) -> list[Arrival]:
-        """Files that stopped changing, each once; those that are due first come first."""
+        """Files that stopped changing, each once, in the order in which they are due."""
         arrivals: list[Arrival] = []
         while self.due_s() <= now and len(arrivals) < limit:
             _, _, relative = heapq.heappop(self._due)
@@ -173,20 +173,19 @@ class SettleTracker:
         return _NEVER
 
     def unsettled(self) -> int:
-        """How many files may settle yet; empty ones and those handed out do not count."""
+        """Number of files that may still settle, without empty ones and those handed out."""
         return sum(s.due_s < _NEVER and s.signature[0] > 0 for s in self._files.values())
 
     def empty(self, now: float, *, at_once: bool) -> list[str]:
-        """Files without content; unless `at_once`, only those that are so for `arriving_s`."""
+        """Files without content; unless `at_once`, only those that were empty for `arriving_s`."""
         return [
             relative
             for relative, seen in self._files.items()
-            if seen.signature[0] == 0
-            and (at_once or now - seen.since_s >= self._patience.arriving_s)
+            if seen.signature[0] == 0 and (at_once or now - seen.since_s >= self._policy.arriving_s)
         ]
 
     def _saw(self, relative: str, status: os.stat_result, now: float, *, announced: bool) -> _Seen:
-        """Note a file as it is; one that is new or has changed must settle."""
+        """Note the state of a file; one that is new or has changed must settle."""
         signature = self._signature(status)
         seen = self._files.get(relative)
         if seen is None or seen.signature != signature:
@@ -201,7 +200,7 @@ class SettleTracker:
         heapq.heappush(self._due, (due_s, next(self._count), relative))
 
     def _confirm(self, relative: str, seen: _Seen, now: float) -> Arrival | None:
-        """Look once more at a file that is due; hand it out if it is whole and unchanged."""
+        """Look at a file that is due, and hand it out if it is whole and unchanged."""
         path = f"{self._root}/{relative}"
         try:
             status = os.lstat(path)
@@ -233,11 +232,11 @@ class SettleTracker:
         )
 
     def _arriving_s(self, path: str, status: os.stat_result, seen: _Seen, now: float) -> float:
-        """For how long at most a file may be still arriving, in seconds; 0 if it is whole.
+        """Most seconds that a file may still be arriving; 0 if it is whole.
 
-        A file dated in the future is young for `arriving_s` from when it was seen, not for ever.
+        A file dated in the future counts as new for `arriving_s` after it was seen, not for ever.
         """
-        arriving_s = self._patience.arriving_s
+        arriving_s = self._policy.arriving_s
         age_s = max(self._wall() - status.st_mtime, now - seen.since_s)
         if age_s >= arriving_s:
             return 0.0

@@ -1,7 +1,7 @@
-"""One decision about the settled files of one folder: what is claimed, what waits, and for what.
+"""Sorts settled files into claims: which recipe takes them, what belongs together, what waits.
 
-Comes in: what is held of the folder, and the recipes. Goes out: claims; what they take is taken
-out of what is held. Reads headers and lists the folder, and changes nothing on disk.
+One folder is decided at a time, from its settled files that are not claimed yet. Headers are read
+and the folder is listed; nothing on disk is changed.
 """
 
 import os
@@ -37,18 +37,18 @@ _WHAT_PAIRS_ARE = "a pair is NAME-a with NAME-b, NAME_1 with NAME_2, or two alon
 
 
 @dataclass(slots=True)
-class Held:
-    """A settled file that has not been claimed, or that was claimed and left in place.
+class SettledFile:
+    """A file that has settled and has not been claimed, or that was claimed and left in its place.
 
     Attributes:
         arrival: The file.
-        path: Its path as text, which is quicker to look at.
-        since_s: Monotonic seconds since when it is held.
-        since_utc: The same in UTC seconds since the epoch.
-        fresh: Not claimed yet; the others only complete a pair or bring a mask again.
-        megapixels: From its header, once that was read.
+        path: Its path as text, for which the system is asked sooner than for a `Path`.
+        since_s: When it settled, monotonic seconds.
+        since_utc: When it settled, UTC seconds since the epoch.
+        fresh: It was not claimed yet; one that was can only complete a pair or serve as a mask.
+        megapixels: Its size according to its header, once that was read.
         why: What it waits for.
-        astray: Nothing that arrives will let it go on; a person must see to it.
+        stuck: Nothing that arrives can let it go on; a person must see to it.
     """
 
     arrival: Arrival
@@ -58,10 +58,10 @@ class Held:
     fresh: bool = True
     megapixels: float | None = None
     why: str = ""
-    astray: bool = False
+    stuck: bool = False
 
     def is_unchanged(self) -> bool:
-        """Whether the file is still as it arrived."""
+        """Whether the file is still as it was when it settled."""
         try:
             status = os.lstat(self.path)
         except OSError:
@@ -71,18 +71,24 @@ class Held:
 
 
 @dataclass(slots=True)
-class FolderView:
-    """What is held of one folder, by file name; `stale` if a decision could come out otherwise."""
+class SettledFolder:
+    """The settled files of one folder, by name; `stale` if something changed since the decision."""
 
     path: str
-    held: dict[str, Held] = field(default_factory=dict)
+    files: dict[str, SettledFile] = field(default_factory=dict)
     stale: bool = True
 
 
 class FolderSorter:
-    """One decision about one folder: takes out of it what can be claimed."""
+    """One decision about one folder: what is claimed is taken out of it.
 
-    def __init__(self, folder: FolderView, recipes: Mapping[str, Recipe], limits: Limits) -> None:
+    Attributes:
+        vanished: Files that are gone, found when their header was read.
+    """
+
+    def __init__(
+        self, folder: SettledFolder, recipes: Mapping[str, Recipe], limits: Limits
+    ) -> None:
         self.vanished: list[Path] = []
         self._folder = folder
         self._recipes = recipes
@@ -90,18 +96,18 @@ class FolderSorter:
         self._claims: list[Claim] = []
         self._sides_on_disk: SideFiles | None = None
         self._photos_called: dict[str, list[str]] = {}
-        for name in folder.held:
+        for name in folder.files:
             if side_of(name) is None:
                 for called in called_after(name):
                     self._photos_called.setdefault(called, []).append(name)
 
     def claims(self) -> list[Claim]:
-        """Decide; what is left in the folder afterwards waits, and knows for what."""
+        """Decide once; what is left in the folder waits, and `why` says for what."""
         folder = self._folder
         folder.stale = False
-        for name in [n for n, h in folder.held.items() if not (h.fresh or h.is_unchanged())]:
-            del folder.held[name]
-        routes = {name: self._route(name) for name in sorted(folder.held)}
+        for name in [n for n, h in folder.files.items() if not (h.fresh or h.is_unchanged())]:
+            del folder.files[name]
+        routes = {name: self._route(name) for name in sorted(folder.files)}
         pairs: dict[str, list[str]] = {}
         for name, route in routes.items():
             if route is None:
@@ -118,11 +124,11 @@ class FolderSorter:
         return self._claims
 
     def _route(self, name: str) -> Route | None:
-        """Where a photograph goes; None for what waits, as every side file does."""
-        held = self._folder.held[name]
+        """The route of a photograph; None for what waits, as every side file does."""
+        held = self._folder.files[name]
         asked = named_recipe(held.arrival, self._recipes)
         recipe = self._recipes.get(asked) if asked is not None else None
-        held.astray = asked is not None and recipe is None
+        held.stuck = asked is not None and recipe is None
         if asked is not None and recipe is None:
             known = ", ".join(sorted(self._recipes))
             meant = suggestion(asked, list(self._recipes))
@@ -141,19 +147,19 @@ class FolderSorter:
         except PhotoError as error:
             return Route(recipe, str(error))
         except FileNotFoundError:
-            del self._folder.held[name]
+            del self._folder.files[name]
             self.vanished.append(held.arrival.path)
             return None
         except OSError as error:
             return Route(recipe, f"{shown(name)}: it cannot be read: {error.strerror}")
 
-    def _megapixels(self, held: Held) -> float:
+    def _megapixels(self, held: SettledFile) -> float:
         if held.megapixels is None:
             held.megapixels = read_header(Path(held.path), self._limits).megapixels
         return held.megapixels
 
     def _is_side(self, name: str, recipe: Recipe | None) -> bool:
-        """Whether a file is the mask or the hints of a photograph rather than a photograph."""
+        """Whether a file is a side file rather than a photograph."""
         side = side_of(name)
         if side is None:
             return False
@@ -162,16 +168,16 @@ class FolderSorter:
         if not any(side.role in r.side_files for r in self._recipes.values() if r.photos == 1):
             return False
         photos = self._photos_called.get(side.photo, [])
-        found = [self._route(photo) for photo in photos if photo in self._folder.held]
+        found = [self._route(photo) for photo in photos if photo in self._folder.files]
         routes = [route for route in found if route is not None]
         return not photos or any(side.role in route.side_files for route in routes)
 
     def _claim_with_sides(self, names: tuple[str, ...], route: Route, stem: str) -> None:
-        """Claim photographs with the side files of the first, unless one still arrives."""
+        """Claim photographs with the side files of the first, unless one has not settled yet."""
         sides: dict[str, str] = {}
         for role in route.side_files:
             side = self._side_on_disk(names[0], role)
-            if side is not None and side not in self._folder.held:
+            if side is not None and side not in self._folder.files:
                 self._wait(names, f"waits for {shown(side)}, which is still arriving")
                 self._folder.stale = True  # it may vanish, and no arrival would tell
                 return
@@ -184,7 +190,7 @@ class FolderSorter:
         self._claim(names, route.recipe, stem, sides, route.refusal)
 
     def _pair_up(self, names: list[str], recipe: Recipe) -> None:
-        """Claim what pairs there are among photographs of one folder; the others wait."""
+        """Claim the pairs among photographs; the others wait."""
         paired: set[str] = set()
         for pair in by_name(names):
             self._claim_with_sides((pair.first, pair.second), Route(recipe), pair.stem)
@@ -194,12 +200,12 @@ class FolderSorter:
             half = half_of(name)
             said = f"{shown(half.other)} with any suffix" if half else _WHAT_PAIRS_ARE
             self._wait((name,), f"{_UNPAIRED} ({said})")
-        below = any(is_below_recipe(self._folder.held[name].arrival) for name in names)
+        below = any(is_below_recipe(self._folder.files[name].arrival) for name in names)
         if below and not any(map(half_of, names)):
             self._pair_of_folder(names, recipe)
 
     def _pair_of_folder(self, names: list[str], recipe: Recipe) -> None:
-        """Claim two pictures that are alone in a sub-folder, once nothing else arrives there."""
+        """Claim two photographs that are alone in a sub-folder once nothing else arrives there."""
         pair: Pair | None = of_folder(names, PurePath(self._folder.path).name)
         if pair is None:
             number = "" if len(names) < 2 else f"; {len(names)} pictures lie beside each other here"
@@ -220,12 +226,12 @@ class FolderSorter:
         sides: Mapping[str, str] | None = None,
         refusal: str = "",
     ) -> None:
-        held, sides = self._folder.held, sides or {}
+        files, sides = self._folder.files, sides or {}
         all_names = (*names, *sides.values())
-        if not any(held[name].fresh for name in all_names):
+        if not any(files[name].fresh for name in all_names):
             return
-        photos = tuple(held[name].arrival for name in names)
-        found = {role: held[name].arrival for role, name in sides.items()}
+        photos = tuple(files[name].arrival for name in names)
+        found = {role: files[name].arrival for role, name in sides.items()}
         self._claims.append(
             Claim(
                 photos,
@@ -239,23 +245,23 @@ class FolderSorter:
         together = len(all_names) > 1 or (recipe is not None and recipe.photos > 1)
         for name in all_names:
             if together and photos[0].folder.originals == "leave":
-                held[name].fresh = False  # it stays, and may be needed beside a new version
+                files[name].fresh = False  # it stays, and may be needed beside a new version
             else:
-                del held[name]
+                del files[name]
 
     def _wait(self, names: tuple[str, ...], why: str) -> None:
         for name in names:
-            self._folder.held[name].why = why
+            self._folder.files[name].why = why
 
     def _side_on_disk(self, photo: str, role: str) -> str | None:
-        """Name of a photograph's mask or hints that lies beside it, settled or not."""
+        """Name of a photograph's side file in the folder, whether it has settled or not."""
         if self._sides_on_disk is None:
             self._sides_on_disk = SideFiles(self._names())
         return self._sides_on_disk.of(photo, role)
 
     def _arriving(self) -> str | None:
-        """Name of a file in the folder that has not settled yet."""
-        return next((name for name in self._names() if name not in self._folder.held), None)
+        """Name of some file in the folder that has not settled yet."""
+        return next((name for name in self._names() if name not in self._folder.files), None)
 
     def _names(self) -> list[str]:
         """Names of the regular files in the folder that are not ignored."""
@@ -272,11 +278,11 @@ class FolderSorter:
 
 @dataclass(frozen=True)
 class Decision:
-    """What is to be claimed now.
+    """What to do with the settled files.
 
     Attributes:
         claims: What to claim; no file is in two of them.
-        again: Files that changed or vanished while they waited: the inbox shall look at them anew.
+        again: Files that changed or vanished while they waited; the inbox must look at them again.
     """
 
     claims: tuple[Claim, ...]
@@ -284,7 +290,7 @@ class Decision:
 
 
 class Sorter:
-    """Sorts arrivals into claims; owned and called by one thread."""
+    """Keeps the settled files of all inboxes and sorts them into claims; used by one thread."""
 
     def __init__(
         self,
@@ -294,31 +300,31 @@ class Sorter:
         pair_wait_s: float,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """Start with nothing held.
+        """Start without files.
 
         Args:
-            recipes: What there is to choose from.
-            limits: What is refused.
-            pair_wait_s: What waits longer is told of by `waiting`.
-            wall: UTC seconds since the epoch.
+            recipes: The recipes to choose from.
+            limits: Larger photographs are refused.
+            pair_wait_s: `waiting` names files that wait longer than this, in seconds.
+            wall: Returns UTC seconds since the epoch.
         """
         self._limits = limits
         self._pair_wait_s = pair_wait_s
         self._wall = wall
-        self._folders: dict[str, FolderView] = {}
+        self._folders: dict[str, SettledFolder] = {}
         self._recipes: dict[str, Recipe] = {}
         self.set_recipes(recipes)
 
     def set_recipes(self, recipes: Sequence[Recipe]) -> None:
-        """Use these from now on; what waits is considered anew."""
+        """Use other recipes from now on; what waits is decided anew."""
         self._recipes = {recipe.name: recipe for recipe in recipes}
         for folder in self._folders.values():
             folder.stale = True
 
-    def consider(self, arrivals: Sequence[Arrival], now: float) -> Decision:
-        """Sort new arrivals, and whatever waits, into claims.
+    def sort(self, arrivals: Sequence[Arrival], now: float) -> Decision:
+        """Sort new arrivals, and what waits, into claims.
 
-        Call it now and then without arrivals too: what a photograph waits for may vanish.
+        Call it without arrivals, too, from time to time: what a photograph waits for may vanish.
 
         Args:
             arrivals: Files that have just settled.
@@ -329,38 +335,38 @@ class Sorter:
         for arrival in arrivals:
             path = str(arrival.path)
             above, _, name = path.rpartition("/")
-            folder = self._folders.setdefault(above, FolderView(above))
-            folder.held[name] = Held(arrival, path, now, utc)
+            folder = self._folders.setdefault(above, SettledFolder(above))
+            folder.files[name] = SettledFile(arrival, path, now, utc)
             folder.stale = True
         claims: list[Claim] = []
         for folder in [folder for folder in self._folders.values() if folder.stale]:
             decided = FolderSorter(folder, self._recipes, self._limits)
             claims += decided.claims()
             again += decided.vanished
-            if not folder.held:
+            if not folder.files:
                 del self._folders[folder.path]
         return Decision(tuple(claims), tuple(again))
 
     def waiting(self, now: float, *, at_once: bool = False) -> tuple[Notice, ...]:
-        """What waits, and for what.
+        """The files that wait, each with what it waits for.
 
         Args:
             now: Monotonic seconds.
-            at_once: Also what has waited less than `pair_wait_s` and may get on by itself.
+            at_once: Include files that have waited less than `pair_wait_s` and may still go on.
         """
         return tuple(
             Notice(held.arrival.path, held.why, held.since_utc)
             for folder in self._folders.values()
-            for held in folder.held.values()
-            if held.fresh and (at_once or held.astray or now - held.since_s >= self._pair_wait_s)
+            for held in folder.files.values()
+            if held.fresh and (at_once or held.stuck or now - held.since_s >= self._pair_wait_s)
         )
 
     def _forget_changed(self) -> list[Path]:
         again: list[Path] = []
         for folder in self._folders.values():
-            for name, held in list(folder.held.items()):
+            for name, held in list(folder.files.items()):
                 if held.fresh and not held.is_unchanged():
-                    del folder.held[name]
+                    del folder.files[name]
                     folder.stale = True
                     again.append(held.arrival.path)
         return again

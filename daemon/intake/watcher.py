@@ -1,7 +1,7 @@
-"""Events of the file system, as hints: which paths are worth a look.
+"""Events of the file system: which paths are worth a look.
 
-Comes in: folders to watch. Goes out: paths and what may have become of them, gathered until they
-are taken. What is missed here, for whatever reason, a scan finds later; nothing is relied on.
+Events are gathered by path until the inbox takes them. They may be missed for many reasons, and
+nothing relies on them: a scan finds later what no event told of.
 """
 
 import errno
@@ -29,14 +29,14 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
-Sort = Literal["written", "complete", "gone", "folder"]
-"""written: it may be changing; complete: closed or moved into place; gone: it left this path;
-folder: a folder came to this path, or was here and is gone."""
+EventKind = Literal["written", "complete", "gone", "folder"]
+"""written: the file may be changing; complete: it was closed or moved into place; gone: it left
+this path; folder: a folder came to this path, or left it."""
 
-MOST_HINTS = 100_000
-"""With more paths to look at than this, a scan is cheaper and needs no memory."""
+MAX_EVENTS = 100_000
+"""Most paths that are kept; beyond that a scan is cheaper and needs no memory."""
 
-_EVENTS: list[type[FileSystemEvent]] = [
+_WATCHED_EVENTS: list[type[FileSystemEvent]] = [
     DirCreatedEvent,
     DirDeletedEvent,
     DirMovedEvent,
@@ -49,50 +49,50 @@ _EVENTS: list[type[FileSystemEvent]] = [
 
 
 @dataclass(frozen=True)
-class ChangeHint:
-    """What is known of one path since hints were last taken.
+class FileEvent:
+    """What happened to one path since events were last taken.
 
     Attributes:
-        sort: The last thing that was told of it.
-        forget: Something else lies there now, or it shall be taken for new.
+        kind: The last thing that happened to it.
+        forget: Another file may lie there now, or the file must be taken for new.
     """
 
-    sort: Sort
+    kind: EventKind
     forget: bool
 
 
-class ChangeHints:
-    """Hints by path, gathered by any thread and taken by one."""
+class FileEvents:
+    """Events by path, gathered by any thread and taken by one."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._lock = threading.Lock()
-        self._hints: dict[str, ChangeHint] = {}
+        self._events: dict[str, FileEvent] = {}
         self._overflown = False
 
     def __bool__(self) -> bool:
-        return bool(self._hints)
+        return bool(self._events)
 
-    def add(self, path: str, sort: Sort, *, forget: bool = False) -> None:
-        """Take note of a path, and wake the owner if it is the first."""
+    def add(self, path: str, kind: EventKind, *, forget: bool = False) -> None:
+        """Take note of an event, and wake the owner if it is the first."""
         with self._lock:
-            first = not self._hints
-            known = self._hints.get(path)
+            first = not self._events
+            known = self._events.get(path)
             if known is not None:
-                self._hints[path] = ChangeHint(sort, known.forget or forget)
-            elif len(self._hints) < MOST_HINTS:
-                self._hints[path] = ChangeHint(sort, forget)
+                self._events[path] = FileEvent(kind, known.forget or forget)
+            elif len(self._events) < MAX_EVENTS:
+                self._events[path] = FileEvent(kind, forget)
             else:
                 self._overflown = True
         if first:
             self._wake()
 
-    def take(self) -> tuple[dict[str, ChangeHint], bool]:
-        """All hints since the last call, and whether there were too many to keep."""
+    def take(self) -> tuple[dict[str, FileEvent], bool]:
+        """All events since the last call, and whether there were too many to keep."""
         with self._lock:
-            hints, self._hints = self._hints, {}
+            events, self._events = self._events, {}
             overflown, self._overflown = self._overflown, False
-        return hints, overflown
+        return events, overflown
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,11 @@ class _Watched:
 
 
 class Watcher(FileSystemEventHandler):
-    """Watches folders with all below them; called by one thread, adds hints from another."""
+    """Watches folders with all below them; called by one thread, adds events from another."""
 
-    def __init__(self, hints: ChangeHints) -> None:
+    def __init__(self, events: FileEvents) -> None:
         """Prepare; nothing is watched before `start`."""
-        self._hints = hints
+        self._events = events
         self._observer: BaseObserver | None = None
         self._watched: dict[str, _Watched] = {}
 
@@ -114,7 +114,7 @@ class Watcher(FileSystemEventHandler):
         """Begin to listen.
 
         Raises:
-            OSError: The system will not let us; `strerror` says why.
+            OSError: The system refuses; `strerror` says why.
         """
         try:
             self._observer = _make_observer()
@@ -123,7 +123,7 @@ class Watcher(FileSystemEventHandler):
         self._observer.start()
 
     def stop(self) -> None:
-        """Stop listening; none of its threads is left."""
+        """Stop listening and end the threads."""
         if self._observer is not None:
             self._observer.stop()
             self._observer.join()
@@ -131,15 +131,15 @@ class Watcher(FileSystemEventHandler):
         self._watched.clear()
 
     def keep(self, path: str) -> bool:
-        """See to it that a folder is watched: the one that is at this path now.
+        """Watch the folder that is at a path now, unless it is watched already.
 
-        A folder that was removed, renamed or replaced lost its watch, or took it along.
+        A folder that was removed, renamed or replaced has lost its watch or taken it along.
 
         Returns:
-            Whether it was watched ever since the last call.
+            Whether this folder was watched without a break since the last call.
 
         Raises:
-            OSError: The system will not watch it; `strerror` says why.
+            OSError: The system refuses to watch it; `strerror` says why.
         """
         if self._observer is None:
             return False
@@ -155,7 +155,9 @@ class Watcher(FileSystemEventHandler):
         self.drop(path)
         try:
             # The dot has the folder itself watched where the path is a symbolic link to it.
-            watch = self._observer.schedule(self, f"{path}/.", recursive=True, event_filter=_EVENTS)
+            watch = self._observer.schedule(
+                self, f"{path}/.", recursive=True, event_filter=_WATCHED_EVENTS
+            )
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -164,29 +166,29 @@ class Watcher(FileSystemEventHandler):
         return False
 
     def drop(self, path: str) -> None:
-        """Watch a folder no longer; the next `keep` watches what is there then."""
+        """Stop watching a folder; the next `keep` watches what is at its path then."""
         known = self._watched.pop(path, None)
         if known is not None and self._observer is not None:
             self._observer.unschedule(known.watch)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Pass on what happened to which path."""
+        """Add an event of watchdog under its path."""
         source, target = _plain(event.src_path), _plain(event.dest_path)
         match event:
             case FileClosedEvent():
-                self._hints.add(source, "complete")
+                self._events.add(source, "complete")
             case FileCreatedEvent() | FileModifiedEvent():
-                self._hints.add(source, "written")
+                self._events.add(source, "written")
             case FileDeletedEvent():
-                self._hints.add(source, "gone", forget=True)
+                self._events.add(source, "gone", forget=True)
             case FileMovedEvent():
                 if source:  # it is empty where a file came from outside
-                    self._hints.add(source, "gone", forget=True)
+                    self._events.add(source, "gone", forget=True)
                 if target:
-                    self._hints.add(target, "complete")
+                    self._events.add(target, "complete")
             case DirCreatedEvent() | DirDeletedEvent() | DirMovedEvent():
                 for path in filter(None, (source, target)):
-                    self._hints.add(path, "folder")
+                    self._events.add(path, "folder")
 
     def _is_alive(self, watch: ObservedWatch) -> bool:
         emitters = self._observer.emitters if self._observer is not None else ()
@@ -210,7 +212,7 @@ def _make_observer() -> BaseObserver:
 
 
 def _plain(path: bytes | str) -> str:
-    """A path as the owner knows it, without the dot behind the watched folder."""
+    """A path of watchdog as the owner knows it: without the dot behind the watched folder."""
     return os.fsdecode(path).removesuffix("/.").replace("/./", "/", 1)
 
 

@@ -119,7 +119,7 @@ def open_components(
             station,
             ledger,
             limits_of(settings),
-            inbox.hint,
+            inbox.look_again,
             lambda: systemd.loop_advanced(time.monotonic(), working=len(dispatcher) > 0),
         )
         retries = RetryPolicy(

@@ -242,7 +242,7 @@ class Daemon:
             if is_away(entry.claim.folder):
                 continue  # it is queued, and waits until its disk is back
             _log.info("changed_while_processed", job=entry.row)
-            parts.claimer.look_again(entry, now)
+            parts.claimer.queue_again(entry, now)
         self._undelivered = ()
         parts.monitor.record_durations(decided.durations)
         self._count(delivered)
@@ -256,17 +256,17 @@ class Daemon:
         parts = self._parts
         if parts.requests.turn(self._recipes, now):
             parts.events.wake()
-        parts.claimer.look_at_refused(now)
+        parts.claimer.retry_refused(now)
         return parts.inbox.settled(time.monotonic(), _MAX_ARRIVALS, at_once=at_once)
 
     def _claim(self, arrivals: Sequence[Arrival], now: float) -> None:
         """Queue what can be restored: of what has settled, and a little of each bulk job."""
         parts = self._parts
         parts.monitor.record_arrivals(arrivals)
-        decision = parts.sorter.consider(parts.claimer.unseen(arrivals), time.monotonic())
+        decision = parts.sorter.sort(parts.claimer.unseen(arrivals), time.monotonic())
         for path in decision.again:
-            parts.inbox.hint(path)
-        parts.monitor.record_durations(parts.claimer.admit(decision.claims, now))
+            parts.inbox.look_again(path)
+        parts.monitor.record_durations(parts.claimer.claim(decision.claims, now))
         if parts.bulk_manager.turn(self._recipes, now):
             parts.events.wake()
 

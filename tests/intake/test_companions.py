@@ -88,7 +88,7 @@ def by_inbox(root: Path, recipe: str, names: tuple[str, ...]) -> list[str]:
         relative = path.relative_to(inbox.path)
         arrivals.append(Arrival(inbox, relative, status.st_size, status.st_mtime_ns))
     sorter = Sorter(known_recipes(find_station(root)), limits=Limits(), pair_wait_s=0)
-    (claim,) = sorter.consider(arrivals, 0.0).claims
+    (claim,) = sorter.sort(arrivals, 0.0).claims
     return of_claim(claim)
 
 

@@ -141,7 +141,7 @@ def test_a_hinted_file_is_handed_out_again(tmp_path: Path, make: Make, clock: Cl
     path = write(tmp_path / "in/a.jpg")
     after(inbox, clock, 0)
     assert after(inbox, clock, 2) == ["a.jpg"]
-    inbox.hint(path)
+    inbox.look_again(path)
     assert inbox.next_due_s(clock.now) == 0
     assert after(inbox, clock, 0) == []
     assert after(inbox, clock, 2) == ["a.jpg"]
@@ -152,11 +152,11 @@ def test_a_hint_wakes_the_owner_once_until_hints_are_taken(
 ) -> None:
     woken: list[int] = []
     inbox = make(folder_at(tmp_path / "in"), wake=lambda: woken.append(1))
-    inbox.hint(tmp_path / "in/a.jpg")
-    inbox.hint(tmp_path / "in/b.jpg")
+    inbox.look_again(tmp_path / "in/a.jpg")
+    inbox.look_again(tmp_path / "in/b.jpg")
     assert len(woken) == 1
     after(inbox, clock, 0)
-    inbox.hint(tmp_path / "in/a.jpg")
+    inbox.look_again(tmp_path / "in/a.jpg")
     assert len(woken) == 2
 
 
@@ -168,7 +168,7 @@ def test_hints_at_what_is_not_ours_lead_nowhere(tmp_path: Path, make: Make, cloc
     write(tmp_path / "in/.hidden/a.jpg")
     write(tmp_path / "in/sub/b.jpg")
     for name in ("elsewhere/a.jpg", "in/link/a.jpg", "in/.hidden/a.jpg", "in/none", "in/sub", "in"):
-        inbox.hint(tmp_path / name)
+        inbox.look_again(tmp_path / name)
     after(inbox, clock, 0)
     assert after(inbox, clock, 2) == ["sub/b.jpg"]  # the hint at the folder itself had it scanned
 
@@ -317,7 +317,7 @@ def test_ignored_names_are_passed_over_at_every_level(
         write(tmp_path / "in" / name)
     after(inbox, clock, 0)
     for name in IGNORED:
-        inbox.hint(tmp_path / "in" / name)
+        inbox.look_again(tmp_path / "in" / name)
     after(inbox, clock, 0)
     assert after(inbox, clock, 2) == sorted(kept)
     assert inbox.notices(0) == []
@@ -405,7 +405,7 @@ def test_names_that_are_no_text_or_very_long_arrive(
     for name in odd:
         write(tmp_path / "in" / os.fsdecode(name))
     after(inbox, clock, 0)
-    inbox.hint(tmp_path / "in" / os.fsdecode(odd[0]))
+    inbox.look_again(tmp_path / "in" / os.fsdecode(odd[0]))
     after(inbox, clock, 0)
     clock.now += 2
     arrivals = inbox.settled(clock.now, 10)
@@ -422,7 +422,7 @@ def test_an_inbox_inside_another_belongs_to_itself_only(
     for name in ("a.jpg", "inner/b.jpg", "results/c.jpg"):
         write(tmp_path / "in" / name)
     after(inbox, clock, 0)
-    inbox.hint(tmp_path / "in/results/c.jpg")
+    inbox.look_again(tmp_path / "in/results/c.jpg")
     after(inbox, clock, 0)
     clock.now += 2
     found = {(a.folder.recipe, str(a.relative)) for a in inbox.settled(clock.now, 10)}
@@ -446,11 +446,11 @@ def test_a_folder_that_is_not_there_is_reported_and_found_soon_after_it_comes(
 def test_more_hints_than_memory_allows_become_a_scan(
     tmp_path: Path, make: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.intake.watcher.MOST_HINTS", 2)
+    monkeypatch.setattr("daemon.intake.watcher.MAX_EVENTS", 2)
     inbox = make(folder_at(tmp_path / "in"))
     after(inbox, clock, 0)
     for n in range(5):
-        inbox.hint(write(tmp_path / f"in/{n}.jpg"))
+        inbox.look_again(write(tmp_path / f"in/{n}.jpg"))
     after(inbox, clock, 0)
     assert len(after(inbox, clock, 2)) == 5
 
@@ -493,7 +493,7 @@ def test_an_arrival_knows_how_long_it_settled_and_whether_events_missed_it(
     monkeypatch.setattr("daemon.intake.watcher.Watcher.keep", lambda *_: True)
     inbox = make(folder_at(tmp_path / "in"))
     after(inbox, clock, 0)
-    inbox.hint(write(tmp_path / "in/told.jpg"))
+    inbox.look_again(write(tmp_path / "in/told.jpg"))
     after(inbox, clock, 0)
     clock.now += 3
     (told,) = inbox.settled(clock.now, 10)

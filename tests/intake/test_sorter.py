@@ -60,7 +60,7 @@ class Desk:
 
     def arrive(self, *names: str) -> Decision:
         """Say these have settled; what is claimed leaves the inbox unless originals stay."""
-        decision = self.intake.consider([self.arrival(name) for name in names], self.now)
+        decision = self.intake.sort([self.arrival(name) for name in names], self.now)
         for claim in decision.claims:
             for taken in files_of(claim):
                 if self.folder.originals != "leave":
@@ -439,7 +439,7 @@ def test_a_photograph_that_vanishes_before_its_header_is_read_is_looked_for_agai
 ) -> None:
     gone = desk.arrival(desk.put("denoise/a.png"))
     gone.path.unlink()
-    assert desk.intake.consider([gone], 0.0) == Decision((), (gone.path,))
+    assert desk.intake.sort([gone], 0.0) == Decision((), (gone.path,))
 
 
 def test_new_recipes_decide_anew_about_what_waits(desk: Desk) -> None:

@@ -55,7 +55,7 @@ def test_every_file_is_claimed_once_or_waits(batches: tuple[list[str], list[int]
         edges = [0, *cuts, len(order), len(order)]
         for start, end in pairwise(edges):
             arrivals = [put(root, folder, file) for file in order[start:end]]
-            decision = intake.consider(arrivals, 0.0)
+            decision = intake.sort(arrivals, 0.0)
             assert decision.again == ()
             for claim in decision.claims:
                 assert claim.refusal == ""
@@ -63,7 +63,7 @@ def test_every_file_is_claimed_once_or_waits(batches: tuple[list[str], list[int]
                 claimed += files_of(claim)
             for arrival in claimed:
                 arrival.path.unlink(missing_ok=True)
-        again = intake.consider((), 0.0)  # a photograph may have waited for what is claimed now
+        again = intake.sort((), 0.0)  # a photograph may have waited for what is claimed now
         claimed += [arrival for claim in again.claims for arrival in files_of(claim)]
         waiting = [n.path.relative_to(root).as_posix() for n in intake.waiting(0, at_once=True)]
         fate = Counter([a.relative.as_posix() for a in claimed] + waiting)
