@@ -1,1 +1,1 @@
-"""Jobs over whole folders."""
+"""Bulk jobs: whole folders restored where they lie."""

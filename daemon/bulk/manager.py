@@ -1,8 +1,7 @@
-"""Bulk jobs: folders of any size are restored where they lie, a little at a time.
+"""Bulk jobs: folders of any size are restored where they lie, a little in each turn of the loop.
 
-Comes in: requests, from commands; the folders they name. Goes out: claims of what is in them, and a
-report in the end. Originals are only read. Nothing of it holds the loop up: in one turn a few
-files are looked at, and the report is written by a process of its own.
+Originals are only read. The loop is never held up: a turn looks at a few files of one job, and the
+report at the end is written by a process of its own.
 """
 
 import contextlib
@@ -14,7 +13,7 @@ from typing import assert_never
 import structlog
 
 from daemon.bulk.report_process import ReportProcesses
-from daemon.bulk.walk import Slice, absence, enough, places_of, slices
+from daemon.bulk.walk import Slice, folders_of, slices, take_slices, why_missing
 from daemon.config.recipe import Recipe
 from daemon.config.station import Notice, Station
 from daemon.intake.arrivals import Claim
@@ -39,66 +38,69 @@ from daemon.system.files import NO_SPACE, shown
 
 _log = structlog.get_logger()
 
-_RETRIED = 64
-_REMEMBERED = 4096
+_RETRY_BATCH = 64
+"""Failed photographs queued again in one turn."""
 
-Tell = Callable[[str, str, str], None]
-"""(kind, title, text) -> None: tells people."""
+_KNOWN_PATHS = 4096
+"""Paths queued last, which a walk leaves out after a restart."""
+
+Notify = Callable[[str, str, str], None]
+"""(kind, title, text) -> None: sends a message to people; see `Notifier.notify`."""
 
 
 class BulkManager:
-    """The daemon's side of bulk jobs."""
+    """Carries bulk jobs from submission to report."""
 
     def __init__(
-        self, station: Station, ledger: Ledger, claimer: Claimer, access: Access, tell: Tell
+        self, station: Station, ledger: Ledger, claimer: Claimer, access: Access, notify: Notify
     ) -> None:
-        """Work for one station.
+        """Manage the bulk jobs of one station.
 
         Args:
             station: Its folders.
             ledger: Where bulk jobs and their photographs are recorded.
             claimer: Queues what is found.
             access: Who may read the reports.
-            tell: Tells people that one has ended.
+            notify: Sends a message when a bulk job has ended.
         """
         self._station = station
         self._ledger = ledger
         self._claimer = claimer
-        self._tell = tell
+        self._notify = notify
         self._walks: dict[str, tuple[Recipe, Iterator[Slice]]] = {}
-        self._reporters = ReportProcesses(station, access, claimer.limits)
-        self._places: dict[str, tuple[Path, ...]] = {}
-        self._troubles: dict[str, str] = {}
-        self._looked = ""
+        self._report_processes = ReportProcesses(station, access, claimer.limits)
+        self._folders: dict[str, tuple[Path, ...]] = {}
+        self._errors: dict[str, str] = {}
+        self._last_looked = ""
 
     def more_to_do(self, recipes: Sequence[Recipe], now: float) -> bool:
-        """Whether something is left to be looked at or reported, here and now.
+        """Whether anything can be looked at or reported now.
 
-        What is queued already is not asked: the ledger counts that, and schedules hold it back.
+        What is queued is not counted: the ledger does that, and schedules may hold it back.
         """
         return any(
             not bulk.paused
             and (bulk.state != "waiting" or bulk.starts_at <= now)
-            and bulk.name not in self._troubles
-            and not self._hindrance(bulk, recipes)
+            and bulk.name not in self._errors
+            and not self._obstacle(bulk, recipes)
             and (bulk.state != "working" or not bulk_rows.has_open_jobs(self._ledger, bulk.name))
             for bulk in bulk_rows.unfinished(self._ledger)
         )
 
     def notices(self, recipes: Sequence[Recipe]) -> tuple[Notice, ...]:
-        """Bulk jobs that cannot go on, and why."""
+        """Why bulk jobs cannot go on."""
         return tuple(
             Notice(bulk.roots[0], f"bulk job {bulk.name}: {why}", bulk.submitted_at)
             for bulk in bulk_rows.unfinished(self._ledger)
-            if (why := self._troubles.get(bulk.name) or self._hindrance(bulk, recipes))
+            if (why := self._errors.get(bulk.name) or self._obstacle(bulk, recipes))
         )
 
     def take(self, request: BulkRequest, request_id: str, now: float) -> RequestState:
-        """Carry out a request; it may be taken twice after a crash, and counts once.
+        """Carry out a request; one that comes twice, after a crash, counts once.
 
         Args:
             request: What is asked.
-            request_id: Its id, which a bulk job that is submitted keeps.
+            request_id: Its id; a submitted bulk job keeps it.
             now: UTC seconds since the epoch.
 
         Returns:
@@ -106,9 +108,9 @@ class BulkManager:
             refuses it for now.
 
         Raises:
-            UsageError: It makes no sense as things stand.
+            UsageError: It cannot be done in the present state of the job.
         """
-        with self._troubled(request.name):
+        with self._catching_errors(request.name):
             if isinstance(request, BulkSubmitRequest):
                 self._submit(request, request_id)
                 return "done"
@@ -130,9 +132,9 @@ class BulkManager:
         return "held_up"
 
     def turn(self, recipes: Sequence[Recipe], now: float) -> bool:
-        """Carry each bulk job a little further; says whether more can follow.
+        """Carry each bulk job a little further; returns whether more can follow at once.
 
-        What the file system refuses holds up the job that asked for it, and no other.
+        What the file system refuses holds up only the job that needs it.
 
         Args:
             recipes: The recipes as they are now.
@@ -140,36 +142,36 @@ class BulkManager:
         """
         busy = False
         jobs = bulk_rows.unfinished(self._ledger)
-        first = next((n for n, bulk in enumerate(jobs, 1) if bulk.name == self._looked), 0)
-        for bulk in (*jobs[first:], *jobs[:first]):  # the one that looked last comes last
-            with self._troubled(bulk.name):
+        first = next((n for n, bulk in enumerate(jobs, 1) if bulk.name == self._last_looked), 0)
+        for bulk in (*jobs[first:], *jobs[:first]):  # the job that looked last comes last
+            with self._catching_errors(bulk.name):
                 busy |= self._carry_on(bulk, recipes, now, looked=busy)
         return busy
 
     @contextlib.contextmanager
-    def _troubled(self, name: str) -> Iterator[None]:
-        """Remember, and say once, what the file system refuses; a full disk is everybody's."""
+    def _catching_errors(self, name: str) -> Iterator[None]:
+        """Keep and log once what the file system refuses a job; a full disk stops the turn."""
         try:
             yield
-            self._troubles.pop(name, None)
+            self._errors.pop(name, None)
         except OSError as error:
             if error.errno in NO_SPACE:
                 raise
             why = f"{error.strerror or error}: {shown(error.filename or '')}; it is tried again"
-            if self._troubles.get(name) != why:
+            if self._errors.get(name) != why:
                 _log.warning("bulk_held_up", bulk=name, why=why)
-            self._troubles[name] = why
+            self._errors[name] = why
 
-    def _hindrance(self, bulk: BulkJob, recipes: Sequence[Recipe]) -> str:
-        """Why a job cannot go on just now, "" if it can."""
+    def _obstacle(self, bulk: BulkJob, recipes: Sequence[Recipe]) -> str:
+        """Why a job cannot go on now, or ""."""
         recipe = next((recipe for recipe in recipes if recipe.name == bulk.recipe), None)
         if bulk.state not in ("waiting", "looking", "working") or bulk.cancelled:
             return ""
         if recipe is None and bulk.state != "working":
             return f"there is no recipe {bulk.recipe} any more; write it, or cancel"
-        if bulk.name not in self._places:
-            self._places[bulk.name] = places_of(bulk, recipe)
-        why = absence(self._places[bulk.name])
+        if bulk.name not in self._folders:
+            self._folders[bulk.name] = folders_of(bulk, recipe)
+        why = why_missing(self._folders[bulk.name])
         if not why or (
             bulk.state == "working" and not bulk_rows.has_open_jobs(self._ledger, bulk.name)
         ):
@@ -179,18 +181,18 @@ class BulkManager:
     def _carry_on(
         self, bulk: BulkJob, recipes: Sequence[Recipe], now: float, *, looked: bool
     ) -> bool:
-        """Do what is next of one job; says whether more of it can follow at once.
+        """Do the next step of one job; returns whether more can follow at once.
 
         Args:
             bulk: The job.
             recipes: The recipes as they are now.
             now: UTC seconds since the epoch.
-            looked: Enough files were looked at in this turn.
+            looked: Another job has looked at files in this turn already.
         """
-        hindered = bool(self._hindrance(bulk, recipes))
-        # Each turn, since what was in flight comes back to the queue.
-        bulk_rows.set_held(self._ledger, bulk.name, held=bulk.paused or hindered)
-        if bulk.paused or hindered:
+        blocked = bool(self._obstacle(bulk, recipes))
+        # In each turn, since jobs in flight may come back to the queue.
+        bulk_rows.set_held(self._ledger, bulk.name, held=bulk.paused or blocked)
+        if bulk.paused or blocked:
             return False
         match bulk.state:
             case "waiting" if bulk.starts_at <= now:
@@ -201,15 +203,15 @@ class BulkManager:
                 recipe = next(recipe for recipe in recipes if recipe.name == bulk.recipe)
                 return self._look(bulk, recipe, now)
             case "working" if not bulk_rows.has_open_jobs(self._ledger, bulk.name):
-                self._report(bulk, now)
+                self._count(bulk, now)
                 return True
             case "reporting":
-                self._see_to_report(bulk)
+                self._finish_report(bulk)
         return False
 
     def close(self) -> None:
-        """Stop writing reports; they are begun anew at the next start."""
-        self._reporters.close()
+        """Stop writing reports; the next start begins them again."""
+        self._report_processes.close()
 
     def _submit(self, request: BulkSubmitRequest, request_id: str) -> None:
         jobs = bulk_rows.all_jobs(self._ledger)
@@ -249,32 +251,32 @@ class BulkManager:
             raise UsageError(f"bulk job {bulk.name!r} has ended")
 
     def _retry(self, bulk: BulkJob, asked_at: float, now: float) -> bool:
-        """Queue some of what had failed when it was asked; says whether there may be more."""
-        failed = bulk_rows.failed_entries(self._ledger, bulk.name, asked_at, _RETRIED)
+        """Queue some of what had failed when it was asked; returns whether there may be more."""
+        failed = bulk_rows.failed_entries(self._ledger, bulk.name, asked_at, _RETRY_BATCH)
         rows = [entry.row for entry, _ in failed]
         for _, beside in failed:
-            if beside is not None:  # the reason is of yesterday
+            if beside is not None:  # it is out of date
                 reason_path(beside).unlink(missing_ok=True)
         bulk_rows.try_again(self._ledger, rows)
         for entry in self._ledger.entries(rows):
             self._claimer.queue_again(entry, now)
         if rows and bulk.state in ("reporting", "ended"):
-            self._reporters.stop(bulk.name)
+            self._report_processes.stop(bulk.name)
             bulk_rows.save(self._ledger, replace(bulk, state="working", summary=None, ended_at=0.0))
         _log.info("bulk_retried", bulk=bulk.name, photographs=len(rows))
-        return len(rows) == _RETRIED
+        return len(rows) == _RETRY_BATCH
 
     def _look(self, bulk: BulkJob, recipe: Recipe, now: float) -> bool:
-        """Look at a few more files and queue what can be restored; says whether there were any."""
-        self._looked = bulk.name
-        # It is put back once all is recorded: after a fault the files are walked once more.
-        begun = self._walks.pop(bulk.name, None)
-        if begun is None or begun[0] != recipe:
-            known = bulk_rows.latest_paths(self._ledger, bulk.name, _REMEMBERED)
-            begun = recipe, slices(bulk, recipe, self._station, known)
-        found = enough(begun[1])
-        if absence(self._places[bulk.name]):
-            return False  # a folder that vanished may have looked as if it held no more
+        """Look at a few more files and queue what can be restored; returns whether to go on."""
+        self._last_looked = bulk.name
+        # The walk is put back once all is recorded; after an error it begins anew.
+        walk = self._walks.pop(bulk.name, None)
+        if walk is None or walk[0] != recipe:
+            known = bulk_rows.latest_paths(self._ledger, bulk.name, _KNOWN_PATHS)
+            walk = recipe, slices(bulk, recipe, self._station, known)
+        found = take_slices(walk[1])
+        if why_missing(self._folders[bulk.name]):
+            return False  # a folder that vanished may have seemed to hold no more files
         if not found:
             bulk_rows.save(self._ledger, replace(bulk, state="working"))
             return True
@@ -286,33 +288,33 @@ class BulkManager:
             passed += [*part.passed_over, *left]
         self._claimer.claim(claims, now)
         bulk_rows.save(self._ledger, replace(bulk.with_notes(passed), looked_at=found[-1].last))
-        self._walks[bulk.name] = begun
+        self._walks[bulk.name] = walk
         return True
 
-    def _report(self, bulk: BulkJob, now: float) -> None:
-        """Nothing more is to be done: count, and have the report written."""
+    def _count(self, bulk: BulkJob, now: float) -> None:
+        """Count the results of a job that has nothing more to do; its report is next."""
         ended_at = bulk.ended_at or now
         counted = replace(bulk, summary=bulk_rows.counts(self._ledger, bulk))
         bulk_rows.save(self._ledger, replace(counted, state="reporting", ended_at=ended_at))
 
-    def _see_to_report(self, bulk: BulkJob) -> None:
-        """Have the report written; once that has ended, so has the bulk job."""
-        reported = self._reporters.report(bulk)
+    def _finish_report(self, bulk: BulkJob) -> None:
+        """Have the report written; the bulk job ends with it."""
+        reported = self._report_processes.report(bulk)
         if reported is None:
             return
         bulk_rows.save(self._ledger, replace(bulk, state="ended"))
-        numbers = bulk.summary or bulk_rows.BulkCounts()
+        counts = bulk.summary or bulk_rows.BulkCounts()
         _log.info(
             "bulk_ended",
             bulk=bulk.name,
-            done=numbers.done,
-            skipped=numbers.skipped,
-            failed=numbers.failed,
+            done=counts.done,
+            skipped=counts.skipped,
+            failed=counts.failed,
             report=shown(reported.folder) if reported.folder is not None else None,
         )
         text = (
-            f"{numbers.done} restored, {numbers.skipped} were there already, {numbers.failed} "
-            f"failed, {numbers.taken_off} taken off; {reported.told}"
+            f"{counts.done} restored, {counts.skipped} were there already, {counts.failed} "
+            f"failed, {counts.taken_off} taken off; {reported.text}"
         )
         how = "cancelled" if bulk.cancelled else "ended"
-        self._tell("bulk-job-ended", f"bulk job {bulk.name} {how}", text)
+        self._notify("bulk-job-ended", f"bulk job {bulk.name} {how}", text)

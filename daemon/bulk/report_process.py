@@ -1,7 +1,6 @@
-"""The processes that write reports of bulk jobs, one each, so that the daemon decodes nothing.
+"""Processes that write the reports of bulk jobs, so that the daemon decodes no photograph.
 
-Comes in: bulk jobs whose photographs have all ended. Goes out: whether the report is there. A
-process that was killed is begun anew at the next start.
+A report whose process was killed is written at the next start of the daemon.
 """
 
 import multiprocessing
@@ -23,25 +22,25 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Reported:
-    """How it went.
+    """A report that was written, or could not be.
 
     Attributes:
-        folder: Where the report is, None if it could not be written.
-        told: The same for people.
+        folder: Folder of the report, None if it could not be written.
+        text: The same in words.
     """
 
     folder: Path | None
-    told: str
+    text: str
 
 
 class ReportProcesses:
-    """Owned and called by the daemon's loop."""
+    """One process for each report; owned by the daemon's loop."""
 
     def __init__(self, station: Station, access: Access, limits: Limits) -> None:
-        """Write for one station.
+        """Write the reports of one station.
 
         Args:
-            station: Whose reports folder is written to.
+            station: Its folders.
             access: Who may read the reports.
             limits: Photographs beyond them are not drawn.
         """
@@ -51,7 +50,7 @@ class ReportProcesses:
         self._processes: dict[str, BaseProcess] = {}
 
     def report(self, bulk: BulkJob) -> Reported | None:
-        """Have a report written; None until that has ended, so ask again."""
+        """Have a report written; None while its process runs, so call again."""
         folder = self._station.reports / fit_name(bulk.name)
         process = self._processes.get(bulk.name)
         if process is None:
@@ -66,18 +65,18 @@ class ReportProcesses:
         self.stop(bulk.name)
         if code == 0:
             return Reported(folder, f"report in {shown(folder)}")
-        what = f"see that it can be written to, then submit or retry: {shown(folder)}"
+        what = f"make the folder writable, then submit or retry: {shown(folder)}"
         _log.warning("bulk_report_failed", bulk=bulk.name, exit_code=code, what_to_do=what)
         return Reported(None, f"no report, since {shown(folder)} could not be written")
 
     def stop(self, name: str) -> None:
-        """Write that of this job no further."""
+        """Stop writing the report of this job."""
         process = self._processes.pop(name, None)
         if process is not None:
             process.kill()
             process.join()
 
     def close(self) -> None:
-        """Write none any further."""
+        """Stop writing all reports."""
         for name in list(self._processes):
             self.stop(name)

@@ -1,4 +1,4 @@
-"""What may be submitted as a bulk job: rules that the command and the daemon both check."""
+"""What may be submitted as a bulk job; the command and the daemon both check it."""
 
 import contextlib
 from collections.abc import Sequence
@@ -7,25 +7,25 @@ from pathlib import Path
 from daemon.system.errors import UsageError
 from daemon.system.files import is_there, shown
 
-_LONGEST_NAME = 100
+_MAX_NAME = 100
+"""Longest name of a bulk job in characters."""
 
 
 def check_name(name: str) -> None:
     """Check the name of a bulk job, which also names the folder of its report.
 
     Raises:
-        UsageError: It may not be called so.
+        UsageError: The name is not allowed.
     """
     plain = name.isprintable() and "/" not in name and not name.startswith((".", "-"))
-    if not name.strip() or len(name) > _LONGEST_NAME or not plain:
+    if not name.strip() or len(name) > _MAX_NAME or not plain:
         raise UsageError(
-            f"--name {name!r}: 1 to {_LONGEST_NAME} characters, no line break, no /, no . or - "
-            "first"
+            f"--name {name!r}: 1 to {_MAX_NAME} characters, no line break, no /, no . or - first"
         )
 
 
 def check_apart(own: Sequence[Path], roots: Sequence[Path]) -> None:
-    """Check that nothing is submitted which the daemon writes itself.
+    """Check that nothing the daemon writes is submitted.
 
     Args:
         own: Folders that the daemon writes results into.

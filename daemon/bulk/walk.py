@@ -1,7 +1,7 @@
-"""The files of a bulk job: folders are walked in one order, a few files at a time.
+"""The walk of a bulk job through its folders, in a fixed order, a few files at a time.
 
-Comes in: a bulk job, what of it was looked at before. Goes out: slices of folders, and the claims
-that a recipe makes of them. Only names and headers are read, and nothing is changed.
+The order lets a walk go on after a restart from the last file it looked at. Only names and headers
+are read, and nothing is changed.
 """
 
 import contextlib
@@ -21,27 +21,27 @@ from daemon.jobs.ledger.bulk import BulkJob
 from daemon.photo import Limits
 from daemon.system.files import is_there, shown
 
-_FILES, _BYTES = 128, 256 << 20
-"""Looked at in one turn of the loop: they are hashed, which takes a second on slow disks."""
+_MAX_FILES, _MAX_BYTES = 128, 256 << 20
+"""Files looked at in one turn of the loop: hashing them takes a second on a slow disk."""
 
-_LOOK_S = 0.1
-"""For finding them, in one turn; a folder is always listed whole."""
+_MAX_WALK_S = 0.1
+"""Seconds for finding files in one turn; a folder is always listed whole."""
 
-_PASSED = 1024
-"""Files passed over after which a slice ends, though it has few photographs or none."""
+_MAX_PASSED_OVER = 1024
+"""Files passed over after which a slice ends, however few photographs it has."""
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A few files of one folder, and those that were passed over before them.
+    """A few files of one folder, and the files that were passed over on the way to them.
 
     Attributes:
         folder: The root they were found below.
-        path: The folder they lie in.
-        names: Photographs, and their side files; there may be none.
+        path: Their folder.
+        names: Photographs and their side files; may be empty.
         size_bytes: Size of the photographs.
         passed_over: Paths as printable text, each with the reason.
-        last: The last of them, as `Bulk.looked_at`.
+        last: Position of the last file, to be kept as `BulkJob.looked_at`.
     """
 
     folder: InboxFolder
@@ -52,7 +52,7 @@ class Slice:
     last: str
 
     def claims(self, recipe: Recipe, limits: Limits) -> tuple[list[Claim], list[PassedOver]]:
-        """What the recipe takes of them together, and what it cannot take, with the reason."""
+        """Claims of what the recipe takes, and the files it cannot take, with the reason."""
         settled = SettledFolder(str(self.path))
         for name in self.names:
             path = self.path / name
@@ -74,10 +74,10 @@ def slices(bulk: BulkJob, recipe: Recipe, station: Station, known: set[Path]) ->
     """The files of a bulk job, a few at a time, in an order that is always the same.
 
     Args:
-        bulk: The job; what it has looked at is left out.
+        bulk: The bulk job; files up to `looked_at` are left out.
         recipe: Its recipe.
         station: Where results go.
-        known: Photographs that were queued last, perhaps without the job's knowing.
+        known: Photographs queued last; after a crash, `looked_at` may not cover them yet.
     """
     root_number, parts, last_name = json.loads(bulk.looked_at or '[-1, [], ""]')
     for number, (root, folder) in enumerate(_roots(bulk, station)):
@@ -85,21 +85,23 @@ def slices(bulk: BulkJob, recipe: Recipe, station: Station, known: set[Path]) ->
             continue
         reached = tuple(parts) if number == root_number else None
         for found in _folders(root, reached or ()):
-            visited = _visited(folder.path, found)
+            files = _files_of(folder.path, found)
             if found.parts == reached:
-                visited = replace(visited, passed_over=(), after=last_name)
-            for part in _cut(visited, recipe, known):
+                files = replace(files, passed_over=(), after=last_name)
+            for part in _cut(files, recipe, known):
                 last = json.dumps([number, found.parts, part.last])
                 names = tuple(part.names)
-                yield Slice(folder, visited.path, names, part.size_bytes, tuple(part.passed), last)
+                yield Slice(
+                    folder, files.path, names, part.size_bytes, tuple(part.passed_over), last
+                )
 
 
-def enough(walk: Iterator[Slice]) -> list[Slice]:
-    """The next slices for one turn: many small folders together, one large folder in parts."""
+def take_slices(walk: Iterator[Slice]) -> list[Slice]:
+    """Take the slices of one turn: many small folders, or a part of a large one."""
     found: list[Slice] = []
-    until = time.monotonic() + _LOOK_S
+    until = time.monotonic() + _MAX_WALK_S
     files = size_bytes = 0
-    while files < _FILES and size_bytes < _BYTES and time.monotonic() < until:
+    while files < _MAX_FILES and size_bytes < _MAX_BYTES and time.monotonic() < until:
         part = next(walk, None)
         if part is None:
             break
@@ -109,31 +111,31 @@ def enough(walk: Iterator[Slice]) -> list[Slice]:
     return found
 
 
-def absence(places: Iterable[Path]) -> str:
-    """Which of these folders is out of reach, and why; "" if none.
+def why_missing(folders: Iterable[Path]) -> str:
+    """The first of these folders that is out of reach, and why; "" if none is.
 
-    A folder that holds nothing counts: it may be the mount point of a disk that is not there.
+    An empty folder counts: it may be the mount point of a disk that is not mounted.
     """
-    for place in places:
+    for folder in folders:
         try:
-            if is_there(place):
+            if is_there(folder):
                 continue
             why = "it is empty or gone"
         except OSError as error:
             why = error.strerror or str(error)
-        return f"{shown(place)}: {why}"
+        return f"{shown(folder)}: {why}"
     return ""
 
 
 def is_away(folder: InboxFolder) -> bool:
-    """Whether photographs of a bulk job cannot be had because the folder they lie in is gone."""
-    return bool(folder.bulk and absence([folder.path]))
+    """Whether a folder of a bulk job is out of reach, so that its photographs have to wait."""
+    return bool(folder.bulk and why_missing([folder.path]))
 
 
-def places_of(bulk: BulkJob, recipe: Recipe | None) -> tuple[Path, ...]:
-    """The folders that must hold something while a bulk job is at work, each once.
+def folders_of(bulk: BulkJob, recipe: Recipe | None) -> tuple[Path, ...]:
+    """The folders that must be reachable while a bulk job is at work, each once.
 
-    Of a single file it is the folder that it lies in; a root that is gone was one by its name.
+    For a single file it is its folder. A root that is gone was a file if its name says so.
     """
     suffixes = recipe.suffixes if recipe is not None else ()
     return tuple(
@@ -147,8 +149,8 @@ def places_of(bulk: BulkJob, recipe: Recipe | None) -> tuple[Path, ...]:
 
 
 @dataclass(frozen=True)
-class _Visited:
-    """One folder: its files in order, what is left alone, and the last name looked at before."""
+class _FolderFiles:
+    """The files of one folder in order, those left alone, and the last name looked at before."""
 
     path: Path
     names: tuple[str, ...]
@@ -158,23 +160,27 @@ class _Visited:
 
 @dataclass
 class _Part:
-    """A few files of one folder, while they are gathered."""
+    """A part of a folder while its files are gathered."""
 
-    passed: list[PassedOver]
+    passed_over: list[PassedOver]
     names: list[str] = field(default_factory=list)
     size_bytes: int = 0
     last: str = ""
 
     @property
     def full(self) -> bool:
-        return len(self.names) >= _FILES or self.size_bytes >= _BYTES or len(self.passed) >= _PASSED
+        return (
+            len(self.names) >= _MAX_FILES
+            or self.size_bytes >= _MAX_BYTES
+            or len(self.passed_over) >= _MAX_PASSED_OVER
+        )
 
 
-def _cut(found: _Visited, recipe: Recipe, known: set[Path]) -> Iterator[_Part]:
-    """One folder in parts, at least one.
+def _cut(found: _FolderFiles, recipe: Recipe, known: set[Path]) -> Iterator[_Part]:
+    """Cut one folder into parts, at least one.
 
-    The halves of pairs stay together: of a recipe that takes pairs a folder is one part. Side
-    files go with the photographs that are called like them.
+    For a recipe of pairs a folder is one part, so that halves stay together. Side files go with
+    their photographs.
     """
     sides = SideFiles(found.names, recipe.side_files)
     part = _Part(list(found.passed_over))
@@ -183,7 +189,7 @@ def _cut(found: _Visited, recipe: Recipe, known: set[Path]) -> Iterator[_Part]:
             continue
         part.last = name
         if why := recipe.mismatch(name, recipe.match.min_megapixels):
-            part.passed.append((shown(found.path / name), why))
+            part.passed_over.append((shown(found.path / name), why))
         else:
             part.names.append(name)
             with contextlib.suppress(OSError):
@@ -202,12 +208,12 @@ def _with_sides(part: _Part, sides: SideFiles, recipe: Recipe) -> _Part:
 
 
 def _roots(bulk: BulkJob, station: Station) -> list[tuple[Path, InboxFolder]]:
-    """Each root with the folder its files are claimed from and where results of it go."""
+    """Each root with the folder its files are claimed from, and where its results go."""
     found: list[tuple[Path, InboxFolder]] = []
     taken: set[str] = set()
     for root in bulk.roots:
-        whole = root.is_dir()
-        name = root.name if whole else ""
+        is_folder = root.is_dir()
+        name = root.name if is_folder else ""
         for number in range(2, len(bulk.roots) + 2):
             if not name or name not in taken:
                 break
@@ -215,7 +221,7 @@ def _roots(bulk: BulkJob, station: Station) -> list[tuple[Path, InboxFolder]]:
         taken.add(name)
         below = Path(bulk.recipe, name)
         folder = InboxFolder(
-            path=root if whole else root.parent,
+            path=root if is_folder else root.parent,
             recipe=bulk.recipe,
             outbox=station.outbox / below,
             failed=station.failed / below,
@@ -228,7 +234,7 @@ def _roots(bulk: BulkJob, station: Station) -> list[tuple[Path, InboxFolder]]:
 
 
 def _folders(root: Path, start: tuple[str, ...]) -> Iterator[Folder]:
-    """The folders of a root, which may be a file, from one of them on."""
+    """The folders of a root (which may be a file), from `start` on."""
     if root.is_dir():
         yield from walk_folders(str(root), start=start)
     elif root.is_file():
@@ -237,7 +243,7 @@ def _folders(root: Path, start: tuple[str, ...]) -> Iterator[Folder]:
         yield Folder((), (), ((root.name, "No such file or folder"),))
 
 
-def _visited(path: Path, found: Folder) -> _Visited:
-    """A folder of the walk; `path` is what its paths are relative to."""
+def _files_of(path: Path, found: Folder) -> _FolderFiles:
+    """The files of a folder of the walk, whose paths are relative to `path`."""
     passed_over = tuple((shown(path / relative), why) for relative, why in found.passed_over)
-    return _Visited(path.joinpath(*found.parts), found.files, passed_over)
+    return _FolderFiles(path.joinpath(*found.parts), found.files, passed_over)

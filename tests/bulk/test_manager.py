@@ -94,7 +94,7 @@ def test_what_is_done_is_skipped_unless_recipe_or_photograph_changed(
 def test_a_crash_at_any_point_loses_nothing_and_doubles_nothing(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_walk, "_FILES", 1)
+    monkeypatch.setattr(bulk_walk, "_MAX_FILES", 1)
     calls = 0
     while True:
         folder = scans / str(calls)
@@ -132,21 +132,21 @@ def test_killed_between_two_transactions_it_counts_each_photograph_once(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The queue knows of photographs that the bulk job does not know it has looked at."""
-    monkeypatch.setattr(bulk_walk, "_FILES", 2)
+    monkeypatch.setattr(bulk_walk, "_MAX_FILES", 2)
     save_photos(scans, 7)
     submit(root, scans)
-    real, keeps = bulk_rows.save, 0
+    real, saves = bulk_rows.save, 0
 
-    def keep(ledger: Ledger, bulk: bulk_rows.BulkJob) -> None:
-        nonlocal keeps
-        keeps += 1
-        if keeps == 4:
+    def save(ledger: Ledger, bulk: bulk_rows.BulkJob) -> None:
+        nonlocal saves
+        saves += 1
+        if saves == 4:
             os._exit(137)
         real(ledger, bulk)
 
     child = os.fork()
     if child == 0:
-        monkeypatch.setattr(bulk_rows, "keep", keep)
+        monkeypatch.setattr(bulk_rows, "save", save)
         run_once(root)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 137
@@ -186,7 +186,7 @@ def test_what_is_queued_of_a_paused_job_stays_queued(root: Path, scans: Path) ->
 def test_a_cancelled_job_leaves_what_it_has_not_begun(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_walk, "_FILES", 2)
+    monkeypatch.setattr(bulk_walk, "_MAX_FILES", 2)
     save_photos(scans, 5)
     submit(root, scans)
     take_turns_without_leasing(root, 2)
@@ -238,7 +238,7 @@ def test_a_disk_that_is_away_is_waited_for(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its mount point is empty meanwhile; what was in flight has neither failed nor is done."""
-    monkeypatch.setattr(bulk_walk, "_FILES", 2)
+    monkeypatch.setattr(bulk_walk, "_MAX_FILES", 2)
     save_photos(scans, 5)
     submit(root, scans)
     away, real, leased = scans.with_name("away"), Scheduler.tasks, 0
@@ -278,7 +278,7 @@ def _unreadable(fence: int) -> Failed:
 def test_a_disk_that_is_full_for_a_moment_costs_no_photograph(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_walk, "_FILES", 2)
+    monkeypatch.setattr(bulk_walk, "_MAX_FILES", 2)
     save_photos(scans, 5)
     submit(root, scans)
     real, calls = Ledger.intend, 0
@@ -325,7 +325,7 @@ def test_a_job_that_cannot_go_on_holds_up_no_other(
 def test_jobs_are_looked_at_in_turn(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_walk, "_FILES", 1)
+    monkeypatch.setattr(bulk_walk, "_MAX_FILES", 1)
     save_photos(scans, 9)
     save_photo(scans.with_name("few") / "a.png")
     submit(root, scans, name="many")
@@ -338,7 +338,7 @@ def test_jobs_are_looked_at_in_turn(
 def test_a_changed_recipe_counts_for_what_was_not_yet_looked_at(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_walk, "_FILES", 1)
+    monkeypatch.setattr(bulk_walk, "_MAX_FILES", 1)
     (root / "recipes").mkdir(exist_ok=True)
     mine = root / "recipes/mine.toml"
     mine.write_text('[[steps]]\nkind = "denoise"\n')
@@ -358,7 +358,7 @@ def test_a_changed_recipe_counts_for_what_was_not_yet_looked_at(
 def test_what_failed_is_tried_again_a_few_in_a_turn_and_each_once(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manager, "_RETRIED", 2)
+    monkeypatch.setattr(manager, "_RETRY_BATCH", 2)
     for number in range(5):
         save_photo(scans / f"broken-{number}.png", 8 + number)
     submit_and_run(root, scans)

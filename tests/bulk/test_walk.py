@@ -39,7 +39,7 @@ def test_folders_of_one_name_keep_their_results_apart(root: Path, tmp_path: Path
 def test_side_files_and_pairs_go_with_their_photographs(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_walk, "_FILES", 1)
+    monkeypatch.setattr(bulk_walk, "_MAX_FILES", 1)
     for name in ("a.png", "a.mask.png", "b.png", "b.mask.png", "lone.png"):
         save_photo(scans / name)
     submit_and_run(root, scans, recipe="inpaint")
@@ -124,7 +124,7 @@ def test_files_passed_over_are_counted_once_whatever_restarts(root: Path, scans:
         save_photo(scans / name)
     submit(root, scans)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bulk_walk, "_FILES", 1)
+        patch.setattr(bulk_walk, "_MAX_FILES", 1)
         take_turns(root, 2)
         take_turns(root, 1)
     assert bulk_status(root).state == "looking"
@@ -174,7 +174,7 @@ def test_killed_between_two_transactions_halves_of_pairs_are_not_passed_over(
 def test_many_small_folders_are_looked_at_together(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_walk, "_LOOK_S", 60.0)
+    monkeypatch.setattr(bulk_walk, "_MAX_WALK_S", 60.0)
     for number in range(40):
         save_photo(scans / f"{number}/a.png")
     submit(root, scans)
