@@ -13,9 +13,8 @@ from PIL import Image
 from daemon.bulk.walk import slices
 from daemon.cli.main import exit_code
 from daemon.config.recipe import recipe_named
-from daemon.config.setup import find_station, known_recipes, make_station
+from daemon.config.setup import find_station, known_recipes
 from daemon.config.station import InboxFolder
-from daemon.executors import EXECUTORS
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.companions import (
     SideFiles,
@@ -32,7 +31,7 @@ from daemon.photo import Limits
 from daemon.service.apply import ApplyOptions, group_inputs, plan_job, with_side_files
 from daemon.service.estimate import work_in
 from tests.support.fakes import everything_below
-from tests.support.station_runs import run_once, write_settings
+from tests.support.station_runs import run_once
 
 SIDE_FILES = [
     ("a.png", ("a.mask.png",), "a.mask.png"),
@@ -56,14 +55,6 @@ PAIRS = [
     (("x-a.png", "x-b.png", "y-b.png"), ("x-a.png", "x-b.png")),
 ]
 """The photographs in one folder, and the two that are a pair."""
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
-    make_station(tmp_path / "station")
-    write_settings(tmp_path / "station")
-    return tmp_path / "station"
 
 
 def put(folder: Path, names: tuple[str, ...]) -> list[Path]:

@@ -56,6 +56,12 @@ def make(clock: Clock) -> Make:
     return inbox
 
 
+@pytest.fixture
+def inbox(tmp_path: Path, make: Make) -> Inbox:
+    """The inbox of one folder, `in`, which is not scanned yet."""
+    return make(folder_at(tmp_path / "in"))
+
+
 def write(path: Path, content: bytes = b"not a picture", clock: Clock | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -73,10 +79,9 @@ def after(inbox: Inbox, clock: Clock, seconds: float, **options: bool) -> list[s
     return names(inbox.settled(clock.now, 1000, **options))
 
 
-def test_a_file_arrives_once_it_was_unchanged_for_settle_s(
-    tmp_path: Path, make: Make, clock: Clock
+def test_a_file_arrives_after_settle_s_without_a_change(
+    tmp_path: Path, inbox: Inbox, clock: Clock
 ) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
     write(tmp_path / "in/sub/a.jpg")
     assert after(inbox, clock, 0) == []
     assert inbox.unsettled() == 1
@@ -98,8 +103,7 @@ def test_an_arrival_says_size_and_time_of_what_was_seen(
     assert arrival == Arrival(folder, Path("a.jpg"), 5, path.stat().st_mtime_ns)
 
 
-def test_a_file_that_still_grows_settles_anew(tmp_path: Path, make: Make, clock: Clock) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
+def test_a_file_that_still_grows_settles_anew(tmp_path: Path, inbox: Inbox, clock: Clock) -> None:
     path = write(tmp_path / "in/a.jpg", b"1", clock)
     after(inbox, clock, 0)
     clock.now += 1
@@ -110,9 +114,8 @@ def test_a_file_that_still_grows_settles_anew(tmp_path: Path, make: Make, clock:
 
 
 def test_a_file_that_changes_without_growing_settles_anew(
-    tmp_path: Path, make: Make, clock: Clock
+    tmp_path: Path, inbox: Inbox, clock: Clock
 ) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
     path = write(tmp_path / "in/a.jpg", b"1", clock)
     after(inbox, clock, 0)
     clock.now += 1
@@ -122,9 +125,8 @@ def test_a_file_that_changes_without_growing_settles_anew(
 
 
 def test_a_file_replaced_by_one_of_the_same_size_and_time_is_handed_out_again(
-    tmp_path: Path, make: Make, clock: Clock
+    tmp_path: Path, inbox: Inbox, clock: Clock
 ) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
     path = write(tmp_path / "in/a.jpg", b"1")
     os.utime(path, ns=(7, 7))
     after(inbox, clock, 0)
@@ -136,8 +138,9 @@ def test_a_file_replaced_by_one_of_the_same_size_and_time_is_handed_out_again(
     assert after(inbox, clock, 2) == ["a.jpg"]
 
 
-def test_a_hinted_file_is_handed_out_again(tmp_path: Path, make: Make, clock: Clock) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
+def test_a_file_that_must_be_looked_at_again_is_handed_out_again(
+    tmp_path: Path, inbox: Inbox, clock: Clock
+) -> None:
     path = write(tmp_path / "in/a.jpg")
     after(inbox, clock, 0)
     assert after(inbox, clock, 2) == ["a.jpg"]
@@ -147,7 +150,7 @@ def test_a_hinted_file_is_handed_out_again(tmp_path: Path, make: Make, clock: Cl
     assert after(inbox, clock, 2) == ["a.jpg"]
 
 
-def test_a_hint_wakes_the_owner_once_until_hints_are_taken(
+def test_an_event_wakes_the_owner_once_until_events_are_taken(
     tmp_path: Path, make: Make, clock: Clock
 ) -> None:
     woken: list[int] = []
@@ -160,8 +163,9 @@ def test_a_hint_wakes_the_owner_once_until_hints_are_taken(
     assert len(woken) == 2
 
 
-def test_hints_at_what_is_not_ours_lead_nowhere(tmp_path: Path, make: Make, clock: Clock) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
+def test_events_outside_the_folders_change_nothing(
+    tmp_path: Path, inbox: Inbox, clock: Clock
+) -> None:
     after(inbox, clock, 0)
     write(tmp_path / "elsewhere/a.jpg")
     (tmp_path / "in/link").symlink_to(tmp_path / "elsewhere")
@@ -187,10 +191,9 @@ def test_more_files_than_asked_for_come_with_the_next_calls(
     assert len({arrival.path for batch in batches for arrival in batch}) == 10
 
 
-def test_a_file_that_vanishes_before_it_settles_is_no_arrival(
-    tmp_path: Path, make: Make, clock: Clock
+def test_a_file_that_vanishes_before_it_settles_does_not_arrive(
+    tmp_path: Path, inbox: Inbox, clock: Clock
 ) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
     path = write(tmp_path / "in/a.jpg")
     after(inbox, clock, 0)
     path.unlink()
@@ -199,9 +202,8 @@ def test_a_file_that_vanishes_before_it_settles_is_no_arrival(
 
 
 def test_a_file_that_was_away_during_a_scan_arrives_again(
-    tmp_path: Path, make: Make, clock: Clock
+    tmp_path: Path, inbox: Inbox, clock: Clock
 ) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
     path = write(tmp_path / "in/a.jpg")
     after(inbox, clock, 0)
     assert after(inbox, clock, 2) == ["a.jpg"]
@@ -213,9 +215,8 @@ def test_a_file_that_was_away_during_a_scan_arrives_again(
 
 
 def test_an_empty_file_is_not_ready_until_it_has_content(
-    tmp_path: Path, make: Make, clock: Clock
+    tmp_path: Path, inbox: Inbox, clock: Clock
 ) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
     path = write(tmp_path / "in/a.jpg", b"", clock)
     after(inbox, clock, 0)
     assert after(inbox, clock, 30, at_once=True) == []
@@ -226,9 +227,8 @@ def test_an_empty_file_is_not_ready_until_it_has_content(
 
 
 def test_a_picture_that_ends_early_is_still_arriving_while_it_is_young(
-    tmp_path: Path, make: Make, clock: Clock
+    tmp_path: Path, inbox: Inbox, clock: Clock
 ) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
     whole = tmp_path / "whole.jpg"
     Image.effect_noise((64, 64), 50).save(whole)
     path = write(tmp_path / "in/a.jpg", whole.read_bytes()[:-100], clock)
@@ -244,9 +244,8 @@ def test_a_picture_that_ends_early_is_still_arriving_while_it_is_young(
 
 
 def test_a_truncated_picture_dated_in_the_future_does_not_wait_for_ever(
-    tmp_path: Path, make: Make, clock: Clock
+    tmp_path: Path, inbox: Inbox, clock: Clock
 ) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
     path = write(tmp_path / "in/a.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 40)
     os.utime(path, (clock.wall() + 9e6, clock.wall() + 9e6))
     after(inbox, clock, 0)
@@ -255,9 +254,8 @@ def test_a_truncated_picture_dated_in_the_future_does_not_wait_for_ever(
 
 
 def test_at_once_takes_what_is_old_and_lets_the_young_settle(
-    tmp_path: Path, make: Make, clock: Clock
+    tmp_path: Path, inbox: Inbox, clock: Clock
 ) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
     write(tmp_path / "in/old.jpg", clock=clock)
     clock.now += 2
     write(tmp_path / "in/young.jpg", clock=clock)
@@ -278,8 +276,7 @@ def test_polled_folders_are_scanned_more_often_and_settle_later(
     assert after(inbox, clock, 0.1) == ["a.jpg"]
 
 
-def test_a_rescan_finds_what_no_event_told_of(tmp_path: Path, make: Make, clock: Clock) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
+def test_a_rescan_finds_what_no_event_told_of(tmp_path: Path, inbox: Inbox, clock: Clock) -> None:
     after(inbox, clock, 0)
     write(tmp_path / "in/a.jpg")
     assert after(inbox, clock, 59) == []
@@ -309,9 +306,8 @@ IGNORED = (
 
 
 def test_ignored_names_are_passed_over_at_every_level(
-    tmp_path: Path, make: Make, clock: Clock
+    tmp_path: Path, inbox: Inbox, clock: Clock
 ) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
     kept = ["a~$b.jpg", "part", "my.part.jpg", "tmp.jpg", "Thumbs.db.png"]
     for name in (*IGNORED, *kept):
         write(tmp_path / "in" / name)
@@ -324,9 +320,8 @@ def test_ignored_names_are_passed_over_at_every_level(
 
 
 def test_links_sockets_and_fifos_are_reported_once_and_left_at_every_level(
-    tmp_path: Path, make: Make, clock: Clock
+    tmp_path: Path, inbox: Inbox, clock: Clock
 ) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
     write(tmp_path / "outside/a.jpg")
     sub = tmp_path / "in/deep/sub"
     sub.mkdir(parents=True)
@@ -355,10 +350,9 @@ def test_links_sockets_and_fifos_are_reported_once_and_left_at_every_level(
     assert (tmp_path / "in/folder").is_symlink()
 
 
-def test_a_file_that_became_a_link_before_it_settled_is_no_arrival(
-    tmp_path: Path, make: Make, clock: Clock
+def test_a_file_that_became_a_link_before_it_settled_does_not_arrive(
+    tmp_path: Path, inbox: Inbox, clock: Clock
 ) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
     path = write(tmp_path / "in/a.jpg")
     after(inbox, clock, 0)
     path.unlink()
@@ -367,17 +361,15 @@ def test_a_file_that_became_a_link_before_it_settled_is_no_arrival(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_folder_is_reported(tmp_path: Path, make: Make, clock: Clock) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
+def test_an_unreadable_folder_is_reported(tmp_path: Path, inbox: Inbox, clock: Clock) -> None:
     (tmp_path / "in/shut").mkdir(mode=0)
     after(inbox, clock, 0)
     assert [n.what for n in inbox.notices(0)] == ["cannot be read: Permission denied"]
 
 
 def test_a_folder_the_system_will_not_list_is_reported_and_the_rest_goes_on(
-    tmp_path: Path, make: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, inbox: Inbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
     write(tmp_path / "in/shut/a.jpg")
     write(tmp_path / "in/b.jpg")
     real = os.scandir
@@ -398,9 +390,8 @@ def test_a_folder_the_system_will_not_list_is_reported_and_the_rest_goes_on(
 
 
 def test_names_that_are_no_text_or_very_long_arrive(
-    tmp_path: Path, make: Make, clock: Clock
+    tmp_path: Path, inbox: Inbox, clock: Clock
 ) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
     odd = [b"\xff\xfe caf\xe9.jpg", b"x" * 251 + b".jpg", b"line\nbreak.jpg", b"a\\b.jpg"]
     for name in odd:
         write(tmp_path / "in" / os.fsdecode(name))
@@ -443,11 +434,10 @@ def test_a_folder_that_is_not_there_is_reported_and_found_soon_after_it_comes(
     assert inbox.notices(0) == []
 
 
-def test_more_hints_than_memory_allows_become_a_scan(
-    tmp_path: Path, make: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
+def test_more_events_than_are_kept_become_a_scan(
+    tmp_path: Path, inbox: Inbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daemon.intake.watcher.MAX_EVENTS", 2)
-    inbox = make(folder_at(tmp_path / "in"))
     after(inbox, clock, 0)
     for n in range(5):
         inbox.look_again(write(tmp_path / f"in/{n}.jpg"))
@@ -455,8 +445,7 @@ def test_more_hints_than_memory_allows_become_a_scan(
     assert len(after(inbox, clock, 2)) == 5
 
 
-def test_many_thousand_files_arrive_each_once(tmp_path: Path, make: Make, clock: Clock) -> None:
-    inbox = make(folder_at(tmp_path / "in"))
+def test_many_thousand_files_arrive_each_once(tmp_path: Path, inbox: Inbox, clock: Clock) -> None:
     for n in range(5000):
         (tmp_path / f"in/{n}.jpg").write_bytes(b"x")
     after(inbox, clock, 0)
@@ -468,10 +457,9 @@ def test_many_thousand_files_arrive_each_once(tmp_path: Path, make: Make, clock:
 
 
 def test_a_watched_folder_whose_events_fail_to_come_twice_is_scanned_instead(
-    tmp_path: Path, make: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, inbox: Inbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daemon.intake.watcher.Watcher.keep", lambda *_: True)
-    inbox = make(folder_at(tmp_path / "in"))
     after(inbox, clock, 0)
     for name in ("a.jpg", "b.jpg"):
         assert inbox.notices(0) == []
@@ -488,10 +476,9 @@ def test_a_watched_folder_whose_events_fail_to_come_twice_is_scanned_instead(
 
 
 def test_an_arrival_knows_how_long_it_settled_and_whether_events_missed_it(
-    tmp_path: Path, make: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, inbox: Inbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daemon.intake.watcher.Watcher.keep", lambda *_: True)
-    inbox = make(folder_at(tmp_path / "in"))
     after(inbox, clock, 0)
     inbox.look_again(write(tmp_path / "in/told.jpg"))
     after(inbox, clock, 0)

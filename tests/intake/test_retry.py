@@ -4,17 +4,12 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.main import exit_code
-from daemon.config.setup import make_station, open_station
+from daemon.config.setup import open_station
 from daemon.intake.requests import RetryRequest, waiting_requests
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles
 from daemon.jobs.ledger.writer import Ledger
 from daemon.service.runtime import inbox_folders
 from tests.support.fakes import everything_below
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return make_station(tmp_path / "s").root
 
 
 def failure(path: Path, **why: str) -> None:

@@ -1,4 +1,4 @@
-"""The intake: which recipe takes what, and what waits. Nothing is claimed for real here."""
+"""Which recipe takes what, and what waits. Nothing is claimed for real here."""
 
 import os
 from collections.abc import Sequence
@@ -34,8 +34,8 @@ RECIPES = (
 )
 
 
-class Desk:
-    """An inbox folder whose files arrive when they are told to, and an intake beside it."""
+class SortedInbox:
+    """An inbox folder whose files arrive when a test says so, and its sorter."""
 
     def __init__(self, root: Path, **changes: Any) -> None:  # noqa: ANN401
         self.root = root / "inbox"
@@ -43,7 +43,7 @@ class Desk:
         away = root / "away"
         self.folder = InboxFolder(self.root, None, outbox=away, failed=away, archive=away)
         self.folder = replace(self.folder, **changes)
-        self.intake = Sorter(
+        self.sorter = Sorter(
             RECIPES, limits=Limits(), pair_wait_s=WAIT_S, wall=lambda: 1_000_000.0 + self.now
         )
         self.now = 0.0
@@ -60,9 +60,9 @@ class Desk:
 
     def arrive(self, *names: str) -> Decision:
         """Say these have settled; what is claimed leaves the inbox unless originals stay."""
-        decision = self.intake.sort([self.arrival(name) for name in names], self.now)
+        decision = self.sorter.sort([self.arrival(name) for name in names], self.now)
         for claim in decision.claims:
-            for taken in files_of(claim):
+            for taken in claim.files:
                 if self.folder.originals != "leave":
                     taken.path.unlink()
         return decision
@@ -75,25 +75,21 @@ class Desk:
         return self.arrive().claims
 
     def waiting(self) -> dict[str, str]:
-        notices = self.intake.waiting(self.now)
+        notices = self.sorter.waiting(self.now)
         return {n.path.relative_to(self.root).as_posix(): n.what for n in notices}
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
-
-
-def files_of(claim: Claim) -> list[Arrival]:
-    return [*claim.arrivals, *(side for side in (claim.mask, claim.hints) if side is not None)]
+def inbox(tmp_path: Path) -> SortedInbox:
+    return SortedInbox(tmp_path)
 
 
 def short(claims: Sequence[Claim]) -> list[tuple[str, list[str], str]]:
-    return sorted((c.recipe, [a.relative.as_posix() for a in files_of(c)], c.stem) for c in claims)
+    return sorted((c.recipe, [a.relative.as_posix() for a in c.files], c.stem) for c in claims)
 
 
-def test_the_sub_folder_of_a_recipe_s_name_feeds_it(desk: Desk) -> None:
-    claims = desk.drop("denoise/a.png", "denoise/deep/er/b.c.png", "colorize/grey-1.jpg")
+def test_files_in_a_recipes_sub_folder_go_to_that_recipe(inbox: SortedInbox) -> None:
+    claims = inbox.drop("denoise/a.png", "denoise/deep/er/b.c.png", "colorize/grey-1.jpg")
     assert short(claims) == [
         ("colorize", ["colorize/grey-1.jpg"], "grey-1"),
         ("denoise", ["denoise/a.png"], "a"),
@@ -102,38 +98,40 @@ def test_the_sub_folder_of_a_recipe_s_name_feeds_it(desk: Desk) -> None:
     assert {claim.refusal for claim in claims} == {""}
 
 
-def test_a_folder_elsewhere_feeds_the_recipe_it_names(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, recipe="denoise")
-    assert short(desk.drop("a.png", "colorize/b.png")) == [
+def test_files_in_a_folder_elsewhere_go_to_the_recipe_it_names(tmp_path: Path) -> None:
+    inbox = SortedInbox(tmp_path, recipe="denoise")
+    assert short(inbox.drop("a.png", "colorize/b.png")) == [
         ("denoise", ["a.png"], "a"),
         ("denoise", ["colorize/b.png"], "b"),
     ]
 
 
-def test_files_of_a_recipe_that_there_is_not_wait_until_there_is(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, recipe="sharpen")
-    assert desk.drop("a.png") == ()
-    desk.later(WAIT_S)
-    assert desk.waiting()["a.png"].startswith("no recipe is named 'sharpen'; there are colorize")
-    desk.intake.set_recipes([recipe("sharpen")])
-    assert short(desk.later()) == [("sharpen", ["a.png"], "a")]
+def test_files_for_an_unknown_recipe_wait_until_there_is_one(tmp_path: Path) -> None:
+    inbox = SortedInbox(tmp_path, recipe="sharpen")
+    assert inbox.drop("a.png") == ()
+    inbox.later(WAIT_S)
+    assert inbox.waiting()["a.png"].startswith("no recipe is named 'sharpen'; there are colorize")
+    inbox.sorter.set_recipes([recipe("sharpen")])
+    assert short(inbox.later()) == [("sharpen", ["a.png"], "a")]
 
 
-def test_what_lies_beside_the_recipes_goes_to_the_first_match(desk: Desk) -> None:
-    claims = desk.drop("grey-1.png", "plain.png", "holiday/style-1.png", "holiday/grey-2.png")
+def test_what_lies_beside_the_recipes_goes_to_the_first_match(inbox: SortedInbox) -> None:
+    claims = inbox.drop("grey-1.png", "plain.png", "holiday/style-1.png", "holiday/grey-2.png")
     assert short(claims) == [
         ("colorize", ["grey-1.png"], "grey-1"),
         ("colorize", ["holiday/grey-2.png"], "grey-2"),
         ("denoise", ["holiday/style-1.png"], "style-1"),
         ("denoise", ["plain.png"], "plain"),
     ]
-    desk.put("style-2.png", size=200)
-    assert short(desk.arrive("style-2.png").claims) == [("restyle", ["style-2.png"], "style-2")]
+    inbox.put("style-2.png", size=200)
+    assert short(inbox.arrive("style-2.png").claims) == [("restyle", ["style-2.png"], "style-2")]
 
 
-def test_what_no_recipe_matches_is_refused_and_says_what_each_would_need(desk: Desk) -> None:
-    desk.put("large.png", size=200)
-    (claim,) = desk.arrive("large.png").claims
+def test_what_no_recipe_matches_is_refused_and_says_what_each_would_need(
+    inbox: SortedInbox,
+) -> None:
+    inbox.put("large.png", size=200)
+    (claim,) = inbox.arrive("large.png").claims
     assert claim.recipe == ""
     assert claim.refusal == (
         "no recipe matches large.png, because colorize: its name fits none of grey-*; "
@@ -144,10 +142,10 @@ def test_what_no_recipe_matches_is_refused_and_says_what_each_would_need(desk: D
     )
 
 
-def test_a_recipe_s_own_folder_says_why_it_refuses(desk: Desk) -> None:
-    desk.put("denoise/large.png", size=200)
-    (desk.root / "denoise/notes.txt").write_text("no picture")
-    claims = desk.arrive("denoise/large.png", "denoise/notes.txt").claims
+def test_a_recipe_s_own_folder_says_why_it_refuses(inbox: SortedInbox) -> None:
+    inbox.put("denoise/large.png", size=200)
+    (inbox.root / "denoise/notes.txt").write_text("no picture")
+    claims = inbox.arrive("denoise/large.png", "denoise/notes.txt").claims
     assert {claim.recipe for claim in claims} == {"denoise"}
     assert [claim.refusal for claim in claims] == [
         "large.png: recipe denoise refuses it: it has 0.04 megapixels, more than 0.01",
@@ -156,11 +154,11 @@ def test_a_recipe_s_own_folder_says_why_it_refuses(desk: Desk) -> None:
     ]
 
 
-def test_a_file_that_is_no_picture_is_refused_with_the_reason(desk: Desk) -> None:
-    (desk.root / "denoise").mkdir()
+def test_a_file_that_is_no_picture_is_refused_with_the_reason(inbox: SortedInbox) -> None:
+    (inbox.root / "denoise").mkdir()
     for name in ("denoise/a.jpg", "b.jpg", "interpolate-me.png"):
-        (desk.root / name).write_bytes(b"<html>no photograph at all</html>")
-    claims = desk.arrive("denoise/a.jpg", "b.jpg").claims
+        (inbox.root / name).write_bytes(b"<html>no photograph at all</html>")
+    claims = inbox.arrive("denoise/a.jpg", "b.jpg").claims
     assert sorted(claim.recipe for claim in claims) == ["", "denoise"]
     assert all(
         claim.refusal and claim.arrivals[0].relative.name in claim.refusal for claim in claims
@@ -168,27 +166,27 @@ def test_a_file_that_is_no_picture_is_refused_with_the_reason(desk: Desk) -> Non
 
 
 def test_a_file_that_is_too_large_is_refused_naming_the_setting(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    desk.intake = Sorter(RECIPES, limits=Limits(max_input_megapixels=0.001), pair_wait_s=WAIT_S)
-    desk.put("denoise/a.png", size=64)
-    (claim,) = desk.arrive("denoise/a.png").claims
+    inbox = SortedInbox(tmp_path)
+    inbox.sorter = Sorter(RECIPES, limits=Limits(max_input_megapixels=0.001), pair_wait_s=WAIT_S)
+    inbox.put("denoise/a.png", size=64)
+    (claim,) = inbox.arrive("denoise/a.png").claims
     assert "max_input_megapixels" in claim.refusal
 
 
 def test_same_names_in_different_folders_and_with_other_suffixes_are_claims_of_their_own(
-    desk: Desk,
+    inbox: SortedInbox,
 ) -> None:
-    claims = desk.drop("denoise/scan.jpg", "denoise/scan.tif", "denoise/x/scan.jpg")
+    claims = inbox.drop("denoise/scan.jpg", "denoise/scan.tif", "denoise/x/scan.jpg")
     assert [stem for _, _, stem in short(claims)] == ["scan"] * 3
     assert len({claim.arrivals[0].path for claim in claims}) == 3
 
 
-def test_names_that_are_no_text_are_routed_and_refused(desk: Desk) -> None:
+def test_names_that_are_no_text_are_routed_and_refused(inbox: SortedInbox) -> None:
     odd = os.fsdecode(b"caf\xe9")
-    (desk.root / "denoise").mkdir()
-    (desk.root / f"denoise/{odd}.txt").write_bytes(b"x")
-    desk.put(f"denoise/{odd}.png")
-    claims = desk.arrive(f"denoise/{odd}.png", f"denoise/{odd}.txt").claims
+    (inbox.root / "denoise").mkdir()
+    (inbox.root / f"denoise/{odd}.txt").write_bytes(b"x")
+    inbox.put(f"denoise/{odd}.png")
+    claims = inbox.arrive(f"denoise/{odd}.png", f"denoise/{odd}.txt").claims
     assert [claim.stem for claim in claims] == [odd, odd]
     assert [bool(claim.refusal) for claim in claims] == [False, True]
     claims[1].refusal.encode("utf-8")
@@ -197,8 +195,8 @@ def test_names_that_are_no_text_are_routed_and_refused(desk: Desk) -> None:
 # -- side files --------------------------------------------------------------------------------
 
 
-def test_hints_are_claimed_together_with_their_photograph(desk: Desk) -> None:
-    claims = desk.drop("colorize/grey-1.jpg", "colorize/grey-1.Hints.PNG", "colorize/grey-2.jpg")
+def test_hints_are_claimed_together_with_their_photograph(inbox: SortedInbox) -> None:
+    claims = inbox.drop("colorize/grey-1.jpg", "colorize/grey-1.Hints.PNG", "colorize/grey-2.jpg")
     assert short(claims) == [
         ("colorize", ["colorize/grey-1.jpg", "colorize/grey-1.Hints.PNG"], "grey-1"),
         ("colorize", ["colorize/grey-2.jpg"], "grey-2"),
@@ -206,95 +204,97 @@ def test_hints_are_claimed_together_with_their_photograph(desk: Desk) -> None:
     assert claims[0].mask is None
 
 
-def test_a_mask_may_bear_the_whole_name_of_its_photograph(desk: Desk) -> None:
-    (claim,) = desk.drop("restyle/style-1.png", "restyle/style-1.png.mask.png")
+def test_a_mask_may_be_called_after_the_whole_name_of_its_photograph(inbox: SortedInbox) -> None:
+    (claim,) = inbox.drop("restyle/style-1.png", "restyle/style-1.png.mask.png")
     assert claim.mask is not None and claim.hints is None
 
 
-def test_where_a_mask_is_needed_a_photograph_waits_until_it_comes(desk: Desk) -> None:
-    assert desk.drop("inpaint/a.jpg", "inpaint/b.mask.png") == ()
-    assert desk.later(WAIT_S) == ()
-    assert desk.waiting() == {
+def test_where_a_mask_is_needed_a_photograph_waits_until_it_comes(inbox: SortedInbox) -> None:
+    assert inbox.drop("inpaint/a.jpg", "inpaint/b.mask.png") == ()
+    assert inbox.later(WAIT_S) == ()
+    assert inbox.waiting() == {
         "inpaint/a.jpg": "waits for a.mask.png, which must be white where the picture is lost",
         "inpaint/b.mask.png": "waits for the photograph it belongs to, of the same name",
     }
-    assert short(desk.drop("inpaint/a.mask.png")) == [
+    assert short(inbox.drop("inpaint/a.mask.png")) == [
         ("inpaint", ["inpaint/a.jpg", "inpaint/a.mask.png"], "a")
     ]
-    assert short(desk.drop("inpaint/b.png")) == [
+    assert short(inbox.drop("inpaint/b.png")) == [
         ("inpaint", ["inpaint/b.png", "inpaint/b.mask.png"], "b")
     ]
 
 
-def test_a_photograph_that_needs_a_mask_and_is_none_is_refused_at_once(desk: Desk) -> None:
-    desk.put("inpaint/a.png")
-    (desk.root / "inpaint/a.png").write_bytes(b"no photograph")
-    (claim,) = desk.arrive("inpaint/a.png").claims
+def test_a_file_that_needs_a_mask_and_is_no_photograph_is_refused_at_once(
+    inbox: SortedInbox,
+) -> None:
+    inbox.put("inpaint/a.png")
+    (inbox.root / "inpaint/a.png").write_bytes(b"no photograph")
+    (claim,) = inbox.arrive("inpaint/a.png").claims
     assert "a.png" in claim.refusal and claim.recipe == "inpaint"
 
 
-def test_a_photograph_waits_for_hints_that_are_still_arriving(desk: Desk) -> None:
-    desk.put("colorize/grey-1.hints.png")
-    assert desk.drop("colorize/grey-1.jpg") == ()
-    assert desk.later() == ()
-    assert short(desk.arrive("colorize/grey-1.hints.png").claims) == [
+def test_a_photograph_waits_for_hints_that_are_still_arriving(inbox: SortedInbox) -> None:
+    inbox.put("colorize/grey-1.hints.png")
+    assert inbox.drop("colorize/grey-1.jpg") == ()
+    assert inbox.later() == ()
+    assert short(inbox.arrive("colorize/grey-1.hints.png").claims) == [
         ("colorize", ["colorize/grey-1.jpg", "colorize/grey-1.hints.png"], "grey-1")
     ]
 
 
-def test_a_photograph_goes_alone_once_the_hints_it_waited_for_are_gone(desk: Desk) -> None:
-    desk.put("colorize/grey-1.hints.png")
-    assert desk.drop("colorize/grey-1.jpg") == ()
-    (desk.root / "colorize/grey-1.hints.png").unlink()
-    assert short(desk.later()) == [("colorize", ["colorize/grey-1.jpg"], "grey-1")]
+def test_a_photograph_goes_alone_once_the_hints_it_waited_for_are_gone(inbox: SortedInbox) -> None:
+    inbox.put("colorize/grey-1.hints.png")
+    assert inbox.drop("colorize/grey-1.jpg") == ()
+    (inbox.root / "colorize/grey-1.hints.png").unlink()
+    assert short(inbox.later()) == [("colorize", ["colorize/grey-1.jpg"], "grey-1")]
 
 
-def test_hints_without_their_photograph_wait_and_are_told_of(desk: Desk) -> None:
-    assert desk.drop("colorize/grey-1.hints.png") == ()
-    assert desk.later(WAIT_S - 1) == ()
-    assert desk.waiting() == {}
-    desk.later(1)
-    assert desk.waiting() == {
+def test_hints_without_their_photograph_wait_and_are_reported(inbox: SortedInbox) -> None:
+    assert inbox.drop("colorize/grey-1.hints.png") == ()
+    assert inbox.later(WAIT_S - 1) == ()
+    assert inbox.waiting() == {}
+    inbox.later(1)
+    assert inbox.waiting() == {
         "colorize/grey-1.hints.png": "waits for the photograph it belongs to, of the same name"
     }
-    assert len(desk.drop("colorize/grey-1.tif")) == 1
-    assert desk.intake.waiting(0, at_once=True) == ()
+    assert len(inbox.drop("colorize/grey-1.tif")) == 1
+    assert inbox.sorter.waiting(0, at_once=True) == ()
 
 
-def test_where_a_recipe_reads_no_masks_one_is_a_photograph(desk: Desk) -> None:
-    assert short(desk.drop("denoise/a.mask.png", "colorize/grey-1.mask.png")) == [
+def test_where_a_recipe_reads_no_mask_a_mask_is_a_photograph(inbox: SortedInbox) -> None:
+    assert short(inbox.drop("denoise/a.mask.png", "colorize/grey-1.mask.png")) == [
         ("colorize", ["colorize/grey-1.mask.png"], "grey-1.mask"),
         ("denoise", ["denoise/a.mask.png"], "a.mask"),
     ]
 
 
-def test_beside_the_recipes_the_photograph_decides_what_a_mask_is(desk: Desk) -> None:
-    desk.put("style-1.png", size=200)
-    desk.put("style-1.mask.png")
-    desk.put("plain.png")
-    desk.put("plain.mask.png")
-    claims = desk.arrive("style-1.png", "style-1.mask.png", "plain.png", "plain.mask.png").claims
+def test_beside_the_recipes_the_photograph_decides_what_a_mask_is(inbox: SortedInbox) -> None:
+    inbox.put("style-1.png", size=200)
+    inbox.put("style-1.mask.png")
+    inbox.put("plain.png")
+    inbox.put("plain.mask.png")
+    claims = inbox.arrive("style-1.png", "style-1.mask.png", "plain.png", "plain.mask.png").claims
     assert short(claims) == [
         ("denoise", ["plain.mask.png"], "plain.mask"),
         ("denoise", ["plain.png"], "plain"),
         ("restyle", ["style-1.png", "style-1.mask.png"], "style-1"),
     ]
-    assert desk.drop("alone.mask.png") == ()
+    assert inbox.drop("alone.mask.png") == ()
 
 
-def test_two_photographs_of_one_name_share_no_hints(desk: Desk) -> None:
-    claims = desk.drop("colorize/grey-1.jpg", "colorize/grey-1.tif", "colorize/grey-1.hints.png")
-    claims += desk.later()
+def test_two_photographs_of_one_name_share_no_hints(inbox: SortedInbox) -> None:
+    claims = inbox.drop("colorize/grey-1.jpg", "colorize/grey-1.tif", "colorize/grey-1.hints.png")
+    claims += inbox.later()
     assert short(claims) == [
         ("colorize", ["colorize/grey-1.jpg", "colorize/grey-1.hints.png"], "grey-1"),
         ("colorize", ["colorize/grey-1.tif"], "grey-1"),
     ]
 
 
-def test_a_refused_photograph_takes_its_hints_with_it(desk: Desk) -> None:
-    desk.put("colorize/grey-1.hints.png")
-    (desk.root / "colorize/grey-1.jpg").write_bytes(b"no picture")
-    (claim,) = desk.arrive("colorize/grey-1.hints.png", "colorize/grey-1.jpg").claims
+def test_a_refused_photograph_takes_its_hints_with_it(inbox: SortedInbox) -> None:
+    inbox.put("colorize/grey-1.hints.png")
+    (inbox.root / "colorize/grey-1.jpg").write_bytes(b"no picture")
+    (claim,) = inbox.arrive("colorize/grey-1.hints.png", "colorize/grey-1.jpg").claims
     assert claim.refusal and claim.hints is not None
 
 
@@ -312,10 +312,10 @@ def test_a_refused_photograph_takes_its_hints_with_it(desk: Desk) -> None:
 )
 @pytest.mark.parametrize("below", ["interpolate", "interpolate/sub"])
 def test_halves_are_claimed_together_in_order(
-    desk: Desk, below: str, first: str, second: str
+    inbox: SortedInbox, below: str, first: str, second: str
 ) -> None:
-    assert desk.drop(f"{below}/{second}") == ()
-    claims = desk.drop(f"{below}/{first}")
+    assert inbox.drop(f"{below}/{second}") == ()
+    claims = inbox.drop(f"{below}/{first}")
     assert short(claims) == [("interpolate", [f"{below}/{first}", f"{below}/{second}"], "NAME")]
 
 
@@ -328,146 +328,148 @@ def test_halves_are_claimed_together_in_order(
         ("x11.png", "x12.png"),
     ],
 )
-def test_what_is_not_alike_is_no_pair(desk: Desk, names: tuple[str, str]) -> None:
-    assert desk.drop(*[f"interpolate/{name}" for name in names]) == ()
-    assert len(desk.intake.waiting(0, at_once=True)) == 2
+def test_names_that_are_not_alike_are_no_pair(inbox: SortedInbox, names: tuple[str, str]) -> None:
+    assert inbox.drop(*[f"interpolate/{name}" for name in names]) == ()
+    assert len(inbox.sorter.waiting(0, at_once=True)) == 2
 
 
-def test_of_several_other_halves_the_one_most_alike_is_taken(desk: Desk) -> None:
+def test_of_several_other_halves_the_one_most_alike_is_taken(inbox: SortedInbox) -> None:
     names = ["x-a.png", "x-b.jpg", "x-b.png", "X-a.png", "X-b.png"]
-    claims = desk.drop(*[f"interpolate/{name}" for name in names])
+    claims = inbox.drop(*[f"interpolate/{name}" for name in names])
     assert [files for _, files, _ in short(claims)] == [
         ["interpolate/X-a.png", "interpolate/X-b.png"],
         ["interpolate/x-a.png", "interpolate/x-b.png"],
     ]
-    assert [n.path.name for n in desk.intake.waiting(0, at_once=True)] == ["x-b.jpg"]
+    assert [n.path.name for n in inbox.sorter.waiting(0, at_once=True)] == ["x-b.jpg"]
 
 
-def test_halves_in_different_folders_are_no_pair(desk: Desk) -> None:
-    assert desk.drop("interpolate/one/x-a.png", "interpolate/two/x-b.png") == ()
+def test_halves_in_different_folders_are_no_pair(inbox: SortedInbox) -> None:
+    assert inbox.drop("interpolate/one/x-a.png", "interpolate/two/x-b.png") == ()
 
 
-def test_a_half_that_waits_too_long_is_told_of_and_a_late_half_rescues_it(desk: Desk) -> None:
-    desk.drop("interpolate/x-b.png")
-    desk.later(WAIT_S)
-    (notice,) = desk.intake.waiting(desk.now)
+def test_a_half_that_waits_too_long_is_reported_and_a_late_half_completes_it(
+    inbox: SortedInbox,
+) -> None:
+    inbox.drop("interpolate/x-b.png")
+    inbox.later(WAIT_S)
+    (notice,) = inbox.sorter.waiting(inbox.now)
     assert notice.what == "unpaired: waits for its other half (x-a with any suffix)"
     assert notice.since == 1_000_000.0
-    (claim,) = desk.drop("interpolate/x-a.jpg")
+    (claim,) = inbox.drop("interpolate/x-a.jpg")
     assert [arrival.relative.name for arrival in claim.arrivals] == ["x-a.jpg", "x-b.png"]
-    assert desk.waiting() == {}
+    assert inbox.waiting() == {}
 
 
-def test_two_pictures_alone_in_a_sub_folder_are_a_pair_of_its_name(desk: Desk) -> None:
-    assert desk.drop("interpolate/walk/north.png") == ()
-    assert short(desk.drop("interpolate/walk/down.png")) == [
+def test_two_pictures_alone_in_a_sub_folder_are_a_pair_of_its_name(inbox: SortedInbox) -> None:
+    assert inbox.drop("interpolate/walk/north.png") == ()
+    assert short(inbox.drop("interpolate/walk/down.png")) == [
         ("interpolate", ["interpolate/walk/down.png", "interpolate/walk/north.png"], "walk")
     ]
 
 
-def test_two_pictures_directly_in_the_recipe_s_folder_are_no_pair(desk: Desk) -> None:
-    assert desk.drop("interpolate/north.png", "interpolate/down.png") == ()
-    desk.later(WAIT_S)
-    assert desk.waiting()["interpolate/down.png"] == (
+def test_two_pictures_directly_in_the_recipe_s_folder_are_no_pair(inbox: SortedInbox) -> None:
+    assert inbox.drop("interpolate/north.png", "interpolate/down.png") == ()
+    inbox.later(WAIT_S)
+    assert inbox.waiting()["interpolate/down.png"] == (
         "unpaired: waits for its other half "
         "(a pair is NAME-a with NAME-b, NAME_1 with NAME_2, or two alone in a sub-folder)"
     )
 
 
 def test_two_pictures_in_a_sub_folder_of_a_folder_elsewhere_are_a_pair(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, recipe="interpolate")
-    assert desk.drop("north.png", "south.png") == ()
-    assert short(desk.drop("walk/a.png", "walk/b.png")) == [
+    inbox = SortedInbox(tmp_path, recipe="interpolate")
+    assert inbox.drop("north.png", "south.png") == ()
+    assert short(inbox.drop("walk/a.png", "walk/b.png")) == [
         ("interpolate", ["walk/a.png", "walk/b.png"], "walk")
     ]
 
 
-def test_a_sub_folder_where_a_third_picture_still_arrives_waits(desk: Desk) -> None:
-    desk.put("interpolate/walk/c.png")
-    assert desk.drop("interpolate/walk/a.png", "interpolate/walk/b.png") == ()
-    assert desk.later() == ()
-    assert desk.arrive("interpolate/walk/c.png").claims == ()
-    desk.later(WAIT_S)
-    assert len(desk.waiting()) == 3
-    assert "3 pictures" in desk.waiting()["interpolate/walk/a.png"]
-    (desk.root / "interpolate/walk/c.png").unlink()
-    assert [stem for _, _, stem in short(desk.later())] == ["walk"]
+def test_a_sub_folder_where_a_third_picture_still_arrives_waits(inbox: SortedInbox) -> None:
+    inbox.put("interpolate/walk/c.png")
+    assert inbox.drop("interpolate/walk/a.png", "interpolate/walk/b.png") == ()
+    assert inbox.later() == ()
+    assert inbox.arrive("interpolate/walk/c.png").claims == ()
+    inbox.later(WAIT_S)
+    assert len(inbox.waiting()) == 3
+    assert "3 pictures" in inbox.waiting()["interpolate/walk/a.png"]
+    (inbox.root / "interpolate/walk/c.png").unlink()
+    assert [stem for _, _, stem in short(inbox.later())] == ["walk"]
 
 
-def test_a_half_in_a_sub_folder_waits_for_its_own_other_half(desk: Desk) -> None:
+def test_a_half_in_a_sub_folder_waits_for_its_own_other_half(inbox: SortedInbox) -> None:
     names = ["interpolate/walk/x-a.png", "interpolate/walk/y.png"]
-    assert desk.drop(*names) == ()
-    assert desk.drop("interpolate/walk/z.png") == ()
-    claims = desk.drop("interpolate/walk/x-b.png") + desk.later()
+    assert inbox.drop(*names) == ()
+    assert inbox.drop("interpolate/walk/z.png") == ()
+    claims = inbox.drop("interpolate/walk/x-b.png") + inbox.later()
     assert {stem for _, _, stem in short(claims)} == {"walk", "x"}
 
 
-def test_a_refused_half_leaves_the_other_for_a_mended_one(desk: Desk) -> None:
-    (desk.root / "interpolate").mkdir()
-    (desk.root / "interpolate/x-a.png").write_bytes(b"no picture")
-    desk.put("interpolate/x-b.png")
-    (refused,) = desk.arrive("interpolate/x-a.png", "interpolate/x-b.png").claims
+def test_a_refused_half_leaves_the_other_for_a_corrected_one(inbox: SortedInbox) -> None:
+    (inbox.root / "interpolate").mkdir()
+    (inbox.root / "interpolate/x-a.png").write_bytes(b"no picture")
+    inbox.put("interpolate/x-b.png")
+    (refused,) = inbox.arrive("interpolate/x-a.png", "interpolate/x-b.png").claims
     assert refused.refusal and refused.arrivals[0].relative.name == "x-a.png"
-    (claim,) = desk.drop("interpolate/x-a.png")
+    (claim,) = inbox.drop("interpolate/x-a.png")
     assert len(claim.arrivals) == 2 and claim.refusal == ""
 
 
 # -- what changes meanwhile --------------------------------------------------------------------
 
 
-def test_a_half_that_changed_while_it_waited_must_settle_anew(desk: Desk) -> None:
-    desk.drop("interpolate/x-a.png")
-    desk.put("interpolate/x-a.png", size=9)
-    os.utime(desk.root / "interpolate/x-a.png", (5, 5))
-    desk.put("interpolate/x-b.png")
-    decision = desk.arrive("interpolate/x-b.png")
-    assert decision == Decision((), (desk.root / "interpolate/x-a.png",))
-    assert short(desk.arrive("interpolate/x-a.png").claims)[0][2] == "x"
+def test_a_half_that_changed_while_it_waited_must_settle_anew(inbox: SortedInbox) -> None:
+    inbox.drop("interpolate/x-a.png")
+    inbox.put("interpolate/x-a.png", size=9)
+    os.utime(inbox.root / "interpolate/x-a.png", (5, 5))
+    inbox.put("interpolate/x-b.png")
+    decision = inbox.arrive("interpolate/x-b.png")
+    assert decision == Decision((), (inbox.root / "interpolate/x-a.png",))
+    assert short(inbox.arrive("interpolate/x-a.png").claims)[0][2] == "x"
 
 
-def test_a_half_that_vanished_is_no_longer_waited_with(desk: Desk) -> None:
-    desk.drop("interpolate/x-a.png")
-    (desk.root / "interpolate/x-a.png").unlink()
-    decision = desk.arrive()
-    assert decision == Decision((), (desk.root / "interpolate/x-a.png",))
-    assert desk.intake.waiting(0, at_once=True) == ()
-    assert desk.drop("interpolate/x-b.png") == ()
+def test_a_half_that_vanished_is_forgotten(inbox: SortedInbox) -> None:
+    inbox.drop("interpolate/x-a.png")
+    (inbox.root / "interpolate/x-a.png").unlink()
+    decision = inbox.arrive()
+    assert decision == Decision((), (inbox.root / "interpolate/x-a.png",))
+    assert inbox.sorter.waiting(0, at_once=True) == ()
+    assert inbox.drop("interpolate/x-b.png") == ()
 
 
 def test_a_photograph_that_vanishes_before_its_header_is_read_is_looked_for_again(
-    desk: Desk,
+    inbox: SortedInbox,
 ) -> None:
-    gone = desk.arrival(desk.put("denoise/a.png"))
+    gone = inbox.arrival(inbox.put("denoise/a.png"))
     gone.path.unlink()
-    assert desk.intake.sort([gone], 0.0) == Decision((), (gone.path,))
+    assert inbox.sorter.sort([gone], 0.0) == Decision((), (gone.path,))
 
 
-def test_new_recipes_decide_anew_about_what_waits(desk: Desk) -> None:
-    desk.drop("interpolate/x-a.png", "colorize/grey-1.hints.png")
-    desk.intake.set_recipes([recipe("interpolate"), recipe("colorize")])
-    assert short(desk.later()) == [
+def test_new_recipes_decide_anew_about_what_waits(inbox: SortedInbox) -> None:
+    inbox.drop("interpolate/x-a.png", "colorize/grey-1.hints.png")
+    inbox.sorter.set_recipes([recipe("interpolate"), recipe("colorize")])
+    assert short(inbox.later()) == [
         ("colorize", ["colorize/grey-1.hints.png"], "grey-1.hints"),
         ("interpolate", ["interpolate/x-a.png"], "x-a"),
     ]
 
 
 def test_originals_left_in_place_complete_a_pair_when_one_half_changes(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, originals="leave")
-    assert len(desk.drop("interpolate/x-a.png", "interpolate/x-b.png")) == 1
-    assert desk.later() == ()
-    desk.put("interpolate/x-b.png", size=9)
-    (claim,) = desk.arrive("interpolate/x-b.png").claims
+    inbox = SortedInbox(tmp_path, originals="leave")
+    assert len(inbox.drop("interpolate/x-a.png", "interpolate/x-b.png")) == 1
+    assert inbox.later() == ()
+    inbox.put("interpolate/x-b.png", size=9)
+    (claim,) = inbox.arrive("interpolate/x-b.png").claims
     assert [arrival.relative.name for arrival in claim.arrivals] == ["x-a.png", "x-b.png"]
-    assert desk.later(WAIT_S) == ()
-    assert desk.waiting() == {}
+    assert inbox.later(WAIT_S) == ()
+    assert inbox.waiting() == {}
 
 
 def test_hints_left_in_place_are_used_again_when_the_photograph_changes(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, originals="leave")
-    desk.drop("colorize/grey-1.jpg", "colorize/grey-1.hints.png")
-    desk.put("colorize/grey-1.jpg", size=9)
-    (claim,) = desk.arrive("colorize/grey-1.jpg").claims
+    inbox = SortedInbox(tmp_path, originals="leave")
+    inbox.drop("colorize/grey-1.jpg", "colorize/grey-1.hints.png")
+    inbox.put("colorize/grey-1.jpg", size=9)
+    (claim,) = inbox.arrive("colorize/grey-1.jpg").claims
     assert claim.hints is not None
-    desk.put("colorize/grey-1.hints.png", size=7)
-    (claim,) = desk.arrive("colorize/grey-1.hints.png").claims
+    inbox.put("colorize/grey-1.hints.png", size=7)
+    (claim,) = inbox.arrive("colorize/grey-1.hints.png").claims
     assert claim.arrivals[0].relative.name == "grey-1.jpg"

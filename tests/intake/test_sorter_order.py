@@ -11,7 +11,7 @@ from PIL import Image
 
 from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder
-from daemon.intake.arrivals import Arrival, Claim
+from daemon.intake.arrivals import Arrival
 from daemon.intake.companions import by_name, half_of
 from daemon.intake.sorter import Sorter
 from daemon.photo import Limits
@@ -39,10 +39,6 @@ BATCHES = st.lists(FILES, unique=True, max_size=14).flatmap(
 )
 
 
-def files_of(claim: Claim) -> list[Arrival]:
-    return [*claim.arrivals, *(side for side in (claim.mask, claim.hints) if side is not None)]
-
-
 @settings(max_examples=150, deadline=None)
 @given(BATCHES)
 def test_every_file_is_claimed_once_or_waits(batches: tuple[list[str], list[int]]) -> None:
@@ -50,28 +46,28 @@ def test_every_file_is_claimed_once_or_waits(batches: tuple[list[str], list[int]
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         folder = InboxFolder(root, None, outbox=root, failed=root, archive=root)
-        intake = Sorter(RECIPES, limits=Limits(), pair_wait_s=0)
+        sorter = Sorter(RECIPES, limits=Limits(), pair_wait_s=0)
         claimed: list[Arrival] = []
         edges = [0, *cuts, len(order), len(order)]
         for start, end in pairwise(edges):
             arrivals = [put(root, folder, file) for file in order[start:end]]
-            decision = intake.sort(arrivals, 0.0)
+            decision = sorter.sort(arrivals, 0.0)
             assert decision.again == ()
             for claim in decision.claims:
                 assert claim.refusal == ""
                 assert len(claim.arrivals) == (2 if claim.recipe == "both" else 1)
-                claimed += files_of(claim)
+                claimed += claim.files
             for arrival in claimed:
                 arrival.path.unlink(missing_ok=True)
-        again = intake.sort((), 0.0)  # a photograph may have waited for what is claimed now
-        claimed += [arrival for claim in again.claims for arrival in files_of(claim)]
-        waiting = [n.path.relative_to(root).as_posix() for n in intake.waiting(0, at_once=True)]
+        again = sorter.sort((), 0.0)  # a photograph may have waited for what is claimed now
+        claimed += [arrival for claim in again.claims for arrival in claim.files]
+        waiting = [n.path.relative_to(root).as_posix() for n in sorter.waiting(0, at_once=True)]
         fate = Counter([a.relative.as_posix() for a in claimed] + waiting)
         assert fate == Counter(order)
-        assert sorted(str(notice.path) for notice in intake.waiting(0.0)) == sorted(
-            str(n.path) for n in intake.waiting(0, at_once=True)
+        assert sorted(str(notice.path) for notice in sorter.waiting(0.0)) == sorted(
+            str(n.path) for n in sorter.waiting(0, at_once=True)
         )
-        assert all(notice.what for notice in intake.waiting(0.0))
+        assert all(notice.what for notice in sorter.waiting(0.0))
         for below in ("both", "both/s", "both/t"):
             left = [f.rpartition("/")[2] for f in waiting if f.rpartition("/")[0] == below]
             assert by_name(file for file in left if "hints" not in file) == []
