@@ -87,18 +87,18 @@ def prints(paths: Sequence[Path], rng: Generator, *, noisy: bool = False) -> Ite
 
 
 def fitted(photographs: Sequence[Print]) -> NDArray[np.float64]:
-    """Fit a logistic regression of "most of this patch is damage" on the patches' traits.
+    """Fit a logistic regression of "most of this patch is damage" on the patches' features.
 
     Each patch is weighted by the root of its area.
 
     Returns:
-        The weight of each trait, then the bias.
+        The weight of each feature, then the bias.
     """
     seen = [(one.where, patches) for one in photographs for patches in one.patches]
-    traits = np.concatenate([patches.traits for _, patches in seen])
+    features = np.concatenate([patches.features for _, patches in seen])
     labels = np.concatenate([_damaged(*one) for one in seen]).astype(float)
-    counts = np.exp(traits[:, 2] / 2)
-    inputs = np.column_stack((traits, np.ones(len(traits))))
+    counts = np.exp(features[:, 2] / 2)
+    inputs = np.column_stack((features, np.ones(len(features))))
     result = np.zeros(inputs.shape[1])
     for _ in range(_ROUNDS):  # Newton's method
         likely = 1 / (1 + np.exp(-inputs @ result))
@@ -110,8 +110,8 @@ def fitted(photographs: Sequence[Print]) -> NDArray[np.float64]:
 
 def _damaged(where: Mask, patches: Candidates) -> NDArray[np.bool_]:
     """Whether more than half of each patch is damage, (N,)."""
-    inside = np.bincount(patches.labels.ravel(), where.ravel(), len(patches.traits) + 1)[1:]
-    damaged: NDArray[np.bool_] = inside > 0.5 * np.exp(patches.traits[:, 2])
+    inside = np.bincount(patches.labels.ravel(), where.ravel(), len(patches.features) + 1)[1:]
+    damaged: NDArray[np.bool_] = inside > 0.5 * np.exp(patches.features[:, 2])
     return damaged
 
 

@@ -60,9 +60,9 @@ _AROUND_PX = 12.0
 _NO_CHANGE = 1.0
 """Levels that are added to the usual change, so that rounding on even ground does not stand out."""
 
-_EVIDENCE = (7.59, -4.37, 0.86)
+_WEIGHTS = (7.59, -4.37, 0.86)
 _BIAS = -7.63
-"""Weights of a patch's traits, and the constant, in the log-odds that it is damage.
+"""Weights of a patch's features, and the constant, in the log-odds that it is damage.
 
 `python -m benchmarks.defects --photos PHOTOS` printed them for the photographs of
 training/README.md.
@@ -75,18 +75,18 @@ class Candidates:
 
     Attributes:
         labels: Number of each pixel's patch, from 1, or 0, (H, W).
-        traits: Natural logarithms, for each patch, of the mean contrast of its change, of the
+        features: Natural logarithms, for each patch, of the mean contrast of its change, of the
             largest, and of its area in pixels, (N, 3).
         thickness: Area of each patch over the diagonal of its bounding box, in pixels, (N,).
     """
 
     labels: NDArray[np.int32]
-    traits: NDArray[np.float64]
+    features: NDArray[np.float64]
     thickness: NDArray[np.float64]
 
-    def likelihood(self) -> NDArray[np.float64]:
+    def probability(self) -> NDArray[np.float64]:
         """The probability that each patch is damage, (N,)."""
-        odds: NDArray[np.float64] = np.exp(self.traits @ np.array(_EVIDENCE) + _BIAS)
+        odds: NDArray[np.float64] = np.exp(self.features @ np.array(_WEIGHTS) + _BIAS)
         return np.where(self.thickness > THICKEST_PX, 0, odds / (1 + odds))
 
     def among(self, chosen: Mask) -> Mask:
@@ -95,7 +95,7 @@ class Candidates:
 
     def damage(self, sensitivity: float) -> Mask:
         """Which pixels belong to patches that are damage with more than 1 - sensitivity, (H, W)."""
-        return self.among(self.likelihood() > 1 - sensitivity)
+        return self.among(self.probability() > 1 - sensitivity)
 
 
 def find_scratches(picture: Picture, params: Inpaint) -> ModelCalls[NDArray[np.uint8]]:
@@ -126,7 +126,7 @@ def find_scratches(picture: Picture, params: Inpaint) -> ModelCalls[NDArray[np.u
 
 
 def change_contrast(picture: Tensor, model: str, *, grey: bool) -> ModelCalls[Floats]:
-    """How much stands out what the network darkens: the most of four orientations.
+    """Contrast of what the network darkens, the largest over four orientations.
 
     Args:
         picture: The picture, or its negative, (3, H, W) in [-1, 1].
@@ -161,8 +161,8 @@ def candidates(contrast: Floats) -> Candidates:
     sums = np.bincount(labels.ravel(), contrast.ravel(), count + 1)[1:]
     peaks = np.asarray(maximum(contrast, labels, np.arange(1, count + 1)), np.float64)
     lengths = [np.hypot(*(side.stop - side.start for side in box)) for box in find_objects(labels)]
-    traits = np.log(np.stack([sums / areas, peaks, areas], axis=1))
-    return Candidates(labels, traits, areas / np.array(lengths, np.float64))
+    features = np.log(np.stack([sums / areas, peaks, areas], axis=1))
+    return Candidates(labels, features, areas / np.array(lengths, np.float64))
 
 
 def _search_window(

@@ -11,7 +11,7 @@ from daemon.diffusion.windows import Window
 
 @settings(deadline=None, max_examples=30)
 @given(top=st.integers(0, 199), rows=st.integers(1, 200))
-def test_rows_are_the_same_in_whatever_window_they_are_asked(top: int, rows: int) -> None:
+def test_a_row_is_the_same_in_whatever_part_it_is_asked_for(top: int, rows: int) -> None:
     rows = min(rows, 200 - top)
     whole = Noise(7).draw(2, 200, 9)
     assert torch.equal(Noise(7).draw(2, 200, 9, top, rows), whole[:, top : top + rows])
@@ -53,7 +53,7 @@ def test_noise_is_standard_normal() -> None:
     assert float((drawn.abs() < 1).float().mean()) == pytest.approx(0.6827, abs=0.005)
 
 
-def test_latents_have_as_many_channels_as_they_like_and_windows_agree() -> None:
+def test_latents_of_any_number_of_channels_have_noise_and_windows_agree() -> None:
     whole = Noise(4).draw(1, 100, 30, channels=16)
     assert whole.shape == (16, 100, 30)
     assert float(whole.std()) == pytest.approx(1, abs=0.02)

@@ -54,7 +54,7 @@ def test_no_colour_bleeds_across_a_hard_edge_of_luminance() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 7, 64])
-def test_bands_of_any_height_give_the_picture_painted_whole(rows: int) -> None:
+def test_bands_of_any_height_give_the_picture_painted_at_once(rows: int) -> None:
     grey = np.ascontiguousarray(data.camera()[:301, :207])
     random = np.random.default_rng(3).normal(0, 0.2, (31, 20, 2)).astype(np.float32)
     colours = chroma.local_colours(chroma.resized(grey, 31, 20), random)
@@ -62,12 +62,12 @@ def test_bands_of_any_height_give_the_picture_painted_whole(rows: int) -> None:
     assert np.array_equal(chroma.coloured(grey, colours, band_rows=rows), whole)
 
 
-def test_luminance_is_pillows_also_of_random_colours() -> None:
+def test_luminance_of_random_colours_is_pillows() -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (130, 90, 3), np.uint8)
     assert np.array_equal(chroma.luminance(pixels), pillow_luminance(pixels))
 
 
-def test_colourfulness_is_that_of_its_definition() -> None:
+def test_colourfulness_follows_its_definition() -> None:
     pixels = data.coffee()
     red, green, blue = np.moveaxis(pixels.astype(float), 2, 0)
     a, b = red - green, (red + green) / 2 - blue

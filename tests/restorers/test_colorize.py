@@ -100,7 +100,7 @@ def test_a_picture_with_colours_is_treated_by_its_luminance() -> None:
     assert np.array_equal(from_colour, levels(colorized(picture(pillow_luminance(truth)), wild)))
 
 
-def test_sixteen_bits_are_rounded_to_eight_and_said() -> None:
+def test_sixteen_bits_are_rounded_to_eight_and_a_note_says_so() -> None:
     deep = np.random.default_rng(1).integers(0, 65536, (40, 30), np.uint16)
     given = replace(picture(deep), alpha=deep)
     restoration = colorized(given, wild, realism=0)
@@ -127,7 +127,7 @@ def test_one_seed_gives_the_same_colours_and_another_seed_others() -> None:
     assert np.abs(once.astype(int) - other).mean() > 1
 
 
-def test_the_mean_takes_one_evaluation_and_a_sample_as_many_as_asked_for_more() -> None:
+def test_the_mean_takes_one_evaluation_and_a_sample_its_steps_more() -> None:
     angles: list[float] = []
 
     def counting(calls: Sequence[DenoiseCall]) -> list[Tensor]:
@@ -180,7 +180,7 @@ def test_a_region_with_a_hint_takes_its_colour_and_the_neighbouring_region_does_
     assert (red - green)[:, 84:].max() < 60
 
 
-def test_hints_of_another_size_mean_the_same_place_and_one_pixel_is_enough() -> None:
+def test_hints_on_a_layer_of_another_size_lie_in_the_same_place_and_one_pixel_is_enough() -> None:
     coarse = hinted((12, 16), (slice(5, 6), slice(3, 4), (40, 60, 200)))
     fine = hinted((1200, 1600), (slice(549, 550), slice(349, 350), (40, 60, 200)))
     for one in (coarse, fine):

@@ -56,7 +56,7 @@ def test_a_red_stamp_on_a_twentieth_of_a_scan_leaves_it_grey() -> None:
     assert colour_level(scanned(scan)) < GREY_BELOW
 
 
-def test_a_look_answers_in_the_order_of_the_questions() -> None:
+def test_features_are_measured_in_the_order_in_which_they_are_asked_for() -> None:
     levels = np.full((256, 256, 3), 128.0) + np.random.default_rng(1).normal(0, 10, (256, 256, 3))
     noisy = picture(levels.round().clip(0, 255).astype(np.uint8))
     noise, colour = answer(measure_features(noisy, (NOISE, COLOUR), ""), lambda calls: [])
@@ -65,7 +65,7 @@ def test_a_look_answers_in_the_order_of_the_questions() -> None:
     assert answer(measure_features(noisy, (COLOUR, NOISE), ""), lambda calls: []) == (colour, noise)
 
 
-def test_sixteen_bit_grey_has_no_colour_and_its_noise_is_told_in_levels_of_255() -> None:
+def test_sixteen_bit_grey_has_no_colour_and_its_noise_is_measured_in_levels_of_255() -> None:
     levels = 32768 + np.random.default_rng(2).normal(0, 10 * 257, (256, 256))
     grey = picture(levels.round().clip(0, 65535).astype(np.uint16))
     colour, noise = answer(measure_features(grey, (COLOUR, NOISE), ""), lambda calls: [])
@@ -73,11 +73,11 @@ def test_sixteen_bit_grey_has_no_colour_and_its_noise_is_told_in_levels_of_255()
     assert noise == pytest.approx(10, abs=0.6)
 
 
-def test_likeness_is_the_share_among_the_phrases() -> None:
+def test_likeness_is_the_probability_among_the_phrases() -> None:
     answers = {Feature("likeness", p): x for p, x in (("a", 21.0), ("b", 20.0), ("c", 1000.0))}
     assert likeness_probability(answers, "a", ("b",)) == pytest.approx(1 / (1 + np.exp(-1)))
     assert likeness_probability(answers, "a", ("c",)) == 0
 
 
-def test_a_large_photograph_is_said_to_need_more_than_its_pixels() -> None:
+def test_measuring_a_large_photograph_needs_more_memory_than_its_pixels() -> None:
     assert footprint(8000, 6000) > 2 * 3 * 8000 * 6000

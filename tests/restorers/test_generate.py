@@ -1,8 +1,8 @@
-"""Generate: from a text file in an inbox to pictures, through tiny real pipelines."""
+"""Generate: from a file of prompts in an inbox to pictures, by tiny real pipelines."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,13 +34,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def root(tmp_path: Path, models: Path) -> Iterator[Path]:
+def root(tmp_path: Path, models: Path) -> Path:
     root = tmp_path / "station"
     make_station(root)
     (root / "restored.toml").write_text("settle_s = 0\nmin_free_mb = 0\ndtype = 'fp32'\n")
     (root / "recipes/dream.toml").write_text(recipe(models))
     (root / "inbox/dream").mkdir()
-    yield root
+    return root
 
 
 def recipe(models: Path, model: str = "stable", extra: str = "", more: str = "") -> str:
@@ -48,12 +48,14 @@ def recipe(models: Path, model: str = "stable", extra: str = "", more: str = "")
     return f"{step}\n{more}"
 
 
-def record_of(root: Path, name: str) -> dict:  # type: ignore[type-arg]
-    found: dict[str, object] = json.loads((root / "outbox/dream" / f"{name}.json").read_text())
-    return found
+def record_of(root: Path, name: str) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((root / "outbox/dream" / f"{name}.json").read_text())
+    return record
 
 
-def test_a_text_becomes_a_picture_a_line_and_the_record_says_prompts_and_seeds(root: Path) -> None:
+def test_every_line_of_a_text_becomes_a_picture_and_the_record_has_prompts_and_seeds(
+    root: Path,
+) -> None:
     (root / "inbox/dream/ideas.txt").write_text(PROMPTS)
     assert run_once(root, executor="inline") == RunSummary(done=1)
     names = ["ideas.png", "ideas-2.png", "ideas-3.png"]
@@ -104,7 +106,9 @@ def test_a_bad_file_fails_with_line_key_and_value_and_may_be_retried(root: Path)
     assert run_once(root, executor="inline") == RunSummary(done=1)
 
 
-def test_later_steps_follow_and_sizes_of_no_multiple_are_kept(root: Path, models: Path) -> None:
+def test_later_steps_apply_and_sizes_that_are_no_multiple_are_kept(
+    root: Path, models: Path
+) -> None:
     more = '[[steps]]\nkind = "super-resolve"\nscale = 2\nrealism = 0\n'
     extra = 'size = [75, 66]\nprompt = "oil"\nnegative_prompt = "blue"\nguidance = 3.0\n'
     (root / "recipes/dream.toml").write_text(recipe(models, extra=extra, more=more))

@@ -93,7 +93,7 @@ def test_the_middle_keeps_the_detail_that_a_cross_fade_loses_and_the_mean_colour
     assert np.abs(middle.mean((0, 1)) - fade.mean((0, 1))).max() < 4
 
 
-def test_a_second_photograph_of_another_size_is_fitted_and_said_so() -> None:
+def test_a_second_photograph_of_another_size_is_fitted_and_a_note_says_how() -> None:
     pair = (picture(random_pixels(30, 20)), picture(random_pixels(50, 80)))
     result = run(Interpolate(frames=3, steps=2), *pair)
     assert {frame.pixels.shape for frame in result.pictures} == {(30, 20, 3)}
@@ -103,7 +103,7 @@ def test_a_second_photograph_of_another_size_is_fitted_and_said_so() -> None:
     )
 
 
-def test_opacity_goes_straight_from_one_to_the_other() -> None:
+def test_opacity_changes_linearly_from_one_to_the_other() -> None:
     clear = replace(picture(random_pixels(8, 8)), alpha=np.full((8, 8), 55, np.uint8))
     opaque = picture(random_pixels(8, 8))
     frames = run(Interpolate(frames=3, steps=2), clear, opaque)
@@ -113,7 +113,7 @@ def test_opacity_goes_straight_from_one_to_the_other() -> None:
     ]  # fmt: skip
 
 
-def test_sixteen_bits_are_morphed_as_eight_and_that_is_said() -> None:
+def test_sixteen_bits_are_morphed_as_eight_and_a_note_says_so() -> None:
     deep = picture(random_pixels(8, 8).astype(np.uint16) * 257)
     frames = run(Interpolate(frames=2), deep, deep)
     assert frames.pictures[0].pixels.dtype == np.uint8
@@ -163,7 +163,7 @@ def test_the_latent_of_a_photograph_is_noisy_and_reconstructs_it_at_35_db() -> N
     assert float(latent.std()) > 0.5
 
 
-def test_a_larger_second_photograph_is_fitted_and_that_is_said() -> None:
+def test_a_larger_second_photograph_is_fitted_and_a_note_says_so() -> None:
     result = run(Interpolate(frames=3), picture(photograph(64)), picture(photograph(96)))
     assert all(frame.pixels.shape == (64, 64, 3) for frame in result.pictures)
     assert "96x96 to 64x64" in result.notes[0]

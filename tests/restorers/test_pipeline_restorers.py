@@ -35,9 +35,9 @@ class PipelineModel:
         for call in calls:
             assert call.image is not None
             self.calls.append(call)
-            made = self._make(call.image)
-            assert tuple(made.shape) == (3, call.settings.height, call.settings.width)
-            answers.append(made)
+            answer = self._make(call.image)
+            assert tuple(answer.shape) == (3, call.settings.height, call.settings.width)
+            answers.append(answer)
         return answers
 
 
@@ -48,16 +48,16 @@ def larger(image: Tensor) -> Tensor:
 def restored(
     step: Step, pixels: NDArray[np.generic], pipeline: PipelineModel, traits: Traits, seed: int = 0
 ) -> Restoration:
-    asking = restorer_for(step.kind, traits)((picture(pixels),), step, Noise(seed))
-    return drive(asking, pipeline)
+    restorer = restorer_for(step.kind, traits)
+    return drive(restorer((picture(pixels),), step, Noise(seed)), pipeline)
 
 
 def test_a_picture_of_any_size_comes_back_at_its_size_in_sides_that_pipelines_take() -> None:
     for height, width in ((1, 1), (17, 40), (64, 64), (65, 150), (3, 600)):
         image = torch.rand(3, height, width) * 2 - 1
         pipeline = PipelineModel()
-        made = drive(run_tiled(PipelineRequest("it", "edit"), image, Noise(0), EDIT), pipeline)
-        assert torch.allclose(made, image, atol=1e-6)
+        result = drive(run_tiled(PipelineRequest("it", "edit"), image, Noise(0), EDIT), pipeline)
+        assert torch.allclose(result, image, atol=1e-6)
         assert all(call.settings.width % 16 == 0 for call in pipeline.calls)
         assert all(call.settings.height <= 64 for call in pipeline.calls)
         assert len({call.key for call in pipeline.calls}) == 1, "tiles of a picture share a batch"
@@ -66,8 +66,8 @@ def test_a_picture_of_any_size_comes_back_at_its_size_in_sides_that_pipelines_ta
 def test_an_upscaler_gets_small_tiles_and_its_answer_is_four_times_as_large() -> None:
     image = torch.rand(3, 70, 100) * 2 - 1
     pipeline = PipelineModel(larger)
-    made = drive(run_tiled(PipelineRequest("it", "upscale"), image, Noise(0), UPSCALE), pipeline)
-    assert torch.allclose(made, larger(image), atol=1e-6)
+    result = drive(run_tiled(PipelineRequest("it", "upscale"), image, Noise(0), UPSCALE), pipeline)
+    assert torch.allclose(result, larger(image), atol=1e-6)
     assert {call.image.shape for call in pipeline.calls if call.image is not None} == {(3, 64, 64)}
     assert {(c.settings.width, c.settings.height) for c in pipeline.calls} == {(256, 256)}
 
@@ -81,7 +81,7 @@ def test_tiles_overlap_by_a_quarter_and_their_weights_sum_to_one() -> None:
         assert (64 - gaps >= 15).all()
 
 
-def test_every_tile_and_every_job_has_a_seed_of_its_own_that_repeats() -> None:
+def test_every_tile_of_every_job_has_a_seed_of_its_own_that_repeats() -> None:
     pixels = random_pixels(64, 150)
     step = Denoise(model="./it")
     first, again, other = PipelineModel(), PipelineModel(), PipelineModel()
@@ -94,7 +94,7 @@ def test_every_tile_and_every_job_has_a_seed_of_its_own_that_repeats() -> None:
     assert not set(seeds) & {call.seed for call in other.calls}
 
 
-def test_restyle_hands_on_what_the_recipe_says_and_keeps_what_the_mask_keeps() -> None:
+def test_restyle_passes_the_recipe_on_and_keeps_what_the_mask_keeps() -> None:
     pixels = random_pixels(32, 48)
     mask = np.zeros((32, 48), np.uint8)
     mask[:, 24:] = 255
@@ -102,23 +102,24 @@ def test_restyle_hands_on_what_the_recipe_says_and_keeps_what_the_mask_keeps() -
         model="./it", strength=0.5, prompt="oil", negative_prompt="ink", guidance=3.0, steps=7
     )
     pipeline = PipelineModel(torch.negative)
-    asking = restorer_for("restyle", IMAGE)((replace(picture(pixels), mask=mask),), step, Noise(0))
-    result = drive(asking, pipeline)
+    restorer = restorer_for("restyle", IMAGE)
+    given = replace(picture(pixels), mask=mask)
+    result = drive(restorer((given,), step, Noise(0)), pipeline)
     (call,) = pipeline.calls
     settings = call.settings
     assert (call.prompt, call.negative) == ("oil", "ink")
     assert (settings.use, settings.strength, settings.guidance, settings.steps) == (
         "image", 0.5, 3.0, 7,
     )  # fmt: skip
-    made = result.pictures[0].pixels
-    assert np.array_equal(made[:, :24], pixels[:, :24])
-    assert np.array_equal(made[:, 24:], 255 - pixels[:, 24:])
+    output = result.pictures[0].pixels
+    assert np.array_equal(output[:, :24], pixels[:, :24])
+    assert np.array_equal(output[:, 24:], 255 - pixels[:, 24:])
     ((name, sigma),) = result.measures
     assert name == "sigma"
     assert sigma == pytest.approx(127.5)
 
 
-def test_restyle_at_strength_0_asks_nothing_and_a_sweep_is_one_sheet() -> None:
+def test_restyle_at_strength_0_calls_no_pipeline_and_a_sweep_is_one_sheet() -> None:
     pixels = random_pixels(32, 32)
     pipeline = PipelineModel()
     same = restored(Restyle(model="./it", strength=0), pixels, pipeline, IMAGE)
@@ -139,7 +140,7 @@ def test_restyle_at_strength_0_asks_nothing_and_a_sweep_is_one_sheet() -> None:
         (Restyle(model="./it", prompt="make it winter"), "make it winter"),
     ],
 )
-def test_edits_say_the_recipe_s_instruction_or_their_own(step: Step, instruction: str) -> None:
+def test_edits_use_the_instruction_of_the_recipe_or_their_own(step: Step, instruction: str) -> None:
     pipeline = PipelineModel()
     restored(step, random_pixels(32, 32), pipeline, EDIT)
     assert {call.prompt for call in pipeline.calls} == {instruction}
@@ -149,17 +150,17 @@ def test_edits_say_the_recipe_s_instruction_or_their_own(step: Step, instruction
 def test_a_grey_photograph_stays_grey_when_it_is_denoised() -> None:
     tinted = PipelineModel(lambda image: image * torch.tensor([1.0, 0.5, 0.2])[:, None, None])
     result = restored(Denoise(model="./it"), random_pixels(32, 32)[..., 0], tinted, EDIT)
-    made = result.pictures[0].pixels
-    assert (made == made[..., :1]).all()
+    output = result.pictures[0].pixels
+    assert (output == output[..., :1]).all()
 
 
 def test_colorize_takes_the_colour_of_an_edit_and_keeps_the_luminance() -> None:
     pixels = random_pixels(48, 64)[..., 0]
     red = PipelineModel(lambda image: image * 0 + torch.tensor([0.9, -0.6, -0.9])[:, None, None])
     result = restored(Colorize(model="./it"), pixels, red, EDIT)
-    made = result.pictures[0].pixels
-    assert np.array_equal(np.asarray(Image.fromarray(made.astype(np.uint8)).convert("L")), pixels)
-    assert made[..., 0].mean() > made[..., 2].mean() + 20
+    output = result.pictures[0].pixels
+    assert np.array_equal(np.asarray(Image.fromarray(output.astype(np.uint8)).convert("L")), pixels)
+    assert output[..., 0].mean() > output[..., 2].mean() + 20
     (call,) = red.calls
     assert call.image is not None
     assert torch.equal(call.image[0], call.image[2]), "it is shown the grey photograph"
@@ -176,21 +177,21 @@ def test_colorize_shows_a_large_photograph_small() -> None:
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_super_resolve_gives_the_wanted_scale_and_binds_it_to_the_small_picture(
+def test_super_resolve_gives_the_wanted_scale_and_agrees_with_the_small_picture(
     scale: int,
 ) -> None:
     pixels = random_pixels(24, 40) // 2 + 64
     wrong = PipelineModel(lambda image: (larger(image) * 0.5 + 0.1).clamp(-1, 1))
     step = SuperResolve(model="./it", scale=scale)
     result = restored(step, pixels, wrong, UPSCALE)
-    made = result.pictures[0].pixels
-    assert made.shape == (24 * scale, 40 * scale, 3)
+    output = result.pictures[0].pixels
+    assert output.shape == (24 * scale, 40 * scale, 3)
     ((name, residual),) = result.measures
     assert name == "residual"
     assert residual < 0.6
 
 
-def test_only_scale_4_of_a_faithful_upscaler_is_what_it_gave() -> None:
+def test_the_answer_of_a_faithful_upscaler_is_the_result_at_scale_4() -> None:
     pixels = random_pixels(16, 16)
     result = restored(SuperResolve(model="./it", scale=4), pixels, PipelineModel(larger), UPSCALE)
     assert np.array_equal(result.pictures[0].pixels, pixels.repeat(4, 0).repeat(4, 1))

@@ -74,7 +74,7 @@ def test_a_checkpoint_cannot_search_for_scratches_and_a_mask_ends_a_recipe() -> 
 
 
 @pytest.mark.parametrize("key", ["prompt", "negative_prompt", "guidance"])
-def test_words_for_a_model_that_cannot_read_are_refused(key: str) -> None:
+def test_prompts_for_a_model_without_a_text_encoder_are_refused(key: str) -> None:
     model = str(tiny_folder("pixel-v"))
     said = {"guidance": 2.0}.get(key, "a cat")
     step = {"kind": "restyle", "model": model, key: said}

@@ -122,16 +122,16 @@ def contrast(*patches: tuple[slice, slice, float]) -> NDArray[np.float32]:
 def test_a_large_even_patch_is_likelier_damage_than_a_small_or_peaked_one() -> None:
     line = (slice(10, 12), slice(5, 95), 8.0)
     dot = (slice(50, 51), slice(50, 52), 8.0)
-    likely = candidates(contrast(line, dot)).likelihood()
+    likely = candidates(contrast(line, dot)).probability()
     assert likely[0] > 0.9 and likely[1] < 0.7
-    peaked = candidates(contrast(line, (slice(10, 11), slice(20, 21), 80.0))).likelihood()
+    peaked = candidates(contrast(line, (slice(10, 11), slice(20, 21), 80.0))).probability()
     assert peaked[0] < likely[0] - 0.2
 
 
 def test_what_is_as_thick_as_it_is_long_is_no_scratch() -> None:
     patches = candidates(contrast((slice(10, 60), slice(10, 60), 8.0)))
-    assert patches.likelihood().tolist() == [0]
-    assert not patches.among(patches.likelihood() > 0.5).any()
+    assert patches.probability().tolist() == [0]
+    assert not patches.among(patches.probability() > 0.5).any()
 
 
 @pytest.mark.parametrize("key", ["sensitivity", "tone", "mask_only"])

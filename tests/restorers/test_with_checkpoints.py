@@ -106,7 +106,9 @@ def test_another_seed_gives_another_result(name: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "kind"), EVERY)
-def test_photographs_that_share_forward_passes_come_out_as_alone(name: str, kind: str) -> None:
+def test_photographs_that_share_forward_passes_come_out_as_they_do_alone(
+    name: str, kind: str
+) -> None:
     step = step_for(name, kind)
     given = photographs(step)
     mask = given[0].mask
@@ -198,7 +200,7 @@ def test_an_enlargement_gives_the_photograph_back(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TEXTUAL)
-def test_prompt_and_guidance_change_the_result_and_are_embedded_once(name: str) -> None:
+def test_prompt_and_guidance_change_the_result_and_prompts_are_embedded_once(name: str) -> None:
     results = []
     for changes in ({}, {"prompt": "blue"}, {"guidance": 9.0}, {"negative_prompt": "red"}):
         step = step_for(name, "restyle", strength=0.6).model_copy(update=changes)
@@ -218,14 +220,14 @@ def test_both_prompts_of_an_interpolation_are_followed() -> None:
     assert not np.array_equal(frames[0], frames[1])
 
 
-def test_blind_repair_says_that_noise_was_estimated() -> None:
+def test_blind_repair_by_a_checkpoint_notes_that_noise_was_estimated() -> None:
     step = Denoise(steps=2, model=str(tiny_folder("pixel-v")))
     result = run("pixel-v", step, photographs(step))
     assert "no blind repair" in result.notes[0]
     assert dict(result.measures)["sigma"] > 0
 
 
-def test_tiles_of_an_attending_network_are_all_of_its_own_size(tmp_path: Path) -> None:
+def test_tiles_of_a_network_with_attention_are_all_of_its_own_size(tmp_path: Path) -> None:
     folder = save_pixel(tmp_path / "small", size=16)
     step = Restyle(steps=1, model=str(folder))
     traits = Library().checkpoint(str(folder)).traits
