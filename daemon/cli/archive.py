@@ -1,4 +1,4 @@
-"""Commands about time and finished work: estimate, redo."""
+"""Commands about work ahead and finished work: estimate, redo."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,14 +19,16 @@ from daemon.system.files import shown
 
 def estimate(
     context: typer.Context,
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A name, or a TOML file.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="Name of a recipe, or a TOML file.")
+    ],
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
 ) -> None:
-    """Say how long photographs would take, before they are dropped.
+    """Estimate how long photographs would take.
 
     Example: `restored --station photos estimate old-photo /mnt/scans`
     """
-    from daemon.service import estimate as estimating
+    from daemon.service.estimate import forecast, work_in
     from daemon.service.runtime import compute_of
 
     station, settings = (
@@ -36,28 +38,32 @@ def estimate(
     for path in paths:
         if not path.exists():
             raise UsageError(f"{shown(path)}: no such file or folder")
-    work = estimating.work_in(chosen, paths, compute.limits)
+    work = work_in(chosen, paths, compute.limits)
     out.print(
         f"{len(work.megapixels)} jobs, {sum(work.megapixels):.1f} megapixels; "
         f"{work.refused} files are not for {chosen.name}"
     )
     if not work.megapixels:
         return
-    found = estimating.forecast(chosen, work, station.logs if station else None, compute)
+    found = forecast(chosen, work, station.logs if station else None, compute)
     how = "a trial just now" if found.tried else f"{found.samples} finished jobs"
     out.print(f"about {duration_in_words(found.seconds)} with nothing else to do, judged by {how}")
 
 
 def redo(
     context: typer.Context,
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...")] = None,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PATH]...", help="Originals, results or folders of them. Default: all."
+        ),
+    ] = None,
     recipe: Annotated[
-        str | None, typer.Option("--recipe", help="Only what this recipe did.", metavar="NAME")
+        str | None, typer.Option("--recipe", help="Only results of this recipe.", metavar="NAME")
     ] = None,
 ) -> None:
-    """Do finished work again whose recipe or weights have changed since; old results stay.
+    """Restore archived originals again whose recipe or weights have changed. Old results stay.
 
-    PATH is an original in the archive, its result, or a folder of either; all without one.
     Originals that were deleted or left in place are not in the archive: drop or submit them again.
 
     Example: `restored --station photos redo --recipe old-photo`
@@ -76,8 +82,8 @@ def redo(
         view.close()
     if paths and found == RedoPlan((), 0, 0, 0):
         raise UsageError(
-            "of nothing that is named does an original lie in the archive; name files or folders "
-            "below archive/ or outbox/"
+            "none of these has an original in the archive; name files or folders below archive/ "
+            "or outbox/"
         )
     ask(station, found.rows)
     more = [

@@ -1,8 +1,7 @@
-"""Commands about bulk jobs: submit, and what is to become of one."""
+"""Commands about bulk jobs: submit, and list, show, pause, resume, cancel or retry them."""
 
 import shlex
 import time
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -35,35 +34,42 @@ from daemon.system.files import shown
 app = typer.Typer(
     name="bulk",
     no_args_is_help=True,
-    help="Bulk jobs: what was submitted, and what is to become of it.",
+    help="Show and control bulk jobs, which `restored submit` makes.",
 )
 
-_LOOK_S = 1.0
-_SAY_S = 30.0
+_POLL_S = 1.0
+"""Seconds between two looks at a bulk job that is followed."""
 
-_REQUESTS: dict[str, Callable[[str], BulkRequest]] = {
-    "pause": lambda name: BulkPauseRequest(name=name),
-    "resume": lambda name: BulkResumeRequest(name=name),
-    "cancel": lambda name: BulkCancelRequest(name=name),
-    "retry": lambda name: BulkRetryRequest(name=name, at=time.time()),
-}
+_PRINT_S = 30.0
+"""Seconds between two lines about it where stderr is no terminal."""
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the bulk job.")]
 
 
 def submit(
     context: typer.Context,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
-    recipe: Annotated[str, typer.Option("--recipe", metavar="NAME", help="What is done.")],
+    recipe: Annotated[str, typer.Option("--recipe", metavar="NAME", help="Recipe to use.")],
     at: Annotated[
         str | None,
-        typer.Option("--at", metavar="TIME", help="22:00, or 2026-12-24T22:00; at once without."),
+        typer.Option(
+            "--at",
+            metavar="TIME",
+            help="When to start: 22:00 or 2026-12-24T22:00. Default: at once.",
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="Of the job.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Watch it until it ends.")] = False,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="TEXT", help="Name of the bulk job. Default: RECIPE-DATE."),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show its progress until it ends.")
+    ] = False,
 ) -> int:
-    """Restore folders of any size where they lie; ends with a report in reports/NAME/.
+    """Restore folders of any size where they lie, as a bulk job with a report in reports/NAME/.
 
-    Originals stay in place. Results keep the tree: outbox/RECIPE/FOLDER/... What was restored
-    before, by this recipe with these weights, is not done again.
+    Originals stay in place. Results keep the tree: outbox/RECIPE/FOLDER/... What this recipe with
+    these weights has restored before is not done again.
 
     Example: `restored --station photos submit /mnt/scans --recipe old-photo --at 22:00 --follow`
     """
@@ -77,22 +83,22 @@ def submit(
     taken = [one.name for one in read_bulk(station)] + pending(station)
     check_name(called)
     if called in taken:
-        raise UsageError(f"--name {called!r}: a bulk job is called so already; take another name")
+        raise UsageError(f"--name {called!r}: a bulk job has this name already; choose another")
     request = BulkSubmitRequest(
         name=called, recipe=recipe, roots=roots, at=now, starts_at=starts_at
     )
     request_id = leave(station, request)
     when = f", from {instant_in_words(starts_at, now, local_zone())}" if starts_at else ""
     out.print(f"submitted as {called}{when}", markup=False)
-    _say_estimate(station, settings, chosen, roots)
-    _say_whether_taken(station)
+    _print_estimate(station, settings, chosen, roots)
+    _print_if_no_daemon(station)
     return _follow(station, called, request_id) if follow else 0
 
 
 @app.command("list")
 def list_jobs(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List all bulk jobs, the oldest first.
 
@@ -103,10 +109,10 @@ def list_jobs(
     if as_json:
         print_json(found)
         return
-    for one in found:
-        out.print(bulk_line(one), markup=False)
+    for bulk in found:
+        out.print(bulk_line(bulk), markup=False)
     for called in pending(station):
-        out.print(f"{called}: waits for the daemon", markup=False)
+        out.print(_line(called, None), markup=False)
     if not found and not pending(station):
         out.print("no bulk jobs; `restored submit` makes one")
 
@@ -114,81 +120,96 @@ def list_jobs(
 @app.command()
 def show(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Watch it until it ends.")] = False,
+    name: _Name,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show its progress until it ends.")
+    ] = False,
 ) -> int:
-    """Say how a bulk job stands.
+    """Show the state of a bulk job.
 
     Example: `restored --station photos bulk show scans --follow`
     """
     station = station_of(context)
-    one = _known(station, name)
+    bulk = _find(station, name)
     if follow:
         return _follow(station, name)
     if as_json:
-        print_json(one)
+        print_json(bulk)
         return 0
-    out.print(f"{name}: waits for the daemon" if one is None else bulk_line(one), markup=False)
-    for line in [] if one is None else bulk_details(one):
+    out.print(_line(name, bulk), markup=False)
+    for line in [] if bulk is None else bulk_details(bulk):
         out.print(line, markup=False)
     return 0
 
 
 @app.command()
-def pause(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
-    """Start no more of a bulk job; other work goes on.
+def pause(context: typer.Context, name: _Name) -> None:
+    """Pause a bulk job: start no more of its photographs. Other work goes on.
 
     Example: `restored --station photos bulk pause scans`
     """
-    _ask(context, "pause", name)
+    _leave_request(context, BulkPauseRequest(name=name))
 
 
 @app.command()
-def resume(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+def resume(context: typer.Context, name: _Name) -> None:
     """Go on with a bulk job that was paused.
 
     Example: `restored --station photos bulk resume scans`
     """
-    _ask(context, "resume", name)
+    _leave_request(context, BulkResumeRequest(name=name))
 
 
 @app.command()
-def cancel(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
-    """End a bulk job; what is done stays, what is in flight is finished.
+def cancel(context: typer.Context, name: _Name) -> None:
+    """End a bulk job. Results stay; photographs in flight are finished.
 
     Example: `restored --station photos bulk cancel scans`
     """
-    _ask(context, "cancel", name)
+    _leave_request(context, BulkCancelRequest(name=name))
 
 
 @app.command()
-def retry(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+def retry(context: typer.Context, name: _Name) -> None:
     """Try again whatever failed of a bulk job.
 
     Example: `restored --station photos bulk retry scans`
     """
-    _ask(context, "retry", name)
+    _leave_request(context, BulkRetryRequest(name=name, at=time.time()))
 
 
-def _ask(context: typer.Context, what: str, name: str) -> None:
-    station = station_of(context)
-    one = _known(station, name)
-    ended = one is not None and one.state == "ended"
-    if ended and what != "retry":
-        raise UsageError(f"bulk job {name!r} has ended")
-    if what == "resume" and one is not None and not one.paused:
-        raise UsageError(f"bulk job {name!r} is not paused")
-    if what == "retry" and one is not None and not one.failed:
-        raise UsageError(f"of bulk job {name!r} nothing has failed")
-    leave(station, _REQUESTS[what](name))
-    out.print(f"asked to {what} {name}", markup=False)
-    _say_whether_taken(station)
+def _leave_request(context: typer.Context, request: BulkRequest) -> None:
+    station, name = station_of(context), request.name
+    bulk = _find(station, name)
+    if bulk is not None:
+        _check_useful(request, bulk)
+    leave(station, request)
+    out.print(f"asked to {request.kind.removeprefix('bulk_')} {name}", markup=False)
+    _print_if_no_daemon(station)
 
 
-def _known(station: Station, name: str) -> BulkStatus | None:
-    """How a bulk job stands; None where no daemon has taken it yet."""
-    jobs = {one.name: one for one in read_bulk(station)}
+def _check_useful(request: BulkRequest, bulk: BulkStatus) -> None:
+    """Check that a request can change anything.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if bulk.state == "ended" and not isinstance(request, BulkRetryRequest):
+        raise UsageError(f"bulk job {bulk.name!r} has ended")
+    if isinstance(request, BulkResumeRequest) and not bulk.paused:
+        raise UsageError(f"bulk job {bulk.name!r} is not paused")
+    if isinstance(request, BulkRetryRequest) and not bulk.failed:
+        raise UsageError(f"bulk job {bulk.name!r} has no failed photographs")
+
+
+def _find(station: Station, name: str) -> BulkStatus | None:
+    """The state of a bulk job; None while no daemon has taken it yet.
+
+    Raises:
+        UsageError: There is none of this name.
+    """
+    jobs = {bulk.name: bulk for bulk in read_bulk(station)}
     waiting = pending(station)
     if name not in jobs and name not in waiting:
         known = ", ".join([*jobs, *waiting]) or "none"
@@ -197,7 +218,7 @@ def _known(station: Station, name: str) -> BulkStatus | None:
 
 
 def _instant(at: str, now: float) -> float:
-    """The next time the clock reads this, or the very date and time; seconds since the epoch."""
+    """The next time the clock reads `at`, or its date and time; UTC seconds since the epoch."""
     zone = local_zone()
     expected = f"--at {at!r}: a time such as 22:00, or 2026-12-24T22:00"
     try:
@@ -215,60 +236,64 @@ def _instant(at: str, now: float) -> float:
     return found
 
 
-def _say_estimate(
+def _print_estimate(
     station: Station, settings: Settings, recipe: Recipe, roots: tuple[Path, ...]
 ) -> None:
-    """How long it may take, if this station has done such work before; no trial is made."""
-    from daemon.service import estimate as estimating
+    """Print how long it may take, if such jobs were finished here before; no trial is made."""
+    from daemon.service.estimate import survey
     from daemon.service.runtime import compute_of
 
     compute = compute_of(settings)
-    found = estimating.survey(recipe, roots, station.logs, compute)
+    found = survey(recipe, roots, station.logs, compute)
     about = f"about {found.jobs} photographs" if found.jobs else "no photographs for this recipe"
     if found.seconds is None:
         again = shlex.join(["restored", "estimate", recipe.name, *map(shown, roots)])
-        how = f"; `{again}` tells how long it takes" if found.jobs else ""
+        how = f"; `{again}` estimates how long it takes" if found.jobs else ""
     else:
         how = f", about {duration_in_words(found.seconds)} with nothing else to do"
     out.print(f"{about}{how}", markup=False)
 
 
-def _say_whether_taken(station: Station) -> None:
+def _print_if_no_daemon(station: Station) -> None:
     from daemon.service.startup import is_daemon_running
 
     if not is_daemon_running(station):
-        out.print("no daemon works on this station now: `restored run` or `once` takes it up")
+        out.print("no daemon runs on this station now; `restored run` or `once` will take it up")
+
+
+def _line(name: str, bulk: BulkStatus | None) -> str:
+    return f"{name}: waits for the daemon" if bulk is None else bulk_line(bulk)
 
 
 def _follow(station: Station, name: str, request_id: str = "") -> int:
-    """Say how it stands until it ends; Ctrl-C ends the watching, not the job.
+    """Show the progress of a bulk job until it ends; Ctrl-C stops only the showing.
 
     Args:
-        station: Where.
+        station: Its station.
         name: Name of the bulk job.
-        request_id: Of the request that submitted it; "" if that was taken long ago.
+        request_id: Id of the request that submitted it; "" if that was answered before.
 
     Raises:
         UsageError: The daemon refused the request.
     """
     console = Console(stderr=True)
-    said_at, said = 0.0, ""
+    printed_at, printed = 0.0, ""
     with console.status(name) as line:
         while True:
             answer = answer_to(station, request_id) if request_id else None
             if answer is not None and answer.state == "refused":
                 raise UsageError(answer.reason)
-            one = _known(station, name)
-            text = f"{name}: waits for the daemon" if one is None else bulk_line(one)
+            bulk = _find(station, name)
+            text = _line(name, bulk)
             line.update(text)
-            ended = one is not None and one.state == "ended"
-            due = time.monotonic() - said_at >= _SAY_S and text != said
+            ended = bulk is not None and bulk.state == "ended"
+            due = time.monotonic() - printed_at >= _PRINT_S and text != printed
             if not console.is_terminal and due and not ended:
-                said_at, said = time.monotonic(), text
+                printed_at, printed = time.monotonic(), text
                 console.print(text, markup=False, soft_wrap=True)
-            if one is not None and ended:
+            if bulk is not None and ended:
                 break
-            time.sleep(_LOOK_S)
-    for text in (bulk_line(one), *bulk_details(one)):
+            time.sleep(_POLL_S)
+    for text in (bulk_line(bulk), *bulk_details(bulk)):
         out.print(text, markup=False)
-    return SOME_FAILED if one.failed else 0
+    return SOME_FAILED if bulk.failed else 0

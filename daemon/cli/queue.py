@@ -1,4 +1,4 @@
-"""Commands about what waits and what became of it: status, retry, pause, resume."""
+"""Commands about the queue: status, retry, pause, resume."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +13,9 @@ from daemon.system.files import shown
 
 def status(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what waits, what is in flight, what is done and what failed.
+    """Show what is queued, in flight, done and failed, and why files wait.
 
     Example: `restored --station photos status --json`
     """
@@ -31,9 +31,14 @@ def status(
 
 def retry(
     context: typer.Context,
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...")] = None,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PATH]...", help="Photographs or folders below failed/. Default: all."
+        ),
+    ] = None,
 ) -> None:
-    """Put failed photographs (all, or the given ones) back into their inbox.
+    """Put failed photographs back into their inbox.
 
     Example: `restored --station photos retry photos/failed/denoise/scan.jpg`
     """
@@ -49,7 +54,7 @@ def retry(
 
 
 def pause(context: typer.Context) -> None:
-    """Start no more jobs; what is in flight is finished.
+    """Pause the station: start no more jobs. Those in flight are finished.
 
     Example: `restored --station photos pause`
     """
@@ -58,7 +63,7 @@ def pause(context: typer.Context) -> None:
 
 
 def resume(context: typer.Context) -> None:
-    """Start jobs again.
+    """End the pause: start jobs again.
 
     Example: `restored --station photos resume`
     """

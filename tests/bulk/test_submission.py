@@ -66,7 +66,7 @@ def test_results_of_folders_watched_elsewhere_are_not_restored_again(
         (["--recipe", "denoise", "--at", "2020-01-01T10:00"], 64, "this is past"),
         (["--recipe", "denoise", "--name", "a/b"], 64, "no /"),
         (["--recipe", "denoise", "--name", ".."], 64, "no . or - first"),
-        (["--recipe", "denoise", "--name", "job"], 64, "is called so already"),
+        (["--recipe", "denoise", "--name", "job"], 64, "has this name already"),
     ],
 )
 def test_wrong_submissions_say_what_is_wrong(
