@@ -22,19 +22,19 @@ from daemon.messages.tasks import Compute, ModelOptions
 from daemon.models.calls import PipelineCall, Reply
 from daemon.models.pipeline import Pipeline
 from daemon.service.daemon import RunSummary
-from tests.support import tiny_wholes
+from tests.support import tiny_flux, tiny_pipelines
 from tests.support.engine_fakes import running_engine, task_for
 from tests.support.fakes import everything_below
 from tests.support.station_runs import run_once
 
 STEP: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "restyle-sd3": (tiny_wholes.save_sd3, 'kind = "restyle"\nprompt = "an old photo"'),
-    "restyle-flux": (tiny_wholes.save_flux, 'kind = "restyle"\nstrength = 0.6'),
-    "restyle-klein": (tiny_wholes.save_klein, 'kind = "restyle"\nprompt = "make it blue"'),
-    "denoise-pix2pix": (tiny_wholes.save_pix2pix, 'kind = "denoise"'),
-    "colorize-klein": (tiny_wholes.save_klein, 'kind = "colorize"'),
-    "enlarge-sd": (tiny_wholes.save_upscale, 'kind = "super-resolve"\nscale = 2'),
-    "enlarge-ldm": (tiny_wholes.save_ldm, 'kind = "super-resolve"\nscale = 4'),
+    "restyle-sd3": (tiny_pipelines.save_sd3, 'kind = "restyle"\nprompt = "an old photo"'),
+    "restyle-flux": (tiny_flux.save_flux, 'kind = "restyle"\nstrength = 0.6'),
+    "restyle-klein": (tiny_flux.save_klein, 'kind = "restyle"\nprompt = "make it blue"'),
+    "denoise-pix2pix": (tiny_pipelines.save_pix2pix, 'kind = "denoise"'),
+    "colorize-klein": (tiny_flux.save_klein, 'kind = "colorize"'),
+    "enlarge-sd": (tiny_pipelines.save_upscale, 'kind = "super-resolve"\nscale = 2'),
+    "enlarge-ldm": (tiny_pipelines.save_ldm, 'kind = "super-resolve"\nscale = 4'),
 }
 
 

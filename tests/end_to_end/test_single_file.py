@@ -16,12 +16,12 @@ from daemon.models.calls import DecodeCall, DenoiseCall, EmbedCall, Embedding, E
 from daemon.system.errors import ConfigError
 from tests.support.answering import seeded
 from tests.support.checkpoints import loaded, tensors, tiny_folder
-from tests.support.tiny_single import save_single
+from tests.support.tiny_single_file import save_single_file
 
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_single(
+    return save_single_file(
         tiny_folder("stable-1"), tmp_path_factory.mktemp("one") / "dream.safetensors"
     )
 
@@ -79,7 +79,7 @@ def test_a_recipe_gives_the_same_with_a_single_file_as_with_a_folder(
     ],
 )
 def test_a_single_file_that_lacks_weights_is_refused(lost: str, said: str, tmp_path: Path) -> None:
-    torn = save_single(tiny_folder("stable-1"), tmp_path / "torn.safetensors")
+    torn = save_single_file(tiny_folder("stable-1"), tmp_path / "torn.safetensors")
     whole = load_file(torn)
     del whole[lost]
     save_file(whole, torn)
@@ -88,7 +88,7 @@ def test_a_single_file_that_lacks_weights_is_refused(lost: str, said: str, tmp_p
 
 
 def test_a_component_that_the_file_lacks_is_never_read_from_a_pickle(tmp_path: Path) -> None:
-    torn = save_single(tiny_folder("stable-1"), tmp_path / "torn.safetensors")
+    torn = save_single_file(tiny_folder("stable-1"), tmp_path / "torn.safetensors")
     text = load_file(tiny_folder("stable-1") / "text_encoder/model.safetensors")
     torch.save(text, torn.with_suffix("") / "text_encoder/pytorch_model.bin")
     with pytest.raises(ConfigError, match=r"torn.safetensors: .*pytorch_model.bin can run code"):
@@ -101,7 +101,7 @@ def test_the_components_of_a_single_file_are_told_apart(single: Path) -> None:
 
 
 def test_a_digest_of_a_single_file_counts_its_weights_and_its_configuration(tmp_path: Path) -> None:
-    file = save_single(tiny_folder("stable-1"), tmp_path / "one.safetensors")
+    file = save_single_file(tiny_folder("stable-1"), tmp_path / "one.safetensors")
     before = Library().digest(str(file))
     config = file.with_suffix("") / "scheduler/scheduler_config.json"
     config.write_text(config.read_text().replace("0.012", "0.013"))

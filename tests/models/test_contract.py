@@ -29,7 +29,7 @@ from daemon.models.registry import MODELS, Placement, load_model
 from daemon.system.errors import ConfigError
 from tests.support.checkpoints import tiny_folder
 from tests.support.tiny_clip import save_clip
-from tests.support.tiny_wholes import save_sd3
+from tests.support.tiny_pipelines import save_sd3
 
 SETTINGS = PipelineSettings("image", 32, 32, steps=2, strength=0.5)
 

@@ -37,7 +37,8 @@ from tests.support.checkpoints import (
     tiny_folder,
     tiny_traits,
 )
-from tests.support.tiny_pipelines import save_stable, save_xl, tiny_unet
+from tests.support.tiny_networks import tiny_unet
+from tests.support.tiny_pipelines import save_stable, save_xl
 
 PIPELINES = {
     "stable-1": "StableDiffusionPipeline",

@@ -22,21 +22,21 @@ from daemon.models.pipeline import Pipeline
 from daemon.models.placing import compile_blocks
 from daemon.models.registry import Placement, load_model
 from daemon.system.errors import CancelError, ConfigError, PhotoError
-from tests.support import tiny_edits, tiny_pipelines, tiny_wholes
+from tests.support import tiny_flux, tiny_pipelines, tiny_qwen
 from tests.support.checkpoints import tensors
 
 SAVES: dict[str, Callable[[Path], Path]] = {
     "stable": tiny_pipelines.save_stable,
     "xl": tiny_pipelines.save_xl,
-    "sd3": tiny_wholes.save_sd3,
-    "flux": tiny_wholes.save_flux,
-    "klein": tiny_wholes.save_klein,
-    "pix2pix": tiny_wholes.save_pix2pix,
-    "upscale": tiny_wholes.save_upscale,
-    "ldm": tiny_wholes.save_ldm,
-    "kontext": tiny_edits.save_kontext,
-    "qwen": tiny_edits.save_qwen,
-    "z-image": tiny_edits.save_z_image,
+    "sd3": tiny_pipelines.save_sd3,
+    "flux": tiny_flux.save_flux,
+    "klein": tiny_flux.save_klein,
+    "pix2pix": tiny_pipelines.save_pix2pix,
+    "upscale": tiny_pipelines.save_upscale,
+    "ldm": tiny_pipelines.save_ldm,
+    "kontext": tiny_flux.save_kontext,
+    "qwen": tiny_qwen.save_qwen,
+    "z-image": tiny_qwen.save_z_image,
 }
 ASKED: list[tuple[str, PipelineUse]] = [
     ("stable", "text"),
@@ -257,7 +257,7 @@ def test_calls_with_and_without_a_negative_prompt_go_in_different_batches(
 
 @pytest.mark.skipif(is_torchvision_available(), reason="its absence is what is tested")
 def test_a_pipeline_that_needs_another_package_says_which(tmp_path: Path) -> None:
-    folder = tiny_edits.save_qwen_edit(tmp_path / "edit")
+    folder = tiny_qwen.save_qwen_edit(tmp_path / "edit")
     with pytest.raises(ConfigError, match=r"edit: .*Torchvision.*; install that package"):
         loaded(folder)
 

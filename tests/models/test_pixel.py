@@ -18,8 +18,8 @@ from daemon.models.calls import DenoiseCall, ModelCalls
 from daemon.system.errors import ConfigError
 from tests.support.answering import seeded
 from tests.support.checkpoints import drive, loaded, stock, tensors, tiny, tiny_folder
-from tests.support.tiny_pipelines import made, save_pixel, saved
-from tests.support.tiny_pipelines import seeded as seeded_network
+from tests.support.tiny_networks import make_network, make_scheduler, save_pipeline
+from tests.support.tiny_pipelines import save_pixel
 
 PIXEL = ("pixel-epsilon", "pixel-v", "pixel-sample")
 
@@ -83,13 +83,13 @@ def test_a_run_gives_the_picture_of_the_stock_pipeline(tmp_path: Path, predictio
 
 
 def test_a_learned_variance_is_ignored(tmp_path: Path) -> None:
-    unet = seeded_network(
+    unet = make_network(
         "UNet2DModel", sample_size=16, in_channels=3, out_channels=6, layers_per_block=1,
         block_out_channels=(8,), norm_num_groups=4, down_block_types=("DownBlock2D",),
         up_block_types=("UpBlock2D",),
     )  # fmt: skip
-    scheduler = made("DDPMScheduler", variance_type="learned_range")
-    folder = saved(tmp_path / "wide", "DDPMPipeline", unet=unet, scheduler=scheduler)
+    learned = make_scheduler("DDPMScheduler", variance_type="learned_range")
+    folder = save_pipeline(tmp_path / "wide", "DDPMPipeline", unet=unet, scheduler=learned)
     (x0,) = tensors(loaded(folder), [DenoiseCall("m", seeded(3, 16, 16), 0.5)])
     assert x0.shape == (3, 16, 16)
 

@@ -18,7 +18,7 @@ from daemon.models.calls import (
 )
 from daemon.models.prompt_length import truncation_notes
 from daemon.models.registry import Placement, load_model
-from tests.support import tiny_wholes
+from tests.support import tiny_flux
 from tests.support.checkpoints import loaded, stock, tiny_folder
 
 LONG = " ".join(["the cat"] * 45) + " red"
@@ -40,7 +40,7 @@ def test_the_part_of_a_prompt_beyond_the_last_token_is_quoted(name: str, pipelin
 
 
 def test_the_text_encoder_that_reads_most_counts(tmp_path: Path) -> None:
-    pipe = stock("FluxPipeline", tiny_wholes.save_flux(tmp_path / "flux"))
+    pipe = stock("FluxPipeline", tiny_flux.save_flux(tmp_path / "flux"))
     assert truncation_notes(pipe, LONG) == (), "T5 reads 512"
     (note,) = truncation_notes(pipe, " ".join(["cat"] * 600))
     assert "tokens, of which the model reads 512" in note
@@ -68,7 +68,7 @@ def test_a_pipeline_notes_it_for_each_prompt_and_negative_of_a_batch(tmp_path: P
     assert not isinstance(
         model.predict([PipelineCall("m", settings, 2, "cat", "red")])[0], AnswerWithNotes
     )
-    flux = tiny_wholes.save_flux(tmp_path / "flux")
+    flux = tiny_flux.save_flux(tmp_path / "flux")
     model = load_model(Placement(Library().checkpoint(str(flux)), "cpu"), as_pipeline=True)
     (one,) = model.predict([PipelineCall("m", settings, 1, "cat", "ink")])
     assert isinstance(one, AnswerWithNotes)

@@ -17,7 +17,7 @@ from daemon.restorers.registry import check_models
 from daemon.service.daemon import RunSummary
 from daemon.service.runtime import inbox_folders
 from daemon.system.errors import ConfigError
-from tests.support import tiny_pipelines, tiny_wholes
+from tests.support import tiny_flux, tiny_pipelines
 from tests.support.fakes import everything_below
 from tests.support.station_runs import run_once
 
@@ -28,8 +28,8 @@ PROMPTS = "the red cat\n# a comment\n\nan old photo\nthe blue cat\n"
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
     tiny_pipelines.save_stable(root / "stable")
-    tiny_wholes.save_flux(root / "flux")
-    tiny_wholes.save_upscale(root / "upscale")
+    tiny_flux.save_flux(root / "flux")
+    tiny_pipelines.save_upscale(root / "upscale")
     return root
 
 

@@ -1,7 +1,7 @@
-"""Checkpoints for tests: tiny ones loaded from their folders, and analytic ones that know answers.
+"""Checkpoints for tests: tiny ones loaded from folders, and analytic networks.
 
-An analytic checkpoint is a network behind the same model classes that knows the posterior of
-Gaussian pictures, so that what restorers make of its answers can be asserted.
+An analytic network knows the posterior of Gaussian pictures and stands behind the same model
+classes, so that what restorers make of its answers can be asserted.
 """
 
 import math
@@ -39,7 +39,7 @@ TINY: dict[str, Callable[[Path], Path]] = {
     "stable-2": lambda folder: save_stable(folder, "v_prediction", rescale_betas_zero_snr=True),
     "stable-xl": save_xl,
 }
-"""Name: writes that checkpoint into a folder."""
+"""Functions that write a checkpoint into a folder, by name."""
 
 TEXTUAL = ("stable-1", "stable-2", "stable-xl")
 
@@ -57,7 +57,7 @@ def tiny(name: str) -> Model:
 
 
 def loaded(folder: Path, dtype: Dtype = "fp32", device: str = "cpu") -> Model:
-    """The checkpoint of a folder."""
+    """Load the checkpoint in a folder."""
     checkpoint = Library().checkpoint(str(folder))
     return load_model(Placement(checkpoint, device, ModelOptions(dtype=dtype)))
 
@@ -68,14 +68,14 @@ def tiny_traits(name: str) -> Traits:
 
 def stock(pipeline: str, folder: Path) -> Any:  # noqa: ANN401  diffusers is untyped
     """diffusers' own pipeline of a folder, without its progress bar."""
-    whole = getattr(diffusers, pipeline).from_pretrained(folder, use_safetensors=True)
-    whole.set_progress_bar_config(disable=True)
-    return whole
+    pipe = getattr(diffusers, pipeline).from_pretrained(folder, use_safetensors=True)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
 
 
-def tensors(model: Model, questions: Sequence[ModelCall]) -> list[Tensor]:
-    """A model's answers to questions of one key that are answered by tensors."""
-    answers = model.predict(questions)
+def tensors(model: Model, calls: Sequence[ModelCall]) -> list[Tensor]:
+    """A model's answers to calls of one key that are answered by tensors."""
+    answers = model.predict(calls)
     return [answer for answer in answers if isinstance(answer, Tensor)]
 
 

@@ -27,7 +27,7 @@ from tests.support.checkpoints import (
     tiny_folder,
     tiny_traits,
 )
-from tests.support.tiny_pipelines import made
+from tests.support.tiny_networks import make_scheduler
 
 MU, DEVIATION = 0.1, 0.3
 PREDICTIONS = {"epsilon": "pixel-epsilon", "v_prediction": "pixel-v", "sample": "pixel-sample"}
@@ -48,7 +48,7 @@ class KnownModel:
 
 def known_pixel_model(prediction: str, patch: pytest.MonkeyPatch) -> KnownModel:
     """An unconditional checkpoint."""
-    scheduler = made("DDPMScheduler", prediction_type=prediction)
+    scheduler = make_scheduler("DDPMScheduler", prediction_type=prediction)
     unet = GaussianUnet(MU, DEVIATION, scheduler)
     patch.setattr("daemon.models.pixel.load_network", lambda *_: unet)
     name = PREDICTIONS[prediction]
@@ -57,7 +57,7 @@ def known_pixel_model(prediction: str, patch: pytest.MonkeyPatch) -> KnownModel:
 
 def known_latent_model(patch: pytest.MonkeyPatch) -> KnownModel:
     """A Stable Diffusion whose latents are half the means of blocks, N(MU / 2, ...) each."""
-    scheduler = made(
+    scheduler = make_scheduler(
         "DDIMScheduler", beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012
     )
     unet = GaussianUnet(MU / 2, DEVIATION / 2, scheduler, channels=4)

@@ -5,14 +5,14 @@ from pathlib import Path
 import torch
 import transformers
 
-from tests.support.tiny_pipelines import tiny_tokenizer
+from tests.support.tiny_tokenizers import clip_tokenizer
 
 SIDE = 32
 
 
 def save_clip(folder: Path, seed: int = 0) -> Path:
     """Save it, and say where."""
-    tokenizer = tiny_tokenizer(folder.parent / f"{folder.name}-words")
+    tokenizer = clip_tokenizer(folder.parent / f"{folder.name}-vocabulary")
     count = len(tokenizer)  # type: ignore[arg-type]
     tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
     width = {"hidden_size": 32, "intermediate_size": 37, "num_attention_heads": 4}

@@ -1,6 +1,6 @@
-"""Tiny pipelines of the newer families: FLUX.1 Kontext, Qwen-Image and its edit model, Z-Image.
+"""Tiny Qwen-Image and Z-Image checkpoints.
 
-As in `tiny_pipelines`, each `save_*` writes a folder and returns it.
+Each `save_*` writes one into a folder and returns the folder.
 """
 
 import json
@@ -11,21 +11,26 @@ import torch
 import transformers
 from torch import nn
 
-from tests.support.tiny_pipelines import made, saved, seeded, tiny_vae
-from tests.support.tiny_wholes import flux_parts, qwen_tokenizer, random_network
+from tests.support.tiny_networks import (
+    make_network,
+    make_scheduler,
+    random_network,
+    save_pipeline,
+    tiny_vae,
+)
+from tests.support.tiny_tokenizers import (
+    qwen_tokenizer,
+)
 
 _WIDTH = 16
+
+
 _VISION = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
-
-
-def save_kontext(folder: Path) -> Path:
-    """FLUX.1 Kontext, which edits a picture by instruction."""
-    return saved(folder, "FluxKontextPipeline", **flux_parts(folder))
 
 
 def save_qwen(folder: Path) -> Path:
     """Qwen-Image: guidance by a negative prompt, an autoencoder of films."""
-    return saved(folder, "QwenImagePipeline", **_qwen_parts())
+    return save_pipeline(folder, "QwenImagePipeline", **_qwen_parts())
 
 
 def save_qwen_edit(folder: Path) -> Path:
@@ -46,7 +51,7 @@ def save_qwen_edit(folder: Path) -> Path:
 
 def save_z_image(folder: Path) -> Path:
     """Z-Image: one transformer over words and picture."""
-    transformer = seeded(
+    transformer = make_network(
         "ZImageTransformer2DModel",
         all_patch_size=(2,),
         all_f_patch_size=(1,),
@@ -64,14 +69,14 @@ def save_z_image(folder: Path) -> Path:
     with torch.no_grad():  # diffusers leaves these two as memory happens to be
         for token in ("x_pad_token", "cap_pad_token"):
             nn.init.zeros_(getattr(transformer, token))
-    return saved(
+    return save_pipeline(
         folder,
         "ZImagePipeline",
         transformer=transformer,
         vae=tiny_vae(shift_factor=0.06, scaling_factor=1.5),
         text_encoder=random_network(transformers.Qwen3Model, _qwen3(len(tokenizer))),
         tokenizer=tokenizer,
-        scheduler=made("FlowMatchEulerDiscreteScheduler", shift=3.0),
+        scheduler=make_scheduler("FlowMatchEulerDiscreteScheduler", shift=3.0),
     )
 
 
@@ -117,7 +122,7 @@ def _qwen_parts() -> dict[str, object]:
         image_token_id=number("<|image_pad|>"),
         video_token_id=number("<|video_pad|>"),
     )
-    transformer = seeded(
+    transformer = make_network(
         "QwenImageTransformer2DModel",
         patch_size=2,
         in_channels=16,
@@ -128,7 +133,7 @@ def _qwen_parts() -> dict[str, object]:
         joint_attention_dim=_WIDTH,
         axes_dims_rope=(8, 4, 4),
     )
-    vae = seeded(
+    vae = make_network(
         "AutoencoderKLQwenImage",
         base_dim=8,
         z_dim=4,
@@ -143,5 +148,5 @@ def _qwen_parts() -> dict[str, object]:
         "vae": vae,
         "text_encoder": random_network(transformers.Qwen2_5_VLForConditionalGeneration, config),
         "tokenizer": tokenizer,
-        "scheduler": made("FlowMatchEulerDiscreteScheduler"),
+        "scheduler": make_scheduler("FlowMatchEulerDiscreteScheduler"),
     }

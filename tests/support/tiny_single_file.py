@@ -27,7 +27,7 @@ _LAYERS = 1
 """Layers per block of the tiny networks; an up block has one more."""
 
 
-def save_single(stable: Path, file: Path) -> Path:
+def save_single_file(stable: Path, file: Path) -> Path:
     """Write the weights of a tiny Stable Diffusion 1.x into one file, and say where.
 
     Args:
