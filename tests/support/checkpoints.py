@@ -80,25 +80,31 @@ def tensors(model: Model, calls: Sequence[ModelCall]) -> list[Tensor]:
 
 
 def drive(
-    asking: ModelCalls[T],
+    computation: ModelCalls[T],
     model: Model | Callable[[Sequence[Any]], Sequence[Reply]],
     asked: list[list[ModelCall]] | None = None,
 ) -> T:
-    """Drive a generator to its end, questions of equal key together; `asked` collects turns."""
+    """Run a generator of model calls to its end, as the engine does.
+
+    Args:
+        computation: The generator.
+        model: Answers calls of equal key together.
+        asked: Collects the calls of each turn.
+    """
     predict = model if callable(model) else model.predict
     try:
-        turn = list(next(asking))
+        turn = list(next(computation))
         while True:
             if asked is not None:
                 asked.append(turn)
             groups: dict[BatchKey, list[int]] = defaultdict(list)
-            for index, question in enumerate(turn):
-                groups[question.key].append(index)
+            for index, call in enumerate(turn):
+                groups[call.key].append(index)
             answers: dict[int, Answer] = {}
             for indices in groups.values():
                 replies = predict([turn[i] for i in indices])
                 answers.update(zip(indices, map(answer_of, replies), strict=True))
-            turn = list(asking.send([answers[index] for index in range(len(turn))]))
+            turn = list(computation.send([answers[index] for index in range(len(turn))]))
     except StopIteration as end:
         result: T = end.value
         return result
