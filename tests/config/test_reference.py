@@ -18,6 +18,7 @@ from daemon.config.schedule import Schedule
 from daemon.config.settings import Settings, Watch, load_settings
 from daemon.config.steps import BaseStep, Step
 from daemon.photo.prompts import PromptTable
+from daemon.restorers.registry import STEP_KINDS
 
 DOCS = Path(__file__).parents[2] / "docs"
 RECIPES = (DOCS / "recipes.md").read_text("utf-8")
@@ -131,3 +132,28 @@ def test_every_kind_of_step_has_a_section_and_says_how_often_it_calls_its_networ
 def test_every_key_of_a_prompt_file_is_explained() -> None:
     section = RECIPES.split("\n### generate\n")[1].split("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(PromptTable.model_fields)
+
+
+MODEL_NAMES = {
+    "prior": "`prior`",
+    "pixel": "a pixel model",
+    "latent": "a Stable Diffusion",
+    "edit": "an edit pipeline",
+    "image": "an image-to-image pipeline",
+    "upscale": "an upscaling pipeline",
+    "text": "a text-to-image pipeline",
+}
+
+
+def test_the_models_of_every_step_and_the_keys_they_refuse_are_those_of_the_registry() -> None:
+    section = RECIPES.split("\n## Models for a step\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([\w-]+)` \| (.+?) \|(.*)\|$", section, re.MULTILINE)
+    assert sorted(kind for kind, _, _ in rows) == sorted(STEP_KINDS)
+    for kind, models, refused in rows:
+        row = STEP_KINDS[kind]
+        named = models.removesuffix(", which it does not use").split(", ")
+        assert set(named) == {MODEL_NAMES[use] for use in row.restorers}
+        said = dict(part.split(": ") for part in refused.strip().split("; ") if part)
+        assert {name: re.findall(r"`(\w+)`", keys) for name, keys in said.items()} == {
+            MODEL_NAMES[use]: list(keys) for use, keys in row.meaningless.items()
+        }
