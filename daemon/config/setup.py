@@ -141,11 +141,13 @@ def make_request_folders(station: Station, group: int | None) -> None:
     is_new = not station.requests.exists()
     for folder in (station.requests, station.answers):
         make_folder(folder, group)
-    mode = stat.S_IMODE((station.state if is_new else station.requests).stat().st_mode)
+    mode = stat.S_IMODE(station.requests.stat().st_mode)
+    wanted = stat.S_IMODE(station.state.stat().st_mode) if is_new else mode
     if group is not None:
         os.chown(station.requests, -1, group)
-    if is_new or group is not None:
-        station.requests.chmod(mode | 0o2070 if group is not None else mode)
+        wanted |= 0o2070
+    if wanted != mode:
+        station.requests.chmod(wanted)
 
 
 def _share_inboxes(station: Station, group: int) -> None:

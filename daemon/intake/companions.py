@@ -22,6 +22,9 @@ from pathlib import Path, PurePath
 _HALF = re.compile(r"(?P<name>.+)(?P<mark>[-_])(?P<half>[ab12])", re.IGNORECASE | re.DOTALL)
 _SIDE = re.compile(r"(?P<photo>.+)\.(?P<role>mask|hints)\.png", re.IGNORECASE | re.DOTALL)
 _SIDE_ENDINGS = (".mask.png", ".hints.png")
+WHAT_PAIRS_ARE = "a pair is NAME-a with NAME-b, NAME_1 with NAME_2, or two alone in a sub-folder"
+"""The rule for pairs in one clause, for messages."""
+
 _OTHER = {"a": "b", "b": "a", "1": "2", "2": "1"}
 
 

@@ -220,13 +220,16 @@ def leave_as(station: Station, request: Request, request_id: str) -> None:
         folder.mkdir()
         # An older version made the station. Whoever of its group asks first makes the folder.
         folder.chmod(stat.S_IMODE(owner.st_mode))
-    part = folder / f".{request_id}.part"
-    part.write_text(text)
-    part.chmod(0o664)
-    if os.geteuid() == 0:  # what root asks for the daemon's own user must be able to take, too
-        os.chown(part, owner.st_uid, owner.st_gid)
-        if folder.stat().st_uid == 0:
-            os.chown(folder, owner.st_uid, owner.st_gid)
+    if os.geteuid() == 0 and folder.stat().st_uid == 0:
+        os.chown(folder, owner.st_uid, owner.st_gid)
+    part = folder / f".{secrets.token_hex(8)}.part"
+    # By its handle: whoever may write into the folder could put a link in the place of the file.
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o664)
+    with open(handle, "w") as file:  # noqa: PTH123  # it is open already
+        file.write(text)
+        os.fchmod(handle, 0o664)
+        if os.geteuid() == 0:  # what root asks for the daemon's own user must be able to take, too
+            os.fchown(handle, owner.st_uid, owner.st_gid)
     part.rename(folder / f"{request_id}.json")
 
 
@@ -302,8 +305,9 @@ class RequestFolder:
         self._set_aside(f"{pending.id}.json", reason)
 
     def prune(self, now: float) -> None:
-        """Remove old answers, and what was set aside; `now` in UTC seconds since the epoch."""
-        for path in (*self._answers.glob("*.json"), *self._folder.glob("*.refused")):
+        """Remove old answers, and old files that are no requests; `now` in UTC seconds."""
+        old = (*self._folder.glob("*.refused"), *self._folder.glob(".*.part"))
+        for path in (*self._answers.glob("*.json"), *old):
             with contextlib.suppress(OSError):  # a folder, or somebody else's: it stays
                 if not 0 <= now - path.lstat().st_mtime <= _KEEP_S:
                     path.unlink()

@@ -84,6 +84,11 @@ def walk_files(root: str, below: str = "", not_entered: Collection[str] = ()) ->
             yield relative, what(status.st_mode) or status
 
 
+def list_files(folder: str) -> tuple[str, ...]:
+    """Names of the regular files in one folder, in order; none if it cannot be read."""
+    return next(walk_folders(folder)).files
+
+
 def what(mode: int) -> str:
     """Say what a thing is that is no regular file, from its `st_mode`; "" for a regular file."""
     if stat.S_ISREG(mode):

@@ -16,6 +16,7 @@ from daemon.config.station import Notice
 from daemon.config.validation import suggestion
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.companions import (
+    WHAT_PAIRS_ARE,
     Pair,
     SideFiles,
     by_name,
@@ -27,13 +28,12 @@ from daemon.intake.companions import (
     stem_of,
 )
 from daemon.intake.routing import is_below_recipe, named_recipe
-from daemon.intake.scanner import ignored
+from daemon.intake.scanner import list_files
 from daemon.photo import Limits, read_header
 from daemon.system.errors import PhotoError
 from daemon.system.files import shown
 
 _UNPAIRED = "unpaired: waits for its other half"
-_WHAT_PAIRS_ARE = "a pair is NAME-a with NAME-b, NAME_1 with NAME_2, or two alone in a sub-folder"
 
 
 @dataclass(slots=True)
@@ -198,7 +198,7 @@ class FolderSorter:
         names = [name for name in names if name not in paired]
         for name in names:
             half = half_of(name)
-            said = f"{shown(half.other)} with any suffix" if half else _WHAT_PAIRS_ARE
+            said = f"{shown(half.other)} with any suffix" if half else WHAT_PAIRS_ARE
             self._wait((name,), f"{_UNPAIRED} ({said})")
         below = any(is_below_recipe(self._folder.files[name].arrival) for name in names)
         if below and not any(map(half_of, names)):
@@ -209,7 +209,7 @@ class FolderSorter:
         pair: Pair | None = of_folder(names, PurePath(self._folder.path).name)
         if pair is None:
             number = "" if len(names) < 2 else f"; {len(names)} pictures lie beside each other here"
-            self._wait(tuple(names), f"{_UNPAIRED} ({_WHAT_PAIRS_ARE}{number})")
+            self._wait(tuple(names), f"{_UNPAIRED} ({WHAT_PAIRS_ARE}{number})")
             return
         arriving = self._arriving()
         if arriving is not None:
@@ -256,24 +256,13 @@ class FolderSorter:
     def _side_on_disk(self, photo: str, role: str) -> str | None:
         """Name of a photograph's side file in the folder, whether it has settled or not."""
         if self._sides_on_disk is None:
-            self._sides_on_disk = SideFiles(self._names())
+            self._sides_on_disk = SideFiles(list_files(self._folder.path))
         return self._sides_on_disk.of(photo, role)
 
     def _arriving(self) -> str | None:
         """Name of some file in the folder that has not settled yet."""
-        return next((name for name in self._names() if name not in self._folder.files), None)
-
-    def _names(self) -> list[str]:
-        """Names of the regular files in the folder that are not ignored."""
-        try:
-            with os.scandir(self._folder.path) as entries:
-                return [
-                    entry.name
-                    for entry in entries
-                    if not ignored(entry.name) and entry.is_file(follow_symlinks=False)
-                ]
-        except OSError:
-            return []
+        names = list_files(self._folder.path)
+        return next((name for name in names if name not in self._folder.files), None)
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,18 @@ def test_a_config_folder_that_is_missing_is_an_error(
         open_station(tmp_path)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to any group")
+def test_the_group_may_leave_requests_and_not_write_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = next(g for g in grp.getgrall() if g.gr_gid != 0)
+    monkeypatch.setenv("RESTORED_GROUP", group.gr_name)
+    station = make_station(tmp_path)
+    requests, answers = station.requests.stat(), station.answers.stat()
+    assert (requests.st_gid, stat.S_IMODE(requests.st_mode)) == (group.gr_gid, 0o2775)
+    assert (answers.st_gid, stat.S_IMODE(answers.st_mode)) == (group.gr_gid, 0o755)
+
+
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL])
 def test_a_group_that_may_not_be_given_files_is_named_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int

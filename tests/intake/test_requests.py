@@ -14,8 +14,10 @@ from structlog.testing import capture_logs
 
 from daemon.cli import bulk as bulk_command
 from daemon.cli.main import exit_code
+from daemon.config.setup import find_station
 from daemon.config.station import Station
 from daemon.intake import requests
+from daemon.intake.older_requests import take_over
 from daemon.intake.requests import (
     MAX_BYTES,
     BulkCancelRequest,
@@ -34,7 +36,7 @@ from daemon.intake.requests import (
 from daemon.intake.retry import RetryTaker
 from daemon.service.daemon import RunSummary
 from daemon.system.errors import UsageError
-from tests.support.station_runs import drop_photo, published_results, run_once
+from tests.support.station_runs import cut_off_after, drop_photo, published_results, run_once
 
 ODD_PATH = Path(os.fsdecode(b"/scans/caf\xe9 \xff.png"))
 
@@ -317,7 +319,9 @@ def test_answers_and_what_was_set_aside_go_after_a_week(station: Station) -> Non
     (station.requests / "new.json").write_text("nonsense")
     assert folder.pending() == []
     week = 7 * 86400
-    for path in (station.answers / "old.json", station.requests / "old.refused"):
+    half = station.requests / ".half.part"
+    half.write_text("{")
+    for path in (station.answers / "old.json", station.requests / "old.refused", half):
         os.utime(path, (time.time() - week - 60, time.time() - week - 60))
     folder.prune(time.time())
     assert [path.name for path in station.answers.iterdir()] == ["new.json"]
@@ -394,6 +398,24 @@ def test_what_an_older_version_left_is_taken_at_the_start(root: Path, station: S
         "000000000000-cc.json",
         "dd.json",
     }
+
+
+def test_a_crash_while_older_requests_are_taken_over_loses_none(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for calls in range(12):
+        station = find_station(root)
+        request_id = f"{calls:020}-aa"
+        older(station, "bulk", f"{request_id}.json", ["pause", "job", "{}"])
+        child = os.fork()
+        if child == 0:
+            cut_off_after(calls, monkeypatch)
+            take_over(station)
+            os._exit(0)
+        os.waitpid(child, 0)
+        take_over(station)
+        assert [pending.id for pending in waiting_requests(station)] == [request_id]
+        (station.requests / f"{request_id}.json").unlink()
 
 
 @pytest.mark.parametrize(
