@@ -111,6 +111,7 @@ class TaskRun(ABC, Generic[R]):
         self._step_running = False
         self._generator: ModelCalls[R] | None = None
         self._answers: list[Answer | None] = []
+        self._missing = 0
         self._result: R | None = None
         self._notes: tuple[str, ...] = ()
         self._read_at = 0.0
@@ -126,6 +127,7 @@ class TaskRun(ABC, Generic[R]):
         self.state = RunState.WAITING
         self.models_in_use = frozenset(model_key(call.key) for call in calls)
         self._answers = [None] * len(calls)
+        self._missing = len(calls)
 
     def take_answer(self, index: int, reply: Reply, device_s: float) -> bool:
         """Keep the answer to one call; WAITING -> RESTORING if it is the last one missing.
@@ -143,7 +145,8 @@ class TaskRun(ABC, Generic[R]):
         self._answers[index] = answer_of(reply)
         self._device_s += device_s
         self._calls += 1
-        if any(answer is None for answer in self._answers):
+        self._missing -= 1
+        if self._missing:
             return False
         self._begin_step(RunState.RESTORING)
         return True
