@@ -249,7 +249,7 @@ def apply(
         except OSError as error:
             yield Applied(group[0], None, error.strerror or str(error))
         except PhotoError as error:
-            yield Applied(group[0], None, _unnamed(str(error), group[0]))
+            yield Applied(group[0], None, _without_name(str(error), group[0]))
     folder = options.to if stem is None else options.to.parent
     check_targets(tasks, options)
     try:
@@ -309,7 +309,7 @@ def _delivered(
     first = task.inputs[0].path
     if not isinstance(outcome, Restored):
         trace = getattr(outcome, "trace", "")
-        return Applied(first, None, _unnamed(f"{outcome.reason}\n{trace}".rstrip(), first))
+        return Applied(first, None, _without_name(f"{outcome.reason}\n{trace}".rstrip(), first))
     timing = outcome.timing
     seconds = timing.decode_s + timing.restore_s + timing.encode_s
     try:
@@ -336,7 +336,7 @@ def _delivered(
     return Applied(first, task.target, "", seconds)
 
 
-def _unnamed(why: str, photo: Path) -> str:
+def _without_name(why: str, photo: Path) -> str:
     """A reason without the photograph's name before it; the caller names the photograph."""
     for called in (photo, photo.name):
         why = why.removeprefix(f"{shown(called)}: ")

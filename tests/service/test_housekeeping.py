@@ -24,8 +24,8 @@ DAY_S = 86400.0
 Usage = namedtuple("Usage", "total used free")
 
 
-class House:
-    """A station after a run, its ledger, and a clock that is only as late as it is said to be."""
+class FinishedStation:
+    """A station after a run, its ledger, and a clock that a test moves on."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,12 +33,12 @@ class House:
         self.ledger = Ledger(self.station.ledger)
         self.finished_at = float(self.ledger.select("SELECT max(ended_at) FROM job")[0][0])
 
-    def keep(self, days_later: float = 0, **keep: Any) -> None:  # noqa: ANN401
-        """Clean until nothing is left to do."""
+    def clean(self, days_later: float = 0, **retention: Any) -> None:  # noqa: ANN401
+        """Keep house until nothing is left to do."""
         now = self.finished_at + days_later * DAY_S + 1
-        duties = Housekeeping(self.station, self.ledger, Retention(**keep))
+        housekeeping = Housekeeping(self.station, self.ledger, Retention(**retention))
         for _ in range(1000):
-            if not duties.turn(now, at_once=False):
+            if not housekeeping.turn(now, at_once=False):
                 return
         raise AssertionError("it never comes to rest")
 
@@ -49,39 +49,39 @@ class House:
         return int(self.ledger.select("SELECT count(*) FROM job")[0][0])
 
 
+RunWith = Callable[..., FinishedStation]
+"""Drops these photographs, each of another size, and runs until all are restored."""
+
+
 @pytest.fixture
-def house(root: Path) -> Callable[[], House]:
-    def after_a_run() -> House:
+def run_with(root: Path) -> RunWith:
+    def run(*names: str) -> FinishedStation:
+        for number, name in enumerate(names):
+            drop_photo(root, name, size=8 + number)
         run_once(root)
-        return House(root)
+        return FinishedStation(root)
 
-    return after_a_run
+    return run
 
 
-def test_nothing_is_removed_unless_the_settings_say_so(
-    root: Path, house: Callable[[], House]
-) -> None:
-    drop_photo(root, "denoise/a.png")
-    at = house()
-    at.keep(days_later=10_000)
-    assert at.archived() == {"denoise/a.png"}
-    assert at.rows() == 1
+def test_nothing_is_removed_unless_the_settings_say_so(root: Path, run_with: RunWith) -> None:
+    finished = run_with("denoise/a.png")
+    finished.clean(days_later=10_000)
+    assert finished.archived() == {"denoise/a.png"}
+    assert finished.rows() == 1
 
 
 def test_archived_originals_go_when_they_are_old_and_strangers_stay(
     root: Path,
-    house: Callable[[], House],
+    run_with: RunWith,
 ) -> None:
-    drop_photo(root, "denoise/a.png")
-    drop_photo(root, "denoise/album/b.png")
-    drop_photo(root, "denoise/broken.png")
-    at = house()
+    finished = run_with("denoise/a.png", "denoise/album/b.png", "denoise/broken.png")
     (root / "archive/denoise/mine.png").write_bytes(b"put here by a person")
-    at.keep(days_later=29, archive_days=30)
-    assert len(at.archived()) == 3
+    finished.clean(days_later=29, archive_days=30)
+    assert len(finished.archived()) == 3
     with capture_logs() as log:
-        at.keep(days_later=31, archive_days=30)
-    assert at.archived() == {"denoise/mine.png"}
+        finished.clean(days_later=31, archive_days=30)
+    assert finished.archived() == {"denoise/mine.png"}
     assert not (root / "archive/denoise/album").exists()
     assert "denoise/broken.png" in everything_below(root / "failed")
     assert sorted(published_results(root)) == ["denoise/a.png", "denoise/album/b.png"]
@@ -91,134 +91,127 @@ def test_archived_originals_go_when_they_are_old_and_strangers_stay(
 
 def test_an_original_that_somebody_changed_is_not_ours_any_more(
     root: Path,
-    house: Callable[[], House],
+    run_with: RunWith,
 ) -> None:
-    drop_photo(root, "denoise/a.png")
-    drop_photo(root, "denoise/b.png")
-    at = house()
+    finished = run_with("denoise/a.png", "denoise/b.png")
     (root / "archive/denoise/a.png").write_bytes(b"better scan")
     (root / "archive/denoise/b.png").unlink()
     (root / "archive/denoise/b.png").symlink_to(root / "archive/denoise/a.png")
-    at.keep(days_later=31, archive_days=30)
+    finished.clean(days_later=31, archive_days=30)
     assert (root / "archive/denoise/a.png").read_bytes() == b"better scan"
     assert (root / "archive/denoise/b.png").is_symlink()
-    assert archive_rows.oldest(at.ledger, 10) == []
+    assert archive_rows.oldest(finished.ledger, 10) == []
 
 
-def test_beyond_a_size_the_oldest_go(root: Path, house: Callable[[], House]) -> None:
+def test_beyond_a_size_the_oldest_go(root: Path, run_with: RunWith) -> None:
     sizes = []
     for name in ("a", "b", "c"):
         sizes.append(len(drop_photo(root, f"denoise/{name}.png", size=10 + ord(name))))
-        at = house()
-    at.keep(archive_gb=(sizes[1] + sizes[2]) / 1e9)
-    assert at.archived() == {"denoise/b.png", "denoise/c.png"}
-    at.keep(archive_gb=0)
-    assert at.archived() == set()
+        finished = run_with()
+    finished.clean(archive_gb=(sizes[1] + sizes[2]) / 1e9)
+    assert finished.archived() == {"denoise/b.png", "denoise/c.png"}
+    finished.clean(archive_gb=0)
+    assert finished.archived() == set()
 
 
 def test_for_free_space_the_oldest_go_until_it_is_there(
     root: Path,
-    house: Callable[[], House],
+    run_with: RunWith,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for number in range(100):
-        drop_photo(root, f"denoise/{number:03}.png", size=8 + number)
-    at = house()
-    whole = sum(o.size_bytes for o in archive_rows.oldest(at.ledger, 1000))
+    finished = run_with(*(f"denoise/{number:03}.png" for number in range(100)))
+    whole = sum(o.size_bytes for o in archive_rows.oldest(finished.ledger, 1000))
     taken = 10**9 - whole
 
     def usage(_: Path) -> Usage:
-        here = sum(len(content) for content in everything_below(at.station.archive).values())
+        here = sum(len(content) for content in everything_below(finished.station.archive).values())
         return Usage(10**9, 0, 10**9 - taken - here)
 
     monkeypatch.setattr("daemon.service.housekeeping.shutil.disk_usage", usage)
-    at.keep(free_gb=whole / 2 / 1e9)
-    left = sum(o.size_bytes for o in archive_rows.oldest(at.ledger, 1000))
+    finished.clean(free_gb=whole / 2 / 1e9)
+    left = sum(o.size_bytes for o in archive_rows.oldest(finished.ledger, 1000))
     assert whole / 2 - 2000 < left <= whole / 2
 
 
 def test_where_removing_frees_nothing_it_stops(
     root: Path,
-    house: Callable[[], House],
+    run_with: RunWith,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for number in range(200):
-        drop_photo(root, f"denoise/{number:03}.png", size=8 + number)
-    at = house()
+    finished = run_with(*(f"denoise/{number:03}.png" for number in range(200)))
     monkeypatch.setattr(
         "daemon.service.housekeeping.shutil.disk_usage", lambda _: Usage(10**9, 0, 0)
     )
     with capture_logs() as log:
-        at.keep(free_gb=1)
-    assert len(at.archived()) == 200 - 64
+        finished.clean(free_gb=1)
+    assert len(finished.archived()) == 200 - 64
     assert [e["event"] for e in log] == ["archive_cleared", "space_not_freed"]
 
 
 def test_an_archive_on_a_disk_that_is_not_mounted_is_not_an_empty_one(
     root: Path,
-    house: Callable[[], House],
+    run_with: RunWith,
 ) -> None:
-    drop_photo(root, "denoise/a.png")
-    at = house()
+    finished = run_with("denoise/a.png")
     (root / "archive").rename(root / "elsewhere")
     (root / "archive").mkdir()
-    at.keep(days_later=400, archive_days=30, ledger_days=30)
-    assert len(archive_rows.oldest(at.ledger, 10)) == 1
-    assert at.rows() == 1
+    finished.clean(days_later=400, archive_days=30, ledger_days=30)
+    assert len(archive_rows.oldest(finished.ledger, 10)) == 1
+    assert finished.rows() == 1
 
 
 def test_what_cannot_be_removed_is_told_and_tried_again_later(
     root: Path,
-    house: Callable[[], House],
+    run_with: RunWith,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    drop_photo(root, "denoise/a.png")
-    at = house()
-    duties = Housekeeping(at.station, at.ledger, Retention(archive_days=1))
-    now = at.finished_at + 2 * DAY_S
+    finished = run_with("denoise/a.png")
+    housekeeping = Housekeeping(finished.station, finished.ledger, Retention(archive_days=1))
+    now = finished.finished_at + 2 * DAY_S
 
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     with monkeypatch.context() as patch, capture_logs() as log:
         patch.setattr(Path, "unlink", refuse)
-        assert not duties.turn(now, at_once=False)
-        assert not duties.turn(now + 60, at_once=False)
+        assert not housekeeping.turn(now, at_once=False)
+        assert not housekeeping.turn(now + 60, at_once=False)
     assert [e["event"] for e in log] == ["not_removed"]
     assert log[0]["path"].endswith("archive/denoise/a.png")
-    assert duties.turn(now + 3601, at_once=False)
-    assert at.archived() == set()
+    assert housekeeping.turn(now + 3601, at_once=False)
+    assert finished.archived() == set()
 
 
-def test_old_job_logs_go_by_the_day_in_their_names(root: Path, house: Callable[[], House]) -> None:
-    drop_photo(root, "denoise/a.png")
-    at = house()
+def test_old_job_logs_go_by_the_day_in_their_names(root: Path, run_with: RunWith) -> None:
+    finished = run_with("denoise/a.png")
     for days_before in (1, 9, 11):
-        JobLog(at.station.logs).append({}, at.finished_at - days_before * DAY_S)
-    (at.station.logs / "jobs-other.jsonl").touch()
-    before = set(everything_below(at.station.logs))
-    at.keep(logs_days=10)
-    assert len(before - set(everything_below(at.station.logs))) == 1
-    assert (at.station.logs / "jobs-other.jsonl").exists()
+        JobLog(finished.station.logs).append({}, finished.finished_at - days_before * DAY_S)
+    (finished.station.logs / "jobs-other.jsonl").touch()
+    before = set(everything_below(finished.station.logs))
+    finished.clean(logs_days=10)
+    assert len(before - set(everything_below(finished.station.logs))) == 1
+    assert (finished.station.logs / "jobs-other.jsonl").exists()
 
 
 def test_rows_go_when_their_originals_are_gone_and_results_that_stand_are_not_done_twice(
     root: Path,
-    house: Callable[[], House],
+    run_with: RunWith,
 ) -> None:
     original = drop_photo(root, "denoise/a.png")
     drop_photo(root, "denoise/b.png", "blue")
-    at = house()
-    at.keep(days_later=400, ledger_days=365)
-    assert at.rows() == 2
-    at.keep(days_later=400, archive_days=30, ledger_days=365)
-    assert at.rows() == 0
-    assert [(c.recipe, c.done) for c in at.ledger.counts()] == [("denoise", 2)]
-    at.ledger.close()
+    finished = run_with()
+    finished.clean(days_later=400, ledger_days=365)
+    assert finished.rows() == 2
+    finished.clean(days_later=400, archive_days=30, ledger_days=365)
+    assert finished.rows() == 0
+    assert [(c.recipe, c.done) for c in finished.ledger.counts()] == [("denoise", 2)]
+    finished.ledger.close()
     drop_photo(root, "denoise/a.png")
     with capture_logs() as log:
         assert run_once(root) == RunSummary(done=1)
-    assert [(row.recipe, row.done) for row in read_status(at.station).recipes] == [("denoise", 3)]
+    assert [(row.recipe, row.done) for row in read_status(finished.station).recipes] == [
+        ("denoise", 3)
+    ]
     assert "already_restored" in [entry["event"] for entry in log]
     assert published_results(root)["denoise/a.png"] == original[::-1]
     assert len(published_results(root)) == 2
@@ -226,51 +219,48 @@ def test_rows_go_when_their_originals_are_gone_and_results_that_stand_are_not_do
 
 def test_rows_of_what_was_taken_out_of_the_archive_by_hand_go_too(
     root: Path,
-    house: Callable[[], House],
+    run_with: RunWith,
 ) -> None:
-    drop_photo(root, "denoise/a.png")
-    drop_photo(root, "denoise/b.png", "blue")
-    at = house()
+    finished = run_with("denoise/a.png", "denoise/b.png")
     (root / "archive/denoise/a.png").unlink()
-    at.keep(days_later=400, ledger_days=365)
-    at.keep(days_later=400, ledger_days=365)
-    assert at.rows() == 1
-    assert [result.name for _, result in jobs(at.ledger)] == ["b.png"]
+    finished.clean(days_later=400, ledger_days=365)
+    finished.clean(days_later=400, ledger_days=365)
+    assert finished.rows() == 1
+    assert [result.name for _, result in jobs(finished.ledger)] == ["b.png"]
 
 
 def test_a_result_that_was_taken_away_is_forgotten_with_its_row_or_later(
     root: Path,
-    house: Callable[[], House],
+    run_with: RunWith,
 ) -> None:
     for name in ("a", "b"):
         drop_photo(root, f"denoise/{name}.png", size=ord(name))
-    at = house()
+    finished = run_with()
     (root / "outbox/denoise/a.png").unlink()
-    at.keep(days_later=400, archive_days=30, ledger_days=365)
-    assert [one.result.name for one in archive_rows.results_after(at.ledger, "", 10)] == ["b.png"]
+    finished.clean(days_later=400, archive_days=30, ledger_days=365)
+    assert [one.result.name for one in archive_rows.results_after(finished.ledger, "", 10)] == [
+        "b.png"
+    ]
     (root / "outbox").rename(root / "unmounted")
     (root / "outbox").mkdir()
-    at.keep(days_later=500, ledger_days=365)
-    assert len(archive_rows.results_after(at.ledger, "", 10)) == 1
+    finished.clean(days_later=500, ledger_days=365)
+    assert len(archive_rows.results_after(finished.ledger, "", 10)) == 1
     (root / "outbox").rmdir()
     (root / "unmounted").rename(root / "outbox")
     (root / "outbox/denoise/b.png").unlink()
-    at.keep(days_later=500, ledger_days=365)
-    assert archive_rows.results_after(at.ledger, "", 10) == []
+    finished.clean(days_later=500, ledger_days=365)
+    assert archive_rows.results_after(finished.ledger, "", 10) == []
 
 
 def test_rows_of_failures_stay_while_the_photograph_lies_in_failed(
     root: Path,
-    house: Callable[[], House],
+    run_with: RunWith,
 ) -> None:
-    drop_photo(root, "denoise/a.png")
-    drop_photo(root, "denoise/broken.png")
-    drop_photo(root, "denoise/1/broken.png")
-    at = house()
+    finished = run_with("denoise/a.png", "denoise/broken.png", "denoise/1/broken.png")
     (root / "failed/denoise/1/broken.png.error.json").unlink()
-    at.keep(days_later=400, ledger_days=365)
-    assert [f.path.parent.name for f in at.ledger.failures(10)] == ["denoise"]
-    assert at.rows() == 2
+    finished.clean(days_later=400, ledger_days=365)
+    assert [f.path.parent.name for f in finished.ledger.failures(10)] == ["denoise"]
+    assert finished.rows() == 2
 
 
 def test_the_daemon_keeps_house_as_it_runs(root: Path) -> None:
@@ -284,12 +274,10 @@ def test_the_daemon_keeps_house_as_it_runs(root: Path) -> None:
 
 def test_a_crash_while_it_removes_leaves_only_entries_without_files(
     root: Path,
-    house: Callable[[], House],
+    run_with: RunWith,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for number in range(5):
-        drop_photo(root, f"denoise/{number}.png", size=8 + number)
-    at = house()
+    finished = run_with(*(f"denoise/{number}.png" for number in range(5)))
     with monkeypatch.context() as patch:
 
         def cut(*_: object) -> None:
@@ -297,11 +285,11 @@ def test_a_crash_while_it_removes_leaves_only_entries_without_files(
 
         patch.setattr("daemon.service.housekeeping.archive_rows.remove", cut)
         with pytest.raises(KeyboardInterrupt):
-            at.keep(days_later=31, archive_days=30)
-    assert at.archived() == set()
-    assert len(archive_rows.oldest(at.ledger, 10)) == 5
-    at.keep(days_later=31, archive_days=30)
-    assert archive_rows.oldest(at.ledger, 10) == []
+            finished.clean(days_later=31, archive_days=30)
+    assert finished.archived() == set()
+    assert len(archive_rows.oldest(finished.ledger, 10)) == 5
+    finished.clean(days_later=31, archive_days=30)
+    assert archive_rows.oldest(finished.ledger, 10) == []
 
 
 def test_where_an_original_went_is_known_even_if_a_crash_came_between(root: Path) -> None:
@@ -323,14 +311,12 @@ def test_where_an_original_went_is_known_even_if_a_crash_came_between(root: Path
 
 def test_one_original_that_cannot_be_removed_does_not_keep_all_the_others(
     root: Path,
-    house: Callable[[], House],
+    run_with: RunWith,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for number in range(100):
-        drop_photo(root, f"denoise/{number:03}.png", size=8 + number)
-    at = house()
+    finished = run_with(*(f"denoise/{number:03}.png" for number in range(100)))
     real = Path.unlink
-    stuck = {original.path for original in archive_rows.oldest(at.ledger, 70)}
+    stuck = {original.path for original in archive_rows.oldest(finished.ledger, 70)}
 
     def refuse_some(path: Path, missing_ok: bool = False) -> None:
         if path in stuck:
@@ -339,64 +325,61 @@ def test_one_original_that_cannot_be_removed_does_not_keep_all_the_others(
 
     with monkeypatch.context() as patch, capture_logs() as log:
         patch.setattr(Path, "unlink", refuse_some)
-        at.keep(days_later=31, archive_days=30)
-    assert at.archived() == {str(path.relative_to(at.station.archive)) for path in stuck}
+        finished.clean(days_later=31, archive_days=30)
+    assert finished.archived() == {
+        str(path.relative_to(finished.station.archive)) for path in stuck
+    }
     assert [e["event"] for e in log].count("not_removed") == 1
-    at.keep(days_later=32, archive_days=30)
-    assert at.archived() == set()
+    finished.clean(days_later=32, archive_days=30)
+    assert finished.archived() == set()
 
 
-def test_what_cannot_be_removed_keeps_nobody_from_the_other_duties(
+def test_what_cannot_be_removed_keeps_nobody_from_the_other_housekeeping(
     root: Path,
-    house: Callable[[], House],
+    run_with: RunWith,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    drop_photo(root, "denoise/a.png")
-    at = house()
-    JobLog(at.station.logs).append({}, at.finished_at - 11 * DAY_S)
+    finished = run_with("denoise/a.png")
+    JobLog(finished.station.logs).append({}, finished.finished_at - 11 * DAY_S)
 
     def refuse(folder: object) -> None:
         raise PermissionError(13, "Permission denied", str(folder))
 
     with monkeypatch.context() as patch:
         patch.setattr("daemon.service.housekeeping.is_there", refuse)
-        at.keep(days_later=31, archive_days=30, logs_days=35)
-    assert at.archived() == {"denoise/a.png"}
-    assert len(everything_below(at.station.logs)) == 1
+        finished.clean(days_later=31, archive_days=30, logs_days=35)
+    assert finished.archived() == {"denoise/a.png"}
+    assert len(everything_below(finished.station.logs)) == 1
 
 
 def test_young_originals_are_not_looked_at_one_by_one(
     root: Path,
-    house: Callable[[], House],
+    run_with: RunWith,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for number in range(200):
-        drop_photo(root, f"denoise/{number:03}.png", size=8 + number)
-    at = house()
-    duties = Housekeeping(at.station, at.ledger, Retention(ledger_days=365))
+    finished = run_with(*(f"denoise/{number:03}.png" for number in range(200)))
+    housekeeping = Housekeeping(finished.station, finished.ledger, Retention(ledger_days=365))
     looked = 0
     real = Path.exists
 
     def exists(path: Path) -> bool:
         nonlocal looked
-        looked += at.station.archive in path.parents
+        looked += finished.station.archive in path.parents
         return real(path)
 
     monkeypatch.setattr(Path, "exists", exists)
-    assert not duties.turn(at.finished_at + 1, at_once=True)
+    assert not housekeeping.turn(finished.finished_at + 1, at_once=True)
     assert looked == 0
 
 
-def test_what_somebody_took_out_of_the_archive_has_no_size(
-    root: Path, house: Callable[[], House]
-) -> None:
+def test_what_somebody_took_out_of_the_archive_has_no_size(root: Path, run_with: RunWith) -> None:
     for name in ("a", "b", "c"):
         drop_photo(root, f"denoise/{name}.png", size=10 + ord(name))
-        at = house()
-    whole = archive_rows.size_bytes(at.ledger)
+        finished = run_with()
+    whole = archive_rows.size_bytes(finished.ledger)
     (root / "archive/denoise/c.png").unlink()
-    at.keep(archive_gb=(whole - 1) / 1e9)
-    assert at.archived() == {"denoise/a.png", "denoise/b.png"}
+    finished.clean(archive_gb=(whole - 1) / 1e9)
+    assert finished.archived() == {"denoise/a.png", "denoise/b.png"}
 
 
 def test_the_loop_does_not_sleep_while_there_is_house_to_keep(
@@ -420,34 +403,30 @@ def test_the_loop_does_not_sleep_while_there_is_house_to_keep(
 
 
 def test_what_was_left_in_place_is_remembered_while_it_is_there(
-    root: Path, house: Callable[[], House]
+    root: Path, run_with: RunWith
 ) -> None:
     write_settings(root, originals="leave")
-    drop_photo(root, "denoise/a.png")
-    drop_photo(root, "denoise/deep/b.png", "blue")
-    at = house()
-    assert len(at.ledger.taken_after(None, 10)) == 2
+    finished = run_with("denoise/a.png", "denoise/deep/b.png")
+    assert len(finished.ledger.taken_after(None, 10)) == 2
     (root / "inbox/denoise/deep/b.png").unlink()
     (root / "inbox/denoise/deep").rmdir()
-    at.keep(ledger_days=365)
-    assert at.ledger.taken_after(None, 10) == [root / "inbox/denoise/a.png"]
+    finished.clean(ledger_days=365)
+    assert finished.ledger.taken_after(None, 10) == [root / "inbox/denoise/a.png"]
     # An inbox that holds nothing may be a disk that is not mounted.
     (root / "inbox").rename(root / "unmounted")
     (root / "inbox").mkdir()
-    at.keep(ledger_days=365)
-    assert len(at.ledger.taken_after(None, 10)) == 1
+    finished.clean(ledger_days=365)
+    assert len(finished.ledger.taken_after(None, 10)) == 1
 
 
-def test_what_was_seen_in_a_photograph_goes_with_its_row(
-    root: Path, house: Callable[[], House]
-) -> None:
+def test_what_was_seen_in_a_photograph_goes_with_its_row(root: Path, run_with: RunWith) -> None:
     own = '[match]\ngrey = true\n[[steps]]\nkind = "denoise"\n'
     (root / "recipes/aaa.toml").write_text(own)
     for name in ("grey.png", "grey-broken.png"):
         drop_photo(root, name, colour="white" if name == "grey.png" else "black")
-    at = house()
-    (kept,) = at.ledger.select("SELECT DISTINCT photo FROM look")
-    at.keep(days_later=400, ledger_days=365)
-    assert at.ledger.select("SELECT DISTINCT photo FROM look") == [kept]
-    at.keep(days_later=400, archive_days=30, ledger_days=365)
-    assert at.ledger.select("SELECT * FROM look") == []
+    finished = run_with()
+    (kept,) = finished.ledger.select("SELECT DISTINCT photo FROM look")
+    finished.clean(days_later=400, ledger_days=365)
+    assert finished.ledger.select("SELECT DISTINCT photo FROM look") == [kept]
+    finished.clean(days_later=400, archive_days=30, ledger_days=365)
+    assert finished.ledger.select("SELECT * FROM look") == []

@@ -11,8 +11,10 @@ import skimage.data
 from PIL import Image
 
 RESTORED = Path(sys.executable).with_name("restored")
+"""The installed command."""
 
 DEADLINE_S = 120
+"""Seconds until a test that waits for a process fails."""
 
 
 @contextmanager
@@ -33,10 +35,12 @@ def running(root: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]
 
 
 def photograph(size: int, left: int = 0) -> Image.Image:
+    """A square out of a real photograph."""
     return Image.fromarray(skimage.data.astronaut()[:size, left : left + size])
 
 
 def drop_picture(root: Path, name: str, picture: Image.Image) -> Path:
+    """Save a picture as PNG and rename it into the inbox, as a scanner does."""
     path = root / "inbox" / name
     part = path.with_name(f".{path.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""TODO."""
+"""A server that receives the messages which apprise posts."""
 
 import http.server
 import json
@@ -8,26 +8,26 @@ DEADLINE_S = 20.0
 
 
 class Mailroom:
-    """A server that takes what apprise posts."""
+    """Collects messages; while `gate` is cleared, it does not answer."""
 
     def __init__(self, status: int = 200) -> None:
         self.letters: list[dict[str, str]] = []
         self.gate = threading.Event()
         self.gate.set()
-        room = self
+        mailroom = self
 
-        class Clerk(http.server.BaseHTTPRequestHandler):
+        class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                room.gate.wait(DEADLINE_S)
+                mailroom.gate.wait(DEADLINE_S)
                 length = int(self.headers["Content-Length"])
-                room.letters.append(json.loads(self.rfile.read(length)))
+                mailroom.letters.append(json.loads(self.rfile.read(length)))
                 self.send_response(status)
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Clerk)
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.place = f"127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 

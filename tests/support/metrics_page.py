@@ -1,4 +1,4 @@
-"""TODO."""
+"""Reading the pages of the monitoring server: samples of metrics by name and labels."""
 
 import urllib.error
 import urllib.request
@@ -19,10 +19,12 @@ def read(page: bytes) -> dict[Sample, float]:
 
 
 def value(samples: dict[Sample, float], name: str, **labels: str) -> float:
+    """The value of the sample with exactly these labels."""
     return samples[name, frozenset(labels.items())]
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:
+    """Status and body of a page of this machine."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
             return answer.status, answer.read()

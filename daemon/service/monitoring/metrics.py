@@ -75,7 +75,7 @@ class Metrics:
         self._deaths = Counter("restored_worker_deaths", "Workers that died.", registry=registry)
         self._out_of_memory = Counter(
             "restored_out_of_memory",
-            "Groups of calls that did not fit into memory and were halved.",
+            "Batches that did not fit into memory and were halved.",
             registry=registry,
         )
         self._busy_s = Counter(
@@ -123,11 +123,11 @@ class Metrics:
         """Set how many tasks the worker holds."""
         self._in_flight.set(tasks)
 
-    def record_batches(self, work: BatchCounts, loaded_models: Sequence[LoadedModel]) -> None:
+    def record_batches(self, counts: BatchCounts, loaded_models: Sequence[LoadedModel]) -> None:
         """Record the batches that the worker ran since its last report, and its models."""
-        self._out_of_memory.inc(work.out_of_memory)
-        self._busy_s.inc(work.busy_s)
-        self._worker.worked(work)
+        self._out_of_memory.inc(counts.out_of_memory)
+        self._busy_s.inc(counts.busy_s)
+        self._worker.add(counts)
         self._worker.loaded_models = tuple(loaded_models)
 
     def count_model_load(self, model: str) -> None:
@@ -149,26 +149,27 @@ class _WorkerCollector:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.loaded_models: tuple[LoadedModel, ...] = ()
         self._clock = clock
-        self._groups = [0] * (len(BATCH_SIZE_BOUNDS) + 1)
+        self._batches = [0] * (len(BATCH_SIZE_BOUNDS) + 1)
         self._calls = 0
         self._busy: deque[tuple[float, float]] = deque()
 
-    def worked(self, work: BatchCounts) -> None:
-        self._groups = [a + b for a, b in zip(self._groups, work.batches, strict=True)]
-        self._calls += work.calls
-        self._busy.append((self._clock(), work.busy_s))
+    def add(self, counts: BatchCounts) -> None:
+        self._batches = [a + b for a, b in zip(self._batches, counts.batches, strict=True)]
+        self._calls += counts.calls
+        self._busy.append((self._clock(), counts.busy_s))
         while self._busy[0][0] < self._clock() - _RATIO_S:
             self._busy.popleft()
 
     def collect(self) -> Iterator[Metric]:
         bounds = [*(f"{size:.1f}" for size in BATCH_SIZE_BOUNDS), "+Inf"]
-        groups, below = self._groups, 0
+        below = 0
         buckets = [
-            (bound, float(below := below + n)) for bound, n in zip(bounds, groups, strict=True)
+            (bound, float(below := below + n))
+            for bound, n in zip(bounds, self._batches, strict=True)
         ]
         yield HistogramMetricFamily(
             "restored_group_size",
-            "Calls that shared one forward pass.",
+            "Calls in one forward pass (batch size).",
             buckets=buckets,
             sum_value=self._calls,
         )

@@ -34,9 +34,9 @@ def root(tmp_path: Path, fake_executor: None) -> Path:
 
 @pytest.fixture
 def mailroom() -> Iterator[Mailroom]:
-    room = Mailroom()
-    yield room
-    room.close()
+    mailroom = Mailroom()
+    yield mailroom
+    mailroom.close()
 
 
 def test_many_failures_are_told_before_the_run_ends(root: Path, mailroom: Mailroom) -> None:

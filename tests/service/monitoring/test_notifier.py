@@ -21,9 +21,9 @@ from tests.support.waiting import wait_for
 
 @pytest.fixture
 def mailroom() -> Iterator[Mailroom]:
-    room = Mailroom()
-    yield room
-    room.close()
+    mailroom = Mailroom()
+    yield mailroom
+    mailroom.close()
 
 
 @pytest.fixture
