@@ -6,7 +6,7 @@ else it holds. The daemon takes requests in order of their names; an id begins w
 
 Whoever is in the station's group may write there, so nothing of a request is trusted: it is opened
 without following links and without blocking, must be a regular file of at most 1 MB, and whatever
-is wrong with it sets it aside as ID.refused. `.restored/answers/ID.json` says what became of each.
+is wrong with it, it is set aside as ID.refused. `.restored/answers/ID.json` says what became of it.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ from daemon.system.files import NO_SPACE, fit_name, make_folder, shown, write_wh
 _log = structlog.get_logger()
 
 MAX_BYTES = 1 << 20
-"""Largest request in bytes: a thousand times what a command writes."""
+"""Largest request in bytes; a command writes a thousandth of it, unless it names many files."""
 
 MAX_REDO = 64
 """Most jobs in one redo request: the daemon takes one such request in each turn of its loop."""
@@ -48,23 +48,23 @@ _MAX_PATHS = 64
 _MAX_NAME = 255
 _MAX_PATH_BYTES = 4096
 _LATEST_S = 253_370_764_800.0
-"""The year 9999, in seconds since the epoch: no later time can be told as a date."""
+"""Latest time of a request in seconds since the epoch: Python knows no dates after 9999."""
 
 _MAX_KNOWN = 1024
-"""Requests held in memory at once; those behind them wait in the folder."""
+"""Most requests held in memory at once; those behind them wait in the folder."""
 
 _KEEP_S = 7 * 86400.0
-"""Age in seconds after which answers and requests that were set aside are removed."""
+"""Age in seconds after which answers, refused and half-written requests are removed."""
 
 _MAX_REASON = 500
-"""Characters of a reason: it may repeat what it was given."""
+"""Most characters of a reason, which may repeat what the request holds."""
 
 _NOT_ITS_FAULT = (errno.ENOENT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR)
-"""Failures to open that say nothing of the request: it is read another time."""
+"""Errors that say nothing about the request itself: it is read another time."""
 
 
 def _read_path(value: object) -> Path:
-    """An absolute path; undecodable bytes come as surrogates, as everywhere in Python."""
+    """Validate an absolute path; undecodable bytes are surrogates, as everywhere in Python."""
     if not isinstance(value, str | Path):
         raise ValueError("a path must be text")
     raw = os.fsencode(value)
@@ -87,7 +87,7 @@ class _Model(BaseModel):
 
 
 class RetryRequest(_Model):
-    """Take originals that failed and stayed in their place for new.
+    """Look again at originals that failed and stayed in their place, as if they were new.
 
     Attributes:
         paths: A photograph in an inbox, its side files and, of a pair, its other half.
@@ -115,8 +115,8 @@ class BulkSubmitRequest(_Model):
         name: Name of the bulk job; one that is taken gets a number.
         recipe: Name of the recipe.
         roots: Files and folders.
-        at: When it was asked, UTC seconds since the epoch.
-        starts_at: UTC seconds since the epoch; nothing is read before.
+        at: When this was asked, UTC seconds since the epoch.
+        starts_at: When the job may begin, UTC seconds since the epoch.
     """
 
     kind: Literal["bulk_submit"] = "bulk_submit"
@@ -178,7 +178,7 @@ class Answer(BaseModel):
     """What became of a request.
 
     Attributes:
-        state: Taken: it was carried out, or is recorded to be.
+        state: Taken: it was carried out, or the daemon has recorded it.
         reason: Why it was refused, or "".
     """
 
@@ -188,7 +188,7 @@ class Answer(BaseModel):
 
 @dataclass(frozen=True)
 class Pending:
-    """A request that no daemon has answered yet; `id` names its file and its answer."""
+    """A request without an answer; `id` names its file and its answer."""
 
     id: str
     request: Request
@@ -234,7 +234,7 @@ def leave_as(station: Station, request: Request, request_id: str) -> None:
 
 
 def waiting_requests(station: Station) -> list[Pending]:
-    """The requests that no daemon has taken yet, in order, without those that are none."""
+    """The requests that no daemon has taken yet, in order; invalid ones are left out."""
     found: list[Pending] = []
     for name in _names(station.requests):
         with contextlib.suppress(UsageError, OSError):
@@ -243,7 +243,7 @@ def waiting_requests(station: Station) -> list[Pending]:
 
 
 def answer_to(station: Station, request_id: str) -> Answer | None:
-    """The daemon's answer; None while there is none, or when it was removed for its age."""
+    """The daemon's answer to a request; None if there is none yet, or not any more."""
     try:
         return Answer.model_validate_json((station.answers / f"{request_id}.json").read_bytes())
     except (OSError, ValidationError):
@@ -251,13 +251,13 @@ def answer_to(station: Station, request_id: str) -> Answer | None:
 
 
 class RequestFolder:
-    """The daemon's side: reads requests, sets aside what is none, and answers."""
+    """The daemon's side: reads requests, sets invalid ones aside, and answers."""
 
     def __init__(self, station: Station, group: int | None = None) -> None:
-        """Read nothing yet.
+        """Begin without having read any.
 
         Args:
-            station: Whose requests.
+            station: The station whose requests are read.
             group: Group of the answers; None leaves it to the system.
         """
         self._folder = station.requests
@@ -265,10 +265,10 @@ class RequestFolder:
         self._group = group
         self._known: dict[str, Pending] = {}
         self._answered: set[str] = set()
-        """Requests that cannot be removed or set aside: they count once all the same."""
+        """Files that were answered and can be neither removed nor set aside: they count once."""
 
     def pending(self) -> list[Pending]:
-        """The requests that wait for an answer, in order; of very many the first."""
+        """The requests that wait for an answer, in order; the first of them if there are many."""
         names = [name for name in _names(self._folder) if name not in self._answered]
         names = names[:_MAX_KNOWN]
         self._known = {name: self._known[name] for name in names if name in self._known}
@@ -285,7 +285,7 @@ class RequestFolder:
         return [self._known[name] for name in names if name in self._known]
 
     def is_empty(self, but: Collection[str] = ()) -> bool:
-        """Whether no request waits, except those with these ids."""
+        """Whether no request waits for an answer, except those with these ids."""
         names = (name for name in _names(self._folder) if name not in self._answered)
         return all(_id_of(name) in but for name in names)
 
@@ -295,7 +295,7 @@ class RequestFolder:
         name = f"{pending.id}.json"
         try:
             (self._folder / name).unlink(missing_ok=True)
-        except OSError as error:  # somebody else's file; what it asks for is done
+        except OSError as error:  # it belongs to somebody else; what it asks for is done
             self._answered.add(name)
             request = shown(self._folder / name)
             _log.warning("request_not_removed", request=request, why=str(error))
@@ -305,7 +305,7 @@ class RequestFolder:
         self._set_aside(f"{pending.id}.json", reason)
 
     def prune(self, now: float) -> None:
-        """Remove old answers, and old files that are no requests; `now` in UTC seconds."""
+        """Remove old answers, refused and half-written requests; `now` in UTC seconds."""
         old = (*self._folder.glob("*.refused"), *self._folder.glob(".*.part"))
         for path in (*self._answers.glob("*.json"), *old):
             with contextlib.suppress(OSError):  # a folder, or somebody else's: it stays
@@ -318,7 +318,7 @@ class RequestFolder:
         aside = self._folder / fit_name(f"{_id_of(name)}.refused", room=0)
         try:
             (self._folder / name).rename(aside)
-        except OSError:  # somebody else's, or something is in the way
+        except OSError:  # it belongs to somebody else, or something is in the way
             self._answered.add(name)
             aside = self._folder / name
         _log.warning("request_refused", request=shown(aside), why=reason)
@@ -354,8 +354,8 @@ def _read(path: Path) -> Request:
     """Read and validate a request.
 
     Raises:
-        UsageError: It is none.
-        OSError: It is gone, or this process or machine has not what it takes to read it.
+        UsageError: It is invalid.
+        OSError: It is gone, or this process lacks file handles or memory.
     """
     try:
         return _REQUEST.validate_python(read_json(path))
@@ -382,7 +382,7 @@ def read_json(path: Path) -> object:
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise UsageError("it is no regular file")
+            raise UsageError("it is not a regular file")
         raw = b""
         while len(raw) <= MAX_BYTES and (more := os.read(handle, MAX_BYTES + 1 - len(raw))):
             raw += more
@@ -394,7 +394,7 @@ def read_json(path: Path) -> object:
 
 
 def _refuse_constant(name: str) -> object:
-    raise UsageError(f"{name} is no number of JSON")
+    raise UsageError(f"{name} is not a number in JSON")
 
 
 def _printable(text: str) -> str:

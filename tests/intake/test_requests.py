@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from daemon.bulk.manager import BulkManager
 from daemon.cli import bulk as bulk_command
 from daemon.cli.main import exit_code
 from daemon.config.setup import find_station
@@ -149,8 +150,8 @@ def test_what_is_no_request_is_set_aside_with_its_reason(root: Path, what: str) 
 @pytest.mark.parametrize(
     ("put", "reason"),
     [
-        (put_fifo, "no regular file"),
-        (put_folder, "no regular file"),
+        (put_fifo, "not a regular file"),
+        (put_folder, "not a regular file"),
         (put_link, "symbolic links"),
         (put_dangling_link, "symbolic links"),
         (put_link_to_a_device, "symbolic links"),
@@ -281,6 +282,28 @@ def test_a_bug_in_the_handling_of_one_request_does_not_end_the_loop(
     assert run_once(root) == RunSummary(done=1)
     answer = answer_to(station, request_id)
     assert answer is not None and "too large" in answer.reason
+
+
+def test_a_request_that_the_file_system_holds_up_waits_for_the_next_run(
+    root: Path, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop_photo(root.parent, "x.png")
+    submit = BulkSubmitRequest(
+        name="job", recipe="denoise", roots=(root.parent / "inbox",), at=time.time()
+    )
+    request_id = leave(station, submit)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "somewhere")
+
+    drop_photo(root, "denoise/a.png")
+    with monkeypatch.context() as patch, capture_logs() as log:
+        patch.setattr(BulkManager, "_submit", refuse)
+        assert run_once(root) == RunSummary(done=1)
+    assert [entry["event"] for entry in log].count("bulk_held_up") == 1
+    assert answer_to(station, request_id) is None
+    assert run_once(root) == RunSummary(done=1)
+    assert answer_to(station, request_id) == requests.Answer(state="taken")
 
 
 def test_a_request_that_can_neither_be_read_nor_moved_is_refused_once(
