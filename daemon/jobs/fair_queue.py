@@ -1,25 +1,24 @@
-"""Whose turn it is: the choice between recipes that all have photographs to start.
+"""Fair queueing: which photographs start next when several recipes have some that may.
 
-Comes in: what may start, by recipe. Goes out: rows of the ledger in the order in which they start.
-Knows no schedule and reads nothing; `now` is passed in.
+It knows no schedule, no clock and no ledger; whoever asks passes all of that in.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 AGING_S = 600.0
-"""A recipe that is passed over for so long rises by one level of priority."""
+"""Seconds after which a recipe that is passed over rises by one level of priority."""
 
 
 @dataclass(frozen=True)
 class RecipeQueue:
-    """What of one recipe may start now.
+    """Photographs of one recipe that may start now.
 
     Attributes:
         recipe: Its name.
         rows: Rows of the ledger, first come first.
         priority: Higher goes first.
-        weight: Share of the starts beside lines of the same priority, above 0.
+        weight: Share of the starts among recipes of the same priority, above 0.
     """
 
     recipe: str
@@ -31,8 +30,8 @@ class RecipeQueue:
 class FairQueue:
     """Start-time fair queueing within a level of priority; remembers what each recipe has had.
 
-    A start costs a recipe 1/weight. The one that has paid least goes first, and nobody saves up
-    turns while nothing of it waits, so who comes new is next at once.
+    A start costs a recipe 1/weight, and the recipe that has paid least goes first. A recipe saves
+    up nothing while none of its photographs wait, so a newcomer is next at once.
 
     Source: Goyal, Vin and Cheng, "Start-time Fair Queueing", SIGCOMM 1996.
     """
@@ -42,22 +41,22 @@ class FairQueue:
         self._paid_by: dict[str, float] = {}
         self._passed_over_since: dict[str, float] = {}
 
-    def take(self, lines: Sequence[RecipeQueue], limit: int, now: float) -> list[int]:
-        """Choose up to `limit` rows.
+    def take(self, queues: Sequence[RecipeQueue], limit: int, now: float) -> list[int]:
+        """Choose rows in the order in which they start.
 
         Args:
-            lines: Whatever may start now, each recipe once, none of them empty.
-            limit: How many are wanted.
+            queues: Whatever may start now, each recipe once, none of them empty.
+            limit: How many rows at most.
             now: UTC seconds since the epoch.
         """
         since = self._passed_over_since
-        since = {line.recipe: since.get(line.recipe, now) for line in lines}
-        highest = max((line.priority for line in lines), default=0)
+        since = {queue.recipe: since.get(queue.recipe, now) for queue in queues}
+        highest = max((queue.priority for queue in queues), default=0)
         levels: dict[int, list[RecipeQueue]] = {}
-        for line in lines:
-            # Never above the others: who has waited long shares with them, and pushes nobody out.
-            risen = line.priority + max(0, int((now - since[line.recipe]) // AGING_S))
-            levels.setdefault(min(highest, risen), []).append(line)
+        for queue in queues:
+            # Never above the others: a recipe that has waited long shares with them, no more.
+            risen = queue.priority + max(0, int((now - since[queue.recipe]) // AGING_S))
+            levels.setdefault(min(highest, risen), []).append(queue)
         taken: list[int] = []
         for level in sorted(levels, reverse=True):
             for recipe, row in self._share(levels[level], limit - len(taken)):
@@ -66,12 +65,13 @@ class FairQueue:
         self._passed_over_since = since
         return taken
 
-    def _share(self, lines: Sequence[RecipeQueue], limit: int) -> list[tuple[str, int]]:
-        left = {line.recipe: list(reversed(line.rows)) for line in lines}
-        weights = {line.recipe: line.weight for line in lines}
+    def _share(self, queues: Sequence[RecipeQueue], limit: int) -> list[tuple[str, int]]:
+        """Share out up to `limit` starts by weight; each with the name of its recipe."""
+        left = {queue.recipe: list(reversed(queue.rows)) for queue in queues}
+        weights = {queue.recipe: queue.weight for queue in queues}
         shared: list[tuple[str, int]] = []
         while left and len(shared) < limit:
-            # Of those that have paid alike, who came first.
+            # Among those that have paid alike, first come first.
             paid, row, recipe = min((self._starts_at(name), left[name][-1], name) for name in left)
             shared.append((recipe, row))
             self._paid = paid

@@ -1,7 +1,6 @@
-"""The job log: one file a day, one line for each finished job.
+"""The job log: one file a day, with one line of JSON for each finished job.
 
-Comes in: what became of a job. Goes out: a line of JSON, and what the lines say of how long jobs
-took. A crash may repeat a line, never lose one; nothing that must be right depends on them.
+A crash may repeat a line but loses none. Nothing that must be right depends on the log.
 """
 
 import json
@@ -18,7 +17,7 @@ _log = structlog.get_logger()
 
 
 class JobLog:
-    """Appends to the files of one folder; a line that cannot be written stops nothing."""
+    """Appends to the files of one folder; a line that cannot be written is only a warning."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -35,7 +34,7 @@ class JobLog:
 
 
 def days(logs: Path) -> list[tuple[date, Path]]:
-    """The files of the job log with their days, the oldest first; other files are left out."""
+    """The files of the job log, each with its day, the oldest first; other files are left out."""
     found = []
     for path in logs.glob("jobs-????????.jsonl"):
         try:

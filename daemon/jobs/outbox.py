@@ -1,8 +1,7 @@
-"""The outbox: results, records, rejects and the archive of originals.
+"""The outbox: results and their records, failed originals and the archive, as files.
 
-Comes in: staged files, entries of finished jobs. Goes out: files where people look for them. A
-result is complete when its record exists; nothing partial is ever seen and nothing is overwritten.
-Everything here may be repeated after a crash and then only finishes what was begun.
+A result is complete when its record exists; nothing partial is ever seen and nothing is
+overwritten. Every function here may be repeated after a crash; it then finishes what it had begun.
 """
 
 import contextlib
@@ -30,11 +29,11 @@ from daemon.system.files import (
 
 @dataclass(frozen=True)
 class Access:
-    """Who may read what is written.
+    """Permissions of what is written.
 
     Attributes:
         file_mode: Permission bits of results and records.
-        group: Group id of all that is made, or None for the process's own.
+        group: Group id of everything that is made; None for the group of the process.
     """
 
     file_mode: int = 0o644
@@ -43,15 +42,15 @@ class Access:
 
 @dataclass(frozen=True)
 class Publication:
-    """A result that is staged and wants to be published.
+    """A staged result that is to be published.
 
     Attributes:
         folder: Outbox folder it goes to, the inbox's sub-folders included.
-        stem: What the name starts with.
-        key: Tells it from other content of the same name.
-        staging: Folder the files lie in.
+        stem: Beginning of the name.
+        key: Part of the name if that is taken by other content.
+        staging: Folder that the files lie in.
         files: (file in the staging folder, name with "{stem}" in it, sha256), main result first.
-        record: What the record says, but for the published names.
+        record: The record without the names of the published files.
     """
 
     folder: Path
@@ -77,7 +76,7 @@ def publish(publications: Sequence[Publication], access: Access) -> list[Path | 
     """Publish a group: all results, then all records, each folder made durable once.
 
     Returns:
-        For each, where its main result is, or why it could not be published.
+        For each, the path of its main result, or why it could not be published.
     """
     placed: list[list[Path] | OSError] = []
     for publication in publications:
@@ -122,12 +121,12 @@ def retire(source: Path, target: Path, key: str, access: Access, *, keep: bool) 
     Args:
         source: The claimed original; it may be gone already.
         target: Its place in the archive.
-        key: Tells it from another original of that name.
-        access: Whose the new folders are.
+        key: Part of the name if another original has that.
+        access: Permissions of new folders.
         keep: False removes it.
 
     Returns:
-        Where it is now, None if nowhere or if a crash came after it was moved.
+        Where it is now; None if nowhere, or if it was moved before a crash.
     """
     if not source.exists():
         return None
@@ -137,12 +136,12 @@ def retire(source: Path, target: Path, key: str, access: Access, *, keep: bool) 
     return None
 
 
-def retired(target: Path, key: str, digest: str) -> Path | None:
-    """Where `retire` put a file before a crash, found by its content; None if nowhere.
+def find_archived(target: Path, key: str, digest: str) -> Path | None:
+    """Find a file that `retire` moved before a crash, by its content; None if there is none.
 
     Args:
         target: Its place in the archive.
-        key: As it was given to `retire`.
+        key: The key that was given to `retire`.
         digest: sha256 of the file, hex.
     """
     for name in (fit_name(target.name), alternative(target.name, key)):
@@ -160,9 +159,9 @@ def reject(
     Args:
         source: The claimed original; None where originals stay in their place.
         target: Its place below failed/.
-        key: Tells it from another original of that name.
-        why: What the error file says.
-        access: Whose the files are.
+        key: Part of the name if another original has that.
+        why: Content of the reason file.
+        access: Permissions of new files.
 
     Returns:
         Where the original is now; where it would be, if it stays in its place.

@@ -1,7 +1,6 @@
-"""How long work will take, before it begins.
+"""Pace: how long jobs will take, by what finished jobs of the same recipe and weights took.
 
-Comes in: sizes of photographs, what finished jobs of the same recipe and weights took here. Goes
-out: seconds. Pure numbers: it reads nothing, and knows nothing of other work on the device.
+An estimate takes the machine to be free for it; other work on the device is not considered.
 """
 
 import json
@@ -15,17 +14,23 @@ from daemon.config.recipe import Recipe
 from daemon.jobs.job_log import days
 
 RATE_WINDOW_S = 3600.0
-"""Of the past, from which the rate of what is at work now is told."""
+"""Seconds of the past; the jobs finished in them give the current rate."""
+
+_SAMPLES = 500
+"""Most jobs that are read, the latest: a machine's pace changes with its load and its drivers."""
+
+_TAIL_BYTES = 8 << 20
+"""Bytes of the job log that are read at most, from its end."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one finished job took.
+    """The time that one finished job took.
 
     Attributes:
         megapixels: Size of its photographs together.
-        device_s: Its share of the forward passes.
-        host_s: Reading and writing, and restoring where no network is asked, on one core.
+        device_s: Seconds on the device, its share of the forward passes.
+        host_s: Seconds on one core: reading, writing, and restoring where no network is called.
     """
 
     megapixels: float
@@ -35,11 +40,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class LinearFit:
-    """Seconds of a job as a straight line over its size: a job has a fixed cost, and one by area.
+    """Seconds of a job as a straight line over its size: a fixed cost, and one by area.
 
     Attributes:
-        fixed_s: For a job of any size.
-        per_megapixel_s: For each million pixels.
+        fixed_s: Seconds for a job of any size.
+        per_megapixel_s: Seconds for each million pixels.
     """
 
     fixed_s: float
@@ -52,12 +57,12 @@ class LinearFit:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast a recipe goes on a machine.
+    """How fast a recipe runs on a machine.
 
     Attributes:
         device: Time of the network.
         host: Time of reading and writing.
-        samples: Of so many jobs it was learnt.
+        samples: Number of finished jobs that it was fitted to.
     """
 
     device: LinearFit
@@ -66,7 +71,7 @@ class Pace:
 
 
 def pace_of(samples: Sequence[Sample]) -> Pace | None:
-    """What finished jobs say of the next ones, or None where there are none."""
+    """The pace fitted to finished jobs; None if there are none."""
     if not samples:
         return None
     sizes = [sample.megapixels for sample in samples]
@@ -78,15 +83,15 @@ def pace_of(samples: Sequence[Sample]) -> Pace | None:
 
 
 def estimate_s(megapixels: Sequence[float], pace: Pace, cores: int = 1) -> float:
-    """How long photographs of these sizes take when nothing else wants the machine.
+    """Seconds that jobs of these sizes take on a machine with nothing else to do.
 
     The engine reads and writes some photographs while the network works on others, so the slower
     of the two decides.
 
     Args:
         megapixels: Size of each job, the photographs of a pair together.
-        pace: Of the recipe.
-        cores: That read and write at the same time.
+        pace: The pace of the recipe.
+        cores: CPU cores that read and write at the same time.
 
     Returns:
         Seconds from the first to the last result.
@@ -112,25 +117,24 @@ def _fit(sizes: Sequence[float], seconds: Sequence[float]) -> LinearFit:
 
 
 def rate_per_s(done: int, first: float, now: float) -> float:
-    """Jobs a second of those done since the first of them; times in UTC seconds."""
+    """Jobs a second.
+
+    Args:
+        done: How many were done.
+        first: When the first of them was, UTC seconds since the epoch.
+        now: UTC seconds since the epoch.
+    """
     return done / max(now - first, 1.0)
 
 
-_SAMPLES = 500
-"""The latest so many jobs are asked: a machine's pace changes with its load and its drivers."""
-
-
-_TAIL_BYTES = 8 << 20
-
-
 def samples(logs: Path, recipe: Recipe, library: Library) -> list[Sample]:
-    """What the latest jobs of this very recipe with these very weights took, the newest first.
+    """The times of the latest jobs of a recipe with its present weights, the newest first.
 
-    Only those on the device of the newest count: another is faster or slower.
+    Jobs on another device than that of the newest are left out: it is faster or slower.
 
     Args:
         logs: Folder of the job log.
-        recipe: What is to be done.
+        recipe: The recipe.
         library: Where its models lie.
     """
     pinned, weights = library.resolved(recipe)
@@ -151,7 +155,7 @@ def samples(logs: Path, recipe: Recipe, library: Library) -> list[Sample]:
 
 
 def sample_of(record: Mapping[str, Any]) -> Sample | None:
-    """What a record says of its job's time, or None if it is no whole record."""
+    """The time that a job took by its record; None if that is incomplete."""
     try:
         timing = record["timing"]
         photos = [given for given in record["inputs"] if given["role"] == "photo"]

@@ -1,8 +1,7 @@
-"""Finishing: what has been begun on disk is brought to its end, after a crash too.
+"""The publisher: carries out what the ledger says is intended, after a crash too.
 
-Comes in: entries of the ledger that are about to be published, retired or rejected. Goes out:
-results with records, originals in archive/ or failed/. An entry that the file system refuses waits
-and is tried again; it stops no other.
+It publishes results with their records, moves originals to archive/ or failed/, and records each
+end. An entry that the file system refuses waits and is tried again; it holds up no other.
 """
 
 import contextlib
@@ -31,26 +30,26 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class _Stuck:
-    """What the file system refused: when to try again, and what a person is told."""
+    """An entry that the file system refused: when to try again, and what people are told."""
 
     again_at: float
     notice: Notice
 
 
 class Publisher:
-    """Publishes, retires and rejects; what it could not do yet is all it remembers."""
+    """Carries out intents; it remembers only what it could not do yet."""
 
     def __init__(
         self, station: Station, ledger: Ledger, access: Access, *, attempts: int, retry_s: float
     ) -> None:
-        """Finish for one station.
+        """Publish for one station.
 
         Args:
-            station: Whose job log is written.
-            ledger: What is to be finished.
-            access: Who may read what is written.
+            station: Has the job log.
+            ledger: Holds the intents.
+            access: Permissions of what is written.
             attempts: Tries before a result that cannot be published counts as failed.
-            retry_s: Between tries.
+            retry_s: Seconds between tries.
         """
         self._ledger = ledger
         self._access = access
@@ -60,11 +59,11 @@ class Publisher:
         self._stuck: dict[int, _Stuck] = {}
 
     def finish(self, now: float, at_fault: Collection[int] = ()) -> Delivered:
-        """Finish whatever the ledger says has been begun.
+        """Carry out every intent in the ledger.
 
         Args:
             now: UTC seconds since the epoch.
-            at_fault: Rows that fail because of the photograph itself.
+            at_fault: Rows that fail because the photograph itself is at fault.
         """
         took, no_space = self._publish(now)
         archived: list[Original] = []
@@ -82,7 +81,7 @@ class Publisher:
         return Delivered(tuple(jobs), tuple(took), no_space or full or also_full)
 
     def notices(self) -> tuple[Notice, ...]:
-        """What the file system refuses, and why."""
+        """Files that cannot be moved or published yet, and why."""
         return tuple(stuck.notice for stuck in self._stuck.values())
 
     def _publish(self, now: float) -> tuple[list[StageDuration], bool]:
@@ -119,7 +118,11 @@ class Publisher:
         return [StageDuration("publish", recipe, seconds) for recipe in recipes], no_space
 
     def _not_published(self, entry: Entry, error: OSError, now: float) -> bool:
-        """Wait and try again, with a limit unless the disk is full; says whether it is."""
+        """Have a publication tried again, a limited number of times unless the disk is full.
+
+        Returns:
+            Whether the disk is full.
+        """
         _log.warning("not_published", job=entry.row, photo=entry.photo_name, why=str(error))
         if self._wait(entry, error, now):
             return True
@@ -135,7 +138,11 @@ class Publisher:
         end: Callable[[Entry, float], Path | None],
         now: float,
     ) -> tuple[list[tuple[Entry, Path | None]], bool]:
-        """Bring each entry of a state to its end; those that are refused wait."""
+        """End each entry of a state; those that the file system refuses wait.
+
+        Returns:
+            The entries that ended, each with where a failed one went, and whether the disk is full.
+        """
         ended: list[tuple[Entry, Path | None]] = []
         no_space = False
         for entry in self._ledger.in_state(state):
@@ -151,7 +158,7 @@ class Publisher:
         return ended, no_space
 
     def _retire(self, archived: list[Original], entry: Entry, now: float) -> None:
-        """The originals of a finished job go to the archive, or are removed, or stay."""
+        """Archive or remove the originals of a finished job, or leave them in their place."""
         if entry.claim.folder.originals == "leave":
             return
         kept = [self._retire_file(entry, n, now) for n in range(len(entry.claim.files))]
@@ -159,20 +166,20 @@ class Publisher:
         _remove_if_empty(entry)
 
     def _retire_file(self, entry: Entry, position: int, now: float) -> list[Original]:
-        """Move or remove one original; what is in the archive now, for its catalogue."""
+        """Move or remove one original; returns what is in the archive now."""
         folder, file = entry.claim.folder, entry.claim.files[position]
         target, key = folder.archive / file.relative, entry.id[:8]
         keep = folder.originals == "archive"
         path = outbox.retire(file.path, target, key, self._access, keep=keep)
         if path is None and keep:
-            path = outbox.retired(target, key, file.digest)
+            path = outbox.find_archived(target, key, file.digest)
         if path is None:
             return []
         stat = path.stat()
         return [Original(path, entry.row, position, stat.st_size, stat.st_mtime_ns, now)]
 
     def _reject(self, entry: Entry, now: float) -> Path:
-        """The originals go to failed/ with the reason; says where the first of them is now."""
+        """Move the originals to failed/, with the reason; returns where the first of them is."""
         why = reason_of(entry, now)
         kept = [self._reject_file(entry, file, why) for file in entry.claim.files]
         _remove_if_empty(entry)
@@ -181,7 +188,7 @@ class Publisher:
         return kept[0]
 
     def _reject_file(self, entry: Entry, file: ClaimedFile, why: Mapping[str, object]) -> Path:
-        """The photograph takes its reason with it; its other half and side files just follow."""
+        """Move one original; the reason goes beside the first, and only there."""
         folder = entry.claim.folder
         target = folder.failed / file.relative
         source = None if folder.originals == "leave" else file.path
@@ -198,7 +205,7 @@ class Publisher:
         return stuck is None or is_over(stuck.again_at, now, self._retry_s)
 
     def _wait(self, entry: Entry, error: OSError, now: float) -> bool:
-        """Try an entry again later; says whether the disk is full."""
+        """Have an entry tried again later; returns whether the disk is full."""
         what = f"{error.strerror or error}: {shown(error.filename or '')}; it is tried again"
         notice = Notice(entry.claim.folder.path / entry.claim.files[0].relative, what, now)
         self._stuck[entry.row] = _Stuck(now + self._retry_s, notice)

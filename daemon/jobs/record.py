@@ -1,7 +1,7 @@
-"""The record of a result: what was done to what, with which weights, noise and numbers.
+"""Records: what was done to a photograph, with which weights and noise, and the numbers measured.
 
-Comes in: a finished job. Goes out: plain values for JSON. The names of the published files are
-added by the outbox, which alone knows them.
+They are plain values for JSON. The outbox, which alone knows the names of the published files, adds
+those.
 """
 
 import shlex
@@ -17,18 +17,18 @@ from daemon.photo import PROMPTS, Header
 from daemon.system.files import shown
 
 FORMAT = 1
-"""Version of the record's layout; it grows when a key changes its meaning."""
+"""Version of a record's keys; it grows when one changes its meaning."""
 
 RETRY_HINT = "mend what is named, then `restored retry`, or drop it in again"
-"""What can be done about every failure."""
+"""What a person can do about any failure."""
 
 
 def record_of(entry: Entry, job: Job, outcome: Restored, now: float) -> Mapping[str, object]:
-    """Everything a person or a program may want to know of a result later.
+    """The record of a job that has ended with a result.
 
     Args:
         entry: The job as the ledger knows it.
-        job: The job as it was ordered.
+        job: What was to be done.
         outcome: What the executor reported.
         now: UTC seconds since the epoch.
     """
@@ -63,7 +63,15 @@ def _what_to_do(bulk: str) -> Mapping[str, object]:
 def describe(
     job: Job, outcome: Restored, files: Sequence[ClaimedFile], now: float, *, attempt: int = 1
 ) -> Mapping[str, object]:
-    """The record of a job whose input files these are; see `record_of`."""
+    """The record of a job, for callers without a ledger; see `record_of`.
+
+    Args:
+        job: What was to be done.
+        outcome: What the executor reported.
+        files: The input files.
+        now: UTC seconds since the epoch.
+        attempt: The number of this try, from 1.
+    """
     timing = asdict(outcome.timing)
     return {
         "format": FORMAT,
@@ -96,15 +104,15 @@ def describe(
 
 
 def _header(header: Header) -> dict[str, object]:
-    """What a file said of itself; how many pictures only where it is more than a photograph."""
-    said = asdict(header)
+    """A header as plain values; the number of pictures only for a prompt file."""
+    values = asdict(header)
     if header.format != PROMPTS:
-        del said["pictures"]
-    return said
+        del values["pictures"]
+    return values
 
 
 def output(file: StagedFile) -> dict[str, object]:
-    """One result, with what it was generated from."""
+    """One result file, with the prompt that it was generated from."""
     plain = {"sha256": file.digest, "width": file.width, "height": file.height}
     if file.prompt is None:
         return plain

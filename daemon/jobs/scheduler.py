@@ -1,8 +1,8 @@
-"""Leasing: queued rows become errands for an executor.
+"""The scheduler: which queued jobs start next, as tasks for an executor.
 
-Comes in: how much room there is. Goes out: orders, and glances at photographs whose content chooses
-the recipe, each with a fence never used before. What has been near a dying process runs with
-nothing beside it. What a schedule holds back stays queued.
+Each task has a lease with a fence never used before. A photograph whose content chooses its recipe
+is inspected first. A job that may have killed a process runs with nothing beside it; a job that its
+schedule holds back stays queued.
 """
 
 import math
@@ -27,12 +27,12 @@ from daemon.system.files import shown
 
 _log = structlog.get_logger()
 
-IN_FLIGHT = 192
-"""Errands an executor holds at most: enough for full groups of small photographs."""
+MAX_IN_FLIGHT = 192
+"""Tasks that an executor holds at most: enough for full batches of small photographs."""
 
 
 class Scheduler:
-    """Chooses what is worked on next."""
+    """Leases queued jobs by priority and schedule, shared fairly between recipes."""
 
     def __init__(
         self,
@@ -42,55 +42,55 @@ class Scheduler:
         wake: Callable[[], None],
         clip: str | None = None,
     ) -> None:
-        """Lease from one ledger.
+        """Schedule the jobs of one ledger.
 
         Args:
             ledger: The station's.
-            staging: The folders that results are written into.
+            staging: Has a folder made for the results of each lease.
             library: The models of this machine.
-            wake: Ends the loop's sleep: what needed no executor left room for more.
-            clip: Reference of the CLIP model that says what photographs look like, if one is set.
+            wake: Ends the loop's sleep: jobs that needed no executor leave room for others.
+            clip: Reference of the CLIP model that scores likeness, if one is set.
         """
         self._ledger = ledger
         self._staging = staging
         self._library = library
         self._wake = wake
         self._clip = clip
-        self._turns = FairQueue()
-        self._asked_at = math.inf
+        self._fair_queue = FairQueue()
+        self._last_now = math.inf
 
     def tasks(self, recipes: Sequence[Recipe], in_flight: int, now: float) -> list[Task]:
         """Lease what there is room for: by priority, shared between recipes, oldest first.
 
         Args:
             recipes: The recipes as they are now.
-            in_flight: Errands the executor already holds.
+            in_flight: How many tasks the executor holds already.
             now: UTC seconds since the epoch.
         """
-        if now < self._asked_at:  # at the start nobody knows what the clock read before
+        if now < self._last_now:  # at the start nobody knows what the clock read before
             self._ledger.clock_was_put_back(now)
-        self._asked_at = now
+        self._last_now = now
         suspects = self._ready(recipes, 1, now, alone=True)
         if suspects and in_flight:
             return []
-        room = IN_FLIGHT - in_flight
-        if not suspects and room < IN_FLIGHT // 4:
+        room = MAX_IN_FLIGHT - in_flight
+        if not suspects and room < MAX_IN_FLIGHT // 4:
             return []  # one commit serves many leases
         planned: dict[str, tuple[Entry, Job | NeedsInspection]] = {}
-        standing: list[tuple[Entry, str, Path]] = []
+        duplicates: list[tuple[Entry, str, Path]] = []
         refused: list[tuple[int, str]] = []
         for entry in suspects or self._ready(recipes, room, now, alone=False):
             key, plan = self._plan(entry, recipes)
             if isinstance(plan, Path):
-                standing.append((entry, key, plan))
+                duplicates.append((entry, key, plan))
             elif isinstance(plan, NoRecipe):
                 refused.append((entry.row, plan.reason))
             elif plan is not None:
                 planned.setdefault(key, (entry, plan))
-        self._end_duplicates(standing)
+        self._end_duplicates(duplicates)
         if refused:
             self._ledger.fail(refused)
-        if standing or refused:
+        if duplicates or refused:
             self._wake()
         if not planned:
             return []
@@ -101,26 +101,23 @@ class Scheduler:
         ]
 
     def _end_duplicates(self, found: Sequence[tuple[Entry, str, Path]]) -> None:
-        """Results stand already: nothing is computed, the originals go their way.
+        """Record jobs whose result is in the outbox already; only their originals are moved.
 
         Args:
-            found: Entries, with the id of the job and its main result.
+            found: Entries, each with the id of its job and the main result.
         """
-        for entry, _, result in found:
-            shown_result = shown(result)
-            _log.info(
-                "already_restored", job=entry.row, photo=entry.photo_name, result=shown_result
-            )
-        if found:
-            self._ledger.publish([(entry.row, job, result) for entry, job, result in found])
+        for entry, _, path in found:
+            result = shown(path)
+            _log.info("already_restored", job=entry.row, photo=entry.photo_name, result=result)
+        self._ledger.publish([(entry.row, job, path) for entry, job, path in found])
 
     def _ready(
         self, recipes: Sequence[Recipe], limit: int, now: float, *, alone: bool
     ) -> list[Entry]:
-        waiting = startable(self._ledger, recipes, limit, now, alone=alone)
+        queues = startable(self._ledger, recipes, limit, now, alone=alone)
         if alone:
-            return self._ledger.entries(sorted(line.rows[0] for line in waiting)[:limit])
-        return self._ledger.entries(self._turns.take(waiting, limit, now))
+            return self._ledger.entries(sorted(queue.rows[0] for queue in queues)[:limit])
+        return self._ledger.entries(self._fair_queue.take(queues, limit, now))
 
     def _task(self, entry: Entry, plan: Job | NeedsInspection, now: float, *, alone: bool) -> Task:
         if isinstance(plan, NeedsInspection):
@@ -133,13 +130,18 @@ class Scheduler:
     def _plan(
         self, entry: Entry, recipes: Sequence[Recipe]
     ) -> tuple[str, Job | NeedsInspection | NoRecipe | Path | None]:
-        """What is to be done and its id; a result that stands; None if it waits for another."""
+        """What to do with an entry.
+
+        Returns:
+            The id of the task, and what it is: a job, an inspection, the reason why no recipe takes
+            the photograph, the result that is there already, or None to leave the entry queued.
+        """
         try:
             clip = self._library.pinned(self._clip) if self._clip else ""
             clip_digest = self._library.digest(clip) if clip else ""
             choice = select_recipe(entry, recipes, self._ledger, clip_digest)
             if isinstance(choice, Recipe) and not entry.recipe:
-                return "", None  # only now is it known whose schedule and turn it waits for
+                return "", None  # its recipe, and so its schedule and queue, are known only now
             if isinstance(choice, Recipe):
                 return self._job(entry, choice)
         except ConfigError as error:
@@ -147,15 +149,15 @@ class Scheduler:
         if isinstance(choice, NoRecipe):
             return "", choice
         key = f"look/{choice.file.digest}"
-        asked = replace(choice, clip=clip, clip_digest=clip_digest)
-        return key, None if self._ledger.is_in_flight(key) else asked
+        inspection = replace(choice, clip=clip, clip_digest=clip_digest)
+        return key, None if self._ledger.is_in_flight(key) else inspection
 
     def _job(self, entry: Entry, recipe: Recipe) -> tuple[str, Job | Path | None]:
         pinned, weights = self._library.resolved(recipe)
         digests = [file.digest for file in entry.claim.files]
         key = job_id(recipe, weights, entry.claim.place, *digests)
         folder = entry.claim.folder
-        # The place in the id of a bulk job's photograph is its own: any result of it will do.
+        # The id of a bulk job's photograph holds its full path: a result in any outbox is its own.
         result = self._ledger.published_result(key, Path("/") if folder.bulk else folder.outbox)
         if result is not None and is_published(result):
             return key, result

@@ -1,7 +1,7 @@
-"""Choosing: which recipe a claimed photograph goes to, where its content has a say.
+"""Recipe selection: which recipe a queued photograph goes to.
 
-Comes in: a queued entry, the recipes. Goes out: its recipe, what must be found out first, or why no
-recipe takes it. What was found out once is read from the ledger; nothing is decoded here.
+Where the content decides, features that were measured once are read from the ledger; those that are
+missing must be measured first, by an executor. Nothing is decoded here.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from daemon.system.files import shown
 
 @dataclass(frozen=True)
 class NeedsInspection:
-    """These features of a photograph must be measured before its recipe is known.
+    """Features of a photograph must be measured before its recipe is known.
 
     Attributes:
         file: The photograph.
-        features: What is to be measured.
-        clip: Reference of the CLIP model that answers for likeness, pinned; "" without one.
+        features: What to measure.
+        clip: Reference of the CLIP model that scores likeness, pinned; "" without one.
         clip_digest: Its digest.
     """
 
@@ -34,7 +34,11 @@ class NeedsInspection:
 
 @dataclass(frozen=True)
 class NoRecipe:
-    """No recipe takes the photograph, and why."""
+    """No recipe takes the photograph.
+
+    Attributes:
+        reason: Why not.
+    """
 
     reason: str
 
@@ -48,36 +52,36 @@ def select_recipe(
     """Find the recipe of a queued entry.
 
     Args:
-        entry: As it was claimed: its folder named the recipe, or its content decides ("").
+        entry: The entry; its `recipe` is "" where the content decides.
         recipes: The recipes as they are now.
-        ledger: Remembers what was seen before.
-        clip_digest: Digest of the CLIP model, "" without one.
+        ledger: Keeps what was measured before, and the choice.
+        clip_digest: Digest of the CLIP model; "" without one.
 
     Raises:
-        ConfigError: The recipe is not known any more.
+        ConfigError: There is no recipe of that name any more.
     """
     if entry.recipe:
         recipe = recipe_named(entry.recipe, recipes)
         if entry.claim.folder.is_archive:
-            return recipe  # [match] says what a recipe takes, and this it has taken long ago
-        return _admitted(entry, recipe, ledger, clip_digest) if recipe.match.features else recipe
+            return recipe  # [match] says what a recipe takes, and it took this once before
+        return _checked(entry, recipe, ledger, clip_digest) if recipe.match.features else recipe
     (file,) = entry.claim.photos
     header = file.header
     if header is None:
         raise RuntimeError(f"job {entry.row} was queued without a header")
     in_order = sorted(recipes, key=lambda recipe: recipe.name)
     answers = ledger.answers(file.digest, clip_digest=clip_digest)
-    seen = (file.relative.name, lambda: header.megapixels, in_order, answers)
-    if features := missing_features(*seen):
+    known = (file.relative.name, lambda: header.megapixels, in_order, answers)
+    if features := missing_features(*known):
         return NeedsInspection(file, features)
-    route = route_by_content(*seen)
+    route = route_by_content(*known)
     if route.recipe is None:
         return NoRecipe(route.refusal)
     ledger.choose(entry.row, route.recipe.name)
     return route.recipe
 
 
-def _admitted(entry: Entry, recipe: Recipe, ledger: Ledger, clip_digest: str) -> Choice:
+def _checked(entry: Entry, recipe: Recipe, ledger: Ledger, clip_digest: str) -> Choice:
     """The recipe that the folder names, if its conditions hold for every photograph."""
     for file in entry.claim.photos:
         answers = ledger.answers(file.digest, clip_digest=clip_digest)

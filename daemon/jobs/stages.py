@@ -1,16 +1,13 @@
-"""The stages of a photograph's way and its ends, as they are counted and measured.
-
-Comes in: nothing. Goes out: the names, and the types in which they travel. Measures nothing itself.
-"""
+"""The stages that a photograph passes through, and how jobs end, as metrics count them."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Stage = Literal["settle", "claim", "queue", "decode", "restore", "device", "encode", "publish"]
-"""settle: from the last change seen until the file counts as whole; claim: until its group is
-moved, hashed and queued; queue: since it came, until it is leased; decode, restore (other
-photographs' turns included), device (its share of the passes) and encode: see `Timing`; publish:
-until its group stands in outbox/."""
+"""settle: from the last change until the file counts as complete; claim: until its group is moved,
+hashed and queued; queue: from its arrival until it is leased; decode, restore (other photographs'
+turns included), device (its share of the forward passes) and encode: see `Timing`; publish: until
+its group is in outbox/."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +15,9 @@ class StageDuration:
     """How long one photograph (or pair) spent in a stage.
 
     Attributes:
-        stage: Which.
+        stage: The stage.
         recipe: Name of its recipe.
-        seconds: How long.
+        seconds: Duration.
     """
 
     stage: Stage
@@ -34,8 +31,8 @@ class JobEnded:
 
     Attributes:
         recipe: Its name; "" where none matched.
-        how: duplicate: its result stood already; rejected: the photograph is at fault; failed:
-            something else was.
+        how: restored; duplicate: its result was there already; rejected: the photograph is at
+            fault; failed: something else is.
     """
 
     recipe: str
@@ -44,11 +41,11 @@ class JobEnded:
 
 @dataclass(frozen=True)
 class Delivered:
-    """What was brought to its end at one time.
+    """Jobs that came to their end together.
 
     Attributes:
-        ended: Jobs that came to their end.
-        durations: How long photographs were in which stage.
+        ended: The jobs.
+        durations: How long photographs were in which stages.
         no_space: The disk was full for one of them.
     """
 

@@ -1,7 +1,7 @@
-"""The timetable: which queued photographs their recipes let start now, and until when others wait.
+"""The timetable: which queued jobs the schedules of their recipes let start now.
 
-Comes in: recipes, and what the ledger says is queued. Goes out: lines to choose from, and what is
-held back. Leases nothing and changes nothing; a name that no recipe has is never held back.
+It also tells until when the others wait. It only reads the ledger. Jobs of a recipe that is gone
+are never held back: they start, and fail with the reason.
 """
 
 import math
@@ -20,13 +20,13 @@ _ALWAYS = Schedule()
 
 @dataclass(frozen=True)
 class HeldBack:
-    """Queued photographs of one recipe that its schedule does not let start yet.
+    """Queued jobs of one recipe that its schedule does not let start yet.
 
     Attributes:
         recipe: Its name.
         jobs: How many.
-        until: When they may start, UTC seconds since the epoch; endless if never.
-        zone: The time zone in which the schedule is meant.
+        until: When they may start, UTC seconds since the epoch; infinite if never.
+        zone: Time zone of the schedule.
     """
 
     recipe: str
@@ -47,12 +47,12 @@ class HeldBack:
 def startable(
     ledger: LedgerReader, recipes: Sequence[Recipe], limit: int, now: float, *, alone: bool
 ) -> list[RecipeQueue]:
-    """What may start now, at most `limit` of each recipe.
+    """The jobs that may start now, by recipe.
 
     Args:
         ledger: The station's.
         recipes: The recipes as they are now.
-        limit: How many are wanted.
+        limit: How many of each recipe at most.
         now: UTC seconds since the epoch.
         alone: Those that must run alone, or those that need not.
     """
@@ -67,7 +67,7 @@ def startable(
 
 
 def held_back(ledger: LedgerReader, recipes: Sequence[Recipe], now: float) -> tuple[HeldBack, ...]:
-    """What waits for its schedule, by recipe and by when it may start."""
+    """The jobs that wait for their schedules, by recipe and by when they may start."""
     found = []
     for name, schedule in _queued(ledger, recipes):
         released = schedule.last_firing(now)

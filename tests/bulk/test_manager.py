@@ -384,7 +384,7 @@ def test_what_failed_is_tried_again_a_few_in_a_turn_and_each_once(
 def test_what_stands_already_is_told_in_few_transactions_and_without_a_rest(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.jobs.scheduler.IN_FLIGHT", 8)
+    monkeypatch.setattr("daemon.jobs.scheduler.MAX_IN_FLIGHT", 8)
     for number in range(24):
         save_photo(scans / f"{number:02}.png", 8 + number)
     submit_and_run(root, scans)

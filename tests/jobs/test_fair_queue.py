@@ -11,7 +11,7 @@ class Crowd:
 
     def __init__(self, **of: tuple[int, float]) -> None:
         self._of = of
-        self._turns = FairQueue()
+        self._fair_queue = FairQueue()
         self._rows = count(1)
 
     def shares(self, limit: int, now: float = NOW) -> Counter[str]:
@@ -20,7 +20,7 @@ class Crowd:
             for name, (priority, weight) in self._of.items()
         ]
         names = {row: line.recipe for line in lines for row in line.rows}
-        return Counter(names[row] for row in self._turns.take(lines, limit, now))
+        return Counter(names[row] for row in self._fair_queue.take(lines, limit, now))
 
 
 def many(first: int, number: int) -> tuple[int, ...]:
@@ -28,18 +28,18 @@ def many(first: int, number: int) -> tuple[int, ...]:
 
 
 def test_one_photograph_behind_ten_thousand_of_another_recipe_is_among_the_next() -> None:
-    turns = FairQueue()
+    fair_queue = FairQueue()
     crowd = RecipeQueue("crowd", many(1, 10_000), 0, 1)
-    assert turns.take([crowd], 192, NOW) == list(range(1, 193))
+    assert fair_queue.take([crowd], 192, NOW) == list(range(1, 193))
     rest = RecipeQueue("crowd", many(193, 9_808), 0, 1)
-    assert 10_001 in turns.take([rest, RecipeQueue("single", (10_001,), 0, 1)], 2, NOW + 1)
+    assert 10_001 in fair_queue.take([rest, RecipeQueue("single", (10_001,), 0, 1)], 2, NOW + 1)
 
 
 def test_who_comes_new_is_next_even_beside_a_thousandfold_weight() -> None:
-    turns = FairQueue()
-    turns.take([RecipeQueue("heavy", many(1, 192), 0, 1000)], 192, NOW)
+    fair_queue = FairQueue()
+    fair_queue.take([RecipeQueue("heavy", many(1, 192), 0, 1000)], 192, NOW)
     lines = [RecipeQueue("heavy", many(193, 192), 0, 1000), RecipeQueue("light", (900,), 0, 1)]
-    assert 900 in turns.take(lines, 48, NOW)
+    assert 900 in fair_queue.take(lines, 48, NOW)
 
 
 def test_recipes_share_by_weight_over_many_batches() -> None:
@@ -51,10 +51,12 @@ def test_recipes_share_by_weight_over_many_batches() -> None:
 
 
 def test_nobody_saves_up_turns_while_nothing_of_it_waits() -> None:
-    turns = FairQueue()
-    turns.take([RecipeQueue("a", many(1, 10), 0, 1), RecipeQueue("b", many(11, 10), 0, 1)], 20, NOW)
-    turns.take([RecipeQueue("a", many(100, 192), 0, 1)], 192, NOW)
-    taken = turns.take(
+    fair_queue = FairQueue()
+    fair_queue.take(
+        [RecipeQueue("a", many(1, 10), 0, 1), RecipeQueue("b", many(11, 10), 0, 1)], 20, NOW
+    )
+    fair_queue.take([RecipeQueue("a", many(100, 192), 0, 1)], 192, NOW)
+    taken = fair_queue.take(
         [RecipeQueue("a", many(400, 40), 0, 1), RecipeQueue("b", many(500, 40), 0, 1)], 40, NOW
     )
     assert sum(row >= 500 for row in taken) == 20
@@ -81,11 +83,11 @@ def test_who_is_passed_over_rises_to_the_others_shares_once_and_falls_back() -> 
 
 
 def test_time_in_which_nothing_of_it_could_start_is_not_being_passed_over() -> None:
-    turns = FairQueue()
+    fair_queue = FairQueue()
     low, high = RecipeQueue("low", (1,), 0, 1), RecipeQueue("high", (2, 3), 1, 1)
-    assert turns.take([low, high], 1, NOW) == [2]
-    assert turns.take([high], 1, NOW + 5) == [2]  # the window of `low` has closed
-    assert turns.take([low, high], 1, NOW + AGING_S) == [2]
+    assert fair_queue.take([low, high], 1, NOW) == [2]
+    assert fair_queue.take([high], 1, NOW + 5) == [2]  # the window of `low` has closed
+    assert fair_queue.take([low, high], 1, NOW + AGING_S) == [2]
 
 
 def test_a_clock_that_is_put_back_lowers_nobody() -> None:

@@ -105,11 +105,11 @@ def test_choosing_costs_the_same_however_many_wait(
 def test_one_photograph_behind_ten_thousand_of_another_recipe_is_in_the_next_batch(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    turns = FairQueue()
+    fair_queue = FairQueue()
     crowd = queue(ledger, tmp_path, "crowd", 10_000, NOON)
 
     def batch(limit: int) -> list[int]:
-        rows = turns.take(startable(ledger, [], limit, NOON + 1, alone=False), limit, NOON + 1)
+        rows = fair_queue.take(startable(ledger, [], limit, NOON + 1, alone=False), limit, NOON + 1)
         ledger.lease([(row, str(row)) for row in rows])
         return rows
 
