@@ -14,7 +14,8 @@ from daemon.config.model_reference import FORMS, PRIOR, valid_reference
 PROMPT_SUFFIXES = (".txt", ".toml")
 """Endings of the prompt files that `generate` reads."""
 
-Unit = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+"""A number from 0 to 1."""
 
 Levels = Annotated[float, Field(ge=0, le=255)]
 """A deviation of noise, in levels of 0 to 255, whatever the depth of the file."""
@@ -87,7 +88,7 @@ class BaseStep(BaseModel):
         le=50,
         description="How strongly the result follows the prompt (scale of classifier-free "
         "guidance). At 1 and below the prompt is only taken into account, not amplified. Not "
-        "set: 5 for Stable Diffusion, the pipeline's own value for a whole pipeline.",
+        "set: 5 for a Stable Diffusion with a prompt, a whole pipeline's own value.",
         examples=[7.5],
     )
 
@@ -114,7 +115,7 @@ class Denoise(BaseStep):
         "`auto` estimates it from the photograph.",
         examples=[25],
     )
-    realism: Unit = Field(
+    realism: Fraction = Field(
         0.0,
         description="How sharp the result is. 0 gives the mean of all plausible photographs: "
         "smooth, and nearest to the truth. 1 gives one of them: sharp, with texture that is "
@@ -131,7 +132,7 @@ class SuperResolve(BaseStep):
     scale: Literal[2, 3, 4] = Field(
         2, description="How many times as wide and as high the result is.", examples=[4]
     )
-    realism: Unit = Field(
+    realism: Fraction = Field(
         0.5,
         description="How much texture the result has. 0 gives the mean of all plausible "
         "photographs: soft, and nearest to the truth. 1 gives one of them: sharp, with texture "
@@ -158,7 +159,7 @@ class Colorize(BaseStep):
         "1 what the network proposes.",
         examples=[1.3],
     )
-    realism: Unit = Field(
+    realism: Fraction = Field(
         0.7,
         description="How bold the colours are. 0 gives the mean of all plausible colours, which "
         "is muted; 1 gives one plausible choice, which is vivid and may be wrong.",
@@ -176,13 +177,13 @@ class Restyle(BaseStep):
     """Turn a rough picture or a stroke painting towards a photograph (SDEdit)."""
 
     kind: Literal["restyle"] = "restyle"
-    strength: Unit = Field(
+    strength: Fraction = Field(
         0.4,
         description="How much may change. 0 keeps everything, 1 keeps nothing. It is a share of "
         "the way to pure noise: the diffusion angle is `strength` times pi/2.",
         examples=[0.35],
     )
-    sweep: tuple[Unit, ...] = Field(
+    sweep: tuple[Fraction, ...] = Field(
         (),
         max_length=16,
         description="Up to 16 strengths to compare, in place of `strength`. The result is one "
@@ -201,7 +202,7 @@ class Inpaint(BaseStep):
     """Fill in what is lost: scratches, dust and tears, as a mask says or as they are found."""
 
     kind: Literal["inpaint"] = "inpaint"
-    realism: Unit = Field(
+    realism: Fraction = Field(
         1.0,
         description="How sharp the filling is. 1 takes one plausible filling: sharpest and "
         "quickest. 0 takes the mean of four: smoother, nearest to what was lost, and four times "
@@ -249,7 +250,7 @@ class Unfade(BaseStep):
     """Give a faded colour print or slide its contrast and colours back, without a network."""
 
     kind: Literal["unfade"] = "unfade"
-    strength: Unit = Field(
+    strength: Fraction = Field(
         1.0,
         description="Which share of the fading is undone. 0 changes nothing, 1 undoes all that "
         "is found.",
@@ -276,7 +277,7 @@ class Interpolate(BaseStep):
         description="How many frames are written, both ends included.",
         examples=[24],
     )
-    strength: Unit = Field(
+    strength: Fraction = Field(
         0.5,
         description="How deep both photographs are encoded before they are mixed; the diffusion "
         "angle is `strength` times pi/2. Deeper makes the frames in between smoother and more "
