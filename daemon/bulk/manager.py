@@ -269,7 +269,7 @@ class BulkManager:
     def _look(self, bulk: BulkJob, recipe: Recipe, now: float) -> bool:
         """Look at a few more files and queue what can be restored; returns whether to go on."""
         self._last_looked = bulk.name
-        # The walk is put back once all is recorded; after an error it begins anew.
+        # The walk is put back once all is recorded; after an error it begins again.
         walk = self._walks.pop(bulk.name, None)
         if walk is None or walk[0] != recipe:
             known = bulk_rows.latest_paths(self._ledger, bulk.name, _KNOWN_PATHS)

@@ -159,8 +159,8 @@ def plan_job(
     target = options.to
     if stem is None:
         header = photos[0].header
-        seen = Metadata(format=header.format, mode=header.mode)
-        suffix = photo.output_format(recipe.output.format, seen)[1]
+        metadata = Metadata(format=header.format, mode=header.mode)
+        suffix = photo.output_format(recipe.output.format, metadata)[1]
         target = options.to / f"{first.stem}{'.webp' if recipe.photos == 2 else suffix}"
     seed = seed_of(key) if options.seed is None else options.seed
     return PlannedJob(tuple(files), Job(key, pinned, photos, target.stem, seed, weights), target)

@@ -1,7 +1,7 @@
 """The parts of one daemon, built together and closed together.
 
 `open_components` builds every part whole, in the order in which they need each other, and closes
-them in the opposite order. What the parts do in a turn of the loop is the business of `daemon`.
+them in the opposite order. How the parts work together is in `daemon`.
 """
 
 import contextlib
@@ -93,7 +93,7 @@ def open_components(
         station: Its folders.
         settings: Its settings.
         executor: Name of an entry of EXECUTORS.
-        progress: Is told how many jobs are in which state, or None.
+        progress: Called with how many jobs are in which state, or None.
         systemd: The service manager to report to.
 
     Raises:

@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, assert_never
 
 import structlog
 
@@ -20,11 +20,15 @@ from daemon.intake.arrivals import Arrival
 from daemon.jobs.stages import Delivered
 from daemon.jobs.timetable import HeldBack, held_back
 from daemon.messages.reports import (
+    Failed,
     HandedBack,
     Heartbeat,
+    Inspected,
     ModelLoaded,
     Outcome,
+    Rejected,
     Report,
+    Restored,
     WorkerDied,
     WorkerReady,
 )
@@ -126,12 +130,12 @@ class Daemon:
                 _log.info("started", station=shown(station.root), recipes=len(components.recipes))
                 yield daemon
             finally:
-                with contextlib.suppress(LedgerError):  # a full disk is told of at the next start
+                with contextlib.suppress(LedgerError):  # the next start reports a full disk
                     components.ledger.set_notices(daemon._notices())
                 _log.info("stopped", done=daemon._done, failed=daemon._failed)
 
     def run(self) -> RunSummary:
-        """Work until SIGTERM or SIGINT; SIGHUP reads the recipes anew."""
+        """Work until SIGTERM or SIGINT; SIGHUP reads the recipes again."""
         with self._parts.monitor.serving():
             self._parts.dispatcher.start()
             while not self._parts.dispatcher.stopping:
@@ -174,11 +178,11 @@ class Daemon:
             self._failed_turns, self._failure = 0, ""
             if not result_lacked_space:
                 self._parts.space.sufficed()
-        # Whatever became of the turn: a disk without room for a notice is worth a message.
+        # After a failed turn, too: a disk without room for a notice is worth a message.
         self._parts.monitor.record_in_flight(len(self._parts.dispatcher))
 
     def reload(self) -> None:
-        """Read the recipes anew; if one is wrong, those read before stay."""
+        """Read the recipes again; if one is wrong, those read before stay."""
         parts = self._parts
         with parts.systemd.reloading(time.monotonic()):
             try:
@@ -200,11 +204,11 @@ class Daemon:
             dispatcher.stop(drain_s)
 
     def _wait(self) -> tuple[Report, ...]:
-        """Sleep until there is something to do; signals are seen to at once."""
+        """Sleep until there is something to do; act on signals; return the reports that came."""
         inbox = self._parts.inbox
         due_s = inbox.next_due_s(time.monotonic()) if self._may_start else _TURN_S
         due_s = 0.0 if self._more_housekeeping else due_s
-        self._more_housekeeping = False  # set anew by each turn that gets so far
+        self._more_housekeeping = False  # each turn that gets so far sets it again
         events = self._parts.events.take(min(_TURN_S, due_s))
         self._parts.monitor.record_reports(events.reports)
         if events.reload:
@@ -214,7 +218,7 @@ class Daemon:
         return events.reports
 
     def _hear(self, now: float) -> bool:
-        """Act on what the executor reported; says whether the disk was too full for a result."""
+        """Act on what the executor reported; returns whether the disk was too full for a result."""
         parts = self._parts
         outcomes: list[tuple[Task, Outcome]] = []
         for report in self._undelivered:
@@ -233,17 +237,26 @@ class Daemon:
                     parts.dispatcher.worker_changed(report)
                 case HandedBack():
                     self._hand_back(report.fences)
-                case _ if task := parts.dispatcher.task(report.fence):
-                    outcomes.append((task, report))
+                case Restored() | Inspected() | Rejected() | Failed():
+                    if task := parts.dispatcher.task(report.fence):
+                        outcomes.append((task, report))
+                case _:
+                    assert_never(report)
+        no_space = self._deliver(outcomes, now)
+        self._undelivered = ()
+        return no_space
+
+    def _deliver(self, outcomes: Sequence[tuple[Task, Outcome]], now: float) -> bool:
+        """Publish, reject or queue again; returns whether the disk was too full for a result."""
+        parts = self._parts
         decided = parts.outcomes.decide(outcomes, now)
         delivered = parts.publisher.finish(now, decided.at_fault)
         parts.dispatcher.forget([outcome.fence for _, outcome in outcomes])
         for entry in decided.changed:
             if is_away(entry.claim.folder):
-                continue  # it is queued, and waits until its disk is back
+                continue  # it stays queued until its disk is back
             _log.info("changed_while_processed", job=entry.row)
             parts.claimer.queue_again(entry, now)
-        self._undelivered = ()
         parts.monitor.record_durations(decided.durations)
         self._count(delivered)
         no_space = decided.no_space or delivered.no_space
@@ -252,7 +265,7 @@ class Daemon:
         return no_space
 
     def _settle(self, now: float, *, at_once: bool) -> list[Arrival]:
-        """Take what people ask for, and what has settled in the inboxes, a turn's worth of each."""
+        """Carry out requests, and return files that have settled in the inboxes."""
         parts = self._parts
         if parts.requests.turn(self._recipes, now):
             parts.events.wake()
@@ -260,7 +273,7 @@ class Daemon:
         return parts.inbox.settled(time.monotonic(), _MAX_ARRIVALS, at_once=at_once)
 
     def _claim(self, arrivals: Sequence[Arrival], now: float) -> None:
-        """Queue what can be restored: of what has settled, and a little of each bulk job."""
+        """Queue what can be restored of the settled files, and a little of each bulk job."""
         parts = self._parts
         parts.monitor.record_arrivals(arrivals)
         decision = parts.sorter.sort(parts.claimer.unseen(arrivals), time.monotonic())
@@ -271,7 +284,7 @@ class Daemon:
             parts.events.wake()
 
     def _lease(self, now: float) -> None:
-        """Give the executor what it has room for."""
+        """Give the executor as many tasks as it has room for."""
         dispatcher = self._parts.dispatcher
         tasks = self._parts.scheduler.tasks(self._recipes, len(dispatcher), now)
         dispatcher.send(tasks)
@@ -285,10 +298,10 @@ class Daemon:
             publisher.publish(self._notices(), state, now)
 
     def _note_failed_turn(self, error: Exception) -> None:
-        """Say once why a turn failed; what came stays undelivered, since its leases stand.
+        """Log once why a turn failed; reports stay undelivered, and their leases stand.
 
         Raises:
-            Exception: The error itself, if waiting cannot mend it.
+            Exception: The error itself, if waiting cannot help.
         """
         self._failed_turns += 1
         self._may_start = False
@@ -298,25 +311,27 @@ class Daemon:
             raise error
         elif str(error) != self._failure:
             self._failure = str(error)
-            _log.error("turn_failed", why=self._failure, what_to_do="mend it; it is tried again")
+            _log.error(
+                "turn_failed", why=self._failure, what_to_do="fix the cause; the daemon tries again"
+            )
 
     def _repair(self, now: float) -> None:
-        """Take up what an interrupted turn left: half-made claims, leases without a task."""
+        """Take up what a failed turn left: half-made claims, leases without a task."""
         self._parts.claimer.resume(now)
         self._hand_back_strays()
 
     def _hand_back(self, fences: Collection[int]) -> None:
-        """Queue again what was not finished, through nobody's fault."""
+        """Queue again what was not finished, without counting it as a failed attempt."""
         self._parts.outcomes.hand_back(fences)
         self._parts.dispatcher.forget(fences)
 
     def _hand_back_strays(self) -> None:
-        """Queue again what is leased and that no executor holds."""
+        """Queue again what is leased although no executor holds it."""
         leased = {entry.fence for entry in self._parts.ledger.in_state("leased")}
         self._hand_back(leased.difference(self._parts.dispatcher.fences))
 
     def _drain(self) -> RunSummary:
-        """Publish what still comes, hand back the rest, leave nothing leased."""
+        """Publish what still comes and queue the rest again, so that nothing stays leased."""
         parts = self._parts
         self.stop()
         while not parts.dispatcher.ended:
@@ -361,7 +376,7 @@ class Daemon:
         return self._parts.dispatcher.missing
 
     def _notices(self, *, at_once: bool = False) -> tuple[Notice, ...]:
-        """What does not get on by itself, and why; `at_once` leaves it no time to."""
+        """What waits for somebody, and why; with `at_once` also what may still settle by itself."""
         parts, now = self._parts, time.monotonic()
         missing = parts.dispatcher.missing
         return (

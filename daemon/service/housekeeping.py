@@ -293,13 +293,13 @@ class Housekeeping:
             return False
         found = archive_rows.ended(self._ledger, now - days * _DAY_S, self._last_job, _BATCH)
         jobs = [job for job in found if job.failed_to is None or not has_reason(job.failed_to)]
-        standing = [
+        kept_results = [
             KeptResult(job.id, job.result, job.outbox)
             for job in jobs
             if job.result is not None and not _is_gone(job.result, job.outbox)
         ]
         if jobs:
-            archive_rows.forget(self._ledger, jobs, standing)
+            archive_rows.forget(self._ledger, jobs, kept_results)
             _log.info("ledger_rows_removed", rows=len(jobs), keep_ledger_days=days)
         self._last_job = found[-1] if len(found) == _BATCH else None
         if self._last_job is None:

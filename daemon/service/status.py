@@ -44,7 +44,7 @@ class HeldBackStatus:
         recipe: Its name.
         jobs: How many.
         until: When they may start, ISO 8601; None if never.
-        told: The same as a line for people.
+        told: The same as a line of text.
     """
 
     recipe: str
@@ -155,11 +155,11 @@ def _current_failures(ledger: LedgerReader) -> list[Failure]:
 def _held_back(
     station: Station, ledger: LedgerReader, now: float
 ) -> tuple[tuple[HeldBack, ...], str | None]:
-    """What waits for a schedule, and why that cannot be told."""
+    """What waits for a schedule; or nothing, and why that is unknown."""
     try:
         return held_back(ledger, known_recipes(station), now), None
     except ConfigError as error:  # the daemon goes on with the recipes that it read before
-        return (), f"{error}: so nothing can be said of schedules"
+        return (), f"{error}: what waits for schedules is unknown"
 
 
 def _held_back_status(held: HeldBack, now: float) -> HeldBackStatus:

@@ -51,8 +51,8 @@ def test_a_tree_is_restored_where_it_lies(root: Path, scans: Path) -> None:
     originals = {name: save_photo(scans / name, 8 + n) for n, name in enumerate(names)}
     (scans / "notes.txt").write_text("no photograph")
     before = everything_below(scans)
-    tally = submit_and_run(root, scans)
-    assert (tally.done, tally.failed, tally.waiting) == (4, 0, ())
+    summary = submit_and_run(root, scans)
+    assert (summary.done, summary.failed, summary.waiting) == (4, 0, ())
     assert published_results(root) == {f"denoise/scans/{n}": c[::-1] for n, c in originals.items()}
     assert everything_below(scans) == before
     assert bulk_counts(root) == {"found": 4, "done": 4, "passed_over": 1}
@@ -159,8 +159,8 @@ def test_it_is_paused_and_goes_on(root: Path, scans: Path) -> None:
     submit(root, scans)
     bulk_command(root, "pause")
     original = drop_photo(root, "denoise/mine.png")
-    tally = run_once(root)
-    assert (tally.done, tally.failed) == (1, 0)
+    summary = run_once(root)
+    assert (summary.done, summary.failed) == (1, 0)
     assert published_results(root) == {"denoise/mine.png": original[::-1]}
     assert bulk_status(root).standing == "paused"
     assert exit_code(["--station", str(root), "bulk", "show", "job"]) == 0
@@ -255,9 +255,9 @@ def test_a_disk_that_is_away_is_waited_for(
     with monkeypatch.context() as patch:
         patch.setattr(Scheduler, "tasks", tasks)
         patch.setattr(FakeExecutor, "restore", lambda self, task, name: _unreadable(task.fence))
-        tally = run_once(root)
-    assert (tally.done, tally.failed, leased) == (0, 0, 2)
-    assert [notice.what for notice in tally.waiting] == [
+        summary = run_once(root)
+    assert (summary.done, summary.failed, leased) == (0, 0, 2)
+    assert [notice.what for notice in summary.waiting] == [
         f"bulk job job: {scans}: it is empty or gone; is its disk mounted? It goes on when that is "
         "back, or cancel it"
     ]
@@ -312,13 +312,13 @@ def test_a_job_that_cannot_go_on_holds_up_no_other(
 
     monkeypatch.setattr(bulk_walk.Slice, "claims", claims)
     drop_photo(root, "denoise/mine.png", size=40)
-    tally = run_once(root)
-    assert (tally.done, tally.failed) == (2, 0)
-    assert [notice.what.partition(":")[0] for notice in tally.waiting] == [
+    summary = run_once(root)
+    assert (summary.done, summary.failed) == (2, 0)
+    assert [notice.what.partition(":")[0] for notice in summary.waiting] == [
         "bulk job orphan",
         "bulk job barred",
     ]
-    assert "Permission denied" in tally.waiting[1].what
+    assert "Permission denied" in summary.waiting[1].what
     assert bulk_status(root).state == "ended"
 
 

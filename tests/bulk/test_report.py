@@ -13,8 +13,8 @@ from daemon.config.setup import find_station
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
-from daemon.messages import tasks as job_orders
 from daemon.messages.reports import Restored
+from daemon.messages.tasks import RestoreTask
 from daemon.photo import contact_sheet
 from daemon.service.housekeeping import Housekeeping, Retention
 from daemon.service.monitoring.notifier import Notifier
@@ -144,11 +144,11 @@ def test_a_report_reads_a_sample_of_what_is_done_and_all_that_failed(
     assert len(read_report(root)["failed"]) == 9
 
 
-def _same(order: job_orders.RestoreTask) -> Restored:
+def _same(task: RestoreTask) -> Restored:
     """The photograph itself as its result, which can be drawn."""
-    given = restored(order)
+    given = restored(task)
     (file,) = given.files
-    content = order.job.photos[0].path.read_bytes()
+    content = task.job.photos[0].path.read_bytes()
     file.path.write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     return replace(given, files=(replace(file, digest=digest),))

@@ -28,8 +28,8 @@ def test_nothing_is_read_before_its_time(root: Path, scans: Path) -> None:
     station = find_station(root)
     now = time.time()
     ask_to_submit(station, "later", "denoise", scans, at=now, starts_at=now + 3600)
-    tally = run_once(root)
-    assert (tally.done, tally.waiting) == (0, ())
+    summary = run_once(root)
+    assert (summary.done, summary.waiting) == (0, ())
     assert bulk_status(root, "later").standing.startswith("waits until ")
     assert bulk_counts(root, "later") == {}
     ledger = Ledger(station.ledger)
@@ -42,8 +42,8 @@ def test_nothing_is_read_before_its_time(root: Path, scans: Path) -> None:
 def test_without_its_recipe_it_waits_and_says_so(root: Path, scans: Path) -> None:
     save_photo(scans / "a.png")
     ask_to_submit(find_station(root), "job", "gone", scans, at=1.0)
-    tally = run_once(root)
-    assert [notice.what for notice in tally.waiting] == [
+    summary = run_once(root)
+    assert [notice.what for notice in summary.waiting] == [
         "bulk job job: there is no recipe gone any more; write it, or cancel"
     ]
     (root / "recipes").mkdir(exist_ok=True)

@@ -58,7 +58,7 @@ def test_what_was_queued_in_the_future_is_released_by_the_next_firing(
         assert run_once(root).done == done
 
 
-def test_housekeeping_and_the_bulletin_go_on(root: Path) -> None:
+def test_housekeeping_and_the_status_publisher_go_on(root: Path) -> None:
     assert run_once(root) == RunSummary()
     station = open_station(root)[0]
     ledger = Ledger(station.ledger)

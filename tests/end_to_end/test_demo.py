@@ -17,9 +17,9 @@ from daemon.photo.contact_sheet import Row, draw_sheet
 
 
 class Copying:
-    """Stages a double-sized or equal copy of the first photograph, and counts orders."""
+    """Stages a double-sized or equal copy of the first photograph, and counts tasks."""
 
-    orders = 0
+    tasks = 0
 
     def __init__(self, compute: Compute, report: Callable[[Report], None]) -> None:
         self._report = report
@@ -27,17 +27,17 @@ class Copying:
     def start(self) -> None:
         self._report(WorkerReady("fake"))
 
-    def submit(self, order: RestoreTask) -> None:
-        type(self).orders += 1
-        scale = 2 if order.job.recipe.name in ("super-resolve", "old-photo") else 1
-        path = order.staging / "0.png"
-        with Image.open(order.job.photos[0].path) as photo:
+    def submit(self, task: RestoreTask) -> None:
+        type(self).tasks += 1
+        scale = 2 if task.job.recipe.name in ("super-resolve", "old-photo") else 1
+        path = task.staging / "0.png"
+        with Image.open(task.job.photos[0].path) as photo:
             size = (photo.width * scale, photo.height * scale)
             photo.convert("RGB").resize(size, Image.Resampling.BICUBIC).save(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         file = StagedFile(path, "{stem}.png", digest, *size)
         timing = Timing(0.5, 1, 0, 0.5, 1, 1)
-        self._report(Restored(order.fence, (file,), (), (), timing, "fake"))
+        self._report(Restored(task.fence, (file,), (), (), timing, "fake"))
 
     def stop(self, drain_s: float) -> None:
         pass
@@ -72,7 +72,7 @@ def test_the_demo_finds_each_result_and_computes_nothing_twice(
 ) -> None:
     monkeypatch.setitem(EXECUTORS, "copying", f"{__name__}:Copying")
     monkeypatch.setenv("RESTORED_SETTLE_S", "0")
-    monkeypatch.setattr(Copying, "orders", 0)
+    monkeypatch.setattr(Copying, "tasks", 0)
     station = make_station(tmp_path / "d")
     first = demo(station, open_station(station.root)[1], executor="copying")
     assert [one.seconds for one in first] == [2.0] * len(samples())
@@ -83,7 +83,7 @@ def test_the_demo_finds_each_result_and_computes_nothing_twice(
     assert (station.root / "contact-sheet.png").stat().st_size > 100_000
     again = demo(station, open_station(station.root)[1], executor="copying")
     assert [f.result for f in again] == [f.result for f in first]
-    assert Copying.orders == len(samples())
+    assert Copying.tasks == len(samples())
     table = StringIO()
     print_table(again, Console(file=table, width=100))
     assert "coffee.png" in table.getvalue()

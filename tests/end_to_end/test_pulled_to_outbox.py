@@ -40,8 +40,8 @@ def test_a_pulled_checkpoint_restores_a_photograph_and_the_record_names_its_comm
 
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     Image.fromarray(pixels).save(station.inbox / "faces" / "a.png")
-    tally = run_once(root, executor="inline")
-    assert (tally.done, tally.failed) == (1, 0)
+    summary = run_once(root, executor="inline")
+    assert (summary.done, summary.failed) == (1, 0)
     record = json.loads((station.outbox / "faces" / "a.png.json").read_text())
     pinned = f"{REPO}@{COMMIT}"
     assert record["steps"][0]["model"] == pinned

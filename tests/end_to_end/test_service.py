@@ -73,8 +73,8 @@ def test_bad_photographs_end_in_failed_with_their_reason_and_disturb_nobody(root
     broken = drop_photo(root, "denoise/broken.png")
     bug = drop_photo(root, "denoise/bug.png", "blue")
     (root / "inbox/denoise/text.jpg").write_text("this is no picture")
-    tally = run_once(root)
-    assert (tally.done, tally.failed) == (1, 3)
+    summary = run_once(root)
+    assert (summary.done, summary.failed) == (1, 3)
     assert published_results(root) == {"denoise/good.png": good[::-1]}
     failed = everything_below(root / "failed")
     assert failed.pop("denoise/broken.png") == broken
@@ -110,8 +110,8 @@ def test_a_photograph_that_kills_the_worker_is_found_and_its_neighbours_succeed(
     for number in range(5):
         drop_photo(root, f"denoise/held-{number}.png", size=9 + number)
     drop_photo(root, "denoise/killer.png")
-    tally = run_once(root)
-    assert (tally.done, tally.failed) == (5, 1)
+    summary = run_once(root)
+    assert (summary.done, summary.failed) == (5, 1)
     assert len(published_results(root)) == 5
     why = json.loads((root / "failed/denoise/killer.png.error.json").read_text())["why"]
     assert why.startswith("the worker process died 3 times with this photograph")
@@ -214,7 +214,7 @@ def test_a_folder_outside_the_station_has_its_own_outbox(root: Path, tmp_path: P
     assert set(everything_below(root / "archive")) == {"scans/1950/x.png"}
 
 
-def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(
+def test_a_photograph_written_to_while_it_is_restored_is_restored_again(
     root: Path, station: Station
 ) -> None:
     drop_photo(root, "denoise/held.png")
@@ -227,11 +227,11 @@ def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(
             executor = daemon._parts.dispatcher._executor
             path = next(station.work.rglob("*held.png"))
             Image.new("RGB", (20, 20), "blue").save(path)
-            order = executor.tasks.pop()  # type: ignore[union-attr]
-            executor._report(executor.restore(order, "scan.png"))  # type: ignore[union-attr]
+            task = executor.tasks.pop()  # type: ignore[union-attr]
+            executor._report(executor.restore(task, "scan.png"))  # type: ignore[union-attr]
             wait_for(lambda: bool(executor.tasks))  # type: ignore[union-attr]
-            order = executor.tasks.pop()  # type: ignore[union-attr]
-            executor._report(executor.restore(order, "scan.png"))  # type: ignore[union-attr]
+            task = executor.tasks.pop()  # type: ignore[union-attr]
+            executor._report(executor.restore(task, "scan.png"))  # type: ignore[union-attr]
 
         thread = threading.Thread(target=rewrite_and_finish)
         thread.start()
@@ -241,7 +241,7 @@ def test_a_photograph_written_to_while_it_is_processed_is_processed_anew(
     assert record["inputs"][0]["width"] == 20
 
 
-def test_sighup_reads_the_recipes_anew_and_a_bad_one_keeps_the_old_set(root: Path) -> None:
+def test_sighup_reads_the_recipes_again_and_a_bad_one_keeps_the_old_set(root: Path) -> None:
     with open_daemon(root) as daemon:
         own = root / "recipes" / "mine.toml"
 
@@ -262,7 +262,7 @@ def test_sighup_reads_the_recipes_anew_and_a_bad_one_keeps_the_old_set(root: Pat
         thread.join()
 
 
-def test_a_full_disk_pauses_the_intake_and_loses_nothing(
+def test_a_full_disk_stops_claiming_and_loses_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     originals = [drop_photo(root, f"denoise/{n}.png", size=8 + n) for n in range(3)]
@@ -283,7 +283,7 @@ def test_a_full_disk_pauses_the_intake_and_loses_nothing(
     assert_no_leftovers(root)
 
 
-def test_the_same_fault_of_the_file_system_is_told_again_after_it_had_passed(
+def test_the_same_error_of_the_file_system_is_logged_again_after_a_good_turn(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop_photo(root, "denoise/a.png")
@@ -364,9 +364,9 @@ def test_what_the_system_does_not_let_go_waits_with_its_reason(
         return real(path, target)
 
     monkeypatch.setattr(Path, "rename", rename)
-    tally = run_once(root)
-    assert (tally.done, [notice.path.name for notice in tally.waiting]) == (1, ["mine.png"])
-    assert "holiday: Permission denied" in tally.waiting[0].what
+    summary = run_once(root)
+    assert (summary.done, [notice.path.name for notice in summary.waiting]) == (1, ["mine.png"])
+    assert "holiday: Permission denied" in summary.waiting[0].what
     assert everything_below(root / "inbox") == {"denoise/holiday/mine.png": original}
     assert list((root / ".restored" / "work").iterdir()) == []
 
@@ -420,8 +420,8 @@ def test_once_says_what_waits_however_short(root: Path) -> None:
     drop_photo(root, "interpolate/pair-a.png")
     (root / "inbox/denoise/empty.png").touch()
     drop_photo(root, "denoize/slip.png")
-    tally = run_once(root)
-    waiting = {notice.path.name: notice.what for notice in tally.waiting}
+    summary = run_once(root)
+    waiting = {notice.path.name: notice.what for notice in summary.waiting}
     assert set(waiting) == {"pair-a.png", "empty.png", "slip.png"}
     assert "unpaired" in waiting["pair-a.png"]
     assert "did you mean denoise?" in waiting["slip.png"]
@@ -494,9 +494,9 @@ def test_once_outside_a_window_does_the_rest_and_says_what_waits(
     )  # 12:00 in Berlin
     original = drop_photo(root, "nightly/a.png")
     drop_photo(root, "denoise/b.png")
-    tally = run_once(root)
-    assert (tally.done, tally.failed, tally.waiting, tally.held_up) == (1, 0, (), "")
-    assert [held.describe(1_795_604_400.0) for held in tally.held_back] == [
+    summary = run_once(root)
+    assert (summary.done, summary.failed, summary.waiting, summary.held_up) == (1, 0, (), "")
+    assert [held.describe(1_795_604_400.0) for held in summary.held_back] == [
         "nightly: 1 waits for 22:00 CET"
     ]
     monkeypatch.setattr("daemon.service.daemon.time.time", lambda: 1_795_640_400.0)  # 22:00
@@ -507,8 +507,8 @@ def test_once_outside_a_window_does_the_rest_and_says_what_waits(
 def test_once_between_two_firings_of_cron_leaves_what_has_come_since(root: Path) -> None:
     write_scheduled_recipe(root, "yearly", 'cron = "0 0 1 1 *"')
     drop_photo(root, "yearly/a.png")
-    tally = run_once(root)
-    assert (tally.done, [held.jobs for held in tally.held_back]) == (0, [1])
+    summary = run_once(root)
+    assert (summary.done, [held.jobs for held in summary.held_back]) == (0, [1])
 
 
 @pytest.mark.parametrize("late_s", [3, 9 * 3600])
@@ -573,13 +573,13 @@ def test_what_is_in_flight_when_its_window_ends_is_finished(
             hours(monkeypatch, open_now=False)
             drop_photo(root, "nightly/late.png", colour="blue")
             wait_for(lambda: not (root / "inbox/nightly/late.png").exists())
-            order = daemon._parts.dispatcher.task(*daemon._parts.dispatcher.fences)
-            assert isinstance(order, RestoreTask)
-            daemon._parts.events.put(restored(order))
+            task = daemon._parts.dispatcher.task(*daemon._parts.dispatcher.fences)
+            assert isinstance(task, RestoreTask)
+            daemon._parts.events.put(restored(task))
 
         thread = threading.Thread(target=act)
         thread.start()
-        tally = daemon.once()
+        summary = daemon.once()
         thread.join()
-    assert (tally.done, [held.jobs for held in tally.held_back]) == (1, [1])
+    assert (summary.done, [held.jobs for held in summary.held_back]) == (1, [1])
     assert published_results(root) == {"nightly/held.png": original[::-1]}

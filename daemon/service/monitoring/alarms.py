@@ -67,11 +67,11 @@ class Alarms:
         self._full = full
 
     def _too_many(self, times: deque[float], events: int, now: float) -> bool:
-        """Add events; whether that makes too many in an hour. If so, counting starts anew."""
-        told = False
+        """Add events; whether that makes too many in an hour. If so, counting starts again."""
+        too_many = False
         for _ in range(events):
             times.append(now)
             if len(times) == times.maxlen and now - times[0] < _HOUR_S:
                 times.clear()
-                told = True
-        return told
+                too_many = True
+        return too_many

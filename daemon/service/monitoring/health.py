@@ -19,7 +19,7 @@ class Health:
     Attributes:
         ready: A worker was ready at least once.
         loaded: The present worker has loaded its models.
-        stopping: The daemon was told to end.
+        stopping: The daemon is about to end.
     """
 
     def __init__(self, stall_s: float = 900) -> None:

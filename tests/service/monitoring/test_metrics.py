@@ -125,8 +125,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[Sample, float], 
     drop_picture(root, "super-resolve/secret.png", photograph(64))
     (root / "inbox/denoise/secret-broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
     with open_daemon(root, executor="inline") as daemon:
-        tally = daemon.once()
-        assert (tally.done, tally.failed) == (4, 1)
+        summary = daemon.once()
+        assert (summary.done, summary.failed) == (4, 1)
         page = daemon._parts.monitor._metrics.page()
     again = root / "archive/denoise/secret-0.png"
     again.rename(root / "inbox/denoise/secret-0.png")

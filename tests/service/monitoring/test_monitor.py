@@ -1,4 +1,4 @@
-"""What the loop tells and what comes of it: messages at a server of the test, counts in metrics."""
+"""What the loop records becomes messages at a server of the test, and counts in metrics."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,8 +98,8 @@ def test_a_wrong_address_ends_the_start_and_not_a_later_hour(root: Path) -> None
         pass
 
 
-class Outside:
-    """A lookout with everything it asks set by hand."""
+class MonitorByHand:
+    """A monitor whose clock and disk are set by hand."""
 
     def __init__(self, tmp_path: Path, monitor_settings: MonitorSettings) -> None:
         self.now, self.full = 1000.0, False
@@ -118,24 +118,24 @@ def test_health_is_what_the_watchdog_goes_by(
         "daemon.service.monitoring.monitor._log.info",
         lambda event, **fields: ports.append(fields["port"]),
     )
-    outside = Outside(tmp_path, MonitorSettings(port=0))
-    health = outside.health
-    with outside.monitor.serving():
+    by_hand = MonitorByHand(tmp_path, MonitorSettings(port=0))
+    health = by_hand.health
+    with by_hand.monitor.serving():
         (port,) = ports
         health.loop_advanced(1000, working=False)
         assert get(port, "/readyz") == (503, b"the worker loads its models\n")
         health.worker_reported(1000, ready=True)
         assert get(port, "/readyz") == (200, b"ready\n")
-        outside.full = True
+        by_hand.full = True
         assert get(port, "/readyz") == (503, b"the disk is full\n")
         assert get(port, "/livez") == (200, b"alive\n")
         health.loop_advanced(1061, working=True)
-        outside.now = 1061
+        by_hand.now = 1061
         assert get(port, "/livez") == (503, b"the worker has taken no step for 61 s\n")
         health.worker_reported(1062)
-        outside.now = 1062
+        by_hand.now = 1062
         assert get(port, "/livez")[0] == 200
-        outside.now = 1400
+        by_hand.now = 1400
         assert get(port, "/livez") == (503, b"the loop has stood still for 339 s\n")
         samples = read(get(port, "/metrics")[1])
         assert value(samples, "restored_disk_full") == 1
@@ -144,14 +144,14 @@ def test_health_is_what_the_watchdog_goes_by(
 
 def test_without_a_port_nothing_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daemon.service.monitoring.monitor.MonitoringServer", None)
-    with Outside(tmp_path, MonitorSettings()).monitor.serving():
+    with MonitorByHand(tmp_path, MonitorSettings()).monitor.serving():
         pass
 
 
 def test_reports_and_arrivals_are_counted(tmp_path: Path) -> None:
-    outside = Outside(tmp_path, MonitorSettings())
+    by_hand = MonitorByHand(tmp_path, MonitorSettings())
     one = LoadedModel("prior", 5)
-    outside.monitor.record_reports(
+    by_hand.monitor.record_reports(
         [
             WorkerReady("cpu", (one,)),
             ModelLoaded("prior", 1.0, 5),
@@ -161,13 +161,13 @@ def test_reports_and_arrivals_are_counted(tmp_path: Path) -> None:
     )
     folder = InboxFolder(tmp_path, None, tmp_path, tmp_path, tmp_path)
     arrivals = [Arrival(folder, Path(str(n)), 1, 1, missed=n < 2) for n in range(3)]
-    outside.monitor.record_arrivals(arrivals)
-    samples = read(outside.monitor._page().body)
+    by_hand.monitor.record_arrivals(arrivals)
+    samples = read(by_hand.monitor._page().body)
     assert value(samples, "restored_model_bytes", model="prior") == 5
     assert value(samples, "restored_model_bytes", model="org/large") == 7
     assert value(samples, "restored_model_loads_total", model="prior") == 1
     assert value(samples, "restored_rescan_finds_total") == 2
-    outside.monitor.record_reports([WorkerDied((), "gone")])
-    samples = read(outside.monitor._page().body)
+    by_hand.monitor.record_reports([WorkerDied((), "gone")])
+    samples = read(by_hand.monitor._page().body)
     assert value(samples, "restored_worker_deaths_total") == 1
     assert ("restored_model_bytes", frozenset({("model", "prior")})) not in samples
