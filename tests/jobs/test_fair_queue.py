@@ -35,7 +35,7 @@ def test_one_photograph_behind_ten_thousand_of_another_recipe_is_among_the_next(
     assert 10_001 in fair_queue.take([rest, RecipeQueue("single", (10_001,), 0, 1)], 2, NOW + 1)
 
 
-def test_who_comes_new_is_next_even_beside_a_thousandfold_weight() -> None:
+def test_a_newcomer_is_next_even_beside_a_thousandfold_weight() -> None:
     fair_queue = FairQueue()
     fair_queue.take([RecipeQueue("heavy", many(1, 192), 0, 1000)], 192, NOW)
     lines = [RecipeQueue("heavy", many(193, 192), 0, 1000), RecipeQueue("light", (900,), 0, 1)]
@@ -50,7 +50,7 @@ def test_recipes_share_by_weight_over_many_batches() -> None:
     assert total == {"one": 120, "three": 360}
 
 
-def test_nobody_saves_up_turns_while_nothing_of_it_waits() -> None:
+def test_a_recipe_saves_up_no_starts_while_it_has_nothing_to_start() -> None:
     fair_queue = FairQueue()
     fair_queue.take(
         [RecipeQueue("a", many(1, 10), 0, 1), RecipeQueue("b", many(11, 10), 0, 1)], 20, NOW
@@ -62,7 +62,7 @@ def test_nobody_saves_up_turns_while_nothing_of_it_waits() -> None:
     assert sum(row >= 500 for row in taken) == 20
 
 
-def test_within_a_recipe_and_between_equals_who_came_first_goes_first() -> None:
+def test_within_a_recipe_and_between_equals_first_come_is_first_served() -> None:
     lines = [RecipeQueue("b", (1, 4), 0, 1), RecipeQueue("a", (2, 3), 0, 1)]
     assert FairQueue().take(lines, 4, NOW) == [1, 2, 3, 4]
 
@@ -72,7 +72,7 @@ def test_priority_goes_first_and_the_rest_of_the_room_goes_to_the_others() -> No
     assert FairQueue().take(lines, 4, NOW) == [50, 51, 1, 2]
 
 
-def test_who_is_passed_over_rises_to_the_others_shares_once_and_falls_back() -> None:
+def test_a_recipe_that_is_passed_over_rises_shares_once_and_falls_back() -> None:
     crowd = Crowd(high=(2, 1), low=(0, 1))
     assert crowd.shares(10) == {"high": 10}
     assert crowd.shares(10, NOW + 2 * AGING_S - 1) == {"high": 10}
@@ -82,7 +82,7 @@ def test_who_is_passed_over_rises_to_the_others_shares_once_and_falls_back() -> 
     assert crowd.shares(10, NOW + 99 * AGING_S) == {"high": 5, "low": 5}
 
 
-def test_time_in_which_nothing_of_it_could_start_is_not_being_passed_over() -> None:
+def test_time_in_which_a_recipe_could_not_start_does_not_age_it() -> None:
     fair_queue = FairQueue()
     low, high = RecipeQueue("low", (1,), 0, 1), RecipeQueue("high", (2, 3), 1, 1)
     assert fair_queue.take([low, high], 1, NOW) == [2]
@@ -90,7 +90,7 @@ def test_time_in_which_nothing_of_it_could_start_is_not_being_passed_over() -> N
     assert fair_queue.take([low, high], 1, NOW + AGING_S) == [2]
 
 
-def test_a_clock_that_is_put_back_lowers_nobody() -> None:
+def test_a_clock_that_is_set_back_lowers_no_recipe() -> None:
     crowd = Crowd(one=(0, 1), two=(0, 1))
     crowd.shares(10)
     assert crowd.shares(10, NOW - 9 * AGING_S) == {"one": 5, "two": 5}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.config.features import COLOUR, Feature
 from daemon.config.station import Notice
 from daemon.jobs.ledger.entries import Waiting
 from daemon.jobs.ledger.reader import LedgerReader
@@ -55,7 +56,7 @@ def test_a_passing_fault_counts_and_waits(ledger: Ledger, tmp_path: Path) -> Non
     assert (again.attempts, again.deaths, again.alone) == (1, 0, False)
 
 
-def test_what_was_near_a_dying_worker_runs_alone(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_job_in_flight_when_a_worker_died_runs_alone(ledger: Ledger, tmp_path: Path) -> None:
     one, two = leased(ledger, tmp_path, "a.jpg", "b.jpg")
     ledger.give_back(one.row, death=1)
     ledger.give_back(two.row)
@@ -74,7 +75,7 @@ def test_one_crash_of_the_daemon_makes_nothing_run_alone_but_two_do(
     assert len(ready(ledger, alone=True)) == 1
 
 
-def test_a_published_job_stands_under_its_id(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_published_result_is_found_by_the_id_of_its_job(ledger: Ledger, tmp_path: Path) -> None:
     (entry,) = leased(ledger, tmp_path, "a.jpg")
     assert ledger.published_result(entry.id, tmp_path) is None
     assert ledger.is_in_flight(entry.id)
@@ -89,7 +90,9 @@ def test_a_published_job_stands_under_its_id(ledger: Ledger, tmp_path: Path) -> 
     assert ledger.open_jobs() == 0
 
 
-def test_originals_left_in_place_are_seen_until_they_change(ledger: Ledger, tmp_path: Path) -> None:
+def test_originals_left_in_place_count_as_taken_until_they_change(
+    ledger: Ledger, tmp_path: Path
+) -> None:
     claim = claimed(tmp_path, originals="leave")
     (entry,) = ledger.intend([("denoise", claim, "")])
     path = claim.files[0].path
@@ -101,7 +104,7 @@ def test_originals_left_in_place_are_seen_until_they_change(ledger: Ledger, tmp_
     assert not ledger.was_taken(path, 7, 99)
 
 
-def test_counts_failures_and_notices_are_told(ledger: Ledger, tmp_path: Path) -> None:
+def test_counts_failures_and_notices_are_reported(ledger: Ledger, tmp_path: Path) -> None:
     one, two, _ = leased(ledger, tmp_path, "a.jpg", "b.jpg", "c.jpg")
     ledger.fail([(one.row, "it ends early")])
     ledger.end([(one.row, tmp_path / "bad" / "a.jpg")], "failed", NOW + 1)
@@ -118,7 +121,7 @@ def test_counts_failures_and_notices_are_told(ledger: Ledger, tmp_path: Path) ->
     assert ledger.notices() == (Notice(Path("x-a.jpg"), "waits for its other half", NOW),)
 
 
-def test_an_intent_that_came_to_nothing_is_forgotten(ledger: Ledger, tmp_path: Path) -> None:
+def test_an_intent_that_came_to_nothing_is_removed(ledger: Ledger, tmp_path: Path) -> None:
     (entry,) = ledger.intend([("denoise", claimed(tmp_path), "")])
     assert ledger.claimed_paths() == {tmp_path / "work" / "scan.jpg"}
     ledger.forget([entry.row])
@@ -138,7 +141,7 @@ def test_a_failed_transaction_leaves_no_trace(ledger: Ledger, tmp_path: Path) ->
     assert same.claim.stem == "scan"
 
 
-def test_what_is_asked_in_each_turn_is_asked_of_sqlite_once_between_two_changes(
+def test_a_query_of_every_turn_reaches_sqlite_once_between_two_changes(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     (entry,) = queued(ledger, tmp_path, "a.jpg")
@@ -170,7 +173,7 @@ def test_a_reader_sees_what_the_daemon_has_changed_since(ledger: Ledger, tmp_pat
         assert reader.in_state("queued") == entries
 
 
-def test_nothing_to_change_is_no_transaction(ledger: Ledger) -> None:
+def test_a_change_of_no_rows_is_no_transaction(ledger: Ledger) -> None:
     traced: list[str] = []
     ledger._db._connection.set_trace_callback(traced.append)
     ledger.queue([], NOW)
@@ -190,9 +193,7 @@ def test_a_file_that_is_no_ledger_is_a_configuration_error(tmp_path: Path) -> No
         Ledger(path)
 
 
-def test_a_disk_without_room_is_told_and_the_change_is_not_made(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+def test_a_full_disk_is_reported_and_the_change_is_not_made(ledger: Ledger, tmp_path: Path) -> None:
     entries = queued(ledger, tmp_path, "a.jpg")
     pages = ledger.select("PRAGMA page_count")[0][0]
     ledger.select(f"PRAGMA max_page_count = {pages}")  # SQLite itself then says that it is full
@@ -204,7 +205,9 @@ def test_a_disk_without_room_is_told_and_the_change_is_not_made(
     assert ledger.in_state("queued") == entries
 
 
-def test_a_ledger_that_another_program_holds_is_told(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_ledger_that_another_program_has_locked_is_reported(
+    ledger: Ledger, tmp_path: Path
+) -> None:
     (entry,) = queued(ledger, tmp_path, "a.jpg")
     ledger.select("PRAGMA busy_timeout = 0")
     with closing(sqlite3.connect(tmp_path / "ledger.sqlite3", isolation_level=None)) as other:
@@ -252,7 +255,7 @@ def test_another_user_of_the_group_can_read_it(
         assert answer.read() == "1"
 
 
-def test_what_waits_is_told_by_recipe_with_the_age_of_the_first(
+def test_waiting_jobs_are_counted_by_recipe_with_the_age_of_the_oldest(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     assert ledger.waiting(NOW) == ()
@@ -264,7 +267,7 @@ def test_what_waits_is_told_by_recipe_with_the_age_of_the_first(
     assert ledger.waiting(NOW + 60) == (Waiting("", 1, 10), Waiting("denoise", 2, 60))
 
 
-def test_what_each_lease_asks_costs_the_same_whatever_is_done_already(
+def test_the_queries_of_a_lease_cost_the_same_however_many_jobs_are_done(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     """A station of some months has a hundred thousand finished rows."""
@@ -282,3 +285,14 @@ def test_what_each_lease_asks_costs_the_same_whatever_is_done_already(
     ledger.end([(e.row, None) for e in others[1:200]], "done", NOW)
     ledger.give_back(others[0].row)
     assert vm_steps(ledger, ask) < before + 100
+
+
+def test_answers_of_another_clip_model_do_not_count(ledger: Ledger) -> None:
+    portrait = Feature("likeness", "a portrait")
+    ledger.remember("photo", [(COLOUR, 3.0), (portrait, 21.5)], clip_digest="one")
+    assert ledger.answers("photo", clip_digest="one") == {COLOUR: 3.0, portrait: 21.5}
+    assert ledger.answers("photo", clip_digest="two") == {COLOUR: 3.0}
+    assert ledger.answers("other", clip_digest="one") == {}
+    ledger.remember("photo", [(portrait, 4.0)], clip_digest="two")
+    assert ledger.answers("photo", clip_digest="two") == {COLOUR: 3.0, portrait: 4.0}
+    assert ledger.answers("photo", clip_digest="one") == {COLOUR: 3.0, portrait: 21.5}

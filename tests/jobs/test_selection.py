@@ -11,11 +11,10 @@ from PIL import Image
 from rich.console import Console
 
 from daemon.cli.status_text import print_status
-from daemon.config.features import COLOUR, NOISE, Feature
+from daemon.config.features import COLOUR, NOISE
 from daemon.config.recipe import SHIPPED_RECIPES, load_recipes
 from daemon.config.station import Station
 from daemon.jobs.ledger.reader import LedgerReader
-from daemon.jobs.ledger.writer import Ledger
 from daemon.service.daemon import RunSummary
 from daemon.service.status import RecipeStatus, read_status
 from daemon.system.errors import ConfigError
@@ -207,14 +206,3 @@ def test_real_photographs_are_sorted_by_colour_and_noise(root: Path, executor: s
     assert run_once(root, executor=executor) == RunSummary(done=2)
     assert recipe_of(root, "toned.png") == "a-grey"
     assert recipe_of(root, "colour.png") in {"b-noisy", "c-rest"}
-
-
-def test_answers_of_another_clip_model_do_not_count(ledger: Ledger) -> None:
-    portrait = Feature("likeness", "a portrait")
-    ledger.remember("photo", [(COLOUR, 3.0), (portrait, 21.5)], clip_digest="one")
-    assert ledger.answers("photo", clip_digest="one") == {COLOUR: 3.0, portrait: 21.5}
-    assert ledger.answers("photo", clip_digest="two") == {COLOUR: 3.0}
-    assert ledger.answers("other", clip_digest="one") == {}
-    ledger.remember("photo", [(portrait, 4.0)], clip_digest="two")
-    assert ledger.answers("photo", clip_digest="two") == {COLOUR: 3.0, portrait: 4.0}
-    assert ledger.answers("photo", clip_digest="one") == {COLOUR: 3.0, portrait: 21.5}

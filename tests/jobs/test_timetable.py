@@ -41,7 +41,7 @@ def startable_rows(ledger: Ledger, recipes: list[Recipe], now: float) -> dict[st
     return {line.recipe: line.rows for line in startable(ledger, recipes, 9, now, alone=False)}
 
 
-def test_what_is_outside_its_window_waits_and_the_others_start(
+def test_jobs_outside_their_window_wait_and_the_others_start(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     recipes = [recipe("nightly", window="22:00-06:00"), recipe("plain", priority=3, weight=2)]
@@ -70,7 +70,7 @@ def test_cron_releases_what_was_queued_by_then_for_as_long_as_it_takes(
     assert (late.jobs, late.until) == (1, at("2026-12-04T20:00"))
 
 
-def test_what_cron_releases_outside_the_window_waits_for_the_window(
+def test_jobs_that_cron_releases_outside_the_window_wait_for_the_window(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     recipes = [recipe("both", cron="0 20 * * fri", window="22:00-06:00")]
@@ -124,7 +124,7 @@ def test_a_recipe_that_is_gone_holds_nothing_back(ledger: Ledger, tmp_path: Path
     assert held_back(ledger, [], NOON) == ()
 
 
-def test_what_is_leased_or_must_run_alone_is_no_part_of_a_line(
+def test_jobs_that_are_leased_or_must_run_alone_are_not_in_the_queue(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     one, two, three = queue(ledger, tmp_path, "plain", 3, NOON)
@@ -135,7 +135,7 @@ def test_what_is_leased_or_must_run_alone_is_no_part_of_a_line(
     assert line.rows == (two,)
 
 
-def test_what_waits_is_told_with_the_time_zone_that_holds_then() -> None:
+def test_waiting_jobs_are_described_with_the_time_zone_of_that_day() -> None:
     held = HeldBack("denoise", 120, at("2026-10-25T22:00"), BERLIN)
     assert held.describe(at("2026-10-24T23:00")) == "denoise: 120 wait for Sun 22:00 CET"
     assert held.describe(at("2026-10-25T12:00")) == "denoise: 120 wait for 22:00 CET"

@@ -1,7 +1,7 @@
-"""The archive's catalogue: which file in the archive is the original of which finished job.
+"""The archive in the ledger: which file in the archive is the original of which finished job.
 
-Comes in: the ledger. Goes out: originals, and what may be forgotten of finished jobs. Whatever is
-not in it was put into the archive by somebody else and is nobody's to remove. Touches no file.
+A file in the archive that is not here was put there by somebody else, so housekeeping leaves it.
+This module also removes rows of old jobs, and keeps what must outlive them. It touches no file.
 """
 
 import json
@@ -43,7 +43,7 @@ class EndedJob:
 
 @dataclass(frozen=True)
 class KeptResult:
-    """A result of a job whose row is gone.
+    """A result of a job whose row is removed; it still counts as done.
 
     Attributes:
         id: The job id.
@@ -59,13 +59,13 @@ class KeptResult:
 def oldest(
     view: LedgerReader, limit: int, before: float = math.inf, past: Original | None = None
 ) -> list[Original]:
-    """What went to the archive first.
+    """The originals that went to the archive first.
 
     Args:
         view: The ledger.
         limit: How many at most.
         before: UTC seconds since the epoch; only what went there earlier.
-        past: Where to go on; None begins anew.
+        past: The last original of the page before; None for the first page.
     """
     start = (past.at, path_text(past.path)) if past else (-math.inf, "")
     return _originals(
@@ -96,7 +96,7 @@ def jobs(view: LedgerReader) -> list[tuple[int, Path]]:
 
 
 def remove(ledger: Ledger, originals: Iterable[Original]) -> None:
-    """These are in the archive no more."""
+    """Remove originals that are no longer in the archive."""
     ledger.execute_each(
         "DELETE FROM original WHERE path = ?", [(path_text(o.path),) for o in originals]
     )
@@ -105,12 +105,12 @@ def remove(ledger: Ledger, originals: Iterable[Original]) -> None:
 def ended(view: LedgerReader, before: float, last: EndedJob | None, limit: int) -> list[EndedJob]:
     """Jobs that ended before a time and have no original in the archive, the oldest first.
 
-    Those of a bulk job that has not ended are left out: its report will tell of them.
+    Those of a bulk job that has not ended are left out, because its report needs them.
 
     Args:
         view: The ledger.
         before: UTC seconds since the epoch.
-        last: Where to go on; None begins anew.
+        last: The last job of the page before; None for the first page.
         limit: How many at most.
     """
     rows = view.select(
@@ -134,15 +134,20 @@ def ended(view: LedgerReader, before: float, last: EndedJob | None, limit: int) 
     ]
 
 
-def forget(ledger: Ledger, jobs: Sequence[EndedJob], standing: Sequence[KeptResult]) -> None:
-    """Remove the rows of ended jobs, with what was seen in their photographs.
+def forget(ledger: Ledger, jobs: Sequence[EndedJob], kept: Sequence[KeptResult]) -> None:
+    """Remove the rows of ended jobs, with what was measured in their photographs.
 
-    Where the results are that stand is kept, and how many jobs of each recipe were done.
+    How many jobs of each recipe were done is still counted.
+
+    Args:
+        ledger: The ledger.
+        jobs: What to remove.
+        kept: Results of them that are still in the outbox.
     """
     with ledger.transaction() as db:
         db.executemany(
             "INSERT OR REPLACE INTO standing VALUES (?, ?, ?)",
-            [(one.id, path_text(one.result), path_text(one.outbox)) for one in standing],
+            [(one.id, path_text(one.result), path_text(one.outbox)) for one in kept],
         )
         db.executemany(
             "INSERT INTO counter VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1",
@@ -154,7 +159,7 @@ def forget(ledger: Ledger, jobs: Sequence[EndedJob], standing: Sequence[KeptResu
 
 
 def results_after(view: LedgerReader, job: str, limit: int) -> list[KeptResult]:
-    """The next results that are kept of removed rows, in order of their job ids."""
+    """The next results of removed rows, in order of their job ids."""
     rows = view.select("SELECT * FROM standing WHERE id > ? ORDER BY id LIMIT ?", job, limit)
     return [
         KeptResult(r["id"], Path(json.loads(r["result"])), Path(json.loads(r["outbox"])))
@@ -163,7 +168,7 @@ def results_after(view: LedgerReader, job: str, limit: int) -> list[KeptResult]:
 
 
 def forget_results(ledger: Ledger, results: Iterable[KeptResult]) -> None:
-    """These stand no more."""
+    """Remove results that are no longer in the outbox."""
     with ledger.transaction() as db:
         db.executemany(
             "DELETE FROM standing WHERE id = ? AND result = ?",

@@ -1,7 +1,7 @@
 """Bulk jobs in the ledger: what was submitted, and how far each has come.
 
-Comes in: the ledger. Goes out: frozen bulk jobs, counts of their photographs; changes, each one
-transaction. Touches no photograph.
+Each change is one transaction. Photographs of a bulk job are rows of the table `job` like any
+other, with the name of the bulk job.
 """
 
 import json
@@ -18,8 +18,10 @@ from daemon.jobs.ledger.writer import Ledger
 BulkState = Literal["waiting", "looking", "working", "reporting", "ended"]
 
 _NOTES = 1000
+"""Files passed over that are named with their reason; the others are only counted."""
+
 _OF = "bulk = ? AND bulk <> ''"
-"""The second half lets SQLite use the index of bulk jobs, which holds nothing else."""
+"""A condition whose second half lets SQLite use the index of bulk jobs."""
 
 _OPEN = "('claiming', 'queued', 'held', 'leased', 'publishing', 'published', 'failing')"
 
@@ -29,12 +31,12 @@ class BulkCounts:
     """How many photographs (or pairs) of a bulk job are where.
 
     Attributes:
-        queued: Wait for their turn.
+        queued: Wait to be restored.
         in_flight: Are being restored or published.
-        done: Have a result of this job.
-        skipped: Had a result already, of the same recipe and weights.
+        done: Have a result of this bulk job.
+        skipped: Had a result of the same recipe and weights before.
         failed: Could not be restored.
-        taken_off: Were queued when the job was cancelled.
+        taken_off: Were queued when the bulk job was cancelled.
     """
 
     queued: int = 0
@@ -62,15 +64,15 @@ class BulkCounts:
 
 @dataclass(frozen=True)
 class BulkJob:
-    """A bulk job. Times are UTC seconds since the epoch; 0 is not yet.
+    """A bulk job. Times are UTC seconds since the epoch, 0 for one that has not come.
 
     Attributes:
-        name: What it is called.
-        request: Names the request it came from, so that that is taken once.
+        name: Its name, unique in the station.
+        request: Name of the request that it came from, so that it is taken only once.
         recipe: Name of its recipe.
         roots: Absolute paths of its files and folders.
-        submitted_at: When somebody asked for it.
-        starts_at: Nothing is read before.
+        submitted_at: When a person submitted it.
+        starts_at: Nothing is read before this time.
         state: waiting -> looking -> working -> reporting -> ended; retry goes back to working.
         paused: A person holds it.
         cancelled: A person ended it.
@@ -101,7 +103,7 @@ class BulkJob:
     summary: BulkCounts | None = None
 
     def with_notes(self, notes: Sequence[tuple[str, str]]) -> "BulkJob":
-        """These files were passed over, too; of very many only the first are named."""
+        """Add files that were passed over; only the first of very many are named."""
         named = (*self.notes, *notes)[:_NOTES]
         return replace(self, passed_over=self.passed_over + len(notes), notes=named)
 
@@ -113,7 +115,7 @@ def all_jobs(view: LedgerReader) -> list[BulkJob]:
 
 
 def unfinished(view: LedgerReader) -> list[BulkJob]:
-    """Those that are not done with, the oldest first."""
+    """The bulk jobs that have not ended, the oldest first."""
     rows = view.select_cached(
         "SELECT * FROM bulk WHERE state <> 'ended' ORDER BY submitted_at, name"
     )
@@ -121,12 +123,12 @@ def unfinished(view: LedgerReader) -> list[BulkJob]:
 
 
 def find(view: LedgerReader, name: str) -> BulkJob | None:
-    """The bulk job of this name."""
+    """The bulk job of a name, or None."""
     return next((bulk for bulk in all_jobs(view) if bulk.name == name), None)
 
 
 def counts(view: LedgerReader, bulk: BulkJob) -> BulkCounts:
-    """Where its photographs are; once it has ended, where they were then."""
+    """How many of its photographs are where; of an ended one, as they were at its end."""
     if bulk.summary is not None:
         return bulk.summary
     rows = view.select(
@@ -149,13 +151,13 @@ def counts(view: LedgerReader, bulk: BulkJob) -> BulkCounts:
 
 
 def has_open_jobs(view: LedgerReader, name: str) -> bool:
-    """Whether any of its photographs has not ended."""
+    """Whether a photograph of a bulk job has not ended."""
     query = f"SELECT 1 FROM job WHERE {_OF} AND state IN {_OPEN} LIMIT 1"
     return bool(view.select_cached(query, name))
 
 
 def is_held(view: LedgerReader, name: str) -> bool:
-    """Whether photographs of it may not start: it is paused, or their disk is away."""
+    """Whether photographs of a bulk job are held: it is paused, or their disk is away."""
     query = f"SELECT 1 FROM job WHERE {_OF} AND state = 'held' LIMIT 1"
     return bool(view.select_cached(query, name))
 
@@ -171,7 +173,7 @@ def done_since(view: LedgerReader, name: str, since: float) -> tuple[int, float]
 
 
 def latest_paths(view: LedgerReader, name: str, limit: int) -> set[Path]:
-    """The files of the rows that were recorded last."""
+    """The files of the rows of a bulk job that were recorded last."""
     rows = view.select(
         "SELECT * FROM job WHERE row IN"
         f" (SELECT row FROM job WHERE {_OF} ORDER BY row DESC LIMIT ?)",
@@ -197,7 +199,7 @@ def ended_entries(view: LedgerReader, rows: Iterable[int]) -> Iterator[tuple[Ent
 def failed_entries(
     view: LedgerReader, name: str, before: float, limit: int
 ) -> list[tuple[Entry, Path | None]]:
-    """What failed before a time (UTC seconds), with where its reason lies beside."""
+    """Photographs that failed before a time (UTC seconds), each with its path in failed/."""
     rows = view.select(
         f"SELECT * FROM job WHERE {_OF} AND state = 'failed' AND ended_at < ? LIMIT ?",
         *(name, before, limit),
@@ -223,7 +225,7 @@ def save(ledger: Ledger, bulk: BulkJob) -> None:
 
 
 def set_held(ledger: Ledger, name: str, *, held: bool) -> None:
-    """Keep what is queued of a bulk job from starting, or let it start."""
+    """Keep queued photographs of a bulk job from starting, or let them start."""
     now, then = ("queued", "held") if held else ("held", "queued")
     if ledger.select_cached(f"SELECT 1 FROM job WHERE {_OF} AND state = ? LIMIT 1", name, now):
         with ledger.transaction() as db:
@@ -231,7 +233,7 @@ def set_held(ledger: Ledger, name: str, *, held: bool) -> None:
 
 
 def cancel(ledger: Ledger, bulk: BulkJob) -> BulkJob:
-    """Forget what is queued of it, whose originals lie where they always were."""
+    """Remove what is queued of a bulk job; its originals never left their place."""
     with ledger.transaction() as db:
         gone = db.execute(
             f"DELETE FROM job WHERE {_OF} AND state IN ('queued', 'held')", (bulk.name,)
@@ -251,7 +253,7 @@ def cancel(ledger: Ledger, bulk: BulkJob) -> BulkJob:
 
 
 def try_again(ledger: Ledger, rows: Collection[int]) -> None:
-    """What failed is to be looked at as if it had just been found."""
+    """Queue failed photographs again, as if they had just been found."""
     ledger.execute_each(
         "UPDATE job SET state = 'claiming', reason = '', failed_to = '', ended_at = 0, id = '',"
         " fence = 0, attempts = 0, deaths = 0, crashes = 0, alone = 0, not_before = 0"
@@ -261,9 +263,9 @@ def try_again(ledger: Ledger, rows: Collection[int]) -> None:
 
 
 def forget(ledger: Ledger, before: float) -> int:
-    """Forget bulk jobs that ended before a time (UTC seconds); says how many.
+    """Remove bulk jobs that ended before a time (UTC seconds); returns how many.
 
-    While a row of one is left, its name is taken: another job would count that as its own.
+    A bulk job stays while a row of it is left: another one of its name would count that row.
     """
     with ledger.transaction() as db:
         query = (

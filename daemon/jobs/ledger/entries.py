@@ -1,7 +1,6 @@
-"""Entries of the ledger: what was claimed together and how far it has come.
+"""Entries of the ledger: what was claimed together, and how far its job has come.
 
-Comes in: rows of the ledger. Goes out: frozen types, and the text in which a claim and a path are
-kept. Knows no SQL.
+The frozen types for rows, and the text in which the ledger keeps claims and paths.
 """
 
 import json
@@ -26,13 +25,13 @@ class ClaimedFile:
     """One file of a claim.
 
     Attributes:
-        role: What it is to the job.
+        role: Its part in the job.
         relative: Its path below the inbox folder it came from.
-        path: Where it lies once claimed (the original itself where originals are left).
+        path: Where it lies once claimed: in the work folder, or where it was if originals stay.
         size_bytes: Its size when it was claimed.
-        mtime_ns: Its time of change when it was claimed.
+        mtime_ns: Its modification time when it was claimed.
         digest: sha256, hex; "" until it is queued.
-        header: What the file says of itself, once queued, for photographs.
+        header: The header of a photograph; None until it is queued.
     """
 
     role: Literal["photo", "mask", "hints"]
@@ -46,7 +45,7 @@ class ClaimedFile:
 
 @dataclass(frozen=True)
 class ClaimedFiles:
-    """What was claimed together: as intended first, then with digests."""
+    """Files that were claimed together: as intended at first, then with digests and headers."""
 
     folder: InboxFolder
     stem: str
@@ -64,14 +63,30 @@ class ClaimedFiles:
 
     @property
     def place(self) -> bytes:
-        """Where the first photograph came from: below its inbox, or at all if it stays there."""
+        """Where the first photograph came from: below its inbox; the full path of a bulk job's."""
         first = self.files[0]
         return os.fsencode(first.path if self.folder.bulk else first.relative)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A job as the ledger knows it; `publication` is the outbox's own JSON."""
+    """A job as the ledger knows it.
+
+    Attributes:
+        row: Its number in the ledger.
+        state: How far it has come; see `writer`.
+        recipe: Name of its recipe; "" while its content has not decided.
+        claim: Its files.
+        id: What is done to what; "" until it is leased.
+        fence: Number of its last lease, 0 before the first.
+        attempts: Passing faults that it met.
+        deaths: Workers that died while it was in flight.
+        crashes: Times that the daemon was killed while it was in flight.
+        alone: It runs with nothing beside it.
+        publication: Its `Publication` as JSON while it is published, else "".
+        reason: Why it fails; "" if it does not.
+        queued_at: When it was queued, UTC seconds since the epoch.
+    """
 
     row: int
     state: State
@@ -99,10 +114,10 @@ class Original:
 
     Attributes:
         path: Where it lies.
-        row: The job, the last one if several brought the same file there.
-        position: The how-manieth file of its claim it is, from 0.
+        row: Its job; the last one if several put the same file there.
+        position: Its index among the files of its claim, from 0.
         size_bytes: Its size.
-        mtime_ns: Its time of change.
+        mtime_ns: Its modification time.
         at: When it went there, UTC seconds since the epoch.
     """
 
@@ -116,7 +131,7 @@ class Original:
 
 @dataclass(frozen=True)
 class QueueCount:
-    """How many jobs of a recipe are where."""
+    """How many jobs of a recipe are in which part of their way."""
 
     recipe: str
     queued: int
@@ -130,9 +145,9 @@ class Waiting:
     """Jobs of a recipe that wait to be leased.
 
     Attributes:
-        recipe: Its name; "" where none matched.
+        recipe: Its name; "" while their content has not decided.
         jobs: How many.
-        oldest_s: How long the first of them has waited.
+        oldest_s: Seconds that the first of them has waited.
     """
 
     recipe: str
@@ -142,7 +157,14 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that ended in failed/."""
+    """A job that ended in failed/.
+
+    Attributes:
+        path: Where its first photograph is, or would be if originals stay in their place.
+        recipe: Name of its recipe.
+        reason: Why it failed.
+        at: When, UTC seconds since the epoch.
+    """
 
     path: Path
     recipe: str
@@ -163,7 +185,7 @@ def photos_of(files: Sequence[ClaimedFile]) -> tuple[Photo, ...]:
 
 
 def photo_of(file: ClaimedFile) -> Photo:
-    """A claimed photograph without its side files; it was queued with a header."""
+    """A queued photograph without its side files."""
     if file.header is None:
         raise RuntimeError(f"{file.path} was queued without a header")
     label = shown(file.relative)
