@@ -1,5 +1,7 @@
 """The table of kinds of steps, and recipes that do not fit their models."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -24,6 +26,14 @@ def test_every_kind_of_step_has_its_restorers() -> None:
         assert row.kind == kind
         for use in row.restorers:
             assert callable(restorer_for(kind, replace(EDIT, uses=(use,))))
+
+
+def test_recipes_are_checked_without_torch() -> None:
+    code = (
+        "import sys; from daemon.restorers.registry import check_models; check_models([], None);"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_prior_serves_every_kind_but_generate() -> None:
