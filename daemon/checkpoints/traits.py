@@ -38,7 +38,6 @@ class Traits:
         multiple_px: Sides of its pictures are multiples of this many pixels.
         channels: Channels of what it denoises: 3 for pixels, 4 or more for latents.
         reduction: Pixels along one element of what it denoises: 1 for pixels, 8 for most latents.
-        prediction: What its network predicts: "epsilon", "v_prediction", "sample" or "flow".
         text_encoders: Number of its text encoders.
     """
 
@@ -50,7 +49,6 @@ class Traits:
     multiple_px: int = 16
     channels: int = 3
     reduction: int = 1
-    prediction: str = "epsilon"
     text_encoders: int = 0
 
 
@@ -152,7 +150,6 @@ def traits_of(folder: Path) -> Traits:
         multiple_px=reduction * _downsampling(network) * _patch(folder),
         channels=int(network.get("out_channels") or network.get("in_channels") or 4),
         reduction=reduction,
-        prediction=_prediction(scheduler),
         text_encoders=len([part for part in folder.glob("text_encoder*") if part.is_dir()]),
     )
 
@@ -225,12 +222,6 @@ def _patch(folder: Path) -> int:
 def _side(network: Mapping[str, Any], default: int) -> int:
     side = network.get("sample_size") or default
     return int(side if isinstance(side, int) else min(side))
-
-
-def _prediction(scheduler: Mapping[str, Any]) -> str:
-    if "FlowMatch" in str(scheduler.get("_class_name")):
-        return "flow"
-    return str(scheduler.get("prediction_type", "epsilon"))
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:

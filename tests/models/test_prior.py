@@ -1,8 +1,6 @@
 """The shipped network, asked through its calls."""
 
 import math
-import subprocess
-import sys
 from itertools import pairwise
 
 import pytest
@@ -10,12 +8,10 @@ import torch
 from skimage import data
 from torch import Tensor
 
-from daemon.checkpoints.library import Library
 from daemon.diffusion.pixels import to_tensor
 from daemon.diffusion.process import add_noise, ddim_step
 from daemon.diffusion.tiling import Denoiser, denoise_tiles
 from daemon.models.calls import Degradation, DenoiseCall
-from daemon.system.errors import ConfigError
 from tests.support.answering import StockDdim, answer, prior, real, seeded
 
 EXACT, BF16 = 1e-4, 0.06
@@ -113,19 +109,3 @@ def test_unconditional_sampling_equals_the_stock_ddim_scheduler() -> None:
         theirs = stock.step(step, theirs, x0, 0.0, theirs)
     assert float((ours - theirs).abs().max()) < 1e-2
     assert float(ours.std()) > 0.05
-
-
-def test_the_digest_is_stable_and_needs_no_torch() -> None:
-    code = (
-        "import sys; from daemon.checkpoints.library import Library;"
-        "print(Library().digest('prior'));"
-        "assert 'torch' not in sys.modules"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == Library().digest("prior")
-    assert len(Library().digest("prior")) == 64
-
-
-def test_an_unknown_model_is_refused_with_the_allowed_references() -> None:
-    with pytest.raises(ConfigError, match="is 'dream'; allowed: \"prior\", a Hub id"):
-        Library().checkpoint("dream")
