@@ -1,1 +1,1 @@
-"""The commands, by what a person does with them; `daemon.cli.main` registers them."""
+"""The command line: a module for each group of commands; `main` registers them."""

@@ -217,7 +217,7 @@ def test_what_failed_is_tried_again(root: Path, scans: Path) -> None:
     bulk_command(root, "retry", "good", expect=64)
 
 
-def test_what_is_dropped_goes_before_what_bulk_jobs_found(
+def test_dropped_photographs_go_before_those_of_bulk_jobs(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_photos(scans, 30)
@@ -234,7 +234,7 @@ def test_what_is_dropped_goes_before_what_bulk_jobs_found(
     assert names == ["mine.png", "0.png", "1.png", "10.png"]
 
 
-def test_a_disk_that_is_away_is_waited_for(
+def test_a_bulk_job_waits_for_its_disk(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its mount point is empty meanwhile; what was in flight has neither failed nor is done."""
@@ -322,7 +322,7 @@ def test_a_job_that_cannot_go_on_holds_up_no_other(
     assert bulk_status(root).state == "ended"
 
 
-def test_jobs_are_looked_at_in_turn(
+def test_bulk_jobs_take_turns_in_walking(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk_walk, "_MAX_FILES", 1)
@@ -381,7 +381,7 @@ def test_what_failed_is_tried_again_a_few_in_a_turn_and_each_once(
     assert bulk_counts(root) == {"found": 5, "failed": 5}
 
 
-def test_what_stands_already_is_told_in_few_transactions_and_without_a_rest(
+def test_existing_results_take_few_transactions_and_no_sleep(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daemon.jobs.scheduler.MAX_IN_FLIGHT", 8)

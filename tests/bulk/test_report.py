@@ -35,7 +35,7 @@ from tests.support.station_runs import (
 )
 
 
-def test_people_are_told_when_it_ends(
+def test_people_get_a_message_when_it_ends(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[str, str, str]] = []
@@ -60,7 +60,7 @@ def test_a_report_that_cannot_be_written_ends_the_job_nonetheless(root: Path, sc
     assert bulk_status(root).report is None
 
 
-def test_housekeeping_spares_what_a_report_will_tell_of(root: Path, scans: Path) -> None:
+def test_housekeeping_keeps_rows_that_a_report_needs(root: Path, scans: Path) -> None:
     save_photo(scans / "a.png")
     submit_and_run(root, scans)
     station = find_station(root)
@@ -106,7 +106,7 @@ def test_a_job_cancelled_before_its_time_was_never_begun(root: Path, scans: Path
     assert ", never begun, was cancelled " in (root / "reports/job/report.md").read_text()
 
 
-def test_of_large_photographs_little_is_kept_for_the_sheet(
+def test_large_photographs_are_reduced_for_the_sheet(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[tuple[int, int]] = []

@@ -51,7 +51,7 @@ def test_without_its_recipe_it_waits_and_says_so(root: Path, scans: Path) -> Non
     assert run_once(root).done == 1
 
 
-def test_an_older_ledger_gets_what_it_lacks(root: Path, scans: Path) -> None:
+def test_an_older_ledger_is_brought_up_to_date(root: Path, scans: Path) -> None:
     drop_photo(root, "denoise/a.png")
     run_once(root)
     ledger = Ledger(find_station(root).ledger)

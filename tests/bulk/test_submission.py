@@ -83,7 +83,7 @@ def test_wrong_submissions_say_what_is_wrong(
     assert said in capsys.readouterr().err
 
 
-def test_a_job_that_nobody_knows_is_named_with_those_there_are(
+def test_an_unknown_bulk_job_is_named_with_the_known_ones(
     root: Path, scans: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_photo(scans / "a.png")
@@ -101,7 +101,7 @@ def test_two_submissions_of_one_name_both_count(root: Path, scans: Path) -> None
     assert bulk_counts(root, "same-2") == {"found": 1, "skipped": 1}
 
 
-def test_what_is_no_order_is_put_aside(root: Path) -> None:
+def test_a_file_that_is_no_request_is_set_aside(root: Path) -> None:
     folder = find_station(root).state / "bulk"
     folder.mkdir()
     (folder / "1.json").write_text('["submit"]')

@@ -27,7 +27,7 @@ from tests.support.station_runs import (
 )
 
 
-def test_folders_of_one_name_keep_their_results_apart(root: Path, tmp_path: Path) -> None:
+def test_results_of_folders_with_the_same_name_are_kept_apart(root: Path, tmp_path: Path) -> None:
     one, two = save_photo(tmp_path / "x/scans/a.png", 9), save_photo(tmp_path / "y/scans/a.png", 10)
     submit_and_run(root, tmp_path / "x/scans", tmp_path / "y/scans")
     assert published_results(root) == {
@@ -58,7 +58,7 @@ def test_side_files_and_pairs_go_with_their_photographs(
     assert bulk_counts(root, "pairs") == {"found": 1, "done": 1, "passed_over": 1}
 
 
-def test_odd_names_links_and_what_vanishes_disturb_nobody(
+def test_odd_names_links_and_vanishing_files_do_not_disturb_the_rest(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = Path(os.fsdecode(os.fsencode(scans) + b"/f\xff/\xfe.png"))
@@ -107,7 +107,7 @@ def test_a_folder_that_vanishes_while_it_is_walked_does_not_count_as_looked_at(
     assert bulk_counts(root) == {"found": 2, "done": 2}
 
 
-def test_of_single_files_only_their_folder_must_be_there(root: Path, scans: Path) -> None:
+def test_single_files_only_need_their_folder(root: Path, scans: Path) -> None:
     for name in ("a.png", "b.png"):
         save_photo(scans / name)
     submit(root, scans / "a.png", scans / "b.png")
@@ -118,7 +118,7 @@ def test_of_single_files_only_their_folder_must_be_there(root: Path, scans: Path
     ]
 
 
-def test_files_passed_over_are_counted_once_whatever_restarts(root: Path, scans: Path) -> None:
+def test_files_passed_over_are_counted_once_across_restarts(root: Path, scans: Path) -> None:
     names = ("a.png", "b.txt", "c.png", "d.txt", "e.png", "f.txt")
     for name in names:
         save_photo(scans / name)

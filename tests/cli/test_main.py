@@ -47,7 +47,7 @@ def test_exit_codes_follow_sysexits(
     assert exit_code(arguments) == code
 
 
-def test_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     exit_code(["--version"])
     assert capsys.readouterr().out == f"restored {__version__}\n"
 
@@ -95,7 +95,7 @@ def test_check_refuses_a_bad_recipe_of_the_station(
 
 
 @pytest.mark.parametrize("command", [["init"], ["status"], ["recipes"]])
-def test_commands_that_only_look_import_nothing_heavy(station: Path, command: list[str]) -> None:
+def test_commands_that_only_read_import_nothing_heavy(station: Path, command: list[str]) -> None:
     arguments = ["--station", str(station), *command]
     if command == ["init"]:
         arguments.append(str(station))
@@ -112,7 +112,7 @@ def test_commands_that_only_look_import_nothing_heavy(station: Path, command: li
 
 @pytest.mark.parametrize("form", ["{} pause", "pause {}"])
 @pytest.mark.parametrize("option", [["--station", "DIR"], ["--station=DIR"]])
-def test_the_station_may_stand_before_or_behind_the_command(
+def test_the_station_may_stand_before_or_after_the_command(
     tmp_path: Path, form: str, option: list[str]
 ) -> None:
     exit_code(["init", str(tmp_path / "s")])
@@ -121,7 +121,7 @@ def test_the_station_may_stand_before_or_behind_the_command(
     assert (tmp_path / "s" / ".restored" / "paused").exists()
 
 
-def test_behind_two_dashes_everything_is_a_file(tmp_path: Path) -> None:
+def test_after_two_dashes_everything_is_a_file(tmp_path: Path) -> None:
     exit_code(["init", str(tmp_path / "s")])
     station = ["--station", str(tmp_path / "s")]
     assert exit_code([*station, "retry", "--", "--station", "x"]) == 64

@@ -18,7 +18,7 @@ from tests.support.station_runs import drop_photo, run_once, write_scheduled_rec
 YEAR_S = 365 * 86400.0
 
 
-def test_a_wait_is_over_at_its_end_or_when_it_is_longer_than_it_was_made() -> None:
+def test_a_wait_is_over_at_its_end_or_if_it_is_longer_than_it_can_be() -> None:
     assert [is_over(100, now, 10) for now in (89.9, 90, 99.9, 100, 101)] == [
         *(True, False, False, True, True)
     ]
@@ -40,7 +40,7 @@ def queued(root: Path, *, queued_at: float, not_before: float) -> None:
     ledger.close()
 
 
-def test_what_was_to_be_tried_again_in_a_year_that_is_not_come_is_tried_now(root: Path) -> None:
+def test_a_retry_planned_by_a_clock_that_was_ahead_happens_now(root: Path) -> None:
     drop_photo(root, "denoise/a.png")
     queued(root, queued_at=time.time() + YEAR_S, not_before=time.time() + YEAR_S)
     assert run_once(root) == RunSummary(done=1)

@@ -233,7 +233,7 @@ sys.exit(exit_code(ask))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
-def test_another_user_of_the_group_is_told_the_status_while_the_daemon_runs() -> None:
+def test_another_user_of_the_group_reads_the_status_while_the_daemon_runs() -> None:
     group = next(g for g in grp.getgrall() if g.gr_gid not in (0, 65534))
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
@@ -263,7 +263,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk_stops_the_intake_and_freeing_it_lets_work_go_on(small_disk: Path) -> None:
+def test_a_full_disk_stops_claiming_and_freeing_it_lets_work_go_on(small_disk: Path) -> None:
     root = small_disk / "station"
     subprocess.run([RESTORED, "init", root], check=True, capture_output=True)
     originals = {}
@@ -283,7 +283,7 @@ def test_a_full_disk_stops_the_intake_and_freeing_it_lets_work_go_on(small_disk:
     assert_whole(root, originals)
 
 
-def test_apply_that_is_told_to_end_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_apply_cleans_up_on_sigterm(tmp_path: Path) -> None:
     before = tmp_path / "before.png"
     photograph(480).resize((1920, 1920)).save(before)
     (tmp_path / "out").mkdir()

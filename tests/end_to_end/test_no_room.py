@@ -40,7 +40,7 @@ def full() -> sqlite3.OperationalError:
 
 
 @pytest.mark.parametrize("command", ["once", "run"])
-def test_no_space_for_the_ledger_at_the_start_may_pass(
+def test_no_space_for_the_ledger_at_the_start_is_temporary(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     def refuse(*_: object, **__: object) -> sqlite3.Connection:
@@ -61,7 +61,7 @@ def test_no_space_for_the_ledger_at_the_start_may_pass(
         OSError(errno.EDQUOT, "Disk quota exceeded"),
     ],
 )
-def test_no_space_to_take_up_what_a_crash_left_may_pass_and_loses_nothing(
+def test_no_space_for_crash_recovery_is_temporary_and_loses_nothing(
     root: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -96,7 +96,7 @@ def test_the_reason_of_a_failed_pair_names_both_photographs(root: Path) -> None:
     assert named == ["interpolate/broken_a.png", "interpolate/broken_b.png"]
 
 
-def test_a_passing_fault_is_tried_again_and_in_the_end_fails(root: Path) -> None:
+def test_a_temporary_error_is_tried_again_and_fails_in_the_end(root: Path) -> None:
     write_settings(root, attempts=3)
     drop_photo(root, "denoise/passing.png")
     assert run_once(root).failed == 1
@@ -306,7 +306,7 @@ def test_the_same_error_of_the_file_system_is_logged_again_after_a_good_turn(
 
 
 @pytest.mark.parametrize("what", ["work", "staged"])
-def test_a_disk_without_room_for_a_folder_holds_nothing_up_for_good(
+def test_a_disk_without_room_for_a_folder_is_tried_again(
     root: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """The claim's folder or the lease's: what was begun is taken up again in the same run."""
@@ -351,7 +351,7 @@ def test_the_same_photograph_in_two_watched_folders_gets_two_results(
     assert len(set(archived)) == 2
 
 
-def test_what_the_system_does_not_let_go_waits_with_its_reason(
+def test_a_photograph_that_cannot_be_moved_waits_with_its_reason(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = drop_photo(root, "denoise/holiday/mine.png")
@@ -371,7 +371,7 @@ def test_what_the_system_does_not_let_go_waits_with_its_reason(
     assert list((root / ".restored" / "work").iterdir()) == []
 
 
-def test_an_original_that_cannot_be_archived_stops_nobody_and_is_tried_again(root: Path) -> None:
+def test_an_original_that_cannot_be_archived_is_tried_again(root: Path) -> None:
     original = drop_photo(root, "denoise/a.png")
     (root / "archive" / "denoise").write_text("in the way")
     write_settings(root, retry_s=0.2)
@@ -416,7 +416,7 @@ def test_a_truncated_photograph_dated_in_the_future_fails_in_the_end(root: Path)
     assert run_once(root).failed == 1
 
 
-def test_once_says_what_waits_however_short(root: Path) -> None:
+def test_once_names_everything_that_waits(root: Path) -> None:
     drop_photo(root, "interpolate/pair-a.png")
     (root / "inbox/denoise/empty.png").touch()
     drop_photo(root, "denoize/slip.png")

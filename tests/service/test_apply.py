@@ -62,7 +62,7 @@ def test_one_broken_photograph_fails_and_its_neighbours_do_not(
     assert "good.png" in said.out
 
 
-def test_a_result_that_is_there_is_kept_unless_forced(tmp_path: Path) -> None:
+def test_an_existing_result_is_kept_unless_forced(tmp_path: Path) -> None:
     photo = photograph(tmp_path / "in/x.png")
     target = tmp_path / "x.png"
     target.write_bytes(b"mine")
@@ -132,7 +132,7 @@ def test_a_file_with_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
         run("denoise", [photo], tmp_path / "out.xyz")
 
 
-def test_a_message_says_the_name_once_and_the_whole_of_it(
+def test_an_error_names_the_photograph_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "scans"
@@ -156,7 +156,7 @@ def test_a_message_says_the_name_once_and_the_whole_of_it(
         assert "Errno" not in line
 
 
-def test_a_folder_that_cannot_be_made_is_a_place_that_cannot_be_written(
+def test_a_folder_that_cannot_be_made_is_a_write_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photo = photograph(tmp_path / "x.png")

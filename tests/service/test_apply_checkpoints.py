@@ -72,7 +72,7 @@ def test_the_same_photograph_and_recipe_repeat_the_result(tmp_path: Path) -> Non
     assert np.array_equal(pixels[0], pixels[1])
 
 
-def test_a_folder_that_is_not_there_is_a_wrong_configuration(
+def test_a_missing_model_folder_is_a_configuration_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (photo,) = photographs(tmp_path, 1)
@@ -81,7 +81,7 @@ def test_a_folder_that_is_not_there_is_a_wrong_configuration(
     assert "nowhere" in capsys.readouterr().err
 
 
-def test_words_for_a_checkpoint_that_cannot_read_are_a_wrong_configuration(
+def test_a_prompt_for_a_checkpoint_without_text_encoder_is_a_configuration_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (photo,) = photographs(tmp_path, 1)

@@ -37,7 +37,7 @@ def broken(placement: object) -> None:
     raise OSError("the weights are torn")
 
 
-def test_check_says_what_each_checkpoint_takes_of_the_device(
+def test_check_prints_the_memory_of_each_checkpoint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "s"

@@ -40,7 +40,7 @@ def test_the_two_photographs_of_a_pair_are_one_job(tmp_path: Path) -> None:
     assert (work.megapixels, work.refused) == ((1.0,), 1)
 
 
-def test_finished_jobs_of_the_station_say_how_long_it_takes(
+def test_the_estimate_uses_finished_jobs_of_the_station(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exit_code(["init", str(tmp_path / "s")])
@@ -65,7 +65,7 @@ def test_finished_jobs_of_the_station_say_how_long_it_takes(
     )
 
 
-def test_without_finished_jobs_a_trial_says_how_long_it_takes(
+def test_without_finished_jobs_the_estimate_makes_a_trial(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture(tmp_path / "a.png", 256, 256)
@@ -75,5 +75,5 @@ def test_without_finished_jobs_a_trial_says_how_long_it_takes(
     assert said.splitlines()[1].split(" with")[0].split()[-1] in ("s", "min")
 
 
-def test_a_path_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
+def test_a_missing_path_is_a_usage_error(tmp_path: Path) -> None:
     assert exit_code(["estimate", "denoise", str(tmp_path / "none")]) == 64

@@ -71,7 +71,7 @@ def test_nothing_is_removed_unless_the_settings_say_so(root: Path, run_with: Run
     assert finished.rows() == 1
 
 
-def test_archived_originals_go_when_they_are_old_and_strangers_stay(
+def test_old_archived_originals_are_removed_and_foreign_files_stay(
     root: Path,
     run_with: RunWith,
 ) -> None:
@@ -89,7 +89,7 @@ def test_archived_originals_go_when_they_are_old_and_strangers_stay(
     assert (line["files"], line["why"]) == (2, "older than keep_archive_days = 30")
 
 
-def test_an_original_that_somebody_changed_is_not_ours_any_more(
+def test_an_original_that_somebody_changed_is_kept(
     root: Path,
     run_with: RunWith,
 ) -> None:
@@ -103,7 +103,7 @@ def test_an_original_that_somebody_changed_is_not_ours_any_more(
     assert archive_rows.oldest(finished.ledger, 10) == []
 
 
-def test_beyond_a_size_the_oldest_go(root: Path, run_with: RunWith) -> None:
+def test_beyond_a_size_the_oldest_are_removed(root: Path, run_with: RunWith) -> None:
     sizes = []
     for name in ("a", "b", "c"):
         sizes.append(len(drop_photo(root, f"denoise/{name}.png", size=10 + ord(name))))
@@ -114,7 +114,7 @@ def test_beyond_a_size_the_oldest_go(root: Path, run_with: RunWith) -> None:
     assert finished.archived() == set()
 
 
-def test_for_free_space_the_oldest_go_until_it_is_there(
+def test_the_oldest_are_removed_until_enough_space_is_free(
     root: Path,
     run_with: RunWith,
     monkeypatch: pytest.MonkeyPatch,
@@ -133,7 +133,7 @@ def test_for_free_space_the_oldest_go_until_it_is_there(
     assert whole / 2 - 2000 < left <= whole / 2
 
 
-def test_where_removing_frees_nothing_it_stops(
+def test_removing_stops_where_it_frees_nothing(
     root: Path,
     run_with: RunWith,
     monkeypatch: pytest.MonkeyPatch,
@@ -148,7 +148,7 @@ def test_where_removing_frees_nothing_it_stops(
     assert [e["event"] for e in log] == ["archive_cleared", "space_not_freed"]
 
 
-def test_an_archive_on_a_disk_that_is_not_mounted_is_not_an_empty_one(
+def test_an_archive_on_an_unmounted_disk_does_not_count_as_empty(
     root: Path,
     run_with: RunWith,
 ) -> None:
@@ -160,7 +160,7 @@ def test_an_archive_on_a_disk_that_is_not_mounted_is_not_an_empty_one(
     assert finished.rows() == 1
 
 
-def test_what_cannot_be_removed_is_told_and_tried_again_later(
+def test_what_cannot_be_removed_is_logged_and_tried_again_later(
     root: Path,
     run_with: RunWith,
     monkeypatch: pytest.MonkeyPatch,
@@ -182,7 +182,7 @@ def test_what_cannot_be_removed_is_told_and_tried_again_later(
     assert finished.archived() == set()
 
 
-def test_old_job_logs_go_by_the_day_in_their_names(root: Path, run_with: RunWith) -> None:
+def test_old_job_logs_are_removed_by_the_day_in_their_names(root: Path, run_with: RunWith) -> None:
     finished = run_with("denoise/a.png")
     for days_before in (1, 9, 11):
         JobLog(finished.station.logs).append({}, finished.finished_at - days_before * DAY_S)
@@ -193,7 +193,7 @@ def test_old_job_logs_go_by_the_day_in_their_names(root: Path, run_with: RunWith
     assert (finished.station.logs / "jobs-other.jsonl").exists()
 
 
-def test_rows_go_when_their_originals_are_gone_and_results_that_stand_are_not_done_twice(
+def test_rows_are_removed_after_their_originals_and_results_are_not_made_twice(
     root: Path,
     run_with: RunWith,
 ) -> None:
@@ -217,7 +217,7 @@ def test_rows_go_when_their_originals_are_gone_and_results_that_stand_are_not_do
     assert len(published_results(root)) == 2
 
 
-def test_rows_of_what_was_taken_out_of_the_archive_by_hand_go_too(
+def test_rows_of_originals_that_a_person_removed_are_removed_too(
     root: Path,
     run_with: RunWith,
 ) -> None:
@@ -229,7 +229,7 @@ def test_rows_of_what_was_taken_out_of_the_archive_by_hand_go_too(
     assert [result.name for _, result in jobs(finished.ledger)] == ["b.png"]
 
 
-def test_a_result_that_was_taken_away_is_forgotten_with_its_row_or_later(
+def test_a_result_that_a_person_removed_is_forgotten(
     root: Path,
     run_with: RunWith,
 ) -> None:
@@ -263,7 +263,7 @@ def test_rows_of_failures_stay_while_the_photograph_lies_in_failed(
     assert finished.rows() == 2
 
 
-def test_the_daemon_keeps_house_as_it_runs(root: Path) -> None:
+def test_the_daemon_removes_old_originals_while_it_runs(root: Path) -> None:
     write_settings(root, keep_archive_gb=0)
     for number in range(200):
         drop_photo(root, f"denoise/{number}.png", size=8 + number)
@@ -292,7 +292,7 @@ def test_a_crash_while_it_removes_leaves_only_entries_without_files(
     assert archive_rows.oldest(finished.ledger, 10) == []
 
 
-def test_where_an_original_went_is_known_even_if_a_crash_came_between(root: Path) -> None:
+def test_a_crash_does_not_lose_the_path_of_an_archived_original(root: Path) -> None:
     drop_photo(root, "denoise/a.png")
     run_once(root)
     station = open_station(root)[0]
@@ -309,7 +309,7 @@ def test_where_an_original_went_is_known_even_if_a_crash_came_between(root: Path
     assert (again.path, again.row, again.size_bytes) == (known.path, known.row, known.size_bytes)
 
 
-def test_one_original_that_cannot_be_removed_does_not_keep_all_the_others(
+def test_one_original_that_cannot_be_removed_does_not_stop_the_others(
     root: Path,
     run_with: RunWith,
     monkeypatch: pytest.MonkeyPatch,
@@ -334,7 +334,7 @@ def test_one_original_that_cannot_be_removed_does_not_keep_all_the_others(
     assert finished.archived() == set()
 
 
-def test_what_cannot_be_removed_keeps_nobody_from_the_other_housekeeping(
+def test_what_cannot_be_removed_does_not_stop_other_duties(
     root: Path,
     run_with: RunWith,
     monkeypatch: pytest.MonkeyPatch,
@@ -372,7 +372,9 @@ def test_young_originals_are_not_looked_at_one_by_one(
     assert looked == 0
 
 
-def test_what_somebody_took_out_of_the_archive_has_no_size(root: Path, run_with: RunWith) -> None:
+def test_originals_that_a_person_removed_do_not_count_in_the_size(
+    root: Path, run_with: RunWith
+) -> None:
     for name in ("a", "b", "c"):
         drop_photo(root, f"denoise/{name}.png", size=10 + ord(name))
         finished = run_with()
@@ -382,7 +384,7 @@ def test_what_somebody_took_out_of_the_archive_has_no_size(root: Path, run_with:
     assert finished.archived() == {"denoise/a.png", "denoise/b.png"}
 
 
-def test_the_loop_does_not_sleep_while_there_is_house_to_keep(
+def test_the_loop_does_not_sleep_while_there_is_something_to_remove(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(200):
@@ -402,7 +404,7 @@ def test_the_loop_does_not_sleep_while_there_is_house_to_keep(
     assert waits[1:4] == [0.0, 0.0, 0.0]
 
 
-def test_what_was_left_in_place_is_remembered_while_it_is_there(
+def test_originals_left_in_place_are_remembered_while_they_are_there(
     root: Path, run_with: RunWith
 ) -> None:
     write_settings(root, originals="leave")
@@ -419,7 +421,7 @@ def test_what_was_left_in_place_is_remembered_while_it_is_there(
     assert len(finished.ledger.taken_after(None, 10)) == 1
 
 
-def test_what_was_seen_in_a_photograph_goes_with_its_row(root: Path, run_with: RunWith) -> None:
+def test_answers_about_a_photograph_are_removed_with_its_row(root: Path, run_with: RunWith) -> None:
     own = '[match]\ngrey = true\n[[steps]]\nkind = "denoise"\n'
     (root / "recipes/aaa.toml").write_text(own)
     for name in ("grey.png", "grey-broken.png"):

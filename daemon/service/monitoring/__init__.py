@@ -1,1 +1,1 @@
-"""What others see of the daemon: health, metrics, notifications, systemd."""
+"""Monitoring of the daemon: health, metrics, messages to people, systemd."""

@@ -16,7 +16,7 @@ def alarms(told: Told, failures_per_hour: int = 3) -> Alarms:
     return Alarms(lambda *message: told.append(message), "attic", failures_per_hour)
 
 
-def test_more_failures_in_an_hour_than_the_setting_are_told_once(told: Told) -> None:
+def test_more_failures_in_an_hour_than_the_setting_are_one_message(told: Told) -> None:
     watch = alarms(told)
     watch.jobs_failed(3, 0)
     assert told == []
@@ -27,14 +27,14 @@ def test_more_failures_in_an_hour_than_the_setting_are_told_once(told: Told) -> 
     assert len(told) == 1, "the window begins anew"
 
 
-def test_as_many_failures_over_a_longer_time_are_not(told: Told) -> None:
+def test_as_many_failures_over_a_longer_time_are_no_message(told: Told) -> None:
     watch = alarms(told)
     watch.jobs_failed(3, 0)
     watch.jobs_failed(1, 3600)
     assert told == []
 
 
-def test_with_a_rate_of_nothing_every_group_of_failures_is_told(told: Told) -> None:
+def test_with_a_rate_of_zero_every_group_of_failures_is_a_message(told: Told) -> None:
     watch = alarms(told, failures_per_hour=0)
     watch.jobs_failed(0, 0)
     assert told == []
@@ -43,7 +43,7 @@ def test_with_a_rate_of_nothing_every_group_of_failures_is_told(told: Told) -> N
     assert len(told) == 2
 
 
-def test_a_worker_that_dies_three_times_in_an_hour_is_told_with_the_last_reason(
+def test_three_dead_workers_in_an_hour_are_a_message_with_the_last_reason(
     told: Told,
 ) -> None:
     watch = alarms(told)
@@ -55,7 +55,7 @@ def test_a_worker_that_dies_three_times_in_an_hour_is_told_with_the_last_reason(
     assert told[0][2].endswith("The last time: four")
 
 
-def test_a_full_disk_is_told_when_it_becomes_full(told: Told) -> None:
+def test_a_disk_is_a_message_when_it_becomes_full(told: Told) -> None:
     watch = alarms(told)
     for full in (False, True, True, False, True):
         watch.disk_checked(full=full)

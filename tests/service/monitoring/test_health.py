@@ -6,13 +6,13 @@ from daemon.engine.activity import MAX_LOAD_S
 from daemon.service.monitoring.health import LOOP_S, Health
 
 
-def test_before_it_turns_it_is_alive_and_not_ready() -> None:
+def test_before_the_first_turn_it_is_alive_and_not_ready() -> None:
     health = Health()
     assert health.why_not_alive(1e6) == ""
     assert health.why_not_ready(full=False) == "the worker loads its models"
 
 
-def test_a_loop_that_stands_still_is_not_alive() -> None:
+def test_a_loop_that_hangs_is_not_alive() -> None:
     health = Health(stall_s=1e9)
     health.worker_reported(100, ready=True)
     health.loop_advanced(100, working=False)
@@ -20,7 +20,7 @@ def test_a_loop_that_stands_still_is_not_alive() -> None:
     assert health.why_not_alive(100 + LOOP_S) == "the loop has stood still for 300 s"
 
 
-def test_models_may_load_for_so_long() -> None:
+def test_models_may_load_for_ten_minutes() -> None:
     health = Health(stall_s=1)
     health.loop_advanced(0, working=True)
     health.loop_advanced(MAX_LOAD_S - 1, working=True)
@@ -28,7 +28,7 @@ def test_models_may_load_for_so_long() -> None:
     assert health.why_not_alive(MAX_LOAD_S) == "no worker was ready within 600 s"
 
 
-def test_a_silent_worker_is_not_alive_while_it_has_work() -> None:
+def test_a_silent_worker_with_tasks_is_not_alive() -> None:
     health = Health(stall_s=50)
     health.worker_reported(0, ready=True)
     health.loop_advanced(100, working=False)
@@ -40,7 +40,7 @@ def test_a_silent_worker_is_not_alive_while_it_has_work() -> None:
     assert health.why_not_alive(151) == ""
 
 
-def test_what_keeps_it_from_being_ready_is_said() -> None:
+def test_every_reason_for_not_being_ready_is_named() -> None:
     health = Health()
     health.worker_reported(0, ready=True)
     assert health.why_not_ready(full=False) == ""

@@ -47,7 +47,7 @@ def test_a_page_is_served_with_its_status_and_kind() -> None:
         assert get(port, "/metrics?name=x") == (200, "text/x", "µ 1\n")
 
 
-def test_nothing_else_is_answered() -> None:
+def test_other_pages_and_methods_are_refused() -> None:
     with serving({"/livez": lambda: HttpAnswer(200, b"alive\n")}) as port:
         assert get(port, "/")[0] == 404
         assert get(port, "/livez/..")[0] == 404
@@ -90,7 +90,7 @@ def test_an_ipv6_address_can_be_listened_on() -> None:
     served.stop()
 
 
-def test_clients_that_say_nothing_are_few_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_clients_are_limited_and_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     assert http_server._Request.timeout == 5
     monkeypatch.setattr(http_server._Request, "timeout", 0.5)
     with serving({"/livez": lambda: HttpAnswer(200, b"alive\n")}) as port:

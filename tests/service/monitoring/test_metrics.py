@@ -45,7 +45,7 @@ class Still:
         return {"worker_ready": True, "disk_full": False, "paused": True}
 
 
-def test_group_sizes_are_a_histogram_of_what_the_worker_counted() -> None:
+def test_batch_sizes_are_a_histogram_of_what_the_worker_counted() -> None:
     metrics = Metrics(Still(), lambda: 0)
     metrics.record_batches(
         BatchCounts((1, 0, 2, 0, 0, 0, 0, 0, 1), 208, 3.5, 2), (LoadedModel("prior", 9),)
@@ -79,7 +79,7 @@ def test_the_busy_share_is_that_of_the_last_minute() -> None:
     assert value(read(metrics.page()), "restored_device_busy_ratio") == 0
 
 
-def test_with_the_worker_its_models_go() -> None:
+def test_models_are_gone_with_their_worker() -> None:
     metrics = Metrics(Still(), lambda: 0)
     metrics.record_batches(BatchCounts(), (LoadedModel("prior", 9),))
     metrics.count_worker_death()
@@ -88,7 +88,7 @@ def test_with_the_worker_its_models_go() -> None:
     assert not [name for name, _ in samples if name == "restored_model_bytes"]
 
 
-def test_what_is_no_recipe_has_one_label_for_all() -> None:
+def test_unknown_recipes_share_one_label() -> None:
     metrics = Metrics(Still(Waiting("", 2, 5), Waiting("gone", 3, 9), Waiting("denoise", 1, 2)))
     metrics.set_recipes(["denoise", "colorize"])
     metrics.count_ended(
@@ -176,7 +176,7 @@ def test_stages_are_timed_as_the_records_say(
             assert total > 0 or stage in ("settle", "queue")
 
 
-def test_groups_passes_and_models_are_what_the_engine_had(
+def test_batches_passes_and_models_are_those_of_the_engine(
     run: tuple[dict[Sample, float], str, list[Path]],
 ) -> None:
     samples, _, paths = run
@@ -207,7 +207,7 @@ def expressions(board: object) -> Iterator[str]:
             yield from expressions(part)
 
 
-def test_every_expression_of_the_dashboard_asks_for_what_there_is(
+def test_every_expression_of_the_dashboard_uses_existing_metrics(
     run: tuple[dict[Sample, float], str, list[Path]],
 ) -> None:
     samples, _, _ = run

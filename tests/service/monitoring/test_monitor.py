@@ -39,7 +39,7 @@ def mailroom() -> Iterator[Mailroom]:
     mailroom.close()
 
 
-def test_many_failures_are_told_before_the_run_ends(root: Path, mailroom: Mailroom) -> None:
+def test_many_failures_are_a_message_before_the_run_ends(root: Path, mailroom: Mailroom) -> None:
     write_settings(root, notify=[f"json://{mailroom.place}/"], notify_failures_per_hour=2)
     for number in range(3):
         drop_photo(root, f"denoise/broken{number}.png")
@@ -48,7 +48,7 @@ def test_many_failures_are_told_before_the_run_ends(root: Path, mailroom: Mailro
     assert mailroom.titles() == ["attic: photographs fail"]
 
 
-def test_few_failures_are_not(root: Path, mailroom: Mailroom) -> None:
+def test_few_failures_are_no_message(root: Path, mailroom: Mailroom) -> None:
     write_settings(root, notify=[f"json://{mailroom.place}/"], notify_failures_per_hour=2)
     for number in range(2):
         drop_photo(root, f"denoise/broken{number}.png")
@@ -56,7 +56,7 @@ def test_few_failures_are_not(root: Path, mailroom: Mailroom) -> None:
     assert mailroom.titles() == []
 
 
-def test_a_worker_that_keeps_dying_is_told(root: Path, mailroom: Mailroom) -> None:
+def test_a_worker_that_keeps_dying_is_a_message(root: Path, mailroom: Mailroom) -> None:
     write_settings(root, notify=[f"json://{mailroom.place}/"])
     drop_photo(root, "denoise/killer.png")
     assert run_once(root).failed == 1
@@ -64,14 +64,14 @@ def test_a_worker_that_keeps_dying_is_told(root: Path, mailroom: Mailroom) -> No
     assert mailroom.letters[0]["message"].endswith("The last time: signal 9")
 
 
-def test_a_full_disk_is_told(root: Path, mailroom: Mailroom) -> None:
+def test_a_full_disk_is_a_message(root: Path, mailroom: Mailroom) -> None:
     write_settings(root, notify=[f"json://{mailroom.place}/"], min_free_mb=1e12)
     drop_photo(root, "denoise/scan.png")
     assert run_once(root).held_up
     assert mailroom.titles() == ["attic: the disk is full"]
 
 
-def test_a_disk_without_room_for_the_ledger_is_told(
+def test_a_disk_without_room_for_the_ledger_is_a_message(
     root: Path, mailroom: Mailroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_settings(root, notify=[f"json://{mailroom.place}/"], min_free_mb=1e12)
@@ -85,14 +85,14 @@ def test_a_disk_without_room_for_the_ledger_is_told(
     assert mailroom.titles() == ["attic: the disk is full"]
 
 
-def test_a_server_that_refuses_changes_nothing_for_the_work(root: Path) -> None:
+def test_a_mail_server_that_refuses_does_not_disturb_the_work(root: Path) -> None:
     write_settings(root, notify=["json://127.0.0.1:1/"], notify_failures_per_hour=0)
     drop_photo(root, "denoise/broken.png")
     drop_photo(root, "denoise/good.png")
     assert (run_once(root).done, run_once(root).failed) == (1, 0)
 
 
-def test_a_wrong_address_ends_the_start_and_not_a_later_hour(root: Path) -> None:
+def test_a_wrong_address_is_found_at_the_start(root: Path) -> None:
     write_settings(root, notify=["jsno://hunter2"])
     with pytest.raises(ConfigError, match=r"notify\[0\] \(jsno\)"), open_daemon(root):
         pass

@@ -65,7 +65,7 @@ def test_the_summary_goes_out_when_the_quiet_period_is_over(mailroom: Mailroom) 
     notifier.close(DEADLINE_S)
 
 
-def test_telling_does_not_wait_and_a_server_that_hangs_holds_nothing_up(
+def test_notify_does_not_wait_and_a_server_that_hangs_holds_nothing_up(
     mailroom: Mailroom, said: StringIO
 ) -> None:
     other = Mailroom()
@@ -146,7 +146,7 @@ def test_addresses_are_read_from_a_file_too(tmp_path: Path, mailroom: Mailroom) 
     assert mailroom.titles() == ["title"]
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_address_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"notify_file is .*/none, which cannot be read: No such"):
         read_addresses([], tmp_path / "none")
 
@@ -176,7 +176,7 @@ def test_without_apprise_the_setting_is_a_configuration_error(
         read_addresses(["json://127.0.0.1"], None)
 
 
-def test_with_no_address_nothing_is_started() -> None:
+def test_without_an_address_no_thread_is_started() -> None:
     before = threading.active_count()
     notifier = Notifier((), 0)
     notifier.notify("a", "b", "c")

@@ -7,7 +7,7 @@ def message(number: int, kind: str = "disk") -> Message:
     return Message(kind, f"title {number}", f"text {number}")
 
 
-def test_of_one_kind_one_message_goes_out_and_the_rest_is_summed_up() -> None:
+def test_one_message_of_a_kind_goes_out_and_the_rest_is_summed_up() -> None:
     limiter = RateLimiter(100)
     assert limiter.offer(message(1), 0) == message(1)
     assert limiter.next_due_s(0) is None
@@ -23,7 +23,7 @@ def test_of_one_kind_one_message_goes_out_and_the_rest_is_summed_up() -> None:
     assert limiter.due(200) == [message(4)], "a single one is sent as it is"
 
 
-def test_what_comes_after_the_period_takes_what_was_held_back_along() -> None:
+def test_a_message_after_the_period_sums_up_those_held_back() -> None:
     limiter = RateLimiter(100)
     limiter.offer(message(1), 0)
     limiter.offer(message(2), 10)
@@ -33,7 +33,7 @@ def test_what_comes_after_the_period_takes_what_was_held_back_along() -> None:
     assert "- title 2\n" in sent.text
 
 
-def test_kinds_do_not_quieten_each_other() -> None:
+def test_each_kind_has_its_own_quiet_period() -> None:
     limiter = RateLimiter(100)
     assert limiter.offer(message(1, "disk"), 0) == message(1, "disk")
     assert limiter.offer(message(1, "job"), 0) == message(1, "job")

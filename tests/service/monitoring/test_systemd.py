@@ -47,7 +47,7 @@ def manager(address: str) -> Iterator[Manager]:
     manager.close()
 
 
-def test_models_that_load_are_given_time_but_not_for_ever(address: str, manager: Manager) -> None:
+def test_loading_models_extends_the_start_but_not_for_ever(address: str, manager: Manager) -> None:
     notifier = SystemdNotifier(address)
     notifier.loop_advanced(100, working=False)
     notifier.loop_advanced(101, working=False)
@@ -57,7 +57,7 @@ def test_models_that_load_are_given_time_but_not_for_ever(address: str, manager:
     assert manager.received() == []
 
 
-def test_the_alive_file_is_touched_just_while_systemd_would_hear_of_life(tmp_path: Path) -> None:
+def test_the_alive_file_is_touched_whenever_the_watchdog_is_fed(tmp_path: Path) -> None:
     alive = tmp_path / "alive"
 
     def touched() -> bool:
@@ -78,7 +78,7 @@ def test_the_alive_file_is_touched_just_while_systemd_would_hear_of_life(tmp_pat
     SystemdNotifier(alive_file=tmp_path / "none" / "alive").loop_advanced(0, working=False)
 
 
-def test_ready_is_said_once_when_the_models_are_loaded(address: str, manager: Manager) -> None:
+def test_ready_is_sent_once_when_the_models_are_loaded(address: str, manager: Manager) -> None:
     notifier = SystemdNotifier(address)
     notifier.worker_reported(5, ready=True)
     notifier.worker_reported(6, died=True)
@@ -86,7 +86,7 @@ def test_ready_is_said_once_when_the_models_are_loaded(address: str, manager: Ma
     assert manager.received() == ["READY=1"]
 
 
-def test_a_worker_that_has_work_and_says_nothing_is_not_alive(
+def test_a_silent_worker_with_tasks_stops_the_watchdog_messages(
     address: str, manager: Manager
 ) -> None:
     notifier = SystemdNotifier(address, stall_s=900)
@@ -113,14 +113,14 @@ def test_a_worker_that_was_replaced_may_load_longer_than_it_may_stall(
     assert manager.received() == []
 
 
-def test_a_status_is_said_when_it_is_new(address: str, manager: Manager) -> None:
+def test_a_status_is_sent_when_it_has_changed(address: str, manager: Manager) -> None:
     notifier = SystemdNotifier(address)
     for text in ("1 in flight", "1 in flight", "2 in flight"):
         notifier.status(text)
     assert manager.received() == ["STATUS=1 in flight", "STATUS=2 in flight"]
 
 
-def test_a_reload_before_the_service_is_up_does_not_say_ready(
+def test_a_reload_before_the_service_is_ready_does_not_send_ready(
     address: str, manager: Manager
 ) -> None:
     notifier = SystemdNotifier(address)
@@ -129,12 +129,12 @@ def test_a_reload_before_the_service_is_up_does_not_say_ready(
     assert manager.received() == []
 
 
-def test_a_manager_that_is_gone_or_was_never_there_is_no_error(address: str) -> None:
+def test_a_missing_service_manager_is_no_error(address: str) -> None:
     SystemdNotifier(address).stopping(1)
     systemd_notifier({}, 900).stopping(1)
 
 
-def test_an_abstract_socket_is_spoken_to() -> None:
+def test_messages_go_to_an_abstract_socket() -> None:
     name = f"restored-test-{os.getpid()}"
     manager = Manager("\0" + name)
     systemd_notifier({"NOTIFY_SOCKET": "@" + name}, 900).stopping(2.5)
@@ -142,7 +142,7 @@ def test_an_abstract_socket_is_spoken_to() -> None:
     manager.close()
 
 
-def test_the_daemon_says_how_it_goes_from_start_to_stop(
+def test_the_daemon_reports_its_state_from_start_to_stop(
     root: Path, address: str, manager: Manager
 ) -> None:
     station, settings = open_station(root)
