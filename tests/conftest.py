@@ -1,8 +1,10 @@
 """Fixtures that tests of several packages use."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from daemon.config.setup import find_station, make_station
 from daemon.config.station import Station
@@ -29,3 +31,11 @@ def root(tmp_path: Path, fake_executor: None) -> Path:
 def station(root: Path) -> Station:
     """The station in `root`."""
     return find_station(root)
+
+
+@pytest.fixture
+def log_as_before() -> Iterator[None]:
+    """The log of this process is as it was once a command has configured it in a test."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)

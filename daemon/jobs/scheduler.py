@@ -7,8 +7,9 @@ schedule holds back stays queued.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import assert_never
 
 import structlog
 
@@ -29,6 +30,15 @@ _log = structlog.get_logger()
 
 MAX_IN_FLIGHT = 192
 """Tasks that an executor holds at most: enough for full batches of small photographs."""
+
+
+@dataclass(frozen=True)
+class _AlreadyPublished:
+    """A job whose result is in the outbox already."""
+
+    entry: Entry
+    job: str
+    result: Path
 
 
 class Scheduler:
@@ -77,17 +87,23 @@ class Scheduler:
         if not suspects and room < MAX_IN_FLIGHT // 4:
             return []  # one commit serves many leases
         planned: dict[str, tuple[Entry, Job | NeedsInspection]] = {}
-        duplicates: list[tuple[Entry, str, Path]] = []
+        duplicates: list[_AlreadyPublished] = []
         refused: list[tuple[int, str]] = []
         for entry in suspects or self._ready(recipes, room, now, alone=False):
             key, plan = self._plan(entry, recipes)
-            if isinstance(plan, Path):
-                duplicates.append((entry, key, plan))
-            elif isinstance(plan, NoRecipe):
-                refused.append((entry.row, plan.reason))
-            elif plan is not None:
-                planned.setdefault(key, (entry, plan))
-        self._end_duplicates(duplicates)
+            match plan:
+                case _AlreadyPublished():
+                    duplicates.append(plan)
+                case NoRecipe():
+                    refused.append((entry.row, plan.reason))
+                case Job() | NeedsInspection():
+                    planned.setdefault(key, (entry, plan))
+                case None:
+                    pass
+                case _:
+                    assert_never(plan)
+        if duplicates:
+            self._end_duplicates(duplicates)
         if refused:
             self._ledger.fail(refused)
         if duplicates or refused:
@@ -100,16 +116,12 @@ class Scheduler:
             for entry, (_, plan) in zip(leased, planned.values(), strict=True)
         ]
 
-    def _end_duplicates(self, found: Sequence[tuple[Entry, str, Path]]) -> None:
-        """Record jobs whose result is in the outbox already; only their originals are moved.
-
-        Args:
-            found: Entries, each with the id of its job and the main result.
-        """
-        for entry, _, path in found:
-            result = shown(path)
-            _log.info("already_restored", job=entry.row, photo=entry.photo_name, result=result)
-        self._ledger.publish([(entry.row, job, path) for entry, job, path in found])
+    def _end_duplicates(self, duplicates: Sequence[_AlreadyPublished]) -> None:
+        """Record jobs that need no work; only their originals are moved."""
+        for one in duplicates:
+            photo, result = one.entry.photo_name, shown(one.result)
+            _log.info("already_restored", job=one.entry.row, photo=photo, result=result)
+        self._ledger.publish([(one.entry.row, one.job, one.result) for one in duplicates])
 
     def _ready(
         self, recipes: Sequence[Recipe], limit: int, now: float, *, alone: bool
@@ -129,12 +141,11 @@ class Scheduler:
 
     def _plan(
         self, entry: Entry, recipes: Sequence[Recipe]
-    ) -> tuple[str, Job | NeedsInspection | NoRecipe | Path | None]:
+    ) -> tuple[str, Job | NeedsInspection | NoRecipe | _AlreadyPublished | None]:
         """What to do with an entry.
 
         Returns:
-            The id of the task, and what it is: a job, an inspection, the reason why no recipe takes
-            the photograph, the result that is there already, or None to leave the entry queued.
+            The id of the task, and what it is; None to leave the entry queued.
         """
         try:
             clip = self._library.pinned(self._clip) if self._clip else ""
@@ -152,7 +163,7 @@ class Scheduler:
         inspection = replace(choice, clip=clip, clip_digest=clip_digest)
         return key, None if self._ledger.is_in_flight(key) else inspection
 
-    def _job(self, entry: Entry, recipe: Recipe) -> tuple[str, Job | Path | None]:
+    def _job(self, entry: Entry, recipe: Recipe) -> tuple[str, Job | _AlreadyPublished | None]:
         pinned, weights = self._library.resolved(recipe)
         digests = [file.digest for file in entry.claim.files]
         key = job_id(recipe, weights, entry.claim.place, *digests)
@@ -160,7 +171,7 @@ class Scheduler:
         # The id of a bulk job's photograph holds its full path: a result in any outbox is its own.
         result = self._ledger.published_result(key, Path("/") if folder.bulk else folder.outbox)
         if result is not None and is_published(result):
-            return key, result
+            return key, _AlreadyPublished(entry, key, result)
         if self._ledger.is_in_flight(key):
             return key, None
         photos = photos_of(entry.claim.files)

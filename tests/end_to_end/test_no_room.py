@@ -2,13 +2,11 @@
 
 import errno
 import sqlite3
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from daemon.cli.main import exit_code
 from daemon.config.station import Station
@@ -18,19 +16,13 @@ from daemon.system.errors import LedgerError
 from tests.support.fakes import everything_below
 from tests.support.station_runs import drop_photo, open_daemon, run_once
 
+pytestmark = pytest.mark.usefixtures("log_as_before")
+
 
 @pytest.fixture(autouse=True)
 def fake_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command takes the executor "process"; here that answers at once."""
     monkeypatch.setitem(EXECUTORS, "process", "tests.support.fakes:FakeExecutor")
-
-
-@pytest.fixture(autouse=True)
-def log_as_before() -> Iterator[None]:
-    """A command sends the log of this process to the stderr of its test."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
 
 
 def full() -> sqlite3.OperationalError:
