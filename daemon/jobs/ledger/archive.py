@@ -57,38 +57,38 @@ class KeptResult:
 
 
 def oldest(
-    view: LedgerReader, limit: int, before: float = math.inf, past: Original | None = None
+    reader: LedgerReader, limit: int, before: float = math.inf, past: Original | None = None
 ) -> list[Original]:
     """The originals that went to the archive first.
 
     Args:
-        view: The ledger.
+        reader: The ledger.
         limit: How many at most.
         before: UTC seconds since the epoch; only what went there earlier.
         past: The last original of the page before; None for the first page.
     """
     start = (past.at, path_text(past.path)) if past else (-math.inf, "")
     return _originals(
-        view.select(
+        reader.select(
             "SELECT * FROM original WHERE at < ? AND (at, path) > (?, ?) ORDER BY at, path LIMIT ?",
             *(before, *start, limit),
         )
     )
 
 
-def size_bytes(view: LedgerReader) -> int:
+def size_bytes(reader: LedgerReader) -> int:
     """Size of all originals in the archive."""
-    return int(view.select("SELECT coalesce(sum(size), 0) FROM original")[0][0])
+    return int(reader.select("SELECT coalesce(sum(size), 0) FROM original")[0][0])
 
 
-def originals_of(view: LedgerReader, row: int) -> list[Original]:
+def originals_of(reader: LedgerReader, row: int) -> list[Original]:
     """The archived files of a job, in the order of its claim."""
-    return _originals(view.select("SELECT * FROM original WHERE row = ? ORDER BY position", row))
+    return _originals(reader.select("SELECT * FROM original WHERE row = ? ORDER BY position", row))
 
 
-def jobs(view: LedgerReader) -> list[tuple[int, Path]]:
+def jobs(reader: LedgerReader) -> list[tuple[int, Path]]:
     """Every job that has an original in the archive, the oldest first, with its main result."""
-    rows = view.select(
+    rows = reader.select(
         "SELECT row, result FROM job WHERE state = 'done' AND row IN (SELECT row FROM original)"
         " ORDER BY row"
     )
@@ -102,18 +102,18 @@ def remove(ledger: Ledger, originals: Iterable[Original]) -> None:
     )
 
 
-def ended(view: LedgerReader, before: float, last: EndedJob | None, limit: int) -> list[EndedJob]:
+def ended(reader: LedgerReader, before: float, last: EndedJob | None, limit: int) -> list[EndedJob]:
     """Jobs that ended before a time and have no original in the archive, the oldest first.
 
     Those of a bulk job that has not ended are left out, because its report needs them.
 
     Args:
-        view: The ledger.
+        reader: The ledger.
         before: UTC seconds since the epoch.
         last: The last job of the page before; None for the first page.
         limit: How many at most.
     """
-    rows = view.select(
+    rows = reader.select(
         "SELECT row, recipe, ended_at, id, result, claim, failed_to FROM job"
         " WHERE state IN ('done', 'failed') AND ended_at > 0 AND ended_at < ?"
         " AND (ended_at, row) > (?, ?)"
@@ -158,9 +158,9 @@ def forget(ledger: Ledger, jobs: Sequence[EndedJob], kept: Sequence[KeptResult])
         db.executemany("DELETE FROM look WHERE photo = ?", photos)
 
 
-def results_after(view: LedgerReader, job: str, limit: int) -> list[KeptResult]:
+def results_after(reader: LedgerReader, job: str, limit: int) -> list[KeptResult]:
     """The next results of removed rows, in order of their job ids."""
-    rows = view.select("SELECT * FROM standing WHERE id > ? ORDER BY id LIMIT ?", job, limit)
+    rows = reader.select("SELECT * FROM standing WHERE id > ? ORDER BY id LIMIT ?", job, limit)
     return [
         KeptResult(r["id"], Path(json.loads(r["result"])), Path(json.loads(r["outbox"])))
         for r in rows

@@ -108,30 +108,30 @@ class BulkJob:
         return replace(self, passed_over=self.passed_over + len(notes), notes=named)
 
 
-def all_jobs(view: LedgerReader) -> list[BulkJob]:
+def all_jobs(reader: LedgerReader) -> list[BulkJob]:
     """Every bulk job, the oldest first."""
-    rows = view.select("SELECT * FROM bulk ORDER BY submitted_at, name")
+    rows = reader.select("SELECT * FROM bulk ORDER BY submitted_at, name")
     return [_bulk_of(row) for row in rows]
 
 
-def unfinished(view: LedgerReader) -> list[BulkJob]:
+def unfinished(reader: LedgerReader) -> list[BulkJob]:
     """The bulk jobs that have not ended, the oldest first."""
-    rows = view.select_cached(
+    rows = reader.select_cached(
         "SELECT * FROM bulk WHERE state <> 'ended' ORDER BY submitted_at, name"
     )
     return [_bulk_of(row) for row in rows]
 
 
-def find(view: LedgerReader, name: str) -> BulkJob | None:
+def find(reader: LedgerReader, name: str) -> BulkJob | None:
     """The bulk job of a name, or None."""
-    return next((bulk for bulk in all_jobs(view) if bulk.name == name), None)
+    return next((bulk for bulk in all_jobs(reader) if bulk.name == name), None)
 
 
-def counts(view: LedgerReader, bulk: BulkJob) -> BulkCounts:
+def counts(reader: LedgerReader, bulk: BulkJob) -> BulkCounts:
     """How many of its photographs are where; of an ended one, as they were at its end."""
     if bulk.summary is not None:
         return bulk.summary
-    rows = view.select(
+    rows = reader.select(
         f"SELECT state, fence > 0 AS worked, count(*) AS jobs FROM job WHERE {_OF}"
         " GROUP BY state, fence > 0",
         bulk.name,
@@ -150,21 +150,21 @@ def counts(view: LedgerReader, bulk: BulkJob) -> BulkCounts:
     )
 
 
-def has_open_jobs(view: LedgerReader, name: str) -> bool:
+def has_open_jobs(reader: LedgerReader, name: str) -> bool:
     """Whether a photograph of a bulk job has not ended."""
     query = f"SELECT 1 FROM job WHERE {_OF} AND state IN {_OPEN} LIMIT 1"
-    return bool(view.select_cached(query, name))
+    return bool(reader.select_cached(query, name))
 
 
-def is_held(view: LedgerReader, name: str) -> bool:
+def is_held(reader: LedgerReader, name: str) -> bool:
     """Whether photographs of a bulk job are held: it is paused, or their disk is away."""
     query = f"SELECT 1 FROM job WHERE {_OF} AND state = 'held' LIMIT 1"
-    return bool(view.select_cached(query, name))
+    return bool(reader.select_cached(query, name))
 
 
-def done_since(view: LedgerReader, name: str, since: float) -> tuple[int, float]:
+def done_since(reader: LedgerReader, name: str, since: float) -> tuple[int, float]:
     """How many were restored since a time (UTC seconds), and when the first of them was."""
-    (row,) = view.select(
+    (row,) = reader.select(
         "SELECT count(*) AS jobs, min(ended_at) AS first FROM job"
         f" WHERE {_OF} AND state = 'done' AND fence > 0 AND ended_at >= ?",
         *(name, since),
@@ -172,9 +172,9 @@ def done_since(view: LedgerReader, name: str, since: float) -> tuple[int, float]
     return row["jobs"], row["first"] or since
 
 
-def latest_paths(view: LedgerReader, name: str, limit: int) -> set[Path]:
+def latest_paths(reader: LedgerReader, name: str, limit: int) -> set[Path]:
     """The files of the rows of a bulk job that were recorded last."""
-    rows = view.select(
+    rows = reader.select(
         "SELECT * FROM job WHERE row IN"
         f" (SELECT row FROM job WHERE {_OF} ORDER BY row DESC LIMIT ?)",
         *(name, limit),
@@ -182,25 +182,25 @@ def latest_paths(view: LedgerReader, name: str, limit: int) -> set[Path]:
     return {file.path for row in rows for file in entry_of(row).claim.files}
 
 
-def ended_rows(view: LedgerReader, name: str, state: Literal["done", "failed"]) -> list[int]:
+def ended_rows(reader: LedgerReader, name: str, state: Literal["done", "failed"]) -> list[int]:
     """Rows of the photographs that ended so, in the order in which they were found."""
     query = f"SELECT row FROM job WHERE {_OF} AND state = ? ORDER BY row"
-    return [row["row"] for row in view.select(query, name, state)]
+    return [row["row"] for row in reader.select(query, name, state)]
 
 
-def ended_entries(view: LedgerReader, rows: Iterable[int]) -> Iterator[tuple[Entry, Path | None]]:
+def ended_entries(reader: LedgerReader, rows: Iterable[int]) -> Iterator[tuple[Entry, Path | None]]:
     """These photographs, each with its result (None where it failed), one after the other."""
     for number in rows:
-        for row in view.select("SELECT * FROM job WHERE row = ?", number):
+        for row in reader.select("SELECT * FROM job WHERE row = ?", number):
             result = Path(json.loads(row["result"])) if row["state"] == "done" else None
             yield entry_of(row), result
 
 
 def failed_entries(
-    view: LedgerReader, name: str, before: float, limit: int
+    reader: LedgerReader, name: str, before: float, limit: int
 ) -> list[tuple[Entry, Path | None]]:
     """Photographs that failed before a time (UTC seconds), each with its path in failed/."""
-    rows = view.select(
+    rows = reader.select(
         f"SELECT * FROM job WHERE {_OF} AND state = 'failed' AND ended_at < ? LIMIT ?",
         *(name, before, limit),
     )
