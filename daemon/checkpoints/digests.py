@@ -59,7 +59,7 @@ def combined_digest(files: Sequence[tuple[str, Path]], cache: Path | None) -> st
     Args:
         files: Names and paths.
         cache: JSON file that keeps the digests of single files; None keeps them for this process
-            only. One that cannot be written is done without.
+            only. A cache that cannot be written is ignored.
     """
     stats = tuple((name, str(path), *_size_and_mtime(path)) for name, path in files)
     return _combined_digest(stats, cache)
@@ -71,7 +71,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def digest_file(folder: Path, path: Path) -> FileDigest:
+def current_digest(folder: Path, path: Path) -> FileDigest:
     """Digest a file of a checkpoint's folder now, whatever is known of it."""
     size, mtime_ns = _size_and_mtime(path)
     return FileDigest(path.relative_to(folder).as_posix(), size, mtime_ns, sha256_of(path))

@@ -15,8 +15,8 @@ from daemon.checkpoints.digests import (
     DATA_SUFFIXES,
     LOCK,
     PICKLES,
+    current_digest,
     data_files,
-    digest_file,
     digests_as_json,
     read_digests,
 )
@@ -43,12 +43,12 @@ class RemoteFile:
 
     Attributes:
         name: Its path in the repository.
-        size: Size in bytes.
+        size_bytes: Size in bytes.
         sha256: Digest of its content; None for small files, of which the Hub knows none.
     """
 
     name: str
-    size: int
+    size_bytes: int
     sha256: str | None
 
 
@@ -60,13 +60,13 @@ class PullPlan:
         repo: Hub id, "org/name".
         commit: 40 hex digits.
         files: Number of files.
-        size: Bytes of all files.
+        size_bytes: Size of all files in bytes.
     """
 
     repo: str
     commit: str
     files: int
-    size: int
+    size_bytes: int
 
 
 def pull(
@@ -95,7 +95,9 @@ def pull(
         folder = repository / commit
         if not (folder / LOCK).is_file():
             needed = files_to_fetch(wanted.repo, files)
-            on_start(PullPlan(wanted.repo, commit, len(needed), sum(one.size for one in needed)))
+            on_start(
+                PullPlan(wanted.repo, commit, len(needed), sum(one.size_bytes for one in needed))
+            )
             part = folder.with_name(f".{commit}.part")
             with _exclusive(part, f"{wanted.repo}@{commit}"):
                 # Another pull may have finished in the meantime.
@@ -154,7 +156,7 @@ def verify(model: PulledModel) -> list[str]:
     for name, path in found.items():
         if name not in known:
             wrong.append(f"{name} was not there when the model was pulled")
-        elif digest_file(model.folder, path).sha256 != known[name].sha256:
+        elif current_digest(model.folder, path).sha256 != known[name].sha256:
             wrong.append(f"{name} is not what was pulled")
     return wrong
 
@@ -230,7 +232,7 @@ def _exclusive(part: Path, what: str) -> Iterator[None]:
 
 def _fetch(repo: str, commit: str, files: Sequence[RemoteFile], folder: Path, part: Path) -> None:
     """Fetch into the folder of partial files, compare digests, then rename it to its place."""
-    size = sum(one.size for one in files)
+    size = sum(one.size_bytes for one in files)
     free = shutil.disk_usage(part).free
     if size + _SPARE_BYTES > free + sum(p.stat().st_size for p in part.rglob("*") if p.is_file()):
         raise CannotWriteError(
@@ -274,8 +276,8 @@ def _verified_lock(
     for one in files:
         if one.name not in known:
             raise PassingError(f"{repo}: {one.name} did not arrive; pull again")
-        digest = digest_file(folder, known[one.name])
-        if digest.size != one.size or one.sha256 not in (None, digest.sha256):
+        digest = current_digest(folder, known[one.name])
+        if digest.size != one.size_bytes or one.sha256 not in (None, digest.sha256):
             known[one.name].unlink()
             raise PassingError(f"{repo}: {one.name} is not what the Hub has; pull again")
         digests.append(digest)

@@ -77,7 +77,7 @@ def pull(context: typer.Context, name: _Name) -> None:
     from daemon.checkpoints.hub import pull as fetch
 
     def announce(plan: PullPlan) -> None:
-        size = plan.size / 1e9
+        size = plan.size_bytes / 1e9
         out.print(f"{plan.repo}@{plan.commit}: {plan.files} files, {size:.2f} GB", markup=False)
 
     done = fetch(expand_card_name(name), _library(context), announce)

@@ -86,7 +86,7 @@ class Guidance:
     Attributes:
         prompt: What it shall show.
         negative: What it shall not show; None stands for the empty prompt.
-        scale: Weight of the prompt against the negative; up to 1 the prompt is asked alone.
+        scale: Weight of the prompt against the negative; up to 1 only the prompt is evaluated.
     """
 
     prompt: Embedding

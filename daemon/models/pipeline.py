@@ -92,7 +92,7 @@ class Pipeline:
         notes = truncation_notes(pipeline, call.prompt)
         if call.negative and "negative_prompt" in convention.ignored_keys:
             reference = self._placement.checkpoint.reference
-            notes += (f"{reference} knows no negative prompt: {call.negative!r} was passed over",)
+            notes += (f"{reference} takes no negative prompt: {call.negative!r} was ignored",)
         elif call.negative:
             notes += truncation_notes(pipeline, call.negative)
         return AnswerWithNotes(picture, notes) if notes else picture
@@ -118,7 +118,7 @@ class Pipeline:
         if settings.strength is not None:
             arguments["strength"] = share_run = _start_at_strength(run, settings.strength)
         if settings.steps is not None:
-            # A pipeline runs `strength` of the steps that it is told.
+            # A pipeline runs `strength` of the steps that it is given.
             steps = round(settings.steps / share_run)
             arguments["num_inference_steps"] = max(1, min(_max_steps(pipeline.scheduler), steps))
         parameters = inspect.signature(type(run).__call__).parameters
@@ -144,7 +144,7 @@ class Pipeline:
         return {
             "prompt": prompts if batched else prompts[0],
             "negative_prompt": (negatives if batched else negatives[0]) if any(negatives) else None,
-            # Kontext makes pictures of one area, whatever size it is told.
+            # Kontext rescales the size to an area of its own unless it is given this one.
             "max_area": settings.width * settings.height,
             "image": _image_argument(convention, calls),
             "height": settings.height,

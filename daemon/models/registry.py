@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from daemon.checkpoints.library import Checkpoint
+from daemon.checkpoints.traits import Family
 from daemon.messages.tasks import ModelOptions
 from daemon.models.calls import Reply
-from daemon.system.errors import ConfigError
 
 Tick = Callable[[], None]
 """Called between the steps of a long answer: shows that the model is alive, and may raise
@@ -52,7 +52,7 @@ class Model(Protocol):
         """
 
 
-MODELS = {
+MODELS: dict[Family, str] = {
     "clip": "daemon.models.clip:Clip",
     "pipeline": "daemon.models.pipeline:Pipeline",
     "latent": "daemon.models.latent:Latent",
@@ -71,14 +71,9 @@ def load_model(placement: Placement, *, as_pipeline: bool = False) -> Model:
         as_pipeline: Load the diffusers pipeline even if the model can be driven step by step.
 
     Raises:
-        ConfigError: No family here loads such a checkpoint, or it is incomplete.
+        ConfigError: The checkpoint is incomplete or damaged.
     """
-    traits = placement.checkpoint.traits
-    family = "pipeline" if as_pipeline else traits.family
-    if family not in MODELS:
-        raise ConfigError(
-            f"model {placement.checkpoint.reference}: {traits.description} cannot be driven"
-        )
+    family: Family = "pipeline" if as_pipeline else placement.checkpoint.traits.family
     module, name = MODELS[family].split(":")
     model: Model = getattr(import_module(module), name)(placement)
     return model

@@ -1,7 +1,7 @@
 """Embedded colour profiles: conversions into sRGB for the networks, and back for the result.
 
-A `Conversion` is applied to slabs of rows. What a result embeds is decided by the writer; here
-stands what a profile allows.
+A `Conversion` is applied to slabs of rows. The writer decides what a result embeds; this module
+says what a profile allows.
 """
 
 from __future__ import annotations

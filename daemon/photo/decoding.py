@@ -1,4 +1,4 @@
-"""Opening files as one of six formats, told by content, and errors that say who is at fault.
+"""Opening files as one of six formats, recognised by content, and errors that say who is at fault.
 
 A damaged file is a `PhotoError`; what the machine is at fault for stays an `OSError`. Pillow is
 imported by the first call that opens a picture, not before.
@@ -39,7 +39,7 @@ _MAX_PROFILE_BYTES = 1 << 26
 def read_header(path: Path, limits: Limits, *, name: str | None = None) -> Header:
     """Read a file's header without decoding pixels; its content tells the format.
 
-    A prompt file, told by its suffix, is read to its end.
+    A prompt file, recognised by its suffix, is read to its end.
 
     Args:
         path: The file.
@@ -112,7 +112,7 @@ def verify_file(path: Path, width: int, height: int) -> None:
 
 
 def open_image(file: BinaryIO) -> ImageFile:
-    """Open a file as one of the six formats, told by content.
+    """Open a file as one of the six formats, recognised by content.
 
     Pillow is given a file object, not a path: from a path it maps uncompressed pixels into memory,
     and a writer that shortens the file then kills the process.

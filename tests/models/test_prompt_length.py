@@ -72,7 +72,7 @@ def test_a_pipeline_notes_it_for_each_prompt_and_negative_of_a_batch(tmp_path: P
     model = load_model(Placement(Library().checkpoint(str(flux)), "cpu"), as_pipeline=True)
     (one,) = model.predict([PipelineCall("m", settings, 1, "cat", "ink")])
     assert isinstance(one, AnswerWithNotes)
-    assert one.notes == (f"{flux} knows no negative prompt: 'ink' was passed over",)
+    assert one.notes == (f"{flux} takes no negative prompt: 'ink' was ignored",)
 
 
 @pytest.mark.parametrize("kind", ["restyle", "generate"])
