@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from daemon.messages.reports import Failed, Outcome, Rejected
 from daemon.photo import Photo
 from daemon.system.errors import PassingError, PhotoError, RestoredError, TruncatedError
-from daemon.system.files import NO_SPACE, refusal
+from daemon.system.files import NO_SPACE, os_error_text
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
@@ -34,7 +34,7 @@ def outcome_of(fence: int, error: BaseException, photos: Sequence[Photo] = ()) -
     if isinstance(error, OSError):
         labels = {path: label for photo in photos for path, label in photo.labels.items()}
         no_space = error.errno in NO_SPACE
-        return Failed(fence, refusal(error, labels), passing=True, no_space=no_space)
+        return Failed(fence, os_error_text(error, labels), passing=True, no_space=no_space)
     if isinstance(error, PassingError):
         return Failed(fence, str(error), passing=True)
     if isinstance(error, RestoredError):

@@ -22,7 +22,7 @@ from daemon.jobs.stages import StageDuration
 from daemon.photo import Limits, digest_file, read_header
 from daemon.system.clock import is_over
 from daemon.system.errors import PhotoError
-from daemon.system.files import NO_SPACE, fit_name, move_to_free, refusal, shown, sync_folders
+from daemon.system.files import NO_SPACE, fit_name, move_to_free, os_error_text, shown, sync_folders
 from daemon.system.files import claim as take
 
 _log = structlog.get_logger()
@@ -35,7 +35,7 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 300.0
 
 
 @dataclass(frozen=True)
-class _Refused:
+class _Untakeable:
     """A file that could not be taken.
 
     Attributes:
@@ -75,7 +75,7 @@ class Claimer:
         self.limits = limits
         self._look_again = look_again
         self._file_hashed = file_hashed
-        self._refused: dict[Path, _Refused] = {}
+        self._untakeable: dict[Path, _Untakeable] = {}
 
     def unseen(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
         """Leave out originals that stay in their place and were queued before."""
@@ -125,17 +125,17 @@ class Claimer:
 
     def retry_refused(self, now: float) -> None:
         """Have files that could not be taken looked at again when they are due; `now` in UTC."""
-        for path, refused in self._refused.items():
+        for path, refused in self._untakeable.items():
             if is_over(refused.again_at, now, refused.wait_s):
-                self._refused[path] = replace(refused, again_at=now + refused.wait_s)
+                self._untakeable[path] = replace(refused, again_at=now + refused.wait_s)
                 self._look_again(path)
 
     def notices(self) -> tuple[Notice, ...]:
         """The files that cannot be taken, each with the reason."""
-        gone = [path for path in self._refused if not path.exists()]
+        gone = [path for path in self._untakeable if not path.exists()]
         for path in gone:
-            del self._refused[path]
-        return tuple(refused.notice for refused in self._refused.values())
+            del self._untakeable[path]
+        return tuple(refused.notice for refused in self._untakeable.values())
 
     def queue_again(self, entry: Entry, now: float) -> None:
         """Hash the files of a job anew and queue it; they changed after they were claimed."""
@@ -190,18 +190,18 @@ class Claimer:
                     raise
                 self._refuse(entry.claim.folder.path / file.relative, error, now)
                 return self._put_back(entry, error)
-            self._refused.pop(entry.claim.folder.path / file.relative, None)
+            self._untakeable.pop(entry.claim.folder.path / file.relative, None)
         return entry
 
     def _refuse(self, origin: Path, error: OSError, now: float) -> None:
         """Remember a file that the system does not let go, and log it once."""
-        before = self._refused.get(origin)
+        before = self._untakeable.get(origin)
         wait_s = min(_LONGEST_WAIT_S, 2 * before.wait_s) if before else _FIRST_WAIT_S
         why = f"cannot be taken out of {shown(origin.parent)}: {error.strerror or error}"
         notice = before.notice if before else Notice(origin, f"{why}; it is tried again", now)
         if before is None:
             _log.warning("cannot_be_taken", photo=shown(origin), why=why)
-        self._refused[origin] = _Refused(now + wait_s, wait_s, notice)
+        self._untakeable[origin] = _Untakeable(now + wait_s, wait_s, notice)
 
     def _put_back(self, entry: Entry, error: OSError) -> Entry | None:
         """Return to the inbox what was taken of a claim; refuse it if that fails, too."""
@@ -213,7 +213,7 @@ class Claimer:
                 if file.path.exists():
                     move_to_free(file.path, origin.parent, origin.name, f"{entry.row:08x}")
         except OSError as again:
-            first, second = (refusal(e, entry.claim.labels) for e in (error, again))
+            first, second = (os_error_text(e, entry.claim.labels) for e in (error, again))
             why = f"not all of it could be taken ({first}), nor put back ({second})"
             return replace(entry, reason=why)
         self._forget(entry)
@@ -224,7 +224,7 @@ class Claimer:
         self._ledger.forget([entry.row])
         for file in entry.claim.files:
             origin = entry.claim.folder.path / file.relative
-            if origin not in self._refused:
+            if origin not in self._untakeable:
                 self._look_again(origin)
 
     def _queue(
@@ -248,7 +248,7 @@ class Claimer:
         except PhotoError as error:
             return entry.claim, str(error)
         except OSError as error:
-            return entry.claim, refusal(error, entry.claim.labels)
+            return entry.claim, os_error_text(error, entry.claim.labels)
 
     def _hash(self, file: ClaimedFile) -> ClaimedFile:
         status = file.path.lstat()  # before the hash, so that a write meanwhile is noticed later

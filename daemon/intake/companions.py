@@ -19,6 +19,9 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path, PurePath
 
+ROLES = ("mask", "hints")
+"""What a side file is to its photograph: NAME.mask.png, NAME.hints.png."""
+
 _HALF = re.compile(r"(?P<name>.+)(?P<mark>[-_])(?P<half>[ab12])", re.IGNORECASE | re.DOTALL)
 _SIDE = re.compile(r"(?P<photo>.+)\.(?P<role>mask|hints)\.png", re.IGNORECASE | re.DOTALL)
 _SIDE_ENDINGS = (".mask.png", ".hints.png")
@@ -91,7 +94,7 @@ def called_after(photo: str) -> tuple[str, ...]:
 class SideFiles:
     """The side files among the names of one folder."""
 
-    def __init__(self, names: Iterable[str], roles: Collection[str] = ("hints", "mask")) -> None:
+    def __init__(self, names: Iterable[str], roles: Collection[str] = ROLES) -> None:
         """Find the side files.
 
         Args:

@@ -16,7 +16,7 @@ import structlog
 
 from daemon.config.station import InboxFolder, Notice
 from daemon.intake.arrivals import Arrival
-from daemon.intake.scanner import ignored, walk_files, what
+from daemon.intake.scanner import ignored, kind_in_words, walk_files
 from daemon.intake.settling import SettlePolicy, SettleTracker
 from daemon.intake.watcher import FileEvent, FileEvents, Watcher
 from daemon.system.files import shown
@@ -102,7 +102,7 @@ class Inbox:
         """Stop listening."""
         self._watcher.stop()
 
-    def is_above(self, path: Path) -> bool:
+    def contains(self, path: Path) -> bool:
         """Whether a path lies in one of the inbox folders."""
         return any(path.is_relative_to(watch.root) for watch in self._watches)
 
@@ -192,7 +192,7 @@ class Inbox:
         if status is None:
             return
         if not stat.S_ISDIR(status.st_mode):
-            self._look(watch, relative, what(status.st_mode) or status, now, event)
+            self._look(watch, relative, kind_in_words(status.st_mode) or status, now, event)
         elif event.kind == "folder":
             for found, content in walk_files(watch.root, relative, watch.not_entered):
                 self._look(watch, found, content, now, event)
@@ -241,7 +241,7 @@ class Inbox:
         if watch.files.polled:
             return False
         try:
-            return self._watcher.keep(watch.root)
+            return self._watcher.ensure_watched(watch.root)
         except OSError as error:
             self._poll(watch, str(error.strerror))
             return False

@@ -13,7 +13,7 @@ import structlog
 
 from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder, Station
-from daemon.intake.companions import SideFilesOnDisk, other_half
+from daemon.intake.companions import ROLES, SideFilesOnDisk, other_half
 from daemon.intake.inbox import Inbox
 from daemon.intake.requests import RetryRequest, leave
 from daemon.jobs.ledger.writer import Ledger
@@ -82,7 +82,7 @@ class RetryTaker:
             UsageError: One lies in no inbox; none is taken.
         """
         for path in request.paths:
-            if not self._inbox.is_above(path):
+            if not self._inbox.contains(path):
                 raise UsageError(f"{shown(path)} lies in no inbox of this station")
         self._ledger.forget_taken(request.paths)
         for path in request.paths:
@@ -100,7 +100,7 @@ def _put_back(
     origin = _origin(path, why, folders)
 
     def companions(photo: Path) -> list[Path]:
-        sides = [side for role in ("mask", "hints") for side in beside.all_of(photo, role)]
+        sides = [side for role in ROLES for side in beside.all_of(photo, role)]
         return [*sides, *(_other_half(photo, sides) if why.get("recipe") in pairing else ())]
 
     if path.is_file():

@@ -81,7 +81,7 @@ def walk_files(root: str, below: str = "", not_entered: Collection[str] = ()) ->
             except OSError as error:
                 yield relative, f"cannot be looked at: {error.strerror}"
                 continue
-            yield relative, what(status.st_mode) or status
+            yield relative, kind_in_words(status.st_mode) or status
 
 
 def list_files(folder: str) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ def list_files(folder: str) -> tuple[str, ...]:
     return next(walk_folders(folder)).files
 
 
-def what(mode: int) -> str:
+def kind_in_words(mode: int) -> str:
     """Say what a thing is that is no regular file, from its `st_mode`; "" for a regular file."""
     if stat.S_ISREG(mode):
         return ""
@@ -151,7 +151,7 @@ def _list(
 
 def _odd(entry: "os.DirEntry[str]", relative: str) -> list[PassedOver]:
     try:
-        why = what(entry.stat(follow_symlinks=False).st_mode)
+        why = kind_in_words(entry.stat(follow_symlinks=False).st_mode)
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from daemon.config.station import InboxFolder
 from daemon.intake.arrivals import Arrival
-from daemon.intake.scanner import what
+from daemon.intake.scanner import kind_in_words
 from daemon.photo import is_truncated
 
 COMPLETE_S = 0.2
@@ -206,7 +206,7 @@ class SettleTracker:
             status = os.lstat(path)
         except OSError:
             status = None
-        if status is None or what(status.st_mode):
+        if status is None or kind_in_words(status.st_mode):
             self.forget(relative)
             return None
         if self._signature(status) != seen.signature:

@@ -125,38 +125,38 @@ class FolderSorter:
 
     def _route(self, name: str) -> Route | None:
         """The route of a photograph; None for what waits, as every side file does."""
-        held = self._folder.files[name]
-        asked = named_recipe(held.arrival, self._recipes)
+        file = self._folder.files[name]
+        asked = named_recipe(file.arrival, self._recipes)
         recipe = self._recipes.get(asked) if asked is not None else None
-        held.stuck = asked is not None and recipe is None
+        file.stuck = asked is not None and recipe is None
         if asked is not None and recipe is None:
             known = ", ".join(sorted(self._recipes))
             meant = suggestion(asked, list(self._recipes))
-            held.why = (
+            file.why = (
                 f"no recipe is named {shown(asked)!r}{meant}; there are {known}; "
                 "a new recipe counts from SIGHUP or the next start on"
             )
             return None
         if self._is_side(name, recipe):
-            held.why = "waits for the photograph it belongs to, of the same name"
+            file.why = "waits for the photograph it belongs to, of the same name"
             return None
         try:
             if recipe is not None:
-                return route_to(recipe, name, lambda: self._megapixels(held))
-            return route_by_match(name, lambda: self._megapixels(held), self._recipes)
+                return route_to(recipe, name, lambda: self._megapixels(file))
+            return route_by_match(name, lambda: self._megapixels(file), self._recipes)
         except PhotoError as error:
             return Route(recipe, str(error))
         except FileNotFoundError:
             del self._folder.files[name]
-            self.vanished.append(held.arrival.path)
+            self.vanished.append(file.arrival.path)
             return None
         except OSError as error:
             return Route(recipe, f"{shown(name)}: it cannot be read: {error.strerror}")
 
-    def _megapixels(self, held: SettledFile) -> float:
-        if held.megapixels is None:
-            held.megapixels = read_header(Path(held.path), self._limits).megapixels
-        return held.megapixels
+    def _megapixels(self, file: SettledFile) -> float:
+        if file.megapixels is None:
+            file.megapixels = read_header(Path(file.path), self._limits).megapixels
+        return file.megapixels
 
     def _is_side(self, name: str, recipe: Recipe | None) -> bool:
         """Whether a file is a side file rather than a photograph."""
@@ -344,18 +344,18 @@ class Sorter:
             at_once: Include files that have waited less than `pair_wait_s` and may still go on.
         """
         return tuple(
-            Notice(held.arrival.path, held.why, held.since_utc)
+            Notice(file.arrival.path, file.why, file.since_utc)
             for folder in self._folders.values()
-            for held in folder.files.values()
-            if held.fresh and (at_once or held.stuck or now - held.since_s >= self._pair_wait_s)
+            for file in folder.files.values()
+            if file.fresh and (at_once or file.stuck or now - file.since_s >= self._pair_wait_s)
         )
 
     def _forget_changed(self) -> list[Path]:
         again: list[Path] = []
         for folder in self._folders.values():
-            for name, held in list(folder.files.items()):
-                if held.fresh and not held.is_unchanged():
+            for name, file in list(folder.files.items()):
+                if file.fresh and not file.is_unchanged():
                     del folder.files[name]
                     folder.stale = True
-                    again.append(held.arrival.path)
+                    again.append(file.arrival.path)
         return again

@@ -130,7 +130,7 @@ class Watcher(FileSystemEventHandler):
         self._observer = None
         self._watched.clear()
 
-    def keep(self, path: str) -> bool:
+    def ensure_watched(self, path: str) -> bool:
         """Watch the folder that is at a path now, unless it is watched already.
 
         A folder that was removed, renamed or replaced has lost its watch or taken it along.

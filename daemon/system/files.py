@@ -53,7 +53,7 @@ def shown(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def refusal(error: OSError, labels: Mapping[Path, str]) -> str:
+def os_error_text(error: OSError, labels: Mapping[Path, str]) -> str:
     """What the file system refused, for people who know a file by another name than its path.
 
     Args:

@@ -459,7 +459,7 @@ def test_many_thousand_files_arrive_each_once(tmp_path: Path, inbox: Inbox, cloc
 def test_a_watched_folder_whose_events_fail_to_come_twice_is_scanned_instead(
     tmp_path: Path, inbox: Inbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.intake.watcher.Watcher.keep", lambda *_: True)
+    monkeypatch.setattr("daemon.intake.watcher.Watcher.ensure_watched", lambda *_: True)
     after(inbox, clock, 0)
     for name in ("a.jpg", "b.jpg"):
         assert inbox.notices(0) == []
@@ -478,7 +478,7 @@ def test_a_watched_folder_whose_events_fail_to_come_twice_is_scanned_instead(
 def test_an_arrival_knows_how_long_it_settled_and_whether_events_missed_it(
     tmp_path: Path, inbox: Inbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.intake.watcher.Watcher.keep", lambda *_: True)
+    monkeypatch.setattr("daemon.intake.watcher.Watcher.ensure_watched", lambda *_: True)
     after(inbox, clock, 0)
     inbox.look_again(write(tmp_path / "in/told.jpg"))
     after(inbox, clock, 0)

@@ -11,8 +11,8 @@ from daemon.system.files import (
     fit_name,
     make_folder,
     move_to_free,
+    os_error_text,
     place,
-    refusal,
     shown,
 )
 
@@ -176,8 +176,10 @@ def test_a_claim_across_file_systems_that_cannot_be_ended_leaves_no_copy(
 def test_what_the_system_refuses_is_told_with_the_names_that_people_know() -> None:
     places = {Path("/work/0-a.png"): "album/a.png"}
     refused = OSError(errno.EIO, "Input/output error", "/work/0-a.png")
-    assert refusal(refused, places) == "[Errno 5] Input/output error: 'album/a.png'"
+    assert os_error_text(refused, places) == "[Errno 5] Input/output error: 'album/a.png'"
     moved = OSError(errno.EXDEV, "Cross-device link", "/work/0-a.png", None, "/in/a.png")
-    assert refusal(moved, places) == "[Errno 18] Cross-device link: 'album/a.png' -> '/in/a.png'"
+    assert (
+        os_error_text(moved, places) == "[Errno 18] Cross-device link: 'album/a.png' -> '/in/a.png'"
+    )
     for other in (OSError(errno.EIO, "Input/output error", "/x.png"), OSError("closed")):
-        assert refusal(other, places) == str(other)
+        assert os_error_text(other, places) == str(other)
