@@ -17,7 +17,7 @@ from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.bulk import BulkCounts, BulkJob
 from daemon.jobs.ledger.entries import Entry
 from daemon.jobs.ledger.reader import LedgerReader
-from daemon.jobs.outbox import record_path
+from daemon.jobs.outbox import read_record, record_path
 from daemon.jobs.record import utc
 from daemon.photo import Limits, Photo, read_header
 from daemon.photo.contact_sheet import Row, draw_sheet
@@ -223,10 +223,10 @@ def _plain(text: str) -> str:
 def _seconds(done: Sequence[_EndedPhoto]) -> list[float]:
     found = []
     for one in done:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            if one.result is not None and one.entry.fence:
-                record = json.loads(record_path(one.result).read_text("utf-8"))
-                found.append(float(record["seconds"]))
+        if one.result is None or not one.entry.fence:
+            continue
+        with contextlib.suppress(Exception):  # others may write to the outbox
+            found.append(float(read_record(record_path(one.result))["seconds"]))
     return found
 
 

@@ -84,7 +84,7 @@ def digests_as_json(digests: Sequence[FileDigest]) -> list[Mapping[str, object]]
 
 def read_digests(path: Path) -> dict[str, FileDigest]:
     """The digests in a lock or a cache, by name; empty if there is none or it is damaged."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
         files = json.loads(path.read_text("utf-8"))["files"]
         return {file["name"]: FileDigest(**file) for file in files}
     return {}

@@ -180,7 +180,7 @@ def read_revisions(repository: Path) -> dict[str, str]:
     """Which commit each revision was when it was pulled; empty if nothing is known."""
     try:
         return dict(json.loads((repository / REVISIONS).read_text("utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}
 
 

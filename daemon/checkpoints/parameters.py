@@ -55,6 +55,6 @@ def _read_header(path: Path) -> dict[str, Any]:
             if length > _MAX_HEADER_BYTES:
                 raise ValueError(f"its header would have {length} bytes")
             header: dict[str, Any] = json.loads(file.read(length))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{shown(path)}: no readable safetensors file: {error}") from error
     return header

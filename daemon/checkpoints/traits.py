@@ -227,7 +227,7 @@ def _side(network: Mapping[str, Any], default: int) -> int:
 def _read_json(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"{shown(path)}: not a readable checkpoint: {error}; a model is a folder that "
             "diffusers' save_pretrained wrote, with model_index.json or config.json"

@@ -23,9 +23,8 @@ from daemon.intake.requests import (
     Request,
     RetryRequest,
     leave_as,
-    read_json,
 )
-from daemon.system.files import shown
+from daemon.system.files import read_json, shown
 
 _log = structlog.get_logger()
 

@@ -34,12 +34,17 @@ from pydantic import (
 
 from daemon.config.station import Station
 from daemon.system.errors import UsageError
-from daemon.system.files import NO_SPACE, fit_name, make_folder, shown, write_whole
+from daemon.system.files import (
+    MAX_JSON_BYTES,
+    NO_SPACE,
+    fit_name,
+    make_folder,
+    read_json,
+    shown,
+    write_whole,
+)
 
 _log = structlog.get_logger()
-
-MAX_BYTES = 1 << 20
-"""Largest request in bytes; a command writes a thousandth of it, unless it names many files."""
 
 MAX_REDO = 64
 """Most jobs in one redo request: the daemon takes one such request in each turn of its loop."""
@@ -211,9 +216,9 @@ def leave(station: Station, request: Request) -> str:
 def leave_as(station: Station, request: Request, request_id: str) -> None:
     """Leave a request under an id; it replaces one of the same id."""
     text = json.dumps(request.model_dump())
-    if len(text) > MAX_BYTES:
+    if len(text) > MAX_JSON_BYTES:
         raise UsageError(
-            f"more than {MAX_BYTES >> 20} MB is asked at once; name folders, not files"
+            f"more than {MAX_JSON_BYTES >> 20} MB is asked at once; name folders, not files"
         )
     folder, owner = station.requests, station.state.stat()
     with contextlib.suppress(FileExistsError):
@@ -369,32 +374,6 @@ def _read(path: Path) -> Request:
         raise UsageError(f"{where}: {first['msg']}") from error
     except Exception as error:
         raise UsageError(str(error) or type(error).__name__) from error
-
-
-def read_json(path: Path) -> object:
-    """Read JSON that anybody may have put there.
-
-    Raises:
-        Exception: Whatever is wrong with it: it is a link, a FIFO or a folder, it is gone or has
-            more than 1 MB, it may not be read, or it is no JSON. A parser may raise what it likes.
-    """
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise UsageError("it is not a regular file")
-        raw = b""
-        while len(raw) <= MAX_BYTES and (more := os.read(handle, MAX_BYTES + 1 - len(raw))):
-            raw += more
-    finally:
-        os.close(handle)
-    if len(raw) > MAX_BYTES:
-        raise UsageError(f"it has more than {MAX_BYTES >> 20} MB")
-    return json.loads(raw.decode(), parse_constant=_refuse_constant)
-
-
-def _refuse_constant(name: str) -> object:
-    raise UsageError(f"{name} is not a number in JSON")
 
 
 def _printable(text: str) -> str:

@@ -4,7 +4,6 @@ Originals that never left their place are asked for by a request instead, becaus
 remembers that it has seen them and only the daemon writes the ledger.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from daemon.intake.requests import RetryRequest, leave
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.reasons import REASON_SUFFIX, reason_path
 from daemon.system.errors import ConfigError, UsageError
-from daemon.system.files import move_to_free, shown
+from daemon.system.files import move_to_free, read_json, shown
 
 _log = structlog.get_logger()
 
@@ -149,9 +148,9 @@ def _other_half(path: Path, sides: Sequence[Path]) -> list[Path]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except Exception as error:  # others may write to failed/; a parser raises what it likes
         raise ConfigError(f"{shown(path)}: not a readable reason: {error}; remove it") from error
     return content if isinstance(content, dict) else {}

@@ -12,19 +12,26 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from daemon.jobs.reasons import reason_path
 from daemon.photo import digest_file
+from daemon.system.errors import UsageError
 from daemon.system.files import (
     alternative,
     fit_name,
     make_folder,
     move_to_free,
     place,
+    read_json,
     same_content,
     sync_folders,
     write_json,
 )
+
+_MAX_RECORD_BYTES = 16 << 20
+"""Largest record in bytes: JSON escapes a character to at most 12, and a file of 256 prompts of
+2000 characters, each with a negative one, is repeated in the record."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,18 @@ def publish(publications: Sequence[Publication], access: Access) -> list[Path | 
 def record_path(result: Path) -> Path:
     """Where the record of a result lies."""
     return result.with_name(f"{result.name}.json")
+
+
+def read_record(path: Path) -> Mapping[str, Any]:
+    """Read a record, or whatever somebody else put there under its name.
+
+    Raises:
+        Exception: Whatever is wrong with it; see `read_json`.
+    """
+    content = read_json(path, _MAX_RECORD_BYTES)
+    if not isinstance(content, dict):
+        raise UsageError("it is not a record")
+    return content
 
 
 def is_published(result: Path) -> bool:
@@ -223,10 +242,12 @@ def _taken(path: Path, publication: Publication, index: int) -> bool:
 
 
 def _job_of(record: Path) -> str:
+    """Id of the job that a record is of; "" where something else has the record's name."""
     try:
-        return str(json.loads(record.read_text()).get("job"))
-    except (OSError, ValueError, AttributeError):
+        content = read_record(record)
+    except Exception:  # whoever may write to the outbox may have put anything there
         return ""
+    return str(content.get("job"))
 
 
 def _place_record(publication: Publication, paths: Sequence[Path], access: Access) -> None:

@@ -182,7 +182,7 @@ def _newest_first(logs: Path) -> Iterator[Mapping[str, Any]]:
         for line in reversed(lines):
             try:
                 content = json.loads(line)
-            except ValueError:  # cut off by a crash, or by where reading began
+            except (ValueError, RecursionError):  # cut off by a crash, or by where reading began
                 continue
             if isinstance(content, dict):
                 yield content

@@ -15,11 +15,16 @@ import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from daemon.system.errors import UsageError
+
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers for a full disk and a full quota."""
 
 NAME_MAX = 255
 """Most bytes of a file name on any file system in common use."""
+
+MAX_JSON_BYTES = 1 << 20
+"""Largest file in bytes that `read_json` reads unless it is told otherwise."""
 
 _RECORD_ROOM = len(".error.json")
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
@@ -218,6 +223,35 @@ def _claim_copy(source: Path, target: Path) -> None:
     except OSError:
         target.unlink()
         raise
+
+
+def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> object:
+    """Read JSON that anybody may have put there.
+
+    Args:
+        path: The file.
+        max_bytes: Size beyond which it is refused; no more is read of it.
+
+    Raises:
+        Exception: Whatever is wrong with it: it is a link, a FIFO or a folder, it is gone or too
+            large, it may not be read, or it is no JSON. A parser may raise what it likes.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise UsageError("it is not a regular file")
+        raw = b""
+        while len(raw) <= max_bytes and (more := os.read(handle, max_bytes + 1 - len(raw))):
+            raw += more
+    finally:
+        os.close(handle)
+    if len(raw) > max_bytes:
+        raise UsageError(f"it has more than {max_bytes >> 20} MB")
+    return json.loads(raw.decode(), parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> object:
+    raise UsageError(f"{name} is not a number in JSON")
 
 
 def write_json(path: Path, content: Mapping[str, object], mode: int, group: int | None) -> None:

@@ -46,3 +46,9 @@ def test_a_digest_changes_with_any_file_and_is_computed_once(
     assert library.digest(str(folder)) not in (first, changed)
     assert read == ["config.json"]
     assert library.checkpoint(str(folder)).traits.side_px == 64
+
+
+@pytest.mark.parametrize("content", ["[" * 200_000, "[]", '{"files": [{}]}'])
+def test_a_damaged_memory_of_digests_is_done_without(tmp_path: Path, content: str) -> None:
+    (tmp_path / "digests.json").write_text(content)
+    assert digests.read_digests(tmp_path / "digests.json") == {}

@@ -20,7 +20,6 @@ from daemon.config.station import Station
 from daemon.intake import requests
 from daemon.intake.older_requests import take_over
 from daemon.intake.requests import (
-    MAX_BYTES,
     BulkCancelRequest,
     BulkPauseRequest,
     BulkResumeRequest,
@@ -37,6 +36,7 @@ from daemon.intake.requests import (
 from daemon.intake.retry import RetryTaker
 from daemon.service.daemon import RunSummary
 from daemon.system.errors import UsageError
+from daemon.system.files import MAX_JSON_BYTES
 from tests.support.station_runs import cut_off_after, drop_photo, published_results, run_once
 
 ODD_PATH = Path(os.fsdecode(b"/scans/caf\xe9 \xff.png"))
@@ -184,7 +184,7 @@ def test_a_file_that_grows_while_it_is_read_is_read_no_further(
 
     monkeypatch.setattr(os, "read", counted)
     assert RequestFolder(station).pending() == []
-    assert sum(read) <= 2 * (MAX_BYTES + 1)
+    assert sum(read) <= 2 * (MAX_JSON_BYTES + 1)
 
 
 @pytest.mark.parametrize("request_", EVERY_KIND, ids=lambda request: request.kind)

@@ -9,6 +9,7 @@ from daemon.intake.requests import RetryRequest, waiting_requests
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles
 from daemon.jobs.ledger.writer import Ledger
 from daemon.service.runtime import inbox_folders
+from daemon.system.errors import ConfigError
 from tests.support.fakes import everything_below
 
 
@@ -104,3 +105,15 @@ def test_status_counts_as_failed_what_lies_in_failed_now(
     assert status() == (1, ["it ends early"])
     retry(root)
     assert status() == (0, [])
+
+
+@pytest.mark.parametrize("content", ["[" * 200_000, "no JSON"], ids=["deep", "no JSON"])
+def test_a_reason_that_cannot_be_read_is_named(
+    root: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    photo = root / "failed/denoise/x.jpg"
+    failure(photo)
+    reason = photo.with_name("x.jpg.error.json")
+    reason.write_text(content)
+    assert retry(root) == ConfigError.exit_code
+    assert f"{reason}: not a readable reason" in capsys.readouterr().err.replace("\n", "")

@@ -119,6 +119,29 @@ def test_one_that_cannot_be_published_does_not_disturb_its_neighbours(tmp_path: 
     assert is_published(second)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"[" * 200_000, b"[]", b"null", b"\xff", b'{"job": "job-1"}' + b" " * (16 << 20)],
+    ids=["deep", "list", "null", "no text", "more than 16 MB"],
+)
+def test_a_record_that_somebody_else_wrote_keeps_its_name(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "out").mkdir()
+    strange = tmp_path / "out" / "scan.png.json"
+    strange.write_bytes(content)
+    result = only(publish([staged(tmp_path, {"{stem}.png": "pixels"})], Access()))
+    assert (result.name, strange.read_bytes()) == ("scan~12345678.png", content)
+
+
+def test_a_fifo_or_a_link_in_place_of_a_record_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / "scan.png.json")
+    own = tmp_path / "own.json"
+    own.write_text('{"job": "job-1"}')
+    (tmp_path / "out" / "scan~12345678.png.json").symlink_to(own)
+    result = only(publish([staged(tmp_path, {"{stem}.png": "pixels"})], Access()))
+    assert result.name == "scan~12345678-2.png"
+
+
 def test_a_redone_result_that_was_deleted_replaces_its_own_record(tmp_path: Path) -> None:
     result = only(publish([staged(tmp_path, {"{stem}.png": "pixels"})], Access()))
     result.unlink()
