@@ -247,7 +247,10 @@ def _shown(value: object) -> str:
     """A value as its file writes it, cut short."""
     if isinstance(value, dict):
         return "one table"
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    try:
+        text = str(value).lower() if isinstance(value, bool) else repr(value)
+    except ValueError:  # Python converts no integer of more than 4300 digits
+        return "a number too long to show"
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 

@@ -23,6 +23,12 @@ MAX_PICTURES = 256
 _MAX_BYTES = 1_000_000
 _MAX_CHARACTERS = 2000
 _COMMENT = "#"
+
+_LONG_KEY = re.compile(
+    r"""(?<![\w\\-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){16}"""
+)
+"""A dotted key for which tomllib's memory grows with the square of the number of its parts."""
+
 _BOM = b"\xef\xbb\xbf"
 
 _Text = Annotated[str, Field(min_length=1, max_length=_MAX_CHARACTERS)]
@@ -75,7 +81,8 @@ def read_prompt_file(path: Path, label: str) -> Prompts:
         PhotoError: It cannot be used.
         OSError: It cannot be read.
     """
-    content = path.read_bytes()[: _MAX_BYTES + 1]
+    with path.open("rb") as file:
+        content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
         raise PhotoError(f"{label}: more than {_MAX_BYTES} bytes; expected a prompt file")
     lines = [
@@ -121,9 +128,11 @@ def _parse_text(lines: Sequence[str], label: str) -> Prompts:
 
 def _parse_toml(lines: Sequence[str], label: str) -> Prompts:
     text = "\n".join(lines)
+    if _LONG_KEY.search(text):
+        raise PhotoError(f"{label}: a dotted key has more than 16 parts")
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except Exception as error:  # it raises RecursionError too, and ValueError for endless numbers
         raise PhotoError(f"{label}: not a readable TOML file: {error}") from error
     try:
         table = PromptTable.model_validate(values)

@@ -53,6 +53,15 @@ def test_a_toml_file_gives_size_seed_and_count(tmp_path: Path) -> None:
         ("a.txt", "x\n" * 257, "a.txt: 257 prompts; allowed: at most 256; split the file"),
         ("a.txt", "x" * 1_000_001, "a.txt: more than 1000000 bytes; expected a prompt file"),
         ("a.toml", "prompt = cat", "a.toml: not a readable TOML file: Invalid value"),
+        ("a.toml", "prompt = " + "[" * 200_000, "a.toml: not a readable TOML file: maximum"),
+        ("a.toml", "seed = " + "9" * 5000, "a.toml: not a readable TOML file: Exceeds the limit"),
+        ("a.toml", "a" + ".a" * 10_000 + " = 1", "a.toml: a dotted key has more than 16 parts"),
+        (
+            "a.toml",
+            '["\\"" ' + """. "\\"" . 'b'""" * 10_000 + "]",
+            "a.toml: a dotted key has more than 16 parts",
+        ),
+        ("a.toml", 'prompt = "a"\nseed = 0x' + "f" * 5000, "a.toml: line 2: seed is a number"),
         ("a.toml", "count = 2\n", "a.toml: prompt is missing"),
         (
             "a.toml",
