@@ -41,6 +41,11 @@ class _AlreadyPublished:
     result: Path
 
 
+@dataclass(frozen=True)
+class _RecipeChosen:
+    """A job whose recipe, and so its schedule and its queue, are known only now."""
+
+
 class Scheduler:
     """Leases queued jobs by priority and schedule, shared fairly between recipes."""
 
@@ -58,7 +63,8 @@ class Scheduler:
             ledger: The station's.
             staging: Has a folder made for the results of each lease.
             library: The models of this machine.
-            wake: Ends the loop's sleep: jobs that needed no executor leave room for others.
+            wake: Ends the loop's sleep: a call that ended jobs without an executor, or chose their
+                recipes, has left room for more.
             clip: Reference of the CLIP model that scores likeness, if one is set.
         """
         self._ledger = ledger
@@ -89,6 +95,7 @@ class Scheduler:
         planned: dict[str, tuple[Entry, Job | NeedsInspection]] = {}
         duplicates: list[_AlreadyPublished] = []
         refused: list[tuple[int, str]] = []
+        chosen = False
         for entry in suspects or self._ready(recipes, room, now, alone=False):
             key, plan = self._plan(entry, recipes)
             match plan:
@@ -96,6 +103,8 @@ class Scheduler:
                     duplicates.append(plan)
                 case NoRecipe():
                     refused.append((entry.row, plan.reason))
+                case _RecipeChosen():
+                    chosen = True
                 case Job() | NeedsInspection():
                     planned.setdefault(key, (entry, plan))
                 case None:
@@ -106,7 +115,7 @@ class Scheduler:
             self._end_duplicates(duplicates)
         if refused:
             self._ledger.fail(refused)
-        if duplicates or refused:
+        if duplicates or refused or chosen:
             self._wake()
         if not planned:
             return []
@@ -141,18 +150,19 @@ class Scheduler:
 
     def _plan(
         self, entry: Entry, recipes: Sequence[Recipe]
-    ) -> tuple[str, Job | NeedsInspection | NoRecipe | _AlreadyPublished | None]:
+    ) -> tuple[str, Job | NeedsInspection | NoRecipe | _AlreadyPublished | _RecipeChosen | None]:
         """What to do with an entry.
 
         Returns:
-            The id of the task, and what it is; None to leave the entry queued.
+            The id of the task, and what it is; None to leave the entry queued until the same task,
+            which is in flight for another entry, has ended.
         """
         try:
             clip = self._library.pinned(self._clip) if self._clip else ""
             clip_digest = self._library.digest(clip) if clip else ""
             choice = select_recipe(entry, recipes, self._ledger, clip_digest)
             if isinstance(choice, Recipe) and not entry.recipe:
-                return "", None  # its recipe, and so its schedule and queue, are known only now
+                return "", _RecipeChosen()
             if isinstance(choice, Recipe):
                 return self._job(entry, choice)
         except ConfigError as error:
