@@ -52,7 +52,10 @@ def apply(
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(chosen.name, total=max(1, len(inputs) // chosen.photos))
         for done in restore(
-            chosen, inputs, ApplyOptions(to, force, seed, record), compute_of(settings)
+            chosen,
+            inputs,
+            ApplyOptions(to, force=force, seed=seed, record=record),
+            compute_of(settings),
         ):
             progress.advance(bar)
             if done.result is None:

@@ -11,7 +11,7 @@ def print_status(status: StationStatus, out: Console) -> None:
     """Print the state of a station: a table of recipes, then a line for each matter."""
     table = Table("recipe", "queued", "in flight", "done", "failed")
     for row in status.recipes:
-        unnamed = "(being looked at)" if row.queued + row.in_flight else "(none matches)"
+        unnamed = "(being inspected)" if row.queued + row.in_flight else "(none matches)"
         counts = (row.queued, row.in_flight, row.done, row.failed)
         table.add_row(row.recipe or unnamed, *map(str, counts))
     out.print(table)

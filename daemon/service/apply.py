@@ -9,7 +9,7 @@ import queue
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from daemon import photo
@@ -48,6 +48,7 @@ class ApplyOptions:
     """
 
     to: Path
+    _: KW_ONLY
     force: bool = False
     seed: int | None = None
     record: bool = False

@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from daemon.bulk.manager import BulkManager
 from daemon.checkpoints.library import Library
@@ -108,6 +109,10 @@ def open_components(
     dispatcher = Dispatcher(executor, compute_of(settings), events)
     monitor = Monitor(station, systemd.health, monitor_settings(settings), lambda: space.full)
     monitor.set_recipes([recipe.name for recipe in recipes])
+
+    def file_hashed() -> None:
+        systemd.loop_advanced(time.monotonic(), working=len(dispatcher) > 0)
+
     with contextlib.ExitStack() as closing:
         closing.enter_context(events.receiving_signals())
         access = prepare(station, settings)
@@ -115,20 +120,12 @@ def open_components(
         ledger = open_ledger(station, access)
         closing.callback(ledger.close)
         inbox = _inbox(station, settings, events)
-        claimer = Claimer(
-            station,
-            ledger,
-            limits_of(settings),
-            inbox.look_again,
-            lambda: systemd.loop_advanced(time.monotonic(), working=len(dispatcher) > 0),
-        )
-        retries = RetryPolicy(
-            settings.attempts, retry_s=settings.retry_s, arriving_s=settings.arriving_s
-        )
+        limits = limits_of(settings)
+        claimer = Claimer(station, ledger, limits, inbox.look_again, file_hashed)
+        attempts, retry_s = settings.attempts, settings.retry_s
+        retries = RetryPolicy(attempts, retry_s=retry_s, arriving_s=settings.arriving_s)
         staging = Staging(station.staged, ledger)
-        publisher = Publisher(
-            station, ledger, access, attempts=settings.attempts, retry_s=settings.retry_s
-        )
+        publisher = Publisher(station, ledger, access, attempts=attempts, retry_s=retry_s)
         bulk_manager = BulkManager(station, ledger, claimer, access, monitor.notify)
         take_over(station)
         components = Components(
@@ -140,7 +137,7 @@ def open_components(
             space=space,
             ledger=ledger,
             inbox=inbox,
-            sorter=Sorter(recipes, limits=limits_of(settings), pair_wait_s=settings.pair_wait_s),
+            sorter=Sorter(recipes, limits=limits, pair_wait_s=settings.pair_wait_s),
             claimer=claimer,
             outcomes=OutcomeHandler(ledger, staging, retries),
             publisher=publisher,
@@ -151,7 +148,7 @@ def open_components(
                 RetryTaker(ledger, inbox),
                 Redo(ledger, claimer, library),
                 bulk_manager,
-                own_folders=(station.root, *(watch.outbox for watch in settings.watch)),
+                own_folders=_own_folders(station, settings),
             ),
             bulk_manager=bulk_manager,
             dispatcher=dispatcher,
@@ -160,12 +157,20 @@ def open_components(
             monitor=monitor,
             status_publisher=StatusPublisher(station, ledger, systemd, progress),
         )
-        closing.callback(components.status_publisher.close)
-        closing.callback(components.bulk_manager.close)
-        closing.callback(inbox.stop)
-        closing.callback(monitor.close)
-        closing.callback(dispatcher.kill)
+        for close in (
+            components.status_publisher.close,
+            components.bulk_manager.close,
+            inbox.stop,
+            monitor.close,
+            dispatcher.kill,
+        ):
+            closing.callback(close)
         yield components
+
+
+def _own_folders(station: Station, settings: Settings) -> tuple[Path, ...]:
+    """Folders that results go to: no bulk job reads them."""
+    return (station.root, *(watch.outbox for watch in settings.watch))
 
 
 def _inbox(station: Station, settings: Settings, events: EventQueue) -> Inbox:

@@ -1,4 +1,7 @@
-"""The daemon's loop, in the parent process: hear -> settle -> claim -> lease -> publish.
+"""The daemon's loop, in the parent process: its phases in a turn.
+
+A turn hears reports (and publishes what they decide), takes requests, claims files that have
+settled, leases tasks to the executor, keeps house and publishes the status.
 
 This process imports no torch and decodes no pixels. Whatever it waits for comes through the event
 queue, so the loop sleeps while nothing happens. A turn that the file system interrupts is tried
@@ -148,7 +151,7 @@ class Daemon:
         while not dispatcher.stopping:
             self.turn(at_once=True)
             idle = not len(dispatcher)
-            if dispatcher.missing or (idle and (self._held_up() or not self._more_to_do())):
+            if dispatcher.why_no_worker or (idle and (self._held_up() or not self._more_to_do())):
                 break
         return replace(self._drain(), held_up=self._held_up())
 
@@ -167,6 +170,7 @@ class Daemon:
             if self._may_start:
                 if self._failed_turns:
                     self._repair(now)
+                self._take_requests(now)
                 self._claim(self._settle(now, at_once=at_once), now)
                 self._lease(now)
             if not self._parts.dispatcher.stopping:
@@ -264,11 +268,14 @@ class Daemon:
             parts.space.ran_out("a result or a record could not be written", time.monotonic())
         return no_space
 
+    def _take_requests(self, now: float) -> None:
+        """Carry out what people ask of the running daemon."""
+        if self._parts.requests.turn(self._recipes, now):
+            self._parts.events.wake()
+
     def _settle(self, now: float, *, at_once: bool) -> list[Arrival]:
-        """Carry out requests, and return files that have settled in the inboxes."""
+        """Return files that have settled in the inboxes."""
         parts = self._parts
-        if parts.requests.turn(self._recipes, now):
-            parts.events.wake()
         parts.claimer.retry_refused(now)
         return parts.inbox.settled(time.monotonic(), _MAX_ARRIVALS, at_once=at_once)
 
@@ -373,19 +380,19 @@ class Daemon:
             return "the disk is full; free some space"
         if self._failed_turns > _MAX_FAILED_TURNS:
             return self._failure
-        return self._parts.dispatcher.missing
+        return self._parts.dispatcher.why_no_worker
 
     def _notices(self, *, at_once: bool = False) -> tuple[Notice, ...]:
         """What waits for somebody, and why; with `at_once` also what may still settle by itself."""
         parts, now = self._parts, time.monotonic()
-        missing = parts.dispatcher.missing
+        why = parts.dispatcher.why_no_worker
         return (
             *parts.inbox.notices(now, at_once=at_once),
             *parts.sorter.waiting(now, at_once=at_once),
             *parts.claimer.notices(),
             *parts.publisher.notices(),
             *parts.bulk_manager.notices(self._recipes),
-            *((Notice(parts.station.root, missing, time.time()),) if missing else ()),
+            *((Notice(parts.station.root, why, time.time()),) if why else ()),
         )
 
     def _count(self, delivered: Delivered) -> None:

@@ -21,7 +21,7 @@ class Dispatcher:
     """One executor from its start to its end, and its tasks in flight.
 
     Attributes:
-        missing: Why there is no worker now, or "".
+        why_no_worker: Why there is no worker now, or "".
     """
 
     def __init__(self, executor: str, compute: Compute, events: EventQueue) -> None:
@@ -32,7 +32,7 @@ class Dispatcher:
             compute: How it may use this machine.
             events: Where it puts its reports.
         """
-        self.missing = ""
+        self.why_no_worker = ""
         self._name = executor
         self._compute = compute
         self._events = events
@@ -76,11 +76,11 @@ class Dispatcher:
         match report:
             case WorkerReady():
                 _log.info("worker_ready", device=report.device)
-                self.missing = ""
+                self.why_no_worker = ""
             case WorkerDied(hopeless=True):
-                if not self.missing:
+                if not self.why_no_worker:
                     _log.error("no_worker", why=report.reason, what_to_do="fix the device")
-                self.missing = report.reason
+                self.why_no_worker = report.reason
             case WorkerDied():
                 self.forget(report.fences)
 

@@ -156,7 +156,7 @@ def test_a_photograph_that_waits_to_be_looked_at_is_told_by_status_and_kept(
         assert row == RecipeStatus("", queued=0, in_flight=1, done=0, failed=0)
         console = Console(record=True, width=200)
         print_status(read_status(station), console)
-        assert "(being looked at)" in console.export_text()
+        assert "(being inspected)" in console.export_text()
     (entry,) = in_state(station, "leased")
     assert entry.claim.files[0].path.read_bytes() == original
 

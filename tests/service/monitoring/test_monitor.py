@@ -20,7 +20,7 @@ from daemon.messages.reports import (
 from daemon.service.monitoring.health import Health
 from daemon.service.monitoring.monitor import Monitor, MonitorSettings
 from daemon.system.errors import ConfigError, LedgerError
-from tests.support.mailroom import Mailroom
+from tests.support.message_server import MessageServer
 from tests.support.metrics_page import get, read, value
 from tests.support.station_runs import drop_photo, open_daemon, run_once, write_settings
 
@@ -33,48 +33,50 @@ def root(tmp_path: Path, fake_executor: None) -> Path:
 
 
 @pytest.fixture
-def mailroom() -> Iterator[Mailroom]:
-    mailroom = Mailroom()
-    yield mailroom
-    mailroom.close()
+def message_server() -> Iterator[MessageServer]:
+    message_server = MessageServer()
+    yield message_server
+    message_server.close()
 
 
-def test_many_failures_are_a_message_before_the_run_ends(root: Path, mailroom: Mailroom) -> None:
-    write_settings(root, notify=[f"json://{mailroom.place}/"], notify_failures_per_hour=2)
+def test_many_failures_are_a_message_before_the_run_ends(
+    root: Path, message_server: MessageServer
+) -> None:
+    write_settings(root, notify=[f"json://{message_server.address}/"], notify_failures_per_hour=2)
     for number in range(3):
         drop_photo(root, f"denoise/broken{number}.png")
     drop_photo(root, "denoise/good.png")
     assert run_once(root).failed == 3
-    assert mailroom.titles() == ["attic: photographs fail"]
+    assert message_server.titles() == ["attic: photographs fail"]
 
 
-def test_few_failures_are_no_message(root: Path, mailroom: Mailroom) -> None:
-    write_settings(root, notify=[f"json://{mailroom.place}/"], notify_failures_per_hour=2)
+def test_few_failures_are_no_message(root: Path, message_server: MessageServer) -> None:
+    write_settings(root, notify=[f"json://{message_server.address}/"], notify_failures_per_hour=2)
     for number in range(2):
         drop_photo(root, f"denoise/broken{number}.png")
     assert run_once(root).failed == 2
-    assert mailroom.titles() == []
+    assert message_server.titles() == []
 
 
-def test_a_worker_that_keeps_dying_is_a_message(root: Path, mailroom: Mailroom) -> None:
-    write_settings(root, notify=[f"json://{mailroom.place}/"])
+def test_a_worker_that_keeps_dying_is_a_message(root: Path, message_server: MessageServer) -> None:
+    write_settings(root, notify=[f"json://{message_server.address}/"])
     drop_photo(root, "denoise/killer.png")
     assert run_once(root).failed == 1
-    assert mailroom.titles() == ["attic: the worker keeps dying"]
-    assert mailroom.letters[0]["message"].endswith("The last time: signal 9")
+    assert message_server.titles() == ["attic: the worker keeps dying"]
+    assert message_server.messages[0]["message"].endswith("The last time: signal 9")
 
 
-def test_a_full_disk_is_a_message(root: Path, mailroom: Mailroom) -> None:
-    write_settings(root, notify=[f"json://{mailroom.place}/"], min_free_mb=1e12)
+def test_a_full_disk_is_a_message(root: Path, message_server: MessageServer) -> None:
+    write_settings(root, notify=[f"json://{message_server.address}/"], min_free_mb=1e12)
     drop_photo(root, "denoise/scan.png")
     assert run_once(root).held_up
-    assert mailroom.titles() == ["attic: the disk is full"]
+    assert message_server.titles() == ["attic: the disk is full"]
 
 
 def test_a_disk_without_room_for_the_ledger_is_a_message(
-    root: Path, mailroom: Mailroom, monkeypatch: pytest.MonkeyPatch
+    root: Path, message_server: MessageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_settings(root, notify=[f"json://{mailroom.place}/"], min_free_mb=1e12)
+    write_settings(root, notify=[f"json://{message_server.address}/"], min_free_mb=1e12)
 
     def refuse(ledger: Ledger, notices: object) -> None:
         raise LedgerError("ledger.sqlite3", "database or disk is full", no_space=True)
@@ -82,7 +84,7 @@ def test_a_disk_without_room_for_the_ledger_is_a_message(
     monkeypatch.setattr(Ledger, "set_notices", refuse)
     drop_photo(root, "denoise/scan.png")
     assert run_once(root).held_up
-    assert mailroom.titles() == ["attic: the disk is full"]
+    assert message_server.titles() == ["attic: the disk is full"]
 
 
 def test_a_mail_server_that_refuses_does_not_disturb_the_work(root: Path) -> None:

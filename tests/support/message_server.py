@@ -7,20 +7,20 @@ import threading
 DEADLINE_S = 20.0
 
 
-class Mailroom:
+class MessageServer:
     """Collects messages; while `gate` is cleared, it does not answer."""
 
     def __init__(self, status: int = 200) -> None:
-        self.letters: list[dict[str, str]] = []
+        self.messages: list[dict[str, str]] = []
         self.gate = threading.Event()
         self.gate.set()
-        mailroom = self
+        message_server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                mailroom.gate.wait(DEADLINE_S)
+                message_server.gate.wait(DEADLINE_S)
                 length = int(self.headers["Content-Length"])
-                mailroom.letters.append(json.loads(self.rfile.read(length)))
+                message_server.messages.append(json.loads(self.rfile.read(length)))
                 self.send_response(status)
                 self.end_headers()
 
@@ -28,11 +28,11 @@ class Mailroom:
                 pass
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.place = f"127.0.0.1:{self._server.server_address[1]}"
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def titles(self) -> list[str]:
-        return [letter["title"] for letter in self.letters]
+        return [message["title"] for message in self.messages]
 
     def close(self) -> None:
         self.gate.set()
