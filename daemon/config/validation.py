@@ -38,19 +38,34 @@ def explain(
         model: The model that refused the values; its ranges are quoted.
         origins: Top-level keys that came from elsewhere, such as an environment variable.
     """
+    found = problems(error, model)
+    return "\n".join(f"{(origins or {}).get(key, source)}: {what}" for key, what in found)
+
+
+def problems(error: ValidationError, model: type[BaseModel]) -> list[tuple[str, str]]:
+    """Say what is wrong with each key, without the name of the file.
+
+    Args:
+        error: What pydantic found.
+        model: The model that refused the values; its ranges are quoted.
+
+    Returns:
+        For each wrong key, the top-level key that it lies in ("" for the file as a whole), and a
+        line.
+    """
     root = model.model_json_schema()
-    lines: dict[str, str] = {}
+    lines: dict[str, tuple[str, str]] = {}
     for detail in error.errors(include_url=False):
         location = detail["loc"]
         if detail["type"] == "missing" and isinstance(location[-1], int):
             location = location[:-1]  # a list is too short: say what the whole list allows
         place = _Place.of(location, root)
-        origin = (origins or {}).get(str(location[0]) if location else "", str(source))
+        top_key = str(location[0]) if location else ""
         # A union reports each of its branches; the first line already lists what all allow.
-        lines.setdefault(place.key, f"{origin}: {_message(place, detail)}")
+        lines.setdefault(place.key, (top_key, _message(place, detail)))
     # A list with a bad item is reported as too short as well; the item says it better.
     inner = [key for key in lines if not any(k.startswith((f"{key}[", f"{key}.")) for k in lines)]
-    return "\n".join(lines[key] for key in inner)
+    return [lines[key] for key in inner]
 
 
 def explain_toml(error: Exception) -> str:

@@ -18,9 +18,10 @@ _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memo
 def outcome_of(fence: int, error: BaseException, photos: Sequence[Photo] = ()) -> Outcome:
     """The outcome of a task whose code raised an exception.
 
-    A photograph at fault is rejected. What the machine lacks (space, memory, a device, a file that
-    cannot be read now) may pass. A wrong setting fails with its own message. Anything else is
-    a bug and keeps its traceback.
+    A photograph at fault is rejected. It is named here if the code that raised, such as a step or
+    a model, knows only pixels. What the machine lacks (space, memory, a device, a file that cannot
+    be read now) may pass. A wrong setting fails with its own message. Anything else is a bug and
+    keeps its traceback.
 
     Args:
         fence: Fence of the task.
@@ -28,7 +29,9 @@ def outcome_of(fence: int, error: BaseException, photos: Sequence[Photo] = ()) -
         photos: The photographs of the task, which messages call by the names that people gave.
     """
     if isinstance(error, PhotoError):
-        return Rejected(fence, str(error), truncated=isinstance(error, TruncatedError))
+        photo = error.photo or _name_of(photos)
+        truncated = isinstance(error, TruncatedError)
+        return Rejected(fence, photo, error.why, error.remedy, truncated=truncated)
     if is_out_of_memory(error):
         return Failed(fence, f"out of memory: {error}", passing=True)
     if isinstance(error, OSError):
@@ -41,6 +44,11 @@ def outcome_of(fence: int, error: BaseException, photos: Sequence[Photo] = ()) -
         return Failed(fence, str(error))
     trace = "".join(traceback.format_exception(error))
     return Failed(fence, f"{type(error).__name__}: {error}", trace=trace)
+
+
+def _name_of(photos: Sequence[Photo]) -> str:
+    """What messages call the first photograph; "" if there is none."""
+    return photos[0].labels[photos[0].path] if photos else ""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -27,6 +27,7 @@ from daemon.messages.tasks import InspectTask, RestoreTask, Task
 from daemon.models.calls import Answer, AnswerWithNotes, ModelCall, ModelCalls, Reply, answer_of
 from daemon.photo import Limits, Photo, Picture, Source
 from daemon.system.errors import PhotoError
+from daemon.system.files import shown
 
 
 @dataclass(frozen=True)
@@ -277,9 +278,10 @@ class RestoreRun(TaskRun[RecipeOutput]):
         if self.pixels > limits.max_output_megapixels * 1e6:
             width, height = outputs[0]
             raise PhotoError(
-                f"{photos[0].name}: the result would have {width}x{height} pixels, "
-                f"{self.pixels / 1e6:.1f} megapixels; max_output_megapixels allows "
-                f"{limits.max_output_megapixels:g}"
+                shown(photos[0].name),
+                f"the result would have {width}x{height} pixels, {self.pixels / 1e6:.1f} "
+                f"megapixels; max_output_megapixels allows {limits.max_output_megapixels:g}",
+                "raise that setting, or ask for a smaller result",
             )
         self.bytes = backend.footprint(recipe, sizes)
         self._task = task

@@ -253,7 +253,7 @@ class Claimer:
     def _hash(self, file: ClaimedFile) -> ClaimedFile:
         status = file.path.lstat()  # before the hash, so that a write meanwhile is noticed later
         if not stat.S_ISREG(status.st_mode):
-            raise PhotoError(f"{shown(file.relative)}: it is not a regular file any more")
+            raise PhotoError(shown(file.relative), "it is not a regular file any more")
         header = None
         if file.role == "photo":
             header = read_header(file.path, self.limits, name=file.relative.name)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import assert_never
 
 from daemon.photo import Prompt
+from daemon.system.errors import photo_message
 
 
 @dataclass(frozen=True)
@@ -109,13 +110,22 @@ class Rejected:
 
     Attributes:
         fence: Fence of the task.
-        reason: What is wrong, with file, value and what was expected.
+        photo: The name of the file at fault, as the person gave it; "" if nobody knew it.
+        why: What is wrong, with the value and what was expected.
+        remedy: What to do; "" if `why` already tells.
         truncated: The file ends early, so it may still be arriving.
     """
 
     fence: int
-    reason: str
+    photo: str
+    why: str
+    remedy: str = ""
     truncated: bool = False
+
+    @property
+    def reason(self) -> str:
+        """All of it as one message."""
+        return photo_message(self.photo, self.why, self.remedy)
 
 
 @dataclass(frozen=True)

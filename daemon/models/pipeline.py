@@ -128,7 +128,9 @@ class Pipeline:
         if any(getattr(output, "nsfw_content_detected", None) or ()):
             reference = self._placement.checkpoint.reference
             raise PhotoError(
-                f"the safety checker of {reference} withheld the result; try another seed or prompt"
+                "",
+                f"the safety checker of {reference} withheld the result",
+                "try another seed or prompt",
             )
         _check_size(output.images, settings)
         return list((output.images.float().cpu() * 2 - 1).clamp(-1, 1).unbind(0))

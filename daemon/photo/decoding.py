@@ -57,21 +57,23 @@ def read_header(path: Path, limits: Limits, *, name: str | None = None) -> Heade
     with path.open("rb") as file:
         size_mb = os.fstat(file.fileno()).st_size / 1e6
         if size_mb == 0:
-            raise PhotoError(f"{label}: the file has 0 bytes; expected a photograph")
+            raise PhotoError(label, "the file has 0 bytes; expected a photograph")
         if size_mb > limits.max_file_mb:
             raise PhotoError(
-                f"{label}: {size_mb:.1f} MB; allowed: at most {limits.max_file_mb:g} MB; "
-                "raise the setting max_file_mb"
+                label,
+                f"{size_mb:.1f} MB; allowed: at most {limits.max_file_mb:g} MB",
+                "raise the setting max_file_mb",
             )
         with photo_errors(path, label):
             header = _webp_header(file) or _header(file)
     if header.width < 1 or header.height < 1:
-        raise PhotoError(f"{label}: {header.width}x{header.height} pixels, expected at least 1x1")
+        raise PhotoError(label, f"{header.width}x{header.height} pixels, expected at least 1x1")
     if header.megapixels > limits.max_input_megapixels:
         raise PhotoError(
-            f"{label}: {header.width}x{header.height} are {header.megapixels:.1f} megapixels; "
-            f"allowed: at most {limits.max_input_megapixels:g}; "
-            "raise the setting max_input_megapixels"
+            label,
+            f"{header.width}x{header.height} are {header.megapixels:.1f} megapixels; "
+            f"allowed: at most {limits.max_input_megapixels:g}",
+            "raise the setting max_input_megapixels",
         )
     return header
 
@@ -144,10 +146,11 @@ def photo_errors(path: Path, label: str) -> Iterator[None]:
             raise
         if "truncated" in str(error).lower() or is_truncated(path):
             raise TruncatedError(
-                f"{label}: ends early, after {path.stat().st_size} bytes; expected a whole "
-                "picture; copy it again"
+                label,
+                f"ends early, after {path.stat().st_size} bytes; expected a whole picture",
+                "copy it again",
             ) from error
-        raise PhotoError(f"{label}: {_describe(path, error)}") from error
+        raise PhotoError(label, _describe(path, error)) from error
 
 
 def _describe(path: Path, error: Exception) -> str:
@@ -156,7 +159,7 @@ def _describe(path: Path, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         with path.open("rb") as file:
             start = file.read(8)
-        return f"starts with {start!r} and is no readable {_ACCEPTED}"
+        return f"starts with {start!r} and is not a readable {_ACCEPTED}"
     return f"cannot be decoded: {type(error).__name__}: {error}; expected a sound {_ACCEPTED}"
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.config.steps import PROMPT_SUFFIXES, SizePx
-from daemon.config.validation import explain
+from daemon.config.validation import problems
 from daemon.photo.picture import PROMPTS, Header, Prompt, Prompts
 from daemon.system.errors import PhotoError
 
@@ -84,7 +84,7 @@ def read_prompt_file(path: Path, label: str) -> Prompts:
     with path.open("rb") as file:
         content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
-        raise PhotoError(f"{label}: more than {_MAX_BYTES} bytes; expected a prompt file")
+        raise PhotoError(label, f"more than {_MAX_BYTES} bytes; expected a prompt file")
     lines = [
         _decode_line(line, number, label)
         for number, line in enumerate(content.removeprefix(_BOM).splitlines(), start=1)
@@ -99,8 +99,10 @@ def _decode_line(line: bytes, number: int, label: str) -> str:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise PhotoError(
-            f"{label}: line {number}: byte {error.start + 1} is {line[error.start]:#04x}, which "
-            "is not UTF-8; save the file as UTF-8"
+            label,
+            f"line {number}: byte {error.start + 1} is {line[error.start]:#04x}, which is not "
+            "UTF-8",
+            "save the file as UTF-8",
         ) from error
 
 
@@ -113,15 +115,16 @@ def _parse_text(lines: Sequence[str], label: str) -> Prompts:
             continue
         if len(text) > _MAX_CHARACTERS:
             raise PhotoError(
-                f"{label}: line {number}: the prompt has {len(text)} characters; allowed: at most "
-                f"{_MAX_CHARACTERS}"
+                label,
+                f"line {number}: the prompt has {len(text)} characters; allowed: at most "
+                f"{_MAX_CHARACTERS}",
             )
         found.append(Prompt(text))
     if not found:
-        raise PhotoError(f"{label}: no line holds a prompt; write one prompt a line")
+        raise PhotoError(label, "no line holds a prompt", "write one prompt a line")
     if len(found) > MAX_PICTURES:
         raise PhotoError(
-            f"{label}: {len(found)} prompts; allowed: at most {MAX_PICTURES}; split the file"
+            label, f"{len(found)} prompts; allowed: at most {MAX_PICTURES}", "split the file"
         )
     return Prompts(tuple(found))
 
@@ -129,16 +132,19 @@ def _parse_text(lines: Sequence[str], label: str) -> Prompts:
 def _parse_toml(lines: Sequence[str], label: str) -> Prompts:
     text = "\n".join(lines)
     if _LONG_KEY.search(text):
-        raise PhotoError(f"{label}: a dotted key has more than 16 parts")
+        raise PhotoError(label, "a dotted key has more than 16 parts")
     try:
         values = tomllib.loads(text)
     except Exception as error:  # it raises RecursionError too, and ValueError for endless numbers
-        raise PhotoError(f"{label}: not a readable TOML file: {error}") from error
+        raise PhotoError(label, f"not a readable TOML file: {error}") from error
     try:
         table = PromptTable.model_validate(values)
     except ValidationError as error:
-        places = {key: f"{label}: line {_line_of(key, lines)}" for key in values}
-        raise PhotoError(explain(label, error, PromptTable, places)) from error
+        wrong = [
+            f"line {_line_of(key, lines)}: {what}" if key in values else what
+            for key, what in problems(error, PromptTable)
+        ]
+        raise PhotoError(label, "\n".join(wrong)) from error
     seeds = [None if table.seed is None else table.seed + k for k in range(table.count)]
     prompts = tuple(Prompt(table.prompt, table.negative, seed) for seed in seeds)
     return Prompts(prompts, table.size)

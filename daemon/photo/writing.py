@@ -65,7 +65,7 @@ def write_picture(picture: Picture, path: Path, *, format: str, quality: int) ->
     """
     format = format.lower()
     height, width = picture.pixels.shape[:2]
-    _check_side(path, format, width, height)
+    _check_side(format, width, height)
     image, icc, notes = _image(picture, format)
     options, metadata_notes = _options(picture.metadata, format, quality, width, height)
     notes += metadata_notes
@@ -102,7 +102,7 @@ def write_animation(pictures: Sequence[Picture], path: Path, *, frame_ms: int) -
         OSError: The disk is full or refuses.
     """
     height, width = pictures[0].pixels.shape[:2]
-    _check_side(path, "webp", width, height)
+    _check_side("webp", width, height)
     first, *others = map(_frame, pictures)
     options = {"save_all": True, "append_images": others, "duration": frame_ms, "loop": 0}
     _save(first, path, "webp", {**options, "quality": 90, "method": 4})
@@ -115,12 +115,13 @@ def _frame(picture: Picture) -> Image.Image:
     return image
 
 
-def _check_side(path: Path, format: str, width: int, height: int) -> None:
+def _check_side(format: str, width: int, height: int) -> None:
     allowed = _MAX_SIDE_PX.get(format)
     if allowed is not None and max(width, height) > allowed:
         raise PhotoError(
-            f"{shown(path.name)}: {width}x{height} pixels; {format} allows {allowed} a side; "
-            'set output.format of the recipe to "png" or "tiff"'
+            "",  # the path is in the staging folder and means nothing to a person
+            f"the result has {width}x{height} pixels; {format} allows {allowed} a side",
+            'set output.format of the recipe to "png" or "tiff"',
         )
 
 

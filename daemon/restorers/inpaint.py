@@ -71,10 +71,14 @@ def inpaint(
         picture = replace(picture, mask=scratches)
     mask = fitted_mask(picture)
     if mask is None:
-        raise PhotoError("inpaint needs NAME.mask.png beside NAME, white where the picture is lost")
+        raise PhotoError(
+            "",
+            "inpaint needs NAME.mask.png beside NAME",
+            "paint it white where the picture is lost",
+        )
     share = float((mask > 0).mean())
     if share == 1:
-        raise PhotoError("its mask is black (0) nowhere; what is to be kept must be black")
+        raise PhotoError("", "the mask has no black (0) pixel", "paint what is to be kept black")
     measures = (("filled", share),)
     notes = ("no scratches were found",) if searched and share == 0 else ()
     if params.mask_only:

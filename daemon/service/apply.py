@@ -23,7 +23,13 @@ from daemon.messages.reports import Failed, HandedBack, Rejected, Report, Restor
 from daemon.messages.tasks import Compute, Job, RestoreTask, job_id, seed_of
 from daemon.photo import PROMPTS, Limits, Metadata
 from daemon.restorers.registry import check_models
-from daemon.system.errors import CannotWriteError, DeviceError, PhotoError, UsageError
+from daemon.system.errors import (
+    CannotWriteError,
+    DeviceError,
+    PhotoError,
+    UsageError,
+    photo_message,
+)
 from daemon.system.files import place, shown
 
 _FORMATS = {
@@ -147,11 +153,11 @@ def plan_job(
     first = inputs[0][1]
     for file in files:
         if file.header and (file.header.format == PROMPTS) != recipe.generates:
-            prompts, photographs = "files of prompts", "photographs"
-            takes, not_these = (
-                (prompts, photographs) if recipe.generates else (photographs, prompts)
+            kinds = ("photographs", "files of prompts")
+            takes, not_these = kinds[::-1] if recipe.generates else kinds
+            raise PhotoError(
+                shown(file.relative), f"recipe {recipe.name} takes {takes}, not {not_these}"
             )
-            raise PhotoError(f"recipe {recipe.name} takes {takes}, no {not_these}")
     digests = [file.digest for file in files]
     library = Library(compute.models_dir)
     pinned, weights = library.resolved(recipe)
@@ -204,7 +210,7 @@ class Applied:
     Attributes:
         photo: The first input.
         result: Path of the main result; None if it failed.
-        why: Why it failed, without the name of the photograph; or "".
+        why: Why it failed, without the name of the first input; or "".
         seconds: Seconds of reading, restoring and writing.
     """
 
@@ -250,7 +256,7 @@ def apply(
         except OSError as error:
             yield Applied(group[0], None, error.strerror or str(error))
         except PhotoError as error:
-            yield Applied(group[0], None, _without_name(str(error), group[0]))
+            yield Applied(group[0], None, _beside(group[0], error))
     folder = options.to if stem is None else options.to.parent
     check_targets(tasks, options)
     try:
@@ -308,9 +314,11 @@ def _delivered(
     task: PlannedJob, outcome: ApplyOutcome, options: ApplyOptions, scratch: Path
 ) -> Applied:
     first = task.inputs[0].path
-    if not isinstance(outcome, Restored):
-        trace = getattr(outcome, "trace", "")
-        return Applied(first, None, _without_name(f"{outcome.reason}\n{trace}".rstrip(), first))
+    match outcome:
+        case Rejected():
+            return Applied(first, None, _beside(first, outcome))
+        case Failed():
+            return Applied(first, None, f"{outcome.reason}\n{outcome.trace}".rstrip())
     timing = outcome.timing
     seconds = timing.decode_s + timing.restore_s + timing.encode_s
     try:
@@ -337,11 +345,10 @@ def _delivered(
     return Applied(first, task.target, "", seconds)
 
 
-def _without_name(why: str, photo: Path) -> str:
-    """A reason without the photograph's name before it; the caller names the photograph."""
-    for called in (photo, photo.name):
-        why = why.removeprefix(f"{shown(called)}: ")
-    return why
+def _beside(first: Path, fault: PhotoError | Rejected) -> str:
+    """What is wrong, for a line that already names the first photograph: only others are named."""
+    photo = "" if fault.photo == shown(first.name) else fault.photo
+    return photo_message(photo, fault.why, fault.remedy)
 
 
 def _place_result(source: Path, target: Path, *, force: bool) -> None:

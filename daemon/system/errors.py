@@ -22,13 +22,36 @@ class UsageError(RestoredError):
 
 
 class PhotoError(RestoredError):
-    """The photograph itself is at fault: it is rejected with this reason and not tried again."""
+    """The photograph itself is at fault: it is rejected with this reason and not tried again.
+
+    Attributes:
+        photo: The name that the person gave the file; "" where the code that raises knows none.
+        why: What is wrong, and what was expected.
+        remedy: What to do; "" if `why` already tells.
+    """
 
     exit_code = 65
+
+    def __init__(self, photo: str, why: str, remedy: str = "") -> None:
+        # Exception pickles its arguments and calls the class with them again.
+        super().__init__(photo, why, remedy)
+        self.photo = photo
+        self.why = why
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """The message, "PHOTO: WHY; REMEDY"."""
+        return photo_message(self.photo, self.why, self.remedy)
 
 
 class TruncatedError(PhotoError):
     """The file ends early: it is damaged, or has not arrived whole yet."""
+
+
+def photo_message(photo: str, why: str, remedy: str) -> str:
+    """The fields of a `PhotoError` as text, "PHOTO: WHY; REMEDY", without those that are ""."""
+    text = f"{why}; {remedy}" if remedy else why
+    return f"{photo}: {text}" if photo else text
 
 
 class CannotWriteError(RestoredError):

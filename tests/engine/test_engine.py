@@ -144,8 +144,9 @@ def test_a_call_that_the_model_cannot_answer_fails_only_its_own_task(tmp_path: P
 
 
 FAULTS = [
-    (PhotoError("no picture"), Rejected(1, "no picture")),
-    (TruncatedError("ends early"), Rejected(1, "ends early", truncated=True)),
+    (PhotoError("1.mask.png", "no picture"), Rejected(1, "1.mask.png", "no picture")),
+    (PhotoError("", "is black", "try again"), Rejected(1, "1.png", "is black", "try again")),
+    (TruncatedError("1.png", "ends"), Rejected(1, "1.png", "ends", truncated=True)),
     (OSError(errno.ENOSPC, "full"), Failed(1, "[Errno 28] full", passing=True, no_space=True)),
     (OSError(errno.EDQUOT, "quota"), Failed(1, "[Errno 122] quota", passing=True, no_space=True)),
     (OSError(errno.EIO, "broken"), Failed(1, "[Errno 5] broken", passing=True)),
@@ -212,6 +213,7 @@ def test_a_result_beyond_the_limit_is_rejected_unread_and_the_setting_is_named(
         recorder.wait_until(lambda: len(recorder.reports) == 2)
     report = recorder.of(1)
     assert isinstance(report, Rejected)
+    assert report.photo == "1.png"
     assert "192x192" in report.reason
     assert "max_output_megapixels allows 0.03" in report.reason
     assert isinstance(recorder.of(2), Restored)

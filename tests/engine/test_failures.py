@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from daemon.engine.failures import is_device_lost, is_out_of_memory, outcome_of
-from daemon.messages.reports import Failed
+from daemon.messages.reports import Failed, Rejected
 from daemon.photo import Header, Photo
-from daemon.system.errors import ConfigError
+from daemon.system.errors import ConfigError, PhotoError, TruncatedError
 
 HEADER = Header("PNG", 8, 8, "RGB")
 PHOTO = Photo(
@@ -60,6 +60,18 @@ def test_a_wrong_setting_fails_with_its_own_message_and_no_traceback() -> None:
     assert outcome_of(7, ConfigError("models_dir: no such folder")) == Failed(
         7, "models_dir: no such folder"
     )
+
+
+def test_a_photograph_at_fault_is_rejected_with_the_fields_of_the_error() -> None:
+    assert outcome_of(
+        7, TruncatedError("a.mask.png", "ends early", "copy it again"), (PHOTO,)
+    ) == Rejected(7, "a.mask.png", "ends early", "copy it again", truncated=True)
+
+
+def test_a_photograph_is_named_where_the_error_could_not_name_it() -> None:
+    outcome = outcome_of(7, PhotoError("", "has no mask", "paint one"), (PHOTO,))
+    assert outcome == Rejected(7, "denoise/a.png", "has no mask", "paint one")
+    assert outcome_of(7, PhotoError("", "has no mask")) == Rejected(7, "", "has no mask")
 
 
 def test_a_full_disk_is_told_apart() -> None:

@@ -185,5 +185,10 @@ def test_a_run_knows_its_models_memory_and_pixels_before_anything_is_read(tmp_pa
 
 def test_a_result_beyond_the_limit_makes_no_run(tmp_path: Path) -> None:
     task = toy_task(7, tmp_path, size=(2000, 1000))
-    with pytest.raises(PhotoError, match="2000x1000 pixels"):
+    with pytest.raises(PhotoError, match="2000x1000 pixels") as caught:
         make_run(1, task, backend(), Limits(max_output_megapixels=1.5))
+    assert caught.value.photo == "7.png"
+    assert caught.value.why == (
+        "the result would have 2000x1000 pixels, 2.0 megapixels; max_output_megapixels allows 1.5"
+    )
+    assert caught.value.remedy == "raise that setting, or ask for a smaller result"

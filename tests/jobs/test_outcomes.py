@@ -97,9 +97,10 @@ def test_answers_are_remembered_and_the_photograph_is_queued_for_its_recipe(
 def test_a_photograph_at_fault_fails_with_its_reason(
     ledger: Ledger, staging: Staging, outcomes: OutcomeHandler, entry: Entry
 ) -> None:
-    decided = outcomes.decide([(task_of(entry, staging), Rejected(entry.fence, "is grey"))], NOW)
+    rejected = Rejected(entry.fence, "a.png", "is grey", "use colorize")
+    decided = outcomes.decide([(task_of(entry, staging), rejected)], NOW)
     assert decided.at_fault == {entry.row}
-    assert [e.reason for e in ledger.in_state("failing")] == ["is grey"]
+    assert [e.reason for e in ledger.in_state("failing")] == ["a.png: is grey; use colorize"]
 
 
 def test_a_file_that_ends_early_is_waited_for_while_it_may_still_arrive(
@@ -109,12 +110,12 @@ def test_a_file_that_ends_early_is_waited_for_while_it_may_still_arrive(
     ledger.queue([(entry.row, replace(entry.claim, files=files), "")], NOW)
     (young,) = ledger.lease([(entry.row, "job")])
     write_claimed(young)
-    early = Rejected(young.fence, "ends early", truncated=True)
+    early = Rejected(young.fence, "a.png", "ends early", truncated=True)
     outcomes.decide([(task_of(young, staging), early)], NOW + 29)
     assert ready(ledger, NOW + 38) == ()
     assert ready(ledger, NOW + 39) == (entry.row,)
     (old,) = ledger.lease([(entry.row, "job")])
-    early = Rejected(old.fence, "ends early", truncated=True)
+    early = Rejected(old.fence, "a.png", "ends early", truncated=True)
     assert outcomes.decide([(task_of(old, staging), early)], NOW + 31).at_fault == {entry.row}
 
 

@@ -32,7 +32,7 @@ FILE = StagedFile(Path("0.png"), "{stem}.png", "digest", 8, 6, PROMPT)
 REPORTS: list[Report] = [
     Restored(1, (FILE,), (Measure(0, "sigma", 2.5),), ("note",), Timing(1, 2, 3, 4, 5, 6), "cpu"),
     Inspected(2, (0.5, 12.0)),
-    Rejected(3, "0.png: it ends early", truncated=True),
+    Rejected(3, "0.png", "it ends early", "copy it again", truncated=True),
     Failed(4, "KeyError", trace="Traceback"),
     HandedBack((5, 6)),
     WorkerDied((7,), "was killed by SIGKILL", hopeless=True),
@@ -48,6 +48,11 @@ def test_a_report_is_frozen_and_survives_the_pipe(report: Report) -> None:
     field = dataclasses.fields(report)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(report, field, None)
+
+
+def test_a_rejection_gives_its_reason_in_one_line() -> None:
+    rejected = Rejected(3, "0.png", "it ends early", "copy it again")
+    assert rejected.reason == "0.png: it ends early; copy it again"
 
 
 def test_every_kind_of_report_is_tested() -> None:

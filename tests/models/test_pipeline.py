@@ -294,8 +294,11 @@ def test_a_result_withheld_by_a_safety_checker_is_refused_not_delivered_black(
         return image * 0, [True] * len(image)
 
     monkeypatch.setattr(kind, "run_safety_checker", withhold)
-    with pytest.raises(PhotoError, match=r"safety checker of .*stable withheld the result"):
+    with pytest.raises(
+        PhotoError, match=r"safety checker of .*stable withheld the result"
+    ) as caught:
         tensors(model, [asked("text", 1)])
+    assert (caught.value.photo, caught.value.remedy) == ("", "try another seed or prompt")
 
 
 def test_a_torn_single_file_is_a_configuration_error(

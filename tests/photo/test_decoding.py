@@ -49,6 +49,25 @@ def test_limits_name_the_setting_that_raises_them(tmp_path: Path) -> None:
         read_picture(photo, Limits(max_input_megapixels=0.002))
 
 
+def test_an_error_tells_the_photograph_what_is_wrong_and_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "cat.png"
+    Image.fromarray(cat()).save(path)
+    with pytest.raises(PhotoError) as caught:
+        read_header(path, Limits(max_file_mb=0.001), name="denoise/cat.png")
+    assert caught.value.photo == "denoise/cat.png"
+    assert caught.value.why == "0.0 MB; allowed: at most 0.001 MB"
+    assert caught.value.remedy == "raise the setting max_file_mb"
+    with pytest.raises(PhotoError) as caught:
+        read_header(path, Limits(max_input_megapixels=0.002))
+    assert caught.value.why == "60x40 are 0.0 megapixels; allowed: at most 0.002"
+    assert caught.value.remedy == "raise the setting max_input_megapixels"
+    path.write_bytes(b"Dear photographer,")
+    with pytest.raises(PhotoError) as caught:
+        read_header(path, Limits())
+    assert (caught.value.photo, caught.value.remedy) == ("cat.png", "")
+    assert caught.value.why.startswith("starts with b'Dear pho' and is not a readable JPEG")
+
+
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
     Image.new("1", (20000, 20000)).save(path)

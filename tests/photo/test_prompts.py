@@ -83,3 +83,19 @@ def test_an_error_names_file_line_key_and_value(
     with pytest.raises(PhotoError) as caught:
         read_header(written(tmp_path, name, content), Limits())
     assert str(caught.value).startswith(message)
+    assert caught.value.photo == name
+
+
+def test_an_error_tells_what_is_wrong_from_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError) as caught:
+        read_header(written(tmp_path, "a.txt", b"bad \xff\n"), Limits())
+    assert caught.value.why == "line 1: byte 5 is 0xff, which is not UTF-8"
+    assert caught.value.remedy == "save the file as UTF-8"
+
+
+def test_every_wrong_key_of_a_prompt_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError) as caught:
+        read_header(written(tmp_path, "a.toml", 'prompt = "a"\ncount = 0\nseed = -1'), Limits())
+    first, second = caught.value.why.splitlines()
+    assert first.startswith("line 3: seed is -1; allowed")
+    assert second == "line 2: count is 0; allowed: whole numbers 1 to 256"

@@ -35,8 +35,11 @@ def test_half_a_file_is_refused_because_it_ends_early(
     path = tmp_path / "half.jpg"
     content = encoded(format, **options)
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(TruncatedError, match=rf"half.jpg: ends early, after {len(content) // 2} b"):
+    with pytest.raises(
+        TruncatedError, match=rf"half.jpg: ends early, after {len(content) // 2} b"
+    ) as caught:
         decoded_pixels(path)
+    assert (caught.value.photo, caught.value.remedy) == ("half.jpg", "copy it again")
 
 
 def test_data_appended_to_a_picture_does_not_matter(tmp_path: Path) -> None:

@@ -97,11 +97,16 @@ def test_an_empty_mask_changes_nothing_and_asks_nothing() -> None:
 
 def test_without_a_mask_or_with_nothing_kept_the_photograph_is_refused() -> None:
     given = picture(random_pixels(20, 30))
-    with pytest.raises(PhotoError, match=r"needs NAME\.mask\.png"):
+    with pytest.raises(PhotoError, match=r"needs NAME\.mask\.png") as caught:
         run(Inpaint(), given)
+    assert caught.value.photo == ""
+    assert caught.value.remedy == "paint it white where the picture is lost"
     whole = masked(given.pixels, np.ones((20, 30), bool))
-    with pytest.raises(PhotoError, match=r"black \(0\) nowhere"):
+    with pytest.raises(PhotoError) as caught:
         run(Inpaint(), whole)
+    assert caught.value.photo == ""
+    assert caught.value.why == "the mask has no black (0) pixel"
+    assert caught.value.remedy == "paint what is to be kept black"
 
 
 @pytest.mark.parametrize("size", [(1, 2), (3, 2), (17, 16)])

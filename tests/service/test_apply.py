@@ -58,7 +58,7 @@ def test_one_broken_photograph_fails_and_its_neighbours_do_not(
     assert list(everything_below(tmp_path / "o")) == ["good.png"]
     said = capsys.readouterr()
     assert "text.png" in said.err
-    assert "it ends early" in said.err
+    assert f"restored: {broken}: it ends early\n" in said.err
     assert "good.png" in said.out
 
 
@@ -154,6 +154,22 @@ def test_an_error_names_the_photograph_once(
         assert line.startswith(f"restored: {folder / name}: ")
         assert line.count(name) == 1, line
         assert "Errno" not in line
+
+
+def test_the_second_of_a_pair_is_named_where_it_is_at_fault(tmp_path: Path) -> None:
+    pair = [photograph(tmp_path / "a.png"), tmp_path / "b.png"]
+    pair[1].touch()
+    (done,) = run("interpolate", pair, tmp_path / "out.webp")
+    assert done == Applied(pair[0], None, "b.png: the file has 0 bytes; expected a photograph")
+
+
+def test_a_prompt_file_among_photographs_is_named_with_what_the_recipe_takes(
+    tmp_path: Path,
+) -> None:
+    ideas = tmp_path / "ideas.txt"
+    ideas.write_text("a red cat\n")
+    (done,) = run("denoise", [ideas], tmp_path / "out")
+    assert done.why == "recipe denoise takes photographs, not files of prompts"
 
 
 def test_a_folder_that_cannot_be_made_is_a_write_error(

@@ -65,13 +65,13 @@ class FakeExecutor:
     def inspect(self, task: InspectTask, name: str) -> Outcome:
         self.inspect_tasks.append(task)
         if "broken" in name:
-            return Rejected(task.fence, f"{task.photo.label}: it ends early")
+            return Rejected(task.fence, task.photo.label, "it ends early")
         numbers = {"colour": 0.0 if "grey" in name else 30.0, "noise": 12.0 * ("noisy" in name)}
         return Inspected(task.fence, tuple(numbers[feature.name] for feature in task.features))
 
     def restore(self, task: RestoreTask, name: str) -> Outcome:
         if "broken" in name:
-            return Rejected(task.fence, f"{task.job.photos[0].label}: it ends early")
+            return Rejected(task.fence, task.job.photos[0].label, "it ends early")
         if "full" in name:
             return Failed(task.fence, "no space left", passing=True, no_space=True)
         if "passing" in name:
