@@ -24,6 +24,7 @@ from daemon.system.files import (
     move_to_free,
     place,
     read_json,
+    replace_file,
     same_content,
     sync_folders,
     write_json,
@@ -235,7 +236,7 @@ def _targets(publication: Publication, stem: str) -> list[Path]:
 def _taken(path: Path, publication: Publication, index: int) -> bool:
     """Whether a name holds anything but this very file."""
     source = publication.staging / publication.files[index][0]
-    if path.exists() and not (source.exists() and same_content(source, path)):
+    if os.path.lexists(path) and not (source.exists() and same_content(source, path)):
         return True
     record = record_path(path)
     return index == 0 and record.exists() and _job_of(record) != publication.record.get("job")
@@ -262,4 +263,4 @@ def _place_record(publication: Publication, paths: Sequence[Path], access: Acces
     if not place(part, record):
         if _job_of(record) != publication.record.get("job"):
             raise FileExistsError(errno.EEXIST, "another job's record is there", str(record))
-        part.replace(record)
+        replace_file(part, record)

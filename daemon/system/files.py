@@ -26,6 +26,9 @@ NAME_MAX = 255
 MAX_JSON_BYTES = 1 << 20
 """Largest file in bytes that `read_json` reads unless it is told otherwise."""
 
+_COPY_BYTES = 1 << 20
+"""Bytes copied at a time."""
+
 _RECORD_ROOM = len(".error.json")
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
 
@@ -122,8 +125,10 @@ def is_there(folder: Path) -> bool:
 
 
 def same_content(one: Path, other: Path) -> bool:
-    """Whether two files hold the same bytes."""
-    first, second = one.stat(), other.stat()
+    """Whether two files hold the same bytes; links, folders and FIFOs are like no other file."""
+    first, second = one.lstat(), other.lstat()
+    if not (stat.S_ISREG(first.st_mode) and stat.S_ISREG(second.st_mode)):
+        return False
     if (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino):
         return True
     return first.st_size == second.st_size and _digest(one) == _digest(other)
@@ -133,7 +138,8 @@ def place(source: Path, target: Path) -> bool:
     """Give a file a second name, which must be free or hold the same content already.
 
     The target is a hard link. Where the file system has none, or the target lies on another file
-    system, it is a copy, which appears whole or not at all. The source stays.
+    system, it is a copy, which appears whole or not at all. The source stays. A copy that fails
+    leaves nothing, and one that was killed leaves nothing once it is repeated.
 
     Returns:
         False if the target holds other content.
@@ -141,12 +147,23 @@ def place(source: Path, target: Path) -> bool:
     try:
         os.link(source, target)
     except FileExistsError:
+        part_path(source, target.parent).unlink(missing_ok=True)
         return same_content(source, target)
     except OSError as error:
         if error.errno not in _NO_LINKS | {errno.EXDEV}:
             raise
         return _place_copy(source, target)
     return True
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Put a file in the place of an older one of the program's own, whole, on any file system."""
+    part = part_path(source, target.parent)
+    try:
+        _copy(source, part)
+        part.rename(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def move_to_free(source: Path, folder: Path, name: str, key: str, group: int | None = None) -> Path:
@@ -280,25 +297,59 @@ def write_whole(path: Path, content: Mapping[str, object]) -> None:
 
 
 def _place_copy(source: Path, target: Path) -> bool:
-    """Copy under another name, reserve the target with an empty file, and rename over it."""
-    part = target.with_name(f".{secrets.token_hex(8)}.part")
-    if target.exists() and target.stat().st_size:
-        return same_content(source, target)
-    _copy(source, part)
+    """Copy under another name beside the target, then give the copy the target's name if free."""
+    part = part_path(source, target.parent)
+    try:
+        _copy(source, part)
+        return _name_copy(part, target) or same_content(source, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _name_copy(part: Path, target: Path) -> bool:
+    """Rename a whole copy to a name of its folder; returns False if that is taken."""
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS | {errno.EXDEV}:
+            raise
+    else:
+        return True
+    # Without hard links, an empty file that did not exist before reserves the name.
     try:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:
-        if target.stat().st_size:  # an empty one is a reservation that a crash left behind
-            part.unlink()
-            return same_content(source, target)
-    part.rename(target)
+        return False
+    try:
+        part.rename(target)
+    except OSError:
+        target.unlink()
+        raise
     return True
 
 
+def part_path(source: Path, folder: Path) -> Path:
+    """Where a file is copied to in a folder before it has its name there.
+
+    The name follows from the source alone, so that whoever repeats a copy that was killed finds
+    what that left and removes it. The folder's number tells apart two machines that write to one
+    folder and call their own files alike.
+    """
+    key = f"{source.parent.stat().st_ino}:".encode() + os.fsencode(source.absolute())
+    return folder / f".{hashlib.sha256(key).hexdigest()[:16]}.part"
+
+
 def _copy(source: Path, target: Path) -> None:
-    shutil.copy2(source, target)
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
+    """Copy durably to a name that only this program uses; what a killed copy left is replaced."""
+    with contextlib.suppress(FileNotFoundError):
+        target.unlink()
+    with source.open("rb") as old, target.open("xb") as new:
+        shutil.copyfileobj(old, new, _COPY_BYTES)
+        new.flush()
+        shutil.copystat(source, target)
+        os.fsync(new.fileno())
 
 
 def _digest(path: Path) -> bytes:

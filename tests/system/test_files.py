@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from daemon.system.files import (
     move_to_free,
     os_error_text,
     place,
+    replace_file,
     shown,
 )
 
@@ -53,6 +56,89 @@ def test_placing_again_after_a_crash_is_fine(tmp_path: Path, links: str) -> None
     source = write(tmp_path / "source")
     assert place(source, tmp_path / "target")
     assert place(source, tmp_path / "target")
+
+
+def test_an_empty_file_of_somebody_else_keeps_its_name(tmp_path: Path, links: str) -> None:
+    source, target = write(tmp_path / "source"), write(tmp_path / "target", "")
+    assert not place(source, target)
+    assert target.read_text() == ""
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["source", "target"]
+
+
+@pytest.mark.parametrize("kind", ["dangling link", "link to the same", "folder", "FIFO"])
+def test_what_is_no_regular_file_keeps_its_name(tmp_path: Path, links: str, kind: str) -> None:
+    source, target = write(tmp_path / "source"), tmp_path / "target"
+    match kind:
+        case "dangling link":
+            target.symlink_to(tmp_path / "nowhere")
+        case "link to the same":
+            target.symlink_to(source)
+        case "folder":
+            target.mkdir()
+        case _:
+            os.mkfifo(target)
+    before = target.lstat().st_ino
+    assert not place(source, target)
+    assert target.lstat().st_ino == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["source", "target"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "open", "rename"])
+def test_a_copy_that_fails_leaves_nothing(
+    tmp_path: Path, links: str, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    if links == "links":
+        pytest.skip("nothing is copied")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    source = write(tmp_path / "source")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path if call == "rename" else os, call, full)
+        with pytest.raises(OSError, match="No space left"):
+            place(source, tmp_path / "target")
+    assert [p.name for p in tmp_path.iterdir()] == ["source"]
+
+
+_KILLED = """
+import errno, os, shutil, sys
+from pathlib import Path
+from daemon.system.files import place
+
+def refuse(*_, **__):
+    raise OSError(errno.EXDEV, "cross-device link")
+
+os.link = refuse
+setattr(sys.modules[sys.argv[1]], sys.argv[2], lambda *_, **__: os._exit(9))
+place(Path(sys.argv[3]), Path(sys.argv[4]))
+"""
+
+
+@pytest.mark.parametrize("call", ["shutil.copystat", "os.fsync"])
+@pytest.mark.parametrize("then", ["is free", "holds the same", "holds other content"])
+def test_what_a_killed_copy_left_goes_when_the_copy_is_repeated(
+    tmp_path: Path, links: str, call: str, then: str
+) -> None:
+    if links == "links":
+        pytest.skip("nothing is copied")
+    source, target = write(tmp_path / "staged" / "source"), tmp_path / "out" / "target"
+    target.parent.mkdir()
+    arguments = [*call.split("."), str(source), str(target)]
+    killed = subprocess.run([sys.executable, "-c", _KILLED, *arguments], check=False)
+    assert killed.returncode == 9
+    assert len(list(target.parent.iterdir())) == 1
+    if then != "is free":
+        write(target, "a photograph" if then == "holds the same" else "another's")
+    assert place(source, target) == (then != "holds other content")
+    assert [p.name for p in target.parent.iterdir()] == ["target"]
+
+
+def test_a_file_is_replaced_on_another_file_system_too(tmp_path: Path, links: str) -> None:
+    source, target = write(tmp_path / "source", "new"), write(tmp_path / "out" / "a", "old")
+    replace_file(source, target)
+    assert target.read_text() == "new"
+    assert [p.name for p in target.parent.iterdir()] == ["a"]
 
 
 def test_moving_to_a_taken_name_takes_another_and_keeps_both(tmp_path: Path, links: str) -> None:
