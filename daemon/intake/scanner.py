@@ -106,10 +106,15 @@ def kind_in_words(mode: int) -> str:
 _IGNORED = re.compile(
     r"\..*"  # hidden: also ._*, .syncthing.*, .nfs* and every dotted folder
     r"|~\$.*|~syncthing~.*"
-    r"|.*\.(part|crdownload|tmp|filepart)"
+    r"|.*\.(part|partial|filepart|crdownload|opdownload|download|fdmdownload|dtapart)"  # browsers
+    r"|.*\.(aria2|!ut|!qb|!bt|!sync|bc!|jc!|ob!|td|xltd|bts)"  # download managers and torrents
+    r"|.*\.(tmp|temp|rsync-tmp|upload|uploading|incomplete|unfinished|gstmp|kate-swp)"
+    r"|.+\.part\.met"
+    r"|.*\.[^.]*~|#.*#"  # NAME.jpg~, NAME.jpg.~1~ and #NAME.jpg# of editors
     r"|thumbs\.db|desktop\.ini|@eadir|__macosx",
     re.IGNORECASE | re.DOTALL,
 )
+"""Names that other programs give to files that are not whole yet, to copies and to their own."""
 
 
 def ignored(name: str) -> bool:

@@ -21,6 +21,9 @@ from daemon.photo import is_truncated
 COMPLETE_S = 0.2
 """Seconds without a change that are enough after a file was closed or moved into place."""
 
+_CONTROL_FILE = ".aria2"
+"""Ending of the file that aria2 keeps beside a download, which has its own name from the start."""
+
 _NEVER = math.inf
 _Signature = tuple[int, int, int]
 
@@ -232,7 +235,7 @@ class SettleTracker:
         )
 
     def _arriving_s(self, path: str, status: os.stat_result, seen: _Seen, now: float) -> float:
-        """Most seconds that a file may still be arriving; 0 if it is whole.
+        """Most seconds that a file may still be arriving; 0 if it is whole and nobody writes it.
 
         A file dated in the future counts as new for `arriving_s` after it was seen, not for ever.
         """
@@ -241,7 +244,8 @@ class SettleTracker:
         if age_s >= arriving_s:
             return 0.0
         try:
-            return arriving_s - age_s if is_truncated(Path(path)) else 0.0
+            arriving = os.path.lexists(f"{path}{_CONTROL_FILE}") or is_truncated(Path(path))
+            return arriving_s - age_s if arriving else 0.0
         except OSError:  # whoever claims it will say why it cannot be read
             return 0.0
 

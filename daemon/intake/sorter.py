@@ -30,9 +30,11 @@ from daemon.intake.companions import (
 from daemon.intake.routing import is_below_recipe, named_recipe
 from daemon.intake.scanner import list_files
 from daemon.photo import Limits, read_header
+from daemon.photo.names import is_photo_name
 from daemon.system.errors import PhotoError
 from daemon.system.files import shown
 
+_NO_PHOTO = "its name is not that of a photograph; it is left here"
 _UNPAIRED = "unpaired: waits for its other half"
 
 
@@ -137,6 +139,9 @@ class FolderSorter:
                 "a new recipe counts from SIGHUP or the next start on"
             )
             return None
+        if self._is_stranger(name, recipe):
+            file.why, file.stuck = _NO_PHOTO, True
+            return None
         if self._is_side(name, recipe):
             file.why = "waits for the photograph it belongs to, of the same name"
             return None
@@ -152,6 +157,13 @@ class FolderSorter:
             return None
         except OSError as error:
             return Route(recipe, f"{shown(name)}: it cannot be read: {error.strerror}")
+
+    def _is_stranger(self, name: str, recipe: Recipe | None) -> bool:
+        """Whether neither the name is a photograph's nor a recipe reads files that end like it."""
+        if is_photo_name(name):
+            return False
+        recipes = self._recipes.values() if recipe is None else (recipe,)
+        return not any(name.lower().endswith(each.suffixes) for each in recipes)
 
     def _megapixels(self, file: SettledFile) -> float:
         if file.megapixels is None:

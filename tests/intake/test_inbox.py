@@ -243,6 +243,17 @@ def test_a_picture_that_ends_early_is_still_arriving_while_it_is_young(
     assert after(inbox, clock, 2) == ["a.jpg"]
 
 
+def test_a_picture_that_a_download_manager_still_writes_is_arriving(
+    tmp_path: Path, inbox: Inbox, clock: Clock
+) -> None:
+    write(tmp_path / "in/a.jpg", clock=clock)
+    control = write(tmp_path / "in/a.jpg.aria2", clock=clock)
+    after(inbox, clock, 0)
+    assert after(inbox, clock, 3) == []
+    control.unlink()
+    assert after(inbox, clock, 2) == ["a.jpg"]
+
+
 def test_a_truncated_picture_dated_in_the_future_does_not_wait_for_ever(
     tmp_path: Path, inbox: Inbox, clock: Clock
 ) -> None:

@@ -144,14 +144,43 @@ def test_what_no_recipe_matches_is_refused_and_says_what_each_would_need(
 
 def test_a_recipe_s_own_folder_says_why_it_refuses(inbox: SortedInbox) -> None:
     inbox.put("denoise/large.png", size=200)
-    (inbox.root / "denoise/notes.txt").write_text("no picture")
-    claims = inbox.arrive("denoise/large.png", "denoise/notes.txt").claims
+    (inbox.root / "denoise/old.heic").write_text("no picture")
+    claims = inbox.arrive("denoise/large.png", "denoise/old.heic").claims
     assert {claim.recipe for claim in claims} == {"denoise"}
     assert [claim.refusal for claim in claims] == [
         "large.png: recipe denoise refuses it: it has 0.04 megapixels, more than 0.01",
-        "notes.txt: recipe denoise refuses it: its name ends with none of "
+        "old.heic: recipe denoise refuses it: its name ends with none of "
         ".jpg, .jpeg, .png, .webp, .tif, .tiff, .bmp, .gif",
     ]
+
+
+@pytest.mark.parametrize("folder", ["", "denoise/", "denoise/2012/", "interpolate/", "inpaint/"])
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "Picasa.ini", "ehthumbs.db", "index", "clip.mp4", "a.jpg.error.json"]
+)
+def test_what_is_no_photograph_is_left_in_the_inbox_and_named_at_once(
+    inbox: SortedInbox, folder: str, name: str
+) -> None:
+    inbox.put(folder + name)
+    assert inbox.arrive(folder + name).claims == ()
+    said = {folder + name: "its name is not that of a photograph; it is left here"}
+    assert inbox.waiting() == said
+    assert inbox.later() == ()
+    assert inbox.waiting() == said
+
+
+def test_a_text_file_is_no_stranger_where_a_recipe_reads_prompts(tmp_path: Path) -> None:
+    inbox = SortedInbox(tmp_path)
+    inbox.sorter.set_recipes([recipe("dream", "generate", {"model": "x/y"}), *RECIPES])
+    for name in ("ideas.txt", "dream/ideas.txt", "denoise/ideas.txt"):
+        (inbox.root / name).parent.mkdir(exist_ok=True)
+        (inbox.root / name).write_text("a cat")
+    claims = inbox.arrive("ideas.txt", "dream/ideas.txt", "denoise/ideas.txt").claims
+    assert {(c.recipe, str(c.arrivals[0].relative)) for c in claims} == {
+        ("dream", "ideas.txt"),
+        ("dream", "dream/ideas.txt"),
+    }
+    assert list(inbox.waiting()) == ["denoise/ideas.txt"]
 
 
 def test_a_file_that_is_no_picture_is_refused_with_the_reason(inbox: SortedInbox) -> None:
@@ -184,12 +213,11 @@ def test_same_names_in_different_folders_and_with_other_suffixes_are_claims_of_t
 def test_names_that_are_no_text_are_routed_and_refused(inbox: SortedInbox) -> None:
     odd = os.fsdecode(b"caf\xe9")
     (inbox.root / "denoise").mkdir()
-    (inbox.root / f"denoise/{odd}.txt").write_bytes(b"x")
+    (inbox.root / f"denoise/{odd}.heic").write_bytes(b"x")
     inbox.put(f"denoise/{odd}.png")
-    claims = inbox.arrive(f"denoise/{odd}.png", f"denoise/{odd}.txt").claims
-    assert [claim.stem for claim in claims] == [odd, odd]
-    assert [bool(claim.refusal) for claim in claims] == [False, True]
-    claims[1].refusal.encode("utf-8")
+    claims = inbox.arrive(f"denoise/{odd}.png", f"denoise/{odd}.heic").claims
+    assert [(claim.stem, bool(claim.refusal)) for claim in claims] == [(odd, True), (odd, False)]
+    claims[0].refusal.encode("utf-8")
 
 
 # -- side files --------------------------------------------------------------------------------
