@@ -16,9 +16,9 @@ import structlog
 
 from daemon.config.station import Notice, Station
 from daemon.intake.arrivals import Arrival, Claim
+from daemon.jobs.accounting import StageDuration
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles, Entry
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.stages import StageDuration
 from daemon.photo import Limits, digest_file, read_header
 from daemon.system.clock import is_over
 from daemon.system.errors import PhotoError
@@ -137,8 +137,8 @@ class Claimer:
             del self._untakeable[path]
         return tuple(refused.notice for refused in self._untakeable.values())
 
-    def queue_again(self, entry: Entry, now: float) -> None:
-        """Hash the files of a job anew and queue it; they changed after they were claimed."""
+    def requeue(self, entry: Entry, now: float) -> None:
+        """Queue a job again whose files changed after they were claimed: hash them anew."""
         self._queue([entry], now)
 
     def _claim_group(self, claims: Sequence[Claim], now: float) -> None:
