@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.jobs.reasons import reason_path
+from daemon.jobs.record import with_file_names
 from daemon.photo import digest_file
 from daemon.system.errors import UsageError
 from daemon.system.files import (
@@ -253,12 +254,10 @@ def _job_of(record: Path) -> str:
 def _place_record(publication: Publication, paths: Sequence[Path], access: Access) -> None:
     record = record_path(paths[0])
     names = [os.fsdecode(os.path.relpath(path, publication.folder)) for path in paths]
-    outputs = publication.record.get("outputs")
-    described = outputs if isinstance(outputs, list) else [{}] * len(names)
-    named = [{"file": n} | d for n, d in zip(names, described, strict=True)]
+    content = with_file_names(publication.record, names)
     part = publication.staging / ".record.json"
     part.unlink(missing_ok=True)
-    write_json(part, {**publication.record, "outputs": named}, access.file_mode, access.group)
+    write_json(part, content, access.file_mode, access.group)
     if not place(part, record):
         if _job_of(record) != publication.record.get("job"):
             raise FileExistsError(errno.EEXIST, "another job's record is there", str(record))

@@ -1,7 +1,7 @@
 """Records: what was done to a photograph, with which weights and noise, and the numbers measured.
 
-They are plain values for JSON. The outbox, which alone knows the names of the published files, adds
-those.
+They are plain values for JSON. Whoever places the files adds their names: they may differ from the
+names that were wished for.
 """
 
 import shlex
@@ -97,7 +97,7 @@ def describe(
             }
             for file in files
         ],
-        "outputs": [output(file) for file in outcome.files],
+        "outputs": [_output(file) for file in outcome.files],
         "measures": [asdict(measure) for measure in outcome.measures],
         "notes": list(outcome.notes),
     }
@@ -111,7 +111,7 @@ def _header(header: Header) -> dict[str, object]:
     return values
 
 
-def output(file: StagedFile) -> dict[str, object]:
+def _output(file: StagedFile) -> dict[str, object]:
     """One result file, with the prompt that it was generated from."""
     plain = {"sha256": file.digest, "width": file.width, "height": file.height}
     if file.prompt is None:
@@ -119,6 +119,19 @@ def output(file: StagedFile) -> dict[str, object]:
     made_from = {"prompt": file.prompt.text, "seed": file.prompt.seed}
     negative = {"negative": file.prompt.negative} if file.prompt.negative else {}
     return {**plain, **made_from, **negative}
+
+
+def with_file_names(record: Mapping[str, object], names: Sequence[str]) -> Mapping[str, object]:
+    """Complete a record with the names that its output files were given.
+
+    Args:
+        record: The record.
+        names: In the order of its outputs, relative to the folder of the results.
+    """
+    outputs = record.get("outputs")
+    described = outputs if isinstance(outputs, list) else [{}] * len(names)
+    named = [{"file": name} | one for name, one in zip(names, described, strict=True)]
+    return {**record, "outputs": named}
 
 
 def utc(seconds: float) -> str:

@@ -18,7 +18,7 @@ from daemon.config.recipe import Recipe
 from daemon.executors import make_executor
 from daemon.intake.companions import SideFilesOnDisk, without_side_files
 from daemon.jobs.ledger.entries import ClaimedFile, photos_of
-from daemon.jobs.record import describe, output
+from daemon.jobs.record import describe, with_file_names
 from daemon.messages.reports import Failed, HandedBack, Rejected, Report, Restored, WorkerDied
 from daemon.messages.tasks import Compute, Job, RestoreTask, job_id, seed_of
 from daemon.photo import PROMPTS, Limits, Metadata
@@ -330,11 +330,8 @@ def _delivered(
             _place_result(file.path, target, force=options.force)
         if options.record:
             part = scratch / "record.json"
-            content = dict(describe(task.job, outcome, task.inputs, time.time()))
-            content["outputs"] = [
-                {"file": name} | output(file)
-                for name, file in zip(names, outcome.files, strict=True)
-            ]
+            record = describe(task.job, outcome, task.inputs, time.time())
+            content = with_file_names(record, names)
             part.write_text(json.dumps(content, indent=2) + "\n")
             _place_result(
                 part, task.target.with_name(f"{task.target.name}.json"), force=options.force
