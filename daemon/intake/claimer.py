@@ -19,11 +19,19 @@ from daemon.intake.arrivals import Arrival, Claim
 from daemon.jobs.accounting import StageDuration
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles, Entry
 from daemon.jobs.ledger.writer import Ledger
-from daemon.photo import Limits, digest_file, read_header
+from daemon.photo import Limits, read_header
 from daemon.system.clock import is_over
 from daemon.system.errors import PhotoError
-from daemon.system.files import NO_SPACE, fit_name, move_to_free, os_error_text, shown, sync_folders
-from daemon.system.files import claim as take
+from daemon.system.files import (
+    NO_SPACE,
+    fit_name,
+    move_to_free,
+    os_error_text,
+    sha256_of,
+    shown,
+    sync_folders,
+    take_file,
+)
 
 _log = structlog.get_logger()
 
@@ -182,7 +190,7 @@ class Claimer:
             if file.path.exists():
                 continue
             try:
-                take(entry.claim.folder.path / file.relative, file.path)
+                take_file(entry.claim.folder.path / file.relative, file.path)
             except (FileNotFoundError, BlockingIOError) as error:
                 return self._put_back(entry, error)
             except OSError as error:
@@ -257,7 +265,7 @@ class Claimer:
         header = None
         if file.role == "photo":
             header = read_header(file.path, self.limits, name=file.relative.name)
-        digest = digest_file(file.path)
+        digest = sha256_of(file.path)
         self._file_hashed()
         return replace(
             file,

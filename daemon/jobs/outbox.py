@@ -16,7 +16,6 @@ from typing import Any
 
 from daemon.jobs.reasons import reason_path
 from daemon.jobs.record import with_file_names
-from daemon.photo import digest_file
 from daemon.system.errors import UsageError
 from daemon.system.files import (
     alternative,
@@ -26,6 +25,7 @@ from daemon.system.files import (
     place,
     read_json,
     same_content,
+    sha256_of,
     sync_folders,
     write_json,
 )
@@ -166,7 +166,7 @@ def find_archived(target: Path, key: str, digest: str) -> Path | None:
     """
     for name in (fit_name(target.name), alternative(target.name, key)):
         path = target.with_name(name)
-        if path.is_file() and digest_file(path) == digest:
+        if path.is_file() and sha256_of(path) == digest:
             return path
     return None
 

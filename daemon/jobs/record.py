@@ -1,7 +1,7 @@
 """Records: what was done to a photograph, with which weights and noise, and the numbers measured.
 
-They are plain values for JSON. Whoever places the files adds their names: they may differ from the
-names that were wished for.
+They are plain values for JSON. Whoever places the files adds their names: the name that
+was planned may be taken by another file.
 """
 
 import shlex

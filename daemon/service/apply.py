@@ -30,7 +30,7 @@ from daemon.system.errors import (
     UsageError,
     photo_message,
 )
-from daemon.system.files import place, shown
+from daemon.system.files import place, sha256_of, shown
 
 _FORMATS = {
     ".png": "png",
@@ -176,7 +176,7 @@ def plan_job(
 def _read_input(path: Path, role: str, limits: Limits) -> ClaimedFile:
     stat = path.stat()
     header = photo.read_header(path, limits) if role == "photo" else None
-    digest = photo.digest_file(path)
+    digest = sha256_of(path)
     return ClaimedFile(role, Path(path.name), path, stat.st_size, stat.st_mtime_ns, digest, header)  # type: ignore[arg-type]
 
 
