@@ -19,7 +19,9 @@ from daemon.system.files import shown
 FORMAT = 1
 """Version of a record's keys; it grows when one changes its meaning."""
 
-RETRY_HINT = "mend what is named, then `restored retry`, or drop it in again"
+RETRY_HINT = (
+    "Fix the cause named in `why`, then run `restored retry`, or drop the photograph in again."
+)
 """What a person can do about any failure."""
 
 
@@ -56,7 +58,8 @@ def reason_of(entry: Entry, now: float) -> Mapping[str, object]:
 def _what_to_do(bulk: str) -> Mapping[str, object]:
     if not bulk:
         return {"what_to_do": RETRY_HINT}
-    again = f"mend what is named, then `restored bulk retry {shlex.quote(bulk)}`"
+    command = f"restored bulk retry {shlex.quote(bulk)}"
+    again = f"Fix the cause named in `why`, then run `{command}`."
     return {"what_to_do": again, "bulk": bulk}
 
 

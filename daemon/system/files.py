@@ -203,14 +203,14 @@ def take_file(source: Path, target: Path) -> None:
         return
     if not stat.S_ISREG(target.lstat().st_mode):
         target.rename(source)
-        raise BlockingIOError(errno.EAGAIN, "it is no regular file any more", str(source))
+        raise BlockingIOError(errno.EAGAIN, "it is not a regular file any more", str(source))
 
 
 def _take_copy(source: Path, target: Path) -> None:
     """Take a file from another file system: copy, compare, and only then remove it."""
     before = source.lstat()
     if not stat.S_ISREG(before.st_mode):
-        raise BlockingIOError(errno.EAGAIN, "it is no regular file any more", str(source))
+        raise BlockingIOError(errno.EAGAIN, "it is not a regular file any more", str(source))
     part = target.with_name(f"{target.name[:200]}.part")
     try:
         _copy(source, part)

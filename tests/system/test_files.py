@@ -143,7 +143,7 @@ def test_folders_are_made_with_their_parents(tmp_path: Path) -> None:
 def test_what_is_no_regular_file_any_more_is_not_claimed(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(BlockingIOError, match="no regular file"):
+    with pytest.raises(BlockingIOError, match="it is not a regular file any more"):
         take_file(link, tmp_path / "taken")
     assert link.is_symlink()
     assert not (tmp_path / "taken").is_symlink()
