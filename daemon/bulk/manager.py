@@ -259,7 +259,7 @@ class BulkManager:
                 reason_path(beside).unlink(missing_ok=True)
         bulk_rows.try_again(self._ledger, rows)
         for entry in self._ledger.entries(rows):
-            self._claimer.queue_again(entry, now)
+            self._claimer.requeue(entry, now)
         if rows and bulk.state in ("reporting", "ended"):
             self._report_processes.stop(bulk.name)
             bulk_rows.save(self._ledger, replace(bulk, state="working", summary=None, ended_at=0.0))

@@ -259,7 +259,7 @@ def _row(one: _EndedPhoto, limits: Limits) -> Row | None:
 
 
 def _spread(ended: Sequence[_Item], number: int) -> list[_Item]:
-    """At most so many of them, evenly spread."""
+    """Pick at most so many of them, evenly spread."""
     if len(ended) <= number:
         return list(ended)
     return [ended[index * len(ended) // number] for index in range(number)]

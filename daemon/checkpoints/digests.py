@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from daemon.system.files import write_whole
+from daemon.system.files import sha256_of, write_whole
 
 LOCK = "restored.lock.json"
 """Name of the file in a pulled model's folder that holds what was pulled and each file's digest."""
@@ -63,12 +63,6 @@ def combined_digest(files: Sequence[tuple[str, Path]], cache: Path | None) -> st
     """
     stats = tuple((name, str(path), *_size_and_mtime(path)) for name, path in files)
     return _combined_digest(stats, cache)
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 digest of a file's content, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def current_digest(folder: Path, path: Path) -> FileDigest:

@@ -56,5 +56,5 @@ def _read_header(path: Path) -> dict[str, Any]:
                 raise ValueError(f"its header would have {length} bytes")
             header: dict[str, Any] = json.loads(file.read(length))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{shown(path)}: no readable safetensors file: {error}") from error
+        raise ConfigError(f"{shown(path)}: not a readable safetensors file: {error}") from error
     return header

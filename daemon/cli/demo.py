@@ -13,7 +13,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from daemon.cli.demo_photos import Sample, psnr, samples
+from daemon.cli.demo_photos import DemoPhoto, demo_photos, psnr
 from daemon.config.settings import Settings
 from daemon.config.station import Station
 from daemon.jobs.ledger.entries import QueueCount
@@ -34,9 +34,9 @@ _SHOWN_FRAMES = (3, 5)
 
 @dataclass(frozen=True)
 class DemoResult:
-    """A sample and its result, None if it failed; PSNR in dB where the truth is known."""
+    """A photograph and its result, None if it failed; PSNR in dB where the truth is known."""
 
-    sample: Sample
+    photo: DemoPhoto
     result: Path | None = None
     seconds: float = 0.0
     psnr_in: float | None = None
@@ -50,7 +50,7 @@ def demo(
     *,
     executor: str = "process",
 ) -> tuple[DemoResult, ...]:
-    """Drop the samples, restore them, draw the sheet.
+    """Drop the photographs, restore them, draw the sheet.
 
     Args:
         station: An existing station; what is in it stays.
@@ -58,15 +58,15 @@ def demo(
         progress: Called about once a second with how many jobs are in which state.
         executor: Name of an entry of EXECUTORS.
     """
-    chosen = samples()
-    for sample in chosen:
-        _drop(station, sample)
+    chosen = demo_photos()
+    for photo in chosen:
+        _drop(station, photo)
     with (station.logs / "demo.log").open("a", encoding="utf-8") as stream:
         log.configure(stream, console=False)
         with Daemon.open(station, settings, executor=executor, progress=progress) as daemon:
             daemon.once()
         log.configure()
-    found = tuple(_result_of(station, sample) for sample in chosen)
+    found = tuple(_result_of(station, photo) for photo in chosen)
     rows = [_row(one) for one in found if one.result is not None]
     if rows:
         draw_sheet(rows).save(station.root / SHEET)
@@ -77,10 +77,10 @@ def print_table(found: tuple[DemoResult, ...], out: Console) -> None:
     """Print recipes, times and PSNR as a table."""
     table = Table("file", "recipe", "seconds", "PSNR in", "PSNR out")
     for one in found:
-        sample = one.sample
+        photo = one.photo
         seconds = f"{one.seconds:.1f}" if one.result else "failed"
         numbers = (_decibels(one.psnr_in), _decibels(one.psnr_out))
-        table.add_row(sample.files[0][0], sample.recipe, seconds, *numbers)
+        table.add_row(photo.files[0][0], photo.recipe, seconds, *numbers)
     out.print(table)
     out.print(_CAVEAT)
 
@@ -89,49 +89,49 @@ def _decibels(value: float | None) -> str:
     return "" if value is None else f"{value:.2f} dB"
 
 
-def _drop(station: Station, sample: Sample) -> None:
-    folder = station.inbox / sample.recipe
+def _drop(station: Station, photo: DemoPhoto) -> None:
+    folder = station.inbox / photo.recipe
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in sample.files:
+    for name, content in photo.files:
         part = folder / f"{name}.part"
         part.write_bytes(content)
         part.replace(folder / name)
 
 
-def _result_of(station: Station, sample: Sample) -> DemoResult:
+def _result_of(station: Station, photo: DemoPhoto) -> DemoResult:
     """The newest result made from exactly these files."""
-    wanted = {hashlib.sha256(content).hexdigest() for _, content in sample.files}
+    wanted = {hashlib.sha256(content).hexdigest() for _, content in photo.files}
     newest: tuple[str, Path, float] | None = None
-    for path in (station.outbox / sample.recipe).glob("*.json"):
+    for path in (station.outbox / photo.recipe).glob("*.json"):
         record = json.loads(path.read_text())
         if {one["sha256"] for one in record["inputs"]} != wanted:
             continue
         found = (record["at"], path.with_suffix(""), record["seconds"])
         newest = max(found, newest or found)
     if newest is None or not newest[1].exists():
-        return DemoResult(sample)
+        return DemoResult(photo)
     _, result, seconds = newest
-    if sample.truth is None:
-        return DemoResult(sample, result, seconds)
+    if photo.truth is None:
+        return DemoResult(photo, result, seconds)
     with Image.open(result) as after:
-        out = psnr(after, sample.truth)
-    return DemoResult(sample, result, seconds, psnr(sample.before, sample.truth), out)
+        out = psnr(after, photo.truth)
+    return DemoResult(photo, result, seconds, psnr(photo.before, photo.truth), out)
 
 
 def _row(one: DemoResult) -> Row:
-    sample, result = one.sample, one.result
-    label = f"{sample.recipe}   {sample.files[0][0]}   {one.seconds:.1f} s"
+    photo, result = one.photo, one.result
+    label = f"{photo.recipe}   {photo.files[0][0]}   {one.seconds:.1f} s"
     if result is None:
         return Row(label, ())
-    if sample.recipe == "interpolate":
+    if photo.recipe == "interpolate":
         with Image.open(result) as sequence:
-            return Row(label, (("before", sample.before), ("between", _strip(sequence))))
+            return Row(label, (("before", photo.before), ("between", _strip(sequence))))
     with Image.open(result) as after:
         panels = (
-            ("before " + _decibels(one.psnr_in), sample.before),
+            ("before " + _decibels(one.psnr_in), photo.before),
             ("after " + _decibels(one.psnr_out), after.copy()),
         )
-    return Row(label, panels if sample.truth is None else (*panels, ("truth", sample.truth)))
+    return Row(label, panels if photo.truth is None else (*panels, ("truth", photo.truth)))
 
 
 def _strip(sequence: Image.Image) -> Image.Image:

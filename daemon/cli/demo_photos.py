@@ -13,7 +13,7 @@ _BLOCK_PX = 8
 
 
 @dataclass(frozen=True)
-class Sample:
+class DemoPhoto:
     """A photograph (or pair) to be dropped into the inbox of a recipe.
 
     Attributes:
@@ -31,7 +31,7 @@ class Sample:
     truth: Image.Image | None
 
 
-def samples() -> tuple[Sample, ...]:
+def demo_photos() -> tuple[DemoPhoto, ...]:
     """Two or three photographs for each shipped recipe."""
     people, coffee, cat, rocket = (
         _bundled(name) for name in ("astronaut", "coffee", "cat", "rocket")
@@ -67,29 +67,29 @@ def _bundled(name: str) -> Image.Image:
     return image.crop((0, 0, 384, height // _BLOCK_PX * _BLOCK_PX))
 
 
-def _grey(name: str, photo: Image.Image) -> Sample:
+def _grey(name: str, photo: Image.Image) -> DemoPhoto:
     grey = photo.convert("L")
-    return Sample("colorize", name, ((f"{name}.png", _png(grey)),), grey, photo)
+    return DemoPhoto("colorize", name, ((f"{name}.png", _png(grey)),), grey, photo)
 
 
-def _noisy(name: str, photo: Image.Image) -> Sample:
+def _noisy(name: str, photo: Image.Image) -> DemoPhoto:
     content = _jpeg(_with_noise(photo, 15), quality=60)
     before = Image.open(BytesIO(content)).convert("RGB")
-    return Sample("denoise", name, ((f"{name}.jpg", content),), before, photo)
+    return DemoPhoto("denoise", name, ((f"{name}.jpg", content),), before, photo)
 
 
-def _small(name: str, photo: Image.Image) -> Sample:
+def _small(name: str, photo: Image.Image) -> DemoPhoto:
     small = photo.reduce(2)
     before = small.resize(photo.size, Image.Resampling.BICUBIC)
-    return Sample("super-resolve", name, ((f"{name}.png", _png(small)),), before, photo)
+    return DemoPhoto("super-resolve", name, ((f"{name}.png", _png(small)),), before, photo)
 
 
-def _strokes(name: str, photo: Image.Image) -> Sample:
+def _strokes(name: str, photo: Image.Image) -> DemoPhoto:
     blocks = photo.reduce(_BLOCK_PX).resize(photo.size, Image.Resampling.NEAREST)
-    return Sample("restyle", name, ((f"{name}.png", _png(blocks)),), blocks, None)
+    return DemoPhoto("restyle", name, ((f"{name}.png", _png(blocks)),), blocks, None)
 
 
-def _scratched(recipe: str, name: str, photo: Image.Image) -> Sample:
+def _scratched(recipe: str, name: str, photo: Image.Image) -> DemoPhoto:
     """Scratches and dust of the colour of paper; for `inpaint` with the mask of a person."""
     width, height = photo.size
     mask = Image.new("L", photo.size)
@@ -102,30 +102,30 @@ def _scratched(recipe: str, name: str, photo: Image.Image) -> Sample:
     before = photo.copy()
     before.paste((235, 230, 215), mask=mask)
     files = ((f"{name}.png", _png(before)), (f"{name}.mask.png", _png(mask)))
-    return Sample(recipe, name, files if recipe == "inpaint" else files[:1], before, photo)
+    return DemoPhoto(recipe, name, files if recipe == "inpaint" else files[:1], before, photo)
 
 
-def _faded(name: str, photo: Image.Image) -> Sample:
+def _faded(name: str, photo: Image.Image) -> DemoPhoto:
     """A print on yellowed paper whose cyan has faded most, as it does in the dark."""
     fading = Fading(np.array((0.45, 0.65, 0.75)), np.array((0.03, 0.06, 0.15)))
     content = _jpeg(Image.fromarray(faded(np.asarray(photo), fading)), quality=90)
     before = Image.open(BytesIO(content)).convert("RGB")
-    return Sample("unfade", name, ((f"{name}.jpg", content),), before, photo)
+    return DemoPhoto("unfade", name, ((f"{name}.jpg", content),), before, photo)
 
 
-def _pair(name: str, first: Image.Image, second: Image.Image) -> Sample:
+def _pair(name: str, first: Image.Image, second: Image.Image) -> DemoPhoto:
     both = Image.new("RGB", (first.width + second.width, first.height))
     both.paste(first, (0, 0))
     both.paste(second, (first.width, 0))
     files = ((f"{name}-a.png", _png(first)), (f"{name}-b.png", _png(second)))
-    return Sample("interpolate", name, files, both, None)
+    return DemoPhoto("interpolate", name, files, both, None)
 
 
-def _old_print(name: str, photo: Image.Image) -> Sample:
+def _old_print(name: str, photo: Image.Image) -> DemoPhoto:
     small = _with_noise(photo.reduce(2).convert("L"), 10)
     content = _jpeg(small, quality=70)
     before = Image.open(BytesIO(content)).resize(photo.size, Image.Resampling.BICUBIC)
-    return Sample("old-photo", name, ((f"{name}.jpg", content),), before, photo)
+    return DemoPhoto("old-photo", name, ((f"{name}.jpg", content),), before, photo)
 
 
 def _with_noise(photo: Image.Image, sigma: float) -> Image.Image:

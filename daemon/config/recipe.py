@@ -313,7 +313,7 @@ def read_recipe(path: Path) -> Recipe:
     """
     try:
         values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: {explain_toml(error)}") from error
     values.setdefault("name", path.stem)
     try:

@@ -84,7 +84,7 @@ def find_station(root: Path) -> Station:
     """
     station = open_station(root)[0]
     if not station.state.is_dir():
-        raise ConfigError(f"{root} is no station; `restored init {root}` makes one")
+        raise ConfigError(f"{root} is not a station; `restored init {root}` makes one")
     return station
 
 

@@ -14,6 +14,7 @@ from daemon.messages.reports import StagedFile
 from daemon.photo import Picture
 from daemon.photo.writing import write_animation, write_picture
 from daemon.system.errors import CannotWriteError, PassingError
+from daemon.system.files import sha256_of
 
 FRAME_MS = 120
 """Milliseconds that each frame of an animation is shown."""
@@ -90,7 +91,7 @@ def _verified(path: Path, name: str, picture: Picture) -> StagedFile:
     except CannotWriteError as error:
         # The disk or the encoder is at fault, not the photograph.
         raise PassingError(f"the result does not read back: {error}") from error
-    return StagedFile(path, name, photo.digest_file(path), width, height, picture.prompt)
+    return StagedFile(path, name, sha256_of(path), width, height, picture.prompt)
 
 
 def _sync(path: Path) -> None:

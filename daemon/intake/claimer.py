@@ -16,14 +16,22 @@ import structlog
 
 from daemon.config.station import Notice, Station
 from daemon.intake.arrivals import Arrival, Claim
+from daemon.jobs.accounting import StageDuration
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles, Entry
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.stages import StageDuration
-from daemon.photo import Limits, digest_file, read_header
+from daemon.photo import Limits, read_header
 from daemon.system.clock import is_over
 from daemon.system.errors import PhotoError
-from daemon.system.files import NO_SPACE, fit_name, move_to_free, os_error_text, shown, sync_folders
-from daemon.system.files import claim as take
+from daemon.system.files import (
+    NO_SPACE,
+    fit_name,
+    move_to_free,
+    os_error_text,
+    sha256_of,
+    shown,
+    sync_folders,
+    take_file,
+)
 
 _log = structlog.get_logger()
 
@@ -137,8 +145,8 @@ class Claimer:
             del self._untakeable[path]
         return tuple(refused.notice for refused in self._untakeable.values())
 
-    def queue_again(self, entry: Entry, now: float) -> None:
-        """Hash the files of a job anew and queue it; they changed after they were claimed."""
+    def requeue(self, entry: Entry, now: float) -> None:
+        """Queue a job again whose files changed after they were claimed: hash them anew."""
         self._queue([entry], now)
 
     def _claim_group(self, claims: Sequence[Claim], now: float) -> None:
@@ -182,7 +190,7 @@ class Claimer:
             if file.path.exists():
                 continue
             try:
-                take(entry.claim.folder.path / file.relative, file.path)
+                take_file(entry.claim.folder.path / file.relative, file.path)
             except (FileNotFoundError, BlockingIOError) as error:
                 return self._put_back(entry, error)
             except OSError as error:
@@ -257,7 +265,7 @@ class Claimer:
         header = None
         if file.role == "photo":
             header = read_header(file.path, self.limits, name=file.relative.name)
-        digest = digest_file(file.path)
+        digest = sha256_of(file.path)
         self._file_hashed()
         return replace(
             file,

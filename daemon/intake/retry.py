@@ -61,7 +61,7 @@ def retry_failed(
     for path in chosen:
         known = path.is_file() or reason_path(path).is_file()
         if not path.is_relative_to(failed) or not known:
-            raise UsageError(f"{shown(path)} is no failed photograph of {shown(station.root)}")
+            raise UsageError(f"{shown(path)} is not a failed photograph of {shown(station.root)}")
     pairing = {recipe.name for recipe in recipes if recipe.photos == 2}
     beside = SideFilesOnDisk()
     return [_put_back(station, path, folders, pairing, beside) for path in chosen]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.jobs.reasons import reason_path
-from daemon.photo import digest_file
+from daemon.jobs.record import with_file_names
 from daemon.system.errors import UsageError
 from daemon.system.files import (
     alternative,
@@ -26,6 +26,7 @@ from daemon.system.files import (
     read_json,
     replace_file,
     same_content,
+    sha256_of,
     sync_folders,
     write_json,
 )
@@ -166,7 +167,7 @@ def find_archived(target: Path, key: str, digest: str) -> Path | None:
     """
     for name in (fit_name(target.name), alternative(target.name, key)):
         path = target.with_name(name)
-        if path.is_file() and digest_file(path) == digest:
+        if path.is_file() and sha256_of(path) == digest:
             return path
     return None
 
@@ -254,12 +255,10 @@ def _job_of(record: Path) -> str:
 def _place_record(publication: Publication, paths: Sequence[Path], access: Access) -> None:
     record = record_path(paths[0])
     names = [os.fsdecode(os.path.relpath(path, publication.folder)) for path in paths]
-    outputs = publication.record.get("outputs")
-    described = outputs if isinstance(outputs, list) else [{}] * len(names)
-    named = [{"file": n} | d for n, d in zip(names, described, strict=True)]
+    content = with_file_names(publication.record, names)
     part = publication.staging / ".record.json"
     part.unlink(missing_ok=True)
-    write_json(part, {**publication.record, "outputs": named}, access.file_mode, access.group)
+    write_json(part, content, access.file_mode, access.group)
     if not place(part, record):
         if _job_of(record) != publication.record.get("job"):
             raise FileExistsError(errno.EEXIST, "another job's record is there", str(record))

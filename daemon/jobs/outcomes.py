@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from daemon.jobs.accounting import StageDuration
 from daemon.jobs.ledger.entries import Entry
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Publication
 from daemon.jobs.record import record_of
-from daemon.jobs.stages import StageDuration
 from daemon.jobs.staging import Staging
 from daemon.messages.reports import Failed, Inspected, Outcome, Rejected, Restored, Timing
 from daemon.messages.tasks import InspectTask, Job, RestoreTask, Task
@@ -59,7 +59,7 @@ class Decided:
     no_space: bool = False
 
 
-class OutcomeHandler:
+class OutcomePolicy:
     """Decides about outcomes; it owns no state but what the ledger keeps."""
 
     def __init__(self, ledger: Ledger, staging: Staging, retries: RetryPolicy) -> None:
@@ -82,7 +82,7 @@ class OutcomeHandler:
             if entry is None:
                 continue
             if _has_changed(entry):
-                self._ledger.give_back(entry.row)
+                self._ledger.requeue(entry.row)
                 self._staging.discard(outcome.fence)
                 decided.changed.append(entry)
             else:
@@ -91,11 +91,11 @@ class OutcomeHandler:
         self._ledger.fail(decided.failures)
         return decided
 
-    def hand_back(self, fences: Collection[int]) -> None:
+    def requeue(self, fences: Collection[int]) -> None:
         """Queue again what an executor did not finish; nobody is at fault."""
         for fence in fences:
             if entry := self._ledger.leased(fence):
-                self._ledger.give_back(entry.row)
+                self._ledger.requeue(entry.row)
             self._staging.discard(fence)
 
     def died(self, fences: Sequence[int], reason: str) -> None:
@@ -116,7 +116,7 @@ class OutcomeHandler:
                 why = f"the worker process died {deaths} times with this photograph: {reason}"
                 self._ledger.fail([(entry.row, why)])
             else:
-                self._ledger.give_back(entry.row, death=1)
+                self._ledger.requeue(entry.row, death=1)
 
     def _decide_one(
         self, entry: Entry, task: Task, outcome: Outcome, decided: Decided, now: float
@@ -130,7 +130,7 @@ class OutcomeHandler:
                 self._remember(entry, task, outcome)
             case _, Rejected():
                 if self._is_still_arriving(entry, outcome, now):
-                    self._ledger.give_back(entry.row, not_before=now + self._retries.retry_s)
+                    self._ledger.requeue(entry.row, not_before=now + self._retries.retry_s)
                 else:
                     decided.failures.append((entry.row, outcome.reason))
                     decided.at_fault.add(entry.row)
@@ -142,7 +142,7 @@ class OutcomeHandler:
         """Keep the answers; the next lease of the photograph is for its recipe."""
         answers = zip(task.features, inspected.answers, strict=True)
         self._ledger.remember(task.photo.digest, answers, clip_digest=task.clip_digest)
-        self._ledger.give_back(entry.row)
+        self._ledger.requeue(entry.row)
 
     def _publication(self, entry: Entry, job: Job, outcome: Restored, now: float) -> Publication:
         staging = self._staging.path(outcome.fence)
@@ -161,11 +161,11 @@ class OutcomeHandler:
         """Give a passing fault back to the queue; return what has failed for good."""
         wait_s = self._retries.retry_s * 2**entry.attempts
         if outcome.no_space:
-            self._ledger.give_back(entry.row, not_before=now + self._retries.retry_s)
+            self._ledger.requeue(entry.row, not_before=now + self._retries.retry_s)
             return []
         if outcome.passing and entry.attempts + 1 < self._retries.attempts:
             _log.warning("will_retry", job=entry.row, photo=entry.photo_name, why=outcome.reason)
-            self._ledger.give_back(entry.row, not_before=now + wait_s, attempt=1)
+            self._ledger.requeue(entry.row, not_before=now + wait_s, attempt=1)
             return []
         reason = f"{outcome.reason}\n{outcome.trace}" if outcome.trace else outcome.reason
         return [(entry.row, reason)]

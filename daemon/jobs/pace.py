@@ -16,7 +16,7 @@ from daemon.jobs.job_log import days
 RATE_WINDOW_S = 3600.0
 """Seconds of the past; the jobs finished in them give the current rate."""
 
-_SAMPLES = 500
+_MAX_JOBS = 500
 """Most jobs that are read, the latest: a machine's pace changes with its load and its drivers."""
 
 _TAIL_BYTES = 8 << 20
@@ -24,7 +24,7 @@ _TAIL_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
-class Sample:
+class JobTime:
     """The time that one finished job took.
 
     Attributes:
@@ -70,15 +70,15 @@ class Pace:
     samples: int
 
 
-def pace_of(samples: Sequence[Sample]) -> Pace | None:
+def pace_of(times: Sequence[JobTime]) -> Pace | None:
     """The pace fitted to finished jobs; None if there are none."""
-    if not samples:
+    if not times:
         return None
-    sizes = [sample.megapixels for sample in samples]
+    sizes = [one.megapixels for one in times]
     return Pace(
-        _fit(sizes, [sample.device_s for sample in samples]),
-        _fit(sizes, [sample.host_s for sample in samples]),
-        len(samples),
+        _fit(sizes, [one.device_s for one in times]),
+        _fit(sizes, [one.host_s for one in times]),
+        len(times),
     )
 
 
@@ -127,7 +127,7 @@ def rate_per_s(done: int, first: float, now: float) -> float:
     return done / max(now - first, 1.0)
 
 
-def samples(logs: Path, recipe: Recipe, library: Library) -> list[Sample]:
+def job_times(logs: Path, recipe: Recipe, library: Library) -> list[JobTime]:
     """The times of the latest jobs of a recipe with its present weights, the newest first.
 
     Jobs on another device than that of the newest are left out: it is faster or slower.
@@ -139,22 +139,22 @@ def samples(logs: Path, recipe: Recipe, library: Library) -> list[Sample]:
     """
     pinned, weights = library.resolved(recipe)
     wanted = (pinned.digest, dict(zip(pinned.models, weights, strict=True)))
-    found: list[Sample] = []
+    found: list[JobTime] = []
     device = None
     for line in _newest_first(logs):
         if (line.get("recipe_digest"), line.get("models")) != wanted:
             continue
         device = line.get("device") if device is None else device
-        sample = sample_of(line)
-        if sample is None or line.get("device") != device:
+        job_time = job_time_of(line)
+        if job_time is None or line.get("device") != device:
             continue
-        found.append(sample)
-        if len(found) == _SAMPLES:
+        found.append(job_time)
+        if len(found) == _MAX_JOBS:
             break
     return found
 
 
-def sample_of(record: Mapping[str, Any]) -> Sample | None:
+def job_time_of(record: Mapping[str, Any]) -> JobTime | None:
     """The time that a job took by its record; None if that is incomplete."""
     try:
         timing = record["timing"]
@@ -163,7 +163,7 @@ def sample_of(record: Mapping[str, Any]) -> Sample | None:
         host_s = timing["decode_s"] + timing["encode_s"]
         if timing.get("calls") == 0:  # nothing was waited for
             host_s += timing["restore_s"]
-        return Sample(pixels / 1e6, float(timing["device_s"]), float(host_s))
+        return JobTime(pixels / 1e6, float(timing["device_s"]), float(host_s))
     except (KeyError, TypeError, ValueError):
         return None
 

@@ -16,12 +16,12 @@ import structlog
 
 from daemon.config.station import Notice, Station
 from daemon.jobs import outbox
+from daemon.jobs.accounting import Delivered, JobEnded, StageDuration
 from daemon.jobs.job_log import JobLog
 from daemon.jobs.ledger.entries import ClaimedFile, Entry, Original
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access, Publication
 from daemon.jobs.record import reason_of
-from daemon.jobs.stages import Delivered, JobEnded, StageDuration
 from daemon.system.clock import is_over
 from daemon.system.files import NO_SPACE, shown
 

@@ -1,7 +1,7 @@
 """Records: what was done to a photograph, with which weights and noise, and the numbers measured.
 
-They are plain values for JSON. The outbox, which alone knows the names of the published files, adds
-those.
+They are plain values for JSON. Whoever places the files adds their names: the name that
+was planned may be taken by another file.
 """
 
 import shlex
@@ -19,7 +19,9 @@ from daemon.system.files import shown
 FORMAT = 1
 """Version of a record's keys; it grows when one changes its meaning."""
 
-RETRY_HINT = "mend what is named, then `restored retry`, or drop it in again"
+RETRY_HINT = (
+    "Fix the cause named in `why`, then run `restored retry`, or drop the photograph in again."
+)
 """What a person can do about any failure."""
 
 
@@ -56,7 +58,8 @@ def reason_of(entry: Entry, now: float) -> Mapping[str, object]:
 def _what_to_do(bulk: str) -> Mapping[str, object]:
     if not bulk:
         return {"what_to_do": RETRY_HINT}
-    again = f"mend what is named, then `restored bulk retry {shlex.quote(bulk)}`"
+    command = f"restored bulk retry {shlex.quote(bulk)}"
+    again = f"Fix the cause named in `why`, then run `{command}`."
     return {"what_to_do": again, "bulk": bulk}
 
 
@@ -97,7 +100,7 @@ def describe(
             }
             for file in files
         ],
-        "outputs": [output(file) for file in outcome.files],
+        "outputs": [_output(file) for file in outcome.files],
         "measures": [asdict(measure) for measure in outcome.measures],
         "notes": list(outcome.notes),
     }
@@ -111,7 +114,7 @@ def _header(header: Header) -> dict[str, object]:
     return values
 
 
-def output(file: StagedFile) -> dict[str, object]:
+def _output(file: StagedFile) -> dict[str, object]:
     """One result file, with the prompt that it was generated from."""
     plain = {"sha256": file.digest, "width": file.width, "height": file.height}
     if file.prompt is None:
@@ -119,6 +122,19 @@ def output(file: StagedFile) -> dict[str, object]:
     made_from = {"prompt": file.prompt.text, "seed": file.prompt.seed}
     negative = {"negative": file.prompt.negative} if file.prompt.negative else {}
     return {**plain, **made_from, **negative}
+
+
+def with_file_names(record: Mapping[str, object], names: Sequence[str]) -> Mapping[str, object]:
+    """Complete a record with the names that its output files were given.
+
+    Args:
+        record: The record.
+        names: In the order of its outputs, relative to the folder of the results.
+    """
+    outputs = record.get("outputs")
+    described = outputs if isinstance(outputs, list) else [{}] * len(names)
+    named = [{"file": name} | one for name, one in zip(names, described, strict=True)]
+    return {**record, "outputs": named}
 
 
 def utc(seconds: float) -> str:

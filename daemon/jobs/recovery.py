@@ -12,11 +12,11 @@ import structlog
 
 from daemon.config.station import Station
 from daemon.jobs import outbox
+from daemon.jobs.accounting import Delivered
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access
 from daemon.jobs.publisher import Publisher
 from daemon.jobs.record import RETRY_HINT
-from daemon.jobs.stages import Delivered
 from daemon.jobs.staging import Staging
 from daemon.system.disk_space import is_no_space
 from daemon.system.errors import LedgerError, PassingError
@@ -76,7 +76,7 @@ class CrashRecovery:
                 why = f"the daemon was killed {entry.crashes + 1} times with this in flight"
                 self.ledger.fail([(entry.row, why)])
             else:
-                self.ledger.give_back(entry.row, crash=1)
+                self.ledger.requeue(entry.row, crash=1)
 
     def _set_lost_originals_aside(self) -> None:
         """A file in the work folder that the ledger does not know goes to failed/lost/."""

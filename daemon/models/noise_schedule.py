@@ -147,7 +147,7 @@ def read_noise_schedule(path: Path) -> NoiseSchedule:
         config = json.loads(path.read_text("utf-8"))
         name = config["_class_name"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path}: no readable scheduler configuration: {error}") from error
+        raise ConfigError(f"{path}: not a readable scheduler configuration: {error}") from error
     return noise_schedule_of(_scheduler(path, str(name), config), path)
 
 
@@ -188,7 +188,7 @@ def _scheduler(path: Path, name: str, config: dict[str, Any]) -> Any:  # noqa: A
 
     scheduler_class = getattr(diffusers, name, None) if name.endswith("Scheduler") else None
     if scheduler_class is None or not hasattr(scheduler_class, "from_config"):
-        raise ConfigError(f"{path}: _class_name is {name!r}, which is no scheduler of diffusers")
+        raise ConfigError(f"{path}: _class_name is {name!r}, which is not a scheduler of diffusers")
     try:
         return scheduler_class.from_config(config)
     except (NotImplementedError, TypeError, ValueError, ImportError) as error:

@@ -7,7 +7,6 @@ imported by the first call that opens a picture, not before.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import struct
 from collections.abc import Iterator
@@ -76,12 +75,6 @@ def read_header(path: Path, limits: Limits, *, name: str | None = None) -> Heade
             "raise the setting max_input_megapixels",
         )
     return header
-
-
-def digest_file(path: Path) -> str:
-    """The sha256 digest of a file's content, hex."""
-    with path.open("rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify_file(path: Path, width: int, height: int) -> None:

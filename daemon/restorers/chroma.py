@@ -180,7 +180,7 @@ def _box(planes: Floats) -> Floats:
 
 
 def _neighbours(count: int, grid: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
-    """For each of `count` pixels, the two grid cells around it and its weight of the second."""
+    """The two grid cells around each of `count` pixels, and the second one's weight in it."""
     place = np.clip((np.arange(count) + 0.5) * grid / count - 0.5, 0, grid - 1)
     first = np.floor(place).astype(np.intp)
     return first, np.minimum(first + 1, grid - 1), (place - first).astype(np.float32)

@@ -18,7 +18,7 @@ from daemon.config.recipe import Recipe
 from daemon.executors import make_executor
 from daemon.intake.companions import SideFilesOnDisk, without_side_files
 from daemon.jobs.ledger.entries import ClaimedFile, photos_of
-from daemon.jobs.record import describe, output
+from daemon.jobs.record import describe, with_file_names
 from daemon.messages.reports import Failed, HandedBack, Rejected, Report, Restored, WorkerDied
 from daemon.messages.tasks import Compute, Job, RestoreTask, job_id, seed_of
 from daemon.photo import PROMPTS, Limits, Metadata
@@ -30,7 +30,7 @@ from daemon.system.errors import (
     UsageError,
     photo_message,
 )
-from daemon.system.files import place, shown
+from daemon.system.files import place, sha256_of, shown
 
 _FORMATS = {
     ".png": "png",
@@ -176,7 +176,7 @@ def plan_job(
 def _read_input(path: Path, role: str, limits: Limits) -> ClaimedFile:
     stat = path.stat()
     header = photo.read_header(path, limits) if role == "photo" else None
-    digest = photo.digest_file(path)
+    digest = sha256_of(path)
     return ClaimedFile(role, Path(path.name), path, stat.st_size, stat.st_mtime_ns, digest, header)  # type: ignore[arg-type]
 
 
@@ -330,11 +330,8 @@ def _delivered(
             _place_result(file.path, target, force=options.force)
         if options.record:
             part = scratch / "record.json"
-            content = dict(describe(task.job, outcome, task.inputs, time.time()))
-            content["outputs"] = [
-                {"file": name} | output(file)
-                for name, file in zip(names, outcome.files, strict=True)
-            ]
+            record = describe(task.job, outcome, task.inputs, time.time())
+            content = with_file_names(record, names)
             part.write_text(json.dumps(content, indent=2) + "\n")
             _place_result(
                 part, task.target.with_name(f"{task.target.name}.json"), force=options.force

@@ -25,7 +25,7 @@ from daemon.intake.retry import RetryTaker
 from daemon.intake.sorter import Sorter
 from daemon.jobs.ledger.entries import QueueCount
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.outcomes import OutcomeHandler, RetryPolicy
+from daemon.jobs.outcomes import OutcomePolicy, RetryPolicy
 from daemon.jobs.publisher import Publisher
 from daemon.jobs.recovery import CrashRecovery
 from daemon.jobs.scheduler import Scheduler
@@ -64,7 +64,7 @@ class Components:
     inbox: Inbox
     sorter: Sorter
     claimer: Claimer
-    outcomes: OutcomeHandler
+    outcomes: OutcomePolicy
     publisher: Publisher
     recovery: CrashRecovery
     scheduler: Scheduler
@@ -139,7 +139,7 @@ def open_components(
             inbox=inbox,
             sorter=Sorter(recipes, limits=limits, pair_wait_s=settings.pair_wait_s),
             claimer=claimer,
-            outcomes=OutcomeHandler(ledger, staging, retries),
+            outcomes=OutcomePolicy(ledger, staging, retries),
             publisher=publisher,
             recovery=CrashRecovery(station, ledger, staging, publisher, access, retries.crashes),
             scheduler=Scheduler(ledger, staging, library, events.wake, settings.clip_model),

@@ -20,7 +20,7 @@ from daemon.bulk.walk import is_away
 from daemon.config.settings import Settings
 from daemon.config.station import Notice, Station
 from daemon.intake.arrivals import Arrival
-from daemon.jobs.stages import Delivered
+from daemon.jobs.accounting import Delivered
 from daemon.jobs.timetable import HeldBack, held_back
 from daemon.messages.reports import (
     Failed,
@@ -240,7 +240,7 @@ class Daemon:
                     parts.outcomes.died(report.fences, report.reason)
                     parts.dispatcher.worker_changed(report)
                 case HandedBack():
-                    self._hand_back(report.fences)
+                    self._requeue(report.fences)
                 case Restored() | Inspected() | Rejected() | Failed():
                     if task := parts.dispatcher.task(report.fence):
                         outcomes.append((task, report))
@@ -260,7 +260,7 @@ class Daemon:
             if is_away(entry.claim.folder):
                 continue  # it stays queued until its disk is back
             _log.info("changed_while_processed", job=entry.row)
-            parts.claimer.queue_again(entry, now)
+            parts.claimer.requeue(entry, now)
         parts.monitor.record_durations(decided.durations)
         self._count(delivered)
         no_space = decided.no_space or delivered.no_space
@@ -325,17 +325,17 @@ class Daemon:
     def _repair(self, now: float) -> None:
         """Take up what a failed turn left: half-made claims, leases without a task."""
         self._parts.claimer.resume(now)
-        self._hand_back_strays()
+        self._requeue_strays()
 
-    def _hand_back(self, fences: Collection[int]) -> None:
+    def _requeue(self, fences: Collection[int]) -> None:
         """Queue again what was not finished, without counting it as a failed attempt."""
-        self._parts.outcomes.hand_back(fences)
+        self._parts.outcomes.requeue(fences)
         self._parts.dispatcher.forget(fences)
 
-    def _hand_back_strays(self) -> None:
+    def _requeue_strays(self) -> None:
         """Queue again what is leased although no executor holds it."""
         leased = {entry.fence for entry in self._parts.ledger.in_state("leased")}
-        self._hand_back(leased.difference(self._parts.dispatcher.fences))
+        self._requeue(leased.difference(self._parts.dispatcher.fences))
 
     def _drain(self) -> RunSummary:
         """Publish what still comes and queue the rest again, so that nothing stays leased."""
@@ -345,8 +345,8 @@ class Daemon:
             self.turn(at_once=False)
         self.turn(at_once=False)
         try:
-            self._hand_back(parts.dispatcher.fences)
-            self._hand_back_strays()
+            self._requeue(parts.dispatcher.fences)
+            self._requeue_strays()
         except LedgerError as error:
             if not is_no_space(error):
                 raise

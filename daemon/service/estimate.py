@@ -15,7 +15,7 @@ from daemon.config.recipe import Recipe
 from daemon.intake.companions import side_of
 from daemon.intake.scanner import walk_folders
 from daemon.jobs.outbox import record_path
-from daemon.jobs.pace import Pace, estimate_s, pace_of, sample_of, samples
+from daemon.jobs.pace import Pace, estimate_s, job_time_of, job_times, pace_of
 from daemon.messages.tasks import Compute
 from daemon.photo import Limits, read_header
 from daemon.service.apply import ApplyOptions, apply
@@ -116,7 +116,7 @@ def survey(recipe: Recipe, paths: Sequence[Path], logs: Path, compute: Compute) 
     few = files[:: max(1, len(files) // _SAMPLE)]
     work = work_in(recipe, few, compute.limits)
     times = len(files) / len(few) if few else 0.0
-    pace = pace_of(samples(logs, recipe, Library(compute.models_dir)))
+    pace = pace_of(job_times(logs, recipe, Library(compute.models_dir)))
     seconds = estimate_s(work.megapixels, pace, compute.threads or core_count()) if pace else None
     jobs = round(len(work.megapixels) * times)
     return Survey(jobs, seconds * times if seconds is not None else None)
@@ -135,7 +135,7 @@ def forecast(recipe: Recipe, work: PlannedWork, logs: Path | None, compute: Comp
         DeviceError: The trial failed.
     """
     library = Library(compute.models_dir)
-    known = pace_of(samples(logs, recipe, library)) if logs is not None else None
+    known = pace_of(job_times(logs, recipe, library)) if logs is not None else None
     pace = known or _trial(recipe, compute)
     seconds = estimate_s(work.megapixels, pace, compute.threads or core_count())
     return Forecast(seconds, pace.samples, tried=known is None)
@@ -160,8 +160,8 @@ def _trial(recipe: Recipe, compute: Compute) -> Pace:
         for done in apply(recipe, inputs, options, compute, executor="process"):
             if done.result is None:
                 raise DeviceError(f"a trial of {recipe.name} failed: {done.why}")
-            found.append(sample_of(json.loads(record_path(done.result).read_text())))
-    pace = pace_of([sample for sample in found if sample is not None])
+            found.append(job_time_of(json.loads(record_path(done.result).read_text())))
+    pace = pace_of([one for one in found if one is not None])
     if pace is None:
         raise DeviceError(f"a trial of {recipe.name} gave no times")
     return pace

@@ -21,7 +21,7 @@ from daemon.config.station import Station
 from daemon.jobs import job_log
 from daemon.jobs.ledger import archive as archive_rows
 from daemon.jobs.ledger import bulk as bulk_rows
-from daemon.jobs.ledger.archive import EndedJob, KeptResult
+from daemon.jobs.ledger.archive import ExpiredJob, KeptResult
 from daemon.jobs.ledger.entries import Original
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import is_published
@@ -115,7 +115,7 @@ class Housekeeping:
         self._refused_retry_at = 0.0
         self._last_visited: Original | None = None
         self._all_visited = False
-        self._last_job: EndedJob | None = None
+        self._last_job: ExpiredJob | None = None
         self._last_result = ""
         self._last_seen: Path | None = None
 
@@ -291,7 +291,7 @@ class Housekeeping:
         days = self._retention.ledger_days
         if days is None:
             return False
-        found = archive_rows.ended(self._ledger, now - days * _DAY_S, self._last_job, _BATCH)
+        found = archive_rows.expired(self._ledger, now - days * _DAY_S, self._last_job, _BATCH)
         jobs = [job for job in found if job.failed_to is None or not has_reason(job.failed_to)]
         kept_results = [
             KeptResult(job.id, job.result, job.outbox)

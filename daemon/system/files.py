@@ -124,6 +124,12 @@ def is_there(folder: Path) -> bool:
         return False
 
 
+def sha256_of(path: Path) -> str:
+    """The sha256 digest of a file's content, hex."""
+    with path.open("rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def same_content(one: Path, other: Path) -> bool:
     """Whether two files hold the same bytes; links, folders and FIFOs are like no other file."""
     first, second = one.lstat(), other.lstat()
@@ -131,7 +137,7 @@ def same_content(one: Path, other: Path) -> bool:
         return False
     if (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino):
         return True
-    return first.st_size == second.st_size and _digest(one) == _digest(other)
+    return first.st_size == second.st_size and sha256_of(one) == sha256_of(other)
 
 
 def place(source: Path, target: Path) -> bool:
@@ -194,7 +200,7 @@ def move_to_free(source: Path, folder: Path, name: str, key: str, group: int | N
             candidates.append(alternative(name, f"{key}-{secrets.token_hex(2)}"))
 
 
-def claim(source: Path, target: Path) -> None:
+def take_file(source: Path, target: Path) -> None:
     """Take a file out of a folder that others use, to a name that nobody else uses.
 
     The file is either taken or stays where it was; an incomplete copy is removed.
@@ -210,18 +216,18 @@ def claim(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        _claim_copy(source, target)
+        _take_copy(source, target)
         return
     if not stat.S_ISREG(target.lstat().st_mode):
         target.rename(source)
-        raise BlockingIOError(errno.EAGAIN, "it is no regular file any more", str(source))
+        raise BlockingIOError(errno.EAGAIN, "it is not a regular file any more", str(source))
 
 
-def _claim_copy(source: Path, target: Path) -> None:
-    """Claim a file from another file system: copy, compare, and only then remove it."""
+def _take_copy(source: Path, target: Path) -> None:
+    """Take a file from another file system: copy, compare, and only then remove it."""
     before = source.lstat()
     if not stat.S_ISREG(before.st_mode):
-        raise BlockingIOError(errno.EAGAIN, "it is no regular file any more", str(source))
+        raise BlockingIOError(errno.EAGAIN, "it is not a regular file any more", str(source))
     part = target.with_name(f"{target.name[:200]}.part")
     try:
         _copy(source, part)
@@ -350,8 +356,3 @@ def _copy(source: Path, target: Path) -> None:
         new.flush()
         shutil.copystat(source, target)
         os.fsync(new.fileno())
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()

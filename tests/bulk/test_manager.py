@@ -206,7 +206,10 @@ def test_what_failed_is_tried_again(root: Path, scans: Path) -> None:
     submit_and_run(root, scans)
     reason = root / "failed/denoise/scans/b/broken.png.error.json"
     why = json.loads(reason.read_text())
-    assert why["bulk"] == "job" and "restored bulk retry job" in why["what_to_do"]
+    assert why["bulk"] == "job"
+    assert why["what_to_do"] == (
+        "Fix the cause named in `why`, then run `restored bulk retry job`."
+    )
     assert read_report(root)["failed"] == [
         {"photo": str(scans / "b/broken.png"), "why": "b/broken.png: it ends early"}
     ]

@@ -7,6 +7,7 @@ import pytest
 
 from daemon.checkpoints import digests
 from daemon.checkpoints.library import Library
+from daemon.system.files import sha256_of
 from tests.support.tiny_pipelines import save_pixel
 
 
@@ -22,11 +23,10 @@ def test_a_digest_changes_with_any_file_and_is_computed_once(
     shutil.copytree(pixel, folder)
     library = Library(tmp_path / "models")
     read: list[str] = []
-    real = digests.sha256_of
 
     def counted(path: Path) -> str:
         read.append(path.name)
-        return real(path)
+        return sha256_of(path)
 
     monkeypatch.setattr(digests, "sha256_of", counted)
     first = library.digest(str(folder))

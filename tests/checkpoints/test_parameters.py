@@ -39,5 +39,5 @@ def test_a_file_that_is_no_safetensors_is_named(tmp_path: Path, pixel: Path) -> 
     folder = tmp_path / "torn"
     shutil.copytree(pixel, folder)
     (folder / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"torn")
-    with pytest.raises(ConfigError, match=r"diffusion_pytorch_model.safetensors: no readable"):
+    with pytest.raises(ConfigError, match=r"diffusion_pytorch_model.safetensors: not a readable"):
         parameter_counts(Library().checkpoint(str(folder)))

@@ -99,3 +99,13 @@ def test_a_key_that_a_shipped_recipe_offers_loads(tmp_path: Path, name: str, lin
     (tmp_path / name).write_text(text.replace(f"\n# {line}\n", f"\n{line}\n"))
     key = line.split(" = ")[0]
     assert any(key in step.model_fields_set for step in read_recipe(tmp_path / name).steps)
+
+
+@pytest.mark.parametrize("value", ["", "[" * 100_000, "9" * 5000], ids=["none", "deep", "endless"])
+def test_a_recipe_that_is_no_readable_toml_is_a_configuration_error(
+    tmp_path: Path, value: str
+) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_text(f"steps = {value}\n")
+    with pytest.raises(ConfigError, match="not a readable TOML file"):
+        read_recipe(path)

@@ -90,8 +90,9 @@ def test_a_key_inside_a_list_of_tables_is_named_with_its_index(tmp_path: Path) -
     )
 
 
-def test_broken_toml_is_a_configuration_error(tmp_path: Path) -> None:
-    assert message_of(tmp_path, "settle_s = \n").startswith(
+@pytest.mark.parametrize("value", ["", "[" * 100_000, "9" * 5000], ids=["none", "deep", "endless"])
+def test_broken_toml_is_a_configuration_error(tmp_path: Path, value: str) -> None:
+    assert message_of(tmp_path, f"settle_s = {value}\n").startswith(
         "restored.toml: not a readable TOML file"
     )
 

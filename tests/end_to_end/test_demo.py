@@ -8,7 +8,7 @@ from PIL import Image
 from rich.console import Console
 
 from daemon.cli.demo import demo, print_table
-from daemon.cli.demo_photos import psnr, samples
+from daemon.cli.demo_photos import demo_photos, psnr
 from daemon.config.setup import make_station, open_station
 from daemon.executors import EXECUTORS
 from daemon.messages.reports import Report, Restored, StagedFile, Timing, WorkerReady
@@ -44,7 +44,7 @@ class Copying:
 
 
 def test_every_recipe_has_two_or_three_samples_of_256_to_512_px() -> None:
-    chosen = samples()
+    chosen = demo_photos()
     counts = {s.recipe: sum(o.recipe == s.recipe for o in chosen) for s in chosen}
     assert set(counts) == {
         "colorize", "denoise", "inpaint", "interpolate", "old-photo", "restyle", "scratches",
@@ -52,7 +52,7 @@ def test_every_recipe_has_two_or_three_samples_of_256_to_512_px() -> None:
     }  # fmt: skip
     assert set(counts.values()) <= {2, 3}
     assert all(s.truth is None or s.truth.size == s.before.size for s in chosen)
-    assert {s.files for s in chosen} == {s.files for s in samples()}
+    assert {s.files for s in chosen} == {s.files for s in demo_photos()}
 
 
 def test_psnr_of_an_error_of_ten_levels_is_known() -> None:
@@ -75,15 +75,15 @@ def test_the_demo_finds_each_result_and_computes_nothing_twice(
     monkeypatch.setattr(Copying, "tasks", 0)
     station = make_station(tmp_path / "d")
     first = demo(station, open_station(station.root)[1], executor="copying")
-    assert [one.seconds for one in first] == [2.0] * len(samples())
+    assert [one.seconds for one in first] == [2.0] * len(demo_photos())
     grey = first[0]
     assert grey.psnr_in == grey.psnr_out
-    small = next(f for f in first if f.sample.recipe == "super-resolve")
+    small = next(f for f in first if f.photo.recipe == "super-resolve")
     assert small.psnr_in == pytest.approx(small.psnr_out)
     assert (station.root / "contact-sheet.png").stat().st_size > 100_000
     again = demo(station, open_station(station.root)[1], executor="copying")
     assert [f.result for f in again] == [f.result for f in first]
-    assert Copying.tasks == len(samples())
+    assert Copying.tasks == len(demo_photos())
     table = StringIO()
     print_table(again, Console(file=table, width=100))
     assert "coffee.png" in table.getvalue()

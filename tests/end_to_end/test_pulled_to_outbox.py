@@ -11,7 +11,7 @@ from daemon.checkpoints.library import Library
 from daemon.cli.main import exit_code
 from daemon.config.recipe import recipe_named
 from daemon.config.setup import known_recipes, make_station
-from daemon.jobs.pace import samples
+from daemon.jobs.pace import job_times
 from tests.support.fake_hub import COMMIT, FakeHub, run_against, serving
 from tests.support.station_runs import run_once
 from tests.support.tiny_pipelines import save_pixel
@@ -48,8 +48,8 @@ def test_a_pulled_checkpoint_restores_a_photograph_and_the_record_names_its_comm
     assert record["models"] == {pinned: Library(models).digest(REPO)}
 
     recipe = recipe_named("faces", known_recipes(station))
-    (sample,) = samples(station.logs, recipe, Library(models))
-    assert sample.megapixels == pytest.approx(32 * 32 / 1e6), "estimates know the job again"
+    (job_time,) = job_times(station.logs, recipe, Library(models))
+    assert job_time.megapixels == pytest.approx(32 * 32 / 1e6), "estimates know the job again"
 
     damaged = next(models.rglob("*.safetensors"))
     damaged.write_bytes(b"")

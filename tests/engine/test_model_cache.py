@@ -159,7 +159,7 @@ def test_no_task_starves_while_another_model_is_in_demand(
 def test_a_damaged_model_fails_its_own_task_and_no_other(tmp_path: Path) -> None:
     def size(reference: str, device: str, as_pipeline: bool) -> int:
         if reference == "x/damaged":
-            raise ConfigError("x/damaged: no readable safetensors file")
+            raise ConfigError("x/damaged: not a readable safetensors file")
         return 4
 
     gate = threading.Event()
@@ -178,7 +178,7 @@ def test_a_damaged_model_fails_its_own_task_and_no_other(tmp_path: Path) -> None
     assert isinstance(recorder.of(3), Restored)
     damaged = recorder.of(2)
     assert isinstance(damaged, Failed)
-    assert damaged.reason == "x/damaged: no readable safetensors file"
+    assert damaged.reason == "x/damaged: not a readable safetensors file"
 
 
 def test_models_that_fit_together_are_loaded_once(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from daemon.config.recipe import Recipe
 from daemon.engine.staging import stage
 from daemon.photo import Metadata, Picture
 from daemon.system.errors import CannotWriteError, PassingError
+from daemon.system.files import sha256_of
 
 RECIPE = Recipe.model_validate({"name": "r", "steps": [{"kind": "denoise"}]})
 
@@ -23,7 +24,7 @@ def picture(level: int) -> Picture:
 def test_one_picture_becomes_one_file_whose_digest_is_right(tmp_path: Path) -> None:
     (staged,), notes = stage([picture(7)], RECIPE, tmp_path)
     assert (staged.name, staged.width, staged.height, notes) == ("{stem}.png", 9, 6, ())
-    assert staged.digest == photo.digest_file(staged.path)
+    assert staged.digest == sha256_of(staged.path)
     with Image.open(staged.path) as image:
         assert image.getpixel((0, 0)) == (7, 7, 7)
 

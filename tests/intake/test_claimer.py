@@ -23,7 +23,7 @@ def test_a_file_that_cannot_be_hashed_is_named_as_it_was_dropped(
         raise OSError(errno.EIO, "Input/output error", str(path))
 
     drop_photo(root, "denoise/album/a.png")
-    monkeypatch.setattr(claimer, "digest_file", refuse)
+    monkeypatch.setattr(claimer, "sha256_of", refuse)
     assert run_once(root) == RunSummary(failed=1)
     assert reason(root, "denoise/album/a.png") == (
         "[Errno 5] Input/output error: 'denoise/album/a.png'"

@@ -8,7 +8,7 @@ import pytest
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import SHIPPED_RECIPES, Recipe, load_recipes, recipe_named
 from daemon.jobs.job_log import JobLog, days
-from daemon.jobs.pace import Sample, samples
+from daemon.jobs.pace import JobTime, job_times
 
 NOW = datetime(2026, 3, 4, 23, 59, 30, tzinfo=UTC).timestamp()
 DAY_S = 86400
@@ -49,8 +49,8 @@ def test_what_jobs_took_is_read_the_newest_first(tmp_path: Path, recipe: Recipe)
     JobLog(tmp_path).append(line(recipe, 1.0), NOW)
     JobLog(tmp_path).append(line(recipe, 2.0), NOW + DAY_S)
     JobLog(tmp_path).append(line(recipe, 3.0), NOW + DAY_S)
-    assert samples(tmp_path, recipe, Library()) == [
-        Sample(2.0, 3.0, 0.75), Sample(2.0, 2.0, 0.75), Sample(2.0, 1.0, 0.75),
+    assert job_times(tmp_path, recipe, Library()) == [
+        JobTime(2.0, 3.0, 0.75), JobTime(2.0, 2.0, 0.75), JobTime(2.0, 1.0, 0.75),
     ]  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def test_of_a_job_that_asked_no_network_all_time_is_the_machine_s(
     asked = {"device_s": 0.0, "decode_s": 0.25, "encode_s": 0.5, "restore_s": 2.0}
     for calls in (0, 1):
         JobLog(tmp_path).append(line(recipe, 0, timing=asked | {"calls": calls}), NOW)
-    assert samples(tmp_path, recipe, Library()) == [Sample(2.0, 0, 0.75), Sample(2.0, 0, 2.75)]
+    assert job_times(tmp_path, recipe, Library()) == [JobTime(2.0, 0, 0.75), JobTime(2.0, 0, 2.75)]
 
 
 def test_other_recipes_weights_devices_and_failures_do_not_count(
@@ -73,7 +73,7 @@ def test_other_recipes_weights_devices_and_failures_do_not_count(
     JobLog(tmp_path).append({"recipe": recipe.name, "why": "it ends early"}, NOW)
     with (tmp_path / "jobs-20260304.jsonl").open("a") as file:
         file.write('{"cut off')
-    assert samples(tmp_path, recipe, Library()) == [Sample(2.0, 1.0, 0.75)]
+    assert job_times(tmp_path, recipe, Library()) == [JobTime(2.0, 1.0, 0.75)]
 
 
 def test_a_long_log_is_read_from_its_end(
@@ -83,8 +83,8 @@ def test_a_long_log_is_read_from_its_end(
         JobLog(tmp_path).append(line(recipe, number), NOW)
     size = next(tmp_path.iterdir()).stat().st_size
     monkeypatch.setattr("daemon.jobs.pace._TAIL_BYTES", size // 5)
-    assert [round(sample.device_s) for sample in samples(tmp_path, recipe, Library())] == list(
+    assert [round(one.device_s) for one in job_times(tmp_path, recipe, Library())] == list(
         range(49, 40, -1)
     )
-    monkeypatch.setattr("daemon.jobs.pace._SAMPLES", 3)
-    assert len(samples(tmp_path, recipe, Library())) == 3
+    monkeypatch.setattr("daemon.jobs.pace._MAX_JOBS", 3)
+    assert len(job_times(tmp_path, recipe, Library())) == 3

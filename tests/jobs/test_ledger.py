@@ -32,7 +32,7 @@ def test_an_entry_comes_back_as_it_was_recorded(ledger: Ledger, tmp_path: Path) 
 
 def test_every_lease_has_a_fence_never_used_before(ledger: Ledger, tmp_path: Path) -> None:
     one, two = leased(ledger, tmp_path, "a.jpg", "b.jpg")
-    ledger.give_back(one.row)
+    ledger.requeue(one.row)
     (again,) = ledger.lease([(one.row, "job")])
     assert one.fence < two.fence < again.fence
     assert ledger.leased(one.fence) is None
@@ -50,7 +50,7 @@ def test_only_queued_rows_can_be_leased(ledger: Ledger, tmp_path: Path) -> None:
 
 def test_a_passing_fault_counts_and_waits(ledger: Ledger, tmp_path: Path) -> None:
     (entry,) = leased(ledger, tmp_path, "a.jpg")
-    ledger.give_back(entry.row, not_before=NOW + 10, attempt=1)
+    ledger.requeue(entry.row, not_before=NOW + 10, attempt=1)
     assert ready(ledger, NOW + 9) == ()
     (again,) = ledger.entries(ready(ledger, NOW + 10))
     assert (again.attempts, again.deaths, again.alone) == (1, 0, False)
@@ -58,8 +58,8 @@ def test_a_passing_fault_counts_and_waits(ledger: Ledger, tmp_path: Path) -> Non
 
 def test_a_job_in_flight_when_a_worker_died_runs_alone(ledger: Ledger, tmp_path: Path) -> None:
     one, two = leased(ledger, tmp_path, "a.jpg", "b.jpg")
-    ledger.give_back(one.row, death=1)
-    ledger.give_back(two.row)
+    ledger.requeue(one.row, death=1)
+    ledger.requeue(two.row)
     assert ready(ledger, alone=True) == (one.row,)
     assert ready(ledger) == (two.row,)
 
@@ -68,10 +68,10 @@ def test_one_crash_of_the_daemon_makes_nothing_run_alone_but_two_do(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     (entry,) = leased(ledger, tmp_path, "a.jpg")
-    ledger.give_back(entry.row, crash=1)
+    ledger.requeue(entry.row, crash=1)
     assert len(ready(ledger)) == 1
     ledger.lease([(entry.row, "job")])
-    ledger.give_back(entry.row, crash=1)
+    ledger.requeue(entry.row, crash=1)
     assert len(ready(ledger, alone=True)) == 1
 
 
@@ -283,7 +283,7 @@ def test_the_queries_of_a_lease_cost_the_same_however_many_jobs_are_done(
     others = ledger.lease([(e.row, f"other-{e.row}") for e in entries])
     ledger.publish([(e.row, e.id, tmp_path / "r") for e in others[1:200]])
     ledger.end([(e.row, None) for e in others[1:200]], "done", NOW)
-    ledger.give_back(others[0].row)
+    ledger.requeue(others[0].row)
     assert vm_steps(ledger, ask) < before + 100
 
 

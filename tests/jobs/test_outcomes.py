@@ -8,7 +8,7 @@ from daemon.config.features import COLOUR
 from daemon.config.recipe import SHIPPED_RECIPES, load_recipes, recipe_named
 from daemon.jobs.ledger.entries import Entry, photo_of
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.outcomes import OutcomeHandler, RetryPolicy
+from daemon.jobs.outcomes import OutcomePolicy, RetryPolicy
 from daemon.jobs.staging import Staging
 from daemon.messages.reports import Failed, Inspected, Rejected
 from daemon.messages.tasks import InspectTask, Job, RestoreTask
@@ -26,8 +26,8 @@ def staging(tmp_path: Path, ledger: Ledger) -> Staging:
 
 
 @pytest.fixture
-def outcomes(ledger: Ledger, staging: Staging) -> OutcomeHandler:
-    return OutcomeHandler(ledger, staging, RETRIES)
+def outcomes(ledger: Ledger, staging: Staging) -> OutcomePolicy:
+    return OutcomePolicy(ledger, staging, RETRIES)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def ready(ledger: Ledger, now: float) -> tuple[int, ...]:
 
 
 def test_a_result_is_recorded_as_an_intent_and_nothing_is_published_yet(
-    tmp_path: Path, ledger: Ledger, staging: Staging, outcomes: OutcomeHandler, entry: Entry
+    tmp_path: Path, ledger: Ledger, staging: Staging, outcomes: OutcomePolicy, entry: Entry
 ) -> None:
     task = task_of(entry, staging)
     decided = outcomes.decide([(task, restored(task))], NOW)
@@ -62,11 +62,11 @@ def test_a_result_is_recorded_as_an_intent_and_nothing_is_published_yet(
 
 
 def test_what_a_stale_lease_staged_is_removed_and_nothing_else_happens(
-    tmp_path: Path, ledger: Ledger, staging: Staging, outcomes: OutcomeHandler, entry: Entry
+    tmp_path: Path, ledger: Ledger, staging: Staging, outcomes: OutcomePolicy, entry: Entry
 ) -> None:
     task = task_of(entry, staging)
     outcome = restored(task)
-    ledger.give_back(entry.row)
+    ledger.requeue(entry.row)
     decided = outcomes.decide([(task, outcome)], NOW)
     assert (decided.durations, decided.failures, decided.changed) == ([], [], [])
     assert [e.row for e in ledger.in_state("queued")] == [entry.row]
@@ -74,7 +74,7 @@ def test_what_a_stale_lease_staged_is_removed_and_nothing_else_happens(
 
 
 def test_a_photograph_that_changed_meanwhile_is_queued_again_and_told(
-    tmp_path: Path, ledger: Ledger, staging: Staging, outcomes: OutcomeHandler, entry: Entry
+    tmp_path: Path, ledger: Ledger, staging: Staging, outcomes: OutcomePolicy, entry: Entry
 ) -> None:
     task = task_of(entry, staging)
     outcome = restored(task)
@@ -86,7 +86,7 @@ def test_a_photograph_that_changed_meanwhile_is_queued_again_and_told(
 
 
 def test_answers_are_remembered_and_the_photograph_is_queued_for_its_recipe(
-    ledger: Ledger, outcomes: OutcomeHandler, entry: Entry
+    ledger: Ledger, outcomes: OutcomePolicy, entry: Entry
 ) -> None:
     task = InspectTask(photo_of(entry.claim.files[0]), (COLOUR,), entry.fence)
     outcomes.decide([(task, Inspected(entry.fence, (3.0,)))], NOW)
@@ -95,7 +95,7 @@ def test_answers_are_remembered_and_the_photograph_is_queued_for_its_recipe(
 
 
 def test_a_photograph_at_fault_fails_with_its_reason(
-    ledger: Ledger, staging: Staging, outcomes: OutcomeHandler, entry: Entry
+    ledger: Ledger, staging: Staging, outcomes: OutcomePolicy, entry: Entry
 ) -> None:
     rejected = Rejected(entry.fence, "a.png", "is grey", "use colorize")
     decided = outcomes.decide([(task_of(entry, staging), rejected)], NOW)
@@ -104,7 +104,7 @@ def test_a_photograph_at_fault_fails_with_its_reason(
 
 
 def test_a_file_that_ends_early_is_waited_for_while_it_may_still_arrive(
-    ledger: Ledger, staging: Staging, outcomes: OutcomeHandler, entry: Entry
+    ledger: Ledger, staging: Staging, outcomes: OutcomePolicy, entry: Entry
 ) -> None:
     files = (replace(entry.claim.files[0], mtime_ns=int(NOW * 1e9)),)
     ledger.queue([(entry.row, replace(entry.claim, files=files), "")], NOW)
@@ -120,7 +120,7 @@ def test_a_file_that_ends_early_is_waited_for_while_it_may_still_arrive(
 
 
 def test_a_passing_fault_is_retried_after_a_wait_that_doubles_and_fails_in_the_end(
-    ledger: Ledger, staging: Staging, outcomes: OutcomeHandler, entry: Entry
+    ledger: Ledger, staging: Staging, outcomes: OutcomePolicy, entry: Entry
 ) -> None:
     for wait_s in (10, 20):
         failed = Failed(entry.fence, "the device was lost", passing=True)
@@ -134,7 +134,7 @@ def test_a_passing_fault_is_retried_after_a_wait_that_doubles_and_fails_in_the_e
 
 
 def test_a_full_disk_is_nobodys_fault_and_counts_as_no_try(
-    ledger: Ledger, staging: Staging, outcomes: OutcomeHandler, entry: Entry
+    ledger: Ledger, staging: Staging, outcomes: OutcomePolicy, entry: Entry
 ) -> None:
     full = Failed(entry.fence, "no space left", passing=True, no_space=True)
     assert outcomes.decide([(task_of(entry, staging), full)], NOW).no_space
@@ -143,7 +143,7 @@ def test_a_full_disk_is_nobodys_fault_and_counts_as_no_try(
 
 
 def test_a_bug_fails_at_once_with_its_traceback(
-    ledger: Ledger, staging: Staging, outcomes: OutcomeHandler, entry: Entry
+    ledger: Ledger, staging: Staging, outcomes: OutcomePolicy, entry: Entry
 ) -> None:
     failed = Failed(entry.fence, "KeyError: 'x'", trace="Traceback")
     decided = outcomes.decide([(task_of(entry, staging), failed)], NOW)
@@ -152,7 +152,7 @@ def test_a_bug_fails_at_once_with_its_traceback(
 
 
 def test_what_is_alone_at_the_third_death_of_a_worker_fails(
-    ledger: Ledger, outcomes: OutcomeHandler, entry: Entry
+    ledger: Ledger, outcomes: OutcomePolicy, entry: Entry
 ) -> None:
     for _ in range(2):
         outcomes.died([entry.fence], "signal 9")
@@ -165,10 +165,10 @@ def test_what_is_alone_at_the_third_death_of_a_worker_fails(
 
 
 def test_what_is_handed_back_is_queued_as_it_was(
-    tmp_path: Path, ledger: Ledger, staging: Staging, outcomes: OutcomeHandler, entry: Entry
+    tmp_path: Path, ledger: Ledger, staging: Staging, outcomes: OutcomePolicy, entry: Entry
 ) -> None:
     restored(task_of(entry, staging))
-    outcomes.hand_back([entry.fence])
+    outcomes.requeue([entry.fence])
     (again,) = ledger.entries(ready(ledger, NOW))
     assert (again.attempts, again.deaths, again.crashes) == (0, 0, 0)
     assert everything_below(tmp_path / "staged") == {}

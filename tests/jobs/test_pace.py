@@ -1,10 +1,10 @@
 import pytest
 
-from daemon.jobs.pace import LinearFit, Pace, Sample, estimate_s, pace_of
+from daemon.jobs.pace import JobTime, LinearFit, Pace, estimate_s, pace_of
 
 
-def samples(fixed_s: float, per_megapixel_s: float, *sizes: float) -> list[Sample]:
-    return [Sample(size, fixed_s + per_megapixel_s * size, size / 100) for size in sizes]
+def job_times(fixed_s: float, per_megapixel_s: float, *sizes: float) -> list[JobTime]:
+    return [JobTime(size, fixed_s + per_megapixel_s * size, size / 100) for size in sizes]
 
 
 def test_without_finished_jobs_nothing_is_known() -> None:
@@ -12,7 +12,7 @@ def test_without_finished_jobs_nothing_is_known() -> None:
 
 
 def test_a_fixed_cost_and_one_by_area_are_told_apart() -> None:
-    pace = pace_of(samples(0.5, 4, 0.1, 0.4, 2, 9))
+    pace = pace_of(job_times(0.5, 4, 0.1, 0.4, 2, 9))
     assert pace is not None
     assert (pace.device.fixed_s, pace.device.per_megapixel_s) == pytest.approx((0.5, 4))
     assert pace.samples == 4
@@ -20,7 +20,7 @@ def test_a_fixed_cost_and_one_by_area_are_told_apart() -> None:
 
 
 def test_photographs_of_one_size_say_only_what_an_area_costs() -> None:
-    pace = pace_of(samples(1, 4, 2, 2, 2.01))
+    pace = pace_of(job_times(1, 4, 2, 2, 2.01))
     assert pace is not None
     assert pace.device.fixed_s == 0
     assert estimate_s([4], pace) == pytest.approx(18, rel=0.01)
@@ -28,7 +28,7 @@ def test_photographs_of_one_size_say_only_what_an_area_costs() -> None:
 
 @pytest.mark.parametrize("seconds", [(9, 5, 1), (1, 50, 100)])
 def test_neither_part_of_the_cost_is_below_zero(seconds: tuple[float, ...]) -> None:
-    pace = pace_of([Sample(size, s, 0) for size, s in zip((1, 5, 9), seconds, strict=True)])
+    pace = pace_of([JobTime(size, s, 0) for size, s in zip((1, 5, 9), seconds, strict=True)])
     assert pace is not None
     assert min(pace.device.fixed_s, pace.device.per_megapixel_s) >= 0
     assert estimate_s([1, 5, 9], pace) == pytest.approx(sum(seconds), rel=0.01)

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from daemon.config.station import Station
+from daemon.jobs.accounting import JobEnded
 from daemon.jobs.ledger.entries import Entry
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access, Publication
 from daemon.jobs.publisher import Publisher
-from daemon.jobs.stages import JobEnded
 from tests.support.claims import QUEUED_AT as NOW
 from tests.support.claims import leased, write_claimed
 

@@ -35,7 +35,7 @@ def test_a_recipe_chosen_by_content_wakes_the_loop_and_starts_in_its_next_turn(
     assert scheduler.tasks(recipes, 1, NOW) == []
     assert woken == []
     ledger.remember("digest", [(COLOUR, 0.0)], clip_digest="")
-    ledger.give_back(ledger.in_state("leased")[0].row)
+    ledger.requeue(ledger.in_state("leased")[0].row)
     assert scheduler.tasks(recipes, 0, NOW) == []
     assert woken == [True]
     (task,) = scheduler.tasks(recipes, 0, NOW)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from daemon.photo import Limits, Picture, digest_file, read_header, verify_file
+from daemon.photo import Limits, Picture, read_header, verify_file
 from daemon.photo.reading import read_picture
 from daemon.photo.writing import write_picture
 from daemon.system.errors import CannotWriteError, PhotoError, TruncatedError
@@ -106,12 +106,6 @@ def test_a_file_that_is_no_picture_is_refused_with_its_first_bytes(tmp_path: Pat
 def test_a_missing_file_is_no_fault_of_the_photograph(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_header(tmp_path / "gone.png", Limits())
-
-
-def test_the_digest_is_the_sha256_of_the_content(tmp_path: Path) -> None:
-    (tmp_path / "abc").write_bytes(b"abc")
-    wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert digest_file(tmp_path / "abc") == wanted
 
 
 def test_any_exception_of_a_decoder_is_a_photo_error(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_a_checkpoint_that_cannot_be_loaded_fails_the_photograph_with_its_reason
     (photo,) = photographs(tmp_path, 1)
     path = recipe(tmp_path, "./net", "restyle")
     assert exit_code(["apply", str(path), str(photo), "-o", str(tmp_path / "out")]) == 65
-    assert "no readable safetensors file" in capsys.readouterr().err
+    assert "not a readable safetensors file" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -30,7 +30,8 @@ from daemon.messages.reports import (
 )
 from daemon.messages.tasks import Compute, Job, RestoreTask
 from daemon.models.calls import DenoiseCall, ModelCalls, ask
-from daemon.photo import Header, Limits, Metadata, Photo, Picture, digest_file, read_header
+from daemon.photo import Header, Limits, Metadata, Photo, Picture, read_header
+from daemon.system.files import sha256_of
 
 DEADLINE_S = 60.0
 
@@ -65,7 +66,7 @@ def toy_task(
 def task_for(recipe: Recipe, path: Path, staging: Path, fence: int) -> RestoreTask:
     """A task for a real photograph."""
     staging.mkdir()
-    photo = Photo(path, path.name, digest_file(path), read_header(path, Limits()))
+    photo = Photo(path, path.name, sha256_of(path), read_header(path, Limits()))
     return RestoreTask(Job(f"{fence:x}", recipe, (photo,), path.stem, fence), fence, staging)
 
 

@@ -9,14 +9,15 @@ import pytest
 from daemon.system import files
 from daemon.system.files import (
     alternative,
-    claim,
     fit_name,
     make_folder,
     move_to_free,
     os_error_text,
     place,
     replace_file,
+    sha256_of,
     shown,
+    take_file,
 )
 
 
@@ -171,7 +172,7 @@ def test_a_claim_across_file_systems_is_verified_before_the_source_goes(
     monkeypatch.setattr(Path, "rename", crossing)
     source = write(tmp_path / "inbox" / "scan.jpg")
     (tmp_path / "work").mkdir()
-    claim(source, tmp_path / "work" / "0-scan.jpg")
+    take_file(source, tmp_path / "work" / "0-scan.jpg")
     assert (tmp_path / "work" / "0-scan.jpg").read_text() == "a photograph"
     assert not source.exists()
 
@@ -193,7 +194,7 @@ def test_a_claim_across_file_systems_gives_up_if_the_source_changes(
     monkeypatch.setattr(files, "_copy", copy_while_written)
     source = write(tmp_path / "scan.jpg")
     with pytest.raises(BlockingIOError):
-        claim(source, tmp_path / "0-scan.jpg")
+        take_file(source, tmp_path / "0-scan.jpg")
     assert source.read_text() == "a photograph that goes on"
     assert [p.name for p in tmp_path.iterdir()] == ["scan.jpg"]
 
@@ -228,8 +229,8 @@ def test_folders_are_made_with_their_parents(tmp_path: Path) -> None:
 def test_what_is_no_regular_file_any_more_is_not_claimed(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(BlockingIOError, match="no regular file"):
-        claim(link, tmp_path / "taken")
+    with pytest.raises(BlockingIOError, match="it is not a regular file any more"):
+        take_file(link, tmp_path / "taken")
     assert link.is_symlink()
     assert not (tmp_path / "taken").is_symlink()
 
@@ -255,7 +256,7 @@ def test_a_claim_across_file_systems_that_cannot_be_ended_leaves_no_copy(
     monkeypatch.setattr(Path, "rename", other_file_system)
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(PermissionError):
-        claim(source, target)
+        take_file(source, target)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
@@ -269,3 +270,9 @@ def test_what_the_system_refuses_is_told_with_the_names_that_people_know() -> No
     )
     for other in (OSError(errno.EIO, "Input/output error", "/x.png"), OSError("closed")):
         assert os_error_text(other, places) == str(other)
+
+
+def test_the_digest_is_the_sha256_of_the_content(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_of(tmp_path / "abc") == wanted

@@ -17,8 +17,8 @@ from daemon.jobs.ledger.writer import Ledger
 
 
 @dataclass(frozen=True)
-class EndedJob:
-    """A job that ended long ago and has no original in the archive.
+class ExpiredJob:
+    """A finished job that is old enough for its row to be removed.
 
     Attributes:
         row: Its row.
@@ -102,14 +102,16 @@ def remove(ledger: Ledger, originals: Iterable[Original]) -> None:
     )
 
 
-def ended(reader: LedgerReader, before: float, last: EndedJob | None, limit: int) -> list[EndedJob]:
-    """Jobs that ended before a time and have no original in the archive, the oldest first.
+def expired(
+    reader: LedgerReader, before: float, last: ExpiredJob | None, limit: int
+) -> list[ExpiredJob]:
+    """Finished jobs whose rows may be removed, the oldest first: no original of theirs is archived.
 
     Those of a bulk job that has not ended are left out, because its report needs them.
 
     Args:
         reader: The ledger.
-        before: UTC seconds since the epoch.
+        before: UTC seconds since the epoch; only jobs that ended earlier.
         last: The last job of the page before; None for the first page.
         limit: How many at most.
     """
@@ -124,7 +126,7 @@ def ended(reader: LedgerReader, before: float, last: EndedJob | None, limit: int
     )
     claims = [json.loads(r["claim"]) for r in rows]
     return [
-        EndedJob(
+        ExpiredJob(
             *(r["row"], r["recipe"], r["ended_at"], r["id"], _path(r["result"])),
             outbox=Path(claim["folder"]["outbox"]),
             failed_to=_path(r["failed_to"]),
@@ -134,8 +136,8 @@ def ended(reader: LedgerReader, before: float, last: EndedJob | None, limit: int
     ]
 
 
-def forget(ledger: Ledger, jobs: Sequence[EndedJob], kept: Sequence[KeptResult]) -> None:
-    """Remove the rows of ended jobs, with what was measured in their photographs.
+def forget(ledger: Ledger, jobs: Sequence[ExpiredJob], kept: Sequence[KeptResult]) -> None:
+    """Remove the rows of expired jobs, with what was measured in their photographs.
 
     How many jobs of each recipe were done is still counted.
 

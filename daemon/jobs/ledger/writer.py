@@ -3,10 +3,23 @@ r"""The ledger: which photographs the station has claimed, and how far each job 
 Each change is one transaction and is recorded before the next thing is done on disk, so that a
 daemon that is cut off finds in its ledger what it had begun. States follow these arrows only:
 
-claiming -> queued -> leased -> publishing -> published -> done
-                 \______\________________-> failing -> failed
+claiming   -> queued      its files are in the work folder and have been hashed
+claiming   -> failing     it is refused
+queued     -> leased      an executor gets it
+queued     -> published   its result is in the outbox already
+queued     -> failing     no recipe takes it, or it changed and is refused now
+queued    <-> held        its bulk job is paused, or the disk of its originals is away
+leased     -> queued      it was not finished, is to be tried again, or has been inspected
+leased     -> publishing  it has a result
+leased     -> failing     the photograph is at fault, or all tries are used up
+publishing -> published   result and record are in the outbox
+publishing -> failing     the result cannot be published
+published  -> done        its original is where it belongs
+failing    -> failed      its original is in failed/, with the reason
+failed     -> claiming    its bulk job is tried again
 
-A queued job of a bulk job goes to `held` and back while a person pauses that.
+A row is removed where nothing could be claimed, where a bulk job is cancelled before the row is
+leased, and when the job has expired.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -116,7 +129,7 @@ class Ledger(LedgerReader):
                 )
         return self.entries([row for row, _ in jobs])
 
-    def give_back(
+    def requeue(
         self, row: int, *, not_before: float = 0, attempt: int = 0, death: int = 0, crash: int = 0
     ) -> None:
         """Queue a leased row again, without an outcome.

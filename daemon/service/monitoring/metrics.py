@@ -21,8 +21,8 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 from prometheus_client.process_collector import ProcessCollector
 
 from daemon import __version__
+from daemon.jobs.accounting import JobEnded, StageDuration
 from daemon.jobs.ledger.entries import Waiting
-from daemon.jobs.stages import JobEnded, StageDuration
 from daemon.messages.reports import BATCH_SIZE_BOUNDS, BatchCounts, LoadedModel
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

@@ -12,9 +12,9 @@ import structlog
 
 from daemon.config.station import Station
 from daemon.intake.arrivals import Arrival
+from daemon.jobs.accounting import JobEnded, StageDuration
 from daemon.jobs.ledger.entries import Waiting
 from daemon.jobs.ledger.reader import LedgerReader
-from daemon.jobs.stages import JobEnded, StageDuration
 from daemon.messages.reports import (
     BatchCounts,
     Heartbeat,

@@ -13,8 +13,8 @@ from typing import get_args
 import pytest
 
 from daemon.config.setup import make_station
+from daemon.jobs.accounting import JobEnded, Stage, StageDuration
 from daemon.jobs.ledger.entries import Waiting
-from daemon.jobs.stages import JobEnded, Stage, StageDuration
 from daemon.messages.reports import BatchCounts, LoadedModel
 from daemon.service.monitoring.metrics import Metrics
 from tests.support.daemon_process import (

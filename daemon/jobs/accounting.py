@@ -1,4 +1,4 @@
-"""The stages that a photograph passes through, and how jobs end, as metrics count them."""
+"""What metrics count: how long photographs spend in each stage, and how their jobs end."""
 
 from dataclasses import dataclass
 from typing import Literal
