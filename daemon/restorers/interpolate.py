@@ -128,12 +128,29 @@ def fitted(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
     old_height, old_width = pixels.shape[:2]
     if (old_height, old_width) == (height, width):
         return pixels
-    scale = max(width / old_width, height / old_height)
-    cut_x, cut_y = (old_width - width / scale) / 2, (old_height - height / scale) / 2
-    box = (cut_x, cut_y, old_width - cut_x, old_height - cut_y)
+    box = filling_box((old_width, old_height), (width, height))
     return np.asarray(
         Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC, box)
     )
+
+
+def filling_box(old: tuple[int, int], new: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The middle part of a picture that has another size's proportions and touches two edges.
+
+    Args:
+        old: Width and height of the picture.
+        new: Width and height that the part is to fill.
+
+    Returns:
+        Left, top, right and bottom, in pixels of the picture and within it.
+    """
+    (old_width, old_height), (width, height) = old, new
+    # Which edges it touches is decided in integers: rounded shares may end beyond an edge.
+    if old_width * height > old_height * width:
+        cut = (old_width - old_height * width / height) / 2
+        return cut, 0, old_width - cut, old_height
+    cut = (old_height - old_width * height / width) / 2
+    return 0, cut, old_width, old_height - cut
 
 
 def _frames_between(
