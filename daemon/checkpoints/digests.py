@@ -68,7 +68,9 @@ def combined_digest(files: Sequence[tuple[str, Path]], cache: Path | None) -> st
 def current_digest(folder: Path, path: Path) -> FileDigest:
     """Digest a file of a checkpoint's folder now, whatever is known of it."""
     size, mtime_ns = _size_and_mtime(path)
-    return FileDigest(path.relative_to(folder).as_posix(), size, mtime_ns, sha256_of(path))
+    return FileDigest(
+        path.relative_to(folder).as_posix(), size, mtime_ns, sha256_of(path.resolve())
+    )
 
 
 def digests_as_json(digests: Sequence[FileDigest]) -> list[Mapping[str, object]]:
@@ -92,7 +94,7 @@ def _combined_digest(stats: tuple[tuple[str, str, int, int], ...], cache: Path |
     for name, path, size, mtime_ns in stats:
         digest = known.get(path) or known.get(name)
         if digest is None or (digest.size, digest.mtime_ns) != (size, mtime_ns):
-            digest = FileDigest(path, size, mtime_ns, sha256_of(Path(path)))
+            digest = FileDigest(path, size, mtime_ns, sha256_of(Path(path).resolve()))
             new[path] = digest
         combined.update(f"{name}/{digest.sha256}/".encode())
     # A lock holds what was pulled, and is never rewritten.

@@ -19,7 +19,7 @@ from daemon.intake.arrivals import Arrival, Claim
 from daemon.jobs.accounting import StageDuration
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles, Entry
 from daemon.jobs.ledger.writer import Ledger
-from daemon.photo import Limits, read_header
+from daemon.photo import Limits, read_header, refuse_large_file
 from daemon.system.clock import is_over
 from daemon.system.errors import PhotoError
 from daemon.system.files import (
@@ -190,7 +190,11 @@ class Claimer:
             if file.path.exists():
                 continue
             try:
-                take_file(entry.claim.folder.path / file.relative, file.path)
+                take_file(
+                    entry.claim.folder.path / file.relative,
+                    file.path,
+                    max_copy_bytes=self.limits.max_file_mb * 1e6,
+                )
             except (FileNotFoundError, BlockingIOError) as error:
                 return self._put_back(entry, error)
             except OSError as error:
@@ -262,6 +266,7 @@ class Claimer:
         status = file.path.lstat()  # before the hash, so that a write meanwhile is noticed later
         if not stat.S_ISREG(status.st_mode):
             raise PhotoError(shown(file.relative), "it is not a regular file any more")
+        refuse_large_file(status.st_size, shown(file.relative.name), self.limits)
         header = None
         if file.role == "photo":
             header = read_header(file.path, self.limits, name=file.relative.name)

@@ -167,7 +167,7 @@ def find_archived(target: Path, key: str, digest: str) -> Path | None:
     """
     for name in (fit_name(target.name), alternative(target.name, key)):
         path = target.with_name(name)
-        if path.is_file() and sha256_of(path) == digest:
+        if path.is_file() and sha256_of(path.resolve()) == digest:
             return path
     return None
 

@@ -5,7 +5,7 @@ pixels; decoding is in `photo.reading` and encoding in `photo.writing`, which im
 numpy and are left to those who work on pixels.
 """
 
-from daemon.photo.decoding import read_header, verify_file
+from daemon.photo.decoding import read_header, refuse_large_file, verify_file
 from daemon.photo.picture import (
     PROMPTS,
     Header,
@@ -33,5 +33,6 @@ __all__ = [
     "is_truncated",
     "output_format",
     "read_header",
+    "refuse_large_file",
     "verify_file",
 ]

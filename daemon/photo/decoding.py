@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from daemon.photo.picture import Header, Limits
 from daemon.photo.prompts import is_prompt_file, prompt_file_header
 from daemon.photo.truncation import is_truncated
 from daemon.system.errors import CannotWriteError, PhotoError, RestoredError, TruncatedError
-from daemon.system.files import shown
+from daemon.system.files import open_regular, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,6 +33,20 @@ _BAD_SEEK = {errno.EINVAL, errno.EOVERFLOW, errno.EFBIG}
 """Errors of a seek to an offset that only a damaged file can contain."""
 
 _MAX_PROFILE_BYTES = 1 << 26
+
+_MAX_HEADER_READS = 200_000
+"""Reads of a decoder within a header: half a second. Sound headers take some hundreds."""
+
+_MAX_HEADER_BYTES = 1 << 28
+"""Bytes that a decoder reads of a header, except of a TIFF."""
+
+_MAX_TIFF_FIELDS = 1 << 16
+
+_MAX_TIFF_VALUES = 1 << 20
+"""Numbers in one field of a TIFF: the decoder makes 100 bytes of each of them."""
+
+_TIFF_BYTES = (1, 2, 6, 7)
+"""Types of fields that a decoder leaves as they are: bytes and text."""
 
 
 def read_header(path: Path, limits: Limits, *, name: str | None = None) -> Header:
@@ -53,18 +67,16 @@ def read_header(path: Path, limits: Limits, *, name: str | None = None) -> Heade
     label = shown(path.name if name is None else name)
     if is_prompt_file(path):
         return prompt_file_header(path, label)
-    with path.open("rb") as file:
-        size_mb = os.fstat(file.fileno()).st_size / 1e6
-        if size_mb == 0:
+    with open_regular(path) as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        if size_bytes == 0:
             raise PhotoError(label, "the file has 0 bytes; expected a photograph")
-        if size_mb > limits.max_file_mb:
-            raise PhotoError(
-                label,
-                f"{size_mb:.1f} MB; allowed: at most {limits.max_file_mb:g} MB",
-                "raise the setting max_file_mb",
-            )
+        refuse_large_file(size_bytes, label, limits)
         with photo_errors(path, label):
-            header = _webp_header(file) or _header(file)
+            # The decoder reads each field of a TIFF; Photoshop keeps its layers in one.
+            layers = 2 * size_bytes if _is_sound_tiff(file, label) else 0
+            reads = _HeaderReads(file, label, max(layers, _MAX_HEADER_BYTES))
+            header = _webp_header(file) or _header(cast("BinaryIO", reads))
     if header.width < 1 or header.height < 1:
         raise PhotoError(label, f"{header.width}x{header.height} pixels, expected at least 1x1")
     if header.megapixels > limits.max_input_megapixels:
@@ -75,6 +87,20 @@ def read_header(path: Path, limits: Limits, *, name: str | None = None) -> Heade
             "raise the setting max_input_megapixels",
         )
     return header
+
+
+def refuse_large_file(size_bytes: int, label: str, limits: Limits) -> None:
+    """Refuse a file by its size, before anything of it is read.
+
+    Raises:
+        PhotoError: It is larger than the limits.
+    """
+    if size_bytes > limits.max_file_mb * 1e6:
+        raise PhotoError(
+            label,
+            f"{size_bytes / 1e6:.1f} MB; allowed: at most {limits.max_file_mb:g} MB",
+            "raise the setting max_file_mb",
+        )
 
 
 def verify_file(path: Path, width: int, height: int) -> None:
@@ -164,6 +190,51 @@ def format_name(image: Image) -> str:
 def _header(file: BinaryIO) -> Header:
     image = open_image(file)
     return Header(format_name(image), image.width, image.height, image.mode)
+
+
+class _HeaderReads:
+    """A file whose header is read: a decoder that goes on without end is stopped."""
+
+    def __init__(self, file: BinaryIO, label: str, max_bytes: int) -> None:
+        self._file = file
+        self._label = label
+        self._left, self._left_bytes = _MAX_HEADER_READS, max_bytes
+        self.seek, self.tell, self.fileno = file.seek, file.tell, file.fileno
+
+    def read(self, size: int = -1) -> bytes:
+        """As the file itself does."""
+        content = self._file.read(min(size, self._left_bytes) if size >= 0 else self._left_bytes)
+        self._left -= 1
+        self._left_bytes -= len(content)
+        if self._left <= 0 or self._left_bytes <= 0:
+            raise PhotoError(self._label, "its header has no end", "save it anew")
+        return content
+
+
+def _is_sound_tiff(file: BinaryIO, label: str) -> bool:
+    """Whether a file is a TIFF; reads the start of its first directory and goes back to 0.
+
+    Raises:
+        PhotoError: Its directory has more numbers than a decoder can hold in memory.
+    """
+    start = file.read(16)
+    big = start[:4] in (b"II+\0", b"MM\0+")
+    is_tiff = big or start[:4] in (b"II*\0", b"MM\0*")
+    if is_tiff:
+        order = "<" if start[:1] == b"I" else ">"
+        long, entry, fields = ("Q", "HHQQ", 20) if big else ("I", "HHII", 12)
+        (offset,) = struct.unpack_from(f"{order}{long}", start, 8 if big else 4)
+        file.seek(offset)
+        number = f"{order}{'Q' if big else 'H'}"
+        (count,) = struct.unpack(number, file.read(struct.calcsize(number)))
+        directory = file.read(fields * min(count, _MAX_TIFF_FIELDS))
+        for position in range(0, len(directory) - fields + 1, fields):
+            tag, kind, values, _ = struct.unpack_from(f"{order}{entry}", directory, position)
+            if kind not in _TIFF_BYTES and values > _MAX_TIFF_VALUES:
+                why = f"field {tag} of its directory has {values} values"
+                raise PhotoError(label, f"{why}; allowed: at most {_MAX_TIFF_VALUES}")
+    file.seek(0)
+    return is_tiff
 
 
 def _webp_header(file: BinaryIO) -> Header | None:

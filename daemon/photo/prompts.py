@@ -16,6 +16,7 @@ from daemon.config.steps import PROMPT_SUFFIXES, SizePx
 from daemon.config.validation import problems
 from daemon.photo.picture import PROMPTS, Header, Prompt, Prompts
 from daemon.system.errors import PhotoError
+from daemon.system.files import open_regular
 
 MAX_PICTURES = 256
 """Pictures that one prompt file may ask for."""
@@ -81,7 +82,7 @@ def read_prompt_file(path: Path, label: str) -> Prompts:
         PhotoError: It cannot be used.
         OSError: It cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
         raise PhotoError(label, f"more than {_MAX_BYTES} bytes; expected a prompt file")

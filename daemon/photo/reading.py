@@ -19,7 +19,7 @@ from daemon.photo.decoding import format_name, open_image, photo_errors, read_he
 from daemon.photo.metadata import read_metadata
 from daemon.photo.picture import PROMPTS, Limits, Metadata, Photo, Picture, Source
 from daemon.photo.prompts import read_prompt_file
-from daemon.system.files import shown
+from daemon.system.files import open_regular, shown
 
 Pixels = NDArray[np.generic]
 
@@ -112,7 +112,7 @@ def _hints(decoded: _Decoded) -> NDArray[np.uint8]:
 
 def _decode(path: Path, name: str, limits: Limits) -> _Decoded:
     read_header(path, limits, name=name)
-    with path.open("rb") as file, photo_errors(path, shown(name)):
+    with open_regular(path) as file, photo_errors(path, shown(name)):
         image = open_image(file)
         format, mode = format_name(image), image.mode
         notes = [*_page_note(image), *_depth_note(image)]

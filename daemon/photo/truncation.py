@@ -1,7 +1,7 @@
 """Whether a file ends before its picture does, read from a few of its bytes.
 
-Nothing is decoded and nothing mapped into memory: a file that shrinks under a map kills the
-process.
+The daemon's loop asks this, so the work is bounded whatever the file declares. Nothing is decoded
+and nothing mapped into memory: a file that shrinks under a map kills the process.
 """
 
 import os
@@ -10,10 +10,23 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemon.config.steps import PROMPT_SUFFIXES
+from daemon.system.files import open_regular
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"RIFF", b"BM")
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
 _BLOCK = 1 << 20
+
+_MAX_SEARCH = 64 << 20
+"""Bytes of a JPEG that are searched for its end marker: 0.05 s."""
+
+_MAX_PARTS = 100_000
+"""Segments or chunks that are followed: 0.3 s. A PNG of 800 MB in chunks of 8 KiB has as many."""
+
+_MAX_FILL = 4096
+"""Fill bytes in a row between two JPEG segments; more of them are no JPEG."""
+
+_MAX_TIFF_PARTS = 1 << 20
+"""Strips or tiles of a TIFF; photographs have some ten thousand at most."""
 
 _TIFF_LENGTHS = {273: 279, 324: 325}
 """Tags of the offsets of a TIFF's strips and tiles, with the tags of their lengths."""
@@ -27,14 +40,14 @@ def is_truncated(path: Path) -> bool:
 
     JPEG must have its end marker, PNG its last chunk, GIF its trailer, WebP and BMP the length
     they declare, TIFF all that its first directory points at. A prompt file has no end to lack,
-    whatever its first characters.
+    whatever its first characters. An end that a bounded search does not find is lacking.
 
     Raises:
         OSError: The file cannot be read.
     """
     if path.suffix.lower() in PROMPT_SUFFIXES:
         return False
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(64)
         if any(s.startswith(start) for s in (*_SIGNATURES, *_TIFF_SIGNATURES)):
@@ -68,25 +81,35 @@ def _is_jpeg_truncated(file: BinaryIO, size: int) -> bool:
         return False
     # Something may be appended to the picture (phones add films), so look for the marker behind
     # the last header: a thumbnail in the headers has an end marker of its own.
-    offset = 2
-    while True:
+    offset, fill = 2, 0
+    for _ in range(_MAX_PARTS):
         file.seek(offset)
         marker = file.read(4)
         if len(marker) < 4 or marker[0] != 0xFF:
             return len(marker) < 4
-        offset += 1 if marker[1] == 0xFF else 2 + int(struct.unpack(">H", marker[2:])[0])
+        if marker[1] == 0xFF:
+            fill += 1
+            if fill > _MAX_FILL:
+                return False
+            offset += 1
+            continue
+        fill = 0
+        offset += 2 + int(struct.unpack(">H", marker[2:])[0])
         if marker[1] == 0xDA:  # start of scan
-            break
-    return not _contains(file, offset, b"\xff\xd9")
+            return not _contains(file, offset, b"\xff\xd9")
+    return True
 
 
 def _contains(file: BinaryIO, offset: int, wanted: bytes) -> bool:
-    """Whether these bytes occur in a file from an offset on."""
+    """Whether these bytes occur in a file within `_MAX_SEARCH` from an offset on."""
     file.seek(offset)
     before = b""
-    while block := file.read(_BLOCK):
+    for _ in range(_MAX_SEARCH // _BLOCK):
+        block = file.read(_BLOCK)
         if wanted in before + block:
             return True
+        if not block:
+            break
         before = block[1 - len(wanted) :]
     return False
 
@@ -95,12 +118,16 @@ def _is_png_truncated(file: BinaryIO, size: int) -> bool:
     if _tail(file, size, 12)[4:8] == b"IEND":
         return False
     offset = 8
-    while offset + 12 <= size:
+    for _ in range(_MAX_PARTS):
+        if offset + 12 > size:
+            break
         file.seek(offset)
         length, kind = struct.unpack(">I4s", file.read(8))
         offset += 12 + length
         if kind == b"IEND":
             return False
+        if not kind.isalpha():  # the zeros of a file whose size was set before its content came
+            break
     return True
 
 
@@ -131,6 +158,8 @@ def _is_tiff_truncated(file: BinaryIO, size: int, order: str) -> bool:
         if total > 4 and pointer + total > size:
             return True
         if kind in (3, 4) and tag in (*_TIFF_LENGTHS, *_TIFF_LENGTHS.values()):
+            if length > _MAX_TIFF_PARTS:
+                return False  # it is no photograph; whoever reads its header says so
             file.seek(pointer)
             raw = file.read(total) if total > 4 else directory[12 * entry + 8 :]
             values[tag] = struct.unpack_from(f"{order}{length}{'H' if kind == 3 else 'I'}", raw)

@@ -174,10 +174,12 @@ def plan_job(
 
 
 def _read_input(path: Path, role: str, limits: Limits) -> ClaimedFile:
-    stat = path.stat()
-    header = photo.read_header(path, limits) if role == "photo" else None
-    digest = sha256_of(path)
-    return ClaimedFile(role, Path(path.name), path, stat.st_size, stat.st_mtime_ns, digest, header)  # type: ignore[arg-type]
+    real = path.resolve()  # a person may name links; files are opened without following any
+    stat = real.stat()
+    photo.refuse_large_file(stat.st_size, shown(path.name), limits)
+    header = photo.read_header(real, limits, name=path.name) if role == "photo" else None
+    digest = sha256_of(real)
+    return ClaimedFile(role, Path(path.name), real, stat.st_size, stat.st_mtime_ns, digest, header)  # type: ignore[arg-type]
 
 
 def check_targets(tasks: Sequence[PlannedJob], options: ApplyOptions) -> None:

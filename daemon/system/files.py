@@ -8,12 +8,14 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import secrets
 import shutil
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from daemon.system.errors import UsageError
 
@@ -28,6 +30,9 @@ MAX_JSON_BYTES = 1 << 20
 
 _COPY_BYTES = 1 << 20
 """Bytes copied at a time."""
+
+_BLOCK = 4 << 20
+"""Bytes of a file that are in memory at a time."""
 
 _RECORD_ROOM = len(".error.json")
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
@@ -125,9 +130,18 @@ def is_there(folder: Path) -> bool:
 
 
 def sha256_of(path: Path) -> str:
-    """The sha256 digest of a file's content, hex."""
-    with path.open("rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The sha256 digest of a file's content, hex; what is added meanwhile is not read.
+
+    Raises:
+        OSError: See `open_regular`.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        left = os.fstat(file.fileno()).st_size
+        while left > 0 and (block := file.read(min(_BLOCK, left))):
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest()
 
 
 def same_content(one: Path, other: Path) -> bool:
@@ -200,10 +214,15 @@ def move_to_free(source: Path, folder: Path, name: str, key: str, group: int | N
             candidates.append(alternative(name, f"{key}-{secrets.token_hex(2)}"))
 
 
-def take_file(source: Path, target: Path) -> None:
+def take_file(source: Path, target: Path, max_copy_bytes: float = math.inf) -> None:
     """Take a file out of a folder that others use, to a name that nobody else uses.
 
     The file is either taken or stays where it was; an incomplete copy is removed.
+
+    Args:
+        source: The file.
+        target: Its new name.
+        max_copy_bytes: A larger file is not copied from another file system (EFBIG).
 
     Raises:
         FileNotFoundError: The file vanished.
@@ -216,18 +235,20 @@ def take_file(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        _take_copy(source, target)
+        _take_copy(source, target, max_copy_bytes)
         return
     if not stat.S_ISREG(target.lstat().st_mode):
         target.rename(source)
         raise BlockingIOError(errno.EAGAIN, "it is not a regular file any more", str(source))
 
 
-def _take_copy(source: Path, target: Path) -> None:
+def _take_copy(source: Path, target: Path, max_bytes: float) -> None:
     """Take a file from another file system: copy, compare, and only then remove it."""
     before = source.lstat()
     if not stat.S_ISREG(before.st_mode):
         raise BlockingIOError(errno.EAGAIN, "it is not a regular file any more", str(source))
+    if before.st_size > max_bytes:
+        raise OSError(errno.EFBIG, "larger than the setting max_file_mb allows", str(source))
     part = target.with_name(f"{target.name[:200]}.part")
     try:
         _copy(source, part)
@@ -248,6 +269,42 @@ def _take_copy(source: Path, target: Path) -> None:
         raise
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file, to read it, in a folder that others may write to.
+
+    What somebody put in its place since it was looked at is neither followed nor waited for.
+
+    Raises:
+        OSError: It is a link (ELOOP), or no regular file (EINVAL), or cannot be opened.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_bounded(path: Path, max_bytes: int) -> bytes:
+    """Read a whole file that anybody may have put there.
+
+    Args:
+        path: The file.
+        max_bytes: Size beyond which it is refused; no more is read of it.
+
+    Raises:
+        UsageError: It is too large.
+        OSError: See `open_regular`.
+    """
+    with open_regular(path) as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise UsageError(f"it has more than {max_bytes >> 20} MB")
+    return content
+
+
 def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> object:
     """Read JSON that anybody may have put there.
 
@@ -259,17 +316,7 @@ def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> object:
         Exception: Whatever is wrong with it: it is a link, a FIFO or a folder, it is gone or too
             large, it may not be read, or it is no JSON. A parser may raise what it likes.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise UsageError("it is not a regular file")
-        raw = b""
-        while len(raw) <= max_bytes and (more := os.read(handle, max_bytes + 1 - len(raw))):
-            raw += more
-    finally:
-        os.close(handle)
-    if len(raw) > max_bytes:
-        raise UsageError(f"it has more than {max_bytes >> 20} MB")
+    raw = read_bounded(path, max_bytes)
     return json.loads(raw.decode(), parse_constant=_refuse_constant)
 
 

@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,21 @@ def test_a_file_that_cannot_be_hashed_is_named_as_it_was_dropped(
     assert run_once(root) == RunSummary(failed=1)
     assert reason(root, "denoise/album/a.png") == (
         "[Errno 5] Input/output error: 'denoise/album/a.png'"
+    )
+
+
+@pytest.mark.parametrize("side", ["mask", "hints"])
+def test_a_huge_side_file_is_refused_by_its_size_before_it_is_read(root: Path, side: str) -> None:
+    recipe = {"mask": "inpaint", "hints": "colorize"}[side]
+    drop_photo(root, f"{recipe}/a.png")
+    huge = root / f"inbox/{recipe}/a.{side}.png"
+    huge.touch()
+    os.truncate(huge, 20_000_000_000)
+    began = time.monotonic()
+    assert run_once(root) == RunSummary(failed=1)
+    assert time.monotonic() - began < 5
+    assert reason(root, f"{recipe}/a.png") == (
+        f"a.{side}.png: 20000.0 MB; allowed: at most 2000 MB; raise the setting max_file_mb"
     )
 
 

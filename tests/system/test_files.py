@@ -177,6 +177,19 @@ def test_a_claim_across_file_systems_is_verified_before_the_source_goes(
     assert not source.exists()
 
 
+def test_a_claim_across_file_systems_leaves_a_file_that_is_larger_than_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crossing(self: Path, target: Path) -> Path:
+        raise OSError(errno.EXDEV, "cross-device link")
+
+    monkeypatch.setattr(Path, "rename", crossing)
+    source = write(tmp_path / "scan.jpg")
+    with pytest.raises(OSError, match="larger than the setting max_file_mb allows"):
+        take_file(source, tmp_path / "0-scan.jpg", max_copy_bytes=3)
+    assert [path.name for path in tmp_path.iterdir()] == ["scan.jpg"]
+
+
 def test_a_claim_across_file_systems_gives_up_if_the_source_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
