@@ -67,6 +67,7 @@ class Claimer:
         limits: Limits,
         look_again: Callable[[Path], None],
         file_hashed: Callable[[], None],
+        crashes: int,
     ) -> None:
         """Claim for one station.
 
@@ -77,12 +78,15 @@ class Claimer:
             look_again: Called with files that the inbox must look at again.
             file_hashed: Called after each file that was hashed, which takes a minute for a large
                 file on a slow disk.
+            crashes: Times that the daemon may be killed while it reads a file, before that counts
+                as the file's fault.
         """
         self._station = station
         self._ledger = ledger
         self.limits = limits
         self._look_again = look_again
         self._file_hashed = file_hashed
+        self._crashes = crashes
         self._untakeable: dict[Path, _Untakeable] = {}
 
     def unseen(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
@@ -123,13 +127,37 @@ class Claimer:
             raise
 
     def resume(self, now: float) -> None:
-        """Finish claims that a crash interrupted; the files of one not yet begun are found anew."""
+        """Finish claims that an error interrupted; files of one not yet begun are found anew."""
+        self._take_and_queue(self._begun(), now)
+
+    def recover(self, now: float) -> None:
+        """Finish claims that the end of a former daemon interrupted.
+
+        One of their files may have killed or hung it. What was interrupted once is read together
+        with others, what was interrupted again alone and after a commit that counts it.
+        """
+        begun = self._begun()
+        for entry in begun:
+            if not entry.crashes:
+                continue
+            if entry.crashes >= self._crashes:
+                why = f"the daemon was killed {entry.crashes + 1} times while it read this"
+                self._take_and_queue([replace(entry, reason=why)], now)
+            else:
+                self._ledger.count_crash([entry.row])
+                self._take_and_queue([entry], now)
+        once = [entry for entry in begun if not entry.crashes]
+        self._ledger.count_crash([entry.row for entry in once])
+        self._take_and_queue(once, now)
+
+    def _begun(self) -> list[Entry]:
+        """Half-made claims of which some file can be found; the others are forgotten."""
         entries = self._ledger.in_state("claiming")
         begun = [e for e in entries if any(f.path.exists() for f in e.claim.files)]
         for entry in entries:
             if entry not in begun:
                 self._forget(entry)
-        self._take_and_queue(begun, now)
+        return begun
 
     def retry_refused(self, now: float) -> None:
         """Have files that could not be taken looked at again when they are due; `now` in UTC."""

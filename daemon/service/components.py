@@ -121,9 +121,11 @@ def open_components(
         closing.callback(ledger.close)
         inbox = _inbox(station, settings, events)
         limits = limits_of(settings)
-        claimer = Claimer(station, ledger, limits, inbox.look_again, file_hashed)
         attempts, retry_s = settings.attempts, settings.retry_s
         retries = RetryPolicy(attempts, retry_s=retry_s, arriving_s=settings.arriving_s)
+        claimer = Claimer(
+            station, ledger, limits, inbox.look_again, file_hashed, crashes=retries.crashes
+        )
         staging = Staging(station.staged, ledger)
         publisher = Publisher(station, ledger, access, attempts=attempts, retry_s=retry_s)
         bulk_manager = BulkManager(station, ledger, claimer, access, monitor.notify)

@@ -128,7 +128,7 @@ class Daemon:
         with opened as components:
             daemon = cls(components)
             try:
-                daemon._count(components.recovery.run(components.claimer.resume, time.time()))
+                daemon._count(components.recovery.run(components.claimer.recover, time.time()))
                 components.inbox.start()
                 _log.info("started", station=shown(station.root), recipes=len(components.recipes))
                 yield daemon

@@ -4,13 +4,21 @@ import errno
 import json
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from daemon.intake import claimer
 from daemon.service.daemon import RunSummary
-from tests.support.station_runs import drop_photo, run_once
+from daemon.system.files import sha256_of
+from tests.support.station_runs import (
+    assert_no_leftovers,
+    drop_photo,
+    ended_by_kill,
+    published_results,
+    run_once,
+)
 
 
 def reason(root: Path, name: str) -> str:
@@ -45,6 +53,42 @@ def test_a_huge_side_file_is_refused_by_its_size_before_it_is_read(root: Path, s
     assert reason(root, f"{recipe}/a.png") == (
         f"a.{side}.png: 20000.0 MB; allowed: at most 2000 MB; raise the setting max_file_mb"
     )
+
+
+def test_a_file_that_ends_the_daemon_while_it_is_read_is_found_and_set_aside(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        drop_photo(root, f"denoise/{name}.png", size=len(name) + ord(name))
+    read = sha256_of
+
+    def die_of_b(path: Path) -> str:
+        if path.name.endswith("b.png"):
+            os._exit(137)
+        return read(path)
+
+    kills = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(claimer, "sha256_of", die_of_b)
+        while ended_by_kill(partial(run_once, root)):
+            kills += 1
+            assert kills < 10
+    assert kills == 6
+    assert sorted(published_results(root)) == ["denoise/a.png", "denoise/c.png"]
+    assert reason(root, "denoise/b.png") == "the daemon was killed 6 times while it read this"
+    assert_no_leftovers(root)
+
+
+def test_five_kills_while_a_file_is_read_are_not_its_fault(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop_photo(root, "denoise/a.png")
+    drop_photo(root, "denoise/b.png", size=9)
+    for _ in range(5):
+        with monkeypatch.context() as patch:
+            patch.setattr(claimer, "sha256_of", lambda path: os._exit(137))
+            assert ended_by_kill(partial(run_once, root))
+    assert run_once(root) == RunSummary(done=2)
 
 
 def test_a_file_that_is_no_photograph_is_named_as_it_was_dropped(root: Path) -> None:

@@ -67,6 +67,21 @@ def published_results(root: Path) -> dict[str, bytes]:
     return {name: content for name, content in found.items() if not name.endswith(".json")}
 
 
+def ended_by_kill(run: Callable[[], object]) -> bool:
+    """Run something in a child process; whether that ended as one that is killed ends."""
+    child = os.fork()
+    if child == 0:
+        try:
+            run()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in (0, 137), code
+    return code == 137
+
+
 _CALLS = ("link", "unlink", "rename", "mkdir", "fsync", "chmod")
 
 

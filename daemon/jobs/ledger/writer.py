@@ -87,7 +87,8 @@ class Ledger(LedgerReader):
         with self.transaction() as db:
             for row, claim, refusal in claims:
                 db.execute(
-                    "UPDATE job SET state = ?, claim = ?, reason = ?, queued_at = ? WHERE row = ?",
+                    "UPDATE job SET state = ?, claim = ?, reason = ?, queued_at = ?,"
+                    " crashes = CASE state WHEN 'claiming' THEN 0 ELSE crashes END WHERE row = ?",
                     (
                         *("failing" if refusal else "queued", claim_text(claim), refusal),
                         *(min(now, came.get(row, now)), row),
@@ -195,6 +196,12 @@ class Ledger(LedgerReader):
         """Count a passing fault of a job that stays in its state."""
         with self.transaction() as db:
             db.execute("UPDATE job SET attempts = attempts + 1 WHERE row = ?", (row,))
+
+    def count_crash(self, rows: Iterable[int]) -> None:
+        """Count an end of the daemon that interrupted half-made claims; `queue` forgets it."""
+        self.execute_each(
+            "UPDATE job SET crashes = crashes + 1 WHERE row = ?", [(row,) for row in rows]
+        )
 
     def publish(self, results: Iterable[tuple[int, str, Path]]) -> None:
         """Record that results and their records are in the outbox.
