@@ -23,6 +23,7 @@ from daemon.photo import Limits, Photo, read_header
 from daemon.photo.contact_sheet import Row, draw_sheet
 from daemon.system.errors import PhotoError
 from daemon.system.files import make_folder, shown
+from daemon.system.text import printable
 
 _SHEET_ROWS = 12
 """Photographs on the sheet, evenly spread over the job."""
@@ -216,7 +217,7 @@ def _listed(title: str, files: Sequence[tuple[str, str]], number: int) -> list[s
 
 def _plain(text: str) -> str:
     """Text as one line of code, which no character of a file name can end."""
-    line = " ".join(text.split()).replace("`", "'")
+    line = printable(" ".join(text.split())).replace("`", "'")
     return f"`{line}`"
 
 

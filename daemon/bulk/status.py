@@ -10,7 +10,7 @@ from daemon.jobs.ledger.bulk import BulkJob, BulkState
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.pace import RATE_WINDOW_S, rate_per_s
 from daemon.system.clock import instant_in_words, iso, local_zone
-from daemon.system.files import fit_name, shown
+from daemon.system.files import as_text, fit_name
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _status(station: Station, view: LedgerReader, bulk: BulkJob, now: float) -> 
     return BulkStatus(
         name=bulk.name,
         recipe=bulk.recipe,
-        paths=tuple(shown(root) for root in bulk.roots),
+        paths=tuple(as_text(root) for root in bulk.roots),
         state=bulk.state,
         paused=bulk.paused,
         cancelled=bulk.cancelled,
@@ -114,7 +114,7 @@ def _status(station: Station, view: LedgerReader, bulk: BulkJob, now: float) -> 
 
 def _report(station: Station, bulk: BulkJob) -> str | None:
     path = station.reports / fit_name(bulk.name) / "report.md"
-    return shown(path) if bulk.state == "ended" and path.exists() else None
+    return as_text(path) if bulk.state == "ended" and path.exists() else None
 
 
 def _standing(bulk: BulkJob, now: float, *, held: bool) -> str:

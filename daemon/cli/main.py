@@ -18,6 +18,7 @@ from daemon.cli import archive, bulk, models, queue, run, station
 from daemon.cli.context import out
 from daemon.config.settings import STATION_VARIABLE
 from daemon.system.errors import RestoredError
+from daemon.system.text import escape_on_output, printable
 
 _START, _DAEMON, _PHOTOS, _MODELS = "Start", "Daemon", "Photographs", "Recipes and models"
 _COMMANDS = {
@@ -53,6 +54,7 @@ _CommandLineError: Any = typer.BadParameter.__mro__[1]
 
 def main() -> None:
     """Run a command and exit with its code."""
+    escape_on_output()
     # SIGTERM ends a command after its clean-up; `run` and `once` drain instead.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))
     sys.exit(exit_code(sys.argv[1:]))
@@ -68,7 +70,7 @@ def exit_code(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except RestoredError as error:
-        print(f"restored: {error}".encode(errors="backslashreplace").decode(), file=sys.stderr)
+        print(printable(f"restored: {error}", keep="\n"), file=sys.stderr)
         return error.exit_code
     except PermissionError as error:
         print(f"restored: {error}; run as a user who may, or fix its mode", file=sys.stderr)

@@ -15,6 +15,7 @@ from daemon.config.settings import load_settings
 from daemon.config.setup import make_station, open_station, recipe_for
 from daemon.system.errors import BusyError
 from daemon.system.files import shown
+from daemon.system.text import paragraph
 
 
 def apply(
@@ -60,7 +61,7 @@ def apply(
             progress.advance(bar)
             if done.result is None:
                 failed += 1
-                print(f"restored: {shown(done.photo)}: {shown(done.why)}", file=sys.stderr)
+                print(f"restored: {shown(done.photo)}: {paragraph(done.why)}", file=sys.stderr)
             else:
                 out.print(f"{shown(done.result)}  {done.seconds:.1f} s", markup=False)
     return SOME_FAILED if failed else 0
@@ -101,7 +102,7 @@ def once(context: typer.Context) -> int:
     ):
         summary = daemon.once()
     for notice in summary.waiting:
-        out.print(f"waits: {shown(notice.path)}: {notice.what}", markup=False)
+        out.print(f"waits: {shown(notice.path)}: {paragraph(notice.what)}", markup=False)
     for held in summary.held_back:
         out.print(f"waits: {held.describe(time.time())}", markup=False)
     waiting = len(summary.waiting) + sum(held.jobs for held in summary.held_back)

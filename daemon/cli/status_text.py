@@ -5,6 +5,7 @@ from rich.table import Table
 
 from daemon.bulk.status import BulkStatus
 from daemon.service.status import StationStatus
+from daemon.system.text import paragraph, printable
 
 
 def print_status(status: StationStatus, out: Console) -> None:
@@ -22,11 +23,11 @@ def print_status(status: StationStatus, out: Console) -> None:
         *(f"bulk job {bulk_line(bulk)}" for bulk in status.bulk if bulk.state != "ended"),
         *(held.told for held in status.held_back),
         *([f"loaded: {', '.join(status.models)}"] if status.models else []),
-        *(f"failed: {failure.path}: {failure.reason}" for failure in status.failures),
-        *(f"waits: {notice.path}: {notice.what}" for notice in status.notices),
+        *(f"failed: {printable(failure.path)}: {failure.reason}" for failure in status.failures),
+        *(f"waits: {printable(notice.path)}: {notice.what}" for notice in status.notices),
     ]
     for line in lines:
-        out.print(line, markup=False)
+        out.print(paragraph(line), markup=False)
 
 
 def bulk_line(bulk: BulkStatus) -> str:
@@ -47,9 +48,9 @@ def bulk_line(bulk: BulkStatus) -> str:
 
 def bulk_details(bulk: BulkStatus) -> list[str]:
     """What `bulk show` says below the line: paths, files passed over, the report."""
-    lines = [f"  {path}" for path in bulk.paths]
+    lines = [f"  {printable(path)}" for path in bulk.paths]
     if bulk.passed_over:
         lines.append(f"  {bulk.passed_over} files passed over, named in the report")
     if bulk.report:
-        lines.append(f"  report: {bulk.report}")
+        lines.append(f"  report: {printable(bulk.report)}")
     return lines

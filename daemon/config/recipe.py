@@ -29,6 +29,7 @@ from daemon.config.schedule import Schedule
 from daemon.config.steps import PROMPT_SUFFIXES, Step
 from daemon.config.validation import explain, explain_toml
 from daemon.system.errors import ConfigError
+from daemon.system.text import same_name
 
 SHIPPED_RECIPES = Path(__file__).parents[1] / "shipped_recipes"
 """Folder of the recipes inside the package."""
@@ -293,10 +294,10 @@ class Recipe(BaseModel):
     def mismatch(self, name: str, megapixels: float) -> str | None:
         """Why a photograph of this file name and size does not match, or None if it does."""
         match = self.match
-        low = name.lower()
+        low = same_name(name).lower()
         if not low.endswith(self.suffixes):
             return f"its name ends with none of {', '.join(self.suffixes)}"
-        if match.names and not any(fnmatch.fnmatch(low, p.lower()) for p in match.names):
+        if match.names and not any(fnmatch.fnmatch(low, same_name(p).lower()) for p in match.names):
             return f"its name fits none of {', '.join(match.names)}"
         if megapixels < match.min_megapixels:
             return f"it has {megapixels:.2f} megapixels, fewer than {match.min_megapixels}"

@@ -3,7 +3,8 @@
 This is the only place that knows it; inbox, redo, retry, bulk jobs, `apply` and estimates ask here.
 
 A side file is called after its photograph: NAME.mask.png or NAME.hints.png, where NAME is the
-photograph's name with or without its suffix. NAME is compared exactly, the rest in any capitals.
+photograph's name with or without its suffix. NAME is compared exactly but for the Unicode form (a
+Mac decomposes accents, others do not), the rest in any capitals.
 Where several files could serve, the one called after the name without suffix is used, and of those
 the first in order of names.
 
@@ -18,6 +19,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path, PurePath
+
+from daemon.system.text import same_name
 
 ROLES = ("mask", "hints")
 """What a side file is to its photograph: NAME.mask.png, NAME.hints.png."""
@@ -36,7 +39,7 @@ class SideName:
     """What the name of a side file says.
 
     Attributes:
-        photo: Name of its photograph, with or without suffix.
+        photo: Name of its photograph, with or without suffix, as names are compared.
         role: "mask" or "hints".
     """
 
@@ -78,7 +81,7 @@ def side_of(name: str) -> SideName | None:
     if not name[-len(".hints.png") :].lower().endswith(_SIDE_ENDINGS):  # most names end here
         return None
     found = _SIDE.fullmatch(name)
-    return SideName(found["photo"], found["role"].lower()) if found else None
+    return SideName(same_name(found["photo"]), found["role"].lower()) if found else None
 
 
 def side_name(photo: str, role: str) -> str:
@@ -87,8 +90,11 @@ def side_name(photo: str, role: str) -> str:
 
 
 def called_after(photo: str) -> tuple[str, ...]:
-    """The names after which side files of a photograph may be called; the preferred one first."""
-    return tuple(dict.fromkeys((stem_of(photo), photo)))
+    """The names after which side files of a photograph may be called; the preferred one first.
+
+    They are in the form in which names are compared.
+    """
+    return tuple(dict.fromkeys(map(same_name, (stem_of(photo), photo))))
 
 
 class SideFiles:
@@ -117,7 +123,10 @@ class SideFiles:
         return [
             name
             for called in called_after(photo)
-            for name in sorted(self._by_photo.get(SideName(called, role), ()))
+            for name in sorted(
+                self._by_photo.get(SideName(called, role), ()),
+                key=lambda name: (not name.startswith(stem_of(photo)), name),
+            )
         ]
 
     def of(self, photo: str, role: str) -> str | None:
@@ -178,7 +187,7 @@ def by_name(names: Iterable[str]) -> list[Pair]:
     for name in sorted(names):
         half = half_of(name)
         if half is not None:
-            key = (half.name.casefold(), half.mark, half.half.isdigit())
+            key = (same_name(half.name).casefold(), half.mark, half.half.isdigit())
             firsts_and_seconds = alike.setdefault(key, ([], []))
             firsts_and_seconds[half.half in "b2"].append(name)
     return [pair for firsts, seconds in alike.values() for pair in _match(firsts, seconds)]
@@ -206,7 +215,9 @@ def other_half(photo: str, others: Collection[str]) -> str | None:
 def _match(firsts: list[str], seconds: list[str]) -> list[Pair]:
     def unlike(both: tuple[str, str]) -> tuple[bool, bool]:
         first, second = map(PurePath, both)
-        return first.stem[:-1] != second.stem[:-1], first.suffix != second.suffix
+        return same_name(first.stem[:-1]) != same_name(
+            second.stem[:-1]
+        ), first.suffix != second.suffix
 
     pairs: list[Pair] = []
     taken: set[str] = set()

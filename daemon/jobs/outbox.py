@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daemon.jobs.folded_names import FoldedNames
 from daemon.jobs.reasons import reason_path
 from daemon.jobs.record import with_file_names
 from daemon.system.errors import UsageError
@@ -81,16 +82,26 @@ class Publication:
         return cls(**values | {key: Path(values[key]) for key in ("folder", "staging")})
 
 
-def publish(publications: Sequence[Publication], access: Access) -> list[Path | OSError]:
+def publish(
+    publications: Sequence[Publication], access: Access, names: FoldedNames | None = None
+) -> list[Path | OSError]:
     """Publish a group: all results, then all records, each folder made durable once.
+
+    Args:
+        publications: What is to be published.
+        access: Permissions of what is written.
+        names: The names in the outbox, if they were asked for before.
 
     Returns:
         For each, the path of its main result, or why it could not be published.
     """
+    names = names or FoldedNames()
     placed: list[list[Path] | OSError] = []
     for publication in publications:
         try:
-            placed.append(_place_files(publication, access))
+            files = _place_files(publication, access, names)
+            names.add(_entry(path, publication.folder) for path in files)
+            placed.append(files)
         except OSError as error:
             placed.append(error)
     sync_folders(path.parent for paths in placed if isinstance(paths, list) for path in paths)
@@ -101,6 +112,7 @@ def publish(publications: Sequence[Publication], access: Access) -> list[Path | 
             continue
         try:
             _place_record(publication, paths, access)
+            names.add([record_path(paths[0])])
             results.append(paths[0])
         except OSError as error:
             results.append(error)
@@ -202,7 +214,7 @@ def reject(
     return kept
 
 
-def _place_files(publication: Publication, access: Access) -> list[Path]:
+def _place_files(publication: Publication, access: Access, names: FoldedNames) -> list[Path]:
     """Link the staged files to names that are free, all from one stem."""
     make_folder(publication.folder, access.group)
     own = alternative(publication.stem + ".x", publication.key).removesuffix(".x")
@@ -210,7 +222,7 @@ def _place_files(publication: Publication, access: Access) -> list[Path]:
     while True:
         stem = [publication.stem, own][attempt] if attempt < 2 else f"{own}-{attempt}"
         paths = _targets(publication, stem)
-        if not any(_taken(paths[i], publication, i) for i in range(len(paths))):
+        if not any(_taken(paths[i], publication, i, names) for i in range(len(paths))):
             break
         attempt += 1
     for path, (staged, _, _) in zip(paths, publication.files, strict=True):
@@ -222,7 +234,7 @@ def _place_files(publication: Publication, access: Access) -> list[Path]:
         if access.group is not None:
             os.chown(source, -1, access.group)
         if not place(source, path):
-            return _place_files(publication, access)  # somebody took the name just now
+            return _place_files(publication, access, names)  # somebody took the name just now
     return paths
 
 
@@ -234,13 +246,20 @@ def _targets(publication: Publication, stem: str) -> list[Path]:
     return paths
 
 
-def _taken(path: Path, publication: Publication, index: int) -> bool:
-    """Whether a name holds anything but this very file."""
+def _taken(path: Path, publication: Publication, index: int, names: FoldedNames) -> bool:
+    """Whether a name holds anything but this very file, or looks like another name on a share."""
     source = publication.staging / publication.files[index][0]
     if os.path.lexists(path) and not (source.exists() and same_content(source, path)):
         return True
+    if names.is_taken(_entry(path, publication.folder)):
+        return True
     record = record_path(path)
     return index == 0 and record.exists() and _job_of(record) != publication.record.get("job")
+
+
+def _entry(path: Path, folder: Path) -> Path:
+    """What lies in the folder itself: the file, or the folder that it is in."""
+    return folder / path.relative_to(folder).parts[0]
 
 
 def _job_of(record: Path) -> str:

@@ -17,13 +17,14 @@ import structlog
 from daemon.config.station import Notice, Station
 from daemon.jobs import outbox
 from daemon.jobs.accounting import Delivered, JobEnded, StageDuration
+from daemon.jobs.folded_names import FoldedNames
 from daemon.jobs.job_log import JobLog
 from daemon.jobs.ledger.entries import ClaimedFile, Entry, Original
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access, Publication
 from daemon.jobs.record import reason_of
 from daemon.system.clock import is_over
-from daemon.system.files import NO_SPACE, shown
+from daemon.system.files import NO_SPACE, as_text, shown
 
 _log = structlog.get_logger()
 
@@ -56,6 +57,7 @@ class Publisher:
         self._attempts = attempts
         self._retry_s = retry_s
         self._job_log = JobLog(station.logs)
+        self._names = FoldedNames()
         self._stuck: dict[int, _Stuck] = {}
 
     def finish(self, now: float, at_fault: Collection[int] = ()) -> Delivered:
@@ -90,7 +92,7 @@ class Publisher:
             return [], False
         began = time.monotonic()
         publications = [Publication.load(entry.publication) for entry in entries]
-        results = outbox.publish(publications, self._access)
+        results = outbox.publish(publications, self._access, self._names)
         good: list[tuple[int, str, Path]] = []
         recipes: list[str] = []
         no_space = False
@@ -108,7 +110,7 @@ class Publisher:
                 seconds=publication.record.get("seconds"),
                 result=shown(result),
             )
-            self._job_log.append({**publication.record, "result": shown(result)}, now)
+            self._job_log.append({**publication.record, "result": as_text(result)}, now)
             self._stuck.pop(entry.row, None)
         self._ledger.publish(good)
         for publication, result in zip(publications, results, strict=True):

@@ -14,7 +14,7 @@ from daemon.jobs.ledger.entries import ClaimedFile, Entry
 from daemon.messages.reports import Restored, StagedFile
 from daemon.messages.tasks import Job
 from daemon.photo import PROMPTS, Header
-from daemon.system.files import shown
+from daemon.system.files import as_text
 
 FORMAT = 1
 """Version of a record's keys; it grows when one changes its meaning."""
@@ -45,7 +45,7 @@ def reason_of(entry: Entry, now: float) -> Mapping[str, object]:
         now: UTC seconds since the epoch.
     """
     return {
-        "photos": [shown(file.relative) for file in entry.claim.photos],
+        "photos": [as_text(file.relative) for file in entry.claim.photos],
         "recipe": entry.recipe,
         "why": entry.reason,
         **_what_to_do(entry.claim.folder.bulk),
@@ -93,7 +93,7 @@ def describe(
         "inputs": [
             {
                 "role": file.role,
-                "file": shown(file.relative),
+                "file": as_text(file.relative),
                 "sha256": file.digest,
                 "bytes": file.size_bytes,
                 **(_header(file.header) if file.header else {}),

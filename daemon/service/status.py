@@ -19,7 +19,7 @@ from daemon.jobs.timetable import HeldBack, held_back
 from daemon.service.status_publisher import read_loaded_models
 from daemon.system.clock import iso
 from daemon.system.errors import ConfigError
-from daemon.system.files import shown
+from daemon.system.files import as_text
 
 _MAX_FAILURES = 10
 """Failures named in a status, the newest first."""
@@ -106,7 +106,11 @@ class StationStatus:
 
 def read_status(station: Station) -> StationStatus:
     """Read the state of a station; before its first run there is nothing but its name."""
-    path, paused, models = shown(station.root), station.paused.exists(), read_loaded_models(station)
+    path, paused, models = (
+        as_text(station.root),
+        station.paused.exists(),
+        read_loaded_models(station),
+    )
     if not station.ledger.exists():
         return StationStatus(path, paused, models=models)
     now = time.time()
@@ -130,10 +134,10 @@ def read_status(station: Station) -> StationStatus:
             held_back=tuple(_held_back_status(line, now) for line in held),
             problem=problem,
             failures=tuple(
-                FailureStatus(shown(f.path), f.recipe, f.reason, f.at)
+                FailureStatus(as_text(f.path), f.recipe, f.reason, f.at)
                 for f in failures[:_MAX_FAILURES]
             ),
-            notices=tuple(NoticeStatus(shown(n.path), n.what, n.since) for n in ledger.notices()),
+            notices=tuple(NoticeStatus(as_text(n.path), n.what, n.since) for n in ledger.notices()),
             bulk=read_bulk(station, ledger),
             models=models,
             rate_per_h=round(rate * 3600, 1),

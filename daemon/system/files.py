@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemon.system.errors import UsageError
+from daemon.system.text import printable
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers for a full disk and a full quota."""
@@ -62,7 +63,12 @@ def alternative(name: str, key: str) -> str:
 
 
 def shown(path: Path | str) -> str:
-    r"""A path as printable text: bytes that are no UTF-8 appear as \xNN."""
+    r"""A path as printable text: control characters and bytes that are no UTF-8 are escaped."""
+    return printable(as_text(path))
+
+
+def as_text(path: Path | str) -> str:
+    r"""A path as text for programs, which may open it: bytes that are no UTF-8 appear as \xNN."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

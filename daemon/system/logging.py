@@ -12,6 +12,8 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import Processor
 
+from daemon.system.text import printable
+
 Event = MutableMapping[str, Any]
 
 
@@ -25,7 +27,7 @@ def configure(stream: TextIO | None = None, *, console: bool | None = None) -> N
     target = sys.stderr if stream is None else stream
     for_people = target.isatty() if console is None else console
     ends: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(timestamp_key="time")]
+        [_on_one_line, structlog.dev.ConsoleRenderer(timestamp_key="time")]
         if for_people
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     )
@@ -50,3 +52,8 @@ def _printable(_logger: object, _method: str, event: Event) -> Event:
             raw = value.encode("utf-8", "surrogateescape")
             event[key] = raw.decode("utf-8", "backslashreplace")
     return event
+
+
+def _on_one_line(_logger: object, _method: str, event: Event) -> Event:
+    """Escape what would forge a line on a terminal; JSON escapes it by itself."""
+    return {k: printable(v) if isinstance(v, str) else v for k, v in event.items()}

@@ -44,6 +44,8 @@ SIDE_FILES = [
     ("A.png", ("A.mask.PNG",), "A.mask.PNG"),
     ("a.b.png", ("a.b.mask.png",), "a.b.mask.png"),
     ("a-1.png", ("a-1.mask.png",), "a-1.mask.png"),
+    ("caf\u00e9.png", ("cafe\u0301.mask.png",), "cafe\u0301.mask.png"),
+    ("cafe\u0301.png", ("caf\u00e9.png.mask.png",), "caf\u00e9.png.mask.png"),
 ]
 """A photograph, the side files beside it, and the one that is used."""
 
@@ -53,6 +55,7 @@ PAIRS = [
     (("X_1.png", "x_2.jpg"), ("X_1.png", "x_2.jpg")),
     (("x-a.png", "x-b.jpg", "x-b.png"), ("x-a.png", "x-b.png")),
     (("x-a.png", "x-b.png", "y-b.png"), ("x-a.png", "x-b.png")),
+    (("Zo\u00eb-a.png", "Zoe\u0308-b.png"), ("Zo\u00eb-a.png", "Zoe\u0308-b.png")),
 ]
 """The photographs in one folder, and the two that are a pair."""
 

@@ -220,6 +220,12 @@ def test_names_that_are_no_text_are_routed_and_refused(inbox: SortedInbox) -> No
     claims[0].refusal.encode("utf-8")
 
 
+def test_a_recipe_matches_names_in_either_unicode_form(inbox: SortedInbox) -> None:
+    inbox.sorter.set_recipes([recipe("mine", names=["Zo\u00eb-*"])])
+    (composed, decomposed) = inbox.drop("Zo\u00eb-1.jpg", "Zoe\u0308-2.jpg")
+    assert (composed.recipe, decomposed.recipe) == ("mine", "mine")
+
+
 # -- side files --------------------------------------------------------------------------------
 
 

@@ -2,10 +2,12 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from daemon.jobs import outbox
+from daemon.jobs.folded_names import FoldedNames
 from daemon.jobs.outbox import (
     Access,
     Publication,
@@ -191,3 +193,46 @@ def test_a_rejection_repeated_after_a_crash_gives_no_other_photograph_its_reason
     assert outbox.reject(source, target, "1", {"why": "second"}, access) == kept
     for path, why in ((target, "first"), (kept, "second")):
         assert json.loads(path.with_name(f"{path.name}.error.json").read_text())["why"] == why
+
+
+def test_names_that_a_share_takes_for_one_do_not_clash(tmp_path: Path) -> None:
+    def named(stem: str, number: int) -> Publication:
+        content = {"{stem}.png": f"{number}", "{stem}.frames/0.png": f"{number}"}
+        return staged(tmp_path, content, job=f"job-{number}", stem=stem)
+
+    names = FoldedNames()
+    together = publish([named("IMG_1", 1), named("img_1", 2)], Access(), names)
+    later = publish([named("Img_1", 3)], Access(), names)
+    after_restart = publish([named("Zo\u00eb", 4), named("Zoe\u0308", 5)], Access())
+    found = [path.name for path in (*together, *later, *after_restart) if isinstance(path, Path)]
+    assert found == [
+        "IMG_1.png",
+        "img_1~12345678.png",
+        "Img_1~12345678-2.png",
+        "Zo\u00eb.png",
+        "Zoe\u0308~12345678.png",
+    ]
+    there = [name.casefold() for name in os.listdir(tmp_path / "out")]  # noqa: PTH208
+    assert len(set(there)) == len(there) == 15
+
+
+def test_a_folder_is_listed_again_only_if_others_change_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[object] = []
+    real = os.scandir
+
+    def scandir(path: Path) -> Any:  # noqa: ANN401
+        listed.append(path)
+        return real(path)
+
+    monkeypatch.setattr("daemon.jobs.folded_names.os.scandir", scandir)
+    names = FoldedNames()
+    for number in range(20):
+        name = f"{number}"
+        publish([staged(tmp_path, {"{stem}.png": name}, job=name, stem=name)], Access(), names)
+    assert len(listed) == 1
+    (tmp_path / "out/IMG.png").write_text("somebody's")
+    os.utime(tmp_path / "out", (1, 1))
+    result = only(publish([staged(tmp_path, {"{stem}.png": "x"}, stem="img")], Access(), names))
+    assert (result.name, len(listed)) == ("img~12345678.png", 2)

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -116,3 +119,37 @@ def test_status_says_which_models_a_daemon_has_loaded(
     status_publisher.close()
     assert not station.loaded_models.exists()
     ledger.close()
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A station that tells of names which move the cursor, forge a line and turn it round."""
+    exit_code(["init", str(tmp_path)])
+    ledger = Ledger(tmp_path / ".restored/ledger.sqlite3")
+    name = "写真\x1b[2J\nfailed: forged\u202e.jpg"
+    ledger.set_notices([Notice(Path(name), "waits\nwaits: forged\x9b", 5.0)])
+    ledger.close()
+    return tmp_path
+
+
+def test_status_escapes_names_for_people_and_keeps_them_for_programs(
+    hostile: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert exit_code(["--station", str(hostile), "status"]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "waits: 写真\\x1b[2J\\nfailed: forged\\u202e.jpg: waits",
+        "  waits: forged\\x9b",
+    ]
+    assert exit_code(["--station", str(hostile), "status", "--json"]) == 0
+    (notice,) = json.loads(capsys.readouterr().out)["notices"]
+    assert notice["path"] == "写真\x1b[2J\nfailed: forged\u202e.jpg"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
+def test_status_survives_an_output_that_is_not_utf_8(hostile: Path, encoding: str) -> None:
+    command = [sys.executable, "-m", "daemon", "--station", str(hostile), "status"]
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    ran = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert b"waits: \\u5199\\u771f\\x1b[2J" in ran.stdout
