@@ -16,7 +16,7 @@ from daemon.intake.companions import ROLES, SideFilesOnDisk, other_half
 from daemon.intake.inbox import Inbox
 from daemon.intake.requests import RetryRequest, leave
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.reasons import REASON_SUFFIX, reason_path
+from daemon.jobs.reasons import REASON_SUFFIX, is_foreign, reason_path
 from daemon.system.errors import ConfigError, UsageError
 from daemon.system.files import move_to_free, read_json, shown
 
@@ -46,7 +46,8 @@ def retry_failed(
     failed = station.failed.resolve()
     chosen = [path.parent.resolve() / path.name for path in paths]
     for path in chosen:
-        if bulk := _read(reason_path(path)).get("bulk"):
+        reason = reason_path(path)
+        if not reason_path(reason).exists() and (bulk := _read(reason).get("bulk")):
             raise UsageError(
                 f"{shown(path)} is of the bulk job {bulk!r}: `restored bulk retry` tries all that "
                 "failed of it again"
@@ -56,7 +57,7 @@ def retry_failed(
         chosen = [
             reason.with_name(reason.name.removesuffix(REASON_SUFFIX))
             for reason in reasons
-            if not _read(reason).get("bulk")
+            if not reason_path(reason).exists() and not _read(reason).get("bulk")
         ]
     for path in chosen:
         known = path.is_file() or reason_path(path).is_file()
@@ -95,7 +96,9 @@ def _put_back(
     pairing: set[str],
     beside: SideFilesOnDisk,
 ) -> Path:
-    why = _read(reason_path(path))
+    reason = reason_path(path)
+    own = not reason_path(reason).exists()  # else an original is named like this one's reason
+    why = _read(reason) if own else {}
     origin = _origin(path, why, folders)
 
     def companions(photo: Path) -> list[Path]:
@@ -109,7 +112,8 @@ def _put_back(
         origin = move_to_free(path, origin.parent, origin.name, "retry")
     elif origin.is_file():
         leave(station, RetryRequest(paths=(origin, *companions(origin))))
-    reason_path(path).unlink(missing_ok=True)
+    if own:
+        reason.unlink(missing_ok=True)
     return origin
 
 
@@ -139,7 +143,7 @@ def _other_half(path: Path, sides: Sequence[Path]) -> list[Path]:
         for other in path.parent.iterdir()
         if other.is_file()
         and other not in (path, *sides)
-        and not other.name.endswith(REASON_SUFFIX)
+        and not (other.name.endswith(REASON_SUFFIX) and not is_foreign(other))
         and not reason_path(other).exists()
     }
     other = other_half(path.name, others)

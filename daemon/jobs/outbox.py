@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.jobs.folded_names import FoldedNames
-from daemon.jobs.reasons import reason_path
+from daemon.jobs.reasons import is_foreign, reason_path
 from daemon.jobs.record import with_file_names
 from daemon.system.errors import UsageError
 from daemon.system.files import (
@@ -196,11 +196,16 @@ def reject(
         why: Content of the reason file.
         access: Permissions of new files.
 
+    A file that is named like the reason and is none keeps its name; the original takes another.
+
     Returns:
         Where the original is now; where it would be, if it stays in its place.
     """
     make_folder(target.parent, access.group)
+    origin = why.get("origin")
     kept = target.with_name(fit_name(target.name))
+    if is_foreign(reason_path(kept), origin):
+        kept = target = target.with_name(alternative(target.name, key))
     if source is not None:
         before = target.with_name(alternative(target.name, key))
         if source.exists():
@@ -208,7 +213,8 @@ def reject(
         elif before.exists():  # a crash came between its move and its reason
             kept = before
     error = reason_path(kept)
-    error.unlink(missing_ok=True)
+    if not is_foreign(error, origin):
+        error.unlink(missing_ok=True)
     write_json(error, why, access.file_mode, access.group)
     sync_folders([kept.parent])
     return kept

@@ -117,3 +117,19 @@ def test_a_reason_that_cannot_be_read_is_named(
     reason.write_text(content)
     assert retry(root) == ConfigError.exit_code
     assert f"{reason}: not a readable reason" in capsys.readouterr().err.replace("\n", "")
+
+
+def test_a_photograph_named_like_a_reason_is_put_back_and_not_removed(root: Path) -> None:
+    folder = root / "failed/denoise"
+    folder.mkdir(parents=True)
+    for name in ("b.jpg", "b.jpg.error.json"):
+        (folder / name).write_bytes(name.encode())
+    failure(folder / "b.jpg.error.json", recipe="denoise")
+    assert retry(root, folder / "b.jpg") == 0
+    assert (folder / "b.jpg.error.json").read_bytes() == b"b.jpg.error.json"
+    assert retry(root) == 0
+    assert everything_below(root / "inbox") == {
+        "denoise/b.jpg": b"b.jpg",
+        "denoise/b.jpg.error.json": b"b.jpg.error.json",
+    }
+    assert everything_below(root / "failed") == {}

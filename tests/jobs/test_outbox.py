@@ -195,6 +195,36 @@ def test_a_rejection_repeated_after_a_crash_gives_no_other_photograph_its_reason
         assert json.loads(path.with_name(f"{path.name}.error.json").read_text())["why"] == why
 
 
+@pytest.mark.parametrize("content", [b"\x89PNG", b'{"mine": true}', b"[]"])
+@pytest.mark.parametrize("moves", [True, False])
+def test_a_file_named_like_a_reason_is_never_overwritten(
+    tmp_path: Path, content: bytes, *, moves: bool
+) -> None:
+    (tmp_path / "failed").mkdir()
+    named_alike = tmp_path / "failed/b.jpg.error.json"
+    named_alike.write_bytes(content)
+    source = tmp_path / "1-b.jpg"
+    source.write_text("original")
+    why = {"why": "it ends early", "origin": "/inbox/b.jpg"}
+    for _ in range(2):  # repeated after a crash
+        place = tmp_path / "failed/b.jpg"
+        kept = reject(source if moves else None, place, "key", why, Access())
+        assert kept == tmp_path / "failed/b~key.jpg"
+        assert kept.exists() == moves
+        assert json.loads((tmp_path / "failed/b~key.jpg.error.json").read_text()) == why
+        assert named_alike.read_bytes() == content
+    assert len(list((tmp_path / "failed").iterdir())) == 2 + moves
+
+
+def test_a_photograph_that_fails_again_replaces_its_own_reason(tmp_path: Path) -> None:
+    for why in ("it ends early", "it is no picture"):
+        told = {"why": why, "origin": "/scans/b.jpg"}
+        kept = reject(None, tmp_path / "failed/b.jpg", "key", told, Access())
+        assert kept == tmp_path / "failed/b.jpg"
+        assert json.loads((tmp_path / "failed/b.jpg.error.json").read_text()) == told
+    assert len(list((tmp_path / "failed").iterdir())) == 1
+
+
 def test_names_that_a_share_takes_for_one_do_not_clash(tmp_path: Path) -> None:
     def named(stem: str, number: int) -> Publication:
         content = {"{stem}.png": f"{number}", "{stem}.frames/0.png": f"{number}"}
