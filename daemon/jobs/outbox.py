@@ -9,7 +9,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,20 +104,37 @@ def publish(
             placed.append(files)
         except OSError as error:
             placed.append(error)
-    sync_folders(path.parent for paths in placed if isinstance(paths, list) for path in paths)
+    refused = _sync({path.parent for paths in placed if isinstance(paths, list) for path in paths})
     results: list[Path | OSError] = []
     for publication, paths in zip(publications, placed, strict=True):
         if isinstance(paths, OSError):
             results.append(paths)
             continue
         try:
+            for path in paths:
+                if path.parent in refused:
+                    raise refused[path.parent]
             _place_record(publication, paths, access)
             names.add([record_path(paths[0])])
             results.append(paths[0])
         except OSError as error:
             results.append(error)
-    sync_folders(result.parent for result in results if isinstance(result, Path))
-    return results
+    refused = _sync({result.parent for result in results if isinstance(result, Path)})
+    return [
+        refused.get(result.parent, result) if isinstance(result, Path) else result
+        for result in results
+    ]
+
+
+def _sync(folders: Iterable[Path]) -> dict[Path, OSError]:
+    """Make the entries of folders durable; returns those whose disk refuses that, and why."""
+    refused: dict[Path, OSError] = {}
+    for folder in folders:
+        try:
+            sync_folders([folder])
+        except OSError as error:
+            refused[folder] = error
+    return refused
 
 
 def record_path(result: Path) -> Path:
@@ -260,7 +277,9 @@ def _taken(path: Path, publication: Publication, index: int, names: FoldedNames)
     if names.is_taken(_entry(path, publication.folder)):
         return True
     record = record_path(path)
-    return index == 0 and record.exists() and _job_of(record) != publication.record.get("job")
+    if index or not os.path.lexists(record):
+        return False
+    return _job_of(record) != publication.record.get("job")
 
 
 def _entry(path: Path, folder: Path) -> Path:

@@ -1,12 +1,15 @@
 """The publisher: carries out what the ledger says is intended, after a crash too.
 
 It publishes results with their records, moves originals to archive/ or failed/, and records each
-end. An entry that the file system refuses waits and is tried again; it holds up no other.
+end. An entry that the file system refuses waits and is tried again; it holds up no other. While a
+folder is away (read-only, unmounted, unreachable) what goes there waits for as long as that takes;
+any other fault has a limit.
 """
 
 import contextlib
+import errno
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,16 +27,42 @@ from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access, Publication
 from daemon.jobs.record import reason_of
 from daemon.system.clock import is_over
-from daemon.system.files import NO_SPACE, as_text, shown
+from daemon.system.files import AWAY, NO_SPACE, as_text, shown
+from daemon.system.mounts import MountWatch
 
 _log = structlog.get_logger()
+
+_LONGEST_WAIT_S = 60.0
+"""Longest wait in seconds between two tries; the wait doubles up to that."""
+
+_GIVES_UP_S = 10.0
+"""Seconds a folder must stay away before `once` leaves what goes there to the next run."""
 
 
 @dataclass(frozen=True)
 class _Stuck:
-    """An entry that the file system refused: when to try again, and what people are told."""
+    """An entry that the file system refused.
+
+    Attributes:
+        again_at: When to try again, UTC seconds since the epoch.
+        wait_s: Seconds from the last try until then.
+        since: When it was refused first, UTC seconds since the epoch.
+        tries: How often it was refused, but for a full disk.
+        root: The outbox, archive or folder of failed originals that it goes to.
+        away: That folder is away.
+        why: What the file system said.
+        is_news: The try before was not refused for the same reason.
+        notice: What people are told.
+    """
 
     again_at: float
+    wait_s: float
+    since: float
+    tries: int
+    root: Path
+    away: bool
+    why: str
+    is_news: bool
     notice: Notice
 
 
@@ -59,6 +88,8 @@ class Publisher:
         self._job_log = JobLog(station.logs)
         self._names = FoldedNames()
         self._stuck: dict[int, _Stuck] = {}
+        self._mounts = MountWatch()
+        self._unreachable: dict[Path, OSError | None] = {}
 
     def finish(self, now: float, at_fault: Collection[int] = ()) -> Delivered:
         """Carry out every intent in the ledger.
@@ -67,6 +98,7 @@ class Publisher:
             now: UTC seconds since the epoch.
             at_fault: Rows that fail because the photograph itself is at fault.
         """
+        self._unreachable.clear()
         took, no_space = self._publish(now)
         archived: list[Original] = []
         done, full = self._each("published", partial(self._retire, archived), now)
@@ -84,7 +116,31 @@ class Publisher:
 
     def notices(self) -> tuple[Notice, ...]:
         """Files that cannot be moved or published yet, and why."""
-        return tuple(stuck.notice for stuck in self._stuck.values())
+        away: dict[Path, list[_Stuck]] = {}
+        for stuck in self._stuck.values():
+            if stuck.away:
+                away.setdefault(stuck.root, []).append(stuck)
+        return (
+            *(stuck.notice for stuck in self._stuck.values() if not stuck.away),
+            *(
+                Notice(root, f"{_for_people(waiting)}; it is tried again", waiting[0].since)
+                for root, waiting in away.items()
+            ),
+        )
+
+    def given_up(self, now: float) -> int:
+        """Jobs for which it is no use to wait: their folder stays away, or all was tried."""
+        return sum(self._is_hopeless(stuck, now) for stuck in self._stuck.values())
+
+    def held_up(self, now: float) -> str:
+        """Why jobs are given up, or ""."""
+        hopeless = [stuck for stuck in self._stuck.values() if self._is_hopeless(stuck, now)]
+        return f"{shown(hopeless[0].root)}: {_for_people(hopeless)}" if hopeless else ""
+
+    def _is_hopeless(self, stuck: _Stuck, now: float) -> bool:
+        if stuck.away:
+            return now - stuck.since >= _GIVES_UP_S
+        return stuck.tries > self._attempts
 
     def _publish(self, now: float) -> tuple[list[StageDuration], bool]:
         entries = [e for e in self._ledger.in_state("publishing") if self._is_due(e, now)]
@@ -92,7 +148,10 @@ class Publisher:
             return [], False
         began = time.monotonic()
         publications = [Publication.load(entry.publication) for entry in entries]
-        results = outbox.publish(publications, self._access, self._names)
+        refused = [self._reach(entry.claim.folder.outbox) for entry in entries]
+        sent = [one for one, why in zip(publications, refused, strict=True) if not why]
+        published = iter(outbox.publish(sent, self._access, self._names))
+        results = [why or next(published) for why in refused]
         good: list[tuple[int, str, Path]] = []
         recipes: list[str] = []
         no_space = False
@@ -120,14 +179,16 @@ class Publisher:
         return [StageDuration("publish", recipe, seconds) for recipe in recipes], no_space
 
     def _not_published(self, entry: Entry, error: OSError, now: float) -> bool:
-        """Have a publication tried again, a limited number of times unless the disk is full.
+        """Have a publication tried again, a limited number of times if it is itself at fault.
 
         Returns:
             Whether the disk is full.
         """
-        _log.warning("not_published", job=entry.row, photo=entry.photo_name, why=str(error))
-        if self._wait(entry, error, now):
-            return True
+        stuck = self._wait(entry, entry.claim.folder.outbox, error, now)
+        if stuck.is_news:
+            _log.warning("not_published", job=entry.row, photo=entry.photo_name, why=str(error))
+        if stuck.away or error.errno in NO_SPACE:
+            return error.errno in NO_SPACE
         self._ledger.count_attempt(entry.row)
         if entry.attempts + 1 >= self._attempts:
             self._ledger.fail([(entry.row, f"the result could not be published: {error}")])
@@ -150,14 +211,31 @@ class Publisher:
         for entry in self._ledger.in_state(state):
             if not self._is_due(entry, now):
                 continue
+            folder = entry.claim.folder
+            root = folder.failed if state == "failing" else folder.archive
             try:
+                writes = state == "failing" or folder.originals == "archive"
+                if writes and (unreachable := self._reach(root)):
+                    raise unreachable
                 ended.append((entry, end(entry, now)))
                 self._stuck.pop(entry.row, None)
             except OSError as error:
-                photo = entry.photo_name
-                _log.warning("original_not_moved", job=entry.row, photo=photo, why=str(error))
-                no_space |= self._wait(entry, error, now)
+                stuck = self._wait(entry, root, error, now)
+                if stuck.is_news:
+                    photo = entry.photo_name
+                    _log.warning("original_not_moved", job=entry.row, photo=photo, why=str(error))
+                no_space |= error.errno in NO_SPACE
+                if state == "published" and stuck.tries >= self._attempts and not stuck.away:
+                    self._not_archived(entry, error)
         return ended, no_space
+
+    def _not_archived(self, entry: Entry, error: OSError) -> None:
+        """Send an original to failed/ that the archive will not take; its result stands."""
+        if error.errno in NO_SPACE:
+            return
+        why = f"the result stands in the outbox; the original could not be archived: {error}"
+        self._ledger.fail([(entry.row, why)])
+        del self._stuck[entry.row]
 
     def _retire(self, archived: list[Original], entry: Entry, now: float) -> None:
         """Archive or remove the originals of a finished job, or leave them in their place."""
@@ -193,6 +271,9 @@ class Publisher:
         """Move one original; the reason goes beside the first, and only there."""
         folder = entry.claim.folder
         target = folder.failed / file.relative
+        stuck = self._stuck.get(entry.row)
+        if stuck is not None and not stuck.away and stuck.tries >= self._attempts:
+            target = folder.failed / file.relative.name  # its path is too long, or in the way
         source = None if folder.originals == "leave" else file.path
         key = f"{entry.row:08x}"
         if file is entry.claim.files[0]:
@@ -204,14 +285,53 @@ class Publisher:
 
     def _is_due(self, entry: Entry, now: float) -> bool:
         stuck = self._stuck.get(entry.row)
-        return stuck is None or is_over(stuck.again_at, now, self._retry_s)
+        return stuck is None or is_over(stuck.again_at, now, stuck.wait_s)
 
-    def _wait(self, entry: Entry, error: OSError, now: float) -> bool:
-        """Have an entry tried again later; returns whether the disk is full."""
-        what = f"{error.strerror or error}: {shown(error.filename or '')}; it is tried again"
-        notice = Notice(entry.claim.folder.path / entry.claim.files[0].relative, what, now)
-        self._stuck[entry.row] = _Stuck(now + self._retry_s, notice)
-        return error.errno in NO_SPACE
+    def _wait(self, entry: Entry, root: Path, error: OSError, now: float) -> _Stuck:
+        """Have an entry tried again later."""
+        before = self._stuck.get(entry.row)
+        if before is not None and before.root != root:
+            before = None
+        why = error.strerror or str(error)
+        longest_s = max(self._retry_s, _LONGEST_WAIT_S)
+        wait_s = min(longest_s, 2 * before.wait_s) if before else self._retry_s
+        away = error.errno in AWAY
+        what = f"{why}: {shown(error.filename or '')}; it is tried again"
+        stuck = _Stuck(
+            again_at=now + wait_s,
+            wait_s=wait_s,
+            since=before.since if before and before.away == away else now,
+            tries=(before.tries if before else 0) + (error.errno not in NO_SPACE),
+            root=root,
+            away=away,
+            why=why,
+            is_news=before is None or before.why != why,
+            notice=Notice(entry.claim.folder.path / entry.claim.files[0].relative, what, now),
+        )
+        self._stuck[entry.row] = stuck
+        return stuck
+
+    def _reach(self, root: Path) -> OSError | None:
+        """Why nothing may be written below a folder now; None if nothing is known against it."""
+        if root not in self._unreachable:
+            self._unreachable[root] = _why_away(root, self._mounts)
+        return self._unreachable[root]
+
+
+def _why_away(root: Path, mounts: MountWatch) -> OSError | None:
+    if mounts.is_gone(root):
+        return OSError(errno.ENODEV, "its disk is not mounted any more", shown(root))
+    try:
+        if root.is_symlink() and not root.exists():
+            return OSError(errno.ENODEV, "this link leads nowhere", shown(root))
+    except OSError as error:
+        return error
+    return None
+
+
+def _for_people(waiting: Sequence[_Stuck]) -> str:
+    jobs = "1 photograph waits" if len(waiting) == 1 else f"{len(waiting)} photographs wait"
+    return f"{waiting[-1].why}; {jobs} for it"
 
 
 def _remove_if_empty(entry: Entry) -> None:

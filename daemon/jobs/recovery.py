@@ -90,6 +90,11 @@ class CrashRecovery:
                 if path not in known:
                     _log.warning("lost_original", photo=shown(path.name))
                     target = self.station.failed / "lost" / path.name
-                    outbox.reject(path, target, group.name, why, self.access)
+                    try:
+                        outbox.reject(path, target, group.name, why, self.access)
+                    except OSError as error:  # failed/ may be away; the next start tries again
+                        if is_no_space(error):
+                            raise
+                        _log.warning("original_not_moved", photo=path.name, why=str(error))
             with contextlib.suppress(OSError):
                 group.rmdir()

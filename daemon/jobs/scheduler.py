@@ -180,9 +180,17 @@ class Scheduler:
         folder = entry.claim.folder
         # The id of a bulk job's photograph holds its full path: a result in any outbox is its own.
         result = self._ledger.published_result(key, Path("/") if folder.bulk else folder.outbox)
-        if result is not None and is_published(result):
+        if result is not None and _stands(result):
             return key, _AlreadyPublished(entry, key, result)
         if self._ledger.is_in_flight(key):
             return key, None
         photos = photos_of(entry.claim.files)
         return key, Job(key, pinned, photos, entry.claim.stem, seed_of(key), weights)
+
+
+def _stands(result: Path) -> bool:
+    """Whether a result is where it was published; not if its disk cannot be asked now."""
+    try:
+        return is_published(result)
+    except OSError:
+        return False

@@ -153,7 +153,10 @@ class Daemon:
             idle = not len(dispatcher)
             if dispatcher.why_no_worker or (idle and (self._held_up() or not self._more_to_do())):
                 break
-        return replace(self._drain(), held_up=self._held_up())
+        summary = self._drain()
+        return replace(
+            summary, held_up=self._held_up() or self._parts.publisher.held_up(time.time())
+        )
 
     def turn(self, *, at_once: bool) -> None:
         """One turn of the loop.
@@ -367,7 +370,8 @@ class Daemon:
             return True
         if parts.requests.waiting() or parts.bulk_manager.more_to_do(self._recipes, time.time()):
             return True
-        return parts.ledger.open_jobs() > sum(held.jobs for held in self._held_back())
+        given_up = parts.publisher.given_up(time.time())
+        return parts.ledger.open_jobs() > given_up + sum(held.jobs for held in self._held_back())
 
     def _held_back(self) -> tuple[HeldBack, ...]:
         return held_back(self._parts.ledger, self._recipes, time.time())

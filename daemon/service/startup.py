@@ -5,6 +5,8 @@ import fcntl
 import os
 from collections.abc import Iterator
 
+import structlog
+
 from daemon.config.settings import Settings
 from daemon.config.setup import group_errors_explained, group_id, make_request_folders
 from daemon.config.station import Station
@@ -12,8 +14,10 @@ from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access
 from daemon.system.disk_space import is_no_space
 from daemon.system.errors import BusyError, ConfigError, PassingError
-from daemon.system.files import make_folder, shown
+from daemon.system.files import AWAY, make_folder, shown
 from daemon.system.mounts import is_network_path
+
+_log = structlog.get_logger()
 
 
 def prepare(station: Station, settings: Settings) -> Access:
@@ -31,8 +35,14 @@ def prepare(station: Station, settings: Settings) -> Access:
         )
     access = Access(int(settings.file_mode, 8), group_id(settings))
     with group_errors_explained(settings):
-        for folder in (station.work, station.staged, station.logs, station.outbox):
+        for folder in (station.work, station.staged, station.logs):
             make_folder(folder, access.group)
+        try:
+            make_folder(station.outbox, access.group)
+        except OSError as error:  # results wait for it, as they do later
+            if error.errno not in AWAY:
+                raise
+            _log.warning("outbox_away", folder=shown(station.outbox), why=error.strerror)
         make_request_folders(station, access.group)
         if access.group is not None:
             os.chown(station.state, -1, access.group)

@@ -4,6 +4,7 @@ Each change between full and free is logged once. Nothing is ever deleted here.
 """
 
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,10 +67,13 @@ class DiskSpace:
 
 
 def _free_bytes(folder: Path) -> int:
-    """Free bytes on the disk of a folder, which somebody may have removed meanwhile."""
-    while not folder.is_dir() and folder != folder.parent:
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+    """Free bytes on the disk of a folder, which may be gone; no limit where a disk is away."""
+    try:
+        while not folder.is_dir() and folder != folder.parent:
+            folder = folder.parent
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return sys.maxsize
 
 
 def is_no_space(error: BaseException) -> bool:

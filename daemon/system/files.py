@@ -23,6 +23,14 @@ from daemon.system.text import printable
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers for a full disk and a full quota."""
 
+AWAY = frozenset(
+    (
+        *(errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM, errno.ENOTCONN),
+        *(errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENODEV, errno.ENXIO),
+    )
+)
+"""Error numbers for a disk or a share that cannot be used now, through no fault of a file."""
+
 NAME_MAX = 255
 """Most bytes of a file name on any file system in common use."""
 

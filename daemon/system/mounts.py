@@ -1,8 +1,11 @@
-"""Which paths lie on network storage, according to the kernel's list of mounts.
+"""Where file systems are mounted, according to the kernel's list of mounts.
 
-Nothing is mounted or written.
+It tells which paths lie on network storage, and whether a disk that was there is away. Nothing is
+mounted or written.
 """
 
+import contextlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +67,38 @@ def is_network_path(path: Path, mountinfo: str | None = None) -> bool:
             # A later mount on the same point hides the first.
             best, kind = len(mount.point), mount.kind
     return kind in _NETWORK or (kind.startswith("fuse.") and kind not in _LOCAL_FUSE)
+
+
+class MountWatch:
+    """Notices that a file system which held a folder is mounted no more.
+
+    Where it was mounted, an empty folder of another disk is left, which takes files all the same.
+    """
+
+    def __init__(self) -> None:
+        """Remember what is mounted now."""
+        self._seen = mount_points()
+
+    def is_gone(self, folder: Path) -> bool:
+        """Whether the file system that held a folder, which need not exist, is mounted no more."""
+        with contextlib.suppress(OSError):
+            os.stat(folder)  # noqa: PTH116  # an automounter mounts what is asked for
+        now = mount_points()
+        if not now:
+            return False
+        self._seen |= now
+        path = Path(os.path.realpath(folder))
+        held_by = next((str(p) for p in (path, *path.parents) if str(p) in self._seen), None)
+        return held_by is not None and held_by not in now
+
+
+def mount_points() -> frozenset[str]:
+    """Where anything is mounted now; empty on a system without a list of mounts."""
+    try:
+        lines = _MOUNTINFO.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(mount.point for line in lines if (mount := read_mount(line)))
 
 
 def read_mount(line: str) -> Mount | None:

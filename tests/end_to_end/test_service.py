@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -24,6 +25,7 @@ from daemon.messages.tasks import RestoreTask
 from daemon.service.daemon import Daemon, RunSummary
 from daemon.service.runtime import inbox_folders
 from daemon.service.startup import only_daemon
+from daemon.system import files
 from daemon.system import logging as log
 from daemon.system.errors import BusyError, ConfigError
 from tests.support.fakes import everything_below, restored
@@ -332,6 +334,51 @@ def test_once_ends_with_what_holds_it_up_when_the_disk_stays_full(root: Path) ->
     write_settings(root, min_free_mb=1e12)
     assert "disk is full" in run_once(root).held_up
     assert set(everything_below(root / "inbox")) == {"denoise/a.png"}
+
+
+def test_once_ends_while_the_outbox_is_away_and_the_next_run_publishes(
+    root: Path, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    originals = [drop_photo(root, f"denoise/{n}.png", size=8 + n) for n in range(30)]
+    monkeypatch.setattr("daemon.jobs.publisher._GIVES_UP_S", 0.1)
+    real = files.make_folder
+
+    def read_only(folder: Path, group: int | None = None) -> None:
+        if folder.is_relative_to(station.outbox):
+            raise OSError(errno.EROFS, "Read-only file system", str(folder))
+        real(folder, group)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("daemon.jobs.outbox.make_folder", read_only)
+        summary = run_once(root)
+    assert (summary.done, summary.failed) == (0, 0)
+    away = "Read-only file system; 30 photographs wait for it"
+    assert summary.held_up == f"{station.outbox}: {away}"
+    (notice,) = summary.waiting
+    assert (notice.path, notice.what) == (station.outbox, f"{away}; it is tried again")
+    assert run_once(root) == RunSummary(done=30)
+    assert sorted(published_results(root).values()) == sorted(o[::-1] for o in originals)
+    assert_no_leftovers(root)
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.ENOTCONN, errno.ESTALE, errno.EIO])
+def test_a_daemon_starts_and_ends_while_the_outbox_cannot_be_asked(
+    root: Path, station: Station, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    drop_photo(root, "denoise/a.png")
+    monkeypatch.setattr("daemon.jobs.publisher._GIVES_UP_S", 0.1)
+    real = {name: getattr(Path, name) for name in ("exists", "is_dir", "mkdir")}
+    with monkeypatch.context() as patch:
+        for name, call in real.items():
+
+            def refuse(path: Path, *args: object, call: Any = call, **kwargs: object) -> object:  # noqa: ANN401
+                if path.is_relative_to(station.outbox):
+                    raise OSError(code, os.strerror(code), str(path))
+                return call(path, *args, **kwargs)
+
+            patch.setattr(Path, name, refuse)
+        assert os.strerror(code) in run_once(root).held_up
+    assert run_once(root) == RunSummary(done=1)
 
 
 def test_the_same_photograph_in_two_watched_folders_gets_two_results(

@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -266,3 +268,30 @@ def test_a_folder_is_listed_again_only_if_others_change_it(
     os.utime(tmp_path / "out", (1, 1))
     result = only(publish([staged(tmp_path, {"{stem}.png": "x"}, stem="img")], Access(), names))
     assert (result.name, len(listed)) == ("img~12345678.png", 2)
+
+
+@pytest.mark.parametrize("name", ["scan.png", "scan.png.json"])
+def test_a_dangling_link_keeps_its_name_and_the_result_takes_another(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).symlink_to(tmp_path / "nowhere")
+    result = only(publish([staged(tmp_path, {"{stem}.png": "pixels"})], Access()))
+    assert (result.name, is_published(result)) == ("scan~12345678.png", True)
+    assert (tmp_path / "out" / name).is_symlink()
+
+
+def test_a_disk_that_does_not_sync_disturbs_no_other_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sync(folders: Iterable[Path]) -> None:
+        if tmp_path / "bad" in folders:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("daemon.jobs.outbox.sync_folders", sync)
+    good = staged(tmp_path, {"{stem}.png": "pixels"})
+    other = staged(tmp_path, {"{stem}.png": "x"}, job="job-2")
+    first, second = publish([replace(other, folder=tmp_path / "bad"), good], Access())
+    assert isinstance(first, OSError)
+    assert isinstance(second, Path)
+    assert not (tmp_path / "bad/scan.png.json").exists()

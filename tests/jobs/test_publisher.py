@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from daemon.jobs.ledger.entries import Entry
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access, Publication
 from daemon.jobs.publisher import Publisher
+from daemon.system import files
 from tests.support.claims import QUEUED_AT as NOW
 from tests.support.claims import leased, write_claimed
 
@@ -85,3 +88,135 @@ def test_an_original_that_cannot_be_archived_holds_up_no_other_and_is_tried_agai
     (tmp_path / "old").unlink()
     assert publisher.finish(NOW + RETRY_S).ended == (JobEnded("denoise", "restored"),)
     assert (tmp_path / "old/denoise/a.jpg").exists()
+
+
+AWAY = [
+    *(errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOTCONN, errno.ETIMEDOUT),
+]
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, folder: Path, code: int) -> None:
+    """Have the file system refuse every folder below one."""
+    real = files.make_folder
+
+    def make_folder(wanted: Path, group: int | None = None) -> None:
+        if wanted.is_relative_to(folder):
+            raise OSError(code, os.strerror(code), str(wanted))
+        real(wanted, group)
+
+    monkeypatch.setattr("daemon.jobs.outbox.make_folder", make_folder)
+    monkeypatch.setattr("daemon.system.files.make_folder", make_folder)
+
+
+@pytest.mark.parametrize("code", AWAY, ids=errno.errorcode.get)
+@pytest.mark.parametrize("name", ["out", "old", "bad"])
+def test_a_folder_that_is_away_is_waited_for_with_back_off_and_loses_nothing(
+    tmp_path: Path,
+    ledger: Ledger,
+    publisher: Publisher,
+    entry: Entry,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    name: str,
+) -> None:
+    if name == "bad":
+        ledger.fail([(entry.row, "it is grey")])
+    else:
+        intend(ledger, entry, tmp_path)
+    now = NOW
+    with monkeypatch.context() as patch:
+        refuse(patch, tmp_path / name, code)
+        for wait_s in (10, 20, 40, 60, 60, 60):
+            assert publisher.finish(now).ended == ()
+            assert publisher.finish(now + wait_s - 1).ended == ()
+            (notice,) = publisher.notices()
+            assert notice.path == tmp_path / name
+            said = "1 photograph waits for it; it is tried again"
+            assert notice.what == f"{os.strerror(code)}; {said}"
+            now += wait_s
+        assert publisher.given_up(now) == 1
+        assert publisher.held_up(now).startswith(f"{tmp_path / name}: {os.strerror(code)}")
+    ended = JobEnded("denoise", "failed" if name == "bad" else "restored")
+    assert publisher.finish(now).ended == (ended,)
+    assert (publisher.notices(), publisher.given_up(now), publisher.held_up(now)) == ((), 0, "")
+    kept = "bad/denoise/a.jpg" if name == "bad" else "old/denoise/a.jpg"
+    assert (tmp_path / kept).read_bytes() == b"." * 7
+
+
+@pytest.mark.parametrize("name", ["out", "old", "bad"])
+def test_nothing_is_written_where_a_disk_was_and_is_none_any_more(
+    tmp_path: Path,
+    station: Station,
+    ledger: Ledger,
+    entry: Entry,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    (tmp_path / name).mkdir()
+    mounted = {"/", str(tmp_path / name)}
+    monkeypatch.setattr("daemon.system.mounts.mount_points", lambda: frozenset(mounted))
+    publisher = Publisher(station, ledger, Access(), attempts=1, retry_s=RETRY_S)
+    if name == "bad":
+        ledger.fail([(entry.row, "it is grey")])
+    else:
+        intend(ledger, entry, tmp_path)
+    mounted.discard(str(tmp_path / name))
+    assert publisher.finish(NOW).ended == ()
+    assert list((tmp_path / name).iterdir()) == []
+    (notice,) = publisher.notices()
+    assert notice.what.startswith("its disk is not mounted any more; 1 photograph waits")
+    mounted.add(str(tmp_path / name))
+    assert len(publisher.finish(NOW + RETRY_S).ended) == 1
+    assert list((tmp_path / name).iterdir()) != []
+
+
+def test_an_outbox_that_is_a_link_to_nowhere_is_away(
+    tmp_path: Path, ledger: Ledger, publisher: Publisher, entry: Entry
+) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "share")
+    intend(ledger, entry, tmp_path)
+    for turn in range(4):
+        assert publisher.finish(NOW + 100 * turn).ended == ()
+    (tmp_path / "share").mkdir()
+    assert publisher.finish(NOW + 400).ended == (JobEnded("denoise", "restored"),)
+    assert (tmp_path / "share/a.png").exists()
+
+
+def test_an_original_that_the_archive_never_takes_goes_to_failed_with_the_reason(
+    tmp_path: Path, ledger: Ledger, publisher: Publisher, entry: Entry
+) -> None:
+    (tmp_path / "old").write_text("in the way")
+    ledger.publish([(entry.row, entry.id, tmp_path / "a.png")])
+    assert publisher.finish(NOW).ended == ()
+    assert publisher.finish(NOW + RETRY_S).ended == (JobEnded("denoise", "failed"),)
+    reason = json.loads((tmp_path / "bad/denoise/a.jpg.error.json").read_text())
+    assert reason["why"].startswith("the result stands in the outbox; the original could not be ")
+    assert ledger.open_jobs() == 0
+
+
+def test_a_failed_original_whose_path_is_too_long_goes_directly_into_failed(
+    tmp_path: Path,
+    ledger: Ledger,
+    publisher: Publisher,
+    entry: Entry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger.fail([(entry.row, "it is grey")])
+    refuse(monkeypatch, tmp_path / "bad/denoise", errno.ENAMETOOLONG)
+    assert publisher.finish(NOW).ended == ()
+    assert publisher.finish(NOW + RETRY_S).ended == ()
+    assert publisher.finish(NOW + 3 * RETRY_S).ended == (JobEnded("denoise", "failed"),)
+    assert (tmp_path / "bad/a.jpg").exists()
+    assert json.loads((tmp_path / "bad/a.jpg.error.json").read_text())["why"] == "it is grey"
+
+
+def test_what_failed_takes_nowhere_is_given_up_for_this_run(
+    tmp_path: Path, ledger: Ledger, publisher: Publisher, entry: Entry
+) -> None:
+    (tmp_path / "bad").write_text("in the way")
+    ledger.fail([(entry.row, "it is grey")])
+    for turn in range(3):
+        assert publisher.given_up(NOW + 100 * turn) == 0
+        assert publisher.finish(NOW + 100 * turn).ended == ()
+    assert publisher.given_up(NOW + 300) == 1
+    assert entry.claim.files[0].path.exists()

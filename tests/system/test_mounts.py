@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.system.mounts import is_network_path
+from daemon.system.mounts import MountWatch, is_network_path
 
 MOUNTINFO = r"""
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -57,3 +57,24 @@ def test_a_system_that_tells_of_no_mounts_counts_as_local(monkeypatch: pytest.Mo
 
 def test_a_temporary_folder_here_is_local(tmp_path: Path) -> None:
     assert not is_network_path(tmp_path)
+
+
+def test_a_disk_that_is_mounted_no_more_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = tmp_path / "mountinfo"
+    monkeypatch.setattr("daemon.system.mounts._MOUNTINFO", listed)
+    local = "1 0 8:1 / / rw - ext4 a rw\n"
+    nas = f"2 1 0:4 / {tmp_path}/nas rw - nfs4 server:/ rw\n"
+    (tmp_path / "link").symlink_to(tmp_path / "nas/out")
+    listed.write_text(local)
+    watch = MountWatch()
+    assert not watch.is_gone(tmp_path / "nas/out")
+    listed.write_text(local + nas)
+    assert not watch.is_gone(tmp_path / "nas/out")
+    listed.write_text(local)
+    assert watch.is_gone(tmp_path / "nas/out")
+    assert watch.is_gone(tmp_path / "link")
+    assert not watch.is_gone(tmp_path / "other")
+    listed.unlink()
+    assert not watch.is_gone(tmp_path / "nas/out")
