@@ -221,7 +221,7 @@ class Settings(BaseSettings):
         "0022",
         pattern=r"^0?[0-7]{3}$",
         description="Permissions that new folders do not get, as an octal number in quotes. "
-        '"0002" lets the group write.',
+        '"0002" lets the group write in `inbox/` and the folder of requests, and nowhere else.',
         examples=["0002"],
         json_schema_extra={"allowed": 'three octal digits in quotes, such as "0022"'},
     )

@@ -30,10 +30,10 @@ def make_station(root: Path) -> Station:
     """
     station, settings = open_station(root)
     group = group_id(settings)
-    os.umask(int(settings.umask, 8))
+    set_umask(settings)
     try:
         with group_errors_explained(settings):
-            _make(station, group)
+            _make(station, group, settings)
     except (FileExistsError, NotADirectoryError) as error:
         raise CannotWriteError(f"{error.filename}: a file is where a folder must be") from error
     except OSError as error:
@@ -41,6 +41,24 @@ def make_station(root: Path) -> Station:
             raise
         raise CannotWriteError(f"{error.filename}: {error.strerror}") from error
     return station
+
+
+def set_umask(settings: Settings) -> None:
+    """Set the umask of this process: nobody else writes what it makes, whatever is shared."""
+    os.umask(int(settings.umask, 8) | 0o022)
+
+
+@contextlib.contextmanager
+def shared_umask(settings: Settings) -> Iterator[None]:
+    """Let others write into the folders that are made meanwhile, as the setting `umask` says.
+
+    With the units a chmod cannot do it: their sandbox forbids one that keeps the set-group-ID bit.
+    """
+    before = os.umask(int(settings.umask, 8))
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextlib.contextmanager
@@ -133,16 +151,19 @@ def recipe_for(reference: str, station: Station | None = None) -> Recipe:
     return recipe_named(reference, known_recipes(station))
 
 
-def make_request_folders(station: Station, group: int | None) -> None:
+def make_request_folders(station: Station, settings: Settings, group: int | None) -> None:
     """Make the folders of requests and of answers; the group, if there is one, may leave requests.
 
-    Without a group the folder of requests is as open as the station's state is.
+    Without a group those may who may drop photographs, by the setting `umask`; in a station that an
+    older version made, those who may write into its state.
     """
     is_new = not station.requests.exists()
-    for folder in (station.requests, station.answers):
-        make_folder(folder, group)
-    mode = stat.S_IMODE(station.requests.stat().st_mode)
-    wanted = stat.S_IMODE(station.state.stat().st_mode) if is_new else mode
+    make_folder(station.answers, group)
+    with shared_umask(settings):
+        make_folder(station.requests, group)
+    mode = wanted = stat.S_IMODE(station.requests.stat().st_mode)
+    if is_new:
+        wanted |= station.state.stat().st_mode & 0o2070
     if group is not None:
         os.chown(station.requests, -1, group)
         wanted |= 0o2070
@@ -166,19 +187,21 @@ def _write_if_missing(path: Path, text: str, group: int | None) -> None:
         os.chown(path, -1, group)
 
 
-def _make(station: Station, group: int | None) -> None:
+def _make(station: Station, group: int | None, settings: Settings) -> None:
     make_folder(station.root, group)
     if station.config == station.root:  # another folder is the administrator's
         _write_if_missing(station.settings_file, settings_template(), group)
         make_folder(station.recipes, group)
     names = [recipe.name for recipe in known_recipes(station)]
+    with shared_umask(settings):
+        for name in names:
+            make_folder(station.inbox / name, group)
     for folder in (
-        *(station.inbox / name for name in names),
         *(station.outbox, station.failed, station.archive, station.logs),
         *(station.work, station.staged),
     ):
         make_folder(folder, group)
-    make_request_folders(station, group)
+    make_request_folders(station, settings, group)
     if group is not None:
         _share_inboxes(station, group)
     mark = json.dumps({"format": 1}) + "\n"

@@ -8,7 +8,12 @@ from collections.abc import Iterator
 import structlog
 
 from daemon.config.settings import Settings
-from daemon.config.setup import group_errors_explained, group_id, make_request_folders
+from daemon.config.setup import (
+    group_errors_explained,
+    group_id,
+    make_request_folders,
+    set_umask,
+)
 from daemon.config.station import Station
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access
@@ -27,7 +32,7 @@ def prepare(station: Station, settings: Settings) -> Access:
         ConfigError: The ledger would lie on network storage, or the group is unknown.
         AccessError: This user may not give files to the group.
     """
-    os.umask(int(settings.umask, 8))
+    set_umask(settings)
     if is_network_path(station.state):
         raise ConfigError(
             f"{shown(station.state)}: the ledger may not lie on network storage; "
@@ -43,7 +48,7 @@ def prepare(station: Station, settings: Settings) -> Access:
             if error.errno not in AWAY:
                 raise
             _log.warning("outbox_away", folder=shown(station.outbox), why=error.strerror)
-        make_request_folders(station, access.group)
+        make_request_folders(station, settings, access.group)
         if access.group is not None:
             os.chown(station.state, -1, access.group)
             station.state.chmod(station.state.stat().st_mode | 0o2050)

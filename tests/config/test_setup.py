@@ -82,6 +82,25 @@ def test_the_group_may_leave_requests_and_not_write_answers(
     assert (answers.st_gid, stat.S_IMODE(answers.st_mode)) == (group.gr_gid, 0o755)
 
 
+def test_the_group_writes_in_the_inbox_and_the_requests_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = os.umask(0)
+    root = tmp_path / "station"
+    root.mkdir()
+    root.chmod(0o2755)
+    monkeypatch.setenv("RESTORED_UMASK", "0002")
+    try:
+        station = make_station(root)
+        prepare(*open_station(root))
+    finally:
+        os.umask(before)
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [root, *root.rglob("*")]}
+    shared = {path for path, mode in modes.items() if mode & 0o022}
+    assert shared == {station.inbox, *station.inbox.iterdir(), station.requests}
+    assert {modes[path] for path in shared} == {0o2775}
+
+
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL])
 def test_a_group_that_may_not_be_given_files_is_named_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
