@@ -163,13 +163,16 @@ def photo_errors(path: Path, label: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno not in {None, *_BAD_SEEK}:
             raise
-        if "truncated" in str(error).lower() or is_truncated(path):
-            raise TruncatedError(
-                label,
-                f"ends early, after {path.stat().st_size} bytes; expected a whole picture",
-                "copy it again",
-            ) from error
+        # Pillow's own text says "truncated" of whole files with damaged data, too.
+        if is_truncated(path):
+            raise truncated_error(label, path.stat().st_size) from error
         raise PhotoError(label, _describe(path, error)) from error
+
+
+def truncated_error(label: str, size: int) -> TruncatedError:
+    """The error for a file that ends early, after `size` bytes."""
+    why = f"ends early, after {size} bytes; expected a whole picture"
+    return TruncatedError(label, why, "copy it again")
 
 
 def _describe(path: Path, error: Exception) -> str:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 PROMPTS = "PROMPTS"
 """`Header.format` of a prompt file."""
 
+SLAB_PIXELS = 1 << 21
+"""Pixels that are converted or compared at a time."""
+
 _WRITABLE = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "TIFF": "tiff"}
 _SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif"}
 

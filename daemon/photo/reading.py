@@ -7,24 +7,30 @@ array, never more.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from daemon.photo.colour import Conversion, into_srgb, profile_space
-from daemon.photo.decoding import format_name, open_image, photo_errors, read_header
+from daemon.photo.decoding import (
+    format_name,
+    open_image,
+    photo_errors,
+    read_header,
+    truncated_error,
+)
+from daemon.photo.jpeg_data import DAMAGED, NO_END, Scan, is_damaged, last_scan, picture_file
 from daemon.photo.metadata import read_metadata
-from daemon.photo.picture import PROMPTS, Limits, Metadata, Photo, Picture, Source
+from daemon.photo.picture import PROMPTS, SLAB_PIXELS, Limits, Metadata, Photo, Picture, Source
 from daemon.photo.prompts import read_prompt_file
 from daemon.system.files import open_regular, shown
 
 Pixels = NDArray[np.generic]
-
-SLAB_PIXELS = 1 << 21
-"""Pixels that are converted at a time."""
 
 _BLOCK_PX = 512
 """Side of the blocks in which a turned photograph is copied."""
@@ -113,12 +119,16 @@ def _hints(decoded: _Decoded) -> NDArray[np.uint8]:
 def _decode(path: Path, name: str, limits: Limits) -> _Decoded:
     read_header(path, limits, name=name)
     with open_regular(path) as file, photo_errors(path, shown(name)):
-        image = open_image(file)
+        scan = last_scan(file)
+        whole = picture_file(file, scan)
+        image = open_image(whole)
         format, mode = format_name(image), image.mode
         notes = [*_page_note(image), *_depth_note(image)]
         # Counting pages may have damaged the plugin's state for the first one, so open it again.
-        image = open_image(file)
+        image = open_image(whole)
         image.load()
+        if scan is not None:
+            notes += _damage_note(file, scan, image, shown(name))
         metadata, orientation, metadata_notes = read_metadata(image, format, mode)
         notes += metadata_notes
         if mode.startswith(_DEEP):
@@ -138,6 +148,19 @@ def _decode(path: Path, name: str, limits: Limits) -> _Decoded:
     grey = mode.startswith(_DEEP) or _OPAQUE.get(mode) == "L" or _is_grey(upright)
     alpha = None if alpha is None else _upright(alpha, orientation)
     return _Decoded(upright, grey, alpha, metadata, tuple(notes))
+
+
+def _damage_note(file: BinaryIO, scan: Scan, image: ImageFile.ImageFile, label: str) -> list[str]:
+    """Note what a JPEG lacks.
+
+    Raises:
+        TruncatedError: It lacks its end marker and part of its picture.
+    """
+    if not is_damaged(file, scan, image):
+        return [] if scan.ended else [NO_END]
+    if scan.ended:
+        return [DAMAGED]
+    raise truncated_error(label, os.fstat(file.fileno()).st_size)
 
 
 def _page_note(image: ImageFile.ImageFile) -> list[str]:

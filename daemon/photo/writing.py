@@ -19,8 +19,8 @@ from PIL import Image, PngImagePlugin
 
 from daemon.photo.colour import Conversion, out_of_srgb, profile_space
 from daemon.photo.metadata import exif_for, has_sub_directories
-from daemon.photo.picture import Metadata, Picture
-from daemon.photo.reading import SLAB_PIXELS, to_eight_bits
+from daemon.photo.picture import SLAB_PIXELS, Metadata, Picture
+from daemon.photo.reading import to_eight_bits
 from daemon.system.errors import CannotWriteError, PhotoError
 from daemon.system.files import shown
 

@@ -1,15 +1,20 @@
 """Truncation: files cut at every length, and files that only look cut."""
 
 import contextlib
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
 
 from daemon.photo import is_truncated
-from daemon.system.errors import TruncatedError
-from tests.support.photos import ENCODINGS, decoded_pixels, encoded
+from daemon.photo.decoding import photo_errors
+from daemon.photo.jpeg_data import DAMAGED, NO_END
+from daemon.system.errors import PhotoError, TruncatedError
+from tests.support.photos import ENCODINGS, Levels, cat, decoded_pixels, encoded, read
 
 
 @pytest.mark.parametrize(("format", "options"), ENCODINGS)
@@ -40,6 +45,107 @@ def test_half_a_file_is_refused_because_it_ends_early(
     ) as caught:
         decoded_pixels(path)
     assert (caught.value.photo, caught.value.remedy) == ("half.jpg", "copy it again")
+
+
+def jpeg(levels: Levels | None = None, **options: Any) -> bytes:  # noqa: ANN401
+    """A JPEG whose compressed data are most of it."""
+    file = io.BytesIO()
+    Image.fromarray(cat(200, 150) if levels is None else levels).save(
+        file, "JPEG", quality=90, **options
+    )
+    return file.getvalue()
+
+
+JPEGS: list[dict[str, Any]] = [
+    {},
+    {"progressive": True},
+    {"optimize": True},
+    {"subsampling": 0},
+    {"restart_marker_rows": 2},
+]
+
+
+@pytest.mark.parametrize("options", JPEGS)
+def test_a_whole_jpeg_has_no_note_and_without_its_end_marker_is_restored_with_one(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    path, content = tmp_path / "a.jpg", jpeg(**options)
+    for rest in (b"", b"\0" * 99, b"a film that the telephone appended" * 99):
+        path.write_bytes(content + rest)
+        assert read(path).notes == ()
+    wanted = read(path).pixels
+    path.write_bytes(content[:-2])
+    assert read(path).notes == (NO_END,)
+    assert np.array_equal(read(path).pixels, wanted)
+
+
+@pytest.mark.parametrize("options", JPEGS)
+def test_a_jpeg_that_lost_its_second_half_is_never_restored_without_a_word(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    path, content = tmp_path / "a.jpg", jpeg(**options)
+    half, end = len(content) // 2, b"\xff\xd9"
+    for damaged in (
+        content[:half] + bytes(half - 2) + end,
+        content[:half] + bytes(9 * half) + end,
+        content[:half] + end,
+        content[: half // 2] + content[half + half // 2 :],
+    ):
+        path.write_bytes(damaged)
+        assert read(path).notes == (DAMAGED,)
+    for lost in (content[:half], content[:half] + bytes(half), content[:-60]):
+        path.write_bytes(lost)
+        with pytest.raises(TruncatedError, match="ends early"):
+            read(path)
+
+
+def test_a_jpeg_with_flipped_bits_that_shift_its_blocks_is_noted(tmp_path: Path) -> None:
+    path, file = tmp_path / "a.jpg", io.BytesIO()
+    Image.fromarray(skimage.data.astronaut()).resize((192, 144)).save(file, "JPEG", quality=90)
+    flipped = bytearray(file.getvalue())
+    half = len(flipped) // 2
+    flipped[half : half + 40] = bytes(value ^ 0x5A for value in flipped[half : half + 40])
+    path.write_bytes(flipped)
+    assert read(path).notes == (DAMAGED,)
+
+
+@pytest.mark.parametrize("level", [0, 77, 255])
+@pytest.mark.parametrize("options", JPEGS)
+def test_a_whole_jpeg_with_an_even_border_or_of_one_colour_has_no_note(
+    tmp_path: Path, options: dict[str, Any], level: int
+) -> None:
+    levels = cat(200, 150).copy()
+    for first in (100, 0):
+        levels[first:] = level
+        content = jpeg(levels, **options)
+        (tmp_path / "a.jpg").write_bytes(content)
+        assert read(tmp_path / "a.jpg").notes == ()
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_adobe_deflate", "tiff_lzw", "jpeg"])
+def test_a_whole_tiff_with_damaged_data_is_not_called_truncated(
+    tmp_path: Path, compression: str | None
+) -> None:
+    path = tmp_path / "a.tif"
+    with Image.fromarray(cat()) as image:
+        image.save(path, compression=compression)
+    content = bytearray(path.read_bytes())
+    content[200:-400] = bytes(len(content) - 600)
+    path.write_bytes(content)
+    assert not is_truncated(path)
+    try:
+        decoded_pixels(path)
+    except PhotoError as error:
+        assert not isinstance(error, TruncatedError)
+
+
+def test_a_whole_file_that_pillow_calls_truncated_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(encoded("TIFF"))
+
+    with pytest.raises(PhotoError, match="cannot be decoded") as caught, photo_errors(path, "a"):
+        raise OSError("image file is truncated (7 bytes not processed)")
+    assert not isinstance(caught.value, TruncatedError)
 
 
 def test_data_appended_to_a_picture_does_not_matter(tmp_path: Path) -> None:
