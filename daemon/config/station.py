@@ -95,6 +95,11 @@ class Station:
         return self.state / "models.json"
 
     @property
+    def trouble(self) -> Path:
+        """File that says why a daemon at work does not get on, while that is so."""
+        return self.state / "trouble.json"
+
+    @property
     def paused(self) -> Path:
         """File whose existence keeps every job from starting."""
         return self.state / "paused"

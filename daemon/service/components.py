@@ -38,7 +38,7 @@ from daemon.service.monitoring.monitor import Monitor
 from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.request_handler import RequestHandler
 from daemon.service.runtime import compute_of, inbox_folders, limits_of, monitor_settings
-from daemon.service.startup import only_daemon, open_ledger, prepare
+from daemon.service.startup import only_daemon, open_ledger, prepare, when_unlocked
 from daemon.service.status_publisher import StatusPublisher
 from daemon.system.disk_space import DiskSpace
 
@@ -110,21 +110,21 @@ def open_components(
     monitor = Monitor(station, systemd.health, monitor_settings(settings), lambda: space.full)
     monitor.set_recipes([recipe.name for recipe in recipes])
 
-    def file_hashed() -> None:
+    def show_alive() -> None:
         systemd.loop_advanced(time.monotonic(), working=len(dispatcher) > 0)
 
     with contextlib.ExitStack() as closing:
         closing.enter_context(events.receiving_signals())
         access = prepare(station, settings)
         closing.enter_context(only_daemon(station))
-        ledger = open_ledger(station, access)
+        ledger = when_unlocked(lambda: open_ledger(station, access), events, show_alive)
         closing.callback(ledger.close)
         inbox = _inbox(station, settings, events)
         limits = limits_of(settings)
         attempts, retry_s = settings.attempts, settings.retry_s
         retries = RetryPolicy(attempts, retry_s=retry_s, arriving_s=settings.arriving_s)
         claimer = Claimer(
-            station, ledger, limits, inbox.look_again, file_hashed, crashes=retries.crashes
+            station, ledger, limits, inbox.look_again, show_alive, crashes=retries.crashes
         )
         staging = Staging(station.staged, ledger)
         publisher = Publisher(station, ledger, access, attempts=attempts, retry_s=retry_s)

@@ -38,6 +38,7 @@ from daemon.messages.reports import (
 from daemon.messages.tasks import Task
 from daemon.service.components import Components, Progress, open_components, usable_recipes
 from daemon.service.monitoring.systemd import SystemdNotifier
+from daemon.service.startup import when_unlocked
 from daemon.service.status_publisher import DaemonState
 from daemon.system.disk_space import is_no_space
 from daemon.system.errors import ConfigError, LedgerError
@@ -128,7 +129,7 @@ class Daemon:
         with opened as components:
             daemon = cls(components)
             try:
-                daemon._count(components.recovery.run(components.claimer.recover, time.time()))
+                daemon._recover()
                 components.inbox.start()
                 _log.info("started", station=shown(station.root), recipes=len(components.recipes))
                 yield daemon
@@ -136,6 +137,15 @@ class Daemon:
                 with contextlib.suppress(LedgerError):  # the next start reports a full disk
                     components.ledger.set_notices(daemon._notices())
                 _log.info("stopped", done=daemon._done, failed=daemon._failed)
+
+    def _recover(self) -> None:
+        """Finish or take back what a crash interrupted."""
+        parts = self._parts
+
+        def recover() -> Delivered:
+            return parts.recovery.run(parts.claimer.recover, time.time())
+
+        self._count(when_unlocked(recover, parts.events, self._show_alive))
 
     def run(self) -> RunSummary:
         """Work until SIGTERM or SIGINT; SIGHUP reads the recipes again."""
@@ -150,13 +160,14 @@ class Daemon:
         dispatcher = self._parts.dispatcher
         while not dispatcher.stopping:
             self.turn(at_once=True)
-            idle = not len(dispatcher)
-            if dispatcher.why_no_worker or (idle and (self._held_up() or not self._more_to_do())):
-                break
+            try:
+                if self._may_end():
+                    break
+            except LedgerError as error:
+                self._note_failed_turn(error)
+        held_up = self._held_up()  # now: a turn that only drains may succeed and hide it
         summary = self._drain()
-        return replace(
-            summary, held_up=self._held_up() or self._parts.publisher.held_up(time.time())
-        )
+        return replace(summary, held_up=held_up or self._parts.publisher.held_up(time.time()))
 
     def turn(self, *, at_once: bool) -> None:
         """One turn of the loop.
@@ -182,9 +193,12 @@ class Daemon:
         except (LedgerError, OSError) as error:
             self._note_failed_turn(error)
         else:
+            if self._failure:
+                _log.info("turn_succeeded", failed_turns=self._failed_turns)
             self._failed_turns, self._failure = 0, ""
             if not result_lacked_space:
                 self._parts.space.sufficed()
+        self._parts.status_publisher.turn_ended(self._failure, time.time())
         # After a failed turn, too: a disk without room for a notice is worth a message.
         self._parts.monitor.record_in_flight(len(self._parts.dispatcher))
 
@@ -307,23 +321,19 @@ class Daemon:
             state = DaemonState(in_flight, self._done, self._failed, full=full)
             publisher.publish(self._notices(), state, now)
 
-    def _note_failed_turn(self, error: Exception) -> None:
+    def _note_failed_turn(self, error: LedgerError | OSError) -> None:
         """Log once why a turn failed; reports stay undelivered, and their leases stand.
 
-        Raises:
-            Exception: The error itself, if waiting cannot help.
+        A full disk, one that is away and a ledger that another program has locked all pass.
         """
         self._failed_turns += 1
         self._may_start = False
+        why = str(error)
         if is_no_space(error):
-            self._parts.space.ran_out(str(error), time.monotonic())
-        elif not isinstance(error, OSError):
-            raise error
-        elif str(error) != self._failure:
-            self._failure = str(error)
-            _log.error(
-                "turn_failed", why=self._failure, what_to_do="fix the cause; the daemon tries again"
-            )
+            self._parts.space.ran_out(why, time.monotonic())
+        elif why != self._failure:
+            _log.error("turn_failed", why=why, what_to_do="fix the cause; the daemon tries again")
+        self._failure = why
 
     def _repair(self, now: float) -> None:
         """Take up what a failed turn left: half-made claims, leases without a task."""
@@ -351,8 +361,6 @@ class Daemon:
             self._requeue(parts.dispatcher.fences)
             self._requeue_strays()
         except LedgerError as error:
-            if not is_no_space(error):
-                raise
             _log.warning("leases_stand", why=str(error), what_to_do="the next start takes them")
         parts.monitor.record_in_flight(len(parts.dispatcher))
         notices = self._notices(at_once=True)
@@ -372,6 +380,12 @@ class Daemon:
             return True
         given_up = parts.publisher.given_up(time.time())
         return parts.ledger.open_jobs() > given_up + sum(held.jobs for held in self._held_back())
+
+    def _may_end(self) -> bool:
+        """Whether `once` is at its end, because of a worker that is not to be had or otherwise."""
+        if self._parts.dispatcher.why_no_worker:
+            return True
+        return not len(self._parts.dispatcher) and bool(self._held_up() or not self._more_to_do())
 
     def _held_back(self) -> tuple[HeldBack, ...]:
         return held_back(self._parts.ledger, self._recipes, time.time())

@@ -3,7 +3,9 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import structlog
 
@@ -17,12 +19,18 @@ from daemon.config.setup import (
 from daemon.config.station import Station
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access
+from daemon.service.events import EventQueue
 from daemon.system.disk_space import is_no_space
-from daemon.system.errors import BusyError, ConfigError, PassingError
+from daemon.system.errors import BusyError, ConfigError, LedgerError, PassingError
 from daemon.system.files import AWAY, make_folder, shown
 from daemon.system.mounts import is_network_path
 
 _log = structlog.get_logger()
+
+T = TypeVar("T")
+
+LOCKED_S = 600.0
+"""Seconds a daemon that starts waits for a ledger that another program has locked."""
 
 
 def prepare(station: Station, settings: Settings) -> Access:
@@ -78,6 +86,33 @@ def is_daemon_running(station: Station) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def when_unlocked(step: Callable[[], T], events: EventQueue, beat: Callable[[], None]) -> T:
+    """Do what needs the ledger at the start; wait while another program, such as a backup, has it.
+
+    Args:
+        step: What to do; it can be done again after it failed.
+        events: SIGTERM and SIGINT end the wait.
+        beat: Called about once a second.
+
+    Raises:
+        LedgerError: The ledger stayed locked for `LOCKED_S`, or a signal came.
+    """
+    until = time.monotonic() + LOCKED_S
+    said = False
+    while True:
+        try:
+            return step()
+        except LedgerError as error:
+            if not error.locked:
+                raise
+            if not said:
+                _log.warning("ledger_locked", why=str(error), waits_s=LOCKED_S)
+                said = True
+            beat()
+            if events.take(1.0).stop or time.monotonic() >= until:
+                raise
 
 
 @contextlib.contextmanager

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 from daemon.bulk.status import BulkStatus, read_bulk
 from daemon.config.setup import known_recipes
-from daemon.config.station import Station
+from daemon.config.station import Notice, Station
 from daemon.jobs.ledger.entries import Failure
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.pace import RATE_WINDOW_S, rate_per_s
 from daemon.jobs.reasons import has_reason
 from daemon.jobs.timetable import HeldBack, held_back
-from daemon.service.status_publisher import read_loaded_models
+from daemon.service.startup import is_daemon_running
+from daemon.service.status_publisher import read_loaded_models, read_trouble
 from daemon.system.clock import iso
 from daemon.system.errors import ConfigError
 from daemon.system.files import as_text
@@ -137,7 +138,9 @@ def read_status(station: Station) -> StationStatus:
                 FailureStatus(as_text(f.path), f.recipe, f.reason, f.at)
                 for f in failures[:_MAX_FAILURES]
             ),
-            notices=tuple(NoticeStatus(as_text(n.path), n.what, n.since) for n in ledger.notices()),
+            notices=tuple(
+                NoticeStatus(as_text(n.path), n.what, n.since) for n in _notices(station, ledger)
+            ),
             bulk=read_bulk(station, ledger),
             models=models,
             rate_per_h=round(rate * 3600, 1),
@@ -145,6 +148,12 @@ def read_status(station: Station) -> StationStatus:
         )
     finally:
         ledger.close()
+
+
+def _notices(station: Station, ledger: LedgerReader) -> tuple[Notice, ...]:
+    """What does not get on: what the daemon wrote, and what it could not write to its ledger."""
+    trouble = read_trouble(station) if is_daemon_running(station) else None
+    return (*((trouble,) if trouble else ()), *ledger.notices())
 
 
 def _current_failures(ledger: LedgerReader) -> list[Failure]:

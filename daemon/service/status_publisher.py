@@ -4,6 +4,7 @@ Notices and loaded models go to where `restored status` reads them, a line to th
 counts to the terminal of whoever watches.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -66,6 +67,7 @@ class StatusPublisher:
         self._notices: list[tuple[object, str]] = []
         self._loaded: tuple[str, ...] = ()
         self._written_models: tuple[str, ...] | None = None
+        self._trouble: str | None = None
 
     def model_loaded(self, model: ModelLoaded) -> None:
         """Note that the worker loaded a model, and which ones it evicted for that."""
@@ -78,8 +80,28 @@ class StatusPublisher:
         self._loaded = ()
 
     def close(self) -> None:
-        """Remove the list of loaded models, since the daemon ends."""
-        self._station.loaded_models.unlink(missing_ok=True)
+        """Remove what is only true while the daemon is at work."""
+        for path in (self._station.loaded_models, self._station.trouble):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def turn_ended(self, why_failed: str, now: float) -> None:
+        """Say in `status` why the loop does not get on, without the ledger, which may be why.
+
+        Args:
+            why_failed: Why the last turn failed, or "".
+            now: UTC seconds since the epoch.
+        """
+        if why_failed == self._trouble:
+            return
+        # Where even this is refused, the log and the service manager still say it.
+        with contextlib.suppress(OSError):
+            if why_failed:
+                write_whole(self._station.trouble, {"what": why_failed, "since": now})
+                self._systemd.status(f"waits: {why_failed}")
+            else:
+                self._station.trouble.unlink(missing_ok=True)
+            self._trouble = why_failed
 
     def is_due(self, now: float) -> bool:
         """Whether it is time to publish; `now` in UTC seconds since the epoch."""
@@ -122,6 +144,15 @@ def read_loaded_models(station: Station) -> tuple[str, ...]:
         return tuple(json.loads(station.loaded_models.read_text("utf-8"))["models"])
     except (OSError, ValueError, KeyError):
         return ()
+
+
+def read_trouble(station: Station) -> Notice | None:
+    """Why a running daemon does not get on, if it does not."""
+    try:
+        found = json.loads(station.trouble.read_text("utf-8"))
+        return Notice(station.root, str(found["what"]), float(found["since"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _write_loaded_models(station: Station, models: Sequence[str]) -> None:

@@ -78,14 +78,18 @@ class LedgerError(RestoredError):
     Attributes:
         why: What is wrong, without the name of the file.
         no_space: Its disk is full.
+        locked: Another program holds it, such as a backup.
     """
 
     exit_code = 75
 
-    def __init__(self, path: str, why: str, *, no_space: bool = False) -> None:
+    def __init__(
+        self, path: str, why: str, *, no_space: bool = False, locked: bool = False
+    ) -> None:
         super().__init__(f"{path}: {why}")
         self.why = why
         self.no_space = no_space
+        self.locked = locked
 
 
 class DeviceError(PassingError):

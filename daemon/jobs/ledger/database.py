@@ -72,6 +72,7 @@ class Database:
 
         Raises:
             ConfigError: It cannot be opened, is no ledger, or a newer program wrote it.
+            LedgerError: Another program has locked it.
         """
         with _opening(path):
             return cls(path, _connect_to_write(path), sole_writer=True)
@@ -85,6 +86,7 @@ class Database:
 
         Raises:
             ConfigError: It cannot be opened, is no ledger, or a newer program wrote it.
+            LedgerError: Another program has locked it.
         """
         with _opening(path):
             path.stat()
@@ -145,7 +147,7 @@ def _translated(path: Path) -> Iterator[None]:
             raise LedgerError(shown(path), str(error), no_space=True) from error
         if code & 0xFF in _LOCKED:
             why = f"{error}; end the other program that writes to it"
-            raise LedgerError(shown(path), why) from error
+            raise LedgerError(shown(path), why, locked=True) from error
         if code & 0xFF in _AWAY:
             raise LedgerError(shown(path), str(error)) from error
         raise
@@ -157,6 +159,8 @@ def _opening(path: Path) -> Iterator[None]:
         with _translated(path):
             yield
     except LedgerError as error:
+        if error.locked:
+            raise
         raise ConfigError(f"{path}: the ledger cannot be opened: {error.why}") from error
     except (sqlite3.Error, OSError) as error:
         raise ConfigError(f"{path}: the ledger cannot be opened: {error}") from error
@@ -183,7 +187,9 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
     try:
         try:
             db.execute("SELECT 1 FROM job LIMIT 1").fetchone()
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in _LOCKED:
+                raise
             # No daemon runs, so no index of the log exists and this user may not make one; nobody
             # writes either.
             db.close()

@@ -32,6 +32,7 @@ class LedgerReader:
 
         Raises:
             ConfigError: It cannot be opened, is no ledger, or a newer program wrote it.
+            LedgerError: Another program has locked it.
         """
         self._db = self._open(path)
 

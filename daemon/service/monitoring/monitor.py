@@ -162,7 +162,7 @@ class Monitor:
         """What is queued, by recipe; read from the ledger by any thread."""
         try:
             view = LedgerReader(self._station.ledger)
-        except ConfigError:
+        except (ConfigError, LedgerError):
             return ()
         try:
             return view.waiting(time.time())
