@@ -9,6 +9,7 @@ import structlog
 from daemon.config.setup import find_station, make_station
 from daemon.config.station import Station
 from daemon.executors import EXECUTORS
+from daemon.system import logging as log
 from tests.support.station_runs import write_settings
 
 
@@ -36,6 +37,7 @@ def station(root: Path) -> Station:
 @pytest.fixture
 def log_as_before() -> Iterator[None]:
     """The log of this process is as it was once a command has configured it in a test."""
-    before = structlog.get_config()
+    before, stream = structlog.get_config(), log._stream
     yield
     structlog.configure(**before)
+    log._stream = stream

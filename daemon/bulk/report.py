@@ -13,6 +13,8 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import TypeVar
 
+import structlog
+
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.bulk import BulkCounts, BulkJob
 from daemon.jobs.ledger.entries import Entry
@@ -21,9 +23,10 @@ from daemon.jobs.outbox import read_record, record_path
 from daemon.jobs.record import utc
 from daemon.photo import Limits, Photo, read_header
 from daemon.photo.contact_sheet import Row, draw_sheet
-from daemon.system.errors import PhotoError
 from daemon.system.files import make_folder, shown
 from daemon.system.text import printable
+
+_log = structlog.get_logger()
 
 _SHEET_ROWS = 12
 """Photographs on the sheet, evenly spread over the job."""
@@ -234,8 +237,12 @@ def _seconds(done: Sequence[_EndedPhoto]) -> list[float]:
 def _draw(done: Sequence[_EndedPhoto], target: Path, limits: Limits) -> bool:
     """Draw the sheet; says whether anything could be drawn."""
     rows = [row for one in done if (row := _row(one, limits)) is not None]
-    if rows:
-        draw_sheet(rows).save(target, quality=88)
+    try:
+        if rows:
+            draw_sheet(rows).save(target, quality=88)
+    except Exception as error:  # the report tells what was done, with a sheet or without
+        _log.warning("sheet_not_drawn", path=shown(target), why=f"{type(error).__name__}: {error}")
+        return False
     return bool(rows)
 
 
@@ -254,7 +261,9 @@ def _row(one: _EndedPhoto, limits: Limits) -> Row | None:
             panel = Image.fromarray(to_eight_bits(pixels))
             panel.thumbnail((_PANEL_PX, _PANEL_PX))  # two dozen whole scans are gigabytes
             panels.append((caption, panel))
-    except (PhotoError, OSError):
+    except Exception as error:  # a sheet without it is worth more than no report
+        name = shown(one.entry.claim.files[0].relative)
+        _log.warning("not_on_sheet", photo=name, why=f"{type(error).__name__}: {error}")
         return None
     return Row(shown(one.entry.claim.files[0].relative), tuple(panels))
 

@@ -15,9 +15,16 @@ from daemon.config.station import Station
 from daemon.jobs.ledger.bulk import BulkJob
 from daemon.jobs.outbox import Access
 from daemon.photo import Limits
+from daemon.system import logging as log
 from daemon.system.files import fit_name, shown
 
 _log = structlog.get_logger()
+
+
+def _write(ledger: Path, name: str, folder: Path, limits: Limits, group: int | None) -> None:
+    """Write a report; the main function of the process."""
+    log.configure()
+    write_report(ledger, name, folder, limits, group)
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class ReportProcesses:
         if process is None:
             spawn = multiprocessing.get_context("spawn")
             arguments = (self._station.ledger, bulk.name, folder, self._limits, self._access.group)
-            process = spawn.Process(target=write_report, args=arguments, daemon=True)
+            process = spawn.Process(target=_write, args=arguments, daemon=True)
             process.start()
             self._processes[bulk.name] = process
         if process.exitcode is None:

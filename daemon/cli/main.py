@@ -48,16 +48,33 @@ app.add_typer(models.app, rich_help_panel=_MODELS)
 USAGE, BUG, NO_PERMISSION, INTERRUPTED, TERMINATED = 64, 70, 77, 130, 143
 """Exit codes of sysexits.h, and 128 plus the number of a signal."""
 
+_STDERR = 2
+
 # From 0.20 on typer brings its own click, so the class can only be reached through typer's.
 _CommandLineError: Any = typer.BadParameter.__mro__[1]
 
 
 def main() -> None:
     """Run a command and exit with its code."""
+    _open_standard_files()
     escape_on_output()
     # SIGTERM ends a command after its clean-up; `run` and `once` drain instead.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))
     sys.exit(exit_code(sys.argv[1:]))
+
+
+def _open_standard_files() -> None:
+    """Open those of files 0, 1 and 2 that are closed, so that no ledger gets one of these numbers.
+
+    A library writes its warnings to file 2, whatever that is.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(number, True)
+    os.close(number)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def exit_code(arguments: list[str]) -> int:

@@ -17,20 +17,29 @@ _log = structlog.get_logger()
 
 
 class JobLog:
-    """Appends to the files of one folder; a line that cannot be written is only a warning."""
+    """Appends to the files of one folder; a line that cannot be written is only a warning.
+
+    Attributes:
+        folder: Where they lie.
+        lost: Lines that could not be written, since the last one that could.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
+        self.lost = 0
 
     def append(self, content: Mapping[str, object], now: float) -> None:
         """Append one line to the day's file; `now` in UTC seconds since the epoch."""
         day = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d")
-        path = self._folder / f"jobs-{day}.jsonl"
+        path = self.folder / f"jobs-{day}.jsonl"
         try:
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"at": utc(now), **content}) + "\n")
         except OSError as error:
-            _log.warning("job_log_not_written", path=shown(path), why=str(error))
+            self.lost += 1
+            _log.warning("job_log_not_written", path=shown(path), why=str(error), lost=self.lost)
+        else:
+            self.lost = 0
 
 
 def days(logs: Path) -> list[tuple[date, Path]]:

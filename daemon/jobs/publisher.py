@@ -116,6 +116,8 @@ class Publisher:
 
     def notices(self) -> tuple[Notice, ...]:
         """Files that cannot be moved or published yet, and why."""
+        lost = self._job_log.lost
+        what = f"the job log cannot be written, {lost} lines are lost"
         away: dict[Path, list[_Stuck]] = {}
         for stuck in self._stuck.values():
             if stuck.away:
@@ -126,6 +128,7 @@ class Publisher:
                 Notice(root, f"{_for_people(waiting)}; it is tried again", waiting[0].since)
                 for root, waiting in away.items()
             ),
+            *((Notice(self._job_log.folder, what, time.time()),) if lost else ()),
         )
 
     def given_up(self, now: float) -> int:

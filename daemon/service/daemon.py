@@ -43,6 +43,7 @@ from daemon.service.status_publisher import DaemonState
 from daemon.system.disk_space import is_no_space
 from daemon.system.errors import ConfigError, LedgerError
 from daemon.system.files import shown
+from daemon.system.logging import lost_lines
 
 _log = structlog.get_logger()
 
@@ -411,7 +412,15 @@ class Daemon:
             *parts.publisher.notices(),
             *parts.bulk_manager.notices(self._recipes),
             *((Notice(parts.station.root, why, time.time()),) if why else ()),
+            *self._lost_log(),
         )
+
+    def _lost_log(self) -> tuple[Notice, ...]:
+        lost = lost_lines()
+        if lost is None:
+            return ()
+        what = f"the log cannot be written, {lost.lines} lines are lost: {lost.why}"
+        return (Notice(self._parts.station.root, what, lost.since),)
 
     def _count(self, delivered: Delivered) -> None:
         self._done += delivered.done

@@ -67,6 +67,7 @@ class StatusPublisher:
         self._notices: list[tuple[object, str]] = []
         self._loaded: tuple[str, ...] = ()
         self._written_models: tuple[str, ...] | None = None
+        self._refused = False
         self._trouble: str | None = None
 
     def model_loaded(self, model: ModelLoaded) -> None:
@@ -103,6 +104,17 @@ class StatusPublisher:
                 self._station.trouble.unlink(missing_ok=True)
             self._trouble = why_failed
 
+    def _write_loaded_models(self) -> None:
+        try:
+            write_whole(self._station.loaded_models, {"models": self._loaded})
+        except OSError as error:
+            if not self._refused:
+                _log.warning("status_not_written", why=str(error))
+            self._refused = True
+        else:
+            self._refused = False
+            self._written_models = self._loaded
+
     def is_due(self, now: float) -> bool:
         """Whether it is time to publish; `now` in UTC seconds since the epoch."""
         return is_over(self._published_at + _INTERVAL_S, now, _INTERVAL_S)
@@ -127,15 +139,19 @@ class StatusPublisher:
             self._ledger.set_notices(notices)
             self._notices = written
         if self._loaded != self._written_models:
-            _write_loaded_models(self._station, self._loaded)
-            self._written_models = self._loaded
+            self._write_loaded_models()
         prefix = "paused: " if paused else "disk full: " if state.full else ""
         self._systemd.status(
             f"{prefix}{state.in_flight} in flight; since the start "
             f"{state.done} restored, {state.failed} failed"
         )
         if self._progress is not None:
-            self._progress(self._ledger.counts())
+            counts = self._ledger.counts()
+            try:
+                self._progress(counts)
+            except Exception as error:  # the terminal has gone: nobody watches any more
+                self._progress = None
+                _log.warning("progress_not_shown", why=str(error))
 
 
 def read_loaded_models(station: Station) -> tuple[str, ...]:
@@ -153,7 +169,3 @@ def read_trouble(station: Station) -> Notice | None:
         return Notice(station.root, str(found["what"]), float(found["since"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _write_loaded_models(station: Station, models: Sequence[str]) -> None:
-    write_whole(station.loaded_models, {"models": models})

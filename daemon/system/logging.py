@@ -5,14 +5,19 @@ in `_log.info("restored", job=..., recipe=..., photo=..., seconds=...)`. The com
 `configure` once.
 """
 
+import logging
 import sys
+import warnings
 from collections.abc import MutableMapping
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import Processor
 
+from daemon.system.log_stream import LogStream, LostLines
 from daemon.system.text import printable
+
+_stream: LogStream | None = None
 
 Event = MutableMapping[str, Any]
 
@@ -24,6 +29,7 @@ def configure(stream: TextIO | None = None, *, console: bool | None = None) -> N
         stream: The stream; None takes what `sys.stderr` is now.
         console: Write text for people instead of JSON; None does so if the stream is a terminal.
     """
+    global _stream  # as the configuration of structlog, one for the process
     target = sys.stderr if stream is None else stream
     for_people = target.isatty() if console is None else console
     ends: list[Processor] = (
@@ -31,6 +37,7 @@ def configure(stream: TextIO | None = None, *, console: bool | None = None) -> N
         if for_people
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     )
+    _stream = LogStream(target, _tell_lost, direct=not for_people)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -39,10 +46,52 @@ def configure(stream: TextIO | None = None, *, console: bool | None = None) -> N
             *ends,
         ],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
-        logger_factory=structlog.WriteLoggerFactory(target),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _stream)),
         # A cached logger would keep writing to the stream of an earlier configuration.
         cache_logger_on_first_use=False,
     )
+    warnings.showwarning = _log_warning
+    if not any(isinstance(handler, _LibraryHandler) for handler in logging.root.handlers):
+        logging.root.addHandler(_LibraryHandler(logging.WARNING))
+
+
+def lost_lines() -> LostLines | None:
+    """Lines of the log that are lost because it cannot be written now, or None."""
+    return _stream.lost if _stream is not None else None
+
+
+def _tell_lost(lost: LostLines) -> str:
+    """Render the event; not by a logger, as the one that writes now holds a lock."""
+    event: Any = {"event": "log_lines_lost", "lines": lost.lines, "why": lost.why}
+    for processor in structlog.get_config()["processors"]:
+        event = processor(None, "warning", event)
+    return str(event)
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Log a warning of a library, as `warnings.showwarning`."""
+    where = f"{filename}:{lineno}"
+    what = f"{category.__name__}: {message}"
+    structlog.get_logger().warning("library_warning", what=what, where=where)
+
+
+class _LibraryHandler(logging.Handler):
+    """Logs what libraries tell Python's own `logging`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one record."""
+        try:
+            what = record.getMessage()
+        except Exception:  # its arguments do not fit its text
+            what = str(record.msg)
+        structlog.get_logger().warning("library_warning", what=what, where=record.name)
 
 
 def _printable(_logger: object, _method: str, event: Event) -> Event:

@@ -60,6 +60,19 @@ def test_a_report_that_cannot_be_written_ends_the_job_nonetheless(root: Path, sc
     assert bulk_status(root).report is None
 
 
+def test_a_contact_sheet_that_cannot_be_drawn_leaves_the_report(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("no font")
+
+    monkeypatch.setattr(bulk_report, "_row", lambda *_: contact_sheet.Row("a", ()))
+    monkeypatch.setattr(bulk_report, "draw_sheet", fail)
+    save_photo(scans / "a.png")
+    assert submit_and_run(root, scans).done == 1
+    assert "contact-sheet.jpg" not in Path(bulk_status(root).report or "").read_text()
+
+
 def test_housekeeping_keeps_rows_that_a_report_needs(root: Path, scans: Path) -> None:
     save_photo(scans / "a.png")
     submit_and_run(root, scans)

@@ -4,9 +4,11 @@ The loop records here what it has done. That never blocks the loop and never cha
 """
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import ParamSpec
 
 import structlog
 
@@ -35,6 +37,25 @@ _log = structlog.get_logger()
 
 _CLOSE_S = 5.0
 """Seconds for messages that are still to be sent when the daemon ends."""
+
+
+P = ParamSpec("P")
+
+
+def _never_raises(record: Callable[P, None]) -> Callable[P, None]:
+    """Have a bug in monitoring logged, once for each kind; the daemon's work goes on."""
+    said: set[str] = set()
+
+    @functools.wraps(record)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            record(*args, **kwargs)
+        except Exception as error:
+            if type(error).__name__ not in said:
+                said.add(type(error).__name__)
+                _log.exception("monitoring_failed", what=record.__name__)
+
+    return guarded
 
 
 @dataclass(frozen=True)
@@ -109,22 +130,27 @@ class Monitor:
         """Send what is still to be sent, for a few seconds at most."""
         self._notifier.close(_CLOSE_S)
 
+    @_never_raises
     def notify(self, kind: str, title: str, text: str) -> None:
         """Send a message to people; see `Notifier.notify`. Any thread may call it."""
         self._notifier.notify(kind, title, text)
 
+    @_never_raises
     def set_recipes(self, recipes: Collection[str]) -> None:
         """Set the names of the recipes."""
         self._metrics.set_recipes(recipes)
 
+    @_never_raises
     def record_arrivals(self, arrivals: Sequence[Arrival]) -> None:
         """Record files that have settled."""
         self._metrics.count_rescan_finds(sum(arrival.missed for arrival in arrivals))
 
+    @_never_raises
     def record_durations(self, stages: Sequence[StageDuration]) -> None:
         """Record how long photographs spent in stages."""
         self._metrics.observe_durations(stages)
 
+    @_never_raises
     def record_leases(self, tasks: Sequence[Task]) -> None:
         """Record tasks that were handed to the worker, and how long they were queued."""
         restoring = [task for task in tasks if isinstance(task, RestoreTask)]
@@ -132,6 +158,7 @@ class Monitor:
             [StageDuration("queue", task.job.recipe.name, task.queued_s) for task in restoring]
         )
 
+    @_never_raises
     def record_ended(self, ended: Sequence[JobEnded], took: Sequence[StageDuration]) -> None:
         """Record jobs that ended."""
         self._metrics.count_ended(ended)
@@ -139,6 +166,7 @@ class Monitor:
         failed = sum(job.how in ("rejected", "failed") for job in ended)
         self._alarms.jobs_failed(failed, self._clock())
 
+    @_never_raises
     def record_reports(self, reports: Sequence[Report]) -> None:
         """Record reports of the executor; each must be passed once."""
         for report in reports:
@@ -153,6 +181,7 @@ class Monitor:
                     self._metrics.count_worker_death()
                     self._alarms.worker_died(report.reason, self._clock())
 
+    @_never_raises
     def record_in_flight(self, in_flight: int) -> None:
         """Record how many tasks the worker holds, and whether the disk is full."""
         self._metrics.set_in_flight(in_flight)
