@@ -272,14 +272,23 @@ def _targets(publication: Publication, stem: str) -> list[Path]:
 def _taken(path: Path, publication: Publication, index: int, names: FoldedNames) -> bool:
     """Whether a name holds anything but this very file, or looks like another name on a share."""
     source = publication.staging / publication.files[index][0]
-    if os.path.lexists(path) and not (source.exists() and same_content(source, path)):
+    if _is_there(path) and not (source.exists() and same_content(source, path)):
         return True
     if names.is_taken(_entry(path, publication.folder)):
         return True
     record = record_path(path)
-    if index or not os.path.lexists(record):
+    if index or not _is_there(record):
         return False
     return _job_of(record) != publication.record.get("job")
+
+
+def _is_there(path: Path) -> bool:
+    """Whether anything has a name; raises if its disk cannot tell or the path is too long."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _entry(path: Path, folder: Path) -> Path:

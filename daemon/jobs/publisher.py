@@ -195,6 +195,7 @@ class Publisher:
         self._ledger.count_attempt(entry.row)
         if entry.attempts + 1 >= self._attempts:
             self._ledger.fail([(entry.row, f"the result could not be published: {error}")])
+            outbox.discard(Publication.load(entry.publication).staging)
             del self._stuck[entry.row]
         return False
 

@@ -74,6 +74,7 @@ class Scheduler:
         self._clip = clip
         self._fair_queue = FairQueue()
         self._last_now = math.inf
+        self._all_wait = False
 
     def tasks(self, recipes: Sequence[Recipe], in_flight: int, now: float) -> list[Task]:
         """Lease what there is room for: by priority, shared between recipes, oldest first.
@@ -96,6 +97,7 @@ class Scheduler:
         duplicates: list[_AlreadyPublished] = []
         refused: list[tuple[int, str]] = []
         chosen = False
+        waiting = 0
         for entry in suspects or self._ready(recipes, room, now, alone=False):
             key, plan = self._plan(entry, recipes)
             match plan:
@@ -108,9 +110,10 @@ class Scheduler:
                 case Job() | NeedsInspection():
                     planned.setdefault(key, (entry, plan))
                 case None:
-                    pass
+                    waiting += 1
                 case _:
                     assert_never(plan)
+        self._all_wait = waiting > 0 and not (planned or duplicates or refused or chosen)
         if duplicates:
             self._end_duplicates(duplicates)
         if refused:
@@ -124,6 +127,11 @@ class Scheduler:
             self._task(entry, plan, now, alone=bool(suspects))
             for entry, (_, plan) in zip(leased, planned.values(), strict=True)
         ]
+
+    @property
+    def all_wait(self) -> bool:
+        """Whether all that could start lately waits for the same task of another job."""
+        return self._all_wait
 
     def _end_duplicates(self, duplicates: Sequence[_AlreadyPublished]) -> None:
         """Record jobs that need no work; only their originals are moved."""

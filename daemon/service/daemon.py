@@ -380,6 +380,8 @@ class Daemon:
         if parts.requests.waiting() or parts.bulk_manager.more_to_do(self._recipes, time.time()):
             return True
         given_up = parts.publisher.given_up(time.time())
+        if given_up and parts.scheduler.all_wait:
+            return False
         return parts.ledger.open_jobs() > given_up + sum(held.jobs for held in self._held_back())
 
     def _may_end(self) -> bool:

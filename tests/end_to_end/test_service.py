@@ -361,6 +361,59 @@ def test_once_ends_while_the_outbox_is_away_and_the_next_run_publishes(
     assert_no_leftovers(root)
 
 
+def test_once_ends_while_a_twin_of_what_cannot_be_published_waits_for_it(
+    root: Path, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop_photo(root, "denoise/a.png")
+    monkeypatch.setattr("daemon.jobs.publisher._GIVES_UP_S", 0.1)
+    monkeypatch.setattr("daemon.service.daemon._TURN_S", 0.05)
+    with monkeypatch.context() as patch:
+
+        def read_only(*_: object) -> None:
+            raise OSError(errno.EROFS, "Read-only file system", str(station.outbox))
+
+        patch.setattr("daemon.jobs.outbox._place_files", read_only)
+        with open_daemon(root) as daemon:
+            turn, ends_at = daemon.turn, time.monotonic() + 10
+
+            def timed_turn(*, at_once: bool) -> None:
+                assert time.monotonic() < ends_at, "once does not end"
+                turn(at_once=at_once)
+
+            patch.setattr(daemon, "turn", timed_turn)
+            while not daemon._parts.ledger.in_state("publishing"):
+                daemon.turn(at_once=True)
+            drop_photo(root, "denoise/a.png")
+            assert "Read-only file system" in daemon.once().held_up
+    assert run_once(root) == RunSummary(done=2)
+
+
+def test_a_photograph_whose_result_has_too_long_a_path_ends_in_failed_with_the_reason(
+    root: Path,
+) -> None:
+    folder = root / "inbox/denoise"
+    left = os.pathconf(root, "PC_PATH_MAX") - len(os.fsencode(folder)) - len("/x.png") - 2
+    while left > 0:
+        folder /= "d" * min(200, left - 1)
+        left -= 201
+    original = drop_photo(root, str((folder / "x.png").relative_to(root / "inbox")))
+    with open_daemon(root) as daemon:
+        turn, ends_at = daemon.turn, time.monotonic() + 20
+
+        def timed_turn(*, at_once: bool) -> None:
+            assert time.monotonic() < ends_at, "once does not end"
+            turn(at_once=at_once)
+
+        daemon.turn = timed_turn  # type: ignore[method-assign]
+        summary = daemon.once()
+    assert (summary.done, summary.failed) == (0, 1)
+    assert (root / "failed/x.png").read_bytes() == original
+    reason = json.loads((root / "failed/x.png.error.json").read_text())
+    assert "File name too long" in reason["why"]
+    assert published_results(root) == {}
+    assert_no_leftovers(root)
+
+
 @pytest.mark.parametrize("code", [errno.EROFS, errno.ENOTCONN, errno.ESTALE, errno.EIO])
 def test_a_daemon_starts_and_ends_while_the_outbox_cannot_be_asked(
     root: Path, station: Station, monkeypatch: pytest.MonkeyPatch, code: int
