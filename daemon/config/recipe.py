@@ -8,7 +8,6 @@ and what is allowed; a bad file is never skipped silently. The descriptions of t
 import fnmatch
 import hashlib
 import json
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,7 +27,8 @@ from daemon.config.model_reference import absolute_reference
 from daemon.config.schedule import Schedule
 from daemon.config.steps import PROMPT_SUFFIXES, Step
 from daemon.config.validation import explain, explain_toml
-from daemon.system.errors import ConfigError
+from daemon.system.errors import ConfigError, UsageError
+from daemon.system.files import read_toml
 from daemon.system.text import same_name
 
 SHIPPED_RECIPES = Path(__file__).parents[1] / "shipped_recipes"
@@ -313,8 +313,8 @@ def read_recipe(path: Path) -> Recipe:
         ConfigError: The file cannot be read, is not TOML, or is not a valid recipe.
     """
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        values = read_toml(path)
+    except (OSError, ValueError, RecursionError, UsageError) as error:
         raise ConfigError(f"{path}: {explain_toml(error)}") from error
     values.setdefault("name", path.stem)
     try:

@@ -8,7 +8,6 @@ first sentences what `init` writes into a new `restored.toml`.
 import contextlib
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,7 +21,8 @@ from pydantic_settings import (
 
 from daemon.config.model_reference import absolute_reference, valid_reference
 from daemon.config.validation import explain, explain_toml, suggestion
-from daemon.system.errors import ConfigError
+from daemon.system.errors import ConfigError, UsageError
+from daemon.system.files import read_toml
 
 STATION_VARIABLE = "RESTORED_STATION"
 """Environment variable that names the station's folder for the commands; it is not a setting."""
@@ -439,11 +439,13 @@ def _not_json(error: SettingsError) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if path == Path(os.devnull):
+        return {}
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return read_toml(path)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, UsageError) as error:
         raise ConfigError(f"{path}: {explain_toml(error)}") from error
 
 

@@ -5,7 +5,6 @@ line, key and value.
 """
 
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -15,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from daemon.config.steps import PROMPT_SUFFIXES, SizePx
 from daemon.config.validation import problems
 from daemon.photo.picture import PROMPTS, Header, Prompt, Prompts
-from daemon.system.errors import PhotoError
-from daemon.system.files import open_regular
+from daemon.system.errors import PhotoError, UsageError
+from daemon.system.files import open_regular, parse_toml
 
 MAX_PICTURES = 256
 """Pictures that one prompt file may ask for."""
@@ -24,11 +23,6 @@ MAX_PICTURES = 256
 _MAX_BYTES = 1_000_000
 _MAX_CHARACTERS = 2000
 _COMMENT = "#"
-
-_LONG_KEY = re.compile(
-    r"""(?<![\w\\-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){16}"""
-)
-"""A dotted key for which tomllib's memory grows with the square of the number of its parts."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -90,9 +84,11 @@ def read_prompt_file(path: Path, label: str) -> Prompts:
         _decode_line(line, number, label)
         for number, line in enumerate(content.removeprefix(_BOM).splitlines(), start=1)
     ]
-    return (
-        _parse_toml(lines, label) if path.suffix.lower() == ".toml" else _parse_text(lines, label)
-    )
+    is_toml = path.suffix.lower() == ".toml"
+    prompts = _parse_toml(lines, label) if is_toml else _parse_text(lines, label)
+    if any("\0" in prompt.text or "\0" in prompt.negative for prompt in prompts.prompts):
+        raise PhotoError(label, "a prompt holds the character NUL", "save the file as plain text")
+    return prompts
 
 
 def _decode_line(line: bytes, number: int, label: str) -> str:
@@ -132,10 +128,10 @@ def _parse_text(lines: Sequence[str], label: str) -> Prompts:
 
 def _parse_toml(lines: Sequence[str], label: str) -> Prompts:
     text = "\n".join(lines)
-    if _LONG_KEY.search(text):
-        raise PhotoError(label, "a dotted key has more than 16 parts")
     try:
-        values = tomllib.loads(text)
+        values = parse_toml(text)
+    except UsageError as error:
+        raise PhotoError(label, str(error)) from error
     except Exception as error:  # it raises RecursionError too, and ValueError for endless numbers
         raise PhotoError(label, f"not a readable TOML file: {error}") from error
     try:

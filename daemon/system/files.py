@@ -10,12 +10,14 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 import stat
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from daemon.system.errors import UsageError
 from daemon.system.text import printable
@@ -39,6 +41,11 @@ MAX_JSON_BYTES = 1 << 20
 
 _COPY_BYTES = 1 << 20
 """Bytes copied at a time."""
+
+_LONG_KEY = re.compile(
+    r"""(?<![\w\\-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){16}"""
+)
+"""A dotted key for which tomllib's memory grows with the square of the number of its parts."""
 
 _BLOCK = 4 << 20
 """Bytes of a file that are in memory at a time."""
@@ -317,6 +324,28 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise UsageError(f"it has more than {max_bytes >> 20} MB")
     return content
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read TOML that a person wrote and may have named through links.
+
+    Raises:
+        Exception: Whatever is wrong with it: it is no file, is gone or has more than 1 MB, may not
+            be read, or is no TOML. A parser may raise what it likes.
+    """
+    return parse_toml(read_bounded(Path(os.path.realpath(path)), MAX_JSON_BYTES).decode())
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML.
+
+    Raises:
+        UsageError: A key would take memory without end.
+        Exception: It is no TOML; the parser also raises `RecursionError`.
+    """
+    if _LONG_KEY.search(text):
+        raise UsageError("a dotted key has more than 16 parts")
+    return tomllib.loads(text)
 
 
 def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> object:

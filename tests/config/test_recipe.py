@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 
@@ -99,6 +100,38 @@ def test_a_key_that_a_shipped_recipe_offers_loads(tmp_path: Path, name: str, lin
     (tmp_path / name).write_text(text.replace(f"\n# {line}\n", f"\n{line}\n"))
     key = line.split(" = ")[0]
     assert any(key in step.model_fields_set for step in read_recipe(tmp_path / name).steps)
+
+
+@pytest.mark.timeout(60)
+def test_what_is_no_recipe_file_is_neither_waited_for_nor_read_whole(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.toml")
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "loop.toml").symlink_to("loop.toml")
+    (tmp_path / "huge.toml").touch()
+    os.truncate(tmp_path / "huge.toml", 20_000_000_000)
+    (tmp_path / "key.toml").write_text("a." * 20_000 + "b = 1\n")
+    with pytest.raises(ConfigError) as caught:
+        load_recipes([tmp_path])
+    said = str(caught.value).splitlines()
+    for line, (name, why) in zip(
+        said,
+        [
+            ("fifo", "not a regular file"),
+            ("folder", "not a regular file"),
+            ("huge", "more than 1 MB"),
+            ("key", "a dotted key has more than 16 parts"),
+            ("loop", "symbolic links"),
+        ],
+        strict=True,
+    ):
+        assert f"{name}.toml: not a readable TOML file: " in line
+        assert why in line
+
+
+def test_a_recipe_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text('[[steps]]\nkind = "denoise"\n')
+    (tmp_path / "mine.toml").symlink_to("real")
+    assert [recipe.name for recipe in load_recipes([tmp_path])] == ["mine"]
 
 
 @pytest.mark.parametrize("value", ["", "[" * 100_000, "9" * 5000], ids=["none", "deep", "endless"])

@@ -63,6 +63,12 @@ def test_a_toml_file_gives_size_seed_and_count(tmp_path: Path) -> None:
         ),
         ("a.toml", 'prompt = "a"\nseed = 0x' + "f" * 5000, "a.toml: line 2: seed is a number"),
         ("a.toml", "count = 2\n", "a.toml: prompt is missing"),
+        ("a.txt", b"a\0b\n", "a.txt: a prompt holds the character NUL; save the file as plain"),
+        ("a.toml", 'prompt = "a\\u0000b"', "a.toml: a prompt holds the character NUL"),
+        ("a.toml", 'prompt = "a"\nseed = ' + "1" + "0" * 30, "a.toml: line 2: seed is 1000"),
+        ("a.toml", 'prompt = "a"\nseed = nan', "a.toml: line 2: seed is nan"),
+        ("a.toml", 'prompt = "\\ud800"', "a.toml: not a readable TOML file"),
+        ("a.txt", b"\xed\xa0\x80\n", "a.txt: line 1: byte 1 is 0xed, which is not UTF-8"),
         (
             "a.toml",
             'prompt = "a"\n\ncount = 0\n',
