@@ -20,7 +20,7 @@ from daemon.jobs.record import RETRY_HINT
 from daemon.jobs.staging import Staging
 from daemon.system.disk_space import is_no_space
 from daemon.system.errors import LedgerError, PassingError
-from daemon.system.files import shown
+from daemon.system.files import clear_parts, shown
 
 _log = structlog.get_logger()
 
@@ -60,6 +60,8 @@ class CrashRecovery:
             finish_claims(now)
             delivered = self.publisher.finish(now)
             self.staging.discard_all()
+            for folder in (self.station.state, self.station.answers):
+                clear_parts(folder)
             self._set_lost_originals_aside()
         except (LedgerError, OSError) as error:
             if is_no_space(error):

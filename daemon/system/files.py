@@ -50,6 +50,9 @@ _LONG_KEY = re.compile(
 _BLOCK = 4 << 20
 """Bytes of a file that are in memory at a time."""
 
+_PART = re.compile(r"\.[0-9a-f]{16}\.part")
+"""Names of files that are being written."""
+
 _RECORD_ROOM = len(".error.json")
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
 
@@ -390,6 +393,13 @@ def write_whole(path: Path, content: Mapping[str, object]) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def clear_parts(folder: Path) -> None:
+    """Remove what killed writers left in a folder that only this program writes to."""
+    for path in folder.glob(".*.part"):
+        if _PART.fullmatch(path.name) and stat.S_ISREG(path.lstat().st_mode):
+            path.unlink(missing_ok=True)
 
 
 def _place_copy(source: Path, target: Path) -> bool:

@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from daemon.jobs.publisher import Publisher
 from daemon.jobs.recovery import CrashRecovery
 from daemon.jobs.staging import Staging
 from daemon.system.errors import LedgerError, PassingError
+from daemon.system.files import part_path
 from tests.support.claims import QUEUED_AT as NOW
 from tests.support.claims import leased, write_claimed
 from tests.support.fakes import everything_below
@@ -66,6 +68,40 @@ def test_a_publication_that_was_intended_is_finished_from_its_staging_folder(
     assert recovery.run(no_claims, NOW).done == 1
     assert (tmp_path / "out/a.png").read_text() == "pixels"
     assert list(station.staged.iterdir()) == []
+
+
+def test_a_copy_of_a_result_that_was_killed_is_removed(
+    ledger: Ledger, recovery: CrashRecovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "cross-device link")
+
+    monkeypatch.setattr("daemon.system.files.os.link", refuse)
+    (entry,) = leased(ledger, tmp_path, "a.jpg")
+    write_claimed(entry)
+    staging = recovery.staging.make(entry.fence)
+    (staging / "0.png").write_text("pixels")
+    (tmp_path / "out").mkdir()
+    part_path(staging / "0.png", tmp_path / "out").write_text("pix")
+    files = (("0.png", "{stem}.png", "digest"),)
+    publication = Publication(tmp_path / "out", "a", "12345678", staging, files, {"job": entry.id})
+    ledger.intend_publication([(entry.row, publication.dump())])
+    assert recovery.run(no_claims, NOW).done == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "a.png.json"]
+
+
+def test_what_a_killed_writer_left_in_the_state_folder_is_removed_and_nothing_else(
+    station: Station, recovery: CrashRecovery
+) -> None:
+    station.answers.mkdir(exist_ok=True)
+    for folder in (station.state, station.answers):
+        for name in (".0123456789abcdef.part", ".mine.part", "0123456789abcdef.part"):
+            (folder / name).touch()
+    recovery.run(no_claims, NOW)
+    for folder in (station.state, station.answers):
+        left = {path.name for path in folder.iterdir()}
+        assert left >= {".mine.part", "0123456789abcdef.part"}
+        assert ".0123456789abcdef.part" not in left
 
 
 def test_a_file_that_the_ledger_does_not_know_goes_to_failed_and_a_known_one_stays(
