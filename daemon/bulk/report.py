@@ -6,7 +6,9 @@ the sheet.
 """
 
 import contextlib
+import errno
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,10 +25,15 @@ from daemon.jobs.outbox import read_record, record_path
 from daemon.jobs.record import utc
 from daemon.photo import Limits, Photo, read_header
 from daemon.photo.contact_sheet import Row, draw_sheet
-from daemon.system.files import make_folder, shown
+from daemon.system.files import make_folder, read_json, shown
 from daemon.system.text import printable
 
 _log = structlog.get_logger()
+
+_FILES = ("report.json", "report.md", "contact-sheet.jpg")
+
+_MAX_REPORT_BYTES = 1 << 30
+"""Largest earlier report in bytes: it names all failures of a million photographs."""
 
 _SHEET_ROWS = 12
 """Photographs on the sheet, evenly spread over the job."""
@@ -124,9 +131,10 @@ def write_report(ledger: Path, name: str, folder: Path, limits: Limits, group: i
         group: Id of the group of new folders, None for the process's own.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: It cannot be written, or what lies there is not this job's.
     """
     make_folder(folder, group)
+    _refuse_other_files(folder, name)
     view = LedgerReader(ledger)
     try:
         bulk = bulk_rows.find(view, name)
@@ -143,10 +151,29 @@ def write_report(ledger: Path, name: str, folder: Path, limits: Limits, group: i
         done = [_EndedPhoto(*one) for one in bulk_rows.ended_entries(view, sample)]
     finally:
         view.close()
-    drawn = _draw(_spread(done, _SHEET_ROWS), folder / "contact-sheet.jpg", limits)
     report = _report(bulk, counts, failed, _seconds(done))
+    # First, because it says whose the others are.
     _write(folder / "report.json", json.dumps(asdict(report), indent=2) + "\n")
+    drawn = _draw(_spread(done, _SHEET_ROWS), folder / "contact-sheet.jpg", limits)
     _write(folder / "report.md", _markdown(report, drawn=drawn))
+
+
+def _refuse_other_files(folder: Path, name: str) -> None:
+    """Refuse to write over anything but an earlier report of the same job.
+
+    Raises:
+        FileExistsError: The folder is a link, or holds such files that no report of the job is.
+    """
+    if folder.is_symlink():
+        raise FileExistsError(errno.EEXIST, "it is a link", str(folder))
+    taken = [path for path in (folder / file for file in _FILES) if os.path.lexists(path)]
+    if not taken:
+        return
+    earlier: object = None
+    with contextlib.suppress(Exception):  # whatever is wrong with it, it is no report
+        earlier = read_json(folder / "report.json", _MAX_REPORT_BYTES)
+    if not isinstance(earlier, dict) or earlier.get("name") != name:
+        raise FileExistsError(errno.EEXIST, "it is no report of this bulk job", str(taken[0]))
 
 
 def _report(

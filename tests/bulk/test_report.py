@@ -52,6 +52,30 @@ def test_people_get_a_message_when_it_ends(
     ]
 
 
+@pytest.mark.parametrize("name", ["report.json", "report.md", "contact-sheet.jpg"])
+@pytest.mark.parametrize("content", ['{"name": "other"}', "mine", ""])
+def test_a_report_is_never_written_over_a_file_that_is_not_its_own(
+    root: Path, scans: Path, name: str, content: str
+) -> None:
+    save_photo(scans / "a.png")
+    theirs = root / "reports/job" / name
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text(content)
+    assert submit_and_run(root, scans).done == 1
+    assert bulk_status(root).state == "ended"
+    assert {path.name: path.read_text() for path in theirs.parent.iterdir()} == {name: content}
+
+
+def test_a_report_is_not_written_through_a_link(root: Path, scans: Path, tmp_path: Path) -> None:
+    save_photo(scans / "a.png")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (root / "reports").mkdir(exist_ok=True)
+    (root / "reports/job").symlink_to(outside)
+    assert submit_and_run(root, scans).done == 1
+    assert list(outside.iterdir()) == []
+
+
 def test_a_report_that_cannot_be_written_ends_the_job_nonetheless(root: Path, scans: Path) -> None:
     save_photo(scans / "a.png")
     (root / "reports/job/report.json").mkdir(parents=True)
