@@ -12,6 +12,7 @@ import torch
 from daemon.engine.backend import Backend
 from daemon.engine.failures import is_device_lost, is_out_of_memory
 from daemon.engine.model_cache import ModelCache, ModelKey, model_key
+from daemon.engine.plausibility import check_answer
 from daemon.messages.reports import ModelLoaded
 from daemon.models.calls import BatchKey, ModelCall, Reply
 from daemon.system.errors import DeviceError
@@ -112,6 +113,8 @@ class Device:
             answers = self.model_cache.get(model_key(calls[0].key), busy).predict(calls)
             if len(answers) != len(calls):
                 raise RuntimeError(f"{len(answers)} answers to {len(calls)} calls")
+            for call, answer in zip(calls, answers, strict=True):
+                check_answer(call, answer)
             return answers
         except Exception as error:
             if is_device_lost(error):

@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, assert_never
 
 from daemon.engine.backend import Backend, RecipeOutput
 from daemon.engine.model_cache import ModelKey, model_key
+from daemon.engine.plausibility import check_result, check_source, must_show_something
 from daemon.messages.reports import Inspected, Outcome, Restored, StagedFile, Timing
 from daemon.messages.tasks import InspectTask, RestoreTask, Task
 from daemon.models.calls import Answer, AnswerWithNotes, ModelCall, ModelCalls, Reply, answer_of
@@ -183,6 +184,8 @@ class TaskRun(ABC, Generic[R]):
         """Read the photographs and run the generator to its first calls."""
         began = time.monotonic()
         sources = tuple(self._backend.read(photo, self._limits) for photo in self.photos)
+        for source in sources:
+            check_source(source)
         self._notes = tuple(note for source in sources for note in source.notes)
         self._read_at = time.monotonic()
         self._decode_s = self._read_at - began
@@ -286,6 +289,7 @@ class RestoreRun(TaskRun[RecipeOutput]):
         self.bytes = backend.footprint(recipe, sizes)
         self._task = task
         self._files: tuple[StagedFile, ...] = ()
+        self._must_show_something = False
 
     def outcome(self, device: str) -> Restored:
         """The result, with where the time went."""
@@ -308,10 +312,13 @@ class RestoreRun(TaskRun[RecipeOutput]):
 
     def _make_generator(self, sources: tuple[Source, ...]) -> ModelCalls[RecipeOutput]:
         job = self._task.job
+        self._must_show_something = must_show_something(job.recipe, sources)
         return self._backend.restore(job.recipe, sources, job.seed)
 
     def _stage(self, result: RecipeOutput) -> None:
         task = self._task
+        if self._must_show_something:
+            check_result(result.pictures, self.models)
         self._files, notes = self._backend.write(result.pictures, task.job.recipe, task.staging)
         self._notes = (*self._notes, *result.notes, *notes)
 

@@ -232,6 +232,9 @@ def _scaled_to_16_bits(values: Pixels) -> tuple[NDArray[np.uint16], str]:
     """Scale integers or floats of unknown range to 16 bits, with a note on the range taken."""
     rows = max(1, SLAB_PIXELS // values.shape[1])
     slabs = [values[top : top + rows] for top in range(0, len(values), rows)]
+    lost = sum(int(np.count_nonzero(~np.isfinite(slab))) for slab in slabs)
+    if lost == values.size:
+        raise ValueError("no pixel is a finite number")
     low = min(float(_finite(slab).min()) for slab in slabs)
     high = max(float(_finite(slab).max()) for slab in slabs)
     kind = "32-bit float" if values.dtype.kind == "f" else "32-bit integer"
@@ -243,7 +246,8 @@ def _scaled_to_16_bits(values: Pixels) -> tuple[NDArray[np.uint16], str]:
     levels = np.concatenate(
         [np.round((_finite(slab) - low) / span * 65535).astype(np.uint16) for slab in slabs]
     )
-    return levels, f"{kind} grey of {low:g} to {high:g} read as 16-bit"
+    note = f"{kind} grey of {low:g} to {high:g} read as 16-bit"
+    return levels, f"{note}; {lost} pixels are no finite numbers, read as 0" if lost else note
 
 
 def _finite(values: Pixels) -> NDArray[np.float64]:

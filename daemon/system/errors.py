@@ -96,6 +96,27 @@ class DeviceError(PassingError):
     """The device failed: it ran out of memory even for half batches, or it was lost."""
 
 
+class ModelError(RestoredError):
+    """A model gives what cannot be right: verify it, compute in more bits, or take another.
+
+    Attributes:
+        model: Its reference.
+        why: What it gave.
+    """
+
+    def __init__(self, model: str, why: str) -> None:
+        super().__init__(model, why)
+        self.model = model
+        self.why = why
+
+    def __str__(self) -> str:
+        """The message."""
+        return (
+            f"model {self.model}: {self.why}; nothing was published; run `restored models verify`, "
+            'or set dtype = "fp32" in restored.toml'
+        )
+
+
 class CancelError(RestoredError):
     """A forward pass is not wanted any more: raised in a model, caught by the device."""
 

@@ -171,6 +171,18 @@ def test_numbers_out_of_every_known_range_are_stretched_and_nan_is_0(tmp_path: P
     assert read(tmp_path / "odd").pixels[0, :, 0].tolist() == [0, 32768, 65535, 32768]
 
 
+def test_pixels_that_are_no_numbers_are_counted_and_a_picture_of_them_is_refused(
+    tmp_path: Path,
+) -> None:
+    values = np.array([[0.5, np.nan, np.inf, -np.inf]], np.float32)
+    Image.fromarray(values).save(tmp_path / "odd", "TIFF")
+    (note,) = read(tmp_path / "odd").notes
+    assert note.endswith("read as 16-bit; 3 pixels are no finite numbers, read as 0")
+    Image.fromarray(values[:, 1:]).save(tmp_path / "odd", "TIFF")
+    with pytest.raises(PhotoError, match="no pixel is a finite number"):
+        read(tmp_path / "odd")
+
+
 def deep_png(colour_type: int, channels: int) -> bytes:
     """A 16-bit PNG of 2x2, as Pillow cannot write it."""
 
