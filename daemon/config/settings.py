@@ -329,8 +329,8 @@ class Settings(BaseSettings):
     stall_s: float = Field(
         900,
         gt=0,
-        description="Seconds without a step of the worker after which the daemon no longer "
-        "reports itself alive to systemd and health checks.",
+        description="Seconds without a step of the worker after which the daemon replaces it. "
+        "Until another one reports, systemd and health checks are not told that all is well.",
         examples=[1800],
     )
     alive_file: Path | None = Field(

@@ -34,6 +34,12 @@ class Executor(Protocol):
         It blocks until that is done.
         """
 
+    def replace_worker(self, why: str) -> None:
+        """Kill a worker process that does not get on, and start another; never blocks.
+
+        `WorkerDied` gives `why`. Where tasks run in this process, nothing can be done.
+        """
+
 
 EXECUTORS = {
     "inline": "daemon.executors.inline:InlineExecutor",

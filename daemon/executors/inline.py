@@ -57,6 +57,9 @@ class InlineExecutor:
             raise RuntimeError("the executor has not been started")
         self._engine.submit(task)
 
+    def replace_worker(self, why: str) -> None:
+        """Do nothing: a thread cannot be killed."""
+
     def stop(self, drain_s: float) -> None:
         """Finish what is in flight within `drain_s`, hand back the rest, end the threads."""
         if self._engine is None or self._thread is None or self._heartbeat is None:

@@ -63,6 +63,7 @@ class ProcessExecutor:
             target=self._supervise, name="worker-supervisor", daemon=True
         )
         self._failed_starts = 0
+        self._why_replaced = ""
 
     @property
     def pid(self) -> int | None:
@@ -90,6 +91,13 @@ class ProcessExecutor:
                     self._outbound.put(task)
         if stopping:
             self._report(HandedBack((task.fence,)))
+
+    def replace_worker(self, why: str) -> None:
+        """Kill the worker, also one that is stopped; the supervisor starts another."""
+        with self._lock:
+            if self._process is not None:
+                self._why_replaced = why
+                self._process.kill()
 
     def stop(self, drain_s: float) -> None:
         """Finish what is in flight within `drain_s`, hand back the rest, end the process."""
@@ -199,7 +207,9 @@ class ProcessExecutor:
             if fences:
                 self._report(HandedBack(fences))
             return
-        how = start_failure or _how_it_ended(process)
+        with self._lock:
+            why, self._why_replaced = self._why_replaced, ""
+        how = start_failure or (f"was replaced: {why}" if why else _how_it_ended(process))
         if ready:
             self._report(WorkerDied(fences, f"the worker process {process.pid} {how}"))
             return

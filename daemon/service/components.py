@@ -38,7 +38,7 @@ from daemon.service.monitoring.monitor import Monitor
 from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.request_handler import RequestHandler
 from daemon.service.runtime import compute_of, inbox_folders, limits_of, monitor_settings
-from daemon.service.startup import only_daemon, open_ledger, prepare, when_unlocked
+from daemon.service.startup import StationLock, only_daemon, open_ledger, prepare, when_unlocked
 from daemon.service.status_publisher import StatusPublisher
 from daemon.system.disk_space import DiskSpace
 
@@ -56,6 +56,7 @@ class Components:
 
     station: Station
     settings: Settings
+    lock: StationLock
     library: Library
     recipes: tuple[Recipe, ...]
     events: EventQueue
@@ -116,7 +117,7 @@ def open_components(
     with contextlib.ExitStack() as closing:
         closing.enter_context(events.receiving_signals())
         access = prepare(station, settings)
-        closing.enter_context(only_daemon(station))
+        lock = closing.enter_context(only_daemon(station))
         ledger = when_unlocked(lambda: open_ledger(station, access), events, show_alive)
         closing.callback(ledger.close)
         inbox = _inbox(station, settings, events)
@@ -133,6 +134,7 @@ def open_components(
         components = Components(
             station=station,
             settings=settings,
+            lock=lock,
             library=library,
             recipes=recipes,
             events=events,

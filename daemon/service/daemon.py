@@ -180,7 +180,9 @@ class Daemon:
         self._show_alive()
         now = time.time()
         try:
+            self._parts.lock.check()
             result_lacked_space = self._hear(now)
+            self._replace_stalled_worker()
             self._may_start = self._is_allowed_to_start()
             if self._may_start:
                 if self._failed_turns:
@@ -285,6 +287,12 @@ class Daemon:
         if no_space:
             parts.space.ran_out("a result or a record could not be written", time.monotonic())
         return no_space
+
+    def _replace_stalled_worker(self) -> None:
+        """Have a stopped, hung or swapped-out worker replaced; its reports have been heard."""
+        parts = self._parts
+        if len(parts.dispatcher) and (why := parts.systemd.health.why_stalled(time.monotonic())):
+            parts.dispatcher.replace_worker(why)
 
     def _take_requests(self, now: float) -> None:
         """Carry out what people ask of the running daemon."""

@@ -105,6 +105,11 @@ class Dispatcher:
         self._ending = threading.Thread(target=end, daemon=True)
         self._ending.start()
 
+    def replace_worker(self, why: str) -> None:
+        """Have another worker started in place of one that does not get on; never blocks."""
+        if self._executor is not None and self._ending is None:
+            self._executor.replace_worker(why)
+
     def kill(self) -> None:
         """End the executor now, unless `stop` was called."""
         if self._executor is not None and self._ending is None:

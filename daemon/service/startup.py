@@ -5,7 +5,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 import structlog
 
@@ -115,23 +115,63 @@ def when_unlocked(step: Callable[[], T], events: EventQueue, beat: Callable[[], 
                 raise
 
 
+class StationLock:
+    """The lock that one daemon holds on its station; made by `only_daemon`."""
+
+    def __init__(self, station: Station) -> None:
+        """Take the lock.
+
+        Raises:
+            BusyError: Another daemon holds it.
+        """
+        self._station = station
+        self._file = self._taken()
+
+    def check(self) -> None:
+        """Take the lock anew if somebody removed or replaced its file.
+
+        Raises:
+            BusyError: Another daemon was started meanwhile; this one must end.
+            OSError: The file cannot be made.
+        """
+        mine = os.fstat(self._file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(mine, self._station.lock.stat()):
+                return
+        _log.warning("lock_removed", path=shown(self._station.lock))
+        file = self._taken()
+        self._file.close()
+        self._file = file
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        self._file.close()
+
+    def _taken(self) -> TextIO:
+        station = self._station
+        with contextlib.ExitStack() as closing:
+            file = closing.enter_context(station.lock.open("a+"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise BusyError(
+                    f"{shown(station.root)}: another daemon (process {file.read().strip() or '?'}) "
+                    "works on this station; stop it first, or use another station"
+                ) from error
+            with contextlib.suppress(OSError):  # a full disk keeps the number out, not the lock
+                os.ftruncate(file.fileno(), 0)
+                os.write(file.fileno(), f"{os.getpid()}\n".encode())
+            closing.pop_all()
+            return file
+
+
 @contextlib.contextmanager
-def only_daemon(station: Station) -> Iterator[None]:
+def only_daemon(station: Station) -> Iterator[StationLock]:
     """Hold the station's lock until the block ends.
 
     Raises:
         BusyError: Another daemon holds it.
     """
-    with station.lock.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise BusyError(
-                f"{shown(station.root)}: another daemon (process {file.read().strip() or '?'}) "
-                "works on this station; stop it first, or use another station"
-            ) from error
-        with contextlib.suppress(OSError):  # a full disk keeps the number out, not the lock
-            os.ftruncate(file.fileno(), 0)
-            os.write(file.fileno(), f"{os.getpid()}\n".encode())
-        yield
+    with contextlib.closing(StationLock(station)) as lock:
+        yield lock

@@ -65,6 +65,24 @@ def test_a_killed_worker_is_reported_with_its_tasks_and_replaced(tmp_path: Path)
     _wait_until_gone(first)
 
 
+def test_a_stopped_worker_can_be_replaced(tmp_path: Path) -> None:
+    with toy_executor() as (executor, recorder):
+        first = executor.pid
+        assert first is not None
+        executor.submit(toy_task(1, tmp_path, steps=1000))
+        _wait_until_started(executor, 1)
+        os.kill(first, signal.SIGSTOP)
+        executor.replace_worker("it took no step")
+        recorder.wait_until(lambda: recorder.fences() == [1])
+        died = recorder.of(1)
+        assert isinstance(died, WorkerDied)
+        assert died.reason == f"the worker process {first} was replaced: it took no step"
+        executor.submit(toy_task(2, tmp_path))
+        recorder.wait_until(lambda: len(recorder.fences()) == 2)
+        assert isinstance(recorder.of(2), Restored)
+    _wait_until_gone(first)
+
+
 def test_a_photograph_that_kills_the_worker_is_reported_with_it_and_alone_when_alone(
     tmp_path: Path,
 ) -> None:

@@ -80,6 +80,12 @@ class FakeExecutor:
             return Failed(task.fence, "KeyError: 'x'", trace="Traceback …")
         return restored(task)
 
+    def replace_worker(self, why: str) -> None:
+        fences = tuple(task.fence for task in self.tasks)
+        self.tasks.clear()
+        self._killed = True
+        self._report(WorkerDied(fences, why))
+
     def stop(self, drain_s: float) -> None:
         self._report(HandedBack(tuple(task.fence for task in self.tasks)))
         self.tasks.clear()

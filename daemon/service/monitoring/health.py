@@ -9,6 +9,9 @@ from daemon.engine.activity import MAX_LOAD_S
 LOOP_S = 300.0
 """Seconds the loop may take for one file; the same number is WatchdogSec in the systemd units."""
 
+SILENT_S = 60.0
+"""Seconds of silence after which a worker that has tasks is no longer called ready."""
+
 
 class Health:
     """Updated by the loop, read by any thread.
@@ -66,20 +69,36 @@ class Health:
         if not self.ready:
             late = now - self._began_at >= MAX_LOAD_S
             return f"no worker was ready within {MAX_LOAD_S:g} s" if late else ""
-        silent_s = now - self._heard_at
-        if silent_s >= (self._stall_s if self.loaded else MAX_LOAD_S):
-            return f"the worker has taken no step for {silent_s:.0f} s"
-        return ""
+        return self.why_stalled(now)
 
-    def why_not_ready(self, *, full: bool) -> str:
+    def why_stalled(self, now: float) -> str:
+        """Why the worker must be replaced: it has tasks and does not get on; or "".
+
+        Args:
+            now: Monotonic seconds.
+        """
+        return self._silent_for(now, self._stall_s if self.loaded else MAX_LOAD_S)
+
+    def _silent_for(self, now: float, limit_s: float) -> str:
+        silent_s = now - self._heard_at
+        if self._began_at is None or silent_s < limit_s:
+            return ""
+        return f"the worker has taken no step for {silent_s:.0f} s"
+
+    def why_not_ready(self, *, full: bool, now: float | None = None) -> str:
         """What keeps new photographs from being restored, or "".
 
         Args:
             full: The disk is full.
+            now: Monotonic seconds; None leaves out whether the worker gets on.
         """
+        silent = ""
+        if self.loaded and now is not None:
+            silent = self._silent_for(now, min(SILENT_S, self._stall_s))
         reasons = {
             "the daemon is stopping": self.stopping,
             "the worker loads its models": not self.loaded,
+            silent: bool(silent),
             "the disk is full": full,
         }
         return "; ".join(reason for reason, holds in reasons.items() if holds)

@@ -4,6 +4,7 @@ Each request is answered in a thread of its own, so a slow or silent client neve
 daemon's loop.
 """
 
+import contextlib
 import socket
 import socketserver
 import threading
@@ -18,7 +19,10 @@ from daemon.system.errors import ConfigError
 _log = structlog.get_logger()
 
 _MAX_CLIENTS = 8
-"""Clients served at a time; further connections are closed at once."""
+"""Clients served at a time; one more closes the connection of the oldest."""
+
+_MAKE_ROOM_S = 0.5
+"""Seconds until the oldest client's thread must have let the next one in."""
 
 _TIMEOUT_S = 5.0
 """Seconds a client may take to send its request or to read the answer."""
@@ -88,6 +92,8 @@ class _Server(socketserver.ThreadingTCPServer):
     ) -> None:
         self.pages = pages
         self._free = threading.BoundedSemaphore(_MAX_CLIENTS)
+        self._lock = threading.Lock()
+        self._served: dict[socket.socket, None] = {}
         family, _, _, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
         self.address_family = family
         super().__init__(place, _Request)  # type: ignore[arg-type]  # IPv6 places have four parts
@@ -95,15 +101,34 @@ class _Server(socketserver.ThreadingTCPServer):
     def process_request(
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
     ) -> None:
-        """Answer in a thread of its own, unless too many clients are connected."""
+        """Answer in a thread of its own; the slowest of too many clients makes room."""
+        connection = request[1] if isinstance(request, tuple) else request
         if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
+            self._close_oldest()
+            if not self._free.acquire(timeout=_MAKE_ROOM_S):
+                self.shutdown_request(request)
+                return
+        with self._lock:
+            self._served[connection] = None
         try:
             super().process_request(request, client_address)
         except BaseException:
-            self._free.release()
+            self._end(connection)
             raise
+
+    def _close_oldest(self) -> None:
+        """End the connection of the client that has been served for longest."""
+        with self._lock:
+            oldest = next(iter(self._served), None)
+            if oldest is not None:
+                self._served.pop(oldest)
+                with contextlib.suppress(OSError):  # it has gone already
+                    oldest.shutdown(socket.SHUT_RDWR)
+
+    def _end(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._served.pop(connection, None)
+        self._free.release()
 
     def process_request_thread(
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
@@ -112,7 +137,7 @@ class _Server(socketserver.ThreadingTCPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            self._end(request[1] if isinstance(request, tuple) else request)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Log nothing: the client has gone away."""

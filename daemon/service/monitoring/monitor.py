@@ -215,7 +215,9 @@ class Monitor:
         return _health_answer(self._health.why_not_alive(self._clock()), "alive")
 
     def _readyz(self) -> HttpAnswer:
-        return _health_answer(self._health.why_not_ready(full=self._full()), "ready")
+        return _health_answer(
+            self._health.why_not_ready(full=self._full(), now=self._clock()), "ready"
+        )
 
 
 def _health_answer(why_not: str, word: str) -> HttpAnswer:

@@ -40,6 +40,17 @@ def test_a_silent_worker_with_tasks_is_not_alive() -> None:
     assert health.why_not_alive(151) == ""
 
 
+def test_a_worker_that_is_silent_for_a_minute_with_tasks_is_not_ready() -> None:
+    health = Health(stall_s=900)
+    health.worker_reported(0, ready=True)
+    health.loop_advanced(100, working=False)
+    health.loop_advanced(160, working=True)
+    assert health.why_not_ready(full=False, now=159) == ""
+    assert health.why_not_ready(full=False, now=160) == "the worker has taken no step for 60 s"
+    assert health.why_stalled(999) == ""
+    assert health.why_stalled(1000) == "the worker has taken no step for 900 s"
+
+
 def test_every_reason_for_not_being_ready_is_named() -> None:
     health = Health()
     health.worker_reported(0, ready=True)

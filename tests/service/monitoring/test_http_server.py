@@ -112,6 +112,19 @@ def test_silent_clients_are_limited_and_disconnected(monkeypatch: pytest.MonkeyP
                 client.close()
 
 
+def test_slow_clients_cannot_keep_a_page_from_being_answered() -> None:
+    with serving({"/livez": lambda: HttpAnswer(200, b"alive\n")}) as port:
+        slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(30)]
+        for client in slow:
+            with contextlib.suppress(OSError):
+                client.sendall(b"GET /livez HTTP/1.1\r\nX-Slow: ")
+        began = time.monotonic()
+        assert [get(port, "/livez")[0] for _ in range(3)] == [200, 200, 200]
+        assert time.monotonic() - began < http_server._TIMEOUT_S
+        for client in slow:
+            client.close()
+
+
 def test_stopping_does_not_wait_for_a_page_that_takes_long() -> None:
     asked, gate = threading.Event(), threading.Event()
 
