@@ -46,6 +46,7 @@ class Claim:
         stem: How the file name of the result begins.
         mask: NAME.mask.png of the first photograph.
         hints: NAME.hints.png of the first photograph.
+        companions: What lies beside the photographs and goes where they go; nobody reads it.
         refusal: Why the files go to failed/ at once, or "".
     """
 
@@ -54,9 +55,11 @@ class Claim:
     stem: str
     mask: Arrival | None = None
     hints: Arrival | None = None
+    companions: tuple[Arrival, ...] = ()
     refusal: str = ""
 
     @property
     def files(self) -> tuple[Arrival, ...]:
-        """The photographs and their side files."""
-        return (*self.arrivals, *(side for side in (self.mask, self.hints) if side is not None))
+        """The photographs, their side files and their companions."""
+        sides = (side for side in (self.mask, self.hints) if side is not None)
+        return (*self.arrivals, *sides, *self.companions)

@@ -317,6 +317,7 @@ def _claimed(claim: Claim, group: Path, number: int) -> ClaimedFiles:
         return ClaimedFile(role, arrival.relative, path, arrival.size_bytes, arrival.mtime_ns)  # type: ignore[arg-type]
 
     sides = [(a, role) for a, role in ((claim.mask, "mask"), (claim.hints, "hints")) if a]
-    roles = [(a, "photo") for a in claim.arrivals] + sides
+    companions = [(a, "companion") for a in claim.companions]
+    roles = [(a, "photo") for a in claim.arrivals] + sides + companions
     files = tuple(file(a, role, position) for position, (a, role) in enumerate(roles))
     return ClaimedFiles(claim.arrivals[0].folder, claim.stem, files)

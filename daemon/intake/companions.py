@@ -1,4 +1,4 @@
-"""The rule for file names that belong together: side files and the halves of pairs.
+"""The rule for file names that belong together: side files, the halves of pairs, companions.
 
 This is the only place that knows it; inbox, redo, retry, bulk jobs, `apply` and estimates ask here.
 
@@ -10,6 +10,9 @@ the first in order of names.
 
 The halves of a pair are NAME-a and NAME-b, NAME_a and NAME_b, NAME-1 and NAME-2, or NAME_1 and
 NAME_2, each with any suffix and in any capitals.
+
+A companion is what a camera, a library or a download keeps beside a photograph. No recipe reads it;
+it goes where its photograph goes. `COMPANIONS` has a rule for each kind.
 
 Only names are looked at; no function here opens or lists anything, except `SideFilesOnDisk`.
 """
@@ -30,6 +33,24 @@ _SIDE = re.compile(r"(?P<photo>.+)\.(?P<role>mask|hints)\.png", re.IGNORECASE | 
 _SIDE_ENDINGS = (".mask.png", ".hints.png")
 WHAT_PAIRS_ARE = "a pair is NAME-a with NAME-b, NAME_1 with NAME_2, or two alone in a sub-folder"
 """The rule for pairs in one clause, for messages."""
+
+_TAKEOUT = "supplemental-metadata"
+_TAKEOUT_CUT = "|".join(_TAKEOUT[:length] for length in range(len(_TAKEOUT), 0, -1))
+
+COMPANIONS = {
+    "XMP": r"(?P<photo>.+)\.xmp",
+    "Apple's edits": r"(?P<photo>.+)\.aae",
+    "thumbnail of a camera": r"(?P<photo>.+)\.thm",
+    "moving part of a Live Photo": r"(?P<photo>.+)\.mov",
+    # NAME.jpg.json, NAME.jpg.supplemental-metadata.json, which is cut where the name is long, and
+    # NAME.jpg(1).json beside NAME(1).jpg
+    "Google Takeout": rf"(?P<photo>.+?)(\.({_TAKEOUT_CUT}))?(?P<copy>\(\d+\))?\.json",
+}
+"""What companions are called, by kind; `photo` is their photograph's name with or without suffix,
+`copy` a part of it that stands before its suffix."""
+
+_COMPANION = [re.compile(rule, re.IGNORECASE | re.DOTALL) for rule in COMPANIONS.values()]
+_COMPANION_ENDINGS = (".xmp", ".aae", ".thm", ".mov", ".json")
 
 _OTHER = {"a": "b", "b": "a", "1": "2", "2": "1"}
 
@@ -134,11 +155,43 @@ class SideFiles:
         return next(iter(self.all_of(photo, role)), None)
 
 
+def companion_of(name: str) -> str | None:
+    """Name of the photograph, with or without suffix, whose companion a file would be by its name.
+
+    It is in the form in which names are compared; None if no companion is called so.
+    """
+    if not name.lower().endswith(_COMPANION_ENDINGS):  # most names end here
+        return None
+    found = next((found for rule in _COMPANION if (found := rule.fullmatch(name))), None)
+    if found is None:
+        return None
+    photo = same_name(found["photo"])
+    if copy := found.groupdict().get("copy"):
+        return f"{stem_of(photo)}{copy}{photo[len(stem_of(photo)) :]}"
+    return photo
+
+
+class Companions:
+    """The companions among the names of one folder."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._by_photo: dict[str, list[str]] = {}
+        for name in sorted(names):
+            photo = companion_of(name)
+            if photo is not None:
+                self._by_photo.setdefault(photo, []).append(name)
+
+    def of(self, photo: str) -> list[str]:
+        """The companions of a photograph."""
+        found = (name for called in called_after(photo) for name in self._by_photo.get(called, ()))
+        return [name for name in found if name != photo]
+
+
 class SideFilesOnDisk:
-    """Side files beside photographs anywhere on disk; each folder is listed once."""
+    """Side files and companions beside photographs anywhere on disk; each folder is listed once."""
 
     def __init__(self) -> None:
-        self._folders: dict[Path, SideFiles] = {}
+        self._folders: dict[Path, tuple[SideFiles, Companions]] = {}
 
     def all_of(self, photo: Path, role: str) -> list[Path]:
         """The side files of a photograph in one role; the one that is used comes first.
@@ -146,11 +199,24 @@ class SideFilesOnDisk:
         Raises:
             OSError: The folder cannot be listed.
         """
+        names = self._beside(photo)[0].all_of(photo.name, role)
+        return [side for name in names if (side := photo.with_name(name)).is_file()]
+
+    def companions_of(self, photo: Path) -> list[Path]:
+        """The companions of a photograph.
+
+        Raises:
+            OSError: The folder cannot be listed.
+        """
+        names = self._beside(photo)[1].of(photo.name)
+        return [found for name in names if (found := photo.with_name(name)).is_file()]
+
+    def _beside(self, photo: Path) -> tuple[SideFiles, Companions]:
         folder = photo.parent
         if folder not in self._folders:
-            self._folders[folder] = SideFiles(entry.name for entry in folder.iterdir())
-        names = self._folders[folder].all_of(photo.name, role)
-        return [side for name in names if (side := folder / name).is_file()]
+            names = [entry.name for entry in folder.iterdir()]
+            self._folders[folder] = SideFiles(names), Companions(names)
+        return self._folders[folder]
 
 
 def without_side_files(files: Sequence[Path], roles: Collection[str]) -> list[Path]:

@@ -118,12 +118,12 @@ def _fate(
         _, weights = library.resolved(recipe)
     except ConfigError:
         return "no_recipe"
-    digests = [file.digest for file in files]
+    digests = [file.digest for file in entry.claim.inputs]
     if job_id(recipe, weights, entry.claim.place, *digests) == entry.id:
         return "up_to_date"
-    if [original.position for original in originals] != list(range(len(files))):
-        return "not_there"
-    return "redo" if all(_is_untouched(original) for original in originals) else "not_there"
+    there = {original.position for original in originals if _is_untouched(original)}
+    needed = {position for position, file in enumerate(files) if file.role != "companion"}
+    return "redo" if needed <= there else "not_there"
 
 
 def _is_untouched(original: Original) -> bool:
@@ -135,15 +135,23 @@ def _is_untouched(original: Original) -> bool:
 
 
 def _claim(entry: Entry, originals: Sequence[Original]) -> Claim:
-    """The claim of a job anew, of the files where they lie now: in the archive."""
+    """The claim of a job anew, of the files where they lie now: in the archive.
+
+    A companion that somebody took away or changed stays behind.
+    """
     old = entry.claim
     folder = replace(old.folder, path=old.folder.archive, polled=False)
-    arrivals = [
-        Arrival(folder, one.path.relative_to(folder.path), one.size_bytes, one.mtime_ns)
-        for one in originals
-    ]
-    roles = {file.role: arrival for file, arrival in zip(old.files, arrivals, strict=True)}
-    photos = [a for file, a in zip(old.files, arrivals, strict=True) if file.role == "photo"]
+    roles: dict[str, list[Arrival]] = {}
+    for one in filter(_is_untouched, originals):
+        place = one.path.relative_to(folder.path)
+        arrival = Arrival(folder, place, one.size_bytes, one.mtime_ns)
+        roles.setdefault(old.files[one.position].role, []).append(arrival)
+    (mask,), (hints,) = roles.get("mask", [None]), roles.get("hints", [None])
     return Claim(
-        tuple(photos), entry.recipe, old.stem, mask=roles.get("mask"), hints=roles.get("hints")
+        tuple(roles["photo"]),
+        entry.recipe,
+        old.stem,
+        mask=mask,
+        hints=hints,
+        companions=tuple(roles.get("companion", ())),
     )

@@ -12,7 +12,7 @@ import structlog
 
 from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder, Station
-from daemon.intake.companions import ROLES, SideFilesOnDisk, other_half
+from daemon.intake.companions import ROLES, SideFilesOnDisk, companion_of, other_half
 from daemon.intake.inbox import Inbox
 from daemon.intake.requests import RetryRequest, leave
 from daemon.jobs.ledger.writer import Ledger
@@ -103,7 +103,8 @@ def _put_back(
 
     def companions(photo: Path) -> list[Path]:
         sides = [side for role in ROLES for side in beside.all_of(photo, role)]
-        return [*sides, *(_other_half(photo, sides) if why.get("recipe") in pairing else ())]
+        halves = _other_half(photo, sides) if why.get("recipe") in pairing else []
+        return [*sides, *(c for p in (photo, *halves) for c in beside.companions_of(p)), *halves]
 
     if path.is_file():
         # Side files first: the photograph must not be taken without them.
@@ -143,6 +144,7 @@ def _other_half(path: Path, sides: Sequence[Path]) -> list[Path]:
         for other in path.parent.iterdir()
         if other.is_file()
         and other not in (path, *sides)
+        and companion_of(other.name) is None
         and not (other.name.endswith(REASON_SUFFIX) and not is_foreign(other))
         and not reason_path(other).exists()
     }

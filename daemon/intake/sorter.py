@@ -17,10 +17,12 @@ from daemon.config.validation import suggestion
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.companions import (
     WHAT_PAIRS_ARE,
+    Companions,
     Pair,
     SideFiles,
     by_name,
     called_after,
+    companion_of,
     half_of,
     of_folder,
     side_name,
@@ -35,6 +37,7 @@ from daemon.system.errors import PhotoError
 from daemon.system.files import shown
 
 _NO_PHOTO = "its name is not that of a photograph; it is left here"
+_WAITS_FOR_PHOTO = "waits for the photograph it belongs to, of the same name"
 _UNPAIRED = "unpaired: waits for its other half"
 
 
@@ -96,10 +99,11 @@ class FolderSorter:
         self._recipes = recipes
         self._limits = limits
         self._claims: list[Claim] = []
-        self._sides_on_disk: SideFiles | None = None
+        self._on_disk: tuple[SideFiles, Companions] | None = None
+        self._companions_claimed: set[str] = set()
         self._photos_called: dict[str, list[str]] = {}
         for name in folder.files:
-            if side_of(name) is None:
+            if side_of(name) is None and not self._is_stranger(name, None):
                 for called in called_after(name):
                     self._photos_called.setdefault(called, []).append(name)
 
@@ -140,10 +144,10 @@ class FolderSorter:
             )
             return None
         if self._is_stranger(name, recipe):
-            file.why, file.stuck = _NO_PHOTO, True
+            self._say_of_stranger(name, file)
             return None
         if self._is_side(name, recipe):
-            file.why = "waits for the photograph it belongs to, of the same name"
+            file.why = _WAITS_FOR_PHOTO
             return None
         try:
             if recipe is not None:
@@ -164,6 +168,16 @@ class FolderSorter:
             return False
         recipes = self._recipes.values() if recipe is None else (recipe,)
         return not any(name.lower().endswith(each.suffixes) for each in recipes)
+
+    def _say_of_stranger(self, name: str, file: SettledFile) -> None:
+        """Say what a companion waits for, or that a file is no photograph."""
+        photo = companion_of(name)
+        if photo is not None and photo in self._photos_called:
+            file.why = _WAITS_FOR_PHOTO
+        else:
+            file.why, file.stuck = _NO_PHOTO, True
+        if photo is not None and file.arrival.folder.originals == "leave":
+            file.fresh = False  # it stays beside its photograph, and nothing is to be said of it
 
     def _megapixels(self, file: SettledFile) -> float:
         if file.megapixels is None:
@@ -199,7 +213,13 @@ class FolderSorter:
             mask = shown(side_name(names[0], "mask"))
             self._wait(names, f"waits for {mask}, which must be white where the picture is lost")
             return
-        self._claim(names, route.recipe, stem, sides, route.refusal)
+        companions = self._companions_on_disk(names)
+        arriving = next((name for name in companions if name not in self._folder.files), None)
+        if arriving is not None:
+            self._wait(names, f"waits for {shown(arriving)}, which is still arriving")
+            self._folder.stale = True
+            return
+        self._claim(names, route.recipe, stem, sides, route.refusal, companions)
 
     def _pair_up(self, names: list[str], recipe: Recipe) -> None:
         """Claim the pairs among photographs; the others wait."""
@@ -237,9 +257,10 @@ class FolderSorter:
         stem: str,
         sides: Mapping[str, str] | None = None,
         refusal: str = "",
+        companions: Sequence[str] = (),
     ) -> None:
         files, sides = self._folder.files, sides or {}
-        all_names = (*names, *sides.values())
+        all_names = (*names, *sides.values(), *companions)
         if not any(files[name].fresh for name in all_names):
             return
         photos = tuple(files[name].arrival for name in names)
@@ -251,9 +272,11 @@ class FolderSorter:
                 stem,
                 mask=found.get("mask"),
                 hints=found.get("hints"),
+                companions=tuple(files[name].arrival for name in companions),
                 refusal=refusal,
             )
         )
+        self._companions_claimed |= set(companions)
         together = len(all_names) > 1 or (recipe is not None and recipe.photos > 1)
         for name in all_names:
             if together and photos[0].folder.originals == "leave":
@@ -267,14 +290,44 @@ class FolderSorter:
 
     def _side_on_disk(self, photo: str, role: str) -> str | None:
         """Name of a photograph's side file in the folder, whether it has settled or not."""
-        if self._sides_on_disk is None:
-            self._sides_on_disk = SideFiles(list_files(self._folder.path))
-        return self._sides_on_disk.of(photo, role)
+        return self._beside()[0].of(photo, role)
+
+    def _companions_on_disk(self, photos: Sequence[str]) -> list[str]:
+        """Names of the companions that are to be taken along, whether they have settled or not.
+
+        An empty one never settles. Where originals are removed, companions are not: what they hold
+        is in no result.
+        """
+        if self._folder.files[photos[0]].arrival.folder.originals != "archive":
+            return []
+        beside = self._beside()[1]
+        found = dict.fromkeys(name for photo in photos for name in beside.of(photo))
+        return [
+            name
+            for name in found
+            if name not in self._companions_claimed
+            and (name in self._folder.files or _size(f"{self._folder.path}/{name}"))
+        ]
+
+    def _beside(self) -> tuple[SideFiles, Companions]:
+        """The side files and companions in the folder, which is listed once."""
+        if self._on_disk is None:
+            names = list_files(self._folder.path)
+            self._on_disk = SideFiles(names), Companions(names)
+        return self._on_disk
 
     def _arriving(self) -> str | None:
         """Name of some file in the folder that has not settled yet."""
         names = list_files(self._folder.path)
         return next((name for name in names if name not in self._folder.files), None)
+
+
+def _size(path: str) -> int:
+    """Size of a file in bytes; 0 if it is gone."""
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0
 
 
 @dataclass(frozen=True)

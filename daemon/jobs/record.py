@@ -34,7 +34,7 @@ def record_of(entry: Entry, job: Job, outcome: Restored, now: float) -> Mapping[
         outcome: What the executor reported.
         now: UTC seconds since the epoch.
     """
-    return describe(job, outcome, entry.claim.files, now, attempt=entry.attempts + 1)
+    return describe(job, outcome, entry.claim.inputs, now, attempt=entry.attempts + 1)
 
 
 def reason_of(entry: Entry, now: float) -> Mapping[str, object]:

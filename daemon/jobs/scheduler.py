@@ -183,7 +183,7 @@ class Scheduler:
 
     def _job(self, entry: Entry, recipe: Recipe) -> tuple[str, Job | _AlreadyPublished | None]:
         pinned, weights = self._library.resolved(recipe)
-        digests = [file.digest for file in entry.claim.files]
+        digests = [file.digest for file in entry.claim.inputs]
         key = job_id(recipe, weights, entry.claim.place, *digests)
         folder = entry.claim.folder
         # The id of a bulk job's photograph holds its full path: a result in any outbox is its own.

@@ -17,8 +17,11 @@ from daemon.config.setup import find_station, known_recipes
 from daemon.config.station import InboxFolder
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.companions import (
+    COMPANIONS,
+    Companions,
     SideFiles,
     SideFilesOnDisk,
+    companion_of,
     other_half,
     side_of,
     without_side_files,
@@ -31,7 +34,12 @@ from daemon.photo import Limits
 from daemon.service.apply import ApplyOptions, group_inputs, plan_job, with_side_files
 from daemon.service.estimate import work_in
 from tests.support.fakes import everything_below
-from tests.support.station_runs import run_once
+from tests.support.station_runs import (
+    assert_no_leftovers,
+    drop_photo,
+    published_results,
+    run_once,
+)
 
 SIDE_FILES = [
     ("a.png", ("a.mask.png",), "a.mask.png"),
@@ -207,3 +215,133 @@ def test_the_other_half_is_found_by_its_name_or_because_it_is_alone(
     photo: str, others: set[str], other: str | None
 ) -> None:
     assert other_half(photo, others) == other
+
+
+COMPANION_NAMES = {
+    "XMP": [("i.jpg", "i.xmp"), ("i.jpg", "i.jpg.xmp"), ("i.jpg", "i.XMP")],
+    "Apple's edits": [("IMG_1.JPG", "IMG_1.AAE")],
+    "thumbnail of a camera": [("i.jpg", "i.THM")],
+    "moving part of a Live Photo": [
+        ("IMG_1.png", "IMG_1.MOV"),
+        ("caf\u00e9.png", "cafe\u0301.mov"),
+    ],
+    "Google Takeout": [
+        ("i.jpg", "i.jpg.json"),
+        ("i.jpg", "i.json"),
+        ("i.jpg", "i.jpg.supplemental-metadata.json"),
+        ("i.jpg", "i.jpg.supplemental-me.json"),
+        ("i(2).jpg", "i.jpg(2).json"),
+        ("i(2).jpg", "i.jpg.supplemental-metadata(2).json"),
+    ],
+}
+"""A photograph and a companion of it, by kind."""
+
+EVERY_COMPANION = [pair for pairs in COMPANION_NAMES.values() for pair in pairs]
+
+
+def test_every_kind_of_companion_has_its_names() -> None:
+    assert set(COMPANION_NAMES) == set(COMPANIONS)
+
+
+@pytest.mark.parametrize("name", ["i.jpg", "i.xmp.jpg", ".xmp", "i.txt", "i.mask.png"])
+def test_other_names_are_no_companions(name: str) -> None:
+    assert companion_of(name) is None
+
+
+@pytest.mark.parametrize(("photo", "name"), EVERY_COMPANION)
+def test_a_companion_is_that_of_its_photograph_and_of_no_other(photo: str, name: str) -> None:
+    names = Companions([photo, name, "j.jpg"])
+    assert (names.of(photo), names.of("j.jpg"), names.of(name)) == ([name], [], [])
+
+
+@pytest.mark.parametrize(("photo", "name"), EVERY_COMPANION)
+def test_a_companion_is_archived_with_its_photograph(root: Path, photo: str, name: str) -> None:
+    drop_photo(root, f"denoise/2012/{photo}")
+    (root / f"inbox/denoise/2012/{name}").write_text("companion")
+    summary = run_once(root)
+    assert (summary.done, summary.failed, summary.waiting) == (1, 0, ())
+    archived = everything_below(root / "archive/denoise/2012")
+    assert (set(archived), archived[name]) == ({photo, name}, b"companion")
+    (record,) = (json.loads(path.read_text()) for path in (root / "outbox").rglob("*.json"))
+    assert [Path(file["file"]).name for file in record["inputs"]] == [photo]
+    assert_no_leftovers(root)
+
+
+def test_the_same_photograph_with_and_without_a_companion_is_one_job(root: Path) -> None:
+    drop_photo(root, "denoise/i.png")
+    (root / "inbox/denoise/i.xmp").write_text("one")
+    assert run_once(root).done == 1
+    drop_photo(root, "denoise/i.png")
+    assert run_once(root).done == 1
+    assert len(published_results(root)) == 1
+
+
+def test_a_companion_fails_and_comes_back_with_its_photograph(root: Path) -> None:
+    (root / "inbox/denoise").mkdir(exist_ok=True)
+    names = ("i.jpg", "i.xmp", "i.jpg.json")
+    for name in names:
+        (root / "inbox/denoise" / name).write_text("no picture")
+    assert run_once(root).failed == 1
+    assert set(everything_below(root / "failed/denoise")) == {*names, "i.jpg.error.json"}
+    assert exit_code(["--station", str(root), "retry"]) == 0
+    assert set(everything_below(root / "inbox/denoise")) == set(names)
+
+
+@pytest.mark.parametrize("taken_away", [True, False])
+def test_redo_takes_a_companion_along_if_it_is_there(root: Path, *, taken_away: bool) -> None:
+    drop_photo(root, "denoise/i.png")
+    (root / "inbox/denoise/i.xmp").write_text("companion")
+    assert run_once(root).done == 1
+    if taken_away:
+        (root / "archive/denoise/i.xmp").unlink()
+    (root / "recipes").mkdir(exist_ok=True)
+    (root / "recipes/denoise.toml").write_text('[[steps]]\nkind = "denoise"\nseed = 7\n')
+    assert exit_code(["--station", str(root), "redo"]) == 0
+    assert run_once(root).done == 1
+    expected = {"i.png"} if taken_away else {"i.png", "i.xmp"}
+    assert set(everything_below(root / "archive/denoise")) == expected
+
+
+def test_a_companion_without_its_photograph_stays_and_is_named(root: Path) -> None:
+    drop_photo(root, "denoise/i.png")
+    (root / "inbox/denoise/j.xmp").write_text("companion")
+    (notice,) = run_once(root).waiting
+    assert notice.path == root / "inbox/denoise/j.xmp"
+
+
+@pytest.mark.parametrize("originals", ["delete", "leave"])
+def test_a_companion_stays_where_originals_are_not_archived(root: Path, originals: str) -> None:
+    scans = root.parent / "scans"
+    put(scans, ("i.png",))
+    (scans / "i.xmp").write_text("companion")
+    watch = f'path = "{scans}"\nrecipe = "denoise"\noriginals = "{originals}"\n'
+    with (root / "restored.toml").open("a") as file:
+        file.write(f'\n[[watch]]\n{watch}outbox = "{root.parent}/out"\n')
+    summary = run_once(root)
+    assert (summary.done, summary.failed) == (1, 0)
+    assert [notice.path for notice in summary.waiting] == (
+        [scans / "i.xmp"] if originals == "delete" else []
+    )
+    assert (scans / "i.xmp").read_text() == "companion"
+
+
+def test_a_photograph_waits_for_a_companion_that_is_arriving_but_not_for_an_empty_one(
+    root: Path,
+) -> None:
+    def decide(*names: str) -> tuple[Claim, ...]:
+        arrivals = []
+        for name in names:
+            status = (root / "inbox/denoise" / name).stat()
+            place = Path("denoise", name)
+            arrivals.append(Arrival(folder, place, status.st_size, status.st_mtime_ns))
+        return sorter.sort(arrivals, 0.0).claims
+
+    away = root / "away"
+    folder = InboxFolder(root / "inbox", None, away, away, away)
+    sorter = Sorter(known_recipes(None), limits=Limits(), pair_wait_s=60)
+    drop_photo(root, "denoise/i.png")
+    (root / "inbox/denoise/i.mov").write_text("half")
+    (root / "inbox/denoise/i.xmp").write_text("")
+    assert decide("i.png") == ()
+    (claim,) = decide("i.mov")
+    assert [file.relative.name for file in claim.files] == ["i.png", "i.mov"]

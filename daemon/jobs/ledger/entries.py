@@ -25,7 +25,7 @@ class ClaimedFile:
     """One file of a claim.
 
     Attributes:
-        role: Its part in the job.
+        role: Its part in the job; a companion has none and only goes where its photograph goes.
         relative: Its path below the inbox folder it came from.
         path: Where it lies once claimed: in the work folder, or where it was if originals stay.
         size_bytes: Its size when it was claimed.
@@ -34,7 +34,7 @@ class ClaimedFile:
         header: The header of a photograph; None until it is queued.
     """
 
-    role: Literal["photo", "mask", "hints"]
+    role: Literal["photo", "mask", "hints", "companion"]
     relative: Path
     path: Path
     size_bytes: int
@@ -55,6 +55,11 @@ class ClaimedFiles:
     def photos(self) -> tuple[ClaimedFile, ...]:
         """The photographs, without their side files."""
         return tuple(file for file in self.files if file.role == "photo")
+
+    @property
+    def inputs(self) -> tuple[ClaimedFile, ...]:
+        """What the result is made of: all but the companions."""
+        return tuple(file for file in self.files if file.role != "companion")
 
     @property
     def labels(self) -> dict[Path, str]:
