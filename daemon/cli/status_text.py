@@ -16,8 +16,8 @@ def print_status(status: StationStatus, out: Console) -> None:
         counts = (row.queued, row.in_flight, row.done, row.failed)
         table.add_row(row.recipe or unnamed, *map(str, counts))
     out.print(table)
-    left = "" if status.left_s is None else f", {status.left_s / 60:.0f} min left"
-    out.print(f"{status.rate_per_h:.0f} an hour{left}{', paused' if status.paused else ''}")
+    paused = ", paused" if status.paused else ""
+    out.print(f"{status.rate_per_h:.0f} an hour{_time_left(status)}{paused}")
     lines = [
         *([status.problem] if status.problem else []),
         *(f"bulk job {bulk_line(bulk)}" for bulk in status.bulk if bulk.state != "ended"),
@@ -28,6 +28,15 @@ def print_status(status: StationStatus, out: Console) -> None:
     ]
     for line in lines:
         out.print(paragraph(line), markup=False)
+
+
+def _time_left(status: StationStatus) -> str:
+    """The time left for what may start now, such as ", 5 min left"; "" where that is nothing."""
+    if not status.left_s or status.paused:
+        return ""
+    time_left = f"{status.left_s / 60:.0f} min" if status.left_s >= 60 else "less than a minute"
+    later = sum(held.jobs for held in status.held_back)
+    return f", {time_left} left" + (f" without the {later} that wait for their hours" * bool(later))
 
 
 def bulk_line(bulk: BulkStatus) -> str:

@@ -144,7 +144,9 @@ class StationLock:
         self._file = file
 
     def close(self) -> None:
-        """Let go of the lock."""
+        """Let go of the lock; its file names no process any more."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file.fileno(), 0)
         self._file.close()
 
     def _taken(self) -> TextIO:

@@ -151,8 +151,14 @@ def read_status(station: Station) -> StationStatus:
 
 
 def _notices(station: Station, ledger: LedgerReader) -> tuple[Notice, ...]:
-    """What does not get on: what the daemon wrote, and what it could not write to its ledger."""
-    trouble = read_trouble(station) if is_daemon_running(station) else None
+    """What does not get on: what the daemon wrote, and what it could not write to its ledger.
+
+    Files that wait do so without a daemon too; its own trouble ended with it.
+    """
+    if not is_daemon_running(station):
+        own = (station.root, station.logs)
+        return tuple(notice for notice in ledger.notices() if notice.path not in own)
+    trouble = read_trouble(station)
     return (*((trouble,) if trouble else ()), *ledger.notices())
 
 

@@ -64,7 +64,7 @@ class StatusPublisher:
         self._systemd = systemd
         self._progress = progress
         self._published_at = 0.0
-        self._notices: list[tuple[object, str]] = []
+        self._notices: list[tuple[object, str]] | None = None  # those of a former daemon
         self._loaded: tuple[str, ...] = ()
         self._written_models: tuple[str, ...] | None = None
         self._refused = False

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def test_status_says_that_the_log_cannot_be_written(
         log.configure(full)
         with open_daemon(root) as daemon:
             assert daemon.once().done == 1
-    (notice,) = read_status(station).notices
+            (notice,) = read_status(station).notices
     assert notice.what.startswith("the log cannot be written, ")
     assert notice.what.endswith(" lines are lost: No space left on device")
 
@@ -77,7 +78,8 @@ def test_lost_lines_of_the_job_log_are_told(root: Path, station: Station) -> Non
         station.logs.rmdir()
         station.logs.touch()
         assert daemon.once().done == 1
-    assert [notice.what for notice in read_status(station).notices] == [
-        "the job log cannot be written, 1 lines are lost"
-    ]
+        daemon._publish_status(time.time() + 2)
+        assert [notice.what for notice in read_status(station).notices] == [
+            "the job log cannot be written, 1 lines are lost"
+        ]
     assert exit_code(["--station", str(root), "status"]) == 0

@@ -6,16 +6,20 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from daemon.cli.main import exit_code
+from daemon.cli.status_text import print_status
 from daemon.config.setup import find_station, open_station
-from daemon.config.station import Notice
+from daemon.config.station import Notice, Station
 from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.reports import ModelLoaded
 from daemon.service.monitoring.systemd import SystemdNotifier
-from daemon.service.status import read_status
+from daemon.service.startup import is_daemon_running
+from daemon.service.status import HeldBackStatus, StationStatus, read_status
 from daemon.service.status_publisher import DaemonState, StatusPublisher
 from tests.support.claims import claimed
+from tests.support.station_runs import open_daemon
 
 
 def test_status_before_the_first_run_is_empty(
@@ -78,6 +82,44 @@ def test_the_time_left_leaves_out_what_waits_for_its_schedule(scheduled: Path) -
     ledger.end([(done.row, None)], "done", time.time() - 60)
     ledger.close()
     assert read_status(open_station(scheduled)[0]).left_s == 0
+
+
+@pytest.mark.parametrize(
+    ("left_s", "held", "paused", "expected"),
+    [
+        (0, 11_128, False, "60 an hour"),
+        (0, 0, False, "60 an hour"),
+        (20, 0, False, "60 an hour, less than a minute left"),
+        (300, 0, False, "60 an hour, 5 min left"),
+        (300, 7, False, "60 an hour, 5 min left without the 7 that wait for their hours"),
+        (300, 0, True, "60 an hour, paused"),
+        (None, 0, False, "60 an hour"),
+    ],
+)
+def test_the_time_left_is_that_of_what_may_start_now(
+    capsys: pytest.CaptureFixture[str], left_s: int | None, held: int, paused: bool, expected: str
+) -> None:
+    waiting = (HeldBackStatus("denoise", held, None, "denoise: waits"),) if held else ()
+    found = StationStatus("s", paused, held_back=waiting, rate_per_h=60.0, left_s=left_s)
+    print_status(found, Console(width=200))
+    assert expected in capsys.readouterr().out.splitlines()
+
+
+def test_trouble_of_a_former_daemon_is_told_no_more(root: Path, station: Station) -> None:
+    ledger = Ledger(station.ledger)
+    file = Notice(station.inbox / "a-a.jpg", "waits for its other half", 5.0)
+    ledger.set_notices([Notice(station.root, "the device is lost", 5.0), file])
+    ledger.close()
+    assert [notice.what for notice in read_status(station).notices] == ["waits for its other half"]
+    with open_daemon(root) as daemon:
+        daemon.turn(at_once=True)
+        assert read_status(station).notices == ()
+
+
+def test_a_daemon_that_has_ended_does_not_run(root: Path, station: Station) -> None:
+    with open_daemon(root):
+        assert is_daemon_running(station)
+    assert not is_daemon_running(station)
 
 
 def test_a_wrong_recipe_leaves_the_rest_of_the_status(
