@@ -17,6 +17,7 @@ from structlog.typing import Processor
 from daemon.system.log_stream import LogStream, LostLines
 from daemon.system.text import printable
 
+_log = structlog.get_logger()
 _stream: LogStream | None = None
 
 Event = MutableMapping[str, Any]
@@ -79,7 +80,7 @@ def _log_warning(
     """Log a warning of a library, as `warnings.showwarning`."""
     where = f"{filename}:{lineno}"
     what = f"{category.__name__}: {message}"
-    structlog.get_logger().warning("library_warning", what=what, where=where)
+    _log.warning("library_warning", what=what, where=where)
 
 
 class _LibraryHandler(logging.Handler):
@@ -91,7 +92,7 @@ class _LibraryHandler(logging.Handler):
             what = record.getMessage()
         except Exception:  # its arguments do not fit its text
             what = str(record.msg)
-        structlog.get_logger().warning("library_warning", what=what, where=record.name)
+        _log.warning("library_warning", what=what, where=record.name)
 
 
 def _printable(_logger: object, _method: str, event: Event) -> Event:
