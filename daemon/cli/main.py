@@ -17,6 +17,7 @@ from daemon import __version__
 from daemon.cli import archive, bulk, models, queue, run, station
 from daemon.cli.context import out
 from daemon.config.settings import STATION_VARIABLE
+from daemon.system import logging as log
 from daemon.system.errors import RestoredError
 from daemon.system.text import escape_on_output, printable
 
@@ -58,6 +59,7 @@ def main() -> None:
     """Run a command and exit with its code."""
     _open_standard_files()
     escape_on_output()
+    log.configure()
     # SIGTERM ends a command after its clean-up; `run` and `once` drain instead.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))
     sys.exit(exit_code(sys.argv[1:]))

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from daemon.executors.worker import FromWorker, StartFailed, Stop, TaskStarted, ToWorker, run_worker
+from daemon.executors.worker_output import OutputReader, run_with_output
 from daemon.messages.reports import HandedBack, Report, WorkerDied, WorkerReady, fences_of
 from daemon.messages.tasks import Compute, Task
 
@@ -143,19 +144,27 @@ class ProcessExecutor:
             with theirs, self._lock:
                 if self._stopping.is_set():
                     return
-                process = context.Process(
-                    target=self._worker, args=(theirs, self._compute, os.getpid()), daemon=True
-                )
-                process.start()
+                output, theirs_output = context.Pipe(duplex=False)
+                with theirs_output:
+                    process = context.Process(
+                        target=run_with_output,
+                        args=(theirs_output, self._worker, theirs, self._compute, os.getpid()),
+                        daemon=True,
+                    )
+                    process.start()
                 self._process = process
+            reader = OutputReader(output)
             start_failure = self._listen(ours)
             process.join()
+            said = reader.last_words()
             with self._lock:
                 self._process = None
                 outbound, self._outbound = self._outbound, None
             if outbound is not None:
                 outbound.put(None)
-            self._report_end(process, ready=outbound is not None, start_failure=start_failure)
+            ready = outbound is not None
+            how = start_failure or _how_it_ended(process) + (f"; it said: {said}" if said else "")
+            self._report_end(process, how, ready=ready)
             process.close()
 
     def _listen(self, pipe: Connection) -> str:
@@ -195,8 +204,8 @@ class ProcessExecutor:
             self._outbound = outbound
         threading.Thread(target=_send, args=(pipe, outbound), daemon=True).start()
 
-    def _report_end(self, process: SpawnProcess, *, ready: bool, start_failure: str) -> None:
-        """Report that a worker has ended, with the tasks that it had started."""
+    def _report_end(self, process: SpawnProcess, how: str, *, ready: bool) -> None:
+        """Report that a worker has ended and how, with the tasks that it had started."""
         with self._lock:
             fences = tuple(sorted(self._started & self._waiting.keys()))
             self._started.clear()
@@ -209,7 +218,7 @@ class ProcessExecutor:
             return
         with self._lock:
             why, self._why_replaced = self._why_replaced, ""
-        how = start_failure or (f"was replaced: {why}" if why else _how_it_ended(process))
+        how = f"was replaced: {why}" if why else how
         if ready:
             self._report(WorkerDied(fences, f"the worker process {process.pid} {how}"))
             return

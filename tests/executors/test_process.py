@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.executors.process import ProcessExecutor
 from daemon.messages.reports import HandedBack, Restored, WorkerDied, WorkerReady
 from daemon.messages.tasks import Compute
 from tests.support.engine_fakes import DEADLINE_S, KILLER, ReportRecorder, toy_task
-from tests.support.toy_worker import toy_worker
+from tests.support.toy_worker import toy_worker, worker_with_last_words
 
 CHILD = Path(__file__).parents[1] / "support/process_child.py"
 COMPUTE = Compute(device="cpu", threads=1)
@@ -125,6 +126,25 @@ def test_stopping_leaves_no_process_and_no_open_file(tmp_path: Path) -> None:
     assert executor.pid is None
     assert sorted(Path("/proc/self/fd").iterdir()) == before
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_the_last_words_of_a_worker_that_cannot_start_are_told(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    recorder = ReportRecorder()
+    executor = ProcessExecutor(COMPUTE, recorder, worker=worker_with_last_words)
+    with capture_logs() as events:
+        executor.start()
+        recorder.wait_until(lambda: bool(recorder.reports))
+        executor.stop(0)
+    died = recorder.reports[0]
+    assert isinstance(died, WorkerDied)
+    assert "could not start (once): ended with exit code 3; it said: UserWarning: odd chunk" in (
+        died.reason
+    )
+    assert died.reason.endswith(" / libcuda.so.1: version mismatch")
+    assert [event["event"] for event in events[:2]] == ["worker_output", "worker_output"]
+    assert "libcuda" not in capfd.readouterr().err
 
 
 def test_a_worker_that_cannot_start_says_why_and_tasks_wait(
