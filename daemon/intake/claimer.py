@@ -5,9 +5,11 @@ moved and the digests after, so that a crash at any point loses nothing.
 """
 
 import contextlib
+import math
 import secrets
 import stat
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +39,9 @@ _log = structlog.get_logger()
 
 GROUP = 256
 """Most claims that share one pair of commits and fsyncs."""
+
+_READ_S = 0.5
+"""Seconds in which files are hashed in one turn of the loop; then that hears reports again."""
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 300.0
 """Seconds between attempts to take a file that the system does not let go; the wait doubles."""
@@ -87,7 +92,34 @@ class Claimer:
         self._look_again = look_again
         self._file_hashed = file_hashed
         self._crashes = crashes
+        self._unread: deque[tuple[Entry, float | None]] = deque()
+        """Claims whose files are taken and not hashed yet, each with when it came."""
         self._untakeable: dict[Path, _Untakeable] = {}
+
+    @property
+    def reading(self) -> bool:
+        """Whether files that were taken are still to be hashed."""
+        return bool(self._unread)
+
+    def read_on(self, now: float, within_s: float = _READ_S) -> None:
+        """Hash files that were taken, and queue their jobs, until the time is over.
+
+        Args:
+            now: UTC seconds since the epoch.
+            within_s: Seconds after which no further claim is begun.
+        """
+        until = time.monotonic() + within_s
+        while self._unread:
+            group: list[tuple[Entry, float | None]] = []
+            read: list[tuple[int, ClaimedFiles, str]] = []
+            while self._unread and len(group) < GROUP and (not group or time.monotonic() < until):
+                group.append(self._unread.popleft())
+                entry = group[-1][0]
+                read.append((entry.row, *self._inspect(entry)))
+            came_at = {entry.row: came for entry, came in group if came is not None}
+            self._record([entry for entry, _ in group], read, now, came_at)
+            if time.monotonic() >= until:
+                break
 
     def unseen(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
         """Leave out originals that stay in their place and were queued before."""
@@ -128,7 +160,8 @@ class Claimer:
 
     def resume(self, now: float) -> None:
         """Finish claims that an error interrupted; files of one not yet begun are found anew."""
-        self._take_and_queue(self._begun(), now)
+        self._unread.clear()  # the ledger has them, too
+        self._take_and_read(self._begun(), now)
 
     def recover(self, now: float) -> None:
         """Finish claims that the end of a former daemon interrupted.
@@ -142,13 +175,13 @@ class Claimer:
                 continue
             if entry.crashes >= self._crashes:
                 why = f"the daemon was killed {entry.crashes + 1} times while it read this"
-                self._take_and_queue([replace(entry, reason=why)], now)
+                self._take_and_read([replace(entry, reason=why)], now, within_s=math.inf)
             else:
                 self._ledger.count_crash([entry.row])
-                self._take_and_queue([entry], now)
+                self._take_and_read([entry], now, within_s=math.inf)
         once = [entry for entry in begun if not entry.crashes]
         self._ledger.count_crash([entry.row for entry in once])
-        self._take_and_queue(once, now)
+        self._take_and_read(once, now, within_s=math.inf)
 
     def _begun(self) -> list[Entry]:
         """Half-made claims of which some file can be found; the others are forgotten."""
@@ -175,7 +208,7 @@ class Claimer:
 
     def requeue(self, entry: Entry, now: float) -> None:
         """Queue a job again whose files changed after they were claimed: hash them anew."""
-        self._queue([entry], now)
+        self._record([entry], [(entry.row, *self._inspect(entry))], now)
 
     def _claim_group(self, claims: Sequence[Claim], now: float) -> None:
         group = self._station.work / secrets.token_hex(8)
@@ -187,13 +220,17 @@ class Claimer:
             entries = self._ledger.intend(intents)
             came = [max(file.came_at for file in claim.files) for claim in claims]
             rows = [entry.row for entry in entries]
-            self._take_and_queue(entries, now, dict(zip(rows, came, strict=True)))
+            self._take_and_read(entries, now, dict(zip(rows, came, strict=True)))
         finally:
             with contextlib.suppress(OSError):  # it is empty where nothing could be taken
                 group.rmdir()
 
-    def _take_and_queue(
-        self, entries: Sequence[Entry], now: float, came_at: Mapping[int, float] | None = None
+    def _take_and_read(
+        self,
+        entries: Sequence[Entry],
+        now: float,
+        came_at: Mapping[int, float] | None = None,
+        within_s: float = _READ_S,
     ) -> None:
         taken = [kept for entry in entries if (kept := self._take(entry, now)) is not None]
         moved = [e for e in taken if e.claim.folder.originals != "leave"]
@@ -204,7 +241,8 @@ class Claimer:
             for f in e.claim.files
             if (parent := (e.claim.folder.path / f.relative).parent).is_dir()
         )
-        self._queue(taken, now, came_at)
+        self._unread.extend((entry, (came_at or {}).get(entry.row)) for entry in taken)
+        self.read_on(now, within_s)
 
     def _take(self, entry: Entry, now: float) -> Entry | None:
         """Move the files of a claim.
@@ -267,10 +305,15 @@ class Claimer:
             if origin not in self._untakeable:
                 self._look_again(origin)
 
-    def _queue(
-        self, entries: Sequence[Entry], now: float, came_at: Mapping[int, float] | None = None
+    def _record(
+        self,
+        entries: Sequence[Entry],
+        read: Sequence[tuple[int, ClaimedFiles, str]],
+        now: float,
+        came_at: Mapping[int, float] | None = None,
     ) -> None:
-        self._ledger.queue([(e.row, *self._inspect(e)) for e in entries], now, came_at)
+        """Queue jobs whose files have been read."""
+        self._ledger.queue(read, now, came_at)
         for entry in entries:
             _log.info(
                 "claimed",

@@ -302,6 +302,10 @@ class Daemon:
     def _settle(self, now: float, *, at_once: bool) -> list[Arrival]:
         """Return files that have settled in the inboxes."""
         parts = self._parts
+        parts.claimer.read_on(now)
+        if parts.claimer.reading:  # what was taken comes first
+            parts.events.wake()
+            return []
         parts.claimer.retry_refused(now)
         return parts.inbox.settled(time.monotonic(), _MAX_ARRIVALS, at_once=at_once)
 
@@ -313,7 +317,7 @@ class Daemon:
         for path in decision.again:
             parts.inbox.look_again(path)
         parts.monitor.record_durations(parts.claimer.claim(decision.claims, now))
-        if parts.bulk_manager.turn(self._recipes, now):
+        if parts.claimer.reading or parts.bulk_manager.turn(self._recipes, now):
             parts.events.wake()
 
     def _lease(self, now: float) -> None:

@@ -16,6 +16,7 @@ from tests.support.station_runs import (
     assert_no_leftovers,
     drop_photo,
     ended_by_kill,
+    open_daemon,
     published_results,
     run_once,
 )
@@ -89,6 +90,24 @@ def test_five_kills_while_a_file_is_read_are_not_its_fault(
             patch.setattr(claimer, "sha256_of", lambda path: os._exit(137))
             assert ended_by_kill(partial(run_once, root))
     assert run_once(root) == RunSummary(done=2)
+
+
+def test_results_are_heard_of_while_many_files_are_hashed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for size in range(8, 20):
+        drop_photo(root, f"denoise/{size}.png", size=size)
+
+    def slow(path: Path) -> str:
+        time.sleep(0.2)
+        return sha256_of(path)
+
+    monkeypatch.setattr(claimer, "sha256_of", slow)
+    with open_daemon(root) as daemon:
+        began = time.monotonic()
+        daemon.turn(at_once=True)
+        assert time.monotonic() - began < 2
+        assert daemon.once().done == 12
 
 
 def test_a_file_that_is_no_photograph_is_named_as_it_was_dropped(root: Path) -> None:
