@@ -214,7 +214,7 @@ def test_a_saved_configuration_gives_the_schedule_of_its_class(tmp_path: Path) -
     [
         ({"_class_name": "KarrasVeScheduler"}, "KarrasVeScheduler"),
         ({"_class_name": "EDMEulerScheduler"}, "cannot be driven"),
-        ({"_class_name": "UNet2DModel"}, "no scheduler"),
+        ({"_class_name": "UNet2DModel"}, "not a scheduler"),
         ({"_class_name": "DDIMScheduler", "prediction_type": "score"}, "'score'"),
         ({"_class_name": "DDIMScheduler", "beta_schedule": "odd"}, "odd"),
         ({"_class_name": FLOW, "invert_sigmas": True}, "invert_sigmas"),
