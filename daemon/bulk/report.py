@@ -7,7 +7,6 @@ the sheet.
 
 import contextlib
 import errno
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +25,7 @@ from daemon.jobs.record import utc
 from daemon.photo import Limits, Photo, read_header
 from daemon.photo.contact_sheet import Row, draw_sheet
 from daemon.system.files import make_folder, read_json, shown
-from daemon.system.text import printable
+from daemon.system.text import json_text, printable
 
 _log = structlog.get_logger()
 
@@ -153,7 +152,7 @@ def write_report(ledger: Path, name: str, folder: Path, limits: Limits, group: i
         view.close()
     report = _report(bulk, counts, failed, _seconds(done))
     # First, because it says whose the others are.
-    _write(folder / "report.json", json.dumps(asdict(report), indent=2) + "\n")
+    _write(folder / "report.json", json_text(asdict(report), indent=2) + "\n")
     drawn = _draw(_spread(done, _SHEET_ROWS), folder / "contact-sheet.jpg", limits)
     _write(folder / "report.md", _markdown(report, drawn=drawn))
 

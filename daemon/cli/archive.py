@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from daemon.checkpoints.library import Library
-from daemon.cli.context import out, station_of
+from daemon.cli.context import say, station_of
 from daemon.config.recipe import recipe_named
 from daemon.config.settings import load_settings
 from daemon.config.setup import known_recipes, open_station, recipe_for
@@ -39,7 +39,7 @@ def estimate(
         if not path.exists():
             raise UsageError(f"{shown(path)}: no such file or folder")
     work = work_in(chosen, paths, compute.limits)
-    out.print(
+    say(
         f"{len(work.megapixels)} jobs, {sum(work.megapixels):.1f} megapixels; "
         f"{work.refused} files are not for {chosen.name}"
     )
@@ -47,7 +47,7 @@ def estimate(
         return
     found = forecast(chosen, work, station.logs if station else None, compute)
     how = "a trial just now" if found.tried else f"{found.samples} finished jobs"
-    out.print(f"about {duration_in_words(found.seconds)} with nothing else to do, judged by {how}")
+    say(f"about {duration_in_words(found.seconds)} with nothing else to do, judged by {how}")
 
 
 def redo(
@@ -73,7 +73,7 @@ def redo(
     if recipe is not None:
         recipe_named(recipe, known)
     if not station.ledger.exists():
-        out.print("nothing is finished yet")
+        say("nothing is finished yet")
         return
     view = LedgerReader(station.ledger)
     try:
@@ -94,8 +94,6 @@ def redo(
         )
         if number
     ]
-    out.print(
-        ", ".join([f"{len(found.rows)} to be done again", f"{found.up_to_date} up to date", *more])
-    )
+    say(", ".join([f"{len(found.rows)} to be done again", f"{found.up_to_date} up to date", *more]))
     if found.rows:
-        out.print("the daemon takes them as it runs; `restored once` does, too")
+        say("the daemon takes them as it runs; `restored once` does, too")

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from daemon.bulk.status import BulkStatus, pending, read_bulk
 from daemon.bulk.submission import check_name, check_roots
-from daemon.cli.context import SOME_FAILED, out, print_json, station_of
+from daemon.cli.context import SOME_FAILED, print_json, say, station_of
 from daemon.cli.status_text import bulk_details, bulk_line
 from daemon.config.recipe import Recipe, recipe_named
 from daemon.config.settings import Settings
@@ -30,6 +31,7 @@ from daemon.intake.requests import (
 from daemon.system.clock import duration_in_words, instant_in_words, instants, local_zone, wall
 from daemon.system.errors import UsageError
 from daemon.system.files import shown
+from daemon.system.text import printable
 
 app = typer.Typer(
     name="bulk",
@@ -89,7 +91,7 @@ def submit(
     )
     request_id = leave(station, request)
     when = f", from {instant_in_words(starts_at, now, local_zone())}" if starts_at else ""
-    out.print(f"submitted as {called}{when}", markup=False)
+    say(f"submitted as {called}{when}")
     _print_estimate(station, settings, chosen, roots)
     _print_if_no_daemon(station)
     return _follow(station, called, request_id) if follow else 0
@@ -110,11 +112,11 @@ def list_jobs(
         print_json(found)
         return
     for bulk in found:
-        out.print(bulk_line(bulk), markup=False)
+        say(bulk_line(bulk))
     for called in pending(station):
-        out.print(_line(called, None), markup=False)
+        say(_line(called, None))
     if not found and not pending(station):
-        out.print("no bulk jobs; `restored submit` makes one")
+        say("no bulk jobs; `restored submit` makes one")
 
 
 @app.command()
@@ -137,9 +139,9 @@ def show(
     if as_json:
         print_json(bulk)
         return 0
-    out.print(_line(name, bulk), markup=False)
+    say(_line(name, bulk))
     for line in [] if bulk is None else bulk_details(bulk):
-        out.print(line, markup=False)
+        say(line)
     return 0
 
 
@@ -185,7 +187,7 @@ def _leave_request(context: typer.Context, request: BulkRequest) -> None:
     if bulk is not None:
         _check_useful(request, bulk)
     leave(station, request)
-    out.print(f"asked to {request.kind.removeprefix('bulk_')} {name}", markup=False)
+    say(f"asked to {request.kind.removeprefix('bulk_')} {name}")
     _print_if_no_daemon(station)
 
 
@@ -251,18 +253,23 @@ def _print_estimate(
         how = f"; `{again}` estimates how long it takes" if found.jobs else ""
     else:
         how = f", about {duration_in_words(found.seconds)} with nothing else to do"
-    out.print(f"{about}{how}", markup=False)
+    say(f"{about}{how}")
 
 
 def _print_if_no_daemon(station: Station) -> None:
     from daemon.service.startup import is_daemon_running
 
     if not is_daemon_running(station):
-        out.print("no daemon runs on this station now; `restored run` or `once` will take it up")
+        say("no daemon runs on this station now; `restored run` or `once` will take it up")
 
 
 def _line(name: str, bulk: BulkStatus | None) -> str:
     return f"{name}: waits for the daemon" if bulk is None else bulk_line(bulk)
+
+
+def _plain(text: str) -> Text:
+    """Text in which rich finds no markup."""
+    return Text(printable(text))
 
 
 def _follow(station: Station, name: str, request_id: str = "") -> int:
@@ -278,22 +285,22 @@ def _follow(station: Station, name: str, request_id: str = "") -> int:
     """
     console = Console(stderr=True)
     printed_at, printed = 0.0, ""
-    with console.status(name) as line:
+    with console.status(_plain(name)) as line:
         while True:
             answer = answer_to(station, request_id) if request_id else None
             if answer is not None and answer.state == "refused":
                 raise UsageError(answer.reason)
             bulk = _find(station, name)
             text = _line(name, bulk)
-            line.update(text)
+            line.update(_plain(text))
             ended = bulk is not None and bulk.state == "ended"
             due = time.monotonic() - printed_at >= _PRINT_S and text != printed
             if not console.is_terminal and due and not ended:
                 printed_at, printed = time.monotonic(), text
-                console.print(text, markup=False, soft_wrap=True)
+                say(text, console)
             if bulk is not None and ended:
                 break
             time.sleep(_POLL_S)
     for text in (bulk_line(bulk), *bulk_details(bulk)):
-        out.print(text, markup=False)
+        say(text)
     return SOME_FAILED if bulk.failed else 0

@@ -1,8 +1,9 @@
 """What every command needs: where to print, and the station that --station names."""
 
-import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast
 
 import typer
 from rich.console import Console
@@ -11,16 +12,28 @@ from daemon.config.settings import STATION_VARIABLE
 from daemon.config.setup import find_station
 from daemon.config.station import Station
 from daemon.system.errors import UsageError
+from daemon.system.text import json_text, paragraph
 
 SOME_FAILED = 65
 """Exit code when some photographs failed (EX_DATAERR)."""
 
 out = Console(highlight=False, soft_wrap=True)
+"""Standard output, for tables of numbers; text goes there by `say`."""
+
+
+def say(text: str, to: Console = out) -> None:
+    """Print a message, which may quote names."""
+    to.print(paragraph(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """Print a message about what went wrong on standard error."""
+    print(f"restored: {paragraph(text)}", file=sys.stderr)
 
 
 def print_json(value: object) -> None:
     """Print a value for programs; the fields of a dataclass become keys."""
-    print(json.dumps(value, indent=2, default=asdict))
+    print(json_text(value, indent=2, default=lambda each: asdict(cast(Any, each))))
 
 
 def station_of(context: typer.Context) -> Station:

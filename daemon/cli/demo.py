@@ -13,6 +13,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from daemon.cli.context import say
 from daemon.cli.demo_photos import DemoPhoto, demo_photos, psnr
 from daemon.config.settings import Settings
 from daemon.config.station import Station
@@ -73,7 +74,7 @@ def demo(
     return found
 
 
-def print_table(found: tuple[DemoResult, ...], out: Console) -> None:
+def print_table(found: tuple[DemoResult, ...], to: Console) -> None:
     """Print recipes, times and PSNR as a table."""
     table = Table("file", "recipe", "seconds", "PSNR in", "PSNR out")
     for one in found:
@@ -81,8 +82,8 @@ def print_table(found: tuple[DemoResult, ...], out: Console) -> None:
         seconds = f"{one.seconds:.1f}" if one.result else "failed"
         numbers = (_decibels(one.psnr_in), _decibels(one.psnr_out))
         table.add_row(photo.files[0][0], photo.recipe, seconds, *numbers)
-    out.print(table)
-    out.print(_CAVEAT)
+    to.print(table)
+    say(_CAVEAT, to)
 
 
 def _decibels(value: float | None) -> str:

@@ -4,6 +4,7 @@ Modules that import torch, numpy or Pillow are imported inside the commands that
 the others answer at once.
 """
 
+import io
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ import typer
 
 from daemon import __version__
 from daemon.cli import archive, bulk, models, queue, run, station
-from daemon.cli.context import out
+from daemon.cli.context import complain, say
 from daemon.config.settings import STATION_VARIABLE
 from daemon.system import logging as log
 from daemon.system.errors import RestoredError
@@ -84,15 +85,17 @@ def exit_code(arguments: list[str]) -> int:
     try:
         result = app(_station_first(arguments), prog_name="restored", standalone_mode=False)
     except _CommandLineError as error:
-        error.show(sys.stderr)
+        usage = io.StringIO()
+        error.show(usage)
+        print(printable(usage.getvalue(), keep="\n"), end="", file=sys.stderr)
         return USAGE
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except RestoredError as error:
-        print(printable(f"restored: {error}", keep="\n"), file=sys.stderr)
+        complain(str(error))
         return error.exit_code
     except PermissionError as error:
-        print(f"restored: {error}; run as a user who may, or fix its mode", file=sys.stderr)
+        complain(f"{error}; run as a user who may, or fix its mode")
         return NO_PERMISSION
     except (BrokenPipeError, SystemExit) as end:
         # Click turns a broken pipe into SystemExit(1).
@@ -102,7 +105,7 @@ def exit_code(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception:
-        traceback.print_exc()
+        print(printable(traceback.format_exc(), keep="\n"), end="", file=sys.stderr)
         return BUG
     return result if isinstance(result, int) else 0
 
@@ -120,7 +123,7 @@ def _station_first(arguments: list[str]) -> list[str]:
 
 def _print_version(asked: bool) -> None:
     if asked:
-        out.print(f"restored {__version__}")
+        say(f"restored {__version__}")
         raise typer.Exit
 
 

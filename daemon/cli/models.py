@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from daemon.checkpoints.library import Library, PulledModel
-from daemon.cli.context import out
+from daemon.cli.context import say
 from daemon.config.model_reference import Hub, parse_reference
 from daemon.config.settings import Settings, load_settings
 from daemon.config.setup import open_station
@@ -41,29 +41,27 @@ def list_models(
     library = _library(context)
     if name is not None:
         card = find_card(name)
-        out.print(describe_card(card), markup=False)
-        out.print("\nLines for a recipe:\n", markup=False)
-        out.print(recipe_steps(card), markup=False)
+        for text in (describe_card(card), "", "Lines for a recipe:", "", recipe_steps(card)):
+            for line in text.split("\n"):
+                say(line)
         return
     here = library.all_pulled()
     repos = {one.repo for one in here}
-    out.print("Recommended (`restored models list NAME` says more);", markup=False)
-    out.print("the memory of a card that should do is an estimate, not measured:", markup=False)
+    say("Recommended (`restored models list NAME` says more);")
+    say("the memory of a card that should do is an estimate, not measured:")
     for card in all_cards():
         mark = "  (here)" if card.repo in repos else ""
         terms = card.licence if card.free else f"{card.licence}  NON-COMMERCIAL"
-        out.print(
-            f"  {card.name:17} {card.memory_gb:3} GB  {card.reference:46} {terms}{mark}",
-            markup=False,
-        )
-        out.print(f"{'':29}for {', '.join(card.kinds)}", markup=False)
-    out.print(f"\nOn this machine, in {library.models}:", markup=False)
+        say(f"  {card.name:17} {card.memory_gb:3} GB  {card.reference:46} {terms}{mark}")
+        say(f"{'':29}for {', '.join(card.kinds)}")
+    say("")
+    say(f"On this machine, in {library.models}:")
     for one in here:
         named = ", ".join(one.revisions) or "no branch"
         size = size_bytes(one) / 1e9
-        out.print(f"  {one.repo}@{one.commit}  ({named})  {size:.1f} GB", markup=False)
+        say(f"  {one.repo}@{one.commit}  ({named})  {size:.1f} GB")
     if not here:
-        out.print("  nothing yet; `restored models pull ORG/NAME` fetches one", markup=False)
+        say("  nothing yet; `restored models pull ORG/NAME` fetches one")
 
 
 @app.command()
@@ -78,11 +76,11 @@ def pull(context: typer.Context, name: _Name) -> None:
 
     def announce(plan: PullPlan) -> None:
         size = plan.size_bytes / 1e9
-        out.print(f"{plan.repo}@{plan.commit}: {plan.files} files, {size:.2f} GB", markup=False)
+        say(f"{plan.repo}@{plan.commit}: {plan.files} files, {size:.2f} GB")
 
     done = fetch(expand_card_name(name), _library(context), announce)
     size = size_bytes(done) / 1e9
-    out.print(f'here: model = "{done.repo}@{done.commit}"  {size:.2f} GB', markup=False)
+    say(f'here: model = "{done.repo}@{done.commit}"  {size:.2f} GB')
 
 
 @app.command()
@@ -103,7 +101,7 @@ def verify(
     for one in library.all_pulled() if name is None else [_pulled(library, name)]:
         found = wrongs(one)
         wrong += [f"{one.repo}@{one.commit}: {line}" for line in found]
-        out.print(f"{one.repo}@{one.commit}  {'damaged' if found else 'right'}", markup=False)
+        say(f"{one.repo}@{one.commit}  {'damaged' if found else 'right'}")
     if wrong:
         raise ConfigError("\n".join([*wrong, "remove what is damaged and pull it again"]))
 
@@ -118,7 +116,7 @@ def remove(context: typer.Context, name: _Name) -> None:
 
     one = _pulled(_library(context), name)
     freed = delete(one) / 1e9
-    out.print(f"{one.repo}@{one.commit} removed, {freed:.2f} GB free", markup=False)
+    say(f"{one.repo}@{one.commit} removed, {freed:.2f} GB free")
 
 
 def _library(context: typer.Context) -> Library:

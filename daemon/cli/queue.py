@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.context import out, print_json, station_of
+from daemon.cli.context import out, print_json, say, station_of
 from daemon.config.setup import known_recipes, open_station
 from daemon.intake.retry import retry_failed
 from daemon.system.files import shown
@@ -49,8 +49,8 @@ def retry(
         station, inbox_folders(station, settings), known_recipes(station), paths or []
     )
     for path in moved:
-        out.print(shown(path), markup=False)
-    out.print(f"{len(moved)} put back")
+        say(shown(path))
+    say(f"{len(moved)} put back")
 
 
 def pause(context: typer.Context) -> None:
@@ -59,7 +59,7 @@ def pause(context: typer.Context) -> None:
     Example: `restored --station photos pause`
     """
     station_of(context).paused.touch()
-    out.print("paused; `restored resume` goes on")
+    say("paused; `restored resume` goes on")
 
 
 def resume(context: typer.Context) -> None:
@@ -68,4 +68,4 @@ def resume(context: typer.Context) -> None:
     Example: `restored --station photos resume`
     """
     station_of(context).paused.unlink(missing_ok=True)
-    out.print("resumed")
+    say("resumed")

@@ -1,7 +1,6 @@
 """Commands that restore: apply, run, once, demo."""
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -10,12 +9,11 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from daemon.cli.context import SOME_FAILED, out, station_of
+from daemon.cli.context import SOME_FAILED, complain, out, say, station_of
 from daemon.config.settings import load_settings
 from daemon.config.setup import make_station, open_station, recipe_for
 from daemon.system.errors import BusyError
 from daemon.system.files import shown
-from daemon.system.text import paragraph
 
 
 def apply(
@@ -61,9 +59,9 @@ def apply(
             progress.advance(bar)
             if done.result is None:
                 failed += 1
-                print(f"restored: {shown(done.photo)}: {paragraph(done.why)}", file=sys.stderr)
+                complain(f"{shown(done.photo)}: {done.why}")
             else:
-                out.print(f"{shown(done.result)}  {done.seconds:.1f} s", markup=False)
+                say(f"{shown(done.result)}  {done.seconds:.1f} s")
     return SOME_FAILED if failed else 0
 
 
@@ -102,11 +100,11 @@ def once(context: typer.Context) -> int:
     ):
         summary = daemon.once()
     for notice in summary.waiting:
-        out.print(f"waits: {shown(notice.path)}: {paragraph(notice.what)}", markup=False)
+        say(f"waits: {shown(notice.path)}: {notice.what}")
     for held in summary.held_back:
-        out.print(f"waits: {held.describe(time.time())}", markup=False)
+        say(f"waits: {held.describe(time.time())}")
     waiting = len(summary.waiting) + sum(held.jobs for held in summary.held_back)
-    out.print(f"{summary.done} restored, {summary.failed} failed, {waiting} waiting")
+    say(f"{summary.done} restored, {summary.failed} failed, {waiting} waiting")
     if summary.held_up:
         raise BusyError(f"no more was started: {summary.held_up}")
     return SOME_FAILED if summary.failed else 0
@@ -126,5 +124,5 @@ def demo(
     with show_progress() as progress:
         found = demos.demo(station, open_station(folder)[1], progress)
     demos.print_table(found, out)
-    out.print(f"{station.root / demos.SHEET}", markup=False)
+    say(shown(station.root / demos.SHEET))
     return SOME_FAILED if any(one.result is None for one in found) else 0

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.context import out, station_of
+from daemon.cli.context import print_json, say, station_of
 from daemon.config.recipe import recipe_named, schema
 from daemon.config.setup import known_recipes, make_station, open_station
 from daemon.system.errors import ConfigError
+from daemon.system.files import shown
 
 
 def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make.")]) -> None:
@@ -18,10 +19,10 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to m
     Example: `restored init /srv/photos`
     """
     station = make_station(folder)
-    out.print(f"Station {station.root}", markup=False)
-    out.print(f"1. Drop photographs into {station.inbox}/RECIPE/", markup=False)
-    out.print(f"2. restored --station {station.root} run", markup=False)
-    out.print(f"3. Take the results out of {station.outbox}/RECIPE/", markup=False)
+    say(f"Station {shown(station.root)}")
+    say(f"1. Drop photographs into {shown(station.inbox)}/RECIPE/")
+    say(f"2. restored --station {shown(station.root)} run")
+    say(f"3. Take the results out of {shown(station.outbox)}/RECIPE/")
 
 
 def recipes(
@@ -36,14 +37,14 @@ def recipes(
     Example: `restored recipes --schema > recipe.schema.json`
     """
     if as_schema:
-        print(json.dumps(schema(), indent=2))
+        print_json(schema())
         return
     known = known_recipes(None if context.obj is None else open_station(context.obj)[0])
     if name is not None:
-        print(recipe_named(name, known).model_dump_json(indent=2))
+        print_json(json.loads(recipe_named(name, known).model_dump_json()))
         return
     for recipe in known:
-        out.print(f"{recipe.name:15} {recipe.about}", markup=False)
+        say(f"{recipe.name:15} {recipe.about}")
 
 
 def check(context: typer.Context) -> None:
@@ -58,5 +59,5 @@ def check(context: typer.Context) -> None:
     if wrong:
         raise ConfigError("\n".join(wrong))
     for line in model_lines(station, settings):
-        out.print(line, markup=False)
-    out.print("settings, recipes, models, folders and device are right")
+        say(line)
+    say("settings, recipes, models, folders and device are right")

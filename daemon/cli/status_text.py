@@ -4,20 +4,21 @@ from rich.console import Console
 from rich.table import Table
 
 from daemon.bulk.status import BulkStatus
+from daemon.cli.context import say
 from daemon.service.status import StationStatus
-from daemon.system.text import paragraph, printable
+from daemon.system.text import printable
 
 
-def print_status(status: StationStatus, out: Console) -> None:
+def print_status(status: StationStatus, to: Console) -> None:
     """Print the state of a station: a table of recipes, then a line for each matter."""
     table = Table("recipe", "queued", "in flight", "done", "failed")
     for row in status.recipes:
         unnamed = "(being inspected)" if row.queued + row.in_flight else "(none matches)"
         counts = (row.queued, row.in_flight, row.done, row.failed)
-        table.add_row(row.recipe or unnamed, *map(str, counts))
-    out.print(table)
+        table.add_row(printable(row.recipe) or unnamed, *map(str, counts))
+    to.print(table)
     paused = ", paused" if status.paused else ""
-    out.print(f"{status.rate_per_h:.0f} an hour{_time_left(status)}{paused}")
+    say(f"{status.rate_per_h:.0f} an hour{_time_left(status)}{paused}", to)
     lines = [
         *([status.problem] if status.problem else []),
         *(f"bulk job {bulk_line(bulk)}" for bulk in status.bulk if bulk.state != "ended"),
@@ -27,7 +28,7 @@ def print_status(status: StationStatus, out: Console) -> None:
         *(f"waits: {printable(notice.path)}: {notice.what}" for notice in status.notices),
     ]
     for line in lines:
-        out.print(paragraph(line), markup=False)
+        say(line, to)
 
 
 def _time_left(status: StationStatus) -> str:

@@ -43,6 +43,7 @@ from daemon.system.files import (
     shown,
     write_whole,
 )
+from daemon.system.text import printable
 
 _log = structlog.get_logger()
 
@@ -318,7 +319,7 @@ class RequestFolder:
                     path.unlink()
 
     def _set_aside(self, name: str, reason: str) -> None:
-        reason = _printable(reason)[:_MAX_REASON]
+        reason = printable(reason)[:_MAX_REASON]
         self._answer(_id_of(name), Answer(state="refused", reason=reason))
         aside = self._folder / fit_name(f"{_id_of(name)}.refused", room=0)
         try:
@@ -374,7 +375,3 @@ def _read(path: Path) -> Request:
         raise UsageError(f"{where}: {first['msg']}") from error
     except Exception as error:
         raise UsageError(str(error) or type(error).__name__) from error
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -3,7 +3,6 @@
 A crash may repeat a line but loses none. Nothing that must be right depends on the log.
 """
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ import structlog
 
 from daemon.jobs.record import utc
 from daemon.system.files import shown
+from daemon.system.text import json_text
 
 _log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ class JobLog:
         path = self.folder / f"jobs-{day}.jsonl"
         try:
             with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"at": utc(now), **content}) + "\n")
+                file.write(json_text({"at": utc(now), **content}) + "\n")
         except OSError as error:
             self.lost += 1
             _log.warning("job_log_not_written", path=shown(path), why=str(error), lost=self.lost)

@@ -3,7 +3,6 @@
 Originals are only read, and nothing is overwritten unless that is asked for.
 """
 
-import json
 import os
 import queue
 import tempfile
@@ -31,6 +30,7 @@ from daemon.system.errors import (
     photo_message,
 )
 from daemon.system.files import place, sha256_of, shown
+from daemon.system.text import json_text
 
 _FORMATS = {
     ".png": "png",
@@ -334,7 +334,7 @@ def _delivered(
             part = scratch / "record.json"
             record = describe(task.job, outcome, task.inputs, time.time())
             content = with_file_names(record, names)
-            part.write_text(json.dumps(content, indent=2) + "\n")
+            part.write_text(json_text(content, indent=2) + "\n")
             _place_result(
                 part, task.target.with_name(f"{task.target.name}.json"), force=options.force
             )

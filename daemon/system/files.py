@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from daemon.system.errors import UsageError
-from daemon.system.text import printable
+from daemon.system.text import json_text, printable
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers for a full disk and a full quota."""
@@ -373,8 +373,7 @@ def _refuse_constant(name: str) -> object:
 def write_json(path: Path, content: Mapping[str, object], mode: int, group: int | None) -> None:
     """Write a new JSON file durably; its name must be free."""
     with path.open("x", encoding="utf-8") as file:
-        json.dump(content, file, indent=2, ensure_ascii=True)
-        file.write("\n")
+        file.write(json_text(content, indent=2) + "\n")
         file.flush()
         os.fchmod(file.fileno(), mode)
         if group is not None:
@@ -387,7 +386,7 @@ def write_whole(path: Path, content: Mapping[str, object]) -> None:
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("x", encoding="utf-8") as file:
-            json.dump(content, file, indent=2)
+            file.write(json_text(content, indent=2))
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

@@ -15,7 +15,7 @@ import structlog
 from structlog.typing import Processor
 
 from daemon.system.log_stream import LogStream, LostLines
-from daemon.system.text import printable
+from daemon.system.text import json_text, paragraph, printable
 
 _log = structlog.get_logger()
 _stream: LogStream | None = None
@@ -33,18 +33,19 @@ def configure(stream: TextIO | None = None, *, console: bool | None = None) -> N
     global _stream  # as the configuration of structlog, one for the process
     target = sys.stderr if stream is None else stream
     for_people = target.isatty() if console is None else console
-    ends: list[Processor] = (
-        [_on_one_line, structlog.dev.ConsoleRenderer(timestamp_key="time")]
+    end: Processor = (
+        structlog.dev.ConsoleRenderer(timestamp_key="time")
         if for_people
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+        else structlog.processors.JSONRenderer(serializer=_serialize)
     )
     _stream = LogStream(target, _tell_lost, direct=not for_people)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.format_exc_info,
             _printable,
-            *ends,
+            end,
         ],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _stream)),
@@ -96,14 +97,17 @@ class _LibraryHandler(logging.Handler):
 
 
 def _printable(_logger: object, _method: str, event: Event) -> Event:
-    r"""Make text printable: file names are bytes, and those that are no UTF-8 appear as \xNN."""
+    r"""Make text printable: file names are bytes, and those that are no UTF-8 appear as \xNN.
+
+    A traceback keeps its lines.
+    """
     for key, value in event.items():
         if isinstance(value, str):
             raw = value.encode("utf-8", "surrogateescape")
-            event[key] = raw.decode("utf-8", "backslashreplace")
+            text = raw.decode("utf-8", "backslashreplace")
+            event[key] = paragraph(text) if key == "exception" else printable(text)
     return event
 
 
-def _on_one_line(_logger: object, _method: str, event: Event) -> Event:
-    """Escape what would forge a line on a terminal; JSON escapes it by itself."""
-    return {k: printable(v) if isinstance(v, str) else v for k, v in event.items()}
+def _serialize(event: Event, default: object = None, **options: object) -> str:
+    return json_text(event, default=str)

@@ -1,10 +1,14 @@
 """Text for people: nothing in it can move the cursor, turn the line round or end it.
 
-File names, and messages that quote files, may hold any character.
+File names, and messages that quote files, may hold any character. Whatever leaves the program for a
+person (terminal, log, service manager, messages, metrics, reports) passes through `printable`, or
+through `paragraph` or `json_text`, which rest on it.
 """
 
+import json
 import sys
 import unicodedata
+from collections.abc import Callable
 from io import TextIOWrapper
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -29,6 +33,21 @@ def printable(text: str, keep: str = "") -> str:
 def paragraph(text: str) -> str:
     """A message of one or more lines, in which no later line looks like a message of its own."""
     return printable(text, keep="\n").replace("\n", "\n  ")
+
+
+def json_text(
+    content: object, *, indent: int | None = None, default: Callable[[object], object] | None = None
+) -> str:
+    """JSON that is safe to look at; a program reads from it the very text that was given.
+
+    Args:
+        content: What `json.dumps` takes.
+        indent: Spaces for each level; None writes one line.
+        default: Turns what JSON does not know into what it knows.
+    """
+    # json escapes all but ASCII, and of that all control characters but DEL.
+    text = json.dumps(content, indent=indent, default=default, ensure_ascii=True)
+    return text.replace("\x7f", "\\u007f")
 
 
 def same_name(name: str) -> str:

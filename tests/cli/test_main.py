@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -125,3 +126,50 @@ def test_after_two_dashes_everything_is_a_file(tmp_path: Path) -> None:
     exit_code(["init", str(tmp_path / "s")])
     station = ["--station", str(tmp_path / "s")]
     assert exit_code([*station, "retry", "--", "--station", "x"]) == 64
+
+
+HOSTILE = "a\x1b[2J\u202e\nrestored: forged"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--station", HOSTILE, "status"],
+        ["--station", "{}", "retry", HOSTILE],
+        ["--station", "{}", "estimate", "denoise", HOSTILE],
+        ["--station", "{}", "estimate", HOSTILE, "/tmp"],
+        ["--station", "{}", "submit", HOSTILE, "--recipe", "denoise"],
+        ["--station", "{}", "submit", "{}", "--recipe", "denoise", "--name", HOSTILE],
+        ["--station", "{}", "bulk", "show", HOSTILE],
+        ["init", "{}/" + HOSTILE],
+        ["init", "{}/restored.toml/" + HOSTILE],
+        [HOSTILE],
+        ["status", "--" + HOSTILE],
+        ["models", "--station", "{}", "list", HOSTILE],
+    ],
+    ids=lambda arguments: " ".join(a if a != HOSTILE else "HOSTILE" for a in arguments),
+)
+def test_no_command_repeats_a_name_that_acts_on_the_terminal(
+    arguments: list[str], station: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    exit_code([argument.replace("{}", str(station)) for argument in arguments])
+    said = "".join(capsys.readouterr())
+    assert said
+    assert {c for c in said if c != "\n" and not c.isprintable()} == set()
+    assert not any(line.startswith("restored: forged") for line in said.splitlines())
+
+
+def test_commands_print_by_one_way_only() -> None:
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in sorted(Path("daemon/cli").glob("*.py"))
+        for line in path.read_text("utf-8").splitlines()
+        if re.search(r"\bprint\(", line) and path.name != "context.py"
+    ]
+    assert found == [
+        "demo.py: to.print(table)",
+        'main.py: print(printable(usage.getvalue(), keep="\\n"), end="", file=sys.stderr)',
+        'main.py: print(printable(traceback.format_exc(), keep="\\n"), end="", file=sys.stderr)',
+        "status_text.py: to.print(table)",
+    ]

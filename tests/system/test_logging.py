@@ -1,7 +1,9 @@
 import io
 import json
 import os
+import re
 
+import pytest
 import structlog
 
 from daemon.system.logging import configure
@@ -36,3 +38,27 @@ def test_a_terminal_gets_lines_for_people() -> None:
     structlog.get_logger().info("settled", photo="x.jpg")
     assert "settled" in stream.getvalue()
     assert not stream.getvalue().startswith("{")
+
+
+HOSTILE = "a\x1b[2J\n\x7f\x9b\u202e.jpg"
+SHOWN = r"a\x1b[2J\n\x7f\x9b\u202e.jpg"
+
+
+@pytest.mark.parametrize("console", [False, True])
+def test_nothing_in_a_line_of_the_log_acts_on_whoever_reads_it(console: bool) -> None:
+    stream = io.StringIO()
+    configure(stream, console=console)
+    try:
+        raise OSError(2, "gone", HOSTILE)
+    except OSError:
+        structlog.get_logger().exception("failed", photo=HOSTILE, paths=[HOSTILE])
+    text = re.sub(r"\x1b\[\d*m", "", stream.getvalue())  # colours of the console
+    assert {c for c in text if c != "\n" and not c.isprintable()} == set()
+    assert not any(line.startswith("a") for line in text.splitlines())
+
+
+def test_a_reader_of_the_log_gets_names_as_status_shows_them() -> None:
+    stream = io.StringIO()
+    configure(stream)
+    structlog.get_logger().info("settled", photo=HOSTILE)
+    assert json.loads(stream.getvalue())["photo"] == SHOWN

@@ -1,12 +1,13 @@
 """Text for people: what names and messages may do to a terminal."""
 
+import json
 import unicodedata
 from pathlib import Path
 
 import pytest
 
 from daemon.system.files import as_text, shown
-from daemon.system.text import paragraph, printable, same_name
+from daemon.system.text import json_text, paragraph, printable, same_name
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,14 @@ def test_a_name_is_escaped_for_people_and_whole_for_programs() -> None:
 
 def test_a_later_line_of_a_message_does_not_look_like_a_message() -> None:
     assert paragraph("failed: a: one\nfailed: b\x1b") == "failed: a: one\n  failed: b\\x1b"
+
+
+def test_json_escapes_what_acts_and_gives_it_back_to_programs() -> None:
+    name = "a\x1b\x7f\x9b\u202e\u2028\n.jpg"
+    text = json_text({"photo": name})
+    assert text.isascii()
+    assert text.isprintable()
+    assert json.loads(text) == {"photo": name}
 
 
 def test_composed_and_decomposed_names_compare_alike() -> None:

@@ -7,6 +7,8 @@ nothing itself and reads no clock.
 from collections import deque
 from collections.abc import Callable
 
+from daemon.system.text import paragraph
+
 Notify = Callable[[str, str, str], None]
 """(kind, title, text) -> None: sends a message to people; see `Notifier.notify`."""
 
@@ -53,7 +55,7 @@ class Alarms:
             self._notify(
                 "worker-deaths",
                 f"{self._station}: the worker keeps dying",
-                f"It died {_DEATHS} times within an hour. The last time: {reason}",
+                f"It died {_DEATHS} times within an hour. The last time: {paragraph(reason)}",
             )
 
     def disk_checked(self, *, full: bool) -> None:

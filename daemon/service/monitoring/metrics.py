@@ -24,6 +24,7 @@ from daemon import __version__
 from daemon.jobs.accounting import JobEnded, StageDuration
 from daemon.jobs.ledger.entries import Waiting
 from daemon.messages.reports import BATCH_SIZE_BOUNDS, BatchCounts, LoadedModel
+from daemon.system.text import printable
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -132,7 +133,7 @@ class Metrics:
 
     def count_model_load(self, model: str) -> None:
         """Count a model that was loaded."""
-        self._loads.labels(model).inc()
+        self._loads.labels(printable(model)).inc()
 
     def count_worker_death(self) -> None:
         """Count a worker that died; its models are gone."""
@@ -184,7 +185,7 @@ class _WorkerCollector:
             "restored_model_bytes", "Bytes of the models that are loaded.", labels=["model"]
         )
         for loaded_model in self.loaded_models:
-            models.add_metric([loaded_model.model], loaded_model.bytes)
+            models.add_metric([printable(loaded_model.model)], loaded_model.bytes)
         yield models
 
 

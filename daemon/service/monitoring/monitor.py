@@ -32,6 +32,7 @@ from daemon.service.monitoring.http_server import HttpAnswer, MonitoringServer
 from daemon.service.monitoring.metrics import CONTENT_TYPE, Metrics
 from daemon.service.monitoring.notifier import Address, Notifier
 from daemon.system.errors import ConfigError, LedgerError
+from daemon.system.text import printable
 
 _log = structlog.get_logger()
 
@@ -221,4 +222,4 @@ class Monitor:
 
 
 def _health_answer(why_not: str, word: str) -> HttpAnswer:
-    return HttpAnswer(503 if why_not else 200, f"{why_not or word}\n".encode())
+    return HttpAnswer(503 if why_not else 200, f"{printable(why_not) or word}\n".encode())

@@ -20,6 +20,7 @@ import structlog
 from daemon.service.monitoring.rate_limit import Message, RateLimiter
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
+from daemon.system.text import printable
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
@@ -80,11 +81,11 @@ class Notifier:
         Args:
             kind: What it is about, such as "disk-full"; from a small fixed set, never a name.
             title: One short line.
-            text: The details.
+            text: The details, of one or more lines.
         """
         if not self._addresses:
             return
-        self._messages.put(Message(kind, title, text))
+        self._messages.put(Message(kind, printable(title), printable(text, keep="\n")))
         if self._started.acquire(blocking=False):  # the first message takes it for good
             self._thread.start()
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from daemon.service.monitoring.health import Health
+from daemon.system.text import printable
 
 _EXTEND_S = 60
 """Seconds of start-up time asked for at a time, while models load."""
@@ -67,7 +68,8 @@ class SystemdNotifier:
         """Show a line about what the daemon is doing in `systemctl status`, if it has changed."""
         if text != self._status:
             self._status = text
-            self._send(f"STATUS={text}")
+            # A line break would end the status; what follows would be read as another message.
+            self._send(f"STATUS={printable(text)}")
 
     @contextlib.contextmanager
     def reloading(self, now: float) -> Iterator[None]:

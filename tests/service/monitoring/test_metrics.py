@@ -107,6 +107,15 @@ def test_unknown_recipes_share_one_label() -> None:
     assert flags == [1, 0, 1]
 
 
+def test_nothing_on_the_page_acts_on_a_terminal() -> None:
+    metrics = Metrics(Still())
+    metrics.count_model_load("models/a\x1b\u202e")
+    metrics.record_batches(BatchCounts(), (LoadedModel("models/a\x1b\u202e", 9),))
+    page = metrics.page().decode()
+    assert {c for c in page if c != "\n" and not c.isprintable()} == set()
+    assert value(read(metrics.page()), "restored_model_bytes", model=r"models/a\x1b\u202e") == 9
+
+
 def test_two_daemons_in_one_process_share_nothing() -> None:
     first, second = Metrics(Still()), Metrics(Still())
     first.count_rescan_finds(3)

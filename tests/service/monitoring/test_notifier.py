@@ -48,6 +48,17 @@ def test_a_message_arrives_with_title_and_text(message_server: MessageServer) ->
     assert len(message_server.messages) == 1
 
 
+def test_a_message_quotes_names_without_letting_them_act(message_server: MessageServer) -> None:
+    notifier = Notifier(read_addresses([f"json://{message_server.address}/"], None), 3600)
+    notifier.notify("bulk-job-ended", "bulk job a\nb\x1b", "first\nin \u202egpj.exe\x9b")
+    notifier.close(DEADLINE_S)
+    message = message_server.messages[0]
+    assert (message["title"], message["message"]) == (
+        r"bulk job a\nb\x1b",
+        "first\nin \\u202egpj.exe\\x9b",
+    )
+
+
 def test_in_the_quiet_period_nothing_is_sent_and_the_end_sums_it_up(
     message_server: MessageServer,
 ) -> None:

@@ -120,6 +120,13 @@ def test_a_status_is_sent_when_it_has_changed(address: str, manager: Manager) ->
     assert manager.received() == ["STATUS=1 in flight", "STATUS=2 in flight"]
 
 
+def test_a_name_in_the_status_cannot_send_a_message_of_its_own(
+    address: str, manager: Manager
+) -> None:
+    SystemdNotifier(address).status("waits: a\nSTOPPING=1\x1b\u202e.jpg")
+    assert manager.received() == [r"STATUS=waits: a\nSTOPPING=1\x1b\u202e.jpg"]
+
+
 def test_a_reload_before_the_service_is_ready_does_not_send_ready(
     address: str, manager: Manager
 ) -> None:
