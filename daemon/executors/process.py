@@ -19,6 +19,20 @@ from daemon.executors.worker import FromWorker, StartFailed, Stop, TaskStarted, 
 from daemon.executors.worker_output import OutputReader, run_with_output
 from daemon.messages.reports import HandedBack, Report, WorkerDied, WorkerReady, fences_of
 from daemon.messages.tasks import Compute, Task
+from daemon.system.kernel_kills import (
+    KernelKills,
+    is_stopped,
+    ran_out_of_memory,
+    read_kernel_kills,
+)
+
+_OWN_SIGNALS = frozenset(
+    (
+        *(signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT),
+        *(signal.SIGTRAP, signal.SIGSYS, signal.SIGXCPU, signal.SIGXFSZ),
+    )
+)
+"""Signals by which a process ends through its own doing."""
 
 GRACE_S = 10.0
 """Seconds beyond the time to drain after which a worker that has not ended is killed."""
@@ -65,6 +79,7 @@ class ProcessExecutor:
         )
         self._failed_starts = 0
         self._why_replaced = ""
+        self._was_stopped = False
 
     @property
     def pid(self) -> int | None:
@@ -98,6 +113,7 @@ class ProcessExecutor:
         with self._lock:
             if self._process is not None:
                 self._why_replaced = why
+                self._was_stopped |= is_stopped(self._process.pid or 0)
                 self._process.kill()
 
     def stop(self, drain_s: float) -> None:
@@ -139,6 +155,7 @@ class ProcessExecutor:
     def _run_one_worker(self) -> None:
         """Start a worker, listen to it until it ends, and report how it ended."""
         context = multiprocessing.get_context("spawn")
+        before = read_kernel_kills()
         ours, theirs = context.Pipe()
         with ours:
             with theirs, self._lock:
@@ -163,8 +180,10 @@ class ProcessExecutor:
             if outbound is not None:
                 outbound.put(None)
             ready = outbound is not None
-            how = start_failure or _how_it_ended(process) + (f"; it said: {said}" if said else "")
-            self._report_end(process, how, ready=ready)
+            outside = self._was_ended_from_outside(process, before)
+            how = start_failure or _how_it_ended(process, outside=outside)
+            how += f"; it said: {said}" if said and not start_failure else ""
+            self._report_end(process, how, ready=ready, outside=outside)
             process.close()
 
     def _listen(self, pipe: Connection) -> str:
@@ -204,7 +223,16 @@ class ProcessExecutor:
             self._outbound = outbound
         threading.Thread(target=_send, args=(pipe, outbound), daemon=True).start()
 
-    def _report_end(self, process: SpawnProcess, how: str, *, ready: bool) -> None:
+    def _was_ended_from_outside(self, process: SpawnProcess, before: KernelKills) -> bool:
+        """Whether a signal of somebody else ended or stopped a worker, and so no task did."""
+        if self._why_replaced:
+            return self._was_stopped
+        code = process.exitcode or 0
+        if code >= 0 or -code in _OWN_SIGNALS:
+            return False
+        return -code != signal.SIGKILL or not ran_out_of_memory(before)
+
+    def _report_end(self, process: SpawnProcess, how: str, *, ready: bool, outside: bool) -> None:
         """Report that a worker has ended and how, with the tasks that it had started."""
         with self._lock:
             fences = tuple(sorted(self._started & self._waiting.keys()))
@@ -217,10 +245,11 @@ class ProcessExecutor:
                 self._report(HandedBack(fences))
             return
         with self._lock:
-            why, self._why_replaced = self._why_replaced, ""
+            why, self._why_replaced, self._was_stopped = self._why_replaced, "", False
         how = f"was replaced: {why}" if why else how
         if ready:
-            self._report(WorkerDied(fences, f"the worker process {process.pid} {how}"))
+            reason = f"the worker process {process.pid} {how}"
+            self._report(WorkerDied(fences, reason, outside=outside))
             return
         self._failed_starts += 1
         times = f"{self._failed_starts} times in a row" if self._failed_starts > 1 else "once"
@@ -236,7 +265,7 @@ def _send(pipe: Connection, outbound: _Outbound) -> None:
             pipe.send(message)
 
 
-def _how_it_ended(process: SpawnProcess) -> str:
+def _how_it_ended(process: SpawnProcess, *, outside: bool) -> str:
     code = process.exitcode
     if code is None or code >= 0:
         return f"ended with exit code {code}"
@@ -244,5 +273,6 @@ def _how_it_ended(process: SpawnProcess) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    hint = "; the kernel does this when memory runs out" if -code == signal.SIGKILL else ""
-    return f"was killed by {name}{hint}"
+    if outside:
+        return f"was killed from outside by {name}"
+    return f"was killed by {name}{'; memory had run out' if -code == signal.SIGKILL else ''}"

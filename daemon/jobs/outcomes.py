@@ -10,15 +10,27 @@ from dataclasses import dataclass, field
 import structlog
 
 from daemon.jobs.accounting import StageDuration
+from daemon.jobs.deaths import DeathWatch, halves
 from daemon.jobs.ledger.entries import Entry
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Publication
 from daemon.jobs.record import record_of
 from daemon.jobs.staging import Staging
-from daemon.messages.reports import Failed, Inspected, Outcome, Rejected, Restored, Timing
+from daemon.messages.reports import (
+    Failed,
+    Inspected,
+    Outcome,
+    Rejected,
+    Restored,
+    Timing,
+    WorkerDied,
+)
 from daemon.messages.tasks import InspectTask, Job, RestoreTask, Task
 
 _log = structlog.get_logger()
+
+_NAMED = 6
+"""Photographs that the event of a worker's death names."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +38,10 @@ class RetryPolicy:
     """How often and how long something is tried again.
 
     Attributes:
-        attempts: Tries before a passing fault, or a dying worker, counts as failed.
-        crashes: Times a job may be in flight while the daemon itself is killed.
+        attempts: Tries before a passing fault, or a worker that dies with it alone, counts as
+            failed.
+        crashes: Times a job may be in flight while the daemon itself is killed, before it lets
+            others go first; a claim that is read then fails.
         retry_s: Wait after the first passing fault; it doubles each time.
         arriving_s: A file that ends early and changed within this is still arriving.
     """
@@ -60,9 +74,14 @@ class Decided:
 
 
 class OutcomePolicy:
-    """Decides about outcomes; it owns no state but what the ledger keeps."""
+    """Decides about outcomes.
+
+    Attributes:
+        deaths: What is known of workers that died.
+    """
 
     def __init__(self, ledger: Ledger, staging: Staging, retries: RetryPolicy) -> None:
+        self.deaths = DeathWatch(retries.attempts, retries.retry_s)
         self._ledger = ledger
         self._staging = staging
         self._retries = retries
@@ -81,6 +100,7 @@ class OutcomePolicy:
                 self._staging.discard(outcome.fence)
             if entry is None:
                 continue
+            self.deaths.lived(entry.row)
             if _has_changed(entry):
                 self._ledger.requeue(entry.row)
                 self._staging.discard(outcome.fence)
@@ -98,25 +118,42 @@ class OutcomePolicy:
                 self._ledger.requeue(entry.row)
             self._staging.discard(fence)
 
-    def died(self, fences: Sequence[int], reason: str) -> None:
-        """A worker died: each of these may be the cause and runs alone next.
+    def died(self, death: WorkerDied, now: float) -> None:
+        """A worker died: what it had in flight runs again in halves, until one is found.
 
         Args:
-            fences: The leases it held.
-            reason: How it ended.
+            death: The leases it held, and how it ended.
+            now: UTC seconds since the epoch.
         """
-        for fence in fences:
+        suspects: list[Entry] = []
+        for fence in death.fences:
             self._staging.discard(fence)
-            entry = self._ledger.leased(fence)
-            if entry is None:
-                continue
-            deaths = entry.deaths + 1
-            _log.warning("worker_died", job=entry.row, photo=entry.photo_name, deaths=deaths)
-            if entry.alone and deaths >= self._retries.attempts:
-                why = f"the worker process died {deaths} times with this photograph: {reason}"
-                self._ledger.fail([(entry.row, why)])
-            else:
-                self._ledger.requeue(entry.row, death=1)
+            if entry := self._ledger.leased(fence):
+                suspects.append(entry)
+        alone = len(death.fences) == 1
+        _log.warning(
+            "worker_died",
+            why=death.reason,
+            photos=[entry.photo_name for entry in suspects[:_NAMED]],
+            in_flight=len(death.fences),
+            outside=death.outside,
+        )
+        if alone and suspects:
+            self._died_alone(suspects[0], death, now)
+        else:
+            rows = [entry.row for entry in suspects]
+            self.deaths.suspect(rows)
+            self._ledger.suspect(halves(rows))
+
+    def _died_alone(self, entry: Entry, death: WorkerDied, now: float) -> None:
+        """Fail a photograph that has proved to kill workers; else have it run alone again."""
+        deaths = entry.deaths + (not death.outside)
+        self.deaths.died_alone(entry.row, death.reason, now, outside=death.outside)
+        if not death.outside and self.deaths.is_at_fault(entry.row, deaths):
+            why = f"the worker process died {deaths} times with this photograph: {death.reason}"
+            self._ledger.fail([(entry.row, why)])
+        else:
+            self._ledger.suspect([[entry.row]], death=int(not death.outside))
 
     def _decide_one(
         self, entry: Entry, task: Task, outcome: Outcome, decided: Decided, now: float

@@ -13,6 +13,7 @@ import structlog
 from daemon.config.station import Station
 from daemon.jobs import outbox
 from daemon.jobs.accounting import Delivered
+from daemon.jobs.deaths import halves
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access
 from daemon.jobs.publisher import Publisher
@@ -23,6 +24,9 @@ from daemon.system.errors import LedgerError, PassingError
 from daemon.system.files import clear_parts, shown
 
 _log = structlog.get_logger()
+
+_WAIT_S, _LONGEST_WAIT_S = 10.0, 300.0
+"""Seconds that a photograph waits which was alone at many ends of the daemon; doubled each time."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class CrashRecovery:
         staging: The folders that leases left behind.
         publisher: Finishes publications.
         access: Who may read what goes to failed/.
-        crashes: Times a job may be in flight while the daemon is killed.
+        crashes: Times a job alone may be in flight while the daemon is killed, before it lets
+            others go first.
     """
 
     station: Station
@@ -56,7 +61,7 @@ class CrashRecovery:
             PassingError: The disk is too full for that.
         """
         try:
-            self._take_leases_back()
+            self._take_leases_back(now)
             finish_claims(now)
             delivered = self.publisher.finish(now)
             self.staging.discard_all()
@@ -70,15 +75,23 @@ class CrashRecovery:
             raise
         return delivered
 
-    def _take_leases_back(self) -> None:
-        """Queue again what was in flight; a job that is in flight at each crash may cause them."""
-        for entry in self.ledger.in_state("leased"):
+    def _take_leases_back(self, now: float) -> None:
+        """Queue again what was in flight; what was in flight twice may be the cause.
+
+        The daemon decodes nothing, and nobody can tell a photograph that ends the machine from a
+        person who does: none fails for it. One that was alone again and again lets others go first.
+        """
+        leased = self.ledger.in_state("leased")
+        for entry in leased:
             self.staging.discard(entry.fence)
-            if entry.crashes >= self.crashes:
-                why = f"the daemon was killed {entry.crashes + 1} times with this in flight"
-                self.ledger.fail([(entry.row, why)])
-            else:
+            if not entry.crashes:
                 self.ledger.requeue(entry.row, crash=1)
+        again = [entry for entry in leased if entry.crashes]
+        crashes = again[0].crashes + 1 - self.crashes if len(leased) == len(again) == 1 else 0
+        wait_s = min(_LONGEST_WAIT_S, _WAIT_S * 2 ** (crashes - 1)) if crashes > 0 else 0.0
+        if again:
+            rows = [entry.row for entry in again]
+            self.ledger.suspect(halves(rows), crash=1, not_before=now + wait_s if wait_s else 0)
 
     def _set_lost_originals_aside(self) -> None:
         """A file in the work folder that the ledger does not know goes to failed/lost/."""

@@ -1,8 +1,8 @@
 """The scheduler: which queued jobs start next, as tasks for an executor.
 
 Each task has a lease with a fence never used before. A photograph whose content chooses its recipe
-is inspected first. A job that may have killed a process runs with nothing beside it; a job that its
-schedule holds back stays queued.
+is inspected first. Jobs one of which may have killed a process run with nothing beside them; a job
+that its schedule holds back stays queued.
 """
 
 import math
@@ -75,19 +75,25 @@ class Scheduler:
         self._fair_queue = FairQueue()
         self._last_now = math.inf
         self._all_wait = False
+        self._suspects_in_flight = False
 
-    def tasks(self, recipes: Sequence[Recipe], in_flight: int, now: float) -> list[Task]:
+    def tasks(
+        self, recipes: Sequence[Recipe], in_flight: int, now: float, *, control: bool = False
+    ) -> list[Task]:
         """Lease what there is room for: by priority, shared between recipes, oldest first.
 
         Args:
             recipes: The recipes as they are now.
             in_flight: How many tasks the executor holds already.
             now: UTC seconds since the epoch.
+            control: Other work goes before suspects with which a worker has died.
         """
         if now < self._last_now:  # at the start nobody knows what the clock read before
             self._ledger.clock_was_put_back(now)
         self._last_now = now
-        suspects = self._ready(recipes, 1, now, alone=True)
+        if self._suspects_in_flight and in_flight:
+            return []
+        suspects = self._suspects(recipes, now, control=control)
         if suspects and in_flight:
             return []
         room = MAX_IN_FLIGHT - in_flight
@@ -98,7 +104,7 @@ class Scheduler:
         refused: list[tuple[int, str]] = []
         chosen = False
         waiting = 0
-        for entry in suspects or self._ready(recipes, room, now, alone=False):
+        for entry in suspects or self._ready(recipes, room, now):
             key, plan = self._plan(entry, recipes)
             match plan:
                 case _AlreadyPublished():
@@ -123,8 +129,10 @@ class Scheduler:
         if not planned:
             return []
         leased = self._ledger.lease([(entry.row, key) for key, (entry, _) in planned.items()])
+        self._suspects_in_flight = bool(suspects)
+        alone = len(suspects) == 1
         return [
-            self._task(entry, plan, now, alone=bool(suspects))
+            self._task(entry, plan, now, alone=alone)
             for entry, (_, plan) in zip(leased, planned.values(), strict=True)
         ]
 
@@ -140,13 +148,21 @@ class Scheduler:
             _log.info("already_restored", job=one.entry.row, photo=photo, result=result)
         self._ledger.publish([(one.entry.row, one.job, one.result) for one in duplicates])
 
-    def _ready(
-        self, recipes: Sequence[Recipe], limit: int, now: float, *, alone: bool
-    ) -> list[Entry]:
-        queues = startable(self._ledger, recipes, limit, now, alone=alone)
-        if alone:
-            return self._ledger.entries(sorted(queue.rows[0] for queue in queues)[:limit])
+    def _ready(self, recipes: Sequence[Recipe], limit: int, now: float) -> list[Entry]:
+        queues = startable(self._ledger, recipes, limit, now, alone=False)
         return self._ledger.entries(self._fair_queue.take(queues, limit, now))
+
+    def _suspects(self, recipes: Sequence[Recipe], now: float, *, control: bool) -> list[Entry]:
+        """The group of suspects that runs next: the least suspected, then the oldest."""
+        queues = startable(self._ledger, recipes, MAX_IN_FLIGHT, now, alone=True)
+        found = self._ledger.entries([row for queue in queues for row in queue.rows])
+        if not found:
+            return []
+        first = min(found, key=lambda entry: (entry.deaths, entry.group, entry.row))
+        if control and first.deaths and startable(self._ledger, recipes, 1, now, alone=False):
+            return []
+        group = [entry for entry in found if entry.group == first.group]
+        return sorted(group, key=lambda entry: entry.row)[:MAX_IN_FLIGHT]
 
     def _task(self, entry: Entry, plan: Job | NeedsInspection, now: float, *, alone: bool) -> Task:
         if isinstance(plan, NeedsInspection):

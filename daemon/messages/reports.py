@@ -166,11 +166,13 @@ class WorkerDied:
         fences: Fences of the tasks in flight; none if the worker could not start.
         reason: How it ended.
         hopeless: It failed to start several times in a row. It is still tried; tasks wait.
+        outside: Something outside of the worker ended or stopped it: no task is the cause.
     """
 
     fences: tuple[int, ...]
     reason: str
     hopeless: bool = False
+    outside: bool = False
 
 
 @dataclass(frozen=True)

@@ -183,6 +183,7 @@ class Daemon:
             self._parts.lock.check()
             result_lacked_space = self._hear(now)
             self._replace_stalled_worker()
+            self._parts.systemd.health.held_up = self._parts.outcomes.deaths.why_waiting(now)
             self._may_start = self._is_allowed_to_start()
             if self._may_start:
                 if self._failed_turns:
@@ -257,7 +258,7 @@ class Daemon:
                     pass
                 case WorkerDied():
                     parts.status_publisher.worker_died()
-                    parts.outcomes.died(report.fences, report.reason)
+                    parts.outcomes.died(report, now)
                     parts.dispatcher.worker_changed(report)
                 case HandedBack():
                     self._requeue(report.fences)
@@ -322,8 +323,11 @@ class Daemon:
 
     def _lease(self, now: float) -> None:
         """Give the executor as many tasks as it has room for."""
-        dispatcher = self._parts.dispatcher
-        tasks = self._parts.scheduler.tasks(self._recipes, len(dispatcher), now)
+        dispatcher, deaths = self._parts.dispatcher, self._parts.outcomes.deaths
+        if deaths.why_waiting(now):
+            return
+        control = deaths.needs_control
+        tasks = self._parts.scheduler.tasks(self._recipes, len(dispatcher), now, control=control)
         dispatcher.send(tasks)
         self._parts.monitor.record_leases(tasks)
 
@@ -398,7 +402,7 @@ class Daemon:
 
     def _may_end(self) -> bool:
         """Whether `once` is at its end, because of a worker that is not to be had or otherwise."""
-        if self._parts.dispatcher.why_no_worker:
+        if self._parts.dispatcher.why_no_worker or self._parts.outcomes.deaths.why_hopeless:
             return True
         return not len(self._parts.dispatcher) and bool(self._held_up() or not self._more_to_do())
 
@@ -413,12 +417,12 @@ class Daemon:
             return "the disk is full; free some space"
         if self._failed_turns > _MAX_FAILED_TURNS:
             return self._failure
-        return self._parts.dispatcher.why_no_worker
+        return self._parts.dispatcher.why_no_worker or self._parts.outcomes.deaths.why_hopeless
 
     def _notices(self, *, at_once: bool = False) -> tuple[Notice, ...]:
         """What waits for somebody, and why; with `at_once` also what may still settle by itself."""
         parts, now = self._parts, time.monotonic()
-        why = parts.dispatcher.why_no_worker
+        why = parts.dispatcher.why_no_worker or parts.outcomes.deaths.why_waiting(time.time())
         return (
             *parts.inbox.notices(now, at_once=at_once),
             *parts.sorter.waiting(now, at_once=at_once),

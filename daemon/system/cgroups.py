@@ -55,6 +55,11 @@ def free_bytes(proc: Path = _PROC) -> int | None:
     return min(free, default=None)
 
 
+def memory_groups(proc: Path = _PROC) -> list[Path]:
+    """Folders of the control groups that limit this process's memory, the nearest first."""
+    return _groups("memory", proc)[1]
+
+
 def _groups(controller: str, proc: Path) -> tuple[_Dialect, list[Path]]:
     """Folders of this process's control group and of the groups above it, the nearest first."""
     own = _own_paths(proc)

@@ -226,7 +226,7 @@ def test_dropped_photographs_go_before_those_of_bulk_jobs(
     save_photos(scans, 30)
     submit(root, scans)
     with monkeypatch.context() as patch:
-        patch.setattr("daemon.jobs.scheduler.Scheduler.tasks", lambda *_: [])
+        patch.setattr("daemon.jobs.scheduler.Scheduler.tasks", lambda *_, **__: [])
         take_turns(root, 3)
         drop_photo(root, "denoise/mine.png", size=50)
         take_turns(root, 3)
@@ -246,9 +246,9 @@ def test_a_bulk_job_waits_for_its_disk(
     submit(root, scans)
     away, real, leased = scans.with_name("away"), Scheduler.tasks, 0
 
-    def tasks(self: Scheduler, *given: Any) -> Any:  # noqa: ANN401
+    def tasks(self: Scheduler, *given: Any, **named: Any) -> Any:  # noqa: ANN401
         nonlocal leased
-        found = real(self, *given)
+        found = real(self, *given, **named)
         leased += len(found)
         if found:
             scans.rename(away)

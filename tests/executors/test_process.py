@@ -15,8 +15,10 @@ from structlog.testing import capture_logs
 from daemon.executors.process import ProcessExecutor
 from daemon.messages.reports import HandedBack, Restored, WorkerDied, WorkerReady
 from daemon.messages.tasks import Compute
+from daemon.system.kernel_kills import is_stopped
 from tests.support.engine_fakes import DEADLINE_S, KILLER, ReportRecorder, toy_task
 from tests.support.toy_worker import toy_worker, worker_with_last_words
+from tests.support.waiting import wait_for
 
 CHILD = Path(__file__).parents[1] / "support/process_child.py"
 COMPUTE = Compute(device="cpu", threads=1)
@@ -60,6 +62,7 @@ def test_a_killed_worker_is_reported_with_its_tasks_and_replaced(tmp_path: Path)
         assert died.fences == (1,)
         assert "SIGKILL" in died.reason
         assert str(first) in died.reason
+        assert died.outside
         # The other had not started: the next worker does it, and it is not suspected.
         assert isinstance(recorder.of(2), Restored), recorder.of(2)
         assert executor.pid != first
@@ -73,11 +76,13 @@ def test_a_stopped_worker_can_be_replaced(tmp_path: Path) -> None:
         executor.submit(toy_task(1, tmp_path, steps=1000))
         _wait_until_started(executor, 1)
         os.kill(first, signal.SIGSTOP)
+        wait_for(lambda: is_stopped(first), "the stop")
         executor.replace_worker("it took no step")
         recorder.wait_until(lambda: recorder.fences() == [1])
         died = recorder.of(1)
         assert isinstance(died, WorkerDied)
         assert died.reason == f"the worker process {first} was replaced: it took no step"
+        assert died.outside  # somebody had stopped it
         executor.submit(toy_task(2, tmp_path))
         recorder.wait_until(lambda: len(recorder.fences()) == 2)
         assert isinstance(recorder.of(2), Restored)
@@ -94,6 +99,7 @@ def test_a_photograph_that_kills_the_worker_is_reported_with_it_and_alone_when_a
         died = recorder.of(KILLER)
         assert isinstance(died, WorkerDied)
         assert "SIGSEGV" in died.reason
+        assert not died.outside
         again = [fence + 100 for fence in died.fences if fence != KILLER]
         for fence in again:
             executor.submit(toy_task(fence, tmp_path, steps=3, alone=True))

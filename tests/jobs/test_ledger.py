@@ -53,26 +53,28 @@ def test_a_passing_fault_counts_and_waits(ledger: Ledger, tmp_path: Path) -> Non
     ledger.requeue(entry.row, not_before=NOW + 10, attempt=1)
     assert ready(ledger, NOW + 9) == ()
     (again,) = ledger.entries(ready(ledger, NOW + 10))
-    assert (again.attempts, again.deaths, again.alone) == (1, 0, False)
+    assert (again.attempts, again.deaths, again.group) == (1, 0, 0)
 
 
-def test_a_job_in_flight_when_a_worker_died_runs_alone(ledger: Ledger, tmp_path: Path) -> None:
-    one, two = leased(ledger, tmp_path, "a.jpg", "b.jpg")
-    ledger.requeue(one.row, death=1)
-    ledger.requeue(two.row)
-    assert ready(ledger, alone=True) == (one.row,)
-    assert ready(ledger) == (two.row,)
-
-
-def test_one_crash_of_the_daemon_makes_nothing_run_alone_but_two_do(
+def test_suspects_have_a_group_keep_it_and_are_not_in_the_queue(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    (entry,) = leased(ledger, tmp_path, "a.jpg")
-    ledger.requeue(entry.row, crash=1)
-    assert len(ready(ledger)) == 1
-    ledger.lease([(entry.row, "job")])
-    ledger.requeue(entry.row, crash=1)
-    assert len(ready(ledger, alone=True)) == 1
+    one, two, three, four = leased(ledger, tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg")
+    ledger.suspect([[one.row, two.row], [three.row]])
+    ledger.requeue(four.row)
+    assert ready(ledger, alone=True) == (one.row, two.row, three.row)
+    assert ready(ledger) == (four.row,)
+    assert [entry.group for entry in ledger.in_state("queued")] == [1, 1, 2, 0]
+    assert ledger.queued_between("denoise", 0, NOW) == 4
+    ledger.lease([(one.row, "job"), (three.row, "other")])
+    ledger.requeue(one.row, attempt=1)
+    ledger.suspect([[three.row]], death=1)
+    assert [(e.group, e.attempts, e.deaths) for e in ledger.in_state("queued")] == [
+        (1, 1, 0),
+        (1, 0, 0),
+        (3, 0, 1),
+        (0, 0, 0),
+    ]
 
 
 def test_a_published_result_is_found_by_the_id_of_its_job(ledger: Ledger, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from daemon.jobs.ledger.entries import Entry, photo_of
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outcomes import OutcomePolicy, RetryPolicy
 from daemon.jobs.staging import Staging
-from daemon.messages.reports import Failed, Inspected, Rejected
+from daemon.messages.reports import Failed, Inspected, Rejected, WorkerDied
 from daemon.messages.tasks import InspectTask, Job, RestoreTask
 from tests.support.claims import QUEUED_AT as NOW
 from tests.support.claims import leased, write_claimed
@@ -155,13 +155,35 @@ def test_what_is_alone_at_the_third_death_of_a_worker_fails(
     ledger: Ledger, outcomes: OutcomePolicy, entry: Entry
 ) -> None:
     for _ in range(2):
-        outcomes.died([entry.fence], "signal 9")
+        outcomes.died(WorkerDied((entry.fence,), "signal 9"), NOW)
         assert ledger.ready("denoise", NOW, 9, NOW, alone=True) == (entry.row,)
         (entry,) = ledger.lease([(entry.row, "job")])
-    outcomes.died([entry.fence], "signal 9")
+    outcomes.died(WorkerDied((entry.fence,), "signal 9"), NOW)
     assert [e.reason for e in ledger.in_state("failing")] == [
         "the worker process died 3 times with this photograph: signal 9"
     ]
+
+
+def test_what_was_in_flight_with_others_loses_no_attempt_and_runs_again_with_half_of_them(
+    tmp_path: Path, ledger: Ledger, outcomes: OutcomePolicy
+) -> None:
+    entries = leased(ledger, tmp_path, *(f"{n}.jpg" for n in range(5)))
+    outcomes.died(WorkerDied(tuple(e.fence for e in entries), "signal 11"), NOW)
+    again = ledger.in_state("queued")
+    assert [(e.group, e.deaths, e.attempts) for e in again] == [
+        *[(1, 0, 0)] * 3,
+        *[(2, 0, 0)] * 2,
+    ]
+
+
+def test_workers_that_are_killed_from_outside_never_fail_a_photograph(
+    ledger: Ledger, outcomes: OutcomePolicy, entry: Entry
+) -> None:
+    for _ in range(30):
+        outcomes.died(WorkerDied((entry.fence,), "SIGKILL", outside=True), NOW)
+        (entry,) = ledger.lease([(entry.row, "job")])
+    assert (entry.state, entry.deaths, entry.attempts) == ("leased", 0, 0)
+    assert "the last time: SIGKILL" in outcomes.deaths.why_waiting(NOW)
 
 
 def test_what_is_handed_back_is_queued_as_it_was(

@@ -129,7 +129,7 @@ def test_jobs_that_are_leased_or_must_run_alone_are_not_in_the_queue(
 ) -> None:
     one, two, three = queue(ledger, tmp_path, "plain", 3, NOON)
     ledger.lease([(one, "x"), (two, "y")])
-    ledger.requeue(two, death=1)
+    ledger.suspect([[two]])
     assert startable_rows(ledger, [], NOON) == {"plain": (three,)}
     (line,) = startable(ledger, [], 9, NOON, alone=True)
     assert line.rows == (two,)

@@ -77,7 +77,7 @@ def take_turns(root: Path, number: int) -> None:
 def take_turns_without_leasing(root: Path, number: int) -> None:
     """Run a daemon that queues what it finds and starts none of it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Scheduler, "tasks", lambda *_: [])
+        patch.setattr(Scheduler, "tasks", lambda *_, **__: [])
         take_turns(root, number)
 
 

@@ -85,9 +85,10 @@ class Entry:
         id: What is done to what; "" until it is leased.
         fence: Number of its last lease, 0 before the first.
         attempts: Passing faults that it met.
-        deaths: Workers that died while it was in flight.
+        deaths: Workers that died by themselves while it alone was in flight.
         crashes: Times that the daemon was killed while it was in flight.
-        alone: It runs with nothing beside it.
+        group: Number of its group of suspects, one of which may have killed a process: they run
+            with nothing beside them. 0 if it is no suspect.
         publication: Its `Publication` as JSON while it is published, else "".
         reason: Why it fails; "" if it does not.
         queued_at: When it was queued, UTC seconds since the epoch.
@@ -102,7 +103,7 @@ class Entry:
     attempts: int
     deaths: int
     crashes: int
-    alone: bool
+    group: int
     publication: str
     reason: str
     queued_at: float
@@ -230,7 +231,7 @@ def entry_of(row: Row) -> Entry:
         attempts=row["attempts"],
         deaths=row["deaths"],
         crashes=row["crashes"],
-        alone=bool(row["alone"]),
+        group=row["alone"],
         publication=row["publication"],
         reason=row["reason"],
         queued_at=row["queued_at"],

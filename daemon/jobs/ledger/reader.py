@@ -99,28 +99,32 @@ class LedgerReader:
             queued_by: Only what was queued by then, UTC seconds since the epoch.
             limit: How many at most.
             now: UTC seconds since the epoch; what waits for a retry is left out until its time.
-            alone: Those that must run alone, or those that need not.
+            alone: Suspects, which run without anything that is none, or all others.
         """
         found: list[int] = []
+        which = "> 0" if alone else "= 0"
         for of_bulk in (False, True):
             rows = self.select(
-                "SELECT row FROM job WHERE state = 'queued' AND recipe = ? AND alone = ?"
+                f"SELECT row FROM job WHERE state = 'queued' AND recipe = ? AND alone {which}"
                 " AND (bulk <> '') = ? AND queued_at <= ? AND not_before <= ?"
                 " ORDER BY queued_at, row LIMIT ?",
-                *(recipe, alone, of_bulk, queued_by, now, limit - len(found)),
+                *(recipe, of_bulk, queued_by, now, limit - len(found)),
             )
             found += (row["row"] for row in rows)
         return tuple(found)
 
     def queued_between(self, recipe: str, after: float, until: float) -> int:
         """How many jobs of a recipe wait that were queued after one time and by another."""
-        # All values of what comes between are named so that the index alone answers.
+        # All values of what comes between are named so that the index alone answers. Suspects,
+        # which have groups of any number, are few.
         rows = self.select(
-            "SELECT count(*) FROM job WHERE state = 'queued' AND recipe = ? AND alone IN (0, 1)"
-            " AND (bulk <> '') IN (0, 1) AND queued_at > ? AND queued_at <= ?",
-            *(recipe, after, until),
+            "SELECT count(*) FROM job WHERE state = 'queued' AND recipe = ? AND alone = 0"
+            " AND (bulk <> '') IN (0, 1) AND queued_at > ? AND queued_at <= ? UNION ALL"
+            " SELECT count(*) FROM job WHERE state = 'queued' AND recipe = ? AND alone > 0"
+            " AND queued_at > ? AND queued_at <= ?",
+            *(recipe, after, until, recipe, after, until),
         )
-        return int(rows[0][0])
+        return sum(int(row[0]) for row in rows)
 
     def leased(self, fence: int) -> Entry | None:
         """The job that holds this lease, or None if it is stale."""

@@ -130,25 +130,51 @@ class Ledger(LedgerReader):
                 )
         return self.entries([row for row, _ in jobs])
 
-    def requeue(
-        self, row: int, *, not_before: float = 0, attempt: int = 0, death: int = 0, crash: int = 0
-    ) -> None:
-        """Queue a leased row again, without an outcome.
+    def requeue(self, row: int, *, not_before: float = 0, attempt: int = 0, crash: int = 0) -> None:
+        """Queue a leased row again, without an outcome; a suspect stays in its group.
 
         Args:
             row: The job.
             not_before: When it may be leased again, UTC seconds since the epoch.
             attempt: 1 if it met a passing fault.
-            death: 1 if a worker died while it was in flight; it then runs alone.
-            crash: 1 if the daemon was killed while it was in flight; after two it runs alone.
+            crash: 1 if the daemon was killed while it was in flight.
         """
         with self.transaction() as db:
             db.execute(
                 "UPDATE job SET state = 'queued', not_before = ?, attempts = attempts + ?,"
-                " deaths = deaths + ?, crashes = crashes + ?, alone = (deaths + ? > 0 OR"
-                " crashes + ? > 1) WHERE row = ? AND state = 'leased'",
-                (not_before, attempt, death, crash, death, crash, row),
+                " crashes = crashes + ? WHERE row = ? AND state = 'leased'",
+                (not_before, attempt, crash, row),
             )
+
+    def suspect(
+        self,
+        groups: Iterable[Iterable[int]],
+        *,
+        not_before: float = 0,
+        death: int = 0,
+        crash: int = 0,
+    ) -> None:
+        """Queue leased rows again as suspects, each group to run by itself.
+
+        Args:
+            groups: The rows.
+            not_before: When they may be leased again, UTC seconds since the epoch.
+            death: 1 if a worker died by itself while the row alone was in flight.
+            crash: 1 if the daemon was killed while they were in flight.
+        """
+        with self.transaction() as db:
+            for group in groups:
+                db.execute(
+                    "INSERT INTO counter VALUES ('suspects', 1)"
+                    " ON CONFLICT (name) DO UPDATE SET value = value + 1"
+                )
+                db.executemany(
+                    "UPDATE job SET state = 'queued', not_before = ?, deaths = deaths + ?,"
+                    " crashes = crashes + ?,"
+                    " alone = (SELECT value FROM counter WHERE name = 'suspects')"
+                    " WHERE row = ? AND state = 'leased'",
+                    [(not_before, death, crash, row) for row in group],
+                )
 
     def clock_was_put_back(self, now: float) -> None:
         """Bring times of queued rows that lie in the future back to `now` (UTC seconds)."""

@@ -23,10 +23,12 @@ class Health:
         ready: A worker was ready at least once.
         loaded: The present worker has loaded its models.
         stopping: The daemon is about to end.
+        held_up: Why nothing is started for now, or "".
     """
 
     def __init__(self, stall_s: float = 900) -> None:
         self.ready = self.loaded = self.stopping = False
+        self.held_up = ""
         self._stall_s = stall_s
         self._began_at: float | None = None
         self._advanced_at = self._heard_at = 0.0
@@ -99,6 +101,7 @@ class Health:
             "the daemon is stopping": self.stopping,
             "the worker loads its models": not self.loaded,
             silent: bool(silent),
+            self.held_up: bool(self.held_up),
             "the disk is full": full,
         }
         return "; ".join(reason for reason, holds in reasons.items() if holds)
