@@ -1,6 +1,6 @@
-"""Runs one step of a recipe in this process, with the shipped network: pixels in, pixels out.
+"""Runs one step of a recipe in this process, with the shipped networks: pixels in, pixels out.
 
-There is no station and no engine, so that only restorers and network are measured.
+There is no station and no engine, so that only restorers and networks are measured.
 """
 
 from collections.abc import Sequence
@@ -34,30 +34,32 @@ def restore(step: Step, *given: Pixels, seed: int = 0, mask: Pixels | None = Non
         seed: Seed of all noise.
         mask: What is to be inpainted, (H, W).
     """
-    backend, _ = _backend_and_model()
     pictures = tuple(
         Picture(pixels, is_grey(pixels), Metadata("PNG", "RGB"), mask=mask) for pixels in given
     )
-    output = run_generator(backend.restore(Recipe(name="quality", steps=(step,)), pictures, seed))
+    output = run_generator(
+        _backend().restore(Recipe(name="quality", steps=(step,)), pictures, seed)
+    )
     return [np.asarray(one.pixels, np.uint8) for one in output.pictures]
 
 
 def run_generator(generator: ModelCalls[T]) -> T:
-    """Answer the calls of a generator with the shipped network, one by one; its result."""
-    _, model = _backend_and_model()
+    """Answer the calls of a generator with the shipped networks, one by one; its result."""
     answers: Sequence[Any] | None = None
     try:
         while True:
             calls = next(generator) if answers is None else generator.send(answers)
-            answers = [model.predict([call])[0] for call in calls]
+            answers = [_model(call.model).predict([call])[0] for call in calls]
     except StopIteration as end:
         result: T = end.value
         return result
 
 
 @cache
-def _backend_and_model() -> tuple[Backend, Model]:
-    backend = torch_backend()
-    return backend, backend.load_model(
-        "prior", pick_device("auto"), lambda: None, as_pipeline=False
-    )
+def _backend() -> Backend:
+    return torch_backend()
+
+
+@cache
+def _model(reference: str) -> Model:
+    return _backend().load_model(reference, pick_device("auto"), lambda: None, as_pipeline=False)

@@ -14,8 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from daemon.checkpoints.digests import LOCK, combined_digest, data_files
-from daemon.checkpoints.traits import PRIOR_TRAITS, Traits, traits_of
-from daemon.config.model_reference import Hub, Local, parse_reference
+from daemon.checkpoints.traits import SHIPPED_TRAITS, Traits, traits_of
+from daemon.config.model_reference import Hub, Local, Shipped, parse_reference
 from daemon.config.recipe import Recipe
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
@@ -75,7 +75,8 @@ class Library:
     """The models of this machine.
 
     Attributes:
-        models: Folder of what was pulled from the Hub; None knows only the prior and local folders.
+        models: Folder of what was pulled from the Hub; None knows only what ships with the package
+            and local folders.
     """
 
     models: Path | None = None
@@ -89,8 +90,8 @@ class Library:
         """
         parsed = parse_reference(reference)
         match parsed:
-            case None:
-                return Checkpoint(reference, WEIGHTS / "prior", PRIOR_TRAITS)
+            case Shipped(name):
+                return Checkpoint(reference, WEIGHTS / name, SHIPPED_TRAITS[name])
             case Hub():
                 folder = self.pulled(parsed).folder
             case Local():

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from daemon.config.model_reference import PRIOR, RESTORATION
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
 
-Family = Literal["prior", "pixel", "latent", "pipeline", "clip"]
-"""Which class of `daemon.models` loads a checkpoint: our own network, a pixel-space UNet, a Stable
-Diffusion driven step by step, any other diffusers pipeline, or a CLIP model."""
+Family = Literal["prior", "restoration", "pixel", "latent", "pipeline", "clip"]
+"""Which class of `daemon.models` loads a checkpoint: our own prior or our own restoration networks,
+a pixel-space UNet, a Stable Diffusion driven step by step, any other diffusers pipeline, or a CLIP
+model."""
 
 PipelineUse = Literal["text", "image", "edit", "upscale"]
 """What a diffusers pipeline makes a picture of: a prompt; a prompt and a picture, partly kept; an
@@ -53,6 +55,17 @@ class Traits:
 
 
 PRIOR_TRAITS = Traits("prior", ("prior",), "the prior inside the package")
+
+SHIPPED_TRAITS: Mapping[str, Traits] = {
+    PRIOR: PRIOR_TRAITS,
+    RESTORATION: Traits(
+        "restoration",
+        (),
+        f'the restoration networks inside the package, which model = "{PRIOR}" uses by itself',
+    ),
+}
+"""Traits of the networks inside the package, by their reference. Those without a use are called by
+the steps of the prior and cannot be the model of a step."""
 
 
 @dataclass(frozen=True)

@@ -28,17 +28,23 @@ _Name = Annotated[
 def list_models(
     context: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(help="Recommendation to show, with its lines for a recipe.")
+        str | None, typer.Argument(help="Card to show, with its lines for a recipe if it has any.")
     ] = None,
 ) -> None:
-    """List the recommended checkpoints and those on this machine.
+    """List the networks inside the package, recommended checkpoints and those on this machine.
 
     Example: `restored models list sdxl`
     """
     from daemon.checkpoints.cards import all_cards, describe_card, find_card, recipe_steps
     from daemon.checkpoints.hub import size_bytes
+    from daemon.checkpoints.shipped_cards import describe_shipped, shipped_cards
 
     library = _library(context)
+    for shipped in shipped_cards():
+        if shipped.name == name:
+            for line in describe_shipped(shipped).split("\n"):
+                say(line)
+            return
     if name is not None:
         card = find_card(name)
         for text in (describe_card(card), "", "Lines for a recipe:", "", recipe_steps(card)):
@@ -47,6 +53,10 @@ def list_models(
         return
     here = library.all_pulled()
     repos = {one.repo for one in here}
+    say("Inside the package (`restored models list NAME` says more):")
+    for shipped in shipped_cards():
+        say(f"  {shipped.name:17} {shipped.size_bytes / 1e6:4.1f} MB  {shipped.licence}")
+    say("")
     say("Recommended (`restored models list NAME` says more);")
     say("the memory of a card that should do is an estimate, not measured:")
     for card in all_cards():

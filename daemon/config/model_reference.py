@@ -10,7 +10,13 @@ from pathlib import Path
 from daemon.system.errors import ConfigError
 
 PRIOR = "prior"
-"""Reference of the network inside the package."""
+"""Reference of the photo prior; in a recipe it stands for all networks inside the package."""
+
+RESTORATION = "restoration"
+"""Reference of the restoration networks inside the package."""
+
+SHIPPED = (PRIOR, RESTORATION)
+"""References of the networks inside the package."""
 
 WEIGHTS_SUFFIX = ".safetensors"
 DEFAULT_REVISION = "main"
@@ -55,8 +61,19 @@ class Local:
         return self.path.suffix == WEIGHTS_SUFFIX
 
 
-Reference = Hub | Local | None
-"""A parsed reference; None is the prior."""
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """Networks inside the package.
+
+    Attributes:
+        name: One of `SHIPPED`.
+    """
+
+    name: str
+
+
+Reference = Hub | Local | Shipped
+"""A parsed reference."""
 
 
 def parse_reference(text: str) -> Reference:
@@ -65,8 +82,8 @@ def parse_reference(text: str) -> Reference:
     Raises:
         ConfigError: The text has none of the known forms.
     """
-    if text == PRIOR:
-        return None
+    if text in SHIPPED:
+        return Shipped(text)
     if text.startswith(_LOCAL):
         return Local(Path(text).expanduser())
     found = _HUB.fullmatch(text)

@@ -277,8 +277,8 @@ class Recipe(BaseModel):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """References to the models of its steps, each once, in order."""
-        return tuple(dict.fromkeys(step.model for step in self.steps))
+        """References to the models that its steps may call, each once, in order."""
+        return tuple(dict.fromkeys(model for step in self.steps for model in step.models))
 
     def with_models(self, renamed: Callable[[str], str]) -> "Recipe":
         """The same recipe with each reference to a model replaced by `renamed(reference)`."""
@@ -288,7 +288,8 @@ class Recipe(BaseModel):
     @property
     def digest(self) -> str:
         """Sha256 of what it does to pixels; `about`, `match` and `schedule` do not count."""
-        meaning = self.model_dump(mode="json", include={"name", "steps", "output"})
+        meaning = self.model_dump(mode="json", include={"name", "output"})
+        meaning["steps"] = [step.meaning for step in self.steps]
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
     def mismatch(self, name: str, megapixels: float) -> str | None:

@@ -98,7 +98,10 @@ class Batcher:
         Returns:
             Calls of one key; none if it is better to wait.
         """
-        pending = {key: calls for key, calls in self._pending.items() if calls and ready(key)}
+        # Photographs of many sizes leave many keys behind.
+        for key in [key for key, calls in self._pending.items() if not calls]:
+            del self._pending[key]
+        pending = {key: calls for key, calls in self._pending.items() if ready(key)}
         if not pending:
             return []
         late_s = {key: self._late_s(calls, now) for key, calls in pending.items()}
@@ -113,15 +116,12 @@ class Batcher:
 
     def cap(self, key: BatchKey) -> int:
         """Largest batch of this key at present, in calls; at least 1."""
-        if key not in self._caps:
-            highest = max(1, self._pass_pixels // key.pixels)
-            self._caps[key] = _Cap(highest, highest)
-        return self._caps[key].current
+        return self._caps[key].current if key in self._caps else self._highest(key)
 
     def failed(self, key: BatchKey, size: int) -> None:
         """Note that a batch of this size did not fit: the cap becomes at most half of it."""
-        self.cap(key)
-        cap = self._caps[key]
+        highest = self._highest(key)
+        cap = self._caps.setdefault(key, _Cap(highest, highest))
         if cap.successes == 0 and cap.current < cap.highest:
             # The doubled cap failed at once: try it again only after twice as many batches.
             cap.probe_after = min(2 * cap.probe_after, _PROBE_AFTER_AT_MOST)
@@ -130,13 +130,17 @@ class Batcher:
 
     def fitted(self, key: BatchKey, size: int) -> None:
         """Note that a batch of this size fitted: after some full ones a lowered cap is doubled."""
-        cap = self._caps[key]
-        if cap.current == cap.highest or size < cap.current:
+        cap = self._caps.get(key)
+        if cap is None or cap.current == cap.highest or size < cap.current:
             return
         cap.successes += 1
         if cap.successes >= cap.probe_after:
             cap.current = min(cap.highest, 2 * cap.current)
             cap.successes = 0
+
+    def _highest(self, key: BatchKey) -> int:
+        """Largest batch that is worth one pass, in calls; at least 1."""
+        return max(1, self._pass_pixels // key.pixels)
 
     def _late_s(self, calls: Sequence[PendingCall], now: float) -> float:
         """Seconds that the longest waiting call has waited if it is late, else 0."""

@@ -14,7 +14,9 @@ from daemon.checkpoints.traits import PipelineUse
 if TYPE_CHECKING:
     from torch import Tensor
 
-Operation = Literal["predict", "predict-exact", "encode", "decode", "embed", "pipeline", "clip"]
+Operation = Literal[
+    "predict", "predict-exact", "restore", "encode", "decode", "embed", "pipeline", "clip"
+]
 """What a forward pass computes; "predict-exact" is "predict" in float32 throughout."""
 
 _EMBED_PIXELS = 64 * 64
@@ -131,6 +133,34 @@ class DenoiseCall:
         evaluations = 2 if self.guidance is not None and self.guidance.scale > 1 else 1
         pixels = evaluations * _area(shape) * self.reduction**2
         return BatchKey(self.model, operation, shape, None, pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreCall:
+    """One evaluation of a restoration network on one tile of one photograph.
+
+    The answer is the posterior mean of the clean tile, (3, H scale, W scale).
+
+    Attributes:
+        model: Reference of the model.
+        picture: The small or damaged tile, (3, H, W) in [-1, 1], sides even.
+        degradation: How it came of the clean tile.
+    """
+
+    t: ClassVar[float] = 0.0
+
+    model: str
+    picture: "Tensor"
+    degradation: Degradation
+
+    @property
+    def key(self) -> BatchKey:
+        """What it shares with the calls of its batch."""
+        shape, degradation = tuple(self.picture.shape), self.degradation
+        # An enlargement works at each small pixel, the other tasks at each 2x2 block.
+        pixels = _area(shape) * (4 if degradation.scale > 1 else 1)
+        task = (degradation.scale, degradation.blind)
+        return BatchKey(self.model, "restore", shape, task, pixels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +313,9 @@ class ClipCall:
         return BatchKey(self.model, "clip", (), self.phrases, _CLIP_PIXELS)
 
 
-ModelCall = DenoiseCall | EncodeCall | DecodeCall | EmbedCall | PipelineCall | ClipCall
+ModelCall = (
+    DenoiseCall | RestoreCall | EncodeCall | DecodeCall | EmbedCall | PipelineCall | ClipCall
+)
 """Every kind of call. The engine reads `model` and `key` of it, and `t` to show how far a job is;
 calls other than `DenoiseCall` stand at t = 0."""
 
@@ -321,7 +353,7 @@ def answer_of(reply: Reply) -> Answer:
 
 
 def ask(
-    calls: Sequence[DenoiseCall | EncodeCall | DecodeCall | PipelineCall | ClipCall],
+    calls: Sequence[DenoiseCall | RestoreCall | EncodeCall | DecodeCall | PipelineCall | ClipCall],
 ) -> "ModelCalls[list[Tensor]]":
     """Make calls that are answered by tensors, all together."""
     answers = yield calls

@@ -12,6 +12,9 @@ UNUSED_COMPONENTS = frozenset({"safety_checker", "image_encoder"})
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
+_NEVER_OFFLOADED = frozenset({"prior", "restoration", "clip"})
+"""Families of small networks, which stay on the device whole."""
+
 _LAYERS = 10
 """Layers of a network that is offloaded by layers; about one is on the device at a time."""
 
@@ -35,6 +38,18 @@ def mixed_precision(placement: Placement, *, exact: bool) -> AbstractContextMana
     if exact or dtype == torch.float32:
         return nullcontext()
     return torch.autocast(torch.device(placement.device).type, dtype)
+
+
+def run_precision(placement: Placement, *, exact: bool) -> AbstractContextManager[object]:
+    """The context in which a network of the package runs: bf16 where that is faster, else float32.
+
+    Its weights lie in float32. `exact` asks for float32 in any case.
+    """
+    device, dtype = torch.device(placement.device), placement.options.dtype
+    bf16 = has_fast_bf16(device) if dtype == "auto" else dtype == "bf16"
+    if exact or not bf16:
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 def has_fast_bf16(device: torch.device) -> bool:
@@ -65,7 +80,7 @@ def bytes_on_device(placement: Placement, *, as_pipeline: bool) -> int:
         for component, count in parameter_counts(checkpoint).items()
         if not (stepwise and component in UNUSED_COMPONENTS)
     }
-    if offload == "none" or on_cpu or checkpoint.traits.family in {"prior", "clip"}:
+    if offload == "none" or on_cpu or checkpoint.traits.family in _NEVER_OFFLOADED:
         return sum(sizes.values())
     largest = max(sizes.values(), default=0)
     return largest if offload == "model" else largest // _LAYERS

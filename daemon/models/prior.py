@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
 from daemon.models.calls import Degradation, DenoiseCall
-from daemon.models.memory import has_fast_bf16
+from daemon.models.memory import run_precision
 from daemon.models.network import PhotoPrior
 from daemon.models.registry import Placement
 
@@ -28,7 +27,7 @@ class Prior:
         self._device = torch.device(placement.device)
         network = PhotoPrior.from_pretrained(placement.checkpoint.folder, torch_dtype=torch.float32)
         self._network = network.eval().to(self._device, memory_format=torch.channels_last)
-        self._bf16 = _runs_in_bf16(placement, self._device)
+        self._placement = placement
 
     def predict(self, calls: Sequence[DenoiseCall]) -> list[Tensor]:
         """Posterior means of a batch of calls that share a key, in one forward pass.
@@ -48,18 +47,13 @@ class Prior:
             [_degradation_vector(call.degradation) for call in calls], device=self._device
         )
         x_t[t >= _ALL_NOISE] = 0
-        with torch.inference_mode(), self._precision(exact=calls[0].exact):
+        with torch.inference_mode(), run_precision(self._placement, exact=calls[0].exact):
             x0 = self._network.posterior_mean(x_t, t, condition, degradation)
         return list(x0.float().cpu().contiguous().unbind(0))
 
     def _stack(self, pictures: Sequence[Tensor]) -> Tensor:
         batch = torch.stack(list(pictures))
         return batch.to(self._device).contiguous(memory_format=torch.channels_last)
-
-    def _precision(self, *, exact: bool) -> AbstractContextManager[object]:
-        if exact or not self._bf16:
-            return nullcontext()
-        return torch.autocast(self._device.type, torch.bfloat16)
 
 
 def _degradation_vector(degradation: Degradation) -> tuple[float, float, float, float]:
@@ -70,9 +64,3 @@ def _degradation_vector(degradation: Degradation) -> tuple[float, float, float, 
         degradation.sigma,
         float(degradation.blind),
     )
-
-
-def _runs_in_bf16(placement: Placement, device: torch.device) -> bool:
-    """Whether to run in bf16: as the setting says, or where the device is faster in it."""
-    dtype = placement.options.dtype
-    return has_fast_bf16(device) if dtype == "auto" else dtype == "bf16"

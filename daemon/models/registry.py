@@ -58,6 +58,7 @@ MODELS: dict[Family, str] = {
     "latent": "daemon.models.latent:Latent",
     "pixel": "daemon.models.pixel:Pixel",
     "prior": "daemon.models.prior:Prior",
+    "restoration": "daemon.models.restoration:RestorationModel",
 }
 """Class of each family, constructed from a `Placement`. "pipeline" answers `PipelineCall` for every
 family that is a diffusers pipeline."""

@@ -78,9 +78,9 @@ STEP_KINDS = {
             _step_by_step("super_resolve:super_resolve")
             | {"upscale": "pipeline_repair:super_resolve"},
             meaningless={
-                "pixel": ("self_ensemble",),
-                "latent": ("self_ensemble",),
-                "upscale": ("realism", "self_ensemble"),
+                "pixel": ("self_ensemble", "consistent"),
+                "latent": ("self_ensemble", "consistent"),
+                "upscale": ("realism", "self_ensemble", "consistent"),
             },
         ),
         StepKind("unfade", {"prior": "unfade:unfade"}, meaningless={"prior": ("steps", "seed")}),

@@ -3,6 +3,7 @@
 import os
 
 from daemon.checkpoints.library import Library
+from daemon.config.model_reference import SHIPPED
 from daemon.config.recipe import Recipe
 from daemon.config.settings import Settings
 from daemon.config.setup import known_recipes
@@ -40,7 +41,7 @@ def problems(station: Station, settings: Settings) -> list[str]:
 
 
 def model_lines(station: Station, settings: Settings) -> list[str]:
-    """One line for each model that recipes name, with its memory; the prior is left out."""
+    """One line for each model that recipes name, with its memory; what ships is left out."""
     from daemon.engine.hardware import model_budget, pick_device
     from daemon.models.memory import bytes_on_device
 
@@ -50,7 +51,7 @@ def model_lines(station: Station, settings: Settings) -> list[str]:
     lines = []
     for reference in sorted({m for recipe in known_recipes(station) for m in recipe.models}):
         checkpoint = Library(settings.models_dir).checkpoint(reference)
-        if checkpoint.traits.family != "prior":
+        if reference not in SHIPPED:
             placement = Placement(checkpoint, device, compute.options)
             size = bytes_on_device(placement, as_pipeline=False) / 1e9
             what = f"{reference}: {checkpoint.traits.description}, {size:.2f} GB on {device}"

@@ -16,9 +16,10 @@ from daemon.checkpoints.cards import (
     recipe_steps,
 )
 from daemon.checkpoints.library import COMMIT, Library
+from daemon.checkpoints.shipped_cards import describe_shipped, shipped_cards
 from daemon.checkpoints.traits import PIPELINES
 from daemon.cli.main import exit_code
-from daemon.config.model_reference import Hub, parse_reference
+from daemon.config.model_reference import SHIPPED, Hub, parse_reference
 from daemon.config.recipe import Recipe, read_recipe
 from daemon.restorers.registry import check_models
 from daemon.system.errors import ConfigError
@@ -87,3 +88,22 @@ def test_list_prints_the_cards_and_the_steps_for_a_recipe(
     path = tmp_path / "mine.toml"
     path.write_text(lines)
     assert read_recipe(path).models == ("black-forest-labs/FLUX.1-Kontext-dev",)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_networks_inside_the_package_have_cards_that_are_complete(name: str) -> None:
+    (card,) = (card for card in shipped_cards() if card.name == name)
+    assert all((card.about, card.licence, card.sources, card.credits, card.numbers, card.limits))
+    assert f"{name}: inside the package" in describe_shipped(card)
+    assert Library().checkpoint(name).traits.description.startswith("the ")
+
+
+def test_the_weights_inside_the_package_are_at_most_twenty_megabytes() -> None:
+    assert sum(card.size_bytes for card in shipped_cards()) < 20e6
+
+
+def test_a_network_that_steps_call_by_themselves_is_no_model_of_a_step(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text('[[steps]]\nkind = "super-resolve"\nmodel = "restoration"\n')
+    with pytest.raises(ConfigError, match=r'needs the prior .*restoration.*model = "prior"'):
+        check_models([read_recipe(path)], Library())

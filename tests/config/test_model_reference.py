@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.model_reference import Hub, Local, absolute_reference, parse_reference
+from daemon.config.model_reference import Hub, Local, Shipped, absolute_reference, parse_reference
 from daemon.config.recipe import read_recipe
 from daemon.system.errors import ConfigError
 from tests.support.tiny_pipelines import save_pixel
@@ -17,7 +17,7 @@ def pixel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_form_of_a_reference_says_what_it_is() -> None:
-    assert parse_reference("prior") is None
+    assert parse_reference("prior") == Shipped("prior")
     assert parse_reference("org/name") == Hub("org/name", "main")
     assert parse_reference("org/name@refs/pr/3") == Hub("org/name", "refs/pr/3")
     assert parse_reference("/models/x") == Local(Path("/models/x"))

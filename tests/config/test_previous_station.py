@@ -6,9 +6,10 @@
 import shutil
 from pathlib import Path
 
-from daemon.config.recipe import SHIPPED_RECIPES, load_recipes
+from daemon.config.recipe import SHIPPED_RECIPES, Recipe, load_recipes
 from daemon.config.settings import Settings, load_settings
 from daemon.config.setup import known_recipes, make_station, open_station
+from daemon.config.steps import SuperResolve
 
 PREVIOUS = Path(__file__).parent / "previous"
 
@@ -87,6 +88,14 @@ def test_the_settings_file_and_recipes_of_a_previous_station_load(tmp_path: Path
     assert settings == Settings()
     assert (root / "restored.toml").read_text() == (PREVIOUS / "restored.toml").read_text()
     assert {recipe.name: recipe.digest for recipe in known_recipes(station)} == DIGESTS
+
+
+def test_a_key_that_came_later_changes_a_digest_only_where_it_is_set() -> None:
+    given, default, other = (
+        Recipe(name="larger", steps=(step,)).digest
+        for step in (SuperResolve(), SuperResolve(consistent=False), SuperResolve(consistent=True))
+    )
+    assert given == default != other
 
 
 def test_the_examples_that_a_previous_settings_file_gave_still_load(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Tiles: how sides are cut, pictures split and blended, and tiles asked for."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 import torch
@@ -11,9 +12,12 @@ from torch.nn import functional
 
 from daemon.diffusion.tiling import (
     BUCKETS,
+    ENLARGEMENT_TILES,
     GRID,
+    REPAIR_TILES,
     Cut,
     Denoiser,
+    FittedTiles,
     Tiling,
     cut_side,
     denoise_tiles,
@@ -33,6 +37,16 @@ def test_tiles_and_windows_cover_a_side_and_their_weights_sum_to_one(length: int
         assert all(start % GRID == 0 for start in pieces.starts)
         gaps = {b - a for a, b in zip(pieces.starts[:-1], pieces.starts[1:], strict=True)}
         assert all(pieces.size - gap >= overlap for gap in gaps)
+
+
+@given(length=st.integers(1, 12000), tiles=st.sampled_from([REPAIR_TILES, ENLARGEMENT_TILES]))
+def test_fitted_tiles_cover_a_side_and_end_where_it_ends(length: int, tiles: FittedTiles) -> None:
+    pieces = tiles.cut(length)
+    assert float((blend_weights(pieces) - 1).abs().max()) < 1e-5
+    assert 0 <= pieces.starts[-1] + pieces.size - length < tiles.multiple
+    assert pieces.size <= tiles.largest
+    assert all(place % tiles.multiple == 0 for place in (*pieces.starts, pieces.size))
+    assert all(pieces.size - (b - a) >= tiles.overlap for a, b in pairwise(pieces.starts))
 
 
 @given(length=st.integers(1, 1024))

@@ -66,6 +66,16 @@ def test_the_calls_of_a_dropped_run_are_gone() -> None:
     assert runs(batcher.pick(0, more_coming=False)) == [2]
 
 
+def test_a_folder_of_photographs_of_many_sizes_leaves_no_keys_behind() -> None:
+    batcher = Batcher(8 * 96 * 96)
+    for size in range(1, 50):
+        batcher.add(size, [call(size)], now=size)
+        (picked,) = batcher.pick(size, more_coming=False)
+        batcher.fitted(picked.call.key, 1)
+    assert len(batcher._pending) <= 1
+    assert not batcher._caps
+
+
 def test_the_cap_of_a_key_is_halved_remembered_and_probed_up_again() -> None:
     batcher = Batcher(16 * 96 * 96)
     key, other = call().key, call(64).key

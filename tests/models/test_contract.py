@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from daemon.checkpoints.library import WEIGHTS, Library
 from daemon.checkpoints.parameters import parameter_counts
+from daemon.config.model_reference import SHIPPED
 from daemon.messages.tasks import Compute, ModelOptions, Offload
 from daemon.models.calls import (
     ClipCall,
     DecodeCall,
+    Degradation,
     DenoiseCall,
     EmbedCall,
     Embedding,
@@ -22,6 +24,7 @@ from daemon.models.calls import (
     ModelCall,
     PipelineCall,
     PipelineSettings,
+    RestoreCall,
     answer_of,
 )
 from daemon.models.memory import bytes_on_device
@@ -41,6 +44,9 @@ def seeded(index: int, *shape: int) -> Tensor:
 MakeCall = Callable[[str, int], ModelCall]
 CALLS: dict[str, list[MakeCall]] = {
     "prior": [lambda model, k: DenoiseCall(model, seeded(k, 3, 96, 96), 0.3 + k / 3, exact=True)],
+    "restoration": [
+        lambda model, k: RestoreCall(model, seeded(k, 3, 24, 32), Degradation(scale=2, sigma=k / 9))
+    ],
     "pixel": [lambda model, k: DenoiseCall(model, seeded(k, 3, 32, 32), 0.3 + k / 3, exact=True)],
     "latent": [
         lambda model, k: DenoiseCall(
@@ -63,7 +69,7 @@ BOTH = [(family, kind) for family, kinds in CALLS.items() for kind in range(len(
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
-        "prior": WEIGHTS / "prior",
+        **{name: WEIGHTS / name for name in SHIPPED},
         "pixel": tiny_folder("pixel-epsilon"),
         "latent": tiny_folder("stable-1"),
         "pipeline": tiny_folder("stable-1"),
@@ -72,7 +78,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def placement(family: str, folder: Path) -> Placement:
-    reference = "prior" if family == "prior" else str(folder)
+    reference = family if family in SHIPPED else str(folder)
     return Placement(Library().checkpoint(reference), "cpu", ModelOptions(dtype="fp32"))
 
 
@@ -85,7 +91,10 @@ def test_a_batch_is_answered_in_order_and_as_each_call_alone(
     family: str, kind: int, folders: dict[str, Path]
 ) -> None:
     model = load_model(placement(family, folders[family]), as_pipeline=family == "pipeline")
-    calls = [CALLS[family][kind](str(folders[family]), k) for k in range(3)]
+    calls = [
+        CALLS[family][kind](family if family in SHIPPED else str(folders[family]), k)
+        for k in range(3)
+    ]
     assert len({call.key for call in calls}) == 1
     together = [answer_of(reply) for reply in model.predict(calls)]
     assert len(together) == 3
@@ -97,7 +106,7 @@ def test_a_batch_is_answered_in_order_and_as_each_call_alone(
         assert torch.allclose(ours, single, atol=1e-4)
 
 
-@pytest.mark.parametrize("family", [family for family in CALLS if family != "prior"])
+@pytest.mark.parametrize("family", [family for family in CALLS if family not in SHIPPED])
 def test_a_model_without_safetensors_is_a_configuration_error_that_opens_no_pickle(
     family: str, folders: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -135,7 +144,7 @@ def test_missing_weights_are_named_and_never_filled_in(
         load_model(placement(family, folder), as_pipeline=family == "pipeline")
 
 
-@pytest.mark.parametrize("family", ["prior", "pixel", "latent", "pipeline", "clip"])
+@pytest.mark.parametrize("family", [*SHIPPED, "pixel", "latent", "pipeline", "clip"])
 def test_the_size_known_before_loading_is_what_the_weights_take(
     family: str, folders: dict[str, Path]
 ) -> None:

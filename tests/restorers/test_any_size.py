@@ -34,6 +34,7 @@ from daemon.models.calls import (
     EncodeCall,
     ModelCall,
     PipelineCall,
+    RestoreCall,
 )
 from daemon.photo import Picture
 from daemon.restorers.content import measure_features
@@ -90,6 +91,9 @@ def _answer(call: ModelCall) -> Answer:
         case DenoiseCall():
             shown = call.x_t if call.condition is None else call.condition
             return 0.9 * shown.clamp(-1, 1)
+        case RestoreCall():
+            scale = call.degradation.scale
+            return 0.9 * call.picture.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
         case EncodeCall():
             return functional.avg_pool2d(call.pixels.mean(0, keepdim=True), 8).repeat(4, 1, 1)
         case DecodeCall():

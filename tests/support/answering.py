@@ -1,4 +1,4 @@
-"""Answer the model calls of restorers without an engine: by known models or by the real prior."""
+"""Answer model calls of restorers without an engine: by known models or by those that ship."""
 
 import math
 from collections import defaultdict
@@ -18,17 +18,21 @@ from daemon.config.recipe import Recipe
 from daemon.config.steps import Step
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.tiling import Cut, Denoiser
-from daemon.models.calls import BatchKey, DenoiseCall, ModelCalls
+from daemon.models.calls import BatchKey, DenoiseCall, ModelCalls, RestoreCall
 from daemon.models.prior import Prior
-from daemon.models.registry import Placement
+from daemon.models.registry import Model, Placement, load_model
 from daemon.photo import Metadata, Picture
 from daemon.restorers.registry import restorer_for
 from daemon.restorers.restoration import Restoration
 from daemon.restorers.spaces import WorkingSpace
 
 T = TypeVar("T")
-Answers = Callable[[Sequence[DenoiseCall]], list[Tensor]]
-Turns = list[list[DenoiseCall]]
+PriorCall = DenoiseCall | RestoreCall
+"""What the networks of the package are asked."""
+
+# Sequence[Any]: many models here know one kind of call only.
+Answers = Callable[[Sequence[Any]], list[Tensor]]
+Turns = list[list[Any]]  # Any: a test knows which kind of call it waits for
 """What a generator asked for, one list for each turn."""
 
 PRIOR_SPACE = WorkingSpace(Denoiser("prior"), PRIOR_TRAITS)
@@ -39,7 +43,7 @@ def answer(generator: ModelCalls[T], model: Answers, turns: Turns | None = None)
     try:
         asked = next(generator)
         while True:
-            calls = [call for call in asked if isinstance(call, DenoiseCall)]
+            calls = [call for call in asked if isinstance(call, DenoiseCall | RestoreCall)]
             if turns is not None:
                 turns.append(calls)
             asked = generator.send(model(calls))
@@ -59,29 +63,43 @@ def gaussian(mu: float, deviation: float) -> Answers:
     return lambda calls: [mean(call) for call in calls]
 
 
-def echo(calls: Sequence[DenoiseCall]) -> list[Tensor]:
+def echo(calls: Sequence[PriorCall]) -> list[Tensor]:
     """Takes the condition, or what is visible of the picture, for the clean picture."""
-    return [
-        math.cos(call.t) * call.x_t if call.condition is None else call.condition.clone()
-        for call in calls
-    ]
+    return [_echo(call) for call in calls]
 
 
-def real(calls: Sequence[DenoiseCall]) -> list[Tensor]:
-    """The shipped network, calls of equal key as one batch."""
+def _echo(call: PriorCall) -> Tensor:
+    if isinstance(call, RestoreCall):
+        scale = call.degradation.scale
+        return call.picture.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+    return math.cos(call.t) * call.x_t if call.condition is None else call.condition.clone()
+
+
+def real(calls: Sequence[PriorCall]) -> list[Tensor]:
+    """The shipped networks, calls of equal key as one batch."""
     batches: dict[BatchKey, list[int]] = defaultdict(list)
     for index, call in enumerate(calls):
         batches[call.key].append(index)
     answers: dict[int, Tensor] = {}
-    for indices in batches.values():
-        answers.update(zip(indices, prior().predict([calls[i] for i in indices]), strict=True))
+    for key, indices in batches.items():
+        found = shipped(key.model).predict([calls[i] for i in indices])
+        answers |= {
+            i: one for i, one in zip(indices, found, strict=True) if isinstance(one, Tensor)
+        }
     return [answers[index] for index in range(len(calls))]
 
 
 @cache
+def shipped(reference: str) -> Model:
+    """A model of the package, loaded once."""
+    return load_model(Placement(Library().checkpoint(reference), "cpu"))
+
+
 def prior() -> Prior:
-    """The shipped network, loaded once."""
-    return Prior(Placement(Library().checkpoint("prior"), "cpu"))
+    """The shipped prior, loaded once."""
+    model = shipped("prior")
+    assert isinstance(model, Prior)
+    return model
 
 
 def run(
