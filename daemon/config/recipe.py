@@ -35,6 +35,9 @@ SHIPPED_RECIPES = Path(__file__).parents[1] / "shipped_recipes"
 """Folder of the recipes inside the package."""
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+_LATER_OUTPUT_KEYS = ("depth", "profile")
+"""Keys that count for a digest only where they are set: recipes from before them keep theirs."""
+
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 Phrase = Annotated[str, Field(min_length=1, max_length=200)]
@@ -179,6 +182,19 @@ class Output(BaseModel):
         "nothing either.",
         examples=[90],
     )
+    depth: Literal["same", 8, 16] = Field(
+        "same",
+        description="Bits of each channel. `same` keeps those of the photograph where the format "
+        "holds them: PNG and TIFF hold 8 and 16, JPEG and WebP 8. With 16 an 8-bit photograph is "
+        "worked on in 16 bits, too.",
+        examples=[16],
+    )
+    profile: Literal["keep", "srgb", "display-p3", "adobe-rgb"] = Field(
+        "keep",
+        description="Colours of the result. `keep` is the profile of the photograph, whose colours "
+        "beyond sRGB stay; CMYK with a profile and Lab become Adobe RGB. The others convert.",
+        examples=["srgb"],
+    )
 
 
 class Recipe(BaseModel):
@@ -290,6 +306,9 @@ class Recipe(BaseModel):
         """Sha256 of what it does to pixels; `about`, `match` and `schedule` do not count."""
         meaning = self.model_dump(mode="json", include={"name", "output"})
         meaning["steps"] = [step.meaning for step in self.steps]
+        for key in _LATER_OUTPUT_KEYS:
+            if meaning["output"][key] == Output.model_fields[key].default:
+                del meaning["output"][key]
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
     def mismatch(self, name: str, megapixels: float) -> str | None:

@@ -62,7 +62,15 @@ def _stage_one(
 ) -> tuple[StagedFile, tuple[str, ...]]:
     format_name, suffix = photo.output_format(recipe.output.format, picture.metadata)
     path = folder / f"{stem}{suffix}"
-    notes = write_picture(picture, path, format=format_name, quality=recipe.output.quality)
+    output = recipe.output
+    notes = write_picture(
+        picture,
+        path,
+        format=format_name,
+        quality=output.quality,
+        depth=output.depth,
+        profile=output.profile,
+    )
     return _verified(path, f"{published_stem}{suffix}", picture), tuple(notes)
 
 

@@ -6,27 +6,31 @@ numpy and are left to those who work on pixels.
 """
 
 from daemon.photo.decoding import read_header, refuse_large_file, verify_file
+from daemon.photo.outputs import Depth, Profile, output_format
 from daemon.photo.picture import (
     PROMPTS,
     Header,
     Limits,
     Metadata,
+    Original,
     Photo,
     Picture,
     Prompt,
     Prompts,
     Source,
-    output_format,
 )
 from daemon.photo.truncation import is_truncated
 
 __all__ = [
     "PROMPTS",
+    "Depth",
     "Header",
     "Limits",
     "Metadata",
+    "Original",
     "Photo",
     "Picture",
+    "Profile",
     "Prompt",
     "Prompts",
     "Source",

@@ -1,148 +1,325 @@
-"""Embedded colour profiles: conversions into sRGB for the networks, and back for the result.
+"""What colours the codes of a file stand for, and conversions between them and sRGB.
 
-A `Conversion` is applied to slabs of rows. The writer decides what a result embeds; this module
-says what a profile allows.
+Networks see sRGB in [0, 1]. Colours outside it are kept as extended sRGB: float32, the same curve
+continued below 0 and above 1, nothing clipped. Arrays are slabs of rows, (h, w, C).
+
+Whole numbers are converted as such, which is fast; floats only where a colour leaves sRGB.
 """
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
+import imagecodecs
 import numpy as np
-from PIL import Image, ImageCms
+from numpy.typing import DTypeLike, NDArray
 
-_INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
-_FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
+from daemon.photo.decoded import Codes, ColourTags, Model
+from daemon.photo.depth import highest_level, to_depth, to_unit
+from daemon.photo.profiles import (
+    ADOBE_RGB_ICC,
+    BT709,
+    CICP_CURVES,
+    CICP_PRIMARIES,
+    SRGB_ICC,
+    Curve,
+    grey_profile,
+    rgb_profile,
+)
 
-_MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
-"""Pillow's mode for the colour space of a profile."""
+Floats = NDArray[np.float32]
 
-_ALLOWED_SPACES = {"L": ("GRAY", "RGB"), "RGB": ("RGB",), "CMYK": ("CMYK",)}
-"""Colour spaces of the profiles that suit pixels of a mode."""
+_RELATIVE_COLORIMETRIC = 1
+_BLACK_POINT = int(imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION)
+_EXACT = _BLACK_POINT | int(imagecodecs.CMS.FLAGS.NOOPTIMIZE)
+"""With its shortcuts lcms is off by up to a tenth of the range in 16 bits, where colours clip."""
+
+_MODES: dict[Model, str] = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK", "lab": "LAB"}
+_ALLOWED_SPACES: dict[Model, tuple[str, ...]] = {
+    "grey": ("GRAY", "RGB"),
+    "rgb": ("RGB",),
+    "cmyk": ("CMYK",),
+    "lab": (),
+}
+"""Colour spaces of the profiles that suit pixels of a model."""
+
+_LCMS_NAMES: dict[Model, str] = {"grey": "gray", "rgb": "rgb", "cmyk": "cmyk", "lab": "lab"}
+_PROFILE_MODELS: dict[str, Model] = {"GRAY": "grey", "RGB": "rgb", "CMYK": "cmyk"}
+
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+_UNSPECIFIED = 2
+
+_PLAIN_GAMMA = 1 / 2.2
+_GAMMA_TOLERANCE = 0.01
+"""PNGs without cHRM that give 1/2.2 mean sRGB: writers have always put so for it."""
+
+_PROFILE_ERRORS = (imagecodecs.CmsError, ValueError, TypeError, IndexError)
 
 
 @dataclass(frozen=True)
-class Conversion:
-    """A change of colour space, applied to slabs of rows.
+class ColourSpace:
+    """What colours codes stand for.
 
     Attributes:
-        source: Pillow's mode before the transform; slabs of other modes are brought to it.
-        target: Pillow's mode of the result.
-        transform: The transform, or None where a change of mode is all.
-        icc: Profile to embed in the result, or None.
-        note: What a person should know, or "".
+        model: What the channels are.
+        icc: The profile. None stands for sRGB, for CMYK without a profile that is converted by
+            rule, and for Lab under D50.
+        is_srgb: Levels of grey or RGB are sRGB levels as they are; a profile may say so, too.
     """
 
-    source: str
-    target: str
-    transform: ImageCms.ImageCmsTransform | None = None
+    model: Model
     icc: bytes | None = None
-    note: str = ""
+    is_srgb: bool = False
 
-    def __call__(self, slab: Image.Image) -> Image.Image:
-        """Convert one slab."""
-        image = slab if slab.mode == self.source else slab.convert(self.source)
-        image = image if self.transform is None else self.transform.apply(image)
-        return image if image.mode == self.target else image.convert(self.target)
+    def to_levels(self, codes: Codes, dtype: DTypeLike) -> Codes:
+        """Convert codes to sRGB levels as networks see them.
+
+        Args:
+            codes: (h, w, C): uint8 or uint16 of full range, or float32.
+            dtype: uint8 or uint16, the type of the result.
+
+        Returns:
+            (h, w, 3), clipped to sRGB.
+        """
+        if self.is_srgb:
+            levels = to_depth(codes, dtype)
+            return np.repeat(levels, 3, axis=2) if levels.shape[2] == 1 else levels
+        if codes.dtype.kind == "f":
+            return to_depth(self.to_extended(codes), dtype)
+        if self.icc is None:
+            return to_depth(_rgb_of_cmyk(codes), dtype)
+        return to_depth(_converted(codes, self.icc, self.model, SRGB_ICC, "rgb"), dtype)
+
+    def to_extended(self, codes: Codes) -> Floats:
+        """Convert codes to extended sRGB, float32 (h, w, 3)."""
+        if self.is_srgb:
+            values = to_unit(codes)
+            return np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values
+        if self.model == "lab":
+            return _floats(codes.astype(np.float32, copy=False), _LAB_ICC, "lab", SRGB_ICC, "rgb")
+        if self.icc is None:
+            return to_unit(_rgb_of_cmyk(codes))
+        # lcms takes floats of CMYK in percent; whole numbers need no such care.
+        values = codes if self.model == "cmyk" else to_unit(codes)
+        return _floats(values, self.icc, self.model, SRGB_ICC, "rgb")
+
+    def from_levels(self, levels: Codes) -> Codes:
+        """Convert sRGB levels, uint8 or uint16 (h, w, 3), to codes of the same type."""
+        if self.icc is None or self.is_srgb:
+            return levels[..., :1] if self.model == "grey" else levels
+        return _converted(levels, SRGB_ICC, "rgb", self.icc, self.model)
+
+    def from_extended(self, values: Floats) -> Floats:
+        """Convert extended sRGB, (h, w, 3), to codes in float32, of which none is clipped."""
+        if self.icc is None or self.is_srgb:
+            return values[..., :1] if self.model == "grey" else values
+        return _floats(values, SRGB_ICC, "rgb", self.icc, self.model)
 
 
-def into_srgb(mode: str, icc: bytes | None) -> Conversion:
-    """The conversion from a file's colours to sRGB.
+GREY = ColourSpace("grey", is_srgb=True)
+SRGB = ColourSpace("rgb", is_srgb=True)
+LAB = ColourSpace("lab")
+
+_LAB_ICC: bytes = imagecodecs.cms_profile("lab4")
+
+
+def space_of(tags: ColourTags, model: Model) -> tuple[ColourSpace, tuple[str, ...]]:
+    """What colours codes stand for, by the first of a file's statements that is of use.
+
+    cICP goes before the profile, the profile before sRGB, that before gAMA, as PNG has it; DCF's
+    Adobe RGB counts where there is nothing else.
 
     Args:
-        mode: Mode of the pixels: "L", "RGB", "CMYK" or "LAB".
-        icc: The embedded profile, or None.
+        tags: All that the file says.
+        model: What the channels are. Grey with an RGB profile is to be taken for RGB: see the
+            `model` of the result.
 
     Returns:
-        A conversion to "L" (from L) or "RGB". Its `icc` is what the result may embed: only grey and
-        RGB profiles, since results are never CMYK or LAB.
+        The space, and notes on what was left out.
+
+    Raises:
+        ValueError: The file holds high dynamic range, which is not read.
     """
-    target = "L" if mode == "L" else "RGB"
-    if mode == "LAB":
-        lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-        return Conversion("LAB", "RGB", _transform(lab, _srgb(), "LAB", "RGB"))
-    if icc is None:
-        note = "CMYK without a colour profile, converted by rule" if mode == "CMYK" else ""
-        return Conversion(mode, target, note=note)
-    try:
-        profile, space = _open_profile(icc)
-        if space not in _ALLOWED_SPACES[mode]:
-            note = f"the embedded profile is for {space}, the pixels are {mode}: left out"
-            return Conversion(mode, target, note=note)
-        source = _MODES[space]
-        transform = _transform(profile, _srgb(), source, "RGB")
-        is_srgb = source != "CMYK" and _is_identity(transform, source)
-    except (OSError, ImageCms.PyCMSError, ValueError) as error:
-        note = f"the embedded colour profile is broken ({error}): left out"
-        return Conversion(mode, target, note=note)
-    kept = None if source == "CMYK" or (is_srgb and source != mode) else icc
-    if is_srgb:
-        return Conversion(mode, target, icc=kept)
-    return Conversion(source, target, transform, kept)
+    if model == "lab":
+        return LAB, ()
+    notes: tuple[str, ...] = ()
+    if tags.cicp is not None and model != "cmyk":
+        return _cicp_space(tags.cicp, model), notes
+    if tags.icc is not None:
+        space, note = _profile_space(tags.icc, model)
+        if space is not None:
+            return space, notes
+        notes = (note,)
+    if model == "cmyk":
+        return ColourSpace("cmyk"), notes or ("CMYK without a colour profile, converted by rule",)
+    if not tags.is_srgb and tags.gamma is not None:
+        gamma_space, note = _gamma_space(tags, model)
+        return gamma_space, (*notes, note) if note else notes
+    if tags.is_adobe_rgb and model == "rgb" and tags.icc is None:
+        return ColourSpace("rgb", ADOBE_RGB_ICC), notes
+    return (GREY if model == "grey" else SRGB), notes
 
 
-def out_of_srgb(icc: bytes | None, *, grey: bool) -> Conversion:
-    """The conversion from sRGB back to the colours of a profile that `into_srgb` kept.
+def output_space(icc: bytes | None, *, grey: bool, has_grey: bool) -> tuple[ColourSpace, str]:
+    """The space in which a result is written with an embedded profile.
 
     Args:
-        icc: The profile, grey or RGB; None leaves the result in sRGB.
+        icc: The profile, grey or RGB; None for sRGB.
         grey: The result is grey. An RGB profile makes it RGB all the same; a grey profile cannot
             hold colours, so a coloured result is left in sRGB without it.
+        has_grey: The format has grey.
+
+    Returns:
+        The space, and a note or "".
     """
-    unprofiled_mode = "L" if grey else "RGB"
+    plain = GREY if grey and has_grey else SRGB
     if icc is None:
-        return Conversion("RGB", unprofiled_mode)
+        return plain, ""
+    space = profile_space(icc)
+    if space == "GRAY" and not grey:
+        return plain, "the embedded grey profile cannot hold colours: the result is sRGB"
+    if space == "GRAY" and not has_grey:
+        return plain, "WebP has no grey: the grey profile is left out"
     try:
-        profile, space = _open_profile(icc)
-        if space == "GRAY" and not grey:
-            note = "the embedded grey profile cannot hold colours: the result is sRGB"
-            return Conversion("RGB", unprofiled_mode, note=note)
-        mode = _MODES[space]
-        if _is_identity(_transform(profile, _srgb(), mode, "RGB"), mode):
-            return Conversion(mode, mode, icc=icc)
-        return Conversion("RGB", mode, _transform(_srgb(), profile, "RGB", mode), icc)
-    except (OSError, ImageCms.PyCMSError, ValueError, KeyError) as error:
+        model = _PROFILE_MODELS[space]
+        if _is_srgb(icc, model):
+            return ColourSpace(model, icc, is_srgb=True), ""
+        _converted(np.zeros((1, 1, 3), np.uint8), SRGB_ICC, "rgb", icc, model)
+    except (*_PROFILE_ERRORS, KeyError) as error:
         # Some scanners embed profiles that convert from their colours only.
         note = f"the embedded profile cannot be converted to ({error}): the result is sRGB"
-        return Conversion("RGB", unprofiled_mode, note=note)
+        return plain, note
+    return ColourSpace(model, icc), ""
 
 
 def profile_space(icc: bytes) -> str:
     """The colour space of a profile: "GRAY", "RGB", "CMYK" or another; "" where it is broken."""
+    return icc[16:20].decode("latin-1").strip() if icc[36:40] == b"acsp" else ""
+
+
+def _profile_space(icc: bytes, model: Model) -> tuple[ColourSpace | None, str]:
+    """The space that a profile gives, or None and why not."""
+    name = profile_space(icc)
+    if not name:
+        return None, "the embedded colour profile is broken (no profile): left out"
+    if name not in _ALLOWED_SPACES[model]:
+        note = f"the embedded profile is for {name}, the pixels are {_MODES[model]}: left out"
+        return None, note
+    own: Model = _PROFILE_MODELS[name]
     try:
-        return _open_profile(icc)[1]
-    except (OSError, ImageCms.PyCMSError, ValueError):
-        return ""
+        if own != "cmyk" and _is_srgb(icc, own):
+            # An RGB profile that changes nothing is of no use to grey, which it would make RGB.
+            kept = icc if own == model else None
+            return ColourSpace(model, kept, is_srgb=True), ""
+        channels = 4 if own == "cmyk" else 3
+        _converted(np.zeros((1, 1, channels), np.uint8)[..., : _channels(own)], icc, own)
+    except _PROFILE_ERRORS as error:
+        return None, f"the embedded colour profile is broken ({error}): left out"
+    return ColourSpace(own, icc), ""
 
 
-def _open_profile(icc: bytes) -> tuple[ImageCms.ImageCmsProfile, str]:
-    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    return profile, profile.profile.xcolor_space.strip()
+def _cicp_space(cicp: tuple[int, int], model: Model) -> ColourSpace:
+    primaries, transfer = cicp
+    if transfer in _HDR_TRANSFERS:
+        raise ValueError(f"high dynamic range ({_HDR_TRANSFERS[transfer]}) is not read")
+    curve = CICP_CURVES.get(transfer, CICP_CURVES[13])
+    if curve == CICP_CURVES[13] and (primaries in (1, _UNSPECIFIED) or model == "grey"):
+        return GREY if model == "grey" else SRGB
+    name = f"cICP {primaries}/{transfer}"
+    if model == "grey":
+        return ColourSpace("grey", grey_profile(name, curve))
+    return ColourSpace("rgb", rgb_profile(name, CICP_PRIMARIES.get(primaries, BT709), curve))
 
 
-def _srgb() -> ImageCms.ImageCmsProfile:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+def _gamma_space(tags: ColourTags, model: Model) -> tuple[ColourSpace, str]:
+    """The space that PNG's gAMA and cHRM give, and a note if they cannot be right."""
+    plain = GREY if model == "grey" else SRGB
+    gamma = tags.gamma or _PLAIN_GAMMA
+    if not 0.1 <= gamma <= 4:
+        return plain, f"its gAMA of {gamma:g} cannot be right: left out"
+    is_plain = abs(gamma - _PLAIN_GAMMA) <= _GAMMA_TOLERANCE
+    is_bt709 = tags.primaries is None or _near(tags.primaries.points, BT709.points)
+    if is_plain and (is_bt709 or model == "grey"):
+        return plain, ""
+    curve = CICP_CURVES[13] if is_plain else Curve((1 / gamma,))
+    name = f"gAMA {gamma:.5f}"
+    if model == "grey":
+        return ColourSpace("grey", grey_profile(name, curve)), ""
+    try:
+        return ColourSpace("rgb", rgb_profile(name, tags.primaries or BT709, curve)), ""
+    except (ValueError, np.linalg.LinAlgError) as error:
+        return plain, f"its cHRM cannot be right ({error}): left out"
 
 
-def _transform(
-    start: ImageCms.ImageCmsProfile, end: ImageCms.ImageCmsProfile, mode: str, end_mode: str
-) -> ImageCms.ImageCmsTransform:
-    return ImageCms.ImageCmsTransform(start, end, mode, end_mode, _INTENT, flags=_FLAGS)
+def _near(some: tuple[float, ...], others: tuple[float, ...]) -> bool:
+    return all(abs(a - b) < 0.002 for a, b in zip(some, others, strict=True))
 
 
-def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+def _channels(model: Model) -> int:
+    return {"grey": 1, "rgb": 3, "lab": 3, "cmyk": 4}[model]
+
+
+def _rgb_of_cmyk(codes: Codes) -> Codes:
+    """CMYK without a profile: light is what neither ink nor black takes."""
+    highest = highest_level(codes.dtype)
+    inks = codes.astype(np.uint32)
+    paper = highest - inks[..., 3:]
+    rgb = paper - (inks[..., :3] * paper + highest // 2) // highest
+    return rgb.astype(codes.dtype)
+
+
+def _is_srgb(icc: bytes, model: Model) -> bool:
     """Whether no colour changes by more than a level; the names of profiles do not tell."""
-    levels = np.arange(0, 256, 17 if mode == "RGB" else 1, dtype=np.uint8)
-    grid = levels[None] if mode == "L" else _lattice(levels)
-    converted = np.asarray(transform.apply(Image.fromarray(grid)))
-    original = grid if mode == "RGB" else np.repeat(grid[..., None], 3, axis=2)
-    return bool(np.abs(converted.astype(int) - original).max() <= 1)
+    levels = np.arange(0, 256, 17 if model == "rgb" else 1, dtype=np.uint8)
+    grid = levels[None, :, None] if model == "grey" else _lattice(levels)
+    converted = _converted(grid, icc, model)
+    return bool(np.abs(converted.astype(int) - grid).max() <= 1)
 
 
-def _lattice(
-    levels: np.ndarray[tuple[int], np.dtype[np.uint8]],
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _lattice(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Every combination of three levels, as a picture of one row."""
     red, green, blue = np.meshgrid(levels, levels, levels, indexing="ij")
     return np.stack([red.ravel(), green.ravel(), blue.ravel()], axis=1)[None]
+
+
+def _converted(
+    codes: Codes,
+    source: bytes,
+    model: Model,
+    target: bytes = SRGB_ICC,
+    target_model: Model = "rgb",
+) -> Codes:
+    """Codes (h, w, C) of one profile in another, of the same type, clipped."""
+    flags = _BLACK_POINT if codes.dtype == np.uint8 else _EXACT
+    return _transformed(codes, (source, model), (target, target_model), codes.dtype, flags)
+
+
+def _floats(
+    codes: Codes, source: bytes, model: Model, target: bytes, target_model: Model
+) -> Floats:
+    """Codes (h, w, C) of one profile in another, float32 and unclipped."""
+    values = _transformed(codes, (source, model), (target, target_model), np.float32, _EXACT)
+    return values.astype(np.float32, copy=False)
+
+
+def _transformed(
+    codes: Codes,
+    source: tuple[bytes, Model],
+    target: tuple[bytes, Model],
+    dtype: DTypeLike,
+    flags: int,
+) -> Codes:
+    if codes.size == 0:
+        return np.empty((*codes.shape[:2], _channels(target[1])), dtype)
+    data = np.ascontiguousarray(codes)
+    converted: Codes = imagecodecs.cms_transform(
+        data[..., 0] if source[1] == "grey" else data,
+        source[0],
+        target[0],
+        colorspace=_LCMS_NAMES[source[1]],
+        outcolorspace=_LCMS_NAMES[target[1]],
+        outdtype=np.dtype(dtype).name,
+        intent=_RELATIVE_COLORIMETRIC,
+        flags=flags,
+    )
+    return converted.reshape((*codes.shape[:2], _channels(target[1])))

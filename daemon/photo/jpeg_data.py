@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from daemon.photo.picture import SLAB_PIXELS
+from daemon.photo.picture import SLAB_PIXELS, Header
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,6 +25,10 @@ _SEGMENTS = {*range(0xC0, 0xD0), _SCAN, *range(0xDB, 0xF0), 0xFE}
 """Markers that a length follows."""
 
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_LOSSLESS_FRAMES = {0xC3, 0xC7, 0xCB, 0xCF}
+_MAX_SEGMENTS = 10_000
+"""Segments and fill bytes that are followed to the frame header; photographs have some dozens."""
+
 _COMPONENTS = 5
 """Offset of the number of components in a frame header."""
 
@@ -38,6 +42,24 @@ _OTHER_BYTES = tuple(bytes(k * k * step % 251 for k in range(1, 4096)) for step 
 
 _LAST_BYTES = 8
 _BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The frame header of a JPEG.
+
+    Attributes:
+        bits: Bits of a sample.
+        width, height: Size in pixels.
+        components: Channels: 1 for grey, 3 for colours, 4 for CMYK.
+        lossless: Whether it is of the lossless kind, which scanners and raw files have.
+    """
+
+    bits: int
+    width: int
+    height: int
+    components: int
+    lossless: bool
 
 
 @dataclass(frozen=True)
@@ -58,6 +80,71 @@ class Scan:
     ended: bool
     sound: bool
     complete: bool
+
+
+def read_frame(file: BinaryIO) -> Frame | None:
+    """The frame header of a JPEG; None if it is no JPEG or has none near its beginning."""
+    offset = 2
+    for _ in range(_MAX_SEGMENTS):
+        file.seek(offset)
+        head = file.read(4)
+        if len(head) < 4 or head[0] != 0xFF or head[1] not in (*_SEGMENTS, 0xFF):
+            return None
+        if head[1] == 0xFF:  # a fill byte
+            offset += 1
+            continue
+        if head[1] in _FRAMES:
+            segment = file.read(6)
+            if len(segment) < 6:
+                return None
+            height, width = int.from_bytes(segment[1:3]), int.from_bytes(segment[3:5])
+            lossless = head[1] in _LOSSLESS_FRAMES
+            return Frame(segment[0], width, height, segment[_COMPONENTS], lossless)
+        offset += 2 + int.from_bytes(head[2:])
+    return None
+
+
+def is_deep_jpeg(file: BinaryIO) -> bool:
+    """Whether a JPEG has more than 8 bits or is lossless, which Pillow does not read."""
+    frame = read_frame(file)
+    return frame is not None and (frame.bits != 8 or frame.lossless)
+
+
+def read_jpeg_header(file: BinaryIO, label: str) -> Header:
+    """The header of a JPEG, from its frame header."""
+    frame = read_frame(file)
+    if frame is None:
+        raise ValueError("it has no frame header")
+    mode = {1: "L", 3: "RGB", 4: "CMYK"}.get(frame.components, "RGB")
+    return Header("JPEG", frame.width, frame.height, f"{mode};{frame.bits}")
+
+
+def without_scans(file: BinaryIO) -> bytes:
+    """What a JPEG says before its first scan, as a JPEG of 8 bits and one pixel.
+
+    Whatever reads metadata takes it, of whichever kind the file's own pixels are.
+    """
+    offset, kept = 2, bytes((0xFF, _START))
+    for _ in range(_MAX_SEGMENTS):
+        file.seek(offset)
+        head = file.read(4)
+        if (
+            len(head) < 4
+            or head[0] != 0xFF
+            or head[1] not in (*_SEGMENTS, 0xFF)
+            or head[1] == _SCAN
+        ):
+            break
+        if head[1] == 0xFF:  # a fill byte
+            offset += 1
+            continue
+        length = int.from_bytes(head[2:])
+        if head[1] in range(0xE0, 0xF0):
+            kept += head + file.read(max(0, length - 2))
+        offset += 2 + length
+    frame = bytes((0xFF, 0xC0, 0, 11, 8, 0, 1, 0, 1, 1, 1, 0x11, 0))
+    scan = bytes((0xFF, _SCAN, 0, 8, 1, 1, 0, 0, 63, 0))
+    return kept + frame + scan + bytes((0, 0xFF, _END))
 
 
 def last_scan(file: BinaryIO) -> Scan | None:

@@ -6,12 +6,18 @@ photograph is refused for it.
 
 from __future__ import annotations
 
+import io
 import math
 import re
+from dataclasses import dataclass
+from typing import BinaryIO
 
 from PIL import ExifTags, Image
 
+from daemon.photo.jpeg_data import without_scans
 from daemon.photo.picture import Metadata
+from daemon.photo.pillow_files import open_image
+from daemon.photo.tiff_directory import Layout
 
 _ORIENTATION = ExifTags.Base.Orientation
 _SUB_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
@@ -33,35 +39,118 @@ _STORAGE_TAGS = (
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>))[2-8]")
 
 
-def read_metadata(image: Image.Image, format: str, mode: str) -> tuple[Metadata, int, list[str]]:
-    """Read what is carried to the result.
+_ADOBE_RGB = 2
+"""EXIF's ColorSpace as some cameras put it for Adobe RGB; the standard knows 1 and 0xFFFF."""
+
+_XMP, _RESOLUTION_X, _RESOLUTION_Y, _RESOLUTION_UNIT = 700, 282, 283, 296
+_CM_PER_INCH = 2.54
+_CENTIMETRES = 3
+
+
+@dataclass(frozen=True)
+class FileMetadata:
+    """What a file says beside its pixels.
+
+    Attributes:
+        metadata: What is carried to the result, with orientation reset.
+        orientation: Orientation that is still to be applied, 1 to 8.
+        is_adobe_rgb: Whether EXIF alone says that the colours are Adobe RGB.
+        notes: What was left out.
+    """
+
+    metadata: Metadata
+    orientation: int = 1
+    is_adobe_rgb: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def read_metadata(image: Image.Image, format: str, mode: str) -> FileMetadata:
+    """Read what Pillow found in a file.
 
     Args:
-        image: The image, loaded (Pillow turns TIFFs upright itself while loading).
-        format: Pillow's name of its format.
-        mode: Pillow's mode as stored.
-
-    Returns:
-        The metadata with orientation reset, the orientation that is still to be applied (1 to 8),
-        and notes.
+        image: The image.
+        format: Name of its format.
+        mode: What its pixels are called, such as "L" or "RGB;16".
     """
-    notes = []
-    orientation, exif = 1, None
+    notes: tuple[str, ...] = ()
+    orientation, exif, is_adobe_rgb = 1, None, False
     try:
         found = image.getexif()
         orientation = int(found.get(_ORIENTATION, 1))
+        is_adobe_rgb = _says_adobe_rgb(found)
         exif = _exif_block(found, format)
     except Exception as error:
         # Directories in the wild are damaged in every way; Pillow raises nearly anything.
-        notes.append(f"its EXIF is damaged ({type(error).__name__}: {error}): left out")
+        notes = (f"its EXIF is damaged ({type(error).__name__}: {error}): left out",)
     xmp = image.info.get("xmp")
     if isinstance(xmp, str):
         xmp = xmp.encode()
-    if xmp is not None:
-        xmp = _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
     icc = image.info.get("icc_profile") or None
-    metadata = Metadata(format, mode, icc, exif, xmp or None, _dpi(image.info.get("dpi")))
-    return metadata, orientation if 1 <= orientation <= 8 else 1, notes
+    dpi = _dpi(image.info.get("dpi"))
+    metadata = Metadata(format, mode, icc, exif, _upright_xmp(xmp), dpi)
+    return FileMetadata(metadata, _valid(orientation), is_adobe_rgb, notes)
+
+
+def read_jpeg_metadata(file: BinaryIO, mode: str) -> FileMetadata:
+    """Read what a JPEG says that Pillow does not decode.
+
+    Args:
+        file: The file.
+        mode: What its pixels are called.
+    """
+    return read_metadata(open_image(io.BytesIO(without_scans(file))), "JPEG", mode)
+
+
+def read_tiff_metadata(file: BinaryIO, layout: Layout, offset: int, mode: str) -> FileMetadata:
+    """Read what a directory of a TIFF says; its profile is left to its decoder.
+
+    Args:
+        file: The file.
+        layout: How it writes numbers.
+        offset: Where the directory begins.
+        mode: What its pixels are called.
+    """
+    found = Image.Exif()
+    found.endian, found.bigtiff = layout.order, layout.big
+    try:
+        found.load_from_fp(file, offset)
+        orientation = int(found.get(_ORIENTATION, 1))
+        is_adobe_rgb = _says_adobe_rgb(found)
+        xmp = found.get(_XMP)
+        dpi = _tiff_dpi(found)
+        exif = _exif_block(found, "TIFF")
+    except Exception as error:
+        # As above: whatever Pillow raises, the pixels are another matter.
+        note = f"its EXIF is damaged ({type(error).__name__}: {error}): left out"
+        return FileMetadata(Metadata("TIFF", mode), notes=(note,))
+    packet = bytes(xmp) if isinstance(xmp, bytes | tuple) else None
+    metadata = Metadata("TIFF", mode, None, exif, _upright_xmp(packet), dpi)
+    return FileMetadata(metadata, _valid(orientation), is_adobe_rgb)
+
+
+def _valid(orientation: int) -> int:
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def _upright_xmp(xmp: bytes | None) -> bytes | None:
+    """An XMP packet with its orientation reset; None for an empty one."""
+    return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp) if xmp else None
+
+
+def _says_adobe_rgb(exif: Image.Exif) -> bool:
+    """Whether EXIF alone says Adobe RGB: by DCF's option file (R03), or by its ColorSpace."""
+    if exif.get_ifd(ExifTags.IFD.Interop).get(1) == "R03":
+        return True
+    return bool(exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace) == _ADOBE_RGB)
+
+
+def _tiff_dpi(found: Image.Exif) -> tuple[float, float] | None:
+    across, down = found.get(_RESOLUTION_X), found.get(_RESOLUTION_Y)
+    unit = found.get(_RESOLUTION_UNIT, 2)
+    if across is None or down is None or unit not in (2, _CENTIMETRES):
+        return None
+    factor = _CM_PER_INCH if unit == _CENTIMETRES else 1
+    return _dpi((float(across) * factor, float(down) * factor))
 
 
 def exif_for(metadata: Metadata, width: int, height: int) -> Image.Exif | None:

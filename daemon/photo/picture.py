@@ -15,14 +15,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from daemon.photo.colour import ColourSpace
+
 PROMPTS = "PROMPTS"
 """`Header.format` of a prompt file."""
 
 SLAB_PIXELS = 1 << 21
 """Pixels that are converted or compared at a time."""
-
-_WRITABLE = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "TIFF": "tiff"}
-_SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif"}
 
 
 @dataclass(frozen=True)
@@ -153,11 +152,29 @@ class Prompts:
 
 
 @dataclass(frozen=True, eq=False)
+class Original:
+    """A photograph as its file stores it, upright: what sRGB in [0, 1] cannot hold.
+
+    A result is the restored pixels plus what lies outside sRGB; where no step changed a pixel, it
+    is written with the code that it has here.
+
+    Attributes:
+        codes: (H, W, C): grey 1, RGB and Lab 3, CMYK 4 channels; uint8 or uint16 of full range,
+            or float32, of which 0 is black and 1 white. Without opacity.
+        space: What colours the codes stand for.
+    """
+
+    codes: NDArray[np.generic]
+    space: ColourSpace
+
+
+@dataclass(frozen=True, eq=False)
 class Picture:
     """A decoded photograph.
 
     Attributes:
-        pixels: sRGB, uint8 or uint16, (H, W, 3); a grey photograph has three equal channels.
+        pixels: sRGB as networks see it, uint8 or uint16, (H, W, 3); a grey photograph has three
+            equal channels. Colours outside sRGB are clipped.
         grey: Whether it is grey, as the result shall be unless it is colorized.
         metadata: What is carried to the result.
         alpha: Opacity, (H, W), of the type of the pixels, or None.
@@ -166,6 +183,9 @@ class Picture:
         hints: Colour hints, uint8 RGBA (h, w, 4), or None, also of any size.
         notes: What a person should know of the reading, such as "16-bit RGB read as 8-bit".
         prompt: What it was generated from, with its seed; None for a photograph.
+        original: What the file has, where the pixels do not say it all: other colour spaces,
+            floats, colours hidden under transparency. None for what is not that photograph any
+            more, such as a sheet of several or the picture of a mask.
     """
 
     pixels: NDArray[np.generic]
@@ -176,21 +196,8 @@ class Picture:
     hints: NDArray[np.uint8] | None = None
     notes: tuple[str, ...] = ()
     prompt: Prompt | None = None
+    original: Original | None = None
 
 
 Source = Picture | Prompts
 """What the first step of a recipe is given: a photograph, or prompts for `generate`."""
-
-
-def output_format(choice: str, metadata: Metadata) -> tuple[str, str]:
-    """The format in which a result is written.
-
-    Args:
-        choice: "png", "jpeg", "webp", "tiff", or "same" for that of the input.
-        metadata: Metadata of the input; formats that are not written (GIF, BMP) become PNG.
-
-    Returns:
-        The format, one of the four, and the suffix of its files, such as ".jpg".
-    """
-    format = _WRITABLE.get(metadata.format, "png") if choice == "same" else choice
-    return format, _SUFFIXES[format]

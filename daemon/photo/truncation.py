@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemon.config.steps import PROMPT_SUFFIXES
+from daemon.photo.tiff_directory import read_directory, read_layout
+from daemon.system.errors import TruncatedError
 from daemon.system.files import open_regular
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"RIFF", b"BM")
-_TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BLOCK = 1 << 20
 
 _MAX_SEARCH = 64 << 20
@@ -30,9 +32,6 @@ _MAX_TIFF_PARTS = 1 << 20
 
 _TIFF_LENGTHS = {273: 279, 324: 325}
 """Tags of the offsets of a TIFF's strips and tiles, with the tags of their lengths."""
-
-_TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-"""Bytes of one value of each TIFF field type."""
 
 
 def is_truncated(path: Path) -> bool:
@@ -64,11 +63,17 @@ def is_truncated(path: Path) -> bool:
             if start.startswith(b"BM"):
                 return size < _bmp_length(start)
             if start.startswith(_TIFF_SIGNATURES):
-                return _is_tiff_truncated(file, size, ">" if start.startswith(b"MM") else "<")
+                return is_tiff_truncated(file, size)
         except struct.error:
             # Too short for the fields that every file of the format has.
             return True
     return False
+
+
+def truncated_error(label: str, size: int) -> TruncatedError:
+    """The error for a file that ends early, after `size` bytes."""
+    why = f"ends early, after {size} bytes; expected a whole picture"
+    return TruncatedError(label, why, "copy it again")
 
 
 def _tail(file: BinaryIO, size: int, length: int) -> bytes:
@@ -142,29 +147,35 @@ def _bmp_length(start: bytes) -> int:
     return int(offset + (width * bits + 31) // 32 * 4 * abs(height))
 
 
-def _is_tiff_truncated(file: BinaryIO, size: int, order: str) -> bool:
-    file.seek(4)
-    (offset,) = struct.unpack(order + "I", file.read(4))
-    file.seek(offset)
-    (count,) = struct.unpack(order + "H", file.read(2))
-    directory = file.read(12 * count)
-    if len(directory) < 12 * count:
-        return True
-    values = {}
-    for entry in range(count):
-        tag, kind, length = struct.unpack_from(order + "HHI", directory, 12 * entry)
-        (pointer,) = struct.unpack_from(order + "I", directory, 12 * entry + 8)
-        total = _TIFF_SIZES.get(kind, 0) * length
-        if total > 4 and pointer + total > size:
+def is_tiff_truncated(file: BinaryIO, size: int) -> bool:
+    """Whether the first directory of a TIFF points beyond the end of the file.
+
+    Args:
+        file: The file, a TIFF.
+        size: Its bytes.
+    """
+    try:
+        layout = read_layout(file)
+        if layout is None:
+            return False
+        directory = read_directory(file, layout, layout.first)
+        file.seek(layout.first)
+        if layout.first + directory.size > size:
             return True
-        if kind in (3, 4) and tag in (*_TIFF_LENGTHS, *_TIFF_LENGTHS.values()):
-            if length > _MAX_TIFF_PARTS:
+        for tag, field in directory.fields.items():
+            if field.offset + field.size > size:
+                return True
+            if tag in (*_TIFF_LENGTHS, *_TIFF_LENGTHS.values()) and field.count > _MAX_TIFF_PARTS:
                 return False  # it is no photograph; whoever reads its header says so
-            file.seek(pointer)
-            raw = file.read(total) if total > 4 else directory[12 * entry + 8 :]
-            values[tag] = struct.unpack_from(f"{order}{length}{'H' if kind == 3 else 'I'}", raw)
-    return any(
-        offset + length > size
-        for offsets, lengths in _TIFF_LENGTHS.items()
-        for offset, length in zip(values.get(offsets, ()), values.get(lengths, ()), strict=False)
-    )
+        return any(
+            offset + length > size
+            for offsets, lengths in _TIFF_LENGTHS.items()
+            for offset, length in zip(
+                directory.all_numbers(file, offsets),
+                directory.all_numbers(file, lengths),
+                strict=False,
+            )
+        )
+    except struct.error:
+        # Too short for the fields that every file of the format has.
+        return True

@@ -12,6 +12,7 @@ from daemon.diffusion.noise import Noise
 from daemon.messages.reports import Measure
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture, Source
+from daemon.photo.working import deepened
 from daemon.restorers.footprint import scale_of
 from daemon.restorers.registry import restorer_for
 from daemon.restorers.restoration import Restoration, Restorer
@@ -48,6 +49,8 @@ def restore(
     measures: list[Measure] = []
     notes: list[str] = []
     pictures: tuple[Picture, ...] = ()
+    if recipe.output.depth == 16:
+        sources = tuple(deepened(one) if isinstance(one, Picture) else one for one in sources)
     for index, step in enumerate(recipe.steps):
         noise = Noise(seed).child(index) if step.seed is None else Noise(step.seed)
         restorer = restorer_for(step.kind, library.checkpoint(step.model).traits)

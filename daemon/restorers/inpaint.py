@@ -93,7 +93,7 @@ def _picture_of_mask(picture: Picture, mask: NDArray[np.float32]) -> Picture:
     """The mask as a grey picture in uint8."""
     levels = np.rint(mask * 255).astype(np.uint8)
     pixels = np.repeat(levels[..., None], 3, axis=2)
-    return replace(picture, pixels=pixels, alpha=None, grey=True, mask=None, hints=None)
+    return Picture(pixels, True, picture.metadata, notes=picture.notes)
 
 
 @dataclass(frozen=True, eq=False)

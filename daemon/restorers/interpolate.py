@@ -75,7 +75,7 @@ def interpolate(
     space = yield from working_space(params, traits)
     spaces = yield from end_spaces(params, space)
     between = yield from _frames_between(ends, params, spaces, grey=grey)
-    template = replace(first, mask=None, hints=None, grey=grey)
+    template = replace(first, mask=None, hints=None, grey=grey, original=None)
     frames = zip([ends[0], *between, ends[1]], _opacities(first, second, params), strict=True)
     return Restoration(
         tuple(replace(template, pixels=pixels, alpha=alpha) for pixels, alpha in frames),

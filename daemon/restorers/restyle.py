@@ -84,7 +84,11 @@ def picture_or_sheet(
         [partial(at_strength, strength) for strength in params.sweep], picture.pixels.size // 3
     )
     sheet = labelled_sheet([picture.pixels, *panels], sweep_labels(params))
-    return Restoration((replace(picture, pixels=sheet, alpha=None, mask=None, hints=None),))
+    return Restoration((_sheet_of(picture, sheet),))
+
+
+def _sheet_of(picture: Picture, sheet: NDArray[np.uint8]) -> Picture:
+    return replace(picture, pixels=sheet, alpha=None, mask=None, hints=None, original=None)
 
 
 def sigma_levels(strength: float) -> float:

@@ -196,10 +196,16 @@ def deep_png(colour_type: int, channels: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def test_sixteen_bit_colours_are_read_as_eight_with_a_note(tmp_path: Path) -> None:
-    for colour_type, channels, note in ((2, 3, "RGB"), (6, 4, "RGB"), (4, 2, "grey with opacity")):
+def test_sixteen_bit_colours_and_opacity_are_read_whole(tmp_path: Path) -> None:
+    for colour_type, channels in ((2, 3), (6, 4), (4, 2)):
         (tmp_path / "deep.png").write_bytes(deep_png(colour_type, channels))
-        assert read(tmp_path / "deep.png").notes == (f"16-bit {note} read as 8-bit",)
+        picture = read(tmp_path / "deep.png")
+        levels = np.frombuffer(bytes(range(4 * channels)), ">u2").reshape(2, channels)
+        colours = np.broadcast_to(levels[:, : channels - (channels != 3)], (2, 3))
+        assert picture.notes == ()
+        assert np.array_equal(picture.pixels, np.stack([colours, colours]))
+        if channels != 3:
+            assert np.array_equal(picture.alpha, np.stack([levels[:, -1]] * 2))  # type: ignore[arg-type]
 
 
 def test_the_first_of_many_frames_is_read_with_a_note(tmp_path: Path) -> None:

@@ -1,0 +1,229 @@
+"""TIFF of every kind, decoded by tifffile and imagecodecs; YCbCr that is no JPEG by Pillow."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from typing import BinaryIO, cast
+
+import numpy as np
+from tifffile import TiffFile, TiffPage
+
+from daemon.photo.decoded import CHANNELS, Codes, ColourTags, Decoded, Model
+from daemon.photo.decoders.pillow import DAMAGED_PAGES, pillow_codes
+from daemon.photo.depth import slabs
+from daemon.photo.metadata import FileMetadata, read_tiff_metadata
+from daemon.photo.picture import Metadata
+from daemon.photo.pillow_files import open_image
+from daemon.photo.tiff_directory import (
+    Photometric,
+    read_layout,
+    read_tiff_header,
+)
+from daemon.photo.truncation import is_tiff_truncated, truncated_error
+
+_MODELS: dict[int, Model] = {
+    Photometric.WHITE_IS_ZERO: "grey",
+    Photometric.BLACK_IS_ZERO: "grey",
+    Photometric.RGB: "rgb",
+    Photometric.PALETTE: "rgb",
+    Photometric.CMYK: "cmyk",
+    Photometric.YCBCR: "rgb",
+    Photometric.CIELAB: "lab",
+    Photometric.ICCLAB: "lab",
+}
+
+_ASSOCIATED, _UNASSOCIATED = 1, 2
+"""Kinds of extra samples that are opacity: colours multiplied by it, and not."""
+
+_OLD_JPEG, _JPEG = 6, 7
+_NO_METADATA = Metadata("TIFF", "")
+_MAX_TILE_PIXELS = 1 << 28
+_MAX_SAMPLES = 64
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+
+def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
+    """Decode a page; see `photo.decoded.Decode`.
+
+    Raises:
+        PhotoError: It is a camera's raw file.
+        TruncatedError: It ends before its pixels do.
+    """
+    header = read_tiff_header(file, label)
+    _refuse_truncated(file, label)
+    file.seek(0)
+    with TiffFile(file, name=label) as tiff:
+        pages, notes = _count_pages(tiff)
+        tiff_page = cast("TiffPage", tiff.pages[page])
+        _check_sizes(tiff_page)
+        said = _metadata(file, tiff_page, header.mode)
+        icc = tiff_page.iccprofile
+        by_pillow = _needs_pillow(tiff_page)
+        decoded = _by_pillow(file, page) if by_pillow else _decode_page(tiff_page)
+    return replace(
+        decoded,
+        metadata=replace(said.metadata, icc=icc),
+        tags=ColourTags(icc=icc, is_adobe_rgb=said.is_adobe_rgb),
+        # Pillow turns a TIFF upright itself.
+        orientation=1 if by_pillow else said.orientation,
+        pages=pages,
+        notes=(*notes, *said.notes, *decoded.notes),
+    )
+
+
+def _refuse_truncated(file: BinaryIO, label: str) -> None:
+    """Refuse a file whose first directory points beyond its end: lost strips decode to black."""
+    size = os.fstat(file.fileno()).st_size
+    if is_tiff_truncated(file, size):
+        raise truncated_error(label, size)
+
+
+def _count_pages(tiff: TiffFile) -> tuple[int, tuple[str, ...]]:
+    try:
+        return len(tiff.pages), ()
+    except Exception:
+        # The first page can be read all the same, whatever is wrong with the others.
+        return 1, (DAMAGED_PAGES,)
+
+
+def _check_sizes(page: TiffPage) -> None:
+    """Refuse what would take memory out of proportion to the picture.
+
+    Raises:
+        ValueError: Its tiles or its samples are too many.
+    """
+    if page.is_tiled and page.tilewidth * page.tilelength > _MAX_TILE_PIXELS:
+        raise ValueError(f"its tiles have {page.tilewidth}x{page.tilelength} pixels")
+    if not 1 <= page.samplesperpixel <= _MAX_SAMPLES:
+        raise ValueError(f"its pixels have {page.samplesperpixel} samples")
+    if page.imagedepth != 1 or page.tiledepth != 1:
+        raise ValueError("it is a volume, no picture")
+
+
+def _metadata(file: BinaryIO, page: TiffPage, mode: str) -> FileMetadata:
+    layout = read_layout(file)
+    if layout is None:
+        raise ValueError("no TIFF")
+    return read_tiff_metadata(file, layout, page.offset, mode)
+
+
+def _needs_pillow(page: TiffPage) -> bool:
+    if int(page.compression) == _OLD_JPEG:
+        return True
+    return int(page.photometric) == Photometric.YCBCR and int(page.compression) != _JPEG
+
+
+def _decode_page(page: TiffPage) -> Decoded:
+    photometric = int(page.photometric)
+    if photometric not in _MODELS:
+        raise ValueError(f"its colours are of kind {photometric}, which is not read")
+    model = _MODELS[photometric]
+    codes = _interleaved(page)
+    if photometric == Photometric.PALETTE:
+        return _of_palette(codes, page)
+    codes, alpha, premultiplied, notes = _split(codes, page, model)
+    white = _white(page, codes)
+    if photometric == Photometric.WHITE_IS_ZERO and white is not None:
+        codes = _inverted(codes, white)
+    if model == "lab":
+        codes = _lab(codes, photometric)
+    return Decoded(
+        codes,
+        model,
+        _NO_METADATA,
+        white=white,
+        alpha=alpha,
+        premultiplied=premultiplied,
+        notes=notes,
+    )
+
+
+def _interleaved(page: TiffPage) -> Codes:
+    """The samples, (H, W, C), in native byte order."""
+    samples = page.asarray()
+    if not samples.dtype.isnative:
+        samples = samples.astype(samples.dtype.newbyteorder("="))
+    height, width = page.imagelength, page.imagewidth
+    if int(page.planarconfig) == 2 and page.samplesperpixel > 1:
+        return np.moveaxis(samples.reshape(page.samplesperpixel, height, width), 0, 2)
+    return samples.reshape(height, width, page.samplesperpixel)
+
+
+def _split(
+    samples: Codes, page: TiffPage, model: Model
+) -> tuple[Codes, Codes | None, bool, tuple[str, ...]]:
+    """Colours, opacity, whether colours are multiplied by it, and notes."""
+    count = CHANNELS[model]
+    kinds = [int(kind) for kind in page.extrasamples]
+    if samples.shape[2] < count:
+        raise ValueError(f"its pixels have {samples.shape[2]} samples, expected {count}")
+    extras = samples.shape[2] - count
+    kinds = (kinds + [0] * extras)[:extras]
+    place = next((i for i, kind in enumerate(kinds) if kind in (_ASSOCIATED, _UNASSOCIATED)), None)
+    left = extras - (place is not None)
+    notes = (f"{left} extra channel{'s' * (left > 1)} left out: no opacity",) if left else ()
+    if place is None:
+        return samples[..., :count], None, False, notes
+    return samples[..., :count], samples[..., count + place], kinds[place] == _ASSOCIATED, notes
+
+
+def _white(page: TiffPage, codes: Codes) -> float | None:
+    """The code of white; None where numbers have a range of their own."""
+    if codes.dtype == np.bool_:
+        return 1.0
+    if codes.dtype.kind != "u" or codes.dtype.itemsize > 2:
+        return None
+    bits = page.bitspersample
+    # Scanners keep 12 bits in words of 16 and say 16: nothing tells, so white is what they say.
+    return float(2 ** min(bits, 8 * codes.dtype.itemsize) - 1)
+
+
+def _inverted(codes: Codes, white: float) -> Codes:
+    if codes.dtype == np.bool_:
+        return np.logical_not(codes)
+    inverted: Codes = codes.dtype.type(white) - codes
+    return inverted
+
+
+def _of_palette(indices: Codes, page: TiffPage) -> Decoded:
+    colormap = page.colormap
+    if colormap is None:
+        raise ValueError("it has no palette")
+    colours = np.ascontiguousarray(colormap.T)
+    # Palettes are in 16 bits; nearly all were made of 8.
+    shallow = bool((colours % 257 == 0).all() or (colours & 255 == 0).all())
+    colours = (colours >> 8).astype(np.uint8) if shallow else colours.astype(np.uint16)
+    places = indices[..., 0].astype(np.intp)
+    if int(places.max()) >= len(colours):
+        raise ValueError("a pixel has a colour that the palette lacks")
+    return Decoded(colours[places], "rgb", _NO_METADATA, white=255 if shallow else 65535)
+
+
+def _lab(samples: Codes, photometric: int) -> Codes:
+    """L* of 0 to 100, a* and b*, float32, from the encodings that TIFF has."""
+    highest = {1: 255.0, 2: 65535.0}.get(samples.dtype.itemsize)
+    if samples.dtype.kind == "f" or highest is None:
+        return samples.astype(np.float32)
+    unit = np.float32(1 if samples.dtype.itemsize == 1 else 256)
+    signed = np.dtype(f"i{samples.dtype.itemsize}")
+    lab = np.empty(samples.shape, np.float32)
+    for rows in slabs(*samples.shape[:2]):
+        lab[rows, :, 0] = samples[rows, :, 0].astype(np.float32) * np.float32(100 / highest)
+        opponents = samples[rows, :, 1:]
+        if photometric == Photometric.CIELAB:
+            lab[rows, :, 1:] = opponents.view(signed).astype(np.float32) / unit
+        else:
+            lab[rows, :, 1:] = opponents.astype(np.float32) / unit - 128
+    return lab
+
+
+def _by_pillow(file: BinaryIO, page: int) -> Decoded:
+    """YCbCr with its subsampling, and the first kind of JPEG in TIFF, as libtiff reads them."""
+    image = open_image(file)
+    image.seek(page)
+    image.load()
+    found = pillow_codes(image)
+    return Decoded(found.codes, found.model, _NO_METADATA, white=255, alpha=found.alpha)

@@ -1,0 +1,213 @@
+"""From a restored picture to the codes of its file: the inverse of `photo.working`.
+
+The networks saw the original clipped to sRGB; what they did not see is added to what they made of
+it: original + (restored - clip(original)), in extended sRGB. A pixel that no step changed gets the
+code that it had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.photo.colour import ColourSpace, Floats, output_space
+from daemon.photo.decoded import CHANNELS, Codes
+from daemon.photo.depth import highest_level, slabs, to_depth, to_unit
+from daemon.photo.outputs import Depth, OutputFormat, Profile
+from daemon.photo.picture import Metadata, Original, Picture
+from daemon.photo.profiles import ADOBE_RGB_ICC, DISPLAY_P3_ICC
+
+_LEAST_RESIDUAL = np.float32(0.5 / 65535)
+"""Distance from sRGB, of 0 to 1, from which a colour lies outside it: 16 bits hold no less."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A result as a writer takes it.
+
+    Attributes:
+        codes: (H, W, C), uint8, uint16 or float32; grey 1 or RGB 3 channels, and opacity as the
+            last if there is any. Colours are not multiplied by it.
+        has_alpha: Whether the last channel is opacity.
+        icc: Profile to embed, or None for sRGB.
+        metadata: What is carried; its own `icc` does not count here.
+    """
+
+    codes: Codes
+    has_alpha: bool
+    icc: bytes | None
+    metadata: Metadata
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether it has one channel of colour."""
+        return int(self.codes.shape[2]) == 1 + self.has_alpha
+
+
+def finish(
+    picture: Picture, format: OutputFormat, depth: Depth, profile: Profile
+) -> tuple[Finished, tuple[str, ...]]:
+    """Convert a result to the codes of its file, slab by slab.
+
+    Args:
+        picture: The result.
+        format: What it is written as.
+        depth: Depth that is asked for.
+        profile: Colours that are asked for.
+
+    Returns:
+        The codes, and notes on what could not be kept.
+    """
+    dtype, notes = _depth(picture, format, depth)
+    space, note = _space(picture, format, profile)
+    notes += [note] if note else []
+    flatten = picture.alpha is not None and not format.has_alpha
+    notes += [f"{format.label} has no transparency: flattened on white"] if flatten else []
+    has_alpha = picture.alpha is not None and not flatten
+    height, width = picture.pixels.shape[:2]
+    plain = picture.original is None and not flatten and space.icc is None and not has_alpha
+    if plain and picture.pixels.dtype == dtype:
+        codes = space.from_levels(picture.pixels)
+    else:
+        codes = np.empty((height, width, CHANNELS[space.model] + has_alpha), dtype)
+        target = _Target(space, np.dtype(dtype), flatten=flatten)
+        for rows in slabs(height, width):
+            codes[rows, :, : CHANNELS[space.model]] = _slab(picture, target, rows)
+            if has_alpha and picture.alpha is not None:
+                codes[rows, :, -1] = to_depth(picture.alpha[rows], dtype)
+    return Finished(codes, has_alpha, space.icc, picture.metadata), tuple(notes)
+
+
+@dataclass(frozen=True)
+class _Target:
+    space: ColourSpace
+    dtype: np.dtype[np.generic]
+    flatten: bool
+
+
+def _depth(
+    picture: Picture, format: OutputFormat, depth: Depth
+) -> tuple[np.dtype[np.generic], list[str]]:
+    original = picture.original
+    is_float = original is not None and original.codes.dtype.kind == "f"
+    if depth == "same" and is_float and "float" in format.depths and _same_size(picture):
+        return np.dtype(np.float32), []
+    wanted = {"same": picture.pixels.dtype, 8: np.dtype(np.uint8), 16: np.dtype(np.uint16)}[depth]
+    if wanted == np.uint16 and 16 not in format.depths:
+        return np.dtype(np.uint8), ["16-bit written as 8-bit"]
+    return np.dtype(wanted), []
+
+
+def _space(picture: Picture, format: OutputFormat, profile: Profile) -> tuple[ColourSpace, str]:
+    grey, has_grey = picture.grey, format.has_grey
+    match profile:
+        case "srgb":
+            return output_space(None, grey=grey, has_grey=has_grey)
+        case "display-p3":
+            return output_space(DISPLAY_P3_ICC, grey=grey, has_grey=has_grey)
+        case "adobe-rgb":
+            return output_space(ADOBE_RGB_ICC, grey=grey, has_grey=has_grey)
+        case "keep":
+            return output_space(_kept_profile(picture), grey=grey, has_grey=has_grey)
+
+
+def _kept_profile(picture: Picture) -> bytes | None:
+    """The profile of the file; for CMYK and Lab, which are not written, one that holds prints."""
+    original = picture.original
+    if original is not None and original.space.model in ("cmyk", "lab"):
+        plain = original.space.model == "cmyk" and original.space.icc is None
+        return None if plain or picture.grey else ADOBE_RGB_ICC
+    return picture.metadata.icc
+
+
+def _same_size(picture: Picture) -> bool:
+    original = picture.original
+    return original is not None and original.codes.shape[:2] == picture.pixels.shape[:2]
+
+
+def _slab(picture: Picture, target: _Target, rows: slice) -> Codes:
+    """Rows of the result as codes, without opacity."""
+    levels = picture.pixels[rows]
+    original = picture.original
+    if target.flatten and picture.alpha is not None:
+        return to_depth(
+            target.space.from_levels(_on_white(levels, picture.alpha[rows])), target.dtype
+        )
+    if original is None:
+        return to_depth(target.space.from_levels(levels), target.dtype)
+    if not _same_size(picture):
+        return _with_residual(levels, _enlarged_residual(picture, original, rows), target)
+    codes = original.codes[rows]
+    seen = original.space.to_levels(codes, levels.dtype)
+    finished = _with_residual(levels, _residual(codes, seen, original.space), target)
+    if target.space == original.space:
+        finished = finished.copy()
+        untouched = (levels == seen).all(axis=2)
+        if picture.alpha is not None:
+            untouched |= picture.alpha[rows] == 0
+        finished[untouched] = to_depth(codes[untouched], target.dtype)
+    return finished
+
+
+def _with_residual(levels: Codes, residual: Floats | None, target: _Target) -> Codes:
+    """Restored levels plus what sRGB could not hold, as codes."""
+    if target.dtype.kind == "f":
+        values = to_unit(levels)
+        return target.space.from_extended(values if residual is None else values + residual)
+    finished = to_depth(target.space.from_levels(levels), target.dtype)
+    if residual is None:
+        return finished
+    outside = (np.abs(residual) > _LEAST_RESIDUAL).any(axis=2)
+    extended = (to_unit(levels[outside]) + residual[outside])[None]
+    finished = finished.copy()  # it may be the levels themselves
+    finished[outside] = to_depth(target.space.from_extended(extended), target.dtype)[0]
+    return finished
+
+
+def _residual(codes: Codes, seen: Codes, space: ColourSpace) -> Floats | None:
+    """What sRGB in [0, 1] lacks of an original, (h, w, 3); None if nothing."""
+    if space.is_srgb and codes.dtype.kind != "f":
+        return None
+    clipped = ((seen == 0) | (seen == highest_level(seen.dtype))).any(axis=2)
+    if not clipped.any():
+        return None
+    residual = np.zeros(seen.shape, np.float32)
+    extended = space.to_extended(codes[clipped][None])[0]
+    residual[clipped] = extended - np.clip(extended, 0, 1)
+    return residual
+
+
+def _enlarged_residual(picture: Picture, original: Original, rows: slice) -> Floats | None:
+    """The residual of an original of another size, resized to rows of the picture: bilinear."""
+    height, width = picture.pixels.shape[:2]
+    old_height, old_width = original.codes.shape[:2]
+    above, below, lower = _neighbours(height, old_height)
+    left, right, further = _neighbours(width, old_width)
+    first, last = int(above[rows][0]), int(below[rows][-1])
+    codes = original.codes[first : last + 1]
+    seen = original.space.to_levels(codes, picture.pixels.dtype)
+    residual = _residual(codes, seen, original.space)
+    if residual is None or not residual.any():
+        return None
+    weight = lower[rows, None, None]
+    band = residual[above[rows] - first] * (1 - weight) + residual[below[rows] - first] * weight
+    resized = band[:, left] * (1 - further[:, None]) + band[:, right] * further[:, None]
+    return resized.astype(np.float32)
+
+
+def _neighbours(
+    count: int, grid: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """The two of `grid` pixels around each of `count`, and the second one's weight in it."""
+    place = np.clip((np.arange(count) + 0.5) * grid / count - 0.5, 0, grid - 1)
+    first = np.floor(place).astype(np.intp)
+    return first, np.minimum(first + 1, grid - 1), (place - first).astype(np.float32)
+
+
+def _on_white(levels: Codes, alpha: Codes) -> Codes:
+    highest = highest_level(levels.dtype)
+    opacity = to_depth(alpha, levels.dtype)[..., None].astype(np.uint64)
+    blended = levels * opacity + highest * (highest - opacity) + highest // 2
+    return (blended // highest).astype(levels.dtype)

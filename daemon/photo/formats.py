@@ -1,0 +1,113 @@
+"""The formats that are read: how each is recognised, its header read, and by what it is decoded.
+
+A format is recognised by the first bytes of a file, never by its name. Headers are read by the
+daemon's process and so within bounds; decoders are imported by the worker alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from daemon.photo.jpeg_data import is_deep_jpeg, read_jpeg_header
+from daemon.photo.picture import Header
+from daemon.photo.pillow_files import read_pillow_header
+from daemon.photo.tiff_directory import read_tiff_header
+from daemon.photo.webp_header import read_webp_header
+
+if TYPE_CHECKING:
+    from daemon.photo.decoded import Decode
+
+START_BYTES = 64
+"""First bytes of a file by which its format is recognised."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that is read.
+
+    Attributes:
+        name: Its name, as in `Header.format`; one of several may share it.
+        label: What people call it.
+        matches: Whether a file is of it, from its first `START_BYTES` bytes. A format that looks
+            further may take the file, whose place it need not restore.
+        read_header: Reads its header: the file, and what messages call it. Whatever it raises but
+            an `OSError` with an error number means that the file is damaged.
+        decoder: Imports its decoder.
+    """
+
+    name: str
+    label: str
+    matches: Callable[[bytes, BinaryIO], bool]
+    read_header: Callable[[BinaryIO, str], Header]
+    decoder: Callable[[], Decode]
+
+
+def format_of(file: BinaryIO) -> Format | None:
+    """The format of a file, or None if it is of none that is read."""
+    file.seek(0)
+    start = file.read(START_BYTES)
+    return next((format for format in FORMATS if format.matches(start, file)), None)
+
+
+def accepted() -> str:
+    """The formats in words, such as "JPEG, PNG or TIFF"."""
+    labels = list(dict.fromkeys(format.label for format in FORMATS))
+    return f"{', '.join(labels[:-1])} or {labels[-1]}"
+
+
+def _begins_with(*signatures: bytes) -> Callable[[bytes, BinaryIO], bool]:
+    return lambda start, file: start.startswith(signatures)
+
+
+def _pillow() -> Decode:
+    from daemon.photo.decoders.pillow import decode
+
+    return decode
+
+
+def _jpeg() -> Decode:
+    from daemon.photo.decoders.jpeg import decode
+
+    return decode
+
+
+def _deep_jpeg() -> Decode:
+    from daemon.photo.decoders.deep_jpeg import decode
+
+    return decode
+
+
+def _png() -> Decode:
+    from daemon.photo.decoders.png import decode
+
+    return decode
+
+
+def _tiff() -> Decode:
+    from daemon.photo.decoders.tiff import decode
+
+    return decode
+
+
+def _is_deep_jpeg(start: bytes, file: BinaryIO) -> bool:
+    return start.startswith(b"\xff\xd8\xff") and is_deep_jpeg(file)
+
+
+def _is_webp(start: bytes, file: BinaryIO) -> bool:
+    return start[:4] == b"RIFF" and start[8:12] == b"WEBP"
+
+
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+FORMATS = (
+    Format("JPEG", "JPEG", _is_deep_jpeg, read_jpeg_header, _deep_jpeg),
+    Format("JPEG", "JPEG", _begins_with(b"\xff\xd8\xff"), read_pillow_header, _jpeg),
+    Format("PNG", "PNG", _begins_with(b"\x89PNG\r\n\x1a\n"), read_pillow_header, _png),
+    Format("WEBP", "WebP", _is_webp, read_webp_header, _pillow),
+    Format("TIFF", "TIFF", _begins_with(*_TIFF_STARTS), read_tiff_header, _tiff),
+    Format("BMP", "BMP", _begins_with(b"BM"), read_pillow_header, _pillow),
+    Format("GIF", "GIF", _begins_with(b"GIF87a", b"GIF89a"), read_pillow_header, _pillow),
+)
+"""Every format that is read; the first that matches counts."""

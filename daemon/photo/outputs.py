@@ -1,0 +1,121 @@
+"""The formats in which results are written: what each can hold, and its writer.
+
+Imports neither numpy nor Pillow; a writer is imported when something is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
+
+from daemon.photo.picture import Metadata
+
+if TYPE_CHECKING:
+    from daemon.photo.finishing import Finished
+
+Depth = Literal["same", 8, 16]
+"""Bits of a sample that a result is asked to have."""
+
+Profile = Literal["keep", "srgb", "display-p3", "adobe-rgb"]
+"""Colours that a result is asked to be written in."""
+
+
+class Write(Protocol):
+    """Encodes a result into an open file."""
+
+    def __call__(self, finished: Finished, file: BinaryIO, quality: int, /) -> tuple[str, ...]:
+        """Returns notes on metadata that the format cannot hold.
+
+        Args:
+            finished: The codes and what is carried with them.
+            file: An empty file; it may be read and sought, and has no descriptor.
+            quality: 1 to 100.
+        """
+
+
+@dataclass(frozen=True)
+class OutputFormat:
+    """A format that is written.
+
+    Attributes:
+        name: Its name in recipes.
+        label: What people call it.
+        suffix: Ending of its files.
+        source: Name of the format that it stands for with `same`, as in `Metadata.format`.
+        depths: Depths that it holds: 8, 16, "float".
+        has_grey: Whether it has grey.
+        has_alpha: Whether it has transparency.
+        max_side_px: Longest side, or None.
+        writer: Imports its writer.
+    """
+
+    name: str
+    label: str
+    suffix: str
+    source: str
+    depths: tuple[int | str, ...]
+    has_grey: bool
+    has_alpha: bool
+    max_side_px: int | None
+    writer: Callable[[], Write]
+
+
+def output_format(choice: str, metadata: Metadata) -> tuple[str, str]:
+    """The format in which a result is written.
+
+    Args:
+        choice: "png", "jpeg", "webp", "tiff", or "same" for that of the input.
+        metadata: Metadata of the input; formats that are not written (GIF, BMP) become PNG.
+
+    Returns:
+        The format, one of `OUTPUTS`, and the suffix of its files, such as ".jpg".
+    """
+    same = next((one.name for one in OUTPUTS if one.source == metadata.format), "png")
+    found = output_named(same if choice == "same" else choice)
+    return found.name, found.suffix
+
+
+def output_named(name: str) -> OutputFormat:
+    """The format of a name, in any case.
+
+    Raises:
+        ValueError: There is none.
+    """
+    for one in OUTPUTS:
+        if one.name == name.lower():
+            return one
+    raise ValueError(f"{name!r} is none of {', '.join(one.name for one in OUTPUTS)}")
+
+
+def _png() -> Write:
+    from daemon.photo.writers.png import write
+
+    return write
+
+
+def _jpeg() -> Write:
+    from daemon.photo.writers.jpeg import write
+
+    return write
+
+
+def _webp() -> Write:
+    from daemon.photo.writers.webp import write
+
+    return write
+
+
+def _tiff() -> Write:
+    from daemon.photo.writers.tiff import write
+
+    return write
+
+
+OUTPUTS = (
+    OutputFormat("png", "PNG", ".png", "PNG", (8, 16), True, True, None, _png),
+    OutputFormat("jpeg", "JPEG", ".jpg", "JPEG", (8,), True, False, 65535, _jpeg),
+    OutputFormat("webp", "WebP", ".webp", "WEBP", (8,), False, True, 16383, _webp),
+    OutputFormat("tiff", "TIFF", ".tif", "TIFF", (8, 16, "float"), True, True, None, _tiff),
+)
+"""Every format that is written."""

@@ -1,0 +1,51 @@
+"""PNG: 8 bits by Pillow, 16 bits by imagecodecs."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, BinaryIO
+
+import imagecodecs
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from daemon.photo.finishing import Finished
+from daemon.photo.png_chunks import SIGNATURE, packed, read_chunks
+from daemon.photo.writers.pillow import common_options, exif_of, image_of
+
+_LEVEL = 4
+_HEADER_BYTES = len(SIGNATURE) + 25
+"""Signature and IHDR; what is said beside the pixels stands behind them."""
+
+
+def write(finished: Finished, file: BinaryIO, quality: int) -> tuple[str, ...]:
+    """Write a PNG; see `photo.outputs.Write`. Its quality is always that of the codes."""
+    options = _options(finished)
+    if finished.codes.dtype == np.uint8:
+        image_of(finished).save(file, "PNG", compress_level=_LEVEL, **options)
+        return ()
+    codes = finished.codes[..., 0] if finished.codes.shape[2] == 1 else finished.codes
+    encoded = imagecodecs.png_encode(np.ascontiguousarray(codes), level=_LEVEL)
+    file.write(encoded[:_HEADER_BYTES])
+    file.write(_said(options))
+    file.write(memoryview(encoded)[_HEADER_BYTES:])
+    return ()
+
+
+def _options(finished: Finished) -> dict[str, Any]:
+    options, exif = common_options(finished), exif_of(finished)
+    text = PngImagePlugin.PngInfo()
+    if finished.metadata.xmp is not None:
+        text.add_itxt("XML:com.adobe.xmp", finished.metadata.xmp.decode("utf-8", "replace"))
+    options["pnginfo"] = text
+    if exif is not None:
+        options["exif"] = exif.tobytes()
+    return options
+
+
+def _said(options: dict[str, Any]) -> bytes:
+    """Profile, resolution, text and EXIF as Pillow writes them."""
+    other = io.BytesIO()
+    Image.new("L", (1, 1)).save(other, "PNG", **options)
+    kept = [chunk for chunk in read_chunks(other) if chunk.kind not in (b"IHDR", b"IEND")]
+    return b"".join(packed(chunk) for chunk in kept)

@@ -1,0 +1,123 @@
+"""TIFF of 8 or 16 bits or floats: strips of deflate with a predictor, written one by one.
+
+A file that may pass 4 GB is a BigTIFF. Numbers are in the byte order of the EXIF that is carried.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO
+
+import imagecodecs
+
+from daemon.photo.decoded import Codes
+from daemon.photo.finishing import Finished
+from daemon.photo.tiff_directory import Photometric
+from daemon.photo.tiff_fields import RawField, numbers_field, packed_directory, parse_block
+from daemon.photo.writers.pillow import exif_of
+
+_STRIP_BYTES = 1 << 20
+_LARGEST_CLASSIC = (1 << 32) - (1 << 26)
+"""Bytes of codes up to which a classic TIFF holds them, with room for what is carried."""
+
+_LEVEL = 6
+_DEFLATE = 8
+_HORIZONTAL = 2
+_UNSIGNED, _FLOAT = 1, 3
+_UNASSOCIATED = 2
+_UNDEFINED, _BYTE, _SHORT, _LONG, _RATIONAL, _LONG8 = 7, 1, 3, 4, 5, 16
+_XMP, _ICC = 700, 34675
+_PER_INCH = 2
+_DPI_UNIT = 10_000
+
+
+def write(finished: Finished, file: BinaryIO, quality: int) -> tuple[str, ...]:
+    """Write a TIFF; see `photo.outputs.Write`. Its quality is always that of the codes."""
+    order, carried = _carried(finished)
+    big = finished.codes.nbytes > _LARGEST_CLASSIC
+    file.write(_head(order, 0, big=big))
+    offsets, lengths, rows = _write_strips(finished.codes, file, order)
+    begin = file.seek(0, 2)
+    file.write(b"\0" * (begin % 2))
+    begin += begin % 2
+    place = _LONG8 if big else _LONG
+    fields = [
+        *carried,
+        *_picture_fields(finished, order),
+        numbers_field(order, 273, place, offsets),
+        numbers_field(order, 278, _LONG, [rows]),
+        numbers_field(order, 279, place, lengths),
+    ]
+    file.write(packed_directory(fields, order, begin, big=big))
+    file.seek(0)
+    file.write(_head(order, begin, big=big))
+    return ()
+
+
+def _head(order: str, first: int, *, big: bool) -> bytes:
+    start = b"II" if order == "<" else b"MM"
+    if big:
+        return start + struct.pack(f"{order}HHHQ", 43, 8, 0, first)
+    return start + struct.pack(f"{order}HI", 42, first)
+
+
+def _write_strips(codes: Codes, file: BinaryIO, order: str) -> tuple[list[int], list[int], int]:
+    """Write the codes; the offsets and lengths of the strips, and the rows of each."""
+    height, width, channels = codes.shape
+    rows = max(1, _STRIP_BYTES // (width * channels * codes.dtype.itemsize))
+    offsets, lengths = [], []
+    stored = codes.dtype.newbyteorder("<" if order == "<" else ">")
+    for top in range(0, height, rows):
+        strip = codes[top : top + rows]
+        if codes.dtype.kind == "u":
+            predicted = strip.copy()
+            predicted[:, 1:] -= strip[:, :-1]
+            strip = predicted
+        content = imagecodecs.deflate_encode(strip.astype(stored).tobytes(), level=_LEVEL)
+        offsets.append(file.tell())
+        lengths.append(len(content))
+        file.write(content)
+    return offsets, lengths, rows
+
+
+def _picture_fields(finished: Finished, order: str) -> list[RawField]:
+    codes = finished.codes
+    height, width, channels = codes.shape
+    is_float = codes.dtype.kind == "f"
+    photometric = Photometric.BLACK_IS_ZERO if finished.is_grey else Photometric.RGB
+    fields = [
+        numbers_field(order, 256, _LONG, [width]),
+        numbers_field(order, 257, _LONG, [height]),
+        numbers_field(order, 258, _SHORT, [8 * codes.dtype.itemsize] * channels),
+        numbers_field(order, 259, _SHORT, [_DEFLATE]),
+        numbers_field(order, 262, _SHORT, [photometric]),
+        numbers_field(order, 274, _SHORT, [1]),
+        numbers_field(order, 277, _SHORT, [channels]),
+        numbers_field(order, 284, _SHORT, [1]),
+        numbers_field(order, 339, _SHORT, [_FLOAT if is_float else _UNSIGNED] * channels),
+    ]
+    if not is_float:
+        fields.append(numbers_field(order, 317, _SHORT, [_HORIZONTAL]))
+    if finished.has_alpha:
+        fields.append(numbers_field(order, 338, _SHORT, [_UNASSOCIATED]))
+    if finished.icc is not None:
+        fields.append(RawField(_ICC, _UNDEFINED, len(finished.icc), finished.icc))
+    return fields
+
+
+def _carried(finished: Finished) -> tuple[str, list[RawField]]:
+    """The byte order, and the fields of EXIF, XMP and resolution."""
+    exif, xmp, dpi = exif_of(finished), finished.metadata.xmp, finished.metadata.dpi
+    order: str = "<"
+    fields: list[RawField] = []
+    if exif is not None:
+        order, found = parse_block(exif.tobytes())
+        fields += found
+    if xmp is not None:
+        fields.append(RawField(_XMP, _BYTE, len(xmp), xmp))
+    if dpi is not None:
+        for tag, value in zip((282, 283), dpi, strict=True):
+            content = struct.pack(f"{order}II", round(value * _DPI_UNIT), _DPI_UNIT)
+            fields.append(RawField(tag, _RATIONAL, 1, content))
+        fields.append(numbers_field(order, 296, _SHORT, [_PER_INCH]))
+    return order, fields
