@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, PngImagePlugin
 
-from daemon.photo.decoding import FORMATS
+from daemon.photo.formats import format_names
 
 _MAX_SIDE_PX = 40
 
@@ -54,12 +54,12 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
 
 def read_formats() -> tuple[str, ...]:
     """The formats that the project reads and that this module can write."""
-    return tuple(name for name in FORMATS if name in SAMPLES)
+    return tuple(name for name in format_names() if name in SAMPLES)
 
 
 def missing_formats() -> tuple[str, ...]:
     """The formats that the project reads and that this module cannot write."""
-    return tuple(name for name in FORMATS if name not in SAMPLES)
+    return tuple(name for name in format_names() if name not in SAMPLES)
 
 
 def photograph(rng: Generator, format: str) -> tuple[str, bytes]:

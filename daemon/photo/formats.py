@@ -51,6 +51,11 @@ def format_of(file: BinaryIO) -> Format | None:
     return next((format for format in FORMATS if format.matches(start, file)), None)
 
 
+def format_names() -> tuple[str, ...]:
+    """The names of the formats, each once."""
+    return tuple(dict.fromkeys(format.name for format in FORMATS))
+
+
 def accepted() -> str:
     """The formats in words, such as "JPEG, PNG or TIFF"."""
     labels = list(dict.fromkeys(format.label for format in FORMATS))
