@@ -142,6 +142,11 @@ class Engine:
         """Whether it was stopped and has reported every task."""
         return self._ended
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has no task, neither begun nor waiting. Any thread."""
+        return not self._in_flight and not self._waiting and self._events.empty()
+
     def run(self) -> None:
         """Work until stopped and drained. After an exception it can be called again.
 

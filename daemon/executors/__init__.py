@@ -5,7 +5,8 @@
   `WorkerDied`; also when a worker dies, and after `stop`.
 - `submit` never blocks. Many tasks are in flight at a time, and end in any order.
 - Nothing is retried: what a failed task or a dead worker means is for the caller to decide.
-- Heartbeats are reported while there is progress, and only then: silence means a hang.
+- Heartbeats are reported while there is progress, and seldom while there is nothing to do: silence
+  means a hang, or a process that was stopped.
 
 `inline` runs tasks in a thread of this process. `process` runs them in a spawned worker process, so
 that this process never imports torch.

@@ -45,7 +45,9 @@ class InlineExecutor:
 
         activity = Activity()
         self._engine = engine = Engine(self._compute, self._report, activity=activity)
-        self._heartbeat = HeartbeatThread(activity, lambda: engine.loaded_models, self._report)
+        self._heartbeat = HeartbeatThread(
+            activity, lambda: engine.loaded_models, self._report, lambda: engine.is_idle
+        )
         self._thread = threading.Thread(target=_run_until_stopped, args=(engine,), name="engine")
         self._thread.start()
         self._report(WorkerReady(engine.device, engine.loaded_models))

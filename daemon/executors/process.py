@@ -80,6 +80,7 @@ class ProcessExecutor:
         self._failed_starts = 0
         self._why_replaced = ""
         self._was_stopped = False
+        self._unkillable_after: threading.Timer | None = None
 
     @property
     def pid(self) -> int | None:
@@ -115,6 +116,28 @@ class ProcessExecutor:
                 self._why_replaced = why
                 self._was_stopped |= is_stopped(self._process.pid or 0)
                 self._process.kill()
+                if self._unkillable_after is None:
+                    self._unkillable_after = timer = threading.Timer(
+                        GRACE_S, self._report_unkillable, [self._process]
+                    )
+                    timer.daemon = True
+                    timer.start()
+
+    def _report_unkillable(self, process: SpawnProcess) -> None:
+        """Report a worker that not even SIGKILL has ended.
+
+        No other is started beside it: it still holds the device and its memory, and whatever in
+        the kernel does not let it go would most likely hold the next one too.
+        """
+        with self._lock:
+            self._unkillable_after = None
+            if self._process is not process or self._stopping.is_set():
+                return
+        reason = (
+            f"the worker process {process.pid} cannot be ended, not even by SIGKILL: the kernel "
+            "waits for a device or a disk; repair that, or restart the machine; photographs wait"
+        )
+        self._report(WorkerDied((), reason, hopeless=True))
 
     def stop(self, drain_s: float) -> None:
         """Finish what is in flight within `drain_s`, hand back the rest, end the process."""
@@ -130,7 +153,19 @@ class ProcessExecutor:
         with self._lock:
             if self._process is not None:
                 self._process.kill()
-        self._supervisor.join()
+        self._supervisor.join(GRACE_S)
+        if self._supervisor.is_alive():
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Give up on a worker that cannot be ended: it ends with this process, or never."""
+        with self._lock:
+            left = tuple(self._waiting)
+            self._waiting.clear()
+            # multiprocessing would wait for it without end when this process exits.
+            multiprocessing.process._children.discard(self._process)  # type: ignore[attr-defined]
+        if left:
+            self._report(HandedBack(left))
 
     def _supervise(self) -> None:
         """Keep a worker running until stopped.

@@ -95,7 +95,9 @@ def run_worker(
         send(StartFailed(str(error) if known else f"{type(error).__name__}: {error}"))
         sys.exit(_EXIT_BUG)
     send(WorkerReady(engine.device, engine.loaded_models))
-    heartbeat = HeartbeatThread(activity, lambda: engine.loaded_models, send)
+    heartbeat = HeartbeatThread(
+        activity, lambda: engine.loaded_models, send, lambda: engine.is_idle
+    )
     heartbeat.start()
     threading.Thread(target=_receive, args=(pipe, engine.submit, engine.stop), daemon=True).start()
     try:

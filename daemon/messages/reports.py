@@ -225,7 +225,10 @@ class BatchCounts:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """The worker makes progress; sent about once a second while it does, else not at all.
+    """The worker makes progress, or has nothing to do.
+
+    Sent about once a second while it does, every ten seconds while it has nothing to do, else not
+    at all.
 
     Attributes:
         counts: What it has done since the last heartbeat.

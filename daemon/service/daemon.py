@@ -183,7 +183,7 @@ class Daemon:
             self._parts.lock.check()
             result_lacked_space = self._hear(now)
             self._replace_stalled_worker()
-            self._parts.systemd.health.held_up = self._parts.outcomes.deaths.why_waiting(now)
+            self._parts.systemd.health.held_up = self._why_no_work(now)
             self._may_start = self._is_allowed_to_start()
             if self._may_start:
                 if self._failed_turns:
@@ -292,8 +292,12 @@ class Daemon:
     def _replace_stalled_worker(self) -> None:
         """Have a stopped, hung or swapped-out worker replaced; its reports have been heard."""
         parts = self._parts
-        if len(parts.dispatcher) and (why := parts.systemd.health.why_stalled(time.monotonic())):
+        if why := parts.systemd.health.why_stalled(time.monotonic()):
             parts.dispatcher.replace_worker(why)
+
+    def _why_no_work(self, now: float) -> str:
+        """Why no photograph can be restored now, or ""."""
+        return self._parts.dispatcher.why_no_worker or self._parts.outcomes.deaths.why_waiting(now)
 
     def _take_requests(self, now: float) -> None:
         """Carry out what people ask of the running daemon."""
@@ -422,7 +426,7 @@ class Daemon:
     def _notices(self, *, at_once: bool = False) -> tuple[Notice, ...]:
         """What waits for somebody, and why; with `at_once` also what may still settle by itself."""
         parts, now = self._parts, time.monotonic()
-        why = parts.dispatcher.why_no_worker or parts.outcomes.deaths.why_waiting(time.time())
+        why = self._why_no_work(time.time())
         return (
             *parts.inbox.notices(now, at_once=at_once),
             *parts.sorter.waiting(now, at_once=at_once),

@@ -1,5 +1,6 @@
 """A worker that does not get on is replaced, and a lock file that was removed is noticed."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from daemon.service.daemon import Daemon, RunSummary
 from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.startup import only_daemon
 from daemon.system.errors import BusyError
+from tests.support.fakes import FakeExecutor
 from tests.support.station_runs import drop_photo, open_daemon
 
 
@@ -19,6 +21,23 @@ def test_a_worker_that_takes_no_step_is_replaced_without_systemd(root: Path) -> 
     systemd = SystemdNotifier(stall_s=0.2)
     with Daemon.open(station, settings, executor="fake", systemd=systemd) as daemon:
         assert daemon.once() == RunSummary(done=1)
+
+
+def test_a_worker_that_says_nothing_while_it_is_idle_is_replaced(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced: list[str] = []
+    monkeypatch.setattr("daemon.service.monitoring.health._IDLE_S", 0.2)
+    monkeypatch.setattr(FakeExecutor, "replace_worker", lambda _, why: replaced.append(why))
+    station, settings = open_station(root)
+    systemd = SystemdNotifier(stall_s=0.2)
+    with Daemon.open(station, settings, executor="fake", systemd=systemd) as daemon:
+        daemon._parts.dispatcher.start()
+        deadline = time.monotonic() + 60
+        while not replaced:
+            daemon.turn(at_once=False)
+            assert time.monotonic() < deadline
+    assert replaced[0].startswith("the idle worker has said nothing for")
 
 
 def test_a_lock_that_was_removed_is_taken_anew(root: Path, station: Station) -> None:

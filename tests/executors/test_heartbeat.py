@@ -4,6 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import pytest
+
 from daemon.engine.activity import Activity
 from daemon.executors.heartbeat import HeartbeatThread
 from daemon.messages.reports import Heartbeat, LoadedModel
@@ -57,3 +59,17 @@ def test_the_last_heartbeat_counts_what_no_other_has() -> None:
     activity.count_batch(2)
     thread.stop()
     assert [one.counts.calls for one in heard] == [2]
+
+
+def test_what_has_nothing_to_do_is_heard_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.executors.heartbeat.IDLE_EVERY_S", 0.05)
+    for idle, expected in ((True, 2), (False, 0)):
+        heard: list[Heartbeat] = []
+        thread = HeartbeatThread(Activity(), lambda: (), heard.append, lambda: idle, every_s=0.02)  # noqa: B023
+        thread.start()
+        deadline = time.monotonic() + (20 if idle else 0.5)
+        while len(heard) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        thread.stop()
+        assert len(heard) >= expected
+        assert bool(heard) is idle

@@ -1,12 +1,14 @@
 """The process executor: how its worker starts, dies, is replaced and ends."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from daemon.messages.reports import HandedBack, Restored, WorkerDied, WorkerRead
 from daemon.messages.tasks import Compute
 from daemon.system.kernel_kills import is_stopped
 from tests.support.engine_fakes import DEADLINE_S, KILLER, ReportRecorder, toy_task
+from tests.support.light_worker import light_worker
 from tests.support.toy_worker import toy_worker, worker_with_last_words
 from tests.support.waiting import wait_for
 
@@ -87,6 +90,35 @@ def test_a_stopped_worker_can_be_replaced(tmp_path: Path) -> None:
         recorder.wait_until(lambda: len(recorder.fences()) == 2)
         assert isinstance(recorder.of(2), Restored)
     _wait_until_gone(first)
+
+
+def test_a_worker_that_not_even_sigkill_ends_is_told_and_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.executors.process.GRACE_S", 0.2)
+    monkeypatch.setattr(BaseProcess, "kill", lambda process: None)
+    recorder = ReportRecorder()
+    executor = ProcessExecutor(COMPUTE, recorder, worker=light_worker)
+    executor.start()
+    recorder.wait_until(lambda: bool(recorder.reports))
+    pid = executor.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    executor.submit(toy_task(1, tmp_path))
+    try:
+        for _ in range(3):  # the daemon asks again in each turn
+            executor.replace_worker("it took no step")
+        recorder.wait_until(lambda: len(recorder.reports) == 2)
+        died = recorder.reports[1]
+        assert isinstance(died, WorkerDied)
+        assert (died.fences, died.hopeless) == ((), True)
+        assert died.reason.startswith(f"the worker process {pid} cannot be ended, not even by")
+        executor.stop(0)
+        assert recorder.reports[2:] == [HandedBack((1,))]
+        assert pid not in [child.pid for child in multiprocessing.active_children()]
+    finally:
+        os.kill(pid, signal.SIGKILL)
+    _wait_until_gone(pid)
 
 
 def test_a_photograph_that_kills_the_worker_is_reported_with_it_and_alone_when_alone(

@@ -10,14 +10,17 @@ LOOP_S = 300.0
 """Seconds the loop may take for one file; the same number is WatchdogSec in the systemd units."""
 
 SILENT_S = 60.0
-"""Seconds of silence after which a worker that has tasks is no longer called ready."""
+"""Seconds of silence after which a worker is no longer called ready."""
+
+_IDLE_S = 30.0
+"""Seconds of silence that are no sign in a worker without tasks: it says something every 10 s."""
 
 
 class Health:
     """Updated by the loop, read by any thread.
 
     Args:
-        stall_s: Seconds of silence after which a worker that has tasks counts as hung.
+        stall_s: Seconds of silence after which a worker counts as hung.
 
     Attributes:
         ready: A worker was ready at least once.
@@ -31,7 +34,8 @@ class Health:
         self.held_up = ""
         self._stall_s = stall_s
         self._began_at: float | None = None
-        self._advanced_at = self._heard_at = 0.0
+        self._advanced_at = self._heard_at = self._reported_at = 0.0
+        self._working = False
 
     def worker_reported(self, now: float, *, ready: bool = False, died: bool = False) -> None:
         """Record that the worker reported something, or ended.
@@ -41,7 +45,7 @@ class Health:
             ready: It has loaded its models.
             died: It ended; the next one has to load first.
         """
-        self._heard_at = now
+        self._heard_at = self._reported_at = now
         self.loaded = (self.loaded or ready) and not died
         self.ready |= ready
 
@@ -55,6 +59,7 @@ class Health:
         if self._began_at is None:
             self._began_at = now
         self._advanced_at = now
+        self._working = working
         if not working:
             self._heard_at = now
 
@@ -71,17 +76,27 @@ class Health:
         if not self.ready:
             late = now - self._began_at >= MAX_LOAD_S
             return f"no worker was ready within {MAX_LOAD_S:g} s" if late else ""
-        return self.why_stalled(now)
+        return self._without_step(now, self._limit_s)
 
     def why_stalled(self, now: float) -> str:
-        """Why the worker must be replaced: it has tasks and does not get on; or "".
+        """Why the worker must be replaced: it does not get on, or was stopped while idle; or "".
 
         Args:
             now: Monotonic seconds.
         """
-        return self._silent_for(now, self._stall_s if self.loaded else MAX_LOAD_S)
+        return self._without_step(now, self._limit_s) or self._silent_for(now, self._limit_s)
+
+    @property
+    def _limit_s(self) -> float:
+        return self._stall_s if self.loaded else MAX_LOAD_S
 
     def _silent_for(self, now: float, limit_s: float) -> str:
+        silent_s = now - self._reported_at
+        if not self.loaded or self._working or silent_s < max(limit_s, _IDLE_S):
+            return ""
+        return f"the idle worker has said nothing for {silent_s:.0f} s"
+
+    def _without_step(self, now: float, limit_s: float) -> str:
         silent_s = now - self._heard_at
         if self._began_at is None or silent_s < limit_s:
             return ""
@@ -96,7 +111,8 @@ class Health:
         """
         silent = ""
         if self.loaded and now is not None:
-            silent = self._silent_for(now, min(SILENT_S, self._stall_s))
+            limit_s = min(SILENT_S, self._stall_s)
+            silent = self._without_step(now, limit_s) or self._silent_for(now, limit_s)
         reasons = {
             "the daemon is stopping": self.stopping,
             "the worker loads its models": not self.loaded,

@@ -51,6 +51,26 @@ def test_a_worker_that_is_silent_for_a_minute_with_tasks_is_not_ready() -> None:
     assert health.why_stalled(1000) == "the worker has taken no step for 900 s"
 
 
+def test_an_idle_worker_that_says_nothing_is_not_ready_and_then_replaced() -> None:
+    health = Health(stall_s=900)
+    health.worker_reported(100, ready=True)
+    for now in range(100, 1100, 100):
+        health.loop_advanced(now, working=False)
+    assert health.why_not_ready(full=False, now=159) == ""
+    assert health.why_not_ready(full=False, now=160) == "the idle worker has said nothing for 60 s"
+    assert health.why_stalled(999) == ""
+    assert health.why_stalled(1000) == "the idle worker has said nothing for 900 s"
+    health.worker_reported(1001)
+    assert health.why_not_ready(full=False, now=1002) == ""
+
+
+def test_what_holds_all_work_up_is_a_reason_for_not_being_ready() -> None:
+    health = Health()
+    health.worker_reported(0, ready=True)
+    health.held_up = "the worker dies whatever it works on"
+    assert health.why_not_ready(full=False) == "the worker dies whatever it works on"
+
+
 def test_every_reason_for_not_being_ready_is_named() -> None:
     health = Health()
     health.worker_reported(0, ready=True)
