@@ -6,7 +6,7 @@ they are used; `requirements-quality.txt` names them.
 
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from benchmarks.restoring import Pixels, restore
 from benchmarks.scratches import lost_pixels
-from daemon.config.steps import Colorize, Denoise, Inpaint, SuperResolve, Unfade
+from daemon.config.steps import Colorize, Denoise, Inpaint, Step, SuperResolve, Unfade
 
 Contender = Callable[[Pixels], Pixels]
 """Restores a damaged picture."""
@@ -74,11 +74,17 @@ def cleaners() -> dict[str, Contender]:
 
 def colorizers() -> dict[str, Contender]:
     """Programs that colour a grey photograph; only ours is installed by pip and runs offline."""
-    mean, mixed = Colorize(realism=0, hints=False), Colorize(hints=False)
-    return {
-        "restored": lambda given: restore(mean, given)[0],
-        "restored, r. 0.7": lambda given: restore(mixed, given)[0],
+    steps = {
+        "restored": Colorize(),
+        "restored, vivid": Colorize(vivid=1),
+        "restored, r. 1": Colorize(realism=1),
+        "restored, keep_tone off": Colorize(keep_tone=False),
     }
+    return {name: partial(_restored, step) for name, step in steps.items()}
+
+
+def _restored(step: Step, given: Pixels) -> Pixels:
+    return restore(step, given)[0]
 
 
 def fillers() -> dict[str, Contender]:

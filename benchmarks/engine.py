@@ -21,7 +21,8 @@ from daemon.executors.process_env import tune_process
 PARTS = ("sharing", "admission", "latency")
 
 EXPLANATION = """\
-- Recipes are denoise, restyle, super-resolve x2 and colorize in turn, each with ten evaluations.
+- Recipes are denoise, restyle, super-resolve x2 and colorize in turn, with ten evaluations each;
+  colorize has one.
 - The share is the time spent in forward passes over the wall time. The wall time includes reading
   and writing the photographs. Where the CPU is the device, decoding, encoding and the arithmetic
   between the evaluations take their time from the network's.

@@ -17,7 +17,7 @@ from daemon.messages.tasks import Job, RestoreTask, job_id, seed_of
 from daemon.photo import Header, Photo
 
 EVALUATIONS = 10
-"""Evaluations of the network in each recipe."""
+"""Evaluations of the network in each recipe that samples."""
 
 RECIPES = (
     Recipe(
@@ -26,7 +26,7 @@ RECIPES = (
     ),
     Recipe(name="restyle", steps=(Restyle(strength=0.4, steps=EVALUATIONS),)),
     Recipe(name="super-resolve", steps=(SuperResolve(scale=2, steps=EVALUATIONS),)),
-    Recipe(name="colorize", steps=(Colorize(steps=EVALUATIONS),)),
+    Recipe(name="colorize", steps=(Colorize(),)),
 )
 
 

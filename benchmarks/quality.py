@@ -1,4 +1,4 @@
-"""Compares the shipped network with what a user would pick offline: PSNR, SSIM, seconds.
+"""Compares the shipped networks with what a user would pick offline: PSNR, SSIM, seconds.
 
     python -m venv .venv-quality
     .venv-quality/bin/pip install -c constraints.txt -e . -r benchmarks/requirements-quality.txt
@@ -23,6 +23,7 @@ from statistics import mean, median
 import numpy as np
 from PIL import Image
 from skimage import data
+from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from benchmarks.contenders import (
@@ -48,7 +49,7 @@ from training.validation import colourfulness
 PUBLIC = ("astronaut", "chelsea", "coffee", "rocket", "camera", "coins", "moon")
 DOCS = Path(__file__).parents[1] / "docs"
 
-_THUMBNAIL_PX = 160
+_THUMBNAIL_PX = 256
 _PANEL_PX = 160
 _GREY = 5.0
 
@@ -62,7 +63,7 @@ class Trial:
         damage: Makes the damaged picture from the true one and a random generator.
         contenders: Programs by name; "restored..." are ours, with their realism as "r.".
         prepare: Makes the true picture from a photograph; None leaves the photograph out.
-        colour: Whether the table has a column for colourfulness.
+        colour: Whether the table has columns for colourfulness and the difference of colours.
     """
 
     name: str
@@ -81,12 +82,15 @@ class Score:
         ssim: Against the true picture.
         seconds: Time that the program took; NaN if none did.
         result: The picture.
+        ciede2000: Mean difference of its colours from the true ones; 1 can just be seen. NaN where
+            the table does not show it.
     """
 
     psnr: float
     ssim: float
     seconds: float
     result: Pixels
+    ciede2000: float = math.nan
 
 
 def trials() -> list[Trial]:
@@ -103,7 +107,7 @@ def trials() -> list[Trial]:
         Trial("Scratches, dust and a tear, with their mask", scratched, fillers()),
         Trial("Scratches and dust, to be found", worn, finders()),
         Trial("Faded colours and a cast", _faded, refreshers(), _coloured, colour=True),
-        Trial("Colour from grey, 160 px", _grey, colorizers(), _coloured_thumbnail, colour=True),
+        Trial("Colour from grey, 256 px", _grey, colorizers(), _coloured_thumbnail, colour=True),
     ]
 
 
@@ -180,25 +184,31 @@ def _scores(trial: Trial, photograph: Pixels, without: Sequence[str]) -> dict[st
     given = trial.damage(truth, np.random.default_rng(0))
     scores = {}
     if given.shape == truth.shape:
-        scores["given"] = _score(truth, given, math.nan)
+        scores["given"] = _score(truth, given, math.nan, colour=trial.colour)
     for name, contender in trial.contenders.items():
         if name not in without:
             began = time.perf_counter()
             result = contender(given)
-            scores[name] = _score(truth, result, time.perf_counter() - began)
-    return scores | {"truth": Score(math.inf, 1.0, math.nan, truth)}
+            seconds = time.perf_counter() - began
+            scores[name] = _score(truth, result, seconds, colour=trial.colour)
+    return scores | {"truth": Score(math.inf, 1.0, math.nan, truth, 0.0)}
 
 
-def _score(truth: Pixels, result: Pixels, seconds: float) -> Score:
+def _score(truth: Pixels, result: Pixels, seconds: float, *, colour: bool) -> Score:
     psnr = float(peak_signal_noise_ratio(truth, result, data_range=255))
     ssim = float(structural_similarity(truth, result, channel_axis=2, data_range=255))
-    return Score(psnr, ssim, seconds, result)
+    return Score(psnr, ssim, seconds, result, ciede2000(truth, result) if colour else math.nan)
+
+
+def ciede2000(truth: Pixels, result: Pixels) -> float:
+    """Mean CIEDE2000 difference of two pictures' colours."""
+    return float(deltaE_ciede2000(rgb2lab(truth), rgb2lab(result)).mean())
 
 
 def _table(scores: Mapping[str, Mapping[str, Score]], *, colour: bool) -> str:
     rows = list(scores.values())
     titles = ["program", "PSNR, dB", "least", "SSIM", "seconds, median"]
-    titles += ["colourfulness"] * colour
+    titles += ["CIEDE2000", "colourfulness"] * colour
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for name in rows[0]:
         column = [row[name] for row in rows]
@@ -209,6 +219,7 @@ def _table(scores: Mapping[str, Mapping[str, Score]], *, colour: bool) -> str:
             "" if name in ("truth", "given") else f"{median(one.seconds for one in column):.2f}",
         ]
         if colour:
+            values.append(f"{mean(one.ciede2000 for one in column):.2f}" if name != "truth" else "")
             values.append(f"{mean(colourfulness(one.result) for one in column):.1f}")
         if name != "truth" or colour:
             lines.append(f"| {name} | {' | '.join(values)} |")

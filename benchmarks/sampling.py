@@ -1,8 +1,8 @@
 """Measures the samplers' constants: `python -m benchmarks.sampling --photos DIR [PART...]`.
 
 It uses the validation split of the photographs (see training/README.md) and prints Markdown tables:
-what realism trades, what steps, angles and fresh noise do, how colours of several seeds differ,
-what the frames between two photographs look like, and what restyling makes of blocks.
+what realism trades, what steps, angles and fresh noise do, what the frames between two photographs
+look like, and what restyling makes of blocks.
 
 Gradient energy is the mean square of the differences between neighbouring pixels' luminance. It
 stands for sharpness and is given in per cent of the true picture's.
@@ -23,21 +23,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.restoring import Pixels, restore
-from daemon.config.steps import Colorize, Denoise, Interpolate, Restyle, Step, SuperResolve
-from daemon.restorers import colorize, denoise, interpolate, restyle, super_resolve
+from daemon.config.steps import Denoise, Interpolate, Restyle, Step, SuperResolve
+from daemon.restorers import denoise, interpolate, restyle, super_resolve
 from training.damage import jpeg, reduce
 from training.train import held_out_pictures
-from training.validation import colourfulness, psnr, thumbnail
+from training.validation import psnr
 
 _SIDE_PX = 160
 _BLOCK_PX = 8
-_SEEDS = (0, 1, 2)
-_GREY = 10.0
-_COLOUR_GRID = (
-    *((start, 12, realism) for start in (1.2, 1.35, 1.45, 1.52) for realism in (0.7, 1.0)),
-    (1.35, 6, 1.0),
-    (1.35, 24, 1.0),
-)
 _BICUBIC = Image.Resampling.BICUBIC
 
 
@@ -118,18 +111,6 @@ def excesses(pictures: Sequence[Pixels]) -> Iterator[str]:
         yield f"| {damage.name} | {' | '.join(cells)} |"
 
 
-def colours(pictures: Sequence[Pixels]) -> Iterator[str]:
-    """Colourfulness against the true one, and how far several seeds differ."""
-    yield "| start, steps, realism | PSNR, dB | colourfulness, % | seeds apart, levels |"
-    yield "|---|---|---|---|"
-    truths = [thumbnail(one) for one in pictures]
-    truths = [truth for truth in truths if colourfulness(truth) > _GREY]
-    yield _colour_row("the mean", truths, Colorize(realism=0), colorize.START)
-    for start, count, realism in _COLOUR_GRID:
-        step = Colorize(realism=realism, steps=count)
-        yield _colour_row(f"{start:g}, {count}, {realism:g}", truths, step, start)
-
-
 def middles(pictures: Sequence[Pixels]) -> Iterator[str]:
     """The frame half-way between two photographs, beside their cross-fade."""
     yield "| strength, steps | energy, % of the ends' | least | cross-fade | dB from the fade |"
@@ -161,8 +142,7 @@ def strokes(pictures: Sequence[Pixels]) -> Iterator[str]:
 
 
 PARTS = {
-    function.__name__: function
-    for function in (dial, steps, starts, excesses, colours, middles, strokes)
+    function.__name__: function for function in (dial, steps, starts, excesses, middles, strokes)
 }
 
 
@@ -192,8 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.parts:
         began = time.monotonic()
         print(f"\n## {name}\n", flush=True)
-        # The colours of a picture depend on its whole scene.
-        for line in PARTS[name](pictures if name == colours.__name__ else squares):
+        for line in PARTS[name](squares):
             print(line, flush=True)
         print(f"\n{time.monotonic() - began:.0f} s")
 
@@ -206,20 +185,6 @@ def _cell(damage: Damage, pictures: Sequence[Pixels], realism: float, count: int
         100 * energy(one) / energy(truth) for one, truth in zip(results, pictures, strict=True)
     ]
     return f"{decibels:.2f} dB, {mean(shares):.0f} %"
-
-
-def _colour_row(title: str, truths: Sequence[Pixels], step: Step, start: float) -> str:
-    with patch.object(colorize, "START", start):
-        seeds = _SEEDS if title != "the mean" else _SEEDS[:1]
-        found = [[restore(step, _grey(truth), seed=seed)[0] for seed in seeds] for truth in truths]
-    decibels = mean(
-        psnr(one, truth) for truth, row in zip(truths, found, strict=True) for one in row
-    )
-    # A ratio of means: in a mean of ratios, nearly grey photographs would count most.
-    truth_vivid = mean(colourfulness(truth) for truth in truths)
-    vivid = 100 * mean(colourfulness(one) for row in found for one in row) / truth_vivid
-    apart = mean(float(np.std(np.asarray(row, np.float64), axis=0).mean()) for row in found)
-    return f"| {title} | {decibels:.2f} | {vivid:.0f} | {apart:.1f} |"
 
 
 def _stroke_row(title: str, truths: Sequence[Pixels], results: Sequence[Pixels]) -> str:
@@ -253,10 +218,6 @@ def _blocks(truth: Pixels) -> Pixels:
 def _noisy(truth: Pixels, sigma: float) -> Pixels:
     noisy = truth + sigma * np.random.default_rng(0).standard_normal(truth.shape)
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
-
-
-def _grey(truth: Pixels) -> Pixels:
-    return np.asarray(Image.fromarray(truth).convert("L").convert("RGB"))
 
 
 def _blind(realism: float, count: int | None) -> Denoise:

@@ -26,7 +26,7 @@ SHEET = "contact-sheet.png"
 """File name of the contact sheet in the station's folder."""
 
 _CAVEAT = (
-    "Not good yet on the shipped network: colour. It is muted and partly wrong; look at the sheet. "
+    "Colours are a guess: skin, sky and wood come out, a red cup stays grey; look at the sheet. "
     "Seconds count from reading to writing while the others share the processor."
 )
 _SHOWN_FRAMES = (3, 5)

@@ -62,6 +62,8 @@ def apply(
                 complain(f"{shown(done.photo)}: {done.why}")
             else:
                 say(f"{shown(done.result)}  {done.seconds:.1f} s")
+                for note in done.notes:
+                    say(f"    {note}")
     return SOME_FAILED if failed else 0
 
 

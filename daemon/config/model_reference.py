@@ -15,7 +15,10 @@ PRIOR = "prior"
 RESTORATION = "restoration"
 """Reference of the restoration networks inside the package."""
 
-SHIPPED = (PRIOR, RESTORATION)
+COLOUR = "colour"
+"""Reference of the colour network inside the package."""
+
+SHIPPED = (PRIOR, RESTORATION, COLOUR)
 """References of the networks inside the package."""
 
 WEIGHTS_SUFFIX = ".safetensors"

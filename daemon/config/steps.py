@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from daemon.config.model_reference import FORMS, PRIOR, RESTORATION, valid_reference
+from daemon.config.model_reference import COLOUR, FORMS, PRIOR, RESTORATION, valid_reference
 
 PROMPT_SUFFIXES = (".txt", ".toml")
 """Endings of the prompt files that `generate` reads."""
@@ -190,18 +190,34 @@ class SuperResolve(BaseStep):
 class Colorize(BaseStep):
     """Give a black-and-white photograph colours and keep its light and dark exactly."""
 
+    added: ClassVar[tuple[str, ...]] = ("vivid", "keep_tone")
+
     kind: Literal["colorize"] = "colorize"
     saturation: Annotated[float, Field(ge=0, le=3)] = Field(
         1.0,
         description="Factor by which the strength of the colours is multiplied. 0 gives grey, "
-        "1 what the network proposes.",
+        "1 what is usually nearest to the truth.",
         examples=[1.3],
     )
-    realism: Fraction = Field(
-        0.7,
-        description="How bold the colours are. 0 gives the mean of all plausible colours, which "
-        "is muted; 1 gives one plausible choice, which is vivid and may be wrong.",
-        examples=[0.4],
+    vivid: Fraction = Field(
+        0.0,
+        description="Whether rare, strong colours count as much as usual ones where several are "
+        "plausible. 0: no; a coat whose colour cannot be told becomes brown or grey. 1: yes; "
+        "more of the red and green things get their colour, and more of the others a wrong one.",
+        examples=[0.5],
+    )
+    realism: Fraction | None = Field(
+        None,
+        description="How far the colours are one plausible choice, made by the `seed`, rather "
+        "than the mean of all. 0 gives the mean, nearest to the truth; 1 gives one choice, and "
+        "other seeds give others. Not set: 0, with a checkpoint 0.7.",
+        examples=[1],
+    )
+    keep_tone: bool = Field(
+        True,
+        description="Whether surfaces of which the network is unsure keep the print's own tone: "
+        "sepia stays sepia there, grey stays grey. `false` colours everything.",
+        examples=[False],
     )
     hints: bool = Field(
         True,
@@ -209,6 +225,11 @@ class Colorize(BaseStep):
         "photograph's size with dabs of the colours that you want.",
         examples=[False],
     )
+
+    @property
+    def shipped(self) -> tuple[str, ...]:
+        """The colour network."""
+        return (COLOUR,)
 
 
 class Restyle(BaseStep):

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Operation = Literal[
-    "predict", "predict-exact", "restore", "encode", "decode", "embed", "pipeline", "clip"
+    "predict",
+    "predict-exact",
+    "restore",
+    "encode",
+    "decode",
+    "embed",
+    "pipeline",
+    "clip",
+    "colour",
 ]
 """What a forward pass computes; "predict-exact" is "predict" in float32 throughout."""
 
@@ -313,8 +321,46 @@ class ClipCall:
         return BatchKey(self.model, "clip", (), self.phrases, _CLIP_PIXELS)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ColourCall:
+    """The colours of a grey photograph at a quarter of its size.
+
+    The answer is (3, H / 4, W / 4): R - Y and B - Y of the mean colour, white less black being 1,
+    and the standard deviation of what the colour may be, in the same unit.
+
+    Attributes:
+        model: Reference of the colour network.
+        grey: Luminance in [-1, 1], (1, H, W), H and W multiples of 32.
+        vivid: How much rare, strong colours count, [0, 1]: 0 as often as they are, 1 as they did in
+            training.
+        variation: Deviation, in nats, of a random change of the odds; 0 changes nothing.
+        seed: Seed of that change, [0, 2**63).
+    """
+
+    t: ClassVar[float] = 0.0
+
+    model: str
+    grey: "Tensor"
+    vivid: float = 0.0
+    variation: float = 0.0
+    seed: int = 0
+
+    @property
+    def key(self) -> BatchKey:
+        """What it shares with the calls of its batch."""
+        shape = tuple(self.grey.shape)
+        return BatchKey(self.model, "colour", shape, None, _area(shape))
+
+
 ModelCall = (
-    DenoiseCall | RestoreCall | EncodeCall | DecodeCall | EmbedCall | PipelineCall | ClipCall
+    DenoiseCall
+    | RestoreCall
+    | EncodeCall
+    | DecodeCall
+    | EmbedCall
+    | PipelineCall
+    | ClipCall
+    | ColourCall
 )
 """Every kind of call. The engine reads `model` and `key` of it, and `t` to show how far a job is;
 calls other than `DenoiseCall` stand at t = 0."""
@@ -353,7 +399,9 @@ def answer_of(reply: Reply) -> Answer:
 
 
 def ask(
-    calls: Sequence[DenoiseCall | RestoreCall | EncodeCall | DecodeCall | PipelineCall | ClipCall],
+    calls: Sequence[
+        DenoiseCall | RestoreCall | EncodeCall | DecodeCall | PipelineCall | ClipCall | ColourCall
+    ],
 ) -> "ModelCalls[list[Tensor]]":
     """Make calls that are answered by tensors, all together."""
     answers = yield calls

@@ -55,6 +55,7 @@ class Model(Protocol):
 MODELS: dict[Family, str] = {
     "clip": "daemon.models.clip:Clip",
     "pipeline": "daemon.models.pipeline:Pipeline",
+    "colour": "daemon.models.colour:Colour",
     "latent": "daemon.models.latent:Latent",
     "pixel": "daemon.models.pixel:Pixel",
     "prior": "daemon.models.prior:Prior",

@@ -66,9 +66,14 @@ def eight_bits(levels: NDArray[np.generic]) -> NDArray[np.uint8]:
     return ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def resized(grey: Grey, height: int, width: int) -> Floats:
+def resized(
+    grey: Grey,
+    height: int,
+    width: int,
+    resampling: Image.Resampling = Image.Resampling.BILINEAR,
+) -> Floats:
     """A grey photograph resized, float32 (height, width) in [0, 1]."""
-    image = Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR)
+    image = Image.fromarray(grey).resize((width, height), resampling)
     return np.asarray(image, np.float32) / np.float32(255)
 
 

@@ -1,33 +1,28 @@
 """Colorize: plausible colours for a grey photograph, whose luminance stays as it is.
 
-Colours are found at a small working size, where the network sees whole scenes, and brought to full
-size along the edges of the photograph (`chroma`).
+A network finds, at a small size where it sees the whole scene, which colours each place may have.
+Their mean is painted where they agree; where they do not, the print keeps its own tone. The small
+map is brought to full size along the edges of the photograph (`chroma`).
 
-Source: the sampler is DDIM with every x0 projected on the measurement (DDNM, arXiv:2212.00490,
-algorithm 1): A takes the luminance, so A+ A x0 is replaced by the grey photograph.
+Source: the distribution over a palette is that of Colorful Image Colorization, arXiv:1603.08511.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
-from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
+from daemon.config.model_reference import COLOUR
 from daemon.config.steps import Colorize
-from daemon.diffusion.angles import even_angles
 from daemon.diffusion.noise import Noise
-from daemon.diffusion.process import add_noise
-from daemon.diffusion.sampling import sample
-from daemon.diffusion.tiling import Denoiser, denoise_tiles, regress
-from daemon.diffusion.windows import Window
-from daemon.models.calls import Degradation, ModelCalls
+from daemon.models.calls import ColourCall, ModelCalls, ask
 from daemon.photo import Picture
 from daemon.restorers.chroma import (
-    BLUE,
-    GREEN,
-    RED,
     Floats,
+    Grey,
     coloured,
     colourfulness,
     eight_bits,
@@ -36,139 +31,182 @@ from daemon.restorers.chroma import (
     resized,
 )
 from daemon.restorers.colour_hints import HintPropagation, hints_on_grid
-from daemon.restorers.ddnm import Measurement, Project, ddnm_sample
+from daemon.restorers.print_tone import tone_curve
 from daemon.restorers.restoration import Restoration
-from daemon.restorers.spaces import working_space
 
-WORKING_PX = 160
-"""Long side, in pixels, of the prior's working size; a checkpoint's is that of its training.
+LONGEST_PX, SHORTEST_PX, LARGEST_PX = 256, 128, 1024
+"""Sides, in pixels, at which the network sees a photograph: the longer one is 256, or more where
+the shorter one would have fewer than 128, up to 1024."""
 
-Over eight photographs the mean gained 1.63, 1.56, 1.52 and 1.42 dB on grey at 128, 160, 192 and
-256: larger loses the scene, smaller has no small things.
+MULTIPLE_PX = 32
+"""Sides of what the network sees are multiples of this many pixels."""
+
+GAIN = 1.4
+"""Factor on the mean chroma that `saturation = 1` stands for: a mean of many colours is paler than
+any of them. See docs/design.md for what was measured."""
+
+SURE = 0.2
+"""Share of the mean in the second moment of the chroma from which the network's colour is painted
+in full; below it is mixed with the print's own tone.
+
+Over 57 photographs that the network had not seen, the hue of coloured things was right within 45
+degrees in 39 % of the places with a share below 0.02, in 70 % around 0.08, in 74 % around 0.25 and
+in 89 % above 0.4; below 0.1 grey was as near to the truth as the network's colour.
 """
 
-STEPS = 12
-"""Evaluations of a sampling run if the recipe sets no `steps`."""
+SURELY_GREY = 0.1
+"""Deviation of the chroma up to which the network is sure, however little colour there is."""
 
-START = 1.35
-"""Angle, in radians, at which sampling starts from the mean.
+VARIATION = 0.8
+"""Deviation, in nats, of the random change of the odds at `realism = 1`; from 1.5 on it is
+spotty."""
 
-From 1.45 on colours are stronger but come in patches that follow no object: 0.2 dB less at realism
-0.7, over eight photographs.
-"""
 
-_GREY = Degradation(grey=True)
-_LUMINANCE = torch.tensor((RED, GREEN, BLUE)).view(3, 1, 1) / 65536
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What the network found on a small grid.
+
+    Attributes:
+        chroma: Colours to paint, (h, w, 2).
+        trust: How far they can be trusted, (h, w) in [0, 1]: the share of the mean in the second
+            moment of the chroma, 1 from `SURE` on.
+        unsure: 1 where the colours could as well be others, (h, w).
+    """
+
+    chroma: Floats
+    trust: Floats
+    unsure: Floats
 
 
 def colorize(
-    pictures: tuple[Picture, ...], params: Colorize, noise: Noise, traits: Traits = PRIOR_TRAITS
+    pictures: tuple[Picture, ...], params: Colorize, noise: Noise
 ) -> ModelCalls[Restoration]:
-    """Colour one photograph; if it has colours already, only its luminance is used.
+    """Colour one photograph by the network inside the package.
 
     Args:
-        pictures: One picture, uint8 or uint16.
+        pictures: One picture, uint8 or uint16; if it has colours already, only its luminance is
+            used.
         params: The recipe's step.
         noise: The step's noise.
-        traits: Traits of the step's model; only the prior was trained to colour.
 
     Returns:
-        The picture in uint8, `convert("L")` of which is that of the input rounded to 8 bits.
+        The picture in uint8, `convert("L")` of which is that of the input rounded to 8 bits, with
+        measures "colourfulness" and "unsure": the share of the picture, [0, 1], in which the
+        colours could as well be others.
     """
     (picture,) = pictures
-    space = yield from working_space(params, traits)
-    guide = luminance_guide(picture, WORKING_PX if traits.family == "prior" else traits.side_px)
-    project = _projection(guide, picture, params)
-    if traits.family == "prior":
-        small = yield from _mean_or_sample(guide, project, params, noise)
-    else:
-        measurement = Measurement(project(torch.zeros(3, *guide.shape)), project)
-        angles = even_angles(START, params.steps or STEPS)
-        draw = space.noise_draws(Window(0, 0, *guide.shape), guide.shape, noise)
-        small = yield from ddnm_sample(space, measurement, angles, draw, params.realism)
-    return _at_full_size(picture, guide, _chroma_of(small), params)
+    grey = luminance(picture.pixels)
+    height, width = _seen_size(*grey.shape)
+    small = resized(grey, height, width, Image.Resampling.BICUBIC)
+    seen = torch.from_numpy(small * 2 - 1)[None]
+    answer, chosen = yield from _mean_and_choice(seen, params, noise)
+    guide = luminance_guide(grey, max(height, width))
+    found = _on_grid(answer, chosen, guide)
+    chroma, unsure = found.chroma, found.unsure
+    if params.keep_tone:
+        trust = found.trust[..., None]
+        chroma = trust * chroma + (1 - trust) * _tone(picture, guide)
+    propagation = hint_propagation(picture, params, guide)
+    if propagation is not None:
+        chroma = propagation.apply(chroma)
+        unsure = unsure * (1 - propagation.reach())
+    return painted(picture, guide, chroma, params, float(unsure.mean()))
 
 
-def luminance_guide(picture: Picture, longest: int) -> Floats:
-    """The picture's luminance at the size a network works at, float32 (h, w) in [0, 1].
+def luminance_guide(grey: Grey, longest: int) -> Floats:
+    """A photograph's luminance on a small grid of its own shape, float32 (h, w) in [0, 1].
 
     Args:
-        picture: The photograph, of any size.
+        grey: Its luminance, uint8 (H, W).
         longest: Longest side of the result, in pixels; small photographs keep their size.
     """
-    grey = luminance(picture.pixels)
     scale = min(1, longest / max(grey.shape))
     height, width = (max(1, round(side * scale)) for side in grey.shape)
     return resized(grey, height, width)
 
 
-def colorized_like(picture: Picture, guide: Floats, small: Tensor, params: Colorize) -> Restoration:
-    """Give a photograph the colours of a small coloured picture; its luminance and hints win.
+def hint_propagation(picture: Picture, params: Colorize, guide: Floats) -> HintPropagation | None:
+    """What spreads the picture's hints, on the guide's grid; None if there are none to use."""
+    layer = picture.hints if params.hints else None
+    hints = None if layer is None else hints_on_grid(layer, *guide.shape)
+    return None if hints is None else HintPropagation(guide, hints)
+
+
+def painted(
+    picture: Picture, guide: Floats, chroma: Floats, params: Colorize, unsure: float | None = None
+) -> Restoration:
+    """Paint a photograph with colours that were found on a small grid.
 
     Args:
         picture: The photograph.
-        guide: Its luminance at the small size, from `luminance_guide`.
-        small: The coloured picture, (3, h, w) in [-1, 1].
+        guide: Its luminance on the grid, from `luminance_guide`.
+        chroma: (R - Y, B - Y) on the grid, (h, w, 2).
         params: The recipe's step.
+        unsure: Share of the picture whose colours could as well be others; None if not known.
     """
-    chroma = _chroma_of(_projection(guide, picture, params)(small))
-    return _at_full_size(picture, guide, chroma, params)
-
-
-def _at_full_size(picture: Picture, guide: Floats, chroma: Floats, params: Colorize) -> Restoration:
-    """The photograph in the colours that were found at the small size."""
     grey = luminance(picture.pixels)
     pixels = coloured(grey, local_colours(guide, chroma), params.saturation)
     alpha = None if picture.alpha is None else eight_bits(picture.alpha)
     result = replace(picture, pixels=pixels, alpha=alpha, grey=False, hints=None)
+    measures = (("colourfulness", colourfulness(pixels)),)
     notes = ("16 bits per channel were rounded to 8",) if picture.pixels.dtype != np.uint8 else ()
-    return Restoration((result,), (("colourfulness", colourfulness(pixels)),), notes)
+    if unsure is None:
+        return Restoration((result,), measures, notes)
+    per_cent = round(100 * unsure)
+    doubt = f": unsure in {per_cent} % of the picture" if per_cent else ""
+    note = f"the colours are a guess{doubt}"
+    return Restoration((result,), (*measures, ("unsure", unsure)), (*notes, note))
 
 
-def _mean_or_sample(
-    guide: Floats, project: Project, params: Colorize, noise: Noise
-) -> ModelCalls[Tensor]:
-    """The photograph at the working size: from the mean (realism 0) to one sample (realism 1)."""
-    condition = torch.from_numpy(guide * 2 - 1).expand(3, -1, -1)
-    prior = Denoiser(params.model)
-    mean = project((yield from regress(prior, condition, _GREY)))
-    if params.realism == 0:
-        return mean
-
-    def draw(number: int) -> Tensor:
-        return noise.draw(number, *guide.shape)
-
-    def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
-        x0 = yield from denoise_tiles(prior, x_t, t, condition=condition, degradation=_GREY)
-        return project(x0)
-
-    angles = even_angles(START, params.steps or STEPS)
-    sampled = yield from sample(add_noise(mean, START, draw(0)), angles, predict, draw, eta=0.0)
-    return torch.lerp(mean, sampled, params.realism)
+def _seen_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width at which the network sees a photograph of this size."""
+    longest, shortest = max(height, width), min(height, width)
+    scale = max(LONGEST_PX / longest, SHORTEST_PX / shortest)
+    scale = min(scale, LARGEST_PX / longest)
+    rows, columns = (max(1, round(side * scale / MULTIPLE_PX)) for side in (height, width))
+    return rows * MULTIPLE_PX, columns * MULTIPLE_PX
 
 
-def _projection(guide: Floats, picture: Picture, params: Colorize) -> Project:
-    """Puts in what is known: the luminance everywhere, the colours where hints are painted."""
-    luminance_plane = torch.from_numpy(guide * 2 - 1)
-    layer = picture.hints if params.hints else None
-    hints = None if layer is None else hints_on_grid(layer, *guide.shape)
-    propagation = None if hints is None else HintPropagation(guide, hints)
+def _mean_and_choice(
+    seen: Tensor, params: Colorize, noise: Noise
+) -> ModelCalls[tuple[Tensor, Tensor]]:
+    """The network's answer, (3, h, w), and the chroma that the step's realism asks for, (2, h, w).
 
-    def project(x0: Tensor) -> Tensor:
-        if propagation is None:
-            return x0 - (_LUMINANCE * x0).sum(0) + luminance_plane
-        return luminance_plane + _colour_of(propagation.apply(_chroma_of(x0)))
-
-    return project
-
-
-def _chroma_of(x0: Tensor) -> Floats:
-    """(R - Y, B - Y) of a picture (3, H, W) in [-1, 1], as `chroma` has it: float32 (H, W, 2)."""
-    chroma: Floats = ((x0 - (_LUMINANCE * x0).sum(0)) / 2)[[0, 2]].permute(1, 2, 0).numpy()
-    return chroma
+    Args:
+        seen: Luminance in [-1, 1] as the network sees it, (1, H, W).
+        params: The recipe's step.
+        noise: The step's noise.
+    """
+    realism = params.realism or 0.0
+    calls = [ColourCall(COLOUR, seen, params.vivid)]
+    if realism:
+        calls.append(ColourCall(COLOUR, seen, params.vivid, VARIATION, noise.seed))
+    answers = yield from ask(calls)
+    return answers[0], torch.lerp(answers[0][:2], answers[-1][:2], realism)
 
 
-def _colour_of(chroma: Floats) -> Tensor:
-    """The inverse of `_chroma_of`, for a picture of luminance 0."""
-    red, blue = torch.from_numpy(2 * chroma).unbind(2)
-    return torch.stack((red, (RED * red + BLUE * blue) / -GREEN, blue))
+def _on_grid(answer: Tensor, chosen: Tensor, guide: Floats) -> _Found:
+    """What the network found, at the guide's size.
+
+    Args:
+        answer: As `ColourCall` is answered, (3, h, w).
+        chosen: The chroma to paint, (2, h, w).
+        guide: Luminance, (H, W).
+    """
+    mean, deviation = answer[:2], answer[2]
+    square = mean.square().sum(0)
+    share = square / (square + deviation.square()).clamp(min=1e-12)
+    trust = (share / SURE).clamp(max=1)
+    unsure = (trust < 0.5) & (deviation > SURELY_GREY)
+    planes = torch.cat((GAIN * chosen, trust[None], unsure[None].float()))[None]
+    size = (guide.shape[0], guide.shape[1])
+    enlarged: Floats = functional.interpolate(planes, size, mode="bilinear")[0].numpy()
+    return _Found(enlarged[:2].transpose(1, 2, 0), enlarged[2], enlarged[3])
+
+
+def _tone(picture: Picture, guide: Floats) -> Floats:
+    """The print's own tone on the guide's grid, (h, w, 2); 0 for a picture that has colours."""
+    curve = tone_curve(picture.pixels)
+    if picture.grey or not curve.is_toned:
+        return np.zeros((*guide.shape, 2), np.float32)
+    return curve.chroma_at(guide)

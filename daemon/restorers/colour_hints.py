@@ -96,6 +96,11 @@ class HintPropagation:
         correction: NDArray[np.float64] = self._solve(missing)
         return chroma + correction.reshape(chroma.shape).astype(np.float32)
 
+    def reach(self) -> Floats:
+        """Share of a hint's correction that each pixel takes over, (h, w) in [0, 1]."""
+        share: NDArray[np.float64] = self._solve(self._weights)
+        return share.reshape(self._hints.painted.shape).astype(np.float32)
+
 
 def _smoothness(guide: Floats) -> coo_array:
     """Graph Laplacian of the grid, with neighbours joined as strongly as they are alike."""

@@ -15,22 +15,13 @@ from daemon.models.calls import ClipCall, ModelCalls, ask
 from daemon.photo import Picture
 from daemon.restorers.chroma import eight_bits
 from daemon.restorers.denoise import noise_level
-
-_COLOUR_PX = 64
-"""Longest side of the copy in which colour is measured."""
+from daemon.restorers.print_tone import tone_curve
 
 _LIKENESS_PX = 1024
 """Longest side of the copy that a CLIP model sees, which reduces it further."""
 
-_TONES = 32
-"""Steps of lightness that each have one usual chroma."""
-
-_PERCENTILE = 90
-"""Percentile of the chroma that counts for the whole picture."""
-
 _PIXEL_BYTES = 8
 _WORKING_BYTES = 1 << 26
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def measure_features(
@@ -76,13 +67,7 @@ def colour_level(pixels: NDArray[np.generic]) -> float:
     Args:
         pixels: (H, W, 3), uint8 or uint16.
     """
-    small = _reduced(pixels, _COLOUR_PX)
-    lightness = small @ _LUMINANCE
-    chroma = np.stack([small[..., 0] - lightness, small[..., 2] - lightness], -1)
-    tones = np.clip(lightness * (_TONES / 256), 0, _TONES - 1).astype(int)
-    for tone in np.unique(tones):
-        chroma[tones == tone] -= np.median(chroma[tones == tone], axis=0)
-    return float(np.percentile(np.hypot(chroma[..., 0], chroma[..., 1]), _PERCENTILE))
+    return tone_curve(pixels).colour
 
 
 def _reduced(pixels: NDArray[np.generic], side: int) -> NDArray[np.float32]:

@@ -19,7 +19,9 @@ from daemon.diffusion.pixels import LEVEL, to_grey, to_tensor
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
-from daemon.restorers.colorize import colorized_like, luminance_guide
+from daemon.restorers.checkpoint_colorize import colorized_like
+from daemon.restorers.chroma import luminance
+from daemon.restorers.colorize import luminance_guide
 from daemon.restorers.pipeline_tiles import PipelineRequest, enlargement, noise_of_window, run_tiled
 from daemon.restorers.restoration import Restoration
 from daemon.restorers.super_resolve import clip_and_project, enlarged_restoration, projection_weight
@@ -72,7 +74,7 @@ def colorize(
         The picture in uint8, `convert("L")` of which is that of the input rounded to 8 bits.
     """
     (picture,) = pictures
-    guide = luminance_guide(picture, traits.side_px)
+    guide = luminance_guide(luminance(picture.pixels), traits.side_px)
     grey = torch.from_numpy(guide * 2 - 1).expand(3, -1, -1).contiguous()
     request = PipelineRequest.for_step(params, "edit", COLOUR)
     coloured = yield from run_tiled(request, grey, noise, traits)

@@ -48,8 +48,13 @@ STEP_KINDS = {
     for row in (
         StepKind(
             "colorize",
-            _step_by_step("colorize:colorize") | {"edit": "pipeline_repair:colorize"},
-            meaningless={"edit": ("realism",)},
+            _step_by_step("checkpoint_colorize:colorize")
+            | {"prior": "colorize:colorize", "edit": "pipeline_repair:colorize"},
+            meaningless={
+                "pixel": ("vivid", "keep_tone"),
+                "latent": ("vivid", "keep_tone"),
+                "edit": ("realism", "vivid", "keep_tone"),
+            },
         ),
         StepKind(
             "denoise",

@@ -214,12 +214,14 @@ class Applied:
         result: Path of the main result; None if it failed.
         why: Why it failed, without the name of the first input; or "".
         seconds: Seconds of reading, restoring and writing.
+        notes: What a person should know about the result.
     """
 
     photo: Path
     result: Path | None
     why: str = ""
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 def apply(
@@ -341,7 +343,7 @@ def _delivered(
             part.unlink(missing_ok=True)
     except (CannotWriteError, OSError) as error:
         return Applied(first, None, str(error), seconds)
-    return Applied(first, task.target, "", seconds)
+    return Applied(first, task.target, "", seconds, outcome.notes)
 
 
 def _beside(first: Path, fault: PhotoError | Rejected) -> str:

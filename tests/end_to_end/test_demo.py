@@ -87,4 +87,4 @@ def test_the_demo_finds_each_result_and_computes_nothing_twice(
     table = StringIO()
     print_table(again, Console(file=table, width=100))
     assert "coffee.png" in table.getvalue()
-    assert "Not good yet" in table.getvalue()
+    assert "Colours are a guess" in table.getvalue()

@@ -15,6 +15,7 @@ from daemon.config.model_reference import SHIPPED
 from daemon.messages.tasks import Compute, ModelOptions, Offload
 from daemon.models.calls import (
     ClipCall,
+    ColourCall,
     DecodeCall,
     Degradation,
     DenoiseCall,
@@ -46,6 +47,9 @@ CALLS: dict[str, list[MakeCall]] = {
     "prior": [lambda model, k: DenoiseCall(model, seeded(k, 3, 96, 96), 0.3 + k / 3, exact=True)],
     "restoration": [
         lambda model, k: RestoreCall(model, seeded(k, 3, 24, 32), Degradation(scale=2, sigma=k / 9))
+    ],
+    "colour": [
+        lambda model, k: ColourCall("colour", seeded(k, 1, 64, 96), k / 2, variation=0.5, seed=k)
     ],
     "pixel": [lambda model, k: DenoiseCall(model, seeded(k, 3, 32, 32), 0.3 + k / 3, exact=True)],
     "latent": [

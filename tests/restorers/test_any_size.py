@@ -27,6 +27,7 @@ from daemon.diffusion.noise import Noise
 from daemon.models.calls import (
     Answer,
     ClipCall,
+    ColourCall,
     DecodeCall,
     DenoiseCall,
     EmbedCall,
@@ -60,7 +61,7 @@ STEPS: Sequence[tuple[Step, Traits]] = (
         (step, traits)
         for traits in (PRIOR_TRAITS, PIXEL, LATENT)
         for step in (
-            Colorize(steps=1),
+            Colorize(steps=1, realism=0.5),
             Denoise(steps=1, realism=0.5),
             Inpaint(steps=1),
             Interpolate(frames=3, steps=1),
@@ -94,6 +95,9 @@ def _answer(call: ModelCall) -> Answer:
         case RestoreCall():
             scale = call.degradation.scale
             return 0.9 * call.picture.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+        case ColourCall():
+            light = functional.avg_pool2d(call.grey, 4)
+            return torch.cat((light / 3, -light / 4, light.square()))
         case EncodeCall():
             return functional.avg_pool2d(call.pixels.mean(0, keepdim=True), 8).repeat(4, 1, 1)
         case DecodeCall():

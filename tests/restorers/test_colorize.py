@@ -15,26 +15,38 @@ from skimage import data
 from torch import Tensor
 
 from daemon.config.steps import Colorize
-from daemon.models.calls import DenoiseCall
+from daemon.models.calls import ColourCall
 from daemon.photo import Picture
 from daemon.restorers.restoration import Restoration
 from tests.support.answering import Answers, picture, pixels_of, real, run
 from tests.support.photographs import pillow_luminance
 
 
-def wild(calls: Sequence[DenoiseCall]) -> list[Tensor]:
-    """A network with a strong colour of its own, and a luminance that is wrong."""
-    colour = torch.tensor((0.9, -0.8, 0.3)).view(3, 1, 1)
-    return [0.3 * call.x_t.clamp(-2, 2) + colour for call in calls]
+def wild(calls: Sequence[ColourCall]) -> list[Tensor]:
+    """A network that is sure of one strong colour, which follows the luminance a little."""
+    return [proposal((0.5, -0.35), 0.1, call) for call in calls]
+
+
+def doubtful(calls: Sequence[ColourCall]) -> list[Tensor]:
+    """A network that finds every colour as likely as any other."""
+    return [proposal((0.03, 0.02), 0.3, call) for call in calls]
+
+
+def proposal(mean: tuple[float, float], deviation: float, call: ColourCall) -> Tensor:
+    """An answer with this mean, stronger where the picture is lighter, and this deviation."""
+    light = torch.nn.functional.avg_pool2d(call.grey, 4)[0]
+    strength = 0.8 + 0.2 * light
+    return torch.stack([mean[0] * strength, mean[1] * strength, torch.full_like(light, deviation)])
 
 
 def colorized(
     given: Picture, model: Answers = real, seed: int = 5, **params: object
 ) -> Restoration:
-    """What `colorize` makes of a picture; it asks the prior, for grey pictures, and no other."""
+    """What `colorize` makes of a picture; it asks the colour network and no other."""
 
-    def checked(calls: Sequence[DenoiseCall]) -> list[Tensor]:
-        assert all(call.degradation.grey and call.model == "prior" for call in calls)
+    def checked(calls: Sequence[ColourCall]) -> list[Tensor]:
+        assert all(isinstance(call, ColourCall) and call.model == "colour" for call in calls)
+        assert all(side % 32 == 0 for call in calls for side in call.grey.shape[1:])
         return model(calls)
 
     return run(Colorize.model_validate(params), given, model=checked, seed=seed)
@@ -61,14 +73,14 @@ def hinted(size: tuple[int, int], *dabs: tuple[slice, slice, tuple[int, int, int
 def test_a_colorized_picture_of_any_size_has_the_luminance_it_came_with(
     grey: NDArray[np.uint8],
 ) -> None:
-    result = levels(colorized(picture(grey), wild, steps=2))
+    result = levels(colorized(picture(grey), wild))
     assert np.array_equal(pillow_luminance(result), grey)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (301, 2), (7, 193)])
 @pytest.mark.parametrize("level", [0, 127, 255])
 def test_a_flat_picture_of_any_size_is_coloured(size: tuple[int, int], level: int) -> None:
-    restoration = colorized(picture(np.full(size, level, np.uint8)), wild, steps=2)
+    restoration = colorized(picture(np.full(size, level, np.uint8)), wild)
     assert (pillow_luminance(levels(restoration)) == level).all()
     assert np.isfinite(dict(restoration.measures)["colourfulness"])
 
@@ -79,7 +91,7 @@ def test_a_photograph_takes_colour_and_keeps_everything_else() -> None:
     alpha = np.arange(grey.size, dtype=np.uint32).reshape(grey.shape).astype(np.uint8)
     mask = np.full((3, 3), 7, np.uint8)
     before = replace(picture(grey), alpha=alpha, mask=mask, notes=("n",))
-    restoration = colorized(before, realism=0)
+    restoration = colorized(before)
     (after,) = restoration.pictures
     result = levels(restoration)
     assert np.array_equal(pillow_luminance(result), grey)
@@ -103,7 +115,7 @@ def test_a_picture_with_colours_is_treated_by_its_luminance() -> None:
 def test_sixteen_bits_are_rounded_to_eight_and_a_note_says_so() -> None:
     deep = np.random.default_rng(1).integers(0, 65536, (40, 30), np.uint16)
     given = replace(picture(deep), alpha=deep)
-    restoration = colorized(given, wild, realism=0)
+    restoration = colorized(given, wild)
     expected = np.rint(deep / 257).astype(np.uint8)
     assert np.array_equal(pillow_luminance(levels(restoration)), expected)
     alpha = restoration.pictures[0].alpha
@@ -122,44 +134,108 @@ def test_saturation_zero_is_grey_and_more_of_it_is_more_colourful() -> None:
 
 def test_one_seed_gives_the_same_colours_and_another_seed_others() -> None:
     given = picture(np.ascontiguousarray(data.camera()[::6, ::6]))
-    once, again, other = (levels(colorized(given, seed=s, realism=1, steps=3)) for s in (0, 0, 1))
+    once, again, other = (levels(colorized(given, seed=s, realism=1)) for s in (0, 0, 1))
     assert np.array_equal(once, again)
     assert np.abs(once.astype(int) - other).mean() > 1
 
 
-def test_the_mean_takes_one_evaluation_and_a_sample_its_steps_more() -> None:
-    angles: list[float] = []
+def test_the_mean_takes_one_call_and_a_choice_one_more_in_the_same_batch() -> None:
+    asked: list[list[ColourCall]] = []
 
-    def counting(calls: Sequence[DenoiseCall]) -> list[Tensor]:
-        angles.extend(call.t for call in calls)
+    def counting(calls: Sequence[ColourCall]) -> list[Tensor]:
+        asked.append(list(calls))
         return wild(calls)
 
     given = picture(np.full((20, 20), 90, np.uint8))
-    colorized(given, counting, realism=0, steps=5)
-    assert angles == [pytest.approx(np.pi / 2)]
-    angles.clear()
-    colorized(given, counting, realism=0.5, steps=5)
-    assert len(angles) == 6
-    assert angles == sorted(angles, reverse=True)
-    assert angles[-1] > 0
+    colorized(given, counting)
+    colorized(given, counting, realism=0.5, vivid=0.25)
+    assert [len(calls) for calls in asked] == [1, 2]
+    assert [call.variation > 0 for call in asked[1]] == [False, True]
+    assert {call.vivid for call in asked[1]} == {0.25}
+    assert len({call.key for call in asked[1]}) == 1
 
 
-def test_the_known_grey_is_in_every_noisy_picture_the_network_sees() -> None:
-    grey = np.ascontiguousarray(data.camera()[::8, ::8])
-    weights = torch.tensor((0.299, 0.587, 0.114)).view(3, 1, 1)
-    known = torch.from_numpy(grey / np.float32(127.5) - 1)
-    seen: list[float] = []
+def test_realism_goes_in_a_straight_line_from_the_mean_to_one_choice() -> None:
+    def two(calls: Sequence[ColourCall]) -> list[Tensor]:
+        return [
+            proposal((0.2, -0.1) if call.variation else (0.1, -0.2), 0.01, call) for call in calls
+        ]
 
-    def watching(calls: Sequence[DenoiseCall]) -> list[Tensor]:
-        for call in calls:
-            luma = (weights * call.x_t).sum(0)[: grey.shape[0], : grey.shape[1]]
-            correlation = torch.corrcoef(torch.stack((luma.ravel(), known.ravel())))
-            seen.append(float(correlation[0, 1]))
+    given = picture(np.full((40, 40), 128, np.uint8))
+    none, half, full = (
+        levels(colorized(given, two, realism=r)).astype(int).mean((0, 1)) for r in (0, 0.5, 1)
+    )
+    assert np.allclose(half, (none + full) / 2, atol=1)
+    assert full[0] - none[0] > 15
+
+
+@pytest.mark.parametrize(
+    ("size", "seen"),
+    [
+        ((4000, 3000), (256, 192)),
+        ((200, 256), (192, 256)),
+        ((10, 10), (256, 256)),
+        ((300, 3000), (96, 1024)),
+        ((3000, 100), (1024, 32)),
+    ],
+)
+def test_the_network_sees_whole_photographs_small_and_panoramas_longer(
+    size: tuple[int, int], seen: tuple[int, int]
+) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def watching(calls: Sequence[ColourCall]) -> list[Tensor]:
+        shapes.extend(tuple(call.grey.shape[1:]) for call in calls)
         return wild(calls)
 
-    colorized(picture(grey), watching, realism=1, steps=6)
-    assert seen[-1] > 0.9
-    assert seen[2:] == sorted(seen[2:])
+    colorized(picture(np.full(size, 90, np.uint8)), watching)
+    assert shapes == [seen]
+
+
+def sepia(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A brown print of a grey picture."""
+    light = grey / np.float32(255)
+    toned = np.stack([light**0.8, light, light**1.4], axis=2)
+    return np.rint(255 * toned).astype(np.uint8)
+
+
+def test_where_the_network_is_unsure_a_sepia_print_stays_sepia_and_a_note_says_how_much() -> None:
+    toned = sepia(np.ascontiguousarray(data.camera()[::4, ::4]))
+    restoration = colorized(picture(toned), doubtful)
+    assert np.abs(levels(restoration).astype(int) - toned).mean() < 3
+    assert restoration.notes == ("the colours are a guess: unsure in 100 % of the picture",)
+    assert dict(restoration.measures)["unsure"] == 1
+    coloured = levels(colorized(picture(toned), doubtful, keep_tone=False)).astype(int)
+    assert np.abs(coloured - toned).mean() > 8
+
+
+def test_where_the_network_is_sure_a_sepia_print_takes_its_colours() -> None:
+    grey = np.ascontiguousarray(data.camera()[::4, ::4])
+    toned = sepia(grey)
+    restoration = colorized(picture(toned), wild)
+    plain = colorized(picture(pillow_luminance(toned)), wild)
+    assert np.array_equal(levels(restoration), levels(plain))
+    assert restoration.notes == ("the colours are a guess",)
+
+
+def test_surfaces_that_are_surely_grey_do_not_count_as_unsure() -> None:
+    def sure(calls: Sequence[ColourCall]) -> list[Tensor]:
+        return [proposal((0.002, 0.001), 0.05, call) for call in calls]
+
+    restoration = colorized(picture(np.full((30, 40), 60, np.uint8)), sure)
+    assert dict(restoration.measures)["unsure"] == 0
+
+
+def test_what_hints_reach_is_no_longer_unsure() -> None:
+    dab = (slice(50, 56), slice(30, 36), (160, 50, 40))
+    restoration = colorized(hinted((120, 160), dab), doubtful)
+    assert dict(restoration.measures)["unsure"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_vivid_gives_a_photograph_more_colour() -> None:
+    given = picture(pillow_luminance(np.ascontiguousarray(data.astronaut()[::2, ::2])))
+    plain, vivid = (dict(colorized(given, vivid=v).measures)["colourfulness"] for v in (0, 1))
+    assert vivid > plain + 2
 
 
 @pytest.mark.parametrize("realism", [0, 1])
@@ -168,8 +244,8 @@ def test_a_region_with_a_hint_takes_its_colour_and_the_neighbouring_region_does_
 ) -> None:
     dab = (slice(50, 56), slice(30, 36), (160, 50, 40))
     unpainted = replace(hinted((120, 160), dab), hints=None)
-    plain = colorized(unpainted, realism=realism, steps=4)
-    painted = colorized(hinted((120, 160), dab), realism=realism, steps=4)
+    plain = colorized(unpainted, realism=realism)
+    painted = colorized(hinted((120, 160), dab), realism=realism)
     red, green, blue = np.moveaxis(levels(painted).astype(int), 2, 0)
     least = 55 if realism else 75
     assert (red - green)[:, :76].min() > least
@@ -184,7 +260,7 @@ def test_hints_on_a_layer_of_another_size_lie_in_the_same_place_and_one_pixel_is
     coarse = hinted((12, 16), (slice(5, 6), slice(3, 4), (40, 60, 200)))
     fine = hinted((1200, 1600), (slice(549, 550), slice(349, 350), (40, 60, 200)))
     for one in (coarse, fine):
-        result = levels(colorized(one, wild, realism=0)).astype(int)
+        result = levels(colorized(one, wild)).astype(int)
         assert (result[..., 2] - result[..., 0])[:, :76].min() > 80
 
 

@@ -62,6 +62,17 @@ def test_one_broken_photograph_fails_and_its_neighbours_do_not(
     assert "good.png" in said.out
 
 
+def test_the_notes_of_a_result_are_printed_below_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = [photograph(tmp_path / name) for name in ("noted.png", "plain.png")]
+    assert exit_code(["apply", "denoise", *map(str, photos), "-o", str(tmp_path / "o")]) == 0
+    noted, note, plain = capsys.readouterr().out.splitlines()
+    assert noted.startswith(str(tmp_path / "o/noted.png"))
+    assert note == "    the colours are a guess"
+    assert plain.startswith(str(tmp_path / "o/plain.png"))
+
+
 def test_an_existing_result_is_kept_unless_forced(tmp_path: Path) -> None:
     photo = photograph(tmp_path / "in/x.png")
     target = tmp_path / "x.png"

@@ -18,7 +18,7 @@ from daemon.config.recipe import Recipe
 from daemon.config.steps import Step
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.tiling import Cut, Denoiser
-from daemon.models.calls import BatchKey, DenoiseCall, ModelCalls, RestoreCall
+from daemon.models.calls import BatchKey, ColourCall, DenoiseCall, ModelCalls, RestoreCall
 from daemon.models.prior import Prior
 from daemon.models.registry import Model, Placement, load_model
 from daemon.photo import Metadata, Picture
@@ -27,7 +27,7 @@ from daemon.restorers.restoration import Restoration
 from daemon.restorers.spaces import WorkingSpace
 
 T = TypeVar("T")
-PriorCall = DenoiseCall | RestoreCall
+PriorCall = DenoiseCall | RestoreCall | ColourCall
 """What the networks of the package are asked."""
 
 # Sequence[Any]: many models here know one kind of call only.
@@ -43,7 +43,7 @@ def answer(generator: ModelCalls[T], model: Answers, turns: Turns | None = None)
     try:
         asked = next(generator)
         while True:
-            calls = [call for call in asked if isinstance(call, DenoiseCall | RestoreCall)]
+            calls = [call for call in asked if isinstance(call, PriorCall)]
             if turns is not None:
                 turns.append(calls)
             asked = generator.send(model(calls))
@@ -72,6 +72,8 @@ def _echo(call: PriorCall) -> Tensor:
     if isinstance(call, RestoreCall):
         scale = call.degradation.scale
         return call.picture.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+    if isinstance(call, ColourCall):
+        return torch.zeros(3, call.grey.shape[1] // 4, call.grey.shape[2] // 4)
     return math.cos(call.t) * call.x_t if call.condition is None else call.condition.clone()
 
 

@@ -1,0 +1,108 @@
+"""The colour network on a device, answering colour calls."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from daemon.models.calls import ColourCall
+from daemon.models.colour_network import ColourNetwork
+from daemon.models.memory import run_precision
+from daemon.models.registry import Placement
+from daemon.models.shipped import place_shipped
+
+_ALIKE = 0.08
+"""Distance of two chromas of the palette at which a random change of the odds still moves both."""
+
+_BY_FEATURES, _BY_COLOUR = 0.8, 0.6
+"""Shares of a random change that follow the features, and that are one for the whole picture."""
+
+
+class Colour:
+    """The shipped colour network on one device.
+
+    Args:
+        placement: The checkpoint, its device and options.
+
+    Raises:
+        ConfigError: Its weights are missing or damaged.
+    """
+
+    def __init__(self, placement: Placement) -> None:
+        self._device = torch.device(placement.device)
+        self._network = ColourNetwork()
+        place_shipped(self._network, placement)
+        self._placement = placement
+
+    def predict(self, calls: Sequence[ColourCall]) -> list[Tensor]:
+        """Colours of a batch of calls that share a key, in one forward pass.
+
+        Args:
+            calls: Grey pictures of equal size.
+
+        Returns:
+            Mean chroma and its deviation, each (3, H / 4, W / 4), in the order of the calls.
+        """
+        grey = torch.stack([call.grey for call in calls]).to(self._device)
+        grey = grey.contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode(), run_precision(self._placement, exact=False):
+            features = self._network.features(grey)
+            log_odds = self._network.head(features)
+        with torch.inference_mode():
+            each = zip(calls, log_odds.float(), features.float(), strict=True)
+            return [self._decoded(*one).cpu() for one in each]
+
+    def _decoded(self, call: ColourCall, log_odds: Tensor, features: Tensor) -> Tensor:
+        """The mean of the palette under the odds, and its deviation, (3, h, w)."""
+        network = self._network
+        plain = log_odds - (1 - call.vivid) * network.class_weights.log()[:, None, None]
+        if call.variation:
+            plain = plain + call.variation * random_change(features, network.palette, call.seed)
+        return chroma_moments(plain, network.palette)
+
+
+def chroma_moments(log_odds: Tensor, palette: Tensor) -> Tensor:
+    """Mean and standard deviation of the chroma.
+
+    Args:
+        log_odds: Of each chroma at each position, (K, h, w).
+        palette: The chromas, (K, 2).
+
+    Returns:
+        R - Y and B - Y of the mean, then the root of the mean squared distance from it, (3, h, w).
+    """
+    odds = log_odds.softmax(0)
+    mean = torch.einsum("khw,kc->chw", odds, palette)
+    square = torch.einsum("khw,k->hw", odds, palette.square().sum(1))
+    deviation = (square - mean.square().sum(0)).clamp(min=0).sqrt()
+    return torch.cat((mean, deviation[None]))
+
+
+def random_change(features: Tensor, palette: Tensor, seed: int) -> Tensor:
+    """A random change of log-odds that makes another plausible colouring of them.
+
+    It is a random linear function of the features, so that what looks alike to the network changes
+    alike, and neighbours in the palette change together: the change follows objects.
+
+    Args:
+        features: What the head reads, (C, h, w).
+        palette: The chromas, (K, 2).
+        seed: [0, 2**63); the same on every device.
+
+    Returns:
+        (K, h, w), of deviation about 1.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    count, (channels, height, width) = len(palette), features.shape
+    shared = torch.randn(count, channels, generator=generator).to(features.device)
+    level = torch.randn(count, 1, generator=generator).to(features.device)
+    alike = torch.exp(-torch.cdist(palette, palette).square() / (2 * _ALIKE**2))
+    alike = functional.normalize(alike, dim=1)
+    flat = features.flatten(1)
+    spread = flat.std(1, keepdim=True, correction=0).clamp(min=1e-3)
+    flat = (flat - flat.mean(1, keepdim=True)) / spread
+    by_features = alike @ shared @ flat / channels**0.5
+    change = _BY_FEATURES * by_features + _BY_COLOUR * (alike @ level)
+    result: Tensor = change.view(count, height, width)
+    return result
