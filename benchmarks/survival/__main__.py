@@ -1,10 +1,11 @@
 """Proves on the running program that nothing is lost: random work, random faults, then a check.
 
     python -m benchmarks.survival --minutes 10             # everything mixed
-    python -m benchmarks.survival --mode kills --minutes 10 --seed 7
+    python -m benchmarks.survival --mode kills --minutes 10 --seed 7 --light
+    python -m benchmarks.survival --mode disks --minutes 10
     python -m benchmarks.survival --mode images --minutes 10
     python -m benchmarks.survival --mode files --files 100000 --minutes 60
-    python -m benchmarks.survival --mode time --minutes 10
+    python -m benchmarks.survival --mode time --minutes 5 --rate 100   # 8 hours
 
 The seed repeats the same plan of work and faults. Where this process may mount (as root), it does
 so in a mount namespace of its own and strikes disks, too; otherwise it says that it skips that.
@@ -15,6 +16,7 @@ import argparse
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,7 @@ from benchmarks.survival import pictures
 from benchmarks.survival.figures import growth, rows_of
 from benchmarks.survival.plan import Mode, rounds
 from benchmarks.survival.run import Run
+from benchmarks.survival.stepped_clock import LIGHT
 from benchmarks.survival.world import make_world, remove_world
 
 _NAMESPACE = "SURVIVAL_MOUNT_NAMESPACE"
@@ -37,6 +40,8 @@ _NAMESPACE = "SURVIVAL_MOUNT_NAMESPACE"
 def main(arguments: Sequence[str]) -> int:
     """Run the plan; returns the exit code."""
     options = _parser().parse_args(arguments)
+    if options.light:
+        os.environ[LIGHT] = "yes"
     if _NAMESPACE not in os.environ and not options.no_mounts:
         _enter_namespace(arguments)
     mounts = os.environ.get(_NAMESPACE) == "yes"
@@ -46,10 +51,19 @@ def main(arguments: Sequence[str]) -> int:
     if missing := pictures.missing_formats():
         print(f"no sample is written of {', '.join(missing)}", flush=True)
     root = Path(tempfile.mkdtemp(prefix="restored-survival-", dir=options.folder))
-    size = 16 if options.mode == "files" else 1
-    world = make_world(root, mounts=mounts, size=size)
+    world = make_world(
+        root,
+        mounts=mounts,
+        size=16 if options.mode == "files" else 1,
+        cleared=options.mode == "time",
+        prompts=options.mode == "mixed" and not options.light,
+    )
     run = Run(world)
+    if options.mode == "time":
+        run.daemon.clock.rate = options.rate
+        run.daemon.clock.set(0.0)
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         run.carry_out_plan(
             rounds(seed, options.mode, count=options.files),
@@ -59,7 +73,12 @@ def main(arguments: Sequence[str]) -> int:
         run.note(growth(run.daemon.lives))
     finally:
         run.close()
-    rows = [Row("seed", f"{seed} (--mode {options.mode})"), *rows_of(run, time.monotonic() - began)]
+    seconds = time.monotonic() - began
+    worker = "light" if options.light else "the real one"
+    rows = [Row("plan", f"mode {options.mode}, seed {seed}"), Row("worker", worker)]
+    rows += rows_of(run, seconds)
+    if options.mode == "time":
+        rows.insert(2, Row("time of the clock", f"{seconds * options.rate / 3600:.1f} h", "8 h"))
     print(markdown_table(rows))
     if run.tally.violations:
         print(f"{len(run.tally.violations)} invariants are broken; the world is in {root}")
@@ -92,7 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--cycles", type=int, default=None, help="at most so many rounds of the plan")
     add("--mode", choices=get_args(Mode), default="mixed", help="which work and faults")
     add("--files", type=int, default=100_000, help="photographs of the mode files")
+    add("--rate", type=float, default=100.0, help="how fast the clock of the mode time runs")
     add("--folder", type=Path, default=None, help="where the world is made; default: /tmp")
+    add("--light", action="store_true", help="a worker without torch, which starts at once")
     add("--keep", action="store_true", help="keep the world, with the daemon's log")
     add("--no-mounts", action="store_true", help="do not mount, and strike no disk")
     return parser

@@ -27,9 +27,19 @@ class Faults:
         counts: Faults by kind; those that could not be made are under "skipped: ...".
     """
 
-    def __init__(self, world: World, daemon: DaemonProcess) -> None:
+    def __init__(
+        self, world: World, daemon: DaemonProcess, look: Callable[[], list[Violation]]
+    ) -> None:
+        """Strike one world.
+
+        Args:
+            world: Its folders and disks.
+            daemon: Its daemon.
+            look: Called while the daemon is dead and all disks are there; returns what must not be.
+        """
         self._world = world
         self._daemon = daemon
+        self._look = look
         self.counts: Counter[str] = Counter()
 
     def strike(self, strike: Strike, meanwhile: Callable[[], None]) -> list[Violation]:
@@ -37,13 +47,16 @@ class Faults:
         if strike.fault in MOUNT_FAULTS and not self._world.mounts:
             self.counts[f"skipped: {strike.fault}"] += 1
             return []
-        self.counts[strike.fault] += 1
         daemon = self._daemon
+        if strike.fault in ("kill worker", "stop worker") and not daemon.workers:
+            self.counts["skipped: there was no worker"] += 1
+            return []
+        self.counts[strike.fault] += 1
         match strike.fault:
             case "kill daemon" | "kill both":
                 if strike.fault == "kill both":
                     daemon.send(signal.SIGKILL, daemon=False, worker=True)
-                return self._kill()
+                return self._kill(self._look)
             case "kill worker":
                 daemon.send(signal.SIGKILL, daemon=False, worker=True)
             case "terminate":
@@ -60,15 +73,16 @@ class Faults:
                     time.sleep(strike.seconds)
                     if strike.kill:
                         self.counts["kill daemon"] += 1
-                        return self._kill()
+                        return self._kill(lambda: [])
             case _:
                 assert_never(strike.fault)
         return []
 
-    def _kill(self) -> list[Violation]:
+    def _kill(self, look: Callable[[], list[Violation]]) -> list[Violation]:
         alone = self._daemon.kill()
+        found = look() if alone else [Violation("orphan", "worker", "it outlived the daemon")]
         self._daemon.start()
-        return [] if alone else [Violation("orphan", "worker", "it outlived the daemon")]
+        return found
 
     def _terminate(self) -> list[Violation]:
         ended = self._daemon.stop()

@@ -34,7 +34,11 @@ def rows_of(run: Run, seconds: float) -> list[Row]:
     }
     longest = max((ended.seconds for ended in tally.once), default=0.0)
     rows = [
-        Row("time", f"{seconds / 60:.1f} min, {tally.rounds} rounds, {tally.checks} checks"),
+        Row(
+            "time",
+            f"{seconds / 60:.1f} min, {tally.rounds} rounds; checked {tally.checks} times at rest, "
+            f"{tally.looks} times after a kill",
+        ),
         Row("dropped", _listed(dropped)),
         Row("mutated images", f"{sum(mutated.values())}: {_listed(mutated)}", "10,000"),
         Row("ended", f"{tally.ended}: {tally.restored} restored", "every one"),

@@ -20,7 +20,7 @@ from typing import Literal
 
 from PIL import Image
 
-Originals = Literal["archive", "delete", "leave"]
+Originals = Literal["archive", "cleared", "delete", "leave"]
 Kind = Literal["inbox", "work", "archive", "failed"]
 
 _REASON = ".error.json"
@@ -36,7 +36,8 @@ class Dropped:
         name: What people know it by.
         lead: Digest of the photograph that it goes with; its own if it is one.
         sound: Nothing is wrong with it, so that it must not fail.
-        originals: What is to become of it once its result is complete.
+        originals: What is to become of it once its result is complete; "cleared": it is archived,
+            and housekeeping may remove it from there.
         waits: Nothing is to become of it: it is no photograph, or lacks what belongs to it.
         may_stay: It may end without a result and without a reason, as one of a cancelled bulk job.
     """
@@ -288,7 +289,7 @@ def _check_place(
     """See that a file is whole, in one place."""
     found.files |= {path for _, path in where}
     kinds = [kind for kind, _ in where]
-    if not kinds and one.originals != "delete":
+    if not kinds and one.originals not in ("cleared", "delete"):
         found.violations.append(Violation("lost", one.name, "its content is nowhere"))
     elif one.originals == "leave" and "inbox" not in kinds:
         found.violations.append(Violation("lost", one.name, f"left its place: {_list(where)}"))

@@ -13,7 +13,7 @@ from numpy.random import Generator
 
 T = TypeVar("T")
 
-Mode = Literal["mixed", "kills", "images", "files", "time"]
+Mode = Literal["mixed", "kills", "disks", "images", "files", "time"]
 Place = Literal["inbox", "scans", "kept", "gone"]
 Fault = Literal[
     "kill daemon",
@@ -54,6 +54,7 @@ class DropPhotos:
         recipe: Their recipe where the place leaves it open; "" for `[match]`.
         place: Where they are dropped.
         slowly: They are written in pieces under their own names, not renamed into place.
+        folder: Folder below that of the recipe.
     """
 
     seed: int
@@ -61,6 +62,7 @@ class DropPhotos:
     recipe: str = "unfade"
     place: Place = "inbox"
     slowly: bool = False
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,14 @@ class DropOdd:
     """Things that are no photographs, or have names that programs stumble over."""
 
     seed: int
+
+
+@dataclass(frozen=True)
+class DropPrompts:
+    """Prompt files for the recipe `picture`, of which every second one is hostile."""
+
+    seed: int
+    count: int
 
 
 @dataclass(frozen=True)
@@ -149,7 +159,16 @@ class Wait:
 
 
 Step = (
-    DropPhotos | DropMutated | DropGroups | DropOdd | Submit | Ask | HostileRequests | Strike | Wait
+    DropPhotos
+    | DropMutated
+    | DropGroups
+    | DropOdd
+    | DropPrompts
+    | Submit
+    | Ask
+    | HostileRequests
+    | Strike
+    | Wait
 )
 
 
@@ -185,6 +204,8 @@ def rounds(seed: int, mode: Mode, *, count: int = 0) -> Iterator[Round]:
                 yield _mixed(rng, number)
             case "kills":
                 yield _kills(rng, number)
+            case "disks":
+                yield _disks(rng, number)
             case "images":
                 yield Round(number, (_mutated(rng, 150), Wait(0.5)), _every(number, 4, "idle"))
             case "files":
@@ -216,20 +237,39 @@ def _mixed(rng: Generator, number: int) -> Round:
 
 def _kills(rng: Generator, number: int) -> Round:
     """A few photographs, and kills at any time of the daemon's life, its start included."""
-    steps: list[Step] = [DropPhotos(_seed(rng), int(rng.integers(4, 13)), _choice(rng, TINY))]
+    steps: list[Step] = []
     for _ in range(4):
+        steps.append(DropPhotos(_seed(rng), int(rng.integers(2, 9)), _choice(rng, TINY)))
         at_work = rng.random() < 0.5
-        steps.append(Wait(_seconds(rng, 0.5 if at_work else 7.0), for_result=at_work))
+        steps.append(Wait(_seconds(rng, 0.5 if at_work else 3.0), for_result=at_work))
         kills: tuple[Fault, ...] = ("kill daemon", "kill daemon", "kill worker", "kill both")
         steps.append(Strike(_choice(rng, kills)))
     return Round(number, tuple(steps), _every(number, 5, "idle" if number % 2 else "once"))
+
+
+def _disks(rng: Generator, number: int) -> Round:
+    """A few photographs, and disks that are full, read-only or away, with kills meanwhile."""
+    steps: list[Step] = []
+    for _ in range(3):
+        steps.append(DropPhotos(_seed(rng), int(rng.integers(2, 9)), _choice(rng, TINY)))
+        steps.append(Wait(_seconds(rng, 0.3), for_result=rng.random() < 0.5))
+        fault: Fault = _choice(rng, ("full disk", "read-only disk", "unmounted disk"))
+        targets: tuple[Target, ...] = ("outbox", "archive", "scans")
+        if fault == "full disk":
+            targets = (*targets, "station")
+        work, kill = DropPhotos(_seed(rng), 3, _choice(rng, TINY)), rng.random() < 0.3
+        steps.append(Strike(fault, _choice(rng, targets), _seconds(rng, 6.0), work, kill))
+    return Round(number, tuple(steps), _every(number, 4, "idle" if number % 8 == 3 else "once"))
 
 
 def _files(rng: Generator, number: int, count: int) -> Round:
     """All photographs at once, in a thousand a folder; the daemon is killed now and then."""
     steps: list[Step] = []
     if number == 0:
-        steps = [DropPhotos(_seed(rng), 1000, "unfade") for _ in range(max(1, count // 1000))]
+        steps = [
+            DropPhotos(_seed(rng), 1000, "unfade", folder=f"{part:04}")
+            for part in range(max(1, count // 1000))
+        ]
     else:
         steps = [Wait(60.0), Strike(_choice(rng, ("kill daemon", "kill worker", "full disk")))]
     return Round(number, tuple(steps), "")
@@ -241,8 +281,6 @@ def _time(rng: Generator, number: int) -> Round:
         DropPhotos(_seed(rng), int(rng.integers(4, 17)), _choice(rng, ("night", "unfade"))),
         Wait(_seconds(rng, 4.0)),
     ]
-    if rng.random() < 0.3:
-        steps.append(Strike("clock step", seconds=float(rng.integers(-7200, 7201))))
     if rng.random() < 0.2:
         steps.append(Strike("kill daemon"))
     return Round(number, tuple(steps), "")
@@ -264,8 +302,10 @@ def _work(rng: Generator) -> Step:
         return _mutated(rng, 4 * count)
     if kind < 0.85:
         return DropGroups(seed, count, _choice(rng, ("pairs", "masks", "hints", "companions")))
-    if kind < 0.90:
+    if kind < 0.89:
         return DropOdd(seed)
+    if kind < 0.92:
+        return DropPrompts(seed, 4)
     return Submit(seed, 2 * count, _choice(rng, TINY))
 
 

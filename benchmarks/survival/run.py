@@ -22,6 +22,7 @@ from benchmarks.survival.plan import (
     DropMutated,
     DropOdd,
     DropPhotos,
+    DropPrompts,
     HostileRequests,
     Round,
     Step,
@@ -56,6 +57,7 @@ class Tally:
     Attributes:
         rounds: Rounds of the plan that were carried out.
         checks: Times at which everything was checked at rest.
+        looks: Times at which everything was looked at between a kill and the next start.
         ended: Photographs that were found to have ended well, restored or failed.
         restored: Those of them that have a result.
         failures: How many photographs failed, by the beginning of the reason.
@@ -67,6 +69,7 @@ class Tally:
 
     rounds: int = 0
     checks: int = 0
+    looks: int = 0
     ended: int = 0
     restored: int = 0
     failures: Counter[str] = field(default_factory=Counter)
@@ -84,7 +87,7 @@ class Run:
         self.book = Book()
         self.tally = Tally()
         self.daemon = DaemonProcess(world)
-        self.faults = Faults(world, self.daemon)
+        self.faults = Faults(world, self.daemon, self._look)
         self._dropper = Dropper(world, self.book)
         self._guarded = tree_state(world.guarded)
         self._around = _names_around(world)
@@ -145,6 +148,8 @@ class Run:
                 self._dropper.groups(step)
             case DropOdd():
                 self._dropper.odd(step)
+            case DropPrompts():
+                self._dropper.prompts(step)
             case Submit():
                 self._dropper.submit(step)
             case Ask():
@@ -162,9 +167,16 @@ class Run:
             case _:
                 assert_never(step)
 
+    def _look(self) -> list[Violation]:
+        """What must not be, not even for a moment, after a kill."""
+        self.tally.looks += 1
+        return check(self._files(), self.world.places, at_rest=False).violations
+
     def _wait(self, wait: Wait) -> None:
         before, until = self._ended(), time.monotonic() + _RESULT_S
-        while wait.for_result and time.monotonic() < until and self._ended() == before:
+        while wait.for_result and time.monotonic() < until and self._waits_for():
+            if self._ended() != before:
+                break
             time.sleep(0.05)
         time.sleep(wait.seconds)
 
@@ -244,7 +256,7 @@ class Run:
         """What a daemon at rest has nothing left of: requests, work, photographs to be claimed."""
         station = self.world.station
         waiting = list(station.requests.glob("[!.]*.json"))
-        waiting += list(station.work.glob("*/*"))
+        waiting += [Path(name) for names in _walk(station.work) for name in names]
         waiting += [
             path
             for digest, path in self.book.paths.items()

@@ -1,4 +1,4 @@
-"""`restored` with a clock that can be stepped and made to run faster, for faults of the clock.
+"""`restored` with a clock that can be stepped and made to run faster, and if asked a light worker.
 
     python -m benchmarks.survival.stepped_clock CLOCK.FILE --station DIR run
 
@@ -8,10 +8,14 @@ kernel, whose clock is that of the whole machine.
 """
 
 import mmap
+import os
 import struct
 import sys
 import time
 from pathlib import Path
+
+LIGHT = "SURVIVAL_LIGHT_WORKER"
+"""Environment variable with which the daemon has the light worker in place of its own."""
 
 _FORM = struct.Struct("=ddd")
 
@@ -58,8 +62,11 @@ def main() -> None:
     clock.install()
     sys.argv = ["restored", *sys.argv[2:]]
     # The daemon's modules keep the `time.time` that they find when they are imported.
+    from daemon import executors
     from daemon.cli.main import main as restored
 
+    if LIGHT in os.environ:
+        executors.EXECUTORS["process"] = "benchmarks.survival.light_worker:LightExecutor"
     restored()
 
 

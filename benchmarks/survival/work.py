@@ -21,6 +21,7 @@ from benchmarks.survival.plan import (
     DropMutated,
     DropOdd,
     DropPhotos,
+    DropPrompts,
     Submit,
 )
 from benchmarks.survival.world import World
@@ -53,6 +54,25 @@ _NO_PHOTOS = {
     "prompts.toml": b"prompt = " + b"[" * 5000,
 }
 """Files that are left in an inbox."""
+
+
+_HOSTILE_PROMPTS = (
+    (".toml", "prompt = " + "[" * 100_000 + "\n"),
+    (".toml", ".".join(["a"] * 50_000) + " = 1\n"),
+    (".toml", 'prompt = "x"\ncount = 1' + "0" * 4000 + "\n"),
+    (".toml", 'prompt = "x"\nseed = nan\n'),
+    (".toml", 'prompt = "x"\nsize = [100000, 100000]\n'),
+    (".toml", 'prompt = "x"\ncount = 100000\n'),
+    (".toml", 'prompt = "\\u0000"\n'),
+    (".toml", "prompt = 1\n"),
+    (".txt", "\ud800\n"),
+    (".txt", "a\0b\n"),
+    (".txt", "x" * 900_000 + "\n"),
+    (".txt", "x\n" * 5000),
+    (".txt", "#\n" * 20_000),
+    (".txt", "x" * 2_000_000 + "\n"),
+)
+"""Prompt files that are none, with their suffixes."""
 
 
 class Book:
@@ -172,6 +192,24 @@ class Dropper:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as server:
             server.bind(str(folder / "socket.jpg"))
 
+    def prompts(self, drop: DropPrompts) -> None:
+        """Drop prompt files, sound and hostile in turn."""
+        rng = np.random.default_rng(drop.seed)
+        folder = self._world.station.inbox / "picture"
+        if not folder.is_dir():  # there is no pipeline
+            return
+        for index in range(drop.count):
+            mark = f"a photograph of {rng.bytes(8).hex()}"
+            if index % 2 == 0:
+                content = f"{mark}\n# comment\n\nthe same in snow\n".encode()
+                self._put(folder / f"{self._next()}.txt", content)
+                self._book.counts["prompt files"] += 1
+                continue
+            suffix, text = _HOSTILE_PROMPTS[int(rng.integers(len(_HOSTILE_PROMPTS)))]
+            content = text.encode("utf-8", "surrogatepass") + f"# {mark}\n".encode()
+            self._put(folder / f"{self._next()}{suffix}", content, sound=False)
+            self._book.counts["hostile prompt files"] += 1
+
     def submit(self, submit: Submit) -> None:
         """Submit a folder of photographs as a bulk job."""
         rng = np.random.default_rng(submit.seed)
@@ -195,7 +233,9 @@ class Dropper:
     def _folder(self, drop: DropPhotos) -> tuple[Path, Originals]:
         match drop.place:
             case "inbox":
-                return self._world.station.inbox / drop.recipe, "archive"
+                folder = self._world.station.inbox / drop.recipe / drop.folder
+                folder.mkdir(exist_ok=True)
+                return folder, self._world.originals
             case "scans":
                 return self._world.root / "scans", "archive"
             case "kept":
@@ -232,6 +272,9 @@ class Dropper:
         slowly: bool = False,
     ) -> str:
         """Write a file into a folder and book it; returns its digest, or "" if it did not work."""
+        digest = hashlib.sha256(content).hexdigest()
+        if digest in self._book.files:  # two that were cut off to the same few bytes
+            return ""
         part = path.with_name(f".{self._number}-{os.getpid()}")
         try:
             if slowly:
@@ -245,7 +288,6 @@ class Dropper:
                     left.unlink()
             self._book.counts["could not be dropped"] += 1
             return ""
-        digest = hashlib.sha256(content).hexdigest()
         self._book.files[digest] = Dropped(
             digest,
             str(path.relative_to(self._world.root)),

@@ -16,7 +16,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.survival.invariant import Places
+from benchmarks.survival.invariant import Originals, Places
 from daemon.config.setup import find_station, make_station
 from daemon.config.station import Station
 
@@ -59,6 +59,9 @@ polled = true
 """
 """Settings with which little time is spent on waiting."""
 
+WINDOWS = [f"{hour:02}:00-{hour:02}:20" for hour in range(0, 24, 2)]
+"""Hours in which the photographs of the recipe `night` may start."""
+
 QUICK = """\
 [[steps]]
 kind = "denoise"
@@ -74,9 +77,25 @@ RECIPES = {
     "tint": '[[steps]]\nkind = "colorize"\nsteps = 1\n',
     "twice": '[[steps]]\nkind = "super-resolve"\nsteps = 1\n',
     "morph": '[[steps]]\nkind = "interpolate"\nframes = 3\nsteps = 1\n',
-    "night": '[schedule]\nwindow = "22:00-23:00"\n[[steps]]\nkind = "unfade"\n',
+    "night": f'[schedule]\nwindow = {WINDOWS}\n[[steps]]\nkind = "unfade"\n',
 }
 """Recipes of one network call or none, by name."""
+
+PICTURE = """\
+[[steps]]
+kind = "generate"
+model = "{model}"
+steps = 1
+size = [64, 64]
+"""
+"""The recipe of prompt files, for a tiny pipeline of random weights."""
+
+CLEARED = """\
+keep_archive_days = 0.05
+keep_logs_days = 1
+keep_ledger_days = 0.1
+"""
+"""Settings with which housekeeping removes within hours what it ever removes."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +147,10 @@ class Disk:
 class World:
     """All folders of a run; made by `make_world`."""
 
-    def __init__(self, root: Path, *, mounts: bool) -> None:
+    def __init__(self, root: Path, *, mounts: bool, cleared: bool = False) -> None:
         self.root = root
         self.mounts = mounts
+        self.originals: Originals = "cleared" if cleared else "archive"
         self.station_root = root / "station"
         self.guarded = root / "guarded"
         self.collections = root / "collections"
@@ -173,16 +193,19 @@ class World:
         self.station_disk.empty()
 
 
-def make_world(root: Path, *, mounts: bool, size: int = 1, settings: str = "") -> World:
+def make_world(
+    root: Path, *, mounts: bool, size: int = 1, cleared: bool = False, prompts: bool = False
+) -> World:
     """Make the folders, the station and the disks.
 
     Args:
         root: An empty folder.
         mounts: Whether this process may mount; otherwise everything is in folders.
         size: How many times as large the disks are as usual.
-        settings: More settings, as TOML.
+        cleared: Housekeeping removes archived originals, old rows and logs.
+        prompts: Make a tiny pipeline and a recipe for prompt files.
     """
-    world = World(root, mounts=mounts)
+    world = World(root, mounts=mounts, cleared=cleared)
     for folder in (root / "disks/a", root / "disks/b"):
         folder.mkdir(parents=True)
     if mounts:
@@ -195,7 +218,10 @@ def make_world(root: Path, *, mounts: bool, size: int = 1, settings: str = "") -
     (world.station_root / "recipes").mkdir()
     for name, text in RECIPES.items():
         (world.station_root / "recipes" / f"{name}.toml").write_text(text)
-    text = SETTINGS.format(world=root, more=settings)
+    if prompts:
+        model = _make_pipeline(root / "models")
+        (world.station_root / "recipes/picture.toml").write_text(PICTURE.format(model=model))
+    text = SETTINGS.format(world=root, more=CLEARED if cleared else "")
     (world.station_root / "restored.toml").write_text(text)
     for folder in (*world.watched, world.collections, world.guarded / "album"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -216,6 +242,13 @@ def remove_world(world: World) -> None:
 def _mount(*arguments: str | Path) -> bool:
     done = subprocess.run(["mount", *arguments], check=False, stderr=subprocess.DEVNULL)
     return done.returncode == 0
+
+
+def _make_pipeline(folder: Path) -> Path:
+    """A Stable Diffusion pipeline of random weights; imports diffusers."""
+    from tests.support.tiny_pipelines import save_stable
+
+    return save_stable(folder / "stable")
 
 
 def _guard(folder: Path) -> None:
