@@ -1,5 +1,10 @@
 """Fixtures that tests of several packages use."""
 
+import os
+
+# Before torch is imported: the test processes and their children share the cores already.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -232,7 +232,8 @@ class Daemon:
         """Sleep until there is something to do; act on signals; return the reports that came."""
         inbox = self._parts.inbox
         due_s = inbox.next_due_s(time.monotonic()) if self._may_start else _TURN_S
-        due_s = 0.0 if self._more_housekeeping else due_s
+        if self._more_housekeeping or self._parts.dispatcher.ended:  # nothing more will wake it
+            due_s = 0.0
         self._more_housekeeping = False  # each turn that gets so far sets it again
         events = self._parts.events.take(min(_TURN_S, due_s))
         self._parts.monitor.record_reports(events.reports)

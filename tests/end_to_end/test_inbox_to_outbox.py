@@ -79,14 +79,14 @@ def leased(root: Path) -> int:
 
 
 def test_every_recipe_restores_a_real_photograph(root: Path) -> None:
-    grey = photograph(128, 160).convert("L")
+    grey = photograph(64, 160).convert("L")
     drop_picture(root, "colorize/a.png", grey)
-    drop_picture(root, "denoise/a.png", photograph(128))
-    drop_picture(root, "super-resolve/a.png", photograph(64, 200))
-    drop_picture(root, "restyle/a.png", photograph(128, 100))
-    drop_picture(root, "old-photo/a.png", grey.resize((64, 64)))
-    drop_picture(root, "interpolate/pair-a.png", photograph(96))
-    drop_picture(root, "interpolate/pair-b.png", photograph(96, 300))
+    drop_picture(root, "denoise/a.png", photograph(64))
+    drop_picture(root, "super-resolve/a.png", photograph(48, 200))
+    drop_picture(root, "restyle/a.png", photograph(64, 100))
+    drop_picture(root, "old-photo/a.png", grey.resize((48, 48)))
+    drop_picture(root, "interpolate/pair-a.png", photograph(48))
+    drop_picture(root, "interpolate/pair-b.png", photograph(48, 300))
     restored(root, "once")
     names = {str(path.relative_to(root / "outbox")) for path in records(root)}
     assert names == {
@@ -97,9 +97,9 @@ def test_every_recipe_restores_a_real_photograph(root: Path) -> None:
         assert colour.mode == "RGB"
         assert colour.convert("L").tobytes() == grey.tobytes()
     with Image.open(root / "outbox/super-resolve/a.png") as large:
-        assert large.size == (128, 128)
+        assert large.size == (96, 96)
     with Image.open(root / "outbox/old-photo/a.png") as old:
-        assert (old.size, old.mode) == ((128, 128), "RGB")
+        assert (old.size, old.mode) == ((96, 96), "RGB")
     with Image.open(root / "outbox/interpolate/pair.webp") as film:
         assert film.n_frames == 9  # type: ignore[attr-defined]
     status = json.loads(restored(root, "status", "--json").stdout)
@@ -111,7 +111,7 @@ def test_a_dropped_photograph_is_restored_and_sigterm_ends_the_daemon_cleanly(ro
         drop_picture(root, "denoise/one.png", photograph(64))
         wait_for(lambda: len(records(root)) == 1, "the first result")
         for number in range(4):
-            drop_picture(root, f"super-resolve/{number}.png", photograph(112, number))
+            drop_picture(root, f"super-resolve/{number}.png", photograph(64, number))
         wait_for(lambda: leased(root) > 0, "work in flight")
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == 0
@@ -125,16 +125,14 @@ def test_kill_minus_nine_of_the_daemon_at_many_moments_loses_nothing(root: Path)
     for number in range(24):
         name = f"denoise/{number % 3}/{number}.png"
         originals[name] = drop_picture(root, name, photograph(64, 10 * number)).read_bytes()
-    for moment_s in (0.4, 0.7, 1.0, 1.5, 6.0, 7.0):
-        before = len(records(root))
+    for moment_s in (0.4, 0.7, 1.0, 1.5):
         with running(root) as process:
-            end = time.monotonic() + moment_s
-            wait_for(lambda e=end: time.monotonic() > e, "the moment")  # type: ignore[misc]
-            if moment_s > 5:
-                wait_for(
-                    lambda b=before: len(records(root)) > b or len(records(root)) == 24,  # type: ignore[misc]
-                    "a result",
-                )
+            time.sleep(moment_s)
+            process.kill()
+    for _ in range(2):
+        published = len(records(root))
+        with running(root) as process:
+            wait_for(lambda n=published: len(records(root)) > n, "a result")  # type: ignore[misc]
             process.kill()
     restored(root, "once")
     assert_whole(root, originals)
@@ -142,10 +140,10 @@ def test_kill_minus_nine_of_the_daemon_at_many_moments_loses_nothing(root: Path)
 
 def kill_at_work(root: Path, process: subprocess.Popen[bytes]) -> None:
     """Kill the worker while the ledger says that it has photographs in flight."""
-    killed = False
+    killed, worker = False, None
 
     def try_once() -> bool:
-        nonlocal killed
+        nonlocal killed, worker
         worker = worker_of(process)
         if worker is not None and leased(root):
             os.kill(worker, signal.SIGSTOP)
@@ -155,14 +153,19 @@ def kill_at_work(root: Path, process: subprocess.Popen[bytes]) -> None:
         return killed
 
     wait_for(try_once, "a worker at work")
+    wait_for(lambda: worker_of(process) != worker, "its end")
 
 
 def test_kill_minus_nine_of_the_worker_loses_nothing(root: Path) -> None:
+    def drop_four(first: int) -> None:
+        for number in range(first, first + 4):
+            drop_picture(root, f"restyle/{number}.png", photograph(128, 10 * number))
+
     with running(root) as process:
-        for number in range(12):
-            drop_picture(root, f"restyle/{number}.png", photograph(256, 10 * number))
+        drop_four(0)
         for count in (1, 4):
             wait_for(lambda c=count: len(records(root)) >= c, "results")  # type: ignore[misc]
+            drop_four(4 if count == 1 else 8)
             kill_at_work(root, process)
         wait_for(lambda: len(records(root)) == 12, "all results")
         process.send_signal(signal.SIGTERM)
@@ -269,9 +272,9 @@ def test_a_full_disk_stops_claiming_and_freeing_it_lets_work_go_on(small_disk: P
     originals = {}
     for number in range(8):
         name = f"super-resolve/{number}.png"
-        originals[name] = drop_picture(root, name, photograph(96, 20 * number)).read_bytes()
+        originals[name] = drop_picture(root, name, photograph(64, 20 * number)).read_bytes()
     ballast = small_disk / "ballast"
-    room = shutil.disk_usage(small_disk).free - 500_000
+    room = shutil.disk_usage(small_disk).free - 350_000
     ballast.write_bytes(b"\0" * max(0, room))
     with running(root, RESTORED_MIN_FREE_MB="0.1", RESTORED_RETRY_S="0.5") as process:
         wait_for(lambda: "disk_full" in (root / "run.log").read_text(), "the warning")

@@ -516,6 +516,19 @@ def test_a_truncated_photograph_dated_in_the_future_fails_in_the_end(root: Path)
     assert run_once(root).failed == 1
 
 
+def test_a_daemon_whose_executor_has_ended_does_not_sleep_once_more(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.service.daemon._TURN_S", 200.0)
+    with open_daemon(root) as daemon:
+        daemon.stop()
+        wait_for(lambda: daemon._parts.dispatcher.ended)
+        daemon.turn(at_once=False)  # takes the last event
+        began = time.monotonic()
+        assert daemon.once() == RunSummary()
+        assert time.monotonic() - began < 100
+
+
 def test_once_names_everything_that_waits(root: Path) -> None:
     drop_photo(root, "interpolate/pair-a.png")
     (root / "inbox/denoise/empty.png").touch()

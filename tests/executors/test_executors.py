@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from daemon.config.features import COLOUR, NOISE
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Denoise
 from daemon.executors import EXECUTORS, Executor, make_executor
 from daemon.messages.reports import (
     HandedBack,
     Heartbeat,
+    Inspected,
     Rejected,
     Restored,
     WorkerReady,
 )
-from daemon.messages.tasks import Compute, Job, RestoreTask
+from daemon.messages.tasks import Compute, InspectTask, Job, RestoreTask
 from daemon.photo import Header, Photo
 from tests.support.engine_fakes import ReportRecorder
 
@@ -53,13 +55,21 @@ def running_executor(
         executor.stop(0)
 
 
-@pytest.mark.parametrize("name", EXECUTORS)
-def test_an_executor_restores_and_names_every_fence_once(name: str, tmp_path: Path) -> None:
-    with running_executor(name) as (executor, recorder):
-        for fence in range(4):
-            executor.submit(photo_task(fence, tmp_path))
-        (tmp_path / "3.png").write_bytes(b"no picture")
-        recorder.wait_until(lambda: len(recorder.fences()) == 4)
+@pytest.fixture(scope="module", params=EXECUTORS)
+def running(request: pytest.FixtureRequest) -> Iterator[tuple[Executor, ReportRecorder]]:
+    """Each executor, started once; a test has fences of its own."""
+    with running_executor(request.param) as started:
+        yield started
+
+
+def test_an_executor_restores_and_names_every_fence_once(
+    running: tuple[Executor, ReportRecorder], tmp_path: Path
+) -> None:
+    executor, recorder = running
+    for fence in range(4):
+        executor.submit(photo_task(fence, tmp_path))
+    (tmp_path / "3.png").write_bytes(b"no picture")
+    recorder.wait_until(lambda: set(recorder.fences()) >= {0, 1, 2, 3})
     for fence in range(3):
         report = recorder.of(fence)
         assert isinstance(report, Restored), report
@@ -67,19 +77,38 @@ def test_an_executor_restores_and_names_every_fence_once(name: str, tmp_path: Pa
         assert staged.name == "{stem}.png"
         with Image.open(staged.path) as picture:
             assert picture.size == (96, 96)
-    assert recorder.fences() == [0, 1, 2, 3]
+    assert [fence for fence in recorder.fences() if fence < 10] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("name", EXECUTORS)
-def test_a_file_that_is_no_picture_is_rejected_beside_good_ones(name: str, tmp_path: Path) -> None:
-    bad, good = photo_task(1, tmp_path), photo_task(2, tmp_path)
+def test_a_file_that_is_no_picture_is_rejected_beside_good_ones(
+    running: tuple[Executor, ReportRecorder], tmp_path: Path
+) -> None:
+    executor, recorder = running
+    bad, good = photo_task(11, tmp_path), photo_task(12, tmp_path)
     bad.job.photos[0].path.write_bytes(b"no picture")
-    with running_executor(name) as (executor, recorder):
-        executor.submit(bad)
-        executor.submit(good)
-        recorder.wait_until(lambda: len(recorder.fences()) == 2)
-    assert isinstance(recorder.of(1), Rejected), recorder.of(1)
-    assert isinstance(recorder.of(2), Restored), recorder.of(2)
+    executor.submit(bad)
+    executor.submit(good)
+    recorder.wait_until(lambda: set(recorder.fences()) >= {11, 12})
+    assert isinstance(recorder.of(11), Rejected), recorder.of(11)
+    assert isinstance(recorder.of(12), Restored), recorder.of(12)
+
+
+def test_an_executor_inspects_and_rejects_what_it_cannot_read(
+    running: tuple[Executor, ReportRecorder], tmp_path: Path
+) -> None:
+    executor, recorder = running
+    for fence, features in {21: (COLOUR,), 22: (NOISE, COLOUR), 23: (COLOUR,)}.items():
+        photo = photo_task(fence, tmp_path).job.photos[0]
+        executor.submit(InspectTask(photo, features, fence))
+    (tmp_path / "23.png").write_bytes(b"no picture")
+    recorder.wait_until(lambda: set(recorder.fences()) >= {21, 22, 23})
+    one, two = recorder.of(21), recorder.of(22)
+    assert isinstance(one, Inspected), one
+    assert isinstance(two, Inspected), two
+    assert (len(one.answers), len(two.answers)) == (1, 2)
+    assert two.answers[0] == pytest.approx(0, abs=0.5), "a plain picture has no noise"
+    assert isinstance(recorder.of(23), Rejected), recorder.of(23)
+    assert [fence for fence in recorder.fences() if 20 < fence < 30] == [21, 22, 23]
 
 
 @pytest.mark.parametrize("name", EXECUTORS)

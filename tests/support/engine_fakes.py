@@ -33,7 +33,7 @@ from daemon.models.calls import DenoiseCall, ModelCalls, ask
 from daemon.photo import Header, Limits, Metadata, Photo, Picture, read_header
 from daemon.system.files import sha256_of
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 @dataclass(frozen=True)

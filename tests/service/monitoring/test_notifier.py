@@ -84,16 +84,16 @@ def test_notify_does_not_wait_and_a_server_that_hangs_holds_nothing_up(
     other = MessageServer()
     message_server.gate.clear()
     urls = [f"json://{message_server.address}/?rto=60", f"json://{other.address}/"]
-    notifier = Notifier(read_addresses(urls, None), 0, send_s=0.2)
+    notifier = Notifier(read_addresses(urls, None), 0, send_s=0.8)
     began = time.monotonic()
     notifier.notify("a", "first", "")
     notifier.notify("b", "second", "")
-    assert time.monotonic() - began < 0.1
+    assert time.monotonic() - began < 0.4
     wait_for(lambda: other.titles() == ["first", "second"], "the address that answers")
     wait_for(lambda: said.getvalue().count("not_notified") == 2, "the reasons")
     events = [json.loads(line) for line in said.getvalue().splitlines()]
     why = [event["why"] for event in events if event["event"] == "not_notified"]
-    assert why == ["no answer within 0.2 s", "an earlier message is still being sent"]
+    assert why == ["no answer within 0.8 s", "an earlier message is still being sent"]
     notifier.close(DEADLINE_S)
     other.close()
     # The send that was given up ends in its own thread; its event belongs to this test's log.
