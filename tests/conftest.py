@@ -15,13 +15,24 @@ from daemon.config.setup import find_station, make_station
 from daemon.config.station import Station
 from daemon.executors import EXECUTORS
 from daemon.system import logging as log
+from tests.support.file_reads import FileReaderNow, ReaderThread
 from tests.support.station_runs import write_settings
 
 
 @pytest.fixture
 def fake_executor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An executor called "fake", which answers at once and needs neither a process nor torch."""
+    """An executor called "fake", which answers at once and needs neither a process nor torch.
+
+    Files are read in a thread, since a process takes half a second to start.
+    """
     monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
+    monkeypatch.setattr("daemon.intake.file_reader.ReaderProcess", ReaderThread)
+
+
+@pytest.fixture
+def read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon's questions about files are answered in the turn in which they are asked."""
+    monkeypatch.setattr("daemon.service.components.FileReader", FileReaderNow)
 
 
 @pytest.fixture

@@ -6,18 +6,19 @@ report at the end is written by a process of its own.
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import assert_never
 
 import structlog
 
 from daemon.bulk.report_process import ReportProcesses
-from daemon.bulk.walk import Slice, folders_of, slices, take_slices, why_missing
+from daemon.bulk.walk import Slice, folders_of, slices, take_slices
 from daemon.config.recipe import Recipe
 from daemon.config.station import Notice, Station
 from daemon.intake.arrivals import Claim
 from daemon.intake.claimer import Claimer
+from daemon.intake.file_reader import FileReads
 from daemon.intake.requests import (
     BulkCancelRequest,
     BulkPauseRequest,
@@ -27,7 +28,8 @@ from daemon.intake.requests import (
     BulkSubmitRequest,
     RequestState,
 )
-from daemon.intake.scanner import PassedOver
+from daemon.intake.scanner import PassedOver, why_missing
+from daemon.intake.sorter import SettledFolder
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.bulk import BulkJob
 from daemon.jobs.ledger.writer import Ledger
@@ -43,6 +45,38 @@ _RETRY_BATCH = 64
 
 _KNOWN_PATHS = 4096
 """Paths queued last, which a walk leaves out after a restart."""
+
+
+@dataclass
+class _Look:
+    """Slices whose files are looked at, and what has been decided of them.
+
+    Attributes:
+        recipe: The recipe they are looked at for.
+        parts: Each slice with its files.
+        claims: What is to be claimed.
+        passed: What is left alone.
+    """
+
+    recipe: Recipe
+    parts: list[tuple[Slice, SettledFolder]]
+    claims: list[Claim] = field(default_factory=list)
+    passed: list[PassedOver] = field(default_factory=list)
+
+    def is_decided(self, reads: FileReads) -> bool:
+        """Decide what can be decided now; whether that is all."""
+        undecided = []
+        for part, settled in self.parts:
+            taken, left = part.claims(settled, self.recipe, reads)
+            self.claims += taken
+            self.passed += left
+            if settled.awaits_header:
+                undecided.append((part, settled))
+            else:
+                self.passed += part.passed_over
+        self.parts = undecided
+        return not undecided
+
 
 Notify = Callable[[str, str, str], None]
 """(kind, title, text) -> None: sends a message to people; see `Notifier.notify`."""
@@ -68,7 +102,9 @@ class BulkManager:
         self._claimer = claimer
         self._notify = notify
         self._walks: dict[str, tuple[Recipe, Iterator[Slice]]] = {}
-        self._report_processes = ReportProcesses(station, access, claimer.limits)
+        self._looks: dict[str, tuple[_Look, str]] = {}
+        """What each job looks at now, with the position of the last file of that."""
+        self._report_processes = ReportProcesses(station, access, claimer.reads.limits)
         self._folders: dict[str, tuple[Path, ...]] = {}
         self._errors: dict[str, str] = {}
         self._last_looked = ""
@@ -145,7 +181,8 @@ class BulkManager:
         first = next((n for n, bulk in enumerate(jobs, 1) if bulk.name == self._last_looked), 0)
         for bulk in (*jobs[first:], *jobs[:first]):  # the job that looked last comes last
             with self._catching_errors(bulk.name):
-                busy |= self._carry_on(bulk, recipes, now, looked=busy)
+                looked = busy or self._claimer.is_full
+                busy |= self._carry_on(bulk, recipes, now, looked=looked)
         return busy
 
     @contextlib.contextmanager
@@ -187,7 +224,7 @@ class BulkManager:
             bulk: The job.
             recipes: The recipes as they are now.
             now: UTC seconds since the epoch.
-            looked: Another job has looked at files in this turn already.
+            looked: No more files are to be looked at in this turn.
         """
         blocked = bool(self._obstacle(bulk, recipes))
         # In each turn, since jobs in flight may come back to the queue.
@@ -244,6 +281,7 @@ class BulkManager:
         self._refuse_ended(bulk)
         off = bulk_rows.cancel(self._ledger, bulk)
         self._walks.pop(bulk.name, None)
+        self._looks.pop(bulk.name, None)
         _log.info("bulk_cancelled", bulk=bulk.name, taken_off=off.taken_off)
 
     def _refuse_ended(self, bulk: BulkJob) -> None:
@@ -259,7 +297,7 @@ class BulkManager:
                 reason_path(beside).unlink(missing_ok=True)
         bulk_rows.try_again(self._ledger, rows)
         for entry in self._ledger.entries(rows):
-            self._claimer.requeue(entry, now)
+            self._claimer.read_again(entry)
         if rows and bulk.state in ("reporting", "ended"):
             self._report_processes.stop(bulk.name)
             bulk_rows.save(self._ledger, replace(bulk, state="working", summary=None, ended_at=0.0))
@@ -269,27 +307,30 @@ class BulkManager:
     def _look(self, bulk: BulkJob, recipe: Recipe, now: float) -> bool:
         """Look at a few more files and queue what can be restored; returns whether to go on."""
         self._last_looked = bulk.name
-        # The walk is put back once all is recorded; after an error it begins again.
-        walk = self._walks.pop(bulk.name, None)
+        # Walk and look are put back once all is recorded; after an error they begin again.
+        walk, look = self._walks.pop(bulk.name, None), self._looks.pop(bulk.name, None)
         if walk is None or walk[0] != recipe:
             known = bulk_rows.latest_paths(self._ledger, bulk.name, _KNOWN_PATHS)
-            walk = recipe, slices(bulk, recipe, self._station, known)
-        found = take_slices(walk[1])
-        if why_missing(self._folders[bulk.name]):
-            return False  # a folder that vanished may have seemed to hold no more files
-        if not found:
-            bulk_rows.save(self._ledger, replace(bulk, state="working"))
-            return True
-        claims: list[Claim] = []
-        passed: list[PassedOver] = []
-        for part in found:
-            taken, left = part.claims(recipe, self._claimer.limits)
-            claims += taken
-            passed += [*part.passed_over, *left]
-        self._claimer.claim(claims, now)
-        bulk_rows.save(self._ledger, replace(bulk.with_notes(passed), looked_at=found[-1].last))
+            walk, look = (recipe, slices(bulk, recipe, self._station, known)), None
+        if look is None:
+            found = take_slices(walk[1])
+            if why_missing(self._folders[bulk.name]):
+                return False  # a folder that vanished may have seemed to hold no more files
+            if not found:
+                bulk_rows.save(self._ledger, replace(bulk, state="working"))
+                return True
+            look = _Look(recipe, [(part, part.settle()) for part in found]), found[-1].last
+        decided = look[0].is_decided(self._claimer.reads)
+        if decided:
+            if why_missing(self._folders[bulk.name]):
+                return False  # what vanished with its disk was not looked at
+            self._claimer.claim(look[0].claims, now)
+            noted = bulk.with_notes(look[0].passed)
+            bulk_rows.save(self._ledger, replace(noted, looked_at=look[1]))
+        else:
+            self._looks[bulk.name] = look
         self._walks[bulk.name] = walk
-        return True
+        return decided
 
     def _count(self, bulk: BulkJob, now: float) -> None:
         """Count the results of a job that has nothing more to do; its report is next."""

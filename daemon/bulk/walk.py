@@ -1,13 +1,13 @@
 """The walk of a bulk job through its folders, in a fixed order, a few files at a time.
 
-The order lets a walk go on after a restart from the last file it looked at. Only names and headers
-are read, and nothing is changed.
+The order lets a walk go on after a restart from the last file it looked at. Only names are read
+here, headers by the reader process, and nothing is changed.
 """
 
 import contextlib
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder, Station
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.companions import SideFiles, side_of
+from daemon.intake.file_reader import FileReads
 from daemon.intake.scanner import Folder, PassedOver, walk_folders
 from daemon.intake.sorter import FolderSorter, SettledFile, SettledFolder
 from daemon.jobs.ledger.bulk import BulkJob
-from daemon.photo import Limits
-from daemon.system.files import is_there, shown
+from daemon.system.files import shown
 
 _MAX_FILES, _MAX_BYTES = 128, 256 << 20
-"""Files looked at in one turn of the loop: hashing them takes a second on a slow disk."""
+"""Files claimed together: hashing them takes a second on a slow disk."""
 
 _MAX_WALK_S = 0.1
 """Seconds for finding files in one turn; a folder is always listed whole."""
@@ -51,8 +51,8 @@ class Slice:
     passed_over: tuple[PassedOver, ...]
     last: str
 
-    def claims(self, recipe: Recipe, limits: Limits) -> tuple[list[Claim], list[PassedOver]]:
-        """Claims of what the recipe takes, and the files it cannot take, with the reason."""
+    def settle(self) -> SettledFolder:
+        """Its files as they are now, of which nothing is claimed yet."""
         settled = SettledFolder(str(self.path))
         for name in self.names:
             path = self.path / name
@@ -61,7 +61,23 @@ class Slice:
                 relative = path.relative_to(self.folder.path)
                 arrival = Arrival(self.folder, relative, found.st_size, found.st_mtime_ns)
                 settled.files[name] = SettledFile(arrival, str(path), 0.0, 0.0)
-        claims = FolderSorter(settled, {recipe.name: recipe}, limits).claims()
+        return settled
+
+    def claims(
+        self, settled: SettledFolder, recipe: Recipe, reads: FileReads
+    ) -> tuple[list[Claim], list[PassedOver]]:
+        """Claims of what the recipe takes, and the files it cannot take, with the reason.
+
+        Call it again while `settled.awaits_header`: the other claims follow.
+
+        Args:
+            settled: What `settle` returned; what is claimed is taken out of it.
+            recipe: The recipe of the bulk job.
+            reads: Reads headers.
+        """
+        claims = FolderSorter(settled, {recipe.name: recipe}, reads).claims()
+        if settled.awaits_header:
+            return claims, []
         left = [
             (shown(self.path / name), one.why)
             for name, one in settled.files.items()
@@ -109,27 +125,6 @@ def take_slices(walk: Iterator[Slice]) -> list[Slice]:
         files += len(part.names)
         size_bytes += part.size_bytes
     return found
-
-
-def why_missing(folders: Iterable[Path]) -> str:
-    """The first of these folders that is out of reach, and why; "" if none is.
-
-    An empty folder counts: it may be the mount point of a disk that is not mounted.
-    """
-    for folder in folders:
-        try:
-            if is_there(folder):
-                continue
-            why = "it is empty or gone"
-        except OSError as error:
-            why = error.strerror or str(error)
-        return f"{shown(folder)}: {why}"
-    return ""
-
-
-def is_away(folder: InboxFolder) -> bool:
-    """Whether a folder of a bulk job is out of reach, so that its photographs have to wait."""
-    return bool(folder.bulk and why_missing([folder.path]))
 
 
 def folders_of(bulk: BulkJob, recipe: Recipe | None) -> tuple[Path, ...]:

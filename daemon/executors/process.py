@@ -19,20 +19,8 @@ from daemon.executors.worker import FromWorker, StartFailed, Stop, TaskStarted, 
 from daemon.executors.worker_output import OutputReader, run_with_output
 from daemon.messages.reports import HandedBack, Report, WorkerDied, WorkerReady, fences_of
 from daemon.messages.tasks import Compute, Task
-from daemon.system.kernel_kills import (
-    KernelKills,
-    is_stopped,
-    ran_out_of_memory,
-    read_kernel_kills,
-)
-
-_OWN_SIGNALS = frozenset(
-    (
-        *(signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT),
-        *(signal.SIGTRAP, signal.SIGSYS, signal.SIGXCPU, signal.SIGXFSZ),
-    )
-)
-"""Signals by which a process ends through its own doing."""
+from daemon.system.kernel_kills import KernelKills, is_stopped, read_kernel_kills
+from daemon.system.processes import how_it_ended, is_ended_from_outside
 
 GRACE_S = 10.0
 """Seconds beyond the time to drain after which a worker that has not ended is killed."""
@@ -216,7 +204,7 @@ class ProcessExecutor:
                 outbound.put(None)
             ready = outbound is not None
             outside = self._was_ended_from_outside(process, before)
-            how = start_failure or _how_it_ended(process, outside=outside)
+            how = start_failure or how_it_ended(process.exitcode, outside=outside)
             how += f"; it said: {said}" if said and not start_failure else ""
             self._report_end(process, how, ready=ready, outside=outside)
             process.close()
@@ -262,10 +250,7 @@ class ProcessExecutor:
         """Whether a signal of somebody else ended or stopped a worker, and so no task did."""
         if self._why_replaced:
             return self._was_stopped
-        code = process.exitcode or 0
-        if code >= 0 or -code in _OWN_SIGNALS:
-            return False
-        return -code != signal.SIGKILL or not ran_out_of_memory(before)
+        return is_ended_from_outside(process.exitcode, before)
 
     def _report_end(self, process: SpawnProcess, how: str, *, ready: bool, outside: bool) -> None:
         """Report that a worker has ended and how, with the tasks that it had started."""
@@ -298,16 +283,3 @@ def _send(pipe: Connection, outbound: _Outbound) -> None:
         # If the worker is gone, the thread that listens to it finds out.
         with contextlib.suppress(OSError):
             pipe.send(message)
-
-
-def _how_it_ended(process: SpawnProcess, *, outside: bool) -> str:
-    code = process.exitcode
-    if code is None or code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    if outside:
-        return f"was killed from outside by {name}"
-    return f"was killed by {name}{'; memory had run out' if -code == signal.SIGKILL else ''}"

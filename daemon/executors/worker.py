@@ -5,7 +5,6 @@ cannot start, `StartFailed`. It ignores Ctrl-C and SIGTERM, which are the parent
 ends when the parent ends, however that ends.
 """
 
-import ctypes
 import os
 import signal
 import sys
@@ -23,11 +22,11 @@ from daemon.executors.process_env import tune_process
 from daemon.messages.reports import Report, WorkerReady
 from daemon.messages.tasks import Compute, Task
 from daemon.system.errors import RestoredError
+from daemon.system.processes import end_with_parent
 
 if TYPE_CHECKING:
     from daemon.engine.backend import Backend
 
-_PR_SET_PDEATHSIG = 1
 _EXIT_BUG = 70
 
 
@@ -75,7 +74,7 @@ def run_worker(
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    _end_with(parent)
+    end_with_parent(parent)
     tune_process(compute.threads)
     send, activity = partial(_send, pipe, threading.Lock()), Activity()
     try:
@@ -128,11 +127,3 @@ def _receive(
                 submit(message)
     except (EOFError, OSError):
         os._exit(0)  # the parent is gone, and with it whoever waits for results
-
-
-def _end_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends; end now if it already has."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)

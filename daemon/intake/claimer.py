@@ -1,35 +1,37 @@
 """Claims become queued jobs: files move to the station's work folder, and the ledger gets rows.
 
 Claims are taken in groups that share commits and fsyncs. The intent is recorded before any file is
-moved and the digests after, so that a crash at any point loses nothing.
+moved and the digests after, so that a crash at any point loses nothing. The reader process hashes
+the files, and copies those that lie on another disk; the loop goes on meanwhile.
 """
 
 import contextlib
-import math
+import errno
 import secrets
-import stat
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from daemon.config.station import Notice, Station
 from daemon.intake.arrivals import Arrival, Claim
+from daemon.intake.file_reader import FileReads
+from daemon.intake.file_reading import Answer, ClaimQuestion, ClaimRead, NotTaken, Refused
+from daemon.intake.scanner import is_away
 from daemon.jobs.accounting import StageDuration
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles, Entry
 from daemon.jobs.ledger.writer import Ledger
-from daemon.photo import Limits, read_header, refuse_large_file
 from daemon.system.clock import is_over
-from daemon.system.errors import PhotoError
 from daemon.system.files import (
     NO_SPACE,
+    copy_part,
     fit_name,
     move_to_free,
     os_error_text,
-    sha256_of,
     shown,
     sync_folders,
     take_file,
@@ -40,8 +42,11 @@ _log = structlog.get_logger()
 GROUP = 256
 """Most claims that share one pair of commits and fsyncs."""
 
-_READ_S = 0.5
-"""Seconds in which files are hashed in one turn of the loop; then that hears reports again."""
+_AWAY_S = 10.0
+"""Seconds between two looks for the disk of a bulk job."""
+
+_MAX_UNREAD = 1024
+"""Claims that wait to be read beyond which nothing more is claimed."""
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 300.0
 """Seconds between attempts to take a file that the system does not let go; the wait doubles."""
@@ -62,64 +67,106 @@ class _Untakeable:
     notice: Notice
 
 
+@dataclass
+class _Unread:
+    """A claim that is recorded and not queued yet.
+
+    Attributes:
+        entry: The claim as intended.
+        came_at: When it came into its inbox, UTC seconds since the epoch; None if not known.
+        answer: What its files are, once they have been read.
+    """
+
+    entry: Entry
+    came_at: float | None = None
+    answer: ClaimRead | Refused | NotTaken | None = None
+
+
 class Claimer:
-    """Takes files out of the inboxes, hashes them and queues jobs."""
+    """Takes files out of the inboxes, has them hashed and queues jobs.
+
+    Attributes:
+        reads: Reads files.
+    """
 
     def __init__(
         self,
         station: Station,
         ledger: Ledger,
-        limits: Limits,
+        reads: FileReads,
         look_again: Callable[[Path], None],
-        file_hashed: Callable[[], None],
+        *,
         crashes: int,
+        attempts: int,
     ) -> None:
         """Claim for one station.
 
         Args:
             station: The station whose work folder receives the files.
             ledger: Where jobs are recorded.
-            limits: Larger photographs are refused.
+            reads: Reads files.
             look_again: Called with files that the inbox must look at again.
-            file_hashed: Called after each file that was hashed, which takes a minute for a large
-                file on a slow disk.
-            crashes: Times that the daemon may be killed while it reads a file, before that counts
+            crashes: Times that the daemon may be killed while a file is read, before that counts
                 as the file's fault.
+            attempts: Times that a file may change while it is restored.
         """
         self._station = station
         self._ledger = ledger
-        self.limits = limits
+        self.reads = reads
         self._look_again = look_again
-        self._file_hashed = file_hashed
         self._crashes = crashes
-        self._unread: deque[tuple[Entry, float | None]] = deque()
-        """Claims whose files are taken and not hashed yet, each with when it came."""
+        self._attempts = attempts
+        self._unread: dict[int, _Unread] = {}
+        self._suspects: deque[Entry] = deque()
+        """Claims to be read one after another, with nothing beside them; then `_interrupted`."""
+        self._interrupted: list[Entry] = []
+        self._away: dict[int, tuple[_Unread, float]] = {}
+        """Claims of bulk jobs whose disk is away, each with when it is looked for, in UTC."""
         self._untakeable: dict[Path, _Untakeable] = {}
 
     @property
-    def reading(self) -> bool:
-        """Whether files that were taken are still to be hashed."""
-        return bool(self._unread)
+    def away(self) -> int:
+        """Claims of bulk jobs that are read once their disk is back."""
+        return len(self._away)
 
-    def read_on(self, now: float, within_s: float = _READ_S) -> None:
-        """Hash files that were taken, and queue their jobs, until the time is over.
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more is to be claimed until some of what was taken has been read."""
+        return bool(self._suspects or self._interrupted) or len(self._unread) >= _MAX_UNREAD
+
+    def queue_read(self, now: float) -> None:
+        """Queue the jobs whose files have been read since the last call.
 
         Args:
             now: UTC seconds since the epoch.
-            within_s: Seconds after which no further claim is begun.
+
+        Raises:
+            OSError: The disk is too full to copy a file; its claim is begun again by `resume`.
+            LedgerError: They cannot be queued; the next call tries again.
         """
-        until = time.monotonic() + within_s
-        while self._unread:
-            group: list[tuple[Entry, float | None]] = []
-            read: list[tuple[int, ClaimedFiles, str]] = []
-            while self._unread and len(group) < GROUP and (not group or time.monotonic() < until):
-                group.append(self._unread.popleft())
-                entry = group[-1][0]
-                read.append((entry.row, *self._inspect(entry)))
-            came_at = {entry.row: came for entry, came in group if came is not None}
-            self._record([entry for entry, _ in group], read, now, came_at)
-            if time.monotonic() >= until:
-                break
+        for row, (unread, at) in list(self._away.items()):
+            if is_over(at, now, _AWAY_S):
+                del self._away[row]
+                self._ask(unread)
+        answered = [one for one in self._unread.values() if one.answer is not None]
+        for start in range(0, len(answered), GROUP):
+            self._queue_group(answered[start : start + GROUP], now)
+        if not self._unread and self._suspects:
+            entry = self._suspects.popleft()
+            self._ledger.count_crash([entry.row])
+            self._take_and_ask([entry], now)
+        elif not self._unread and self._interrupted:
+            entries, self._interrupted = self._interrupted, []
+            self._ledger.count_crash([entry.row for entry in entries])
+            self._take_and_ask(entries, now)
+
+    def close(self) -> None:
+        """Tell the next start that claims were interrupted by an end that no file is to blame for.
+
+        Raises:
+            LedgerError: That cannot be recorded.
+        """
+        self._ledger.expect_interruption(list(self._unread))
 
     def unseen(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
         """Leave out originals that stay in their place and were queued before."""
@@ -160,37 +207,44 @@ class Claimer:
 
     def resume(self, now: float) -> None:
         """Finish claims that an error interrupted; files of one not yet begun are found anew."""
-        self._unread.clear()  # the ledger has them, too
-        self._take_and_read(self._begun(), now)
+        self._take_and_ask(self._begun(now), now)
 
     def recover(self, now: float) -> None:
-        """Finish claims that the end of a former daemon interrupted.
+        """Prepare to finish claims that the end of a former daemon interrupted.
 
-        One of their files may have killed or hung it. What was interrupted once is read together
-        with others, what was interrupted again alone and after a commit that counts it.
+        One of their files may have killed it. What was interrupted once is read together with
+        others, what was interrupted again alone and after a commit that counts it.
         """
-        begun = self._begun()
-        for entry in begun:
-            if not entry.crashes:
-                continue
-            if entry.crashes >= self._crashes:
-                why = f"the daemon was killed {entry.crashes + 1} times while it read this"
-                self._take_and_read([replace(entry, reason=why)], now, within_s=math.inf)
+        for entry in self._begun(now):
+            if entry.crashes <= 0:
+                self._interrupted.append(entry)
+            elif entry.crashes < self._crashes:
+                self._suspects.append(entry)
             else:
-                self._ledger.count_crash([entry.row])
-                self._take_and_read([entry], now, within_s=math.inf)
-        once = [entry for entry in begun if not entry.crashes]
-        self._ledger.count_crash([entry.row for entry in once])
-        self._take_and_read(once, now, within_s=math.inf)
+                why = f"the daemon was killed {entry.crashes + 1} times while it read this"
+                self._take_and_ask([replace(entry, reason=why)], now)
+        self.queue_read(now)
 
-    def _begun(self) -> list[Entry]:
-        """Half-made claims of which some file can be found; the others are forgotten."""
-        entries = self._ledger.in_state("claiming")
-        begun = [e for e in entries if any(f.path.exists() for f in e.claim.files)]
+    def _begun(self, now: float) -> list[Entry]:
+        """Half-made claims that nobody sees to and of which some file can be found.
+
+        Those of which none can be found are forgotten, unless their disk is away.
+        """
+        known = {entry.row for entry in (*self._suspects, *self._interrupted)}
+        known |= self._unread.keys() | self._away.keys()
+        entries = [e for e in self._ledger.in_state("claiming") if e.row not in known]
+        begun = []
         for entry in entries:
-            if entry not in begun:
+            if any(file.path.exists() for file in entry.claim.files):
+                begun.append(entry)
+            elif is_away(entry.claim.folder):
+                self._wait_for_disk(entry, now)
+            else:
                 self._forget(entry)
         return begun
+
+    def _wait_for_disk(self, entry: Entry, now: float) -> None:
+        self._away[entry.row] = _Unread(entry), now + _AWAY_S
 
     def retry_refused(self, now: float) -> None:
         """Have files that could not be taken looked at again when they are due; `now` in UTC."""
@@ -206,9 +260,23 @@ class Claimer:
             del self._untakeable[path]
         return tuple(refused.notice for refused in self._untakeable.values())
 
-    def requeue(self, entry: Entry, now: float) -> None:
-        """Queue a job again whose files changed after they were claimed: hash them anew."""
-        self._record([entry], [(entry.row, *self._inspect(entry))], now)
+    def read_again(self, entry: Entry) -> None:
+        """Read the files of a claim that is begun again, where they lie."""
+        self._ask(_Unread(entry))
+
+    def read_changed(self, entry: Entry) -> None:
+        """Read files again that changed while they were restored, or give them up.
+
+        Args:
+            entry: A queued job.
+        """
+        changes = entry.attempts + 1
+        self._ledger.begin_again(entry.row)
+        if changes >= self._attempts:
+            tries = f"{changes} tries are used up" if changes > 1 else "its only try is used up"
+            why = f"it changed while it was restored, and {tries}; retry it when it is complete"
+            entry = replace(entry, reason=why)
+        self._ask(_Unread(entry))
 
     def _claim_group(self, claims: Sequence[Claim], now: float) -> None:
         group = self._station.work / secrets.token_hex(8)
@@ -216,24 +284,25 @@ class Claimer:
         intents = []
         for number, claim in enumerate(claims):
             intents.append((claim.recipe, _claimed(claim, group, number), claim.refusal))
+        entries: list[Entry] = []
         try:
             entries = self._ledger.intend(intents)
             came = [max(file.came_at for file in claim.files) for claim in claims]
             rows = [entry.row for entry in entries]
-            self._take_and_read(entries, now, dict(zip(rows, came, strict=True)))
+            self._take_and_ask(entries, now, dict(zip(rows, came, strict=True)))
         finally:
-            with contextlib.suppress(OSError):  # it is empty where nothing could be taken
-                group.rmdir()
+            if not any(entry.row in self._unread for entry in entries):
+                with contextlib.suppress(OSError):  # it is empty where nothing could be taken
+                    group.rmdir()
 
-    def _take_and_read(
+    def _take_and_ask(
         self,
         entries: Sequence[Entry],
         now: float,
         came_at: Mapping[int, float] | None = None,
-        within_s: float = _READ_S,
     ) -> None:
         taken = [kept for entry in entries if (kept := self._take(entry, now)) is not None]
-        moved = [e for e in taken if e.claim.folder.originals != "leave"]
+        moved = [e for e, away in taken if e.claim.folder.originals != "leave" and not away]
         sync_folders(file.path.parent for e in moved for file in e.claim.files)
         sync_folders(
             parent
@@ -241,35 +310,90 @@ class Claimer:
             for f in e.claim.files
             if (parent := (e.claim.folder.path / f.relative).parent).is_dir()
         )
-        self._unread.extend((entry, (came_at or {}).get(entry.row)) for entry in taken)
-        self.read_on(now, within_s)
+        for entry, origins in taken:
+            self._ask(_Unread(entry, (came_at or {}).get(entry.row)), origins)
 
-    def _take(self, entry: Entry, now: float) -> Entry | None:
+    def _ask(self, unread: _Unread, origins: tuple[Path, ...] = ()) -> None:
+        """Have the files of a claim read; one that has a reason goes to failed/ as it is."""
+        entry = unread.entry
+        self._unread[entry.row] = unread
+        if entry.reason:
+            unread.answer = Refused(entry.reason)
+        else:
+            self.reads.ask(ClaimQuestion(entry.claim, origins), partial(self._answered, unread))
+
+    def _answered(self, unread: _Unread, answer: Answer) -> None:
+        if isinstance(answer, ClaimRead | Refused | NotTaken):
+            unread.answer = answer
+
+    def _queue_group(self, group: Sequence[_Unread], now: float) -> None:
+        """Queue the jobs of a group, and put back what could not be taken."""
+        read: list[tuple[int, ClaimedFiles, str]] = []
+        no_space: OSError | None = None
+        for one in group:
+            match one.answer:
+                case ClaimRead():
+                    read.append((one.entry.row, one.answer.claim, ""))
+                    for file in one.entry.claim.files:
+                        self._untakeable.pop(one.entry.claim.folder.path / file.relative, None)
+                case Refused() if not one.entry.reason and is_away(one.entry.claim.folder):
+                    del self._unread[one.entry.row]
+                    self._wait_for_disk(one.entry, now)
+                case Refused():
+                    read.append((one.entry.row, one.entry.claim, one.answer.why))
+                case NotTaken() if one.answer.error.errno in NO_SPACE:
+                    no_space = one.answer.error
+                    del self._unread[one.entry.row]
+                case NotTaken():
+                    refused = self._not_taken(one.entry, one.answer.origin, one.answer.error, now)
+                    if refused is not None:
+                        read.append((refused.row, refused.claim, refused.reason))
+                    else:
+                        del self._unread[one.entry.row]
+                        self._remove_if_empty(one.entry)
+        came_at = {one.entry.row: one.came_at for one in group if one.came_at is not None}
+        self._ledger.queue(read, now, came_at)
+        queued = {row for row, _, _ in read}
+        for one in group:
+            if one.entry.row in queued:
+                del self._unread[one.entry.row]
+                photo = one.entry.photo_name
+                recipe = one.entry.recipe or None
+                _log.info("claimed", job=one.entry.row, recipe=recipe, photo=photo)
+        if no_space is not None:
+            raise no_space
+
+    def _take(self, entry: Entry, now: float) -> tuple[Entry, tuple[Path, ...]] | None:
         """Move the files of a claim.
 
         Returns:
-            The entry, with a reason if the files must go to failed/; None if all of them stay.
+            The entry, with a reason if the files must go to failed/, and where they are to be
+            copied from if they lie on another disk; None if all of them stay.
         """
-        if entry.claim.folder.originals == "leave":
-            return entry
-        for file in entry.claim.files:
+        folder = entry.claim.folder
+        if folder.originals == "leave":
+            return entry, ()
+        origins = tuple(folder.path / file.relative for file in entry.claim.files)
+        for file, origin in zip(entry.claim.files, origins, strict=True):
             if file.path.exists():
                 continue
             try:
-                take_file(
-                    entry.claim.folder.path / file.relative,
-                    file.path,
-                    max_copy_bytes=self.limits.max_file_mb * 1e6,
-                )
-            except (FileNotFoundError, BlockingIOError) as error:
-                return self._put_back(entry, error)
+                take_file(origin, file.path)
             except OSError as error:
+                if error.errno == errno.EXDEV:
+                    return entry, origins
                 if error.errno in NO_SPACE:
                     raise
-                self._refuse(entry.claim.folder.path / file.relative, error, now)
-                return self._put_back(entry, error)
-            self._untakeable.pop(entry.claim.folder.path / file.relative, None)
-        return entry
+                refused = self._not_taken(entry, origin, error, now)
+                return (refused, ()) if refused is not None else None
+            self._untakeable.pop(origin, None)
+        return entry, ()
+
+    def _not_taken(self, entry: Entry, origin: Path, error: OSError, now: float) -> Entry | None:
+        """Put a claim back of which a file could not be taken; None if that succeeds."""
+        if not isinstance(error, FileNotFoundError | BlockingIOError):
+            self._refuse(origin, error, now)
+        return self._put_back(entry, error)
 
     def _refuse(self, origin: Path, error: OSError, now: float) -> None:
         """Remember a file that the system does not let go, and log it once."""
@@ -297,59 +421,24 @@ class Claimer:
         self._forget(entry)
         return None
 
+    def _remove_if_empty(self, entry: Entry) -> None:
+        """Remove the work folder of a claim that was put back, unless others still go there."""
+        group = entry.claim.files[0].path.parent
+        others = (other.entry.claim.files[0].path.parent for other in self._unread.values())
+        if group not in others and group.parent == self._station.work:
+            with contextlib.suppress(OSError):
+                group.rmdir()
+
     def _forget(self, entry: Entry) -> None:
         """Drop the entry of a claim of which nothing was taken; its files are found anew."""
         self._ledger.forget([entry.row])
+        if entry.claim.folder.originals != "leave":
+            for file in entry.claim.files:  # a copy may have been killed
+                copy_part(file.path).unlink(missing_ok=True)
         for file in entry.claim.files:
             origin = entry.claim.folder.path / file.relative
             if origin not in self._untakeable:
                 self._look_again(origin)
-
-    def _record(
-        self,
-        entries: Sequence[Entry],
-        read: Sequence[tuple[int, ClaimedFiles, str]],
-        now: float,
-        came_at: Mapping[int, float] | None = None,
-    ) -> None:
-        """Queue jobs whose files have been read."""
-        self._ledger.queue(read, now, came_at)
-        for entry in entries:
-            _log.info(
-                "claimed",
-                job=entry.row,
-                recipe=entry.recipe or None,
-                photo=shown(entry.claim.files[0].relative),
-            )
-
-    def _inspect(self, entry: Entry) -> tuple[ClaimedFiles, str]:
-        """The files of a claim with digests and headers, and the reason of a refusal or ""."""
-        if entry.reason:
-            return entry.claim, entry.reason
-        try:
-            return replace(entry.claim, files=tuple(map(self._hash, entry.claim.files))), ""
-        except PhotoError as error:
-            return entry.claim, str(error)
-        except OSError as error:
-            return entry.claim, os_error_text(error, entry.claim.labels)
-
-    def _hash(self, file: ClaimedFile) -> ClaimedFile:
-        status = file.path.lstat()  # before the hash, so that a write meanwhile is noticed later
-        if not stat.S_ISREG(status.st_mode):
-            raise PhotoError(shown(file.relative), "it is not a regular file any more")
-        refuse_large_file(status.st_size, shown(file.relative.name), self.limits)
-        header = None
-        if file.role == "photo":
-            header = read_header(file.path, self.limits, name=file.relative.name)
-        digest = sha256_of(file.path)
-        self._file_hashed()
-        return replace(
-            file,
-            size_bytes=status.st_size,
-            mtime_ns=status.st_mtime_ns,
-            digest=digest,
-            header=header,
-        )
 
 
 def _claimed(claim: Claim, group: Path, number: int) -> ClaimedFiles:

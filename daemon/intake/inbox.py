@@ -1,7 +1,8 @@
 """The inbox folders: which files in them have arrived whole.
 
-Scans find every file; events of the file system only make it sooner. Nothing is moved, files are
-opened only to look at their ends, and links, sockets, FIFOs and devices are left alone.
+Scans find every file; events of the file system only make it sooner. Nothing is moved or opened
+here: the reader process looks at the ends of files. Links, sockets, FIFOs and devices are left
+alone.
 """
 
 import math
@@ -16,6 +17,7 @@ import structlog
 
 from daemon.config.station import InboxFolder, Notice
 from daemon.intake.arrivals import Arrival
+from daemon.intake.file_reader import FileReads
 from daemon.intake.scanner import ignored, kind_in_words, walk_files
 from daemon.intake.settling import SettlePolicy, SettleTracker
 from daemon.intake.watcher import FileEvent, FileEvents, Watcher
@@ -58,6 +60,7 @@ class Inbox:
         settle_polled_s: float,
         rescan_s: float,
         arriving_s: float,
+        reads: FileReads,
         wake: Callable[[], None],
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -70,6 +73,7 @@ class Inbox:
             settle_polled_s: The same where no events come, and the time between scans there.
             rescan_s: Seconds between scans of the other folders.
             arriving_s: A file that ends early and changed within these seconds is still arriving.
+            reads: Looks at the ends of files.
             wake: Called from another thread when there may be something new.
             wall: Returns UTC seconds since the epoch, to compare with the times of files.
         """
@@ -82,7 +86,7 @@ class Inbox:
         self._watches = [
             _Watch(
                 str(folder.path.absolute()),
-                SettleTracker(folder, policy, wall),
+                SettleTracker(folder, policy, reads, wall),
                 _not_entered(folder, folders),
             )
             for folder in folders

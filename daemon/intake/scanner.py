@@ -3,14 +3,19 @@
 Folders are visited in the order of their names, each before those below it. Hidden, half-written
 and system names are passed over; symbolic links below the root are not followed; what is neither
 a file nor a folder, and what cannot be read, is named with the reason. What vanishes meanwhile is
-left out. No file is opened and nothing is changed.
+left out. No file is opened and nothing is changed. Here, too, is what counts as a folder that is
+away.
 """
 
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.config.station import InboxFolder
+from daemon.system.files import is_there, shown
 
 PassedOver = tuple[str, str]
 """A path relative to the root, and why it is left alone."""
@@ -163,3 +168,24 @@ def _odd(entry: "os.DirEntry[str]", relative: str) -> list[PassedOver]:
         why = f"cannot be looked at: {error.strerror}"
     # It may have become a regular file since the folder was listed; the next walk finds that.
     return [(relative, why)] if why else []
+
+
+def why_missing(folders: Iterable[Path]) -> str:
+    """The first of these folders that is out of reach, and why; "" if none is.
+
+    An empty folder counts: it may be the mount point of a disk that is not mounted.
+    """
+    for folder in folders:
+        try:
+            if is_there(folder):
+                continue
+            why = "it is empty or gone"
+        except OSError as error:
+            why = error.strerror or str(error)
+        return f"{shown(folder)}: {why}"
+    return ""
+
+
+def is_away(folder: InboxFolder) -> bool:
+    """Whether a folder of a bulk job is out of reach, so that its photographs have to wait."""
+    return bool(folder.bulk and why_missing([folder.path]))

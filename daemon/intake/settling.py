@@ -1,9 +1,10 @@
 """When the files of an inbox folder settle: a file that stops changing has arrived.
 
 Scans and events say what they saw of each file; a file is handed out once, and again only after it
-changes. Files are opened only to look at their ends.
+changes. Files are opened only to look at their ends, and not here: the reader process does that.
 """
 
+import contextlib
 import heapq
 import itertools
 import math
@@ -11,12 +12,14 @@ import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from daemon.config.station import InboxFolder
 from daemon.intake.arrivals import Arrival
+from daemon.intake.file_reader import FileReads
+from daemon.intake.file_reading import Answer, EndQuestion, EndRead
 from daemon.intake.scanner import kind_in_words
-from daemon.photo import is_truncated
 
 COMPLETE_S = 0.2
 """Seconds without a change that are enough after a file was closed or moved into place."""
@@ -47,6 +50,7 @@ class _Seen:
         due_s: When to look whether it has settled; infinite once it has been handed out.
         announced: An event told of it, or no event was to be expected.
         scan: Number of the last scan that saw it.
+        whole: Its end was found, or is not to be looked for.
     """
 
     signature: _Signature
@@ -54,6 +58,7 @@ class _Seen:
     due_s: float
     announced: bool
     scan: int
+    whole: bool = False
 
 
 class SettleTracker:
@@ -63,6 +68,7 @@ class SettleTracker:
         self,
         folder: InboxFolder,
         policy: SettlePolicy,
+        reads: FileReads,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """Start without files.
@@ -70,6 +76,7 @@ class SettleTracker:
         Args:
             folder: The inbox folder.
             policy: How long files must have been left alone.
+            reads: Looks at the ends of files.
             wall: Returns UTC seconds since the epoch, to compare with the times of files.
         """
         self.folder = folder
@@ -79,6 +86,7 @@ class SettleTracker:
         self._missed: set[int] = set()
         self._root = str(folder.path.absolute())
         self._policy = policy
+        self._reads = reads
         self._wall = wall
         self._files: dict[str, _Seen] = {}
         self._due: list[tuple[float, int, str]] = []
@@ -218,9 +226,7 @@ class SettleTracker:
         seen.due_s = _NEVER
         if status.st_size == 0:  # not ready; it is looked at again when it grows
             return None
-        arriving_s = self._arriving_s(path, status, seen, now)
-        if arriving_s > 0:
-            self._wait(relative, seen, now + min(arriving_s, max(COMPLETE_S, self.settle_s)))
+        if not (seen.whole or self._is_whole(relative, status, seen, now)):
             return None
         if not seen.announced:
             self._missed.add(self._scan)
@@ -234,20 +240,33 @@ class SettleTracker:
             came_at=status.st_ctime,
         )
 
-    def _arriving_s(self, path: str, status: os.stat_result, seen: _Seen, now: float) -> float:
-        """Most seconds that a file may still be arriving; 0 if it is whole and nobody writes it.
+    def _is_whole(self, relative: str, status: os.stat_result, seen: _Seen, now: float) -> bool:
+        """Whether a file can be handed out without a look at its end; else have that looked at.
 
         A file dated in the future counts as new for `arriving_s` after it was seen, not for ever.
         """
-        arriving_s = self._policy.arriving_s
         age_s = max(self._wall() - status.st_mtime, now - seen.since_s)
-        if age_s >= arriving_s:
-            return 0.0
-        try:
-            arriving = os.path.lexists(f"{path}{_CONTROL_FILE}") or is_truncated(Path(path))
-            return arriving_s - age_s if arriving else 0.0
-        except OSError:  # whoever claims it will say why it cannot be read
-            return 0.0
+        left_s = self._policy.arriving_s - age_s
+        if left_s <= 0:
+            return True
+        path = f"{self._root}/{relative}"
+        again_s = now + min(left_s, max(COMPLETE_S, self.settle_s))
+        with contextlib.suppress(OSError):  # whoever claims it will say why it cannot be read
+            if os.path.lexists(f"{path}{_CONTROL_FILE}"):
+                self._wait(relative, seen, again_s)
+                return False
+        looked = partial(self._end_looked_at, relative, seen, now, again_s)
+        self._reads.ask(EndQuestion(Path(path)), looked)
+        return False
+
+    def _end_looked_at(
+        self, relative: str, seen: _Seen, now: float, again_s: float, answer: Answer
+    ) -> None:
+        """Have a file handed out whose end was found, and the others looked at again later."""
+        if self._files.get(relative) is not seen:
+            return  # it changed or vanished meanwhile
+        seen.whole = not (isinstance(answer, EndRead) and answer.truncated)
+        self._wait(relative, seen, now if seen.whole else again_s)
 
     def _signature(self, status: os.stat_result) -> _Signature:
         # Network file systems may number a file anew whenever they look at it.

@@ -1,14 +1,17 @@
 """Sorts settled files into claims: which recipe takes them, what belongs together, what waits.
 
-One folder is decided at a time, from its settled files that are not claimed yet. Headers are read
-and the folder is listed; nothing on disk is changed.
+One folder is decided at a time, from its settled files that are not claimed yet. The folder is
+listed; nothing on disk is changed. Where a header decides, the reader process is asked for it, and
+the photograph waits for the answer.
 """
 
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePath
+from typing import assert_never
 
 from daemon.config.matching import Route, route_by_match, route_to
 from daemon.config.recipe import Recipe
@@ -29,9 +32,10 @@ from daemon.intake.companions import (
     side_of,
     stem_of,
 )
+from daemon.intake.file_reader import FileReads
+from daemon.intake.file_reading import Answer, HeaderQuestion, HeaderRead, Refused, Vanished
 from daemon.intake.routing import is_below_recipe, named_recipe
 from daemon.intake.scanner import list_files
-from daemon.photo import Limits, read_header
 from daemon.photo.names import is_photo_name
 from daemon.system.errors import PhotoError
 from daemon.system.files import shown
@@ -39,6 +43,12 @@ from daemon.system.files import shown
 _NO_PHOTO = "its name is not that of a photograph; it is left here"
 _WAITS_FOR_PHOTO = "waits for the photograph it belongs to, of the same name"
 _UNPAIRED = "unpaired: waits for its other half"
+_HEADER_AWAITED = "its header is being read"
+_PAIRS_AWAITED = "waits until the headers of what lies beside it have been read"
+
+
+class _AwaitedError(Exception):
+    """The header that decides has not been read yet."""
 
 
 @dataclass(slots=True)
@@ -51,7 +61,8 @@ class SettledFile:
         since_s: When it settled, monotonic seconds.
         since_utc: When it settled, UTC seconds since the epoch.
         fresh: It was not claimed yet; one that was can only complete a pair or serve as a mask.
-        megapixels: Its size according to its header, once that was read.
+        header: What its header says, once that was read.
+        asked: Its header was asked for.
         why: What it waits for.
         stuck: Nothing that arrives can let it go on; a person must see to it.
     """
@@ -61,7 +72,8 @@ class SettledFile:
     since_s: float
     since_utc: float
     fresh: bool = True
-    megapixels: float | None = None
+    header: HeaderRead | Refused | Vanished | None = None
+    asked: bool = False
     why: str = ""
     stuck: bool = False
 
@@ -83,6 +95,17 @@ class SettledFolder:
     files: dict[str, SettledFile] = field(default_factory=dict)
     stale: bool = True
 
+    @property
+    def awaits_header(self) -> bool:
+        """Whether a file waits for its header to be read."""
+        return any(file.asked and file.header is None for file in self.files.values())
+
+    def header_read(self, file: SettledFile, answer: Answer) -> None:
+        """Take the answer about a file's header; the folder is decided anew."""
+        if isinstance(answer, HeaderRead | Refused | Vanished):
+            file.header = answer
+            self.stale = True
+
 
 class FolderSorter:
     """One decision about one folder: what is claimed is taken out of it.
@@ -92,12 +115,13 @@ class FolderSorter:
     """
 
     def __init__(
-        self, folder: SettledFolder, recipes: Mapping[str, Recipe], limits: Limits
+        self, folder: SettledFolder, recipes: Mapping[str, Recipe], reads: FileReads
     ) -> None:
         self.vanished: list[Path] = []
         self._folder = folder
         self._recipes = recipes
-        self._limits = limits
+        self._reads = reads
+        self._awaited: set[str] = set()
         self._claims: list[Claim] = []
         self._on_disk: tuple[SideFiles, Companions] | None = None
         self._companions_claimed: set[str] = set()
@@ -110,10 +134,10 @@ class FolderSorter:
     def claims(self) -> list[Claim]:
         """Decide once; what is left in the folder waits, and `why` says for what."""
         folder = self._folder
-        folder.stale = False
         for name in [n for n, h in folder.files.items() if not (h.fresh or h.is_unchanged())]:
             del folder.files[name]
         routes = {name: self._route(name) for name in sorted(folder.files)}
+        folder.stale = False  # answers that came while it was asked are taken into account
         pairs: dict[str, list[str]] = {}
         for name, route in routes.items():
             if route is None:
@@ -125,13 +149,19 @@ class FolderSorter:
                 pairs.setdefault(recipe.name, []).append(name)
             else:
                 self._claim_with_sides((name,), route, stem_of(name))
+        awaited = {named_recipe(folder.files[n].arrival, self._recipes) for n in self._awaited}
         for recipe_name, names in pairs.items():
-            self._pair_up(names, self._recipes[recipe_name])
+            if recipe_name in awaited:
+                self._wait(tuple(names), _PAIRS_AWAITED)
+            else:
+                self._pair_up(names, self._recipes[recipe_name])
         return self._claims
 
     def _route(self, name: str) -> Route | None:
         """The route of a photograph; None for what waits, as every side file does."""
-        file = self._folder.files[name]
+        file = self._folder.files.get(name)
+        if file is None:  # it vanished while its side file was looked at
+            return None
         asked = named_recipe(file.arrival, self._recipes)
         recipe = self._recipes.get(asked) if asked is not None else None
         file.stuck = asked is not None and recipe is None
@@ -159,8 +189,10 @@ class FolderSorter:
             del self._folder.files[name]
             self.vanished.append(file.arrival.path)
             return None
-        except OSError as error:
-            return Route(recipe, f"{shown(name)}: it cannot be read: {error.strerror}")
+        except _AwaitedError:
+            file.why = _HEADER_AWAITED
+            self._awaited.add(name)
+            return None
 
     def _is_stranger(self, name: str, recipe: Recipe | None) -> bool:
         """Whether neither the name is a photograph's nor a recipe reads files that end like it."""
@@ -180,9 +212,28 @@ class FolderSorter:
             file.fresh = False  # it stays beside its photograph, and nothing is to be said of it
 
     def _megapixels(self, file: SettledFile) -> float:
-        if file.megapixels is None:
-            file.megapixels = read_header(Path(file.path), self._limits).megapixels
-        return file.megapixels
+        """Size of a photograph by its header.
+
+        Raises:
+            PhotoError: It is no photograph that can be read.
+            FileNotFoundError: It is gone.
+            _AwaitedError: The answer has not come yet.
+        """
+        if not file.asked:
+            file.asked = True
+            question = HeaderQuestion(Path(file.path), file.arrival.relative)
+            self._reads.ask(question, partial(self._folder.header_read, file))
+        match file.header:
+            case HeaderRead():
+                return file.header.header.megapixels
+            case Refused():
+                raise PhotoError("", file.header.why)
+            case Vanished():
+                raise FileNotFoundError(file.path)
+            case None:
+                raise _AwaitedError
+            case _:
+                assert_never(file.header)
 
     def _is_side(self, name: str, recipe: Recipe | None) -> bool:
         """Whether a file is a side file rather than a photograph."""
@@ -196,6 +247,8 @@ class FolderSorter:
         photos = self._photos_called.get(side.photo, [])
         found = [self._route(photo) for photo in photos if photo in self._folder.files]
         routes = [route for route in found if route is not None]
+        if not self._awaited.isdisjoint(photos):
+            return True  # it stays with its photograph until that is decided
         return not photos or any(side.role in route.side_files for route in routes)
 
     def _claim_with_sides(self, names: tuple[str, ...], route: Route, stem: str) -> None:
@@ -350,7 +403,7 @@ class Sorter:
         self,
         recipes: Sequence[Recipe],
         *,
-        limits: Limits,
+        reads: FileReads,
         pair_wait_s: float,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -358,11 +411,11 @@ class Sorter:
 
         Args:
             recipes: The recipes to choose from.
-            limits: Larger photographs are refused.
+            reads: Reads headers.
             pair_wait_s: `waiting` names files that wait longer than this, in seconds.
             wall: Returns UTC seconds since the epoch.
         """
-        self._limits = limits
+        self._reads = reads
         self._pair_wait_s = pair_wait_s
         self._wall = wall
         self._folders: dict[str, SettledFolder] = {}
@@ -394,7 +447,7 @@ class Sorter:
             folder.stale = True
         claims: list[Claim] = []
         for folder in [folder for folder in self._folders.values() if folder.stale]:
-            decided = FolderSorter(folder, self._recipes, self._limits)
+            decided = FolderSorter(folder, self._recipes, self._reads)
             claims += decided.claims()
             again += decided.vanished
             if not folder.files:

@@ -17,6 +17,7 @@ from daemon.config.settings import Settings
 from daemon.config.setup import known_recipes
 from daemon.config.station import Station
 from daemon.intake.claimer import Claimer
+from daemon.intake.file_reader import FileReader, FileReads
 from daemon.intake.inbox import Inbox
 from daemon.intake.older_requests import take_over
 from daemon.intake.redo import Redo
@@ -62,6 +63,7 @@ class Components:
     events: EventQueue
     space: DiskSpace
     ledger: Ledger
+    reader: FileReader
     inbox: Inbox
     sorter: Sorter
     claimer: Claimer
@@ -120,12 +122,18 @@ def open_components(
         lock = closing.enter_context(only_daemon(station))
         ledger = when_unlocked(lambda: open_ledger(station, access), events, show_alive)
         closing.callback(ledger.close)
-        inbox = _inbox(station, settings, events)
-        limits = limits_of(settings)
+        reader = FileReader(limits_of(settings), events.wake, settings.attempts)
+        closing.callback(reader.close)
+        inbox = _inbox(station, settings, events, reader)
         attempts, retry_s = settings.attempts, settings.retry_s
         retries = RetryPolicy(attempts, retry_s=retry_s, arriving_s=settings.arriving_s)
         claimer = Claimer(
-            station, ledger, limits, inbox.look_again, show_alive, crashes=retries.crashes
+            station,
+            ledger,
+            reader,
+            inbox.look_again,
+            crashes=retries.crashes,
+            attempts=attempts,
         )
         staging = Staging(station.staged, ledger)
         publisher = Publisher(station, ledger, access, attempts=attempts, retry_s=retry_s)
@@ -140,8 +148,9 @@ def open_components(
             events=events,
             space=space,
             ledger=ledger,
+            reader=reader,
             inbox=inbox,
-            sorter=Sorter(recipes, limits=limits, pair_wait_s=settings.pair_wait_s),
+            sorter=Sorter(recipes, reads=reader, pair_wait_s=settings.pair_wait_s),
             claimer=claimer,
             outcomes=OutcomePolicy(ledger, staging, retries),
             publisher=publisher,
@@ -177,13 +186,14 @@ def _own_folders(station: Station, settings: Settings) -> tuple[Path, ...]:
     return (station.root, *(watch.outbox for watch in settings.watch))
 
 
-def _inbox(station: Station, settings: Settings, events: EventQueue) -> Inbox:
+def _inbox(station: Station, settings: Settings, events: EventQueue, reads: FileReads) -> Inbox:
     return Inbox(
         inbox_folders(station, settings),
         settle_s=settings.settle_s,
         settle_polled_s=settings.settle_polled_s,
         rescan_s=settings.rescan_s,
         arriving_s=settings.arriving_s,
+        reads=reads,
         wake=events.wake,
     )
 

@@ -3,9 +3,10 @@
 A turn hears reports (and publishes what they decide), takes requests, claims files that have
 settled, leases tasks to the executor, keeps house and publishes the status.
 
-This process imports no torch and decodes no pixels. Whatever it waits for comes through the event
-queue, so the loop sleeps while nothing happens. A turn that the file system interrupts is tried
-again: reports stay undelivered, and their leases stand, until a turn has dealt with them.
+This process imports no torch, decodes no pixels and reads no photograph. Whatever it waits for
+comes through the event queue, so the loop sleeps while nothing happens. A turn that the file system
+interrupts is tried again: reports stay undelivered, and their leases stand, until a turn has dealt
+with them.
 """
 
 import contextlib
@@ -16,10 +17,10 @@ from typing import Self, assert_never
 
 import structlog
 
-from daemon.bulk.walk import is_away
 from daemon.config.settings import Settings
 from daemon.config.station import Notice, Station
 from daemon.intake.arrivals import Arrival
+from daemon.intake.scanner import is_away
 from daemon.jobs.accounting import Delivered
 from daemon.jobs.timetable import HeldBack, held_back
 from daemon.messages.reports import (
@@ -137,6 +138,7 @@ class Daemon:
             finally:
                 with contextlib.suppress(LedgerError):  # the next start reports a full disk
                     components.ledger.set_notices(daemon._notices())
+                    components.claimer.close()
                 _log.info("stopped", done=daemon._done, failed=daemon._failed)
 
     def _recover(self) -> None:
@@ -185,6 +187,8 @@ class Daemon:
             self._replace_stalled_worker()
             self._parts.systemd.health.held_up = self._why_no_work(now)
             self._may_start = self._is_allowed_to_start()
+            if self._may_start or self._parts.dispatcher.stopping:
+                self._take_answers(now)
             if self._may_start:
                 if self._failed_turns:
                     self._repair(now)
@@ -282,7 +286,7 @@ class Daemon:
             if is_away(entry.claim.folder):
                 continue  # it stays queued until its disk is back
             _log.info("changed_while_processed", job=entry.row)
-            parts.claimer.requeue(entry, now)
+            parts.claimer.read_changed(entry)
         parts.monitor.record_durations(decided.durations)
         self._count(delivered)
         no_space = decided.no_space or delivered.no_space
@@ -298,7 +302,19 @@ class Daemon:
 
     def _why_no_work(self, now: float) -> str:
         """Why no photograph can be restored now, or ""."""
-        return self._parts.dispatcher.why_no_worker or self._parts.outcomes.deaths.why_waiting(now)
+        waiting = self._parts.outcomes.deaths.why_waiting(now)
+        return self._parts.dispatcher.why_no_worker or self._parts.reader.why_no_reader or waiting
+
+    def _why_hopeless(self) -> str:
+        """Why waiting for a process of this daemon leads nowhere, or ""."""
+        parts = self._parts
+        no_process = parts.dispatcher.why_no_worker or parts.reader.why_no_reader
+        return no_process or parts.outcomes.deaths.why_hopeless
+
+    def _take_answers(self, now: float) -> None:
+        """Take what the reader process found, and queue the jobs whose files have been read."""
+        self._parts.reader.deliver()
+        self._parts.claimer.queue_read(now)
 
     def _take_requests(self, now: float) -> None:
         """Carry out what people ask of the running daemon."""
@@ -308,9 +324,7 @@ class Daemon:
     def _settle(self, now: float, *, at_once: bool) -> list[Arrival]:
         """Return files that have settled in the inboxes."""
         parts = self._parts
-        parts.claimer.read_on(now)
-        if parts.claimer.reading:  # what was taken comes first
-            parts.events.wake()
+        if parts.claimer.is_full:
             return []
         parts.claimer.retry_refused(now)
         return parts.inbox.settled(time.monotonic(), _MAX_ARRIVALS, at_once=at_once)
@@ -323,7 +337,7 @@ class Daemon:
         for path in decision.again:
             parts.inbox.look_again(path)
         parts.monitor.record_durations(parts.claimer.claim(decision.claims, now))
-        if parts.claimer.reading or parts.bulk_manager.turn(self._recipes, now):
+        if parts.bulk_manager.turn(self._recipes, now):
             parts.events.wake()
 
     def _lease(self, now: float) -> None:
@@ -398,16 +412,19 @@ class Daemon:
         parts = self._parts
         if self._failed_turns or parts.inbox.unsettled() or self._more_housekeeping:
             return True
+        if parts.reader.busy:
+            return True
         if parts.requests.waiting() or parts.bulk_manager.more_to_do(self._recipes, time.time()):
             return True
         given_up = parts.publisher.given_up(time.time())
         if given_up and parts.scheduler.all_wait:
             return False
-        return parts.ledger.open_jobs() > given_up + sum(held.jobs for held in self._held_back())
+        waiting = given_up + parts.claimer.away + sum(held.jobs for held in self._held_back())
+        return parts.ledger.open_jobs() > waiting
 
     def _may_end(self) -> bool:
         """Whether `once` is at its end, because of a worker that is not to be had or otherwise."""
-        if self._parts.dispatcher.why_no_worker or self._parts.outcomes.deaths.why_hopeless:
+        if self._why_hopeless():
             return True
         return not len(self._parts.dispatcher) and bool(self._held_up() or not self._more_to_do())
 
@@ -422,7 +439,7 @@ class Daemon:
             return "the disk is full; free some space"
         if self._failed_turns > _MAX_FAILED_TURNS:
             return self._failure
-        return self._parts.dispatcher.why_no_worker or self._parts.outcomes.deaths.why_hopeless
+        return self._why_hopeless()
 
     def _notices(self, *, at_once: bool = False) -> tuple[Notice, ...]:
         """What waits for somebody, and why; with `at_once` also what may still settle by itself."""

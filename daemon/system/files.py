@@ -238,42 +238,48 @@ def move_to_free(source: Path, folder: Path, name: str, key: str, group: int | N
             candidates.append(alternative(name, f"{key}-{secrets.token_hex(2)}"))
 
 
-def take_file(source: Path, target: Path, max_copy_bytes: float = math.inf) -> None:
+def take_file(source: Path, target: Path) -> None:
     """Take a file out of a folder that others use, to a name that nobody else uses.
-
-    The file is either taken or stays where it was; an incomplete copy is removed.
 
     Args:
         source: The file.
         target: Its new name.
-        max_copy_bytes: A larger file is not copied from another file system (EFBIG).
 
     Raises:
         FileNotFoundError: The file vanished.
-        BlockingIOError: It was written to while it was copied between file systems, or something
-            other than a regular file took its place.
-        OSError: The system forbids it.
+        BlockingIOError: Something other than a regular file took its place.
+        OSError: The system forbids it, or the target lies on another file system (EXDEV): see
+            `take_copy`.
     """
-    try:
-        source.rename(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        _take_copy(source, target, max_copy_bytes)
-        return
+    source.rename(target)
     if not stat.S_ISREG(target.lstat().st_mode):
         target.rename(source)
         raise BlockingIOError(errno.EAGAIN, "it is not a regular file any more", str(source))
 
 
-def _take_copy(source: Path, target: Path, max_bytes: float) -> None:
-    """Take a file from another file system: copy, compare, and only then remove it."""
+def take_copy(source: Path, target: Path, max_bytes: float = math.inf) -> None:
+    """Take a file from another file system: copy, compare, and only then remove it.
+
+    The file is either taken or stays where it was; an incomplete copy is removed, also one that a
+    killed process left.
+
+    Args:
+        source: The file.
+        target: Its new name, which nobody else uses.
+        max_bytes: A larger file is not copied (EFBIG).
+
+    Raises:
+        FileNotFoundError: The file vanished.
+        BlockingIOError: It was written to while it was copied, or something other than a regular
+            file took its place.
+        OSError: The system forbids it.
+    """
     before = source.lstat()
     if not stat.S_ISREG(before.st_mode):
         raise BlockingIOError(errno.EAGAIN, "it is not a regular file any more", str(source))
     if before.st_size > max_bytes:
         raise OSError(errno.EFBIG, "larger than the setting max_file_mb allows", str(source))
-    part = target.with_name(f"{target.name[:200]}.part")
+    part = copy_part(target)
     try:
         _copy(source, part)
         after = source.stat()
@@ -291,6 +297,11 @@ def _take_copy(source: Path, target: Path, max_bytes: float) -> None:
     except OSError:
         target.unlink()
         raise
+
+
+def copy_part(target: Path) -> Path:
+    """Where `take_copy` copies a file to before that has its name."""
+    return target.with_name(f"{target.name[:200]}.part")
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -450,8 +461,11 @@ def _copy(source: Path, target: Path) -> None:
     """Copy durably to a name that only this program uses; what a killed copy left is replaced."""
     with contextlib.suppress(FileNotFoundError):
         target.unlink()
-    with source.open("rb") as old, target.open("xb") as new:
-        shutil.copyfileobj(old, new, _COPY_BYTES)
+    with open_regular(source) as old, target.open("xb") as new:
+        left = os.fstat(old.fileno()).st_size  # what is added meanwhile is not copied
+        while left > 0 and (block := old.read(min(_COPY_BYTES, left))):
+            new.write(block)
+            left -= len(block)
         new.flush()
         shutil.copystat(source, target)
         os.fsync(new.fileno())

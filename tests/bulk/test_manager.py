@@ -183,6 +183,7 @@ def test_what_is_queued_of_a_paused_job_stays_queued(root: Path, scans: Path) ->
     assert run_once(root).done == 5
 
 
+@pytest.mark.usefixtures("read_at_once")
 def test_a_cancelled_job_leaves_what_it_has_not_begun(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +221,7 @@ def test_what_failed_is_tried_again(root: Path, scans: Path) -> None:
     bulk_command(root, "retry", "good", expect=64)
 
 
+@pytest.mark.usefixtures("read_at_once")
 def test_dropped_photographs_go_before_those_of_bulk_jobs(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +340,7 @@ def test_bulk_jobs_take_turns_in_walking(
     assert bulk_status(root, "many").state == "looking"
 
 
+@pytest.mark.usefixtures("read_at_once")
 def test_a_changed_recipe_counts_for_what_was_not_yet_looked_at(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from daemon.bulk import walk as bulk_walk
 from daemon.config.recipe import recipe_named
 from daemon.config.setup import find_station, known_recipes
+from daemon.intake.sorter import SettledFolder
 from daemon.jobs.ledger import bulk as bulk_rows
 from tests.support.bulk_runs import (
     bulk_counts,
@@ -71,9 +72,10 @@ def test_odd_names_links_and_vanishing_files_do_not_disturb_the_rest(
     submit(root, scans)
     real = bulk_walk.Slice.claims
 
-    def claims(self: bulk_walk.Slice, *given: Any) -> Any:  # noqa: ANN401
-        found = real(self, *given)
-        (scans / "gone.png").unlink(missing_ok=True)
+    def claims(self: bulk_walk.Slice, settled: SettledFolder, *given: Any) -> Any:  # noqa: ANN401
+        found = real(self, settled, *given)
+        if not settled.awaits_header:
+            (scans / "gone.png").unlink(missing_ok=True)
         return found
 
     monkeypatch.setattr(bulk_walk.Slice, "claims", claims)
@@ -171,6 +173,7 @@ def test_killed_between_two_transactions_halves_of_pairs_are_not_passed_over(
     assert bulk_counts(root) == {"found": 1, "done": 1}
 
 
+@pytest.mark.usefixtures("read_at_once")
 def test_many_small_folders_are_looked_at_together(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ def locked(station: Station) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
+@pytest.mark.usefixtures("read_at_once")
 def test_a_ledger_locked_for_many_turns_holds_work_up_and_loses_nothing(
     root: Path, station: Station
 ) -> None:
@@ -58,7 +59,8 @@ def test_a_ledger_locked_for_many_turns_holds_work_up_and_loses_nothing(
     assert_no_leftovers(root)
 
 
-@pytest.mark.parametrize("turns", [1, 2])
+@pytest.mark.usefixtures("read_at_once")
+@pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_result_that_comes_while_the_ledger_is_locked_is_published_later(
     root: Path, station: Station, turns: int
 ) -> None:
@@ -73,12 +75,13 @@ def test_a_result_that_comes_while_the_ledger_is_locked_is_published_later(
     assert published_results(root) == {"denoise/a.png": original[::-1]}
 
 
+@pytest.mark.usefixtures("read_at_once")
 def test_a_daemon_that_ends_while_the_ledger_is_locked_leaves_the_rest_to_the_next(
     root: Path, station: Station
 ) -> None:
     drop_photo(root, "denoise/held.png")
     with open_daemon(root) as daemon:
-        for _ in range(2):
+        for _ in range(3):
             daemon.turn(at_once=True)
         with locked(station):
             daemon.stop()
@@ -88,10 +91,11 @@ def test_a_daemon_that_ends_while_the_ledger_is_locked_leaves_the_rest_to_the_ne
         assert len(daemon._parts.ledger.in_state("queued")) == 1
 
 
+@pytest.mark.usefixtures("read_at_once")
 def test_a_start_waits_for_a_locked_ledger(root: Path, station: Station) -> None:
     drop_photo(root, "denoise/held.png")
     with open_daemon(root) as daemon:
-        for _ in range(2):
+        for _ in range(3):
             daemon.turn(at_once=True)
         lock = contextlib.ExitStack()
         # As after kill -9: the lease stands.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.intake import claimer
+from daemon.intake import file_reading
 from daemon.service.daemon import RunSummary
 from daemon.system.files import sha256_of
 from tests.support.station_runs import (
@@ -34,7 +34,7 @@ def test_a_file_that_cannot_be_hashed_is_named_as_it_was_dropped(
         raise OSError(errno.EIO, "Input/output error", str(path))
 
     drop_photo(root, "denoise/album/a.png")
-    monkeypatch.setattr(claimer, "sha256_of", refuse)
+    monkeypatch.setattr(file_reading, "sha256_of", refuse)
     assert run_once(root) == RunSummary(failed=1)
     assert reason(root, "denoise/album/a.png") == (
         "[Errno 5] Input/output error: 'denoise/album/a.png'"
@@ -52,7 +52,8 @@ def test_a_huge_side_file_is_refused_by_its_size_before_it_is_read(root: Path, s
     assert run_once(root) == RunSummary(failed=1)
     assert time.monotonic() - began < 5
     assert reason(root, f"{recipe}/a.png") == (
-        f"a.{side}.png: 20000.0 MB; allowed: at most 2000 MB; raise the setting max_file_mb"
+        f"{recipe}/a.{side}.png: 20000.0 MB; allowed: at most 2000 MB; "
+        "raise the setting max_file_mb"
     )
 
 
@@ -70,7 +71,7 @@ def test_a_file_that_ends_the_daemon_while_it_is_read_is_found_and_set_aside(
 
     kills = 0
     with monkeypatch.context() as patch:
-        patch.setattr(claimer, "sha256_of", die_of_b)
+        patch.setattr(file_reading, "sha256_of", die_of_b)
         while ended_by_kill(partial(run_once, root)):
             kills += 1
             assert kills < 10
@@ -87,7 +88,7 @@ def test_five_kills_while_a_file_is_read_are_not_its_fault(
     drop_photo(root, "denoise/b.png", size=9)
     for _ in range(5):
         with monkeypatch.context() as patch:
-            patch.setattr(claimer, "sha256_of", lambda path: os._exit(137))
+            patch.setattr(file_reading, "sha256_of", lambda path: os._exit(137))
             assert ended_by_kill(partial(run_once, root))
     assert run_once(root) == RunSummary(done=2)
 
@@ -102,7 +103,7 @@ def test_results_are_heard_of_while_many_files_are_hashed(
         time.sleep(0.2)
         return sha256_of(path)
 
-    monkeypatch.setattr(claimer, "sha256_of", slow)
+    monkeypatch.setattr(file_reading, "sha256_of", slow)
     with open_daemon(root) as daemon:
         began = time.monotonic()
         daemon.turn(at_once=True)
@@ -115,4 +116,4 @@ def test_a_file_that_is_no_photograph_is_named_as_it_was_dropped(root: Path) -> 
     (root / "inbox/denoise/album/text.jpg").write_text("this is no picture")
     assert run_once(root) == RunSummary(failed=1)
     why = reason(root, "denoise/album/text.jpg")
-    assert why.startswith("text.jpg: starts with b'this is '")
+    assert why.startswith("denoise/album/text.jpg: starts with b'this is '")

@@ -34,6 +34,7 @@ from daemon.photo import Limits
 from daemon.service.apply import ApplyOptions, group_inputs, plan_job, with_side_files
 from daemon.service.estimate import work_in
 from tests.support.fakes import everything_below
+from tests.support.file_reads import ReadsNow
 from tests.support.station_runs import (
     assert_no_leftovers,
     drop_photo,
@@ -89,7 +90,7 @@ def by_inbox(root: Path, recipe: str, names: tuple[str, ...]) -> list[str]:
         status = path.lstat()
         relative = path.relative_to(inbox.path)
         arrivals.append(Arrival(inbox, relative, status.st_size, status.st_mtime_ns))
-    sorter = Sorter(known_recipes(find_station(root)), limits=Limits(), pair_wait_s=0)
+    sorter = Sorter(known_recipes(find_station(root)), reads=ReadsNow(), pair_wait_s=0)
     (claim,) = sorter.sort(arrivals, 0.0).claims
     return of_claim(claim)
 
@@ -100,7 +101,7 @@ def by_bulk(root: Path, recipe: str, names: tuple[str, ...]) -> list[str]:
     chosen = recipe_named(recipe, known_recipes(station))
     job = BulkJob("job", "request", recipe, (root.parent / "scans",), 0.0, 0.0)
     (part,) = slices(job, chosen, station, set())
-    ((claim,), _) = part.claims(chosen, Limits())
+    ((claim,), _) = part.claims(part.settle(), chosen, ReadsNow())
     return of_claim(claim)
 
 
@@ -338,7 +339,7 @@ def test_a_photograph_waits_for_a_companion_that_is_arriving_but_not_for_an_empt
 
     away = root / "away"
     folder = InboxFolder(root / "inbox", None, away, away, away)
-    sorter = Sorter(known_recipes(None), limits=Limits(), pair_wait_s=60)
+    sorter = Sorter(known_recipes(None), reads=ReadsNow(), pair_wait_s=60)
     drop_photo(root, "denoise/i.png")
     (root / "inbox/denoise/i.mov").write_text("half")
     (root / "inbox/denoise/i.xmp").write_text("")

@@ -13,6 +13,7 @@ from PIL import Image
 from daemon.config.station import InboxFolder
 from daemon.intake.arrivals import Arrival
 from daemon.intake.inbox import Inbox
+from tests.support.file_reads import ReadsNow
 
 LONG_AGO = 1_000_000_000.0
 
@@ -50,7 +51,8 @@ Make = Callable[..., Inbox]
 def make(clock: Clock) -> Make:
     def inbox(*folders: InboxFolder, **changes: object) -> Inbox:
         patience = {"settle_s": 2, "settle_polled_s": 10, "rescan_s": 60, "arriving_s": 30}
-        keywords: dict[str, Any] = {"wake": lambda: None, "wall": clock.wall} | patience | changes
+        given: dict[str, Any] = {"reads": ReadsNow(), "wake": lambda: None, "wall": clock.wall}
+        keywords = given | patience | changes
         return Inbox(folders, **keywords)
 
     return inbox

@@ -19,6 +19,7 @@ from daemon.intake.scanner import Folder, walk_files, walk_folders
 from daemon.jobs.ledger.bulk import BulkJob
 from daemon.photo import Limits
 from daemon.service.estimate import work_in
+from tests.support.file_reads import ReadsNow
 
 TREE = (
     "z.png",
@@ -100,6 +101,7 @@ def by_inbox(tree: Path) -> tuple[list[str], dict[str, str]]:
         settle_polled_s=0,
         rescan_s=60,
         arriving_s=0,
+        reads=ReadsNow(),
         wake=lambda: None,
     )
     found = [arrival.relative.as_posix() for arrival in inbox.settled(1.0, 1000, at_once=True)]

@@ -14,6 +14,7 @@ from daemon.config.station import InboxFolder
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.sorter import Decision, Sorter
 from daemon.photo import Limits
+from tests.support.file_reads import ReadsNow
 
 WAIT_S = 3600.0
 
@@ -44,7 +45,7 @@ class SortedInbox:
         self.folder = InboxFolder(self.root, None, outbox=away, failed=away, archive=away)
         self.folder = replace(self.folder, **changes)
         self.sorter = Sorter(
-            RECIPES, limits=Limits(), pair_wait_s=WAIT_S, wall=lambda: 1_000_000.0 + self.now
+            RECIPES, reads=ReadsNow(), pair_wait_s=WAIT_S, wall=lambda: 1_000_000.0 + self.now
         )
         self.now = 0.0
 
@@ -196,7 +197,9 @@ def test_a_file_that_is_no_picture_is_refused_with_the_reason(inbox: SortedInbox
 
 def test_a_file_that_is_too_large_is_refused_naming_the_setting(tmp_path: Path) -> None:
     inbox = SortedInbox(tmp_path)
-    inbox.sorter = Sorter(RECIPES, limits=Limits(max_input_megapixels=0.001), pair_wait_s=WAIT_S)
+    inbox.sorter = Sorter(
+        RECIPES, reads=ReadsNow(Limits(max_input_megapixels=0.001)), pair_wait_s=WAIT_S
+    )
     inbox.put("denoise/a.png", size=64)
     (claim,) = inbox.arrive("denoise/a.png").claims
     assert "max_input_megapixels" in claim.refusal

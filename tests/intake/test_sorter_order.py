@@ -14,7 +14,7 @@ from daemon.config.station import InboxFolder
 from daemon.intake.arrivals import Arrival
 from daemon.intake.companions import by_name, half_of
 from daemon.intake.sorter import Sorter
-from daemon.photo import Limits
+from tests.support.file_reads import ReadsNow
 
 RECIPES = [
     Recipe.model_validate(
@@ -46,7 +46,7 @@ def test_every_file_is_claimed_once_or_waits(batches: tuple[list[str], list[int]
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         folder = InboxFolder(root, None, outbox=root, failed=root, archive=root)
-        sorter = Sorter(RECIPES, limits=Limits(), pair_wait_s=0)
+        sorter = Sorter(RECIPES, reads=ReadsNow(), pair_wait_s=0)
         claimed: list[Arrival] = []
         edges = [0, *cuts, len(order), len(order)]
         for start, end in pairwise(edges):

@@ -13,6 +13,7 @@ from watchdog.observers.api import BaseObserver
 
 from daemon.config.station import InboxFolder
 from daemon.intake.inbox import Inbox
+from tests.support.file_reads import ReadsNow
 
 DEADLINE_S = 20.0
 FOREVER_S = 3600.0
@@ -35,6 +36,7 @@ class Watched:
             settle_polled_s=0.3,
             rescan_s=FOREVER_S,
             arriving_s=0,
+            reads=ReadsNow(),
             wake=self.woken.set,
         )
         self.inbox.start()

@@ -145,6 +145,7 @@ def test_the_side_files_of_all_candidates_go_along(root: Path) -> None:
     ]
 
 
+@pytest.mark.usefixtures("read_at_once")
 def test_a_photograph_that_waits_to_be_looked_at_is_told_by_status_and_kept(
     root: Path, station: Station
 ) -> None:

@@ -17,6 +17,7 @@ from daemon.system.files import (
     replace_file,
     sha256_of,
     shown,
+    take_copy,
     take_file,
 )
 
@@ -172,7 +173,7 @@ def test_a_claim_across_file_systems_is_verified_before_the_source_goes(
     monkeypatch.setattr(Path, "rename", crossing)
     source = write(tmp_path / "inbox" / "scan.jpg")
     (tmp_path / "work").mkdir()
-    take_file(source, tmp_path / "work" / "0-scan.jpg")
+    take_copy(source, tmp_path / "work" / "0-scan.jpg")
     assert (tmp_path / "work" / "0-scan.jpg").read_text() == "a photograph"
     assert not source.exists()
 
@@ -186,7 +187,7 @@ def test_a_claim_across_file_systems_leaves_a_file_that_is_larger_than_allowed(
     monkeypatch.setattr(Path, "rename", crossing)
     source = write(tmp_path / "scan.jpg")
     with pytest.raises(OSError, match="larger than the setting max_file_mb allows"):
-        take_file(source, tmp_path / "0-scan.jpg", max_copy_bytes=3)
+        take_copy(source, tmp_path / "0-scan.jpg", max_bytes=3)
     assert [path.name for path in tmp_path.iterdir()] == ["scan.jpg"]
 
 
@@ -207,7 +208,7 @@ def test_a_claim_across_file_systems_gives_up_if_the_source_changes(
     monkeypatch.setattr(files, "_copy", copy_while_written)
     source = write(tmp_path / "scan.jpg")
     with pytest.raises(BlockingIOError):
-        take_file(source, tmp_path / "0-scan.jpg")
+        take_copy(source, tmp_path / "0-scan.jpg")
     assert source.read_text() == "a photograph that goes on"
     assert [p.name for p in tmp_path.iterdir()] == ["scan.jpg"]
 
@@ -269,7 +270,7 @@ def test_a_claim_across_file_systems_that_cannot_be_ended_leaves_no_copy(
     monkeypatch.setattr(Path, "rename", other_file_system)
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(PermissionError):
-        take_file(source, target)
+        take_copy(source, target)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 

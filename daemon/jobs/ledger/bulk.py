@@ -233,10 +233,11 @@ def set_held(ledger: Ledger, name: str, *, held: bool) -> None:
 
 
 def cancel(ledger: Ledger, bulk: BulkJob) -> BulkJob:
-    """Remove what is queued of a bulk job; its originals never left their place."""
+    """Remove what waits of a bulk job; its originals never left their place."""
     with ledger.transaction() as db:
         gone = db.execute(
-            f"DELETE FROM job WHERE {_OF} AND state IN ('queued', 'held')", (bulk.name,)
+            f"DELETE FROM job WHERE {_OF} AND state IN ('claiming', 'queued', 'held')",
+            (bulk.name,),
         ).rowcount
         off = replace(
             bulk,

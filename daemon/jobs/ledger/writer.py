@@ -8,6 +8,7 @@ claiming   -> failing     it is refused
 queued     -> leased      an executor gets it
 queued     -> published   its result is in the outbox already
 queued     -> failing     no recipe takes it, or it changed and is refused now
+queued     -> claiming    its files changed, and are read again
 queued    <-> held        its bulk job is paused, or the disk of its originals is away
 leased     -> queued      it was not finished, is to be tried again, or has been inspected
 leased     -> publishing  it has a result
@@ -227,6 +228,21 @@ class Ledger(LedgerReader):
         """Count an end of the daemon that interrupted half-made claims; `queue` forgets it."""
         self.execute_each(
             "UPDATE job SET crashes = crashes + 1 WHERE row = ?", [(row,) for row in rows]
+        )
+
+    def expect_interruption(self, rows: Iterable[int]) -> None:
+        """Have the next end that interrupts these half-made claims not counted: it is in order."""
+        self.execute_each(
+            "UPDATE job SET crashes = crashes - 1 WHERE row = ? AND state = 'claiming'",
+            [(row,) for row in rows],
+        )
+
+    def begin_again(self, row: int) -> None:
+        """Have a queued job's files read again, since they changed; it counts as a try."""
+        self.execute_each(
+            "UPDATE job SET state = 'claiming', attempts = attempts + 1"
+            " WHERE row = ? AND state = 'queued'",
+            [(row,)],
         )
 
     def publish(self, results: Iterable[tuple[int, str, Path]]) -> None:

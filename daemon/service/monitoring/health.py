@@ -7,7 +7,7 @@ nothing.
 from daemon.engine.activity import MAX_LOAD_S
 
 LOOP_S = 300.0
-"""Seconds the loop may take for one file; the same number is WatchdogSec in the systemd units."""
+"""Seconds the loop may take for one turn; the same number is WatchdogSec in the systemd units."""
 
 SILENT_S = 60.0
 """Seconds of silence after which a worker is no longer called ready."""

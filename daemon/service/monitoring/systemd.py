@@ -50,7 +50,7 @@ class SystemdNotifier:
             self._send("READY=1")
 
     def loop_advanced(self, now: float, *, working: bool) -> None:
-        """Record that the loop made progress; cheap enough to call for every file it hashes.
+        """Record that the loop made progress; cheap enough to call in every turn.
 
         Args:
             now: Monotonic seconds.
