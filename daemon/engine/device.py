@@ -15,7 +15,7 @@ from daemon.engine.model_cache import ModelCache, ModelKey, model_key
 from daemon.engine.plausibility import check_answer
 from daemon.messages.reports import ModelLoaded
 from daemon.models.calls import BatchKey, ModelCall, Reply
-from daemon.system.errors import DeviceError
+from daemon.system.errors import CancelError, DeviceError, RestoredError, UnusableModelError
 
 if TYPE_CHECKING:
     from daemon.models.registry import Model, Tick
@@ -110,7 +110,7 @@ class Device:
         self, calls: Sequence[ModelCall], busy: Collection[ModelKey]
     ) -> Sequence[Reply] | Exception:
         try:
-            answers = self.model_cache.get(model_key(calls[0].key), busy).predict(calls)
+            answers = self._model(model_key(calls[0].key), busy).predict(calls)
             if len(answers) != len(calls):
                 raise RuntimeError(f"{len(answers)} answers to {len(calls)} calls")
             for call, answer in zip(calls, answers, strict=True):
@@ -126,6 +126,22 @@ class Device:
         self._free()
         return out_of_memory
 
+    def _model(self, key: ModelKey, busy: Collection[ModelKey]) -> "Model":
+        """Get a model.
+
+        Raises:
+            UnusableModelError: It cannot be loaded, for another reason than memory or the device.
+        """
+        try:
+            return self.model_cache.get(key, busy)
+        except Exception as error:
+            passes = isinstance(error, CancelError) or is_out_of_memory(error)
+            if passes or is_device_lost(error):
+                raise
+            known = isinstance(error, RestoredError)
+            kind = "" if known else f"model {key.reference}: {type(error).__name__}: "
+            raise UnusableModelError(key.reference, f"{kind}{error}") from error
+
     def _free(self) -> None:
         if self.name.startswith("cuda"):
             torch.cuda.empty_cache()
@@ -134,4 +150,4 @@ class Device:
         """The error of a task with a call that does not fit into memory even by itself."""
         size = "x".join(str(side) for side in reversed(key.shape[-2:]))
         text = f"one {size} {key.operation} does not fit into the memory of {self.name}"
-        return DeviceError(f"{text}: {error}")
+        return DeviceError(f"{text}: {error}", model=key.model)

@@ -9,7 +9,15 @@ from collections.abc import Sequence
 
 from daemon.messages.reports import Failed, Outcome, Rejected
 from daemon.photo import Photo
-from daemon.system.errors import PassingError, PhotoError, RestoredError, TruncatedError
+from daemon.system.errors import (
+    DeviceError,
+    ModelError,
+    PassingError,
+    PhotoError,
+    RestoredError,
+    TruncatedError,
+    UnusableModelError,
+)
 from daemon.system.files import NO_SPACE, os_error_text
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
@@ -38,8 +46,13 @@ def outcome_of(fence: int, error: BaseException, photos: Sequence[Photo] = ()) -
         labels = {path: label for photo in photos for path, label in photo.labels.items()}
         no_space = error.errno in NO_SPACE
         return Failed(fence, os_error_text(error, labels), passing=True, no_space=no_space)
+    if isinstance(error, DeviceError):
+        return Failed(fence, str(error), passing=True, model=error.model)
     if isinstance(error, PassingError):
         return Failed(fence, str(error), passing=True)
+    if isinstance(error, ModelError | UnusableModelError):
+        unusable = isinstance(error, UnusableModelError)
+        return Failed(fence, str(error), model=error.model, unusable=unusable)
     if isinstance(error, RestoredError):
         return Failed(fence, str(error))
     trace = "".join(traceback.format_exception(error))

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from daemon.checkpoints.library import Library
 from daemon.jobs.accounting import StageDuration
 from daemon.jobs.deaths import DeathWatch, halves
 from daemon.jobs.ledger.entries import Entry
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Publication
+from daemon.jobs.recipe_holds import RecipeHolds
 from daemon.jobs.record import record_of
 from daemon.jobs.staging import Staging
 from daemon.messages.reports import (
@@ -78,9 +80,17 @@ class OutcomePolicy:
 
     Attributes:
         deaths: What is known of workers that died.
+        holds: The recipes whose models are at fault.
     """
 
-    def __init__(self, ledger: Ledger, staging: Staging, retries: RetryPolicy) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        staging: Staging,
+        retries: RetryPolicy,
+        holds: RecipeHolds | None = None,
+    ) -> None:
+        self.holds = holds or RecipeHolds(Library())
         self.deaths = DeathWatch(retries.attempts, retries.retry_s)
         self._ledger = ledger
         self._staging = staging
@@ -162,6 +172,7 @@ class OutcomePolicy:
             case RestoreTask(), Restored():
                 publication = self._publication(entry, task.job, outcome, now)
                 decided.publications.append((entry.row, publication.dump()))
+                self.holds.succeeded(entry.recipe, task)
                 decided.durations += _stages(entry.recipe, outcome.timing)
             case InspectTask(), Inspected():
                 self._remember(entry, task, outcome)
@@ -173,12 +184,14 @@ class OutcomePolicy:
                     decided.at_fault.add(entry.row)
             case _, Failed():
                 decided.no_space |= outcome.no_space
-                decided.failures += self._retry(entry, outcome, now)
+                decided.failures += self._retry(entry, task, outcome, now)
 
     def _remember(self, entry: Entry, task: InspectTask, inspected: Inspected) -> None:
         """Keep the answers; the next lease of the photograph is for its recipe."""
         answers = zip(task.features, inspected.answers, strict=True)
         self._ledger.remember(task.photo.digest, answers, clip_digest=task.clip_digest)
+        if task.clip:
+            self.holds.succeeded(entry.recipe, task)
         self._ledger.requeue(entry.row)
 
     def _publication(self, entry: Entry, job: Job, outcome: Restored, now: float) -> Publication:
@@ -194,7 +207,9 @@ class OutcomePolicy:
             record=record_of(entry, job, outcome, now),
         )
 
-    def _retry(self, entry: Entry, outcome: Failed, now: float) -> list[tuple[int, str]]:
+    def _retry(
+        self, entry: Entry, task: Task, outcome: Failed, now: float
+    ) -> list[tuple[int, str]]:
         """Give a passing fault back to the queue; return what has failed for good."""
         wait_s = self._retries.retry_s * 2**entry.attempts
         if outcome.no_space:
@@ -204,6 +219,12 @@ class OutcomePolicy:
             _log.warning("will_retry", job=entry.row, photo=entry.photo_name, why=outcome.reason)
             self._ledger.requeue(entry.row, not_before=now + wait_s, attempt=1)
             return []
+        if outcome.model:
+            verdict = self.holds.model_failed(entry.recipe, entry.row, task, outcome, now)
+            if verdict != "photograph":
+                not_before = now + self._retries.retry_s if verdict == "try again" else 0
+                self._ledger.requeue(entry.row, not_before=not_before)
+                return []
         reason = f"{outcome.reason}\n{outcome.trace}" if outcome.trace else outcome.reason
         return [(entry.row, reason)]
 

@@ -15,10 +15,11 @@ import structlog
 
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
-from daemon.jobs.fair_queue import FairQueue
+from daemon.jobs.fair_queue import FairQueue, RecipeQueue
 from daemon.jobs.ledger.entries import Entry, photo_of, photos_of
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import is_published
+from daemon.jobs.recipe_holds import RecipeHolds
 from daemon.jobs.selection import NeedsInspection, NoRecipe, select_recipe
 from daemon.jobs.staging import Staging
 from daemon.jobs.timetable import startable
@@ -42,8 +43,19 @@ class _AlreadyPublished:
 
 
 @dataclass(frozen=True)
+class _ModelMissing:
+    """A job whose recipe has a model that is not on this machine any more."""
+
+    recipe: str
+    why: str
+
+
+@dataclass(frozen=True)
 class _RecipeChosen:
     """A job whose recipe, and so its schedule and its queue, are known only now."""
+
+
+_Plan = Job | NeedsInspection | NoRecipe | _AlreadyPublished | _RecipeChosen | _ModelMissing | None
 
 
 class Scheduler:
@@ -76,9 +88,16 @@ class Scheduler:
         self._last_now = math.inf
         self._all_wait = False
         self._suspects_in_flight = False
+        self._holds = RecipeHolds(library)
 
     def tasks(
-        self, recipes: Sequence[Recipe], in_flight: int, now: float, *, control: bool = False
+        self,
+        recipes: Sequence[Recipe],
+        in_flight: int,
+        now: float,
+        *,
+        control: bool = False,
+        holds: RecipeHolds | None = None,
     ) -> list[Task]:
         """Lease what there is room for: by priority, shared between recipes, oldest first.
 
@@ -87,7 +106,10 @@ class Scheduler:
             in_flight: How many tasks the executor holds already.
             now: UTC seconds since the epoch.
             control: Other work goes before suspects with which a worker has died.
+            holds: Recipes that are held back, because their models are at fault.
         """
+        self._holds = holds or self._holds
+        self._holds.refresh(recipes)
         if now < self._last_now:  # at the start nobody knows what the clock read before
             self._ledger.clock_was_put_back(now)
         self._last_now = now
@@ -113,6 +135,8 @@ class Scheduler:
                     refused.append((entry.row, plan.reason))
                 case _RecipeChosen():
                     chosen = True
+                case _ModelMissing():
+                    self._holds.model_missing(plan.recipe, plan.why, now)
                 case Job() | NeedsInspection():
                     planned.setdefault(key, (entry, plan))
                 case None:
@@ -130,6 +154,8 @@ class Scheduler:
             return []
         leased = self._ledger.lease([(entry.row, key) for key, (entry, _) in planned.items()])
         self._suspects_in_flight = bool(suspects)
+        for recipe in {entry.recipe for entry in leased}:
+            self._holds.started(recipe, now)
         alone = len(suspects) == 1
         return [
             self._task(entry, plan, now, alone=alone)
@@ -149,20 +175,31 @@ class Scheduler:
         self._ledger.publish([(one.entry.row, one.job, one.result) for one in duplicates])
 
     def _ready(self, recipes: Sequence[Recipe], limit: int, now: float) -> list[Entry]:
-        queues = startable(self._ledger, recipes, limit, now, alone=False)
+        queues = self._startable(recipes, limit, now, alone=False)
         return self._ledger.entries(self._fair_queue.take(queues, limit, now))
 
     def _suspects(self, recipes: Sequence[Recipe], now: float, *, control: bool) -> list[Entry]:
         """The group of suspects that runs next: the least suspected, then the oldest."""
-        queues = startable(self._ledger, recipes, MAX_IN_FLIGHT, now, alone=True)
+        queues = self._startable(recipes, MAX_IN_FLIGHT, now, alone=True)
         found = self._ledger.entries([row for queue in queues for row in queue.rows])
         if not found:
             return []
         first = min(found, key=lambda entry: (entry.deaths, entry.group, entry.row))
-        if control and first.deaths and startable(self._ledger, recipes, 1, now, alone=False):
+        if control and first.deaths and self._startable(recipes, 1, now, alone=False):
             return []
         group = [entry for entry in found if entry.group == first.group]
         return sorted(group, key=lambda entry: entry.row)[:MAX_IN_FLIGHT]
+
+    def _startable(
+        self, recipes: Sequence[Recipe], limit: int, now: float, *, alone: bool
+    ) -> list[RecipeQueue]:
+        """What schedules and held recipes let start."""
+        queues = startable(self._ledger, recipes, limit, now, alone=alone)
+        allowed = (
+            replace(queue, rows=tuple(self._holds.allowed(queue.recipe, queue.rows, now)))
+            for queue in queues
+        )
+        return [queue for queue in allowed if queue.rows]
 
     def _task(self, entry: Entry, plan: Job | NeedsInspection, now: float, *, alone: bool) -> Task:
         if isinstance(plan, NeedsInspection):
@@ -172,9 +209,7 @@ class Scheduler:
         queued_s = max(0.0, now - entry.queued_at)  # the clock may have been set back
         return RestoreTask(plan, entry.fence, staging, alone=alone, queued_s=queued_s)
 
-    def _plan(
-        self, entry: Entry, recipes: Sequence[Recipe]
-    ) -> tuple[str, Job | NeedsInspection | NoRecipe | _AlreadyPublished | _RecipeChosen | None]:
+    def _plan(self, entry: Entry, recipes: Sequence[Recipe]) -> tuple[str, _Plan]:
         """What to do with an entry.
 
         Returns:
@@ -187,10 +222,13 @@ class Scheduler:
             choice = select_recipe(entry, recipes, self._ledger, clip_digest)
             if isinstance(choice, Recipe) and not entry.recipe:
                 return "", _RecipeChosen()
-            if isinstance(choice, Recipe):
-                return self._job(entry, choice)
         except ConfigError as error:
             choice = NoRecipe(str(error))
+        if isinstance(choice, Recipe):
+            try:
+                return self._job(entry, choice)
+            except ConfigError as error:
+                return "", _ModelMissing(entry.recipe, str(error))
         if isinstance(choice, NoRecipe):
             return "", choice
         key = f"look/{choice.file.digest}"

@@ -138,6 +138,8 @@ class Failed:
         passing: The cause may pass by itself, so the job is retried with back-off.
         no_space: The disk is full, so the whole intake waits.
         trace: Traceback if it is a bug, else "".
+        model: Reference of the model that may be at fault, or "".
+        unusable: The model cannot be loaded: it is at fault, and no photograph can be.
     """
 
     fence: int
@@ -145,6 +147,8 @@ class Failed:
     passing: bool = False
     no_space: bool = False
     trace: str = ""
+    model: str = ""
+    unusable: bool = False
 
 
 Outcome = Restored | Inspected | Rejected | Failed

@@ -28,6 +28,7 @@ from daemon.jobs.ledger.entries import QueueCount
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outcomes import OutcomePolicy, RetryPolicy
 from daemon.jobs.publisher import Publisher
+from daemon.jobs.recipe_holds import RecipeHolds
 from daemon.jobs.recovery import CrashRecovery
 from daemon.jobs.scheduler import Scheduler
 from daemon.jobs.staging import Staging
@@ -152,7 +153,7 @@ def open_components(
             inbox=inbox,
             sorter=Sorter(recipes, reads=reader, pair_wait_s=settings.pair_wait_s),
             claimer=claimer,
-            outcomes=OutcomePolicy(ledger, staging, retries),
+            outcomes=OutcomePolicy(ledger, staging, retries, RecipeHolds(library)),
             publisher=publisher,
             recovery=CrashRecovery(station, ledger, staging, publisher, access, retries.crashes),
             scheduler=Scheduler(ledger, staging, library, events.wake, settings.clip_model),

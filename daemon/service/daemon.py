@@ -10,6 +10,7 @@ with them.
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -169,6 +170,8 @@ class Daemon:
             except LedgerError as error:
                 self._note_failed_turn(error)
         held_up = self._held_up()  # now: a turn that only drains may succeed and hide it
+        if not held_up and self._jobs_of_held_recipes():
+            held_up = self._parts.outcomes.holds.held[0].describe()
         summary = self._drain()
         return replace(summary, held_up=held_up or self._parts.publisher.held_up(time.time()))
 
@@ -186,6 +189,8 @@ class Daemon:
             result_lacked_space = self._hear(now)
             self._replace_stalled_worker()
             self._parts.systemd.health.held_up = self._why_no_work(now)
+            held = self._parts.outcomes.holds.held
+            self._parts.systemd.health.held_recipes = {one.recipe: one.why for one in held}
             self._may_start = self._is_allowed_to_start()
             if self._may_start or self._parts.dispatcher.stopping:
                 self._take_answers(now)
@@ -318,6 +323,8 @@ class Daemon:
 
     def _take_requests(self, now: float) -> None:
         """Carry out what people ask of the running daemon."""
+        if self._parts.requests.waiting():
+            self._parts.outcomes.holds.try_now()
         if self._parts.requests.turn(self._recipes, now):
             self._parts.events.wake()
 
@@ -342,11 +349,16 @@ class Daemon:
 
     def _lease(self, now: float) -> None:
         """Give the executor as many tasks as it has room for."""
-        dispatcher, deaths = self._parts.dispatcher, self._parts.outcomes.deaths
-        if deaths.why_waiting(now):
+        dispatcher, outcomes = self._parts.dispatcher, self._parts.outcomes
+        if outcomes.deaths.why_waiting(now):
             return
-        control = deaths.needs_control
-        tasks = self._parts.scheduler.tasks(self._recipes, len(dispatcher), now, control=control)
+        tasks = self._parts.scheduler.tasks(
+            self._recipes,
+            len(dispatcher),
+            now,
+            control=outcomes.deaths.needs_control,
+            holds=outcomes.holds,
+        )
         dispatcher.send(tasks)
         self._parts.monitor.record_leases(tasks)
 
@@ -419,8 +431,8 @@ class Daemon:
         given_up = parts.publisher.given_up(time.time())
         if given_up and parts.scheduler.all_wait:
             return False
-        waiting = given_up + parts.claimer.away + sum(held.jobs for held in self._held_back())
-        return parts.ledger.open_jobs() > waiting
+        waiting = sum(held.jobs for held in self._held_back()) + self._jobs_of_held_recipes()
+        return parts.ledger.open_jobs() > given_up + parts.claimer.away + waiting
 
     def _may_end(self) -> bool:
         """Whether `once` is at its end, because of a worker that is not to be had or otherwise."""
@@ -430,6 +442,13 @@ class Daemon:
 
     def _held_back(self) -> tuple[HeldBack, ...]:
         return held_back(self._parts.ledger, self._recipes, time.time())
+
+    def _jobs_of_held_recipes(self) -> int:
+        """Jobs that wait for a model, and for no schedule besides."""
+        parts = self._parts
+        names = {held.recipe for held in parts.outcomes.holds.held}
+        names -= {held.recipe for held in self._held_back()}
+        return sum(parts.ledger.queued_between(name, -math.inf, math.inf) for name in names)
 
     def _held_up(self) -> str:
         """Why nothing may be started, or ""."""
@@ -452,6 +471,10 @@ class Daemon:
             *parts.publisher.notices(),
             *parts.bulk_manager.notices(self._recipes),
             *((Notice(parts.station.root, why, time.time()),) if why else ()),
+            *(
+                Notice(parts.station.root, held.describe(), held.since)
+                for held in parts.outcomes.holds.held
+            ),
             *self._lost_log(),
         )
 

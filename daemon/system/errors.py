@@ -93,7 +93,15 @@ class LedgerError(RestoredError):
 
 
 class DeviceError(PassingError):
-    """The device failed: it ran out of memory even for half batches, or it was lost."""
+    """The device failed: it ran out of memory even for half batches, or it was lost.
+
+    Attributes:
+        model: Reference of the model for which it has too little memory, or "".
+    """
+
+    def __init__(self, message: str, *, model: str = "") -> None:
+        super().__init__(message)
+        self.model = model
 
 
 class ModelError(RestoredError):
@@ -115,6 +123,25 @@ class ModelError(RestoredError):
             f"model {self.model}: {self.why}; nothing was published; run `restored models verify`, "
             'or set dtype = "fp32" in restored.toml'
         )
+
+
+class UnusableModelError(RestoredError):
+    """A model cannot be loaded, whatever it is to be used for.
+
+    Attributes:
+        model: Its reference.
+    """
+
+    exit_code = 78
+
+    def __init__(self, model: str, why: str) -> None:
+        super().__init__(model, why)
+        self.model = model
+        self.why = why
+
+    def __str__(self) -> str:
+        """The message."""
+        return self.why
 
 
 class CancelError(RestoredError):

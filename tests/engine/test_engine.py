@@ -122,6 +122,7 @@ def test_a_tile_that_does_not_fit_by_itself_fails_its_own_task_for_now(tmp_path:
     assert isinstance(report, Failed)
     assert report.passing
     assert "256x256" in report.reason
+    assert (report.model, report.unusable) == ("toy", False)
     assert isinstance(recorder.of(2), Restored)
 
 

@@ -179,6 +179,7 @@ def test_a_damaged_model_fails_its_own_task_and_no_other(tmp_path: Path) -> None
     damaged = recorder.of(2)
     assert isinstance(damaged, Failed)
     assert damaged.reason == "x/damaged: not a readable safetensors file"
+    assert (damaged.model, damaged.unusable) == ("x/damaged", True)
 
 
 def test_models_that_fit_together_are_loaded_once(tmp_path: Path) -> None:

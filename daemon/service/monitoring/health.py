@@ -4,6 +4,8 @@ systemd's watchdog, `/livez` and `/readyz` go by the same answers. It reads no c
 nothing.
 """
 
+from collections.abc import Mapping
+
 from daemon.engine.activity import MAX_LOAD_S
 
 LOOP_S = 300.0
@@ -27,11 +29,13 @@ class Health:
         loaded: The present worker has loaded its models.
         stopping: The daemon is about to end.
         held_up: Why nothing is started for now, or "".
+        held_recipes: By name, why a recipe is held back; the others go on.
     """
 
     def __init__(self, stall_s: float = 900) -> None:
         self.ready = self.loaded = self.stopping = False
         self.held_up = ""
+        self.held_recipes: Mapping[str, str] = {}
         self._stall_s = stall_s
         self._began_at: float | None = None
         self._advanced_at = self._heard_at = self._reported_at = 0.0

@@ -45,6 +45,9 @@ class StationState(Protocol):
     def flags(self) -> dict[str, bool]:
         """Gauges that are 0 or 1, by metric name without `restored_`."""
 
+    def held_recipes(self) -> Collection[str]:
+        """Recipes that are held back, as their models are at fault."""
+
 
 class Metrics:
     """Every metric of one daemon, in a registry of its own.
@@ -224,6 +227,15 @@ class _ScrapedState:
             oldest.add_metric([name], oldest_s[name])
         yield queued
         yield oldest
+        held = GaugeMetricFamily(
+            "restored_recipe_held",
+            "1 while a recipe is held back because its model is at fault.",
+            labels=["recipe"],
+        )
+        names = {self._label(name) for name in self._state.held_recipes()}
+        for name in {*jobs, *names}:
+            held.add_metric([name], float(name in names))
+        yield held
         for flag, holds in self._state.flags().items():
             yield GaugeMetricFamily(f"restored_{flag}", _FLAGS[flag], float(holds))
 

@@ -216,9 +216,14 @@ class Monitor:
         return _health_answer(self._health.why_not_alive(self._clock()), "alive")
 
     def _readyz(self) -> HttpAnswer:
-        return _health_answer(
-            self._health.why_not_ready(full=self._full(), now=self._clock()), "ready"
-        )
+        why_not = self._health.why_not_ready(full=self._full(), now=self._clock())
+        held = self._health.held_recipes.items()
+        lines = ["ready", *(f"{name or 'by content'} is held back: {why}" for name, why in held)]
+        return _health_answer(why_not, "\n".join(lines))
+
+    def held_recipes(self) -> Collection[str]:
+        """Recipes that are held back; any thread may call it."""
+        return self._health.held_recipes.keys()
 
 
 def _health_answer(why_not: str, word: str) -> HttpAnswer:

@@ -44,6 +44,9 @@ class Still:
     def flags(self) -> dict[str, bool]:
         return {"worker_ready": True, "disk_full": False, "paused": True}
 
+    def held_recipes(self) -> tuple[str, ...]:
+        return ()
+
 
 def test_batch_sizes_are_a_histogram_of_what_the_worker_counted() -> None:
     metrics = Metrics(Still(), lambda: 0)
