@@ -169,6 +169,7 @@ def test_it_is_paused_and_goes_on(root: Path, scans: Path) -> None:
     bulk_command(root, "resume", expect=64)
 
 
+@pytest.mark.usefixtures("read_at_once")
 def test_what_is_queued_of_a_paused_job_stays_queued(root: Path, scans: Path) -> None:
     save_photos(scans, 5)
     submit(root, scans)
@@ -239,6 +240,7 @@ def test_dropped_photographs_go_before_those_of_bulk_jobs(
     assert names == ["mine.png", "0.png", "1.png", "10.png"]
 
 
+@pytest.mark.usefixtures("read_at_once")
 def test_a_bulk_job_waits_for_its_disk(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,6 +329,7 @@ def test_a_job_that_cannot_go_on_holds_up_no_other(
     assert bulk_status(root).state == "ended"
 
 
+@pytest.mark.usefixtures("read_at_once")
 def test_bulk_jobs_take_turns_in_walking(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

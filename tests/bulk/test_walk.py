@@ -120,6 +120,7 @@ def test_single_files_only_need_their_folder(root: Path, scans: Path) -> None:
     ]
 
 
+@pytest.mark.usefixtures("read_at_once")
 def test_files_passed_over_are_counted_once_across_restarts(root: Path, scans: Path) -> None:
     names = ("a.png", "b.txt", "c.png", "d.txt", "e.png", "f.txt")
     for name in names:
