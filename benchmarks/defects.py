@@ -2,11 +2,12 @@
 
 It scratches photographs of the training split and fits to them the numbers that tell scratches from
 texture, which `daemon.restorers.scratch_search` holds. It prints these, and a table of what the
-numbers that ship do to the validation split.
+numbers that ship do to the validation split. `--find cracks` prints the same table for the damage
+network of `daemon.restorers.crack_search`, which needs no fitting.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from benchmarks.restoring import Pixels, run_generator
 from benchmarks.scratches import worn
 from daemon.config.model_reference import PRIOR
 from daemon.executors.process_env import tune_process
+from daemon.restorers.crack_search import connected, damage_levels
 from daemon.restorers.inpaint import filled
 from daemon.restorers.scratch_search import SIGNS, Candidates, Mask, candidates, change_contrast
 from training.damage import camera_noise
@@ -32,6 +34,10 @@ _SHORTEST_PX = 150
 _VISIBLE = 8
 _UNDAMAGED = 0.25
 _SENSITIVITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
+_HYSTERESIS = (
+    *((0.5, surely) for surely in (0.8, 0.9, 0.95, 0.98)),
+    *((0.7, surely) for surely in (0.9, 0.95, 0.98)),
+)
 _ROUNDS = 30
 _RIDGE = 1e-3
 
@@ -44,20 +50,16 @@ class Print:
         truth: The photograph before, (H, W, 3).
         damaged: The photograph after, (H, W, 3).
         where: Where the damage is visible, (H, W).
-        patches: Patches that the network would change in it, and in its negative.
     """
 
     truth: Pixels
     damaged: Pixels
     where: Mask
-    patches: tuple[Candidates, Candidates]
 
-    def repaired(self, sensitivity: float) -> tuple[Pixels, Mask]:
+    def repaired(self, found: Mask) -> tuple[Pixels, Mask]:
         """The photograph with the damage found interpolated, and where that is."""
-        bright, dark = (one.damage(sensitivity) for one in self.patches)
-        found = binary_dilation(bright | dark)
-        lost = torch.from_numpy(found)
-        return to_pixels(filled(to_tensor(self.damaged), lost)), found
+        wider = binary_dilation(found)
+        return to_pixels(filled(to_tensor(self.damaged), torch.from_numpy(wider))), wider
 
 
 def prints(paths: Sequence[Path], rng: Generator, *, noisy: bool = False) -> Iterator[Print]:
@@ -77,13 +79,17 @@ def prints(paths: Sequence[Path], rng: Generator, *, noisy: bool = False) -> Ite
             truth, damaged = (
                 camera_noise(one, np.random.default_rng(seed)) for one in (truth, damaged)
             )
-        where = np.abs(damaged.astype(int) - truth).max(axis=2) >= _VISIBLE
-        seen, grey = to_tensor(damaged), is_grey(damaged)
-        bright, dark = (
-            candidates(run_generator(change_contrast(sign * seen, PRIOR, grey=grey)))
-            for sign in SIGNS["both"]
-        )
-        yield Print(truth, damaged, where, (bright, dark))
+        yield Print(truth, damaged, np.abs(damaged.astype(int) - truth).max(axis=2) >= _VISIBLE)
+
+
+def patches_of(photograph: Print) -> tuple[Candidates, Candidates]:
+    """The patches that the prior would change in a print, and in its negative."""
+    seen, grey = to_tensor(photograph.damaged), is_grey(photograph.damaged)
+    bright, dark = (
+        candidates(run_generator(change_contrast(sign * seen, PRIOR, grey=grey)))
+        for sign in SIGNS["both"]
+    )
+    return bright, dark
 
 
 def fitted(photographs: Sequence[Print]) -> NDArray[np.float64]:
@@ -94,7 +100,7 @@ def fitted(photographs: Sequence[Print]) -> NDArray[np.float64]:
     Returns:
         The weight of each feature, then the bias.
     """
-    seen = [(one.where, patches) for one in photographs for patches in one.patches]
+    seen = [(one.where, patches) for one in photographs for patches in patches_of(one)]
     features = np.concatenate([patches.features for _, patches in seen])
     labels = np.concatenate([_damaged(*one) for one in seen]).astype(float)
     counts = np.exp(features[:, 2] / 2)
@@ -115,23 +121,40 @@ def _damaged(where: Mask, patches: Candidates) -> NDArray[np.bool_]:
     return damaged
 
 
-def table(validated: Sequence[Print]) -> Iterator[str]:
-    """Markdown lines: what each sensitivity does to scratched and undamaged photographs."""
+def scratches_found(photograph: Print) -> dict[str, Mask]:
+    """What the scratch search finds, for each sensitivity."""
+    bright, dark = patches_of(photograph)
+    return {f"{s:g}": bright.damage(s) | dark.damage(s) for s in _SENSITIVITIES}
+
+
+def cracks_found(photograph: Print) -> dict[str, Mask]:
+    """What the damage network finds, for each pair of probabilities."""
+    levels = run_generator(damage_levels(photograph.damaged))
+    return {f"{low:g}, {high:g}": connected(levels, high, low) for low, high in _HYSTERESIS}
+
+
+def table(validated: Sequence[Print], search: Callable[[Print], dict[str, Mask]]) -> Iterator[str]:
+    """Markdown lines: what each setting of a search does to scratched and whole photographs."""
     scratched = [one for one in validated if one.where.any()]
-    undamaged = [one for one in validated if not one.where.any()]
+    whole = [one for one in validated if not one.where.any()]
     given = np.array([psnr(one.damaged, one.truth) for one in scratched])
-    yield f"{len(scratched)} scratched ({given.mean():.2f} dB as given), {len(undamaged)} undamaged"
-    yield "| sensitivity | dB | worse than given | most lost | found | undamaged, least dB |"
-    yield "|---|---|---|---|---|---|"
-    for sensitivity in _SENSITIVITIES:
-        results = [one.repaired(sensitivity) for one in scratched]
+    yield f"{len(scratched)} scratched ({given.mean():.2f} dB as given), {len(whole)} whole"
+    yield "| setting | dB | worse than given, most lost | found | whole: least dB, unchanged |"
+    yield "|---|---|---|---|---|"
+    found = [search(one) for one in scratched]
+    by_mistake = [search(one) for one in whole]
+    for setting in found[0]:
+        results = [one.repaired(each[setting]) for one, each in zip(scratched, found, strict=True)]
         pairs = list(zip(scratched, results, strict=True))
         reached = np.array([psnr(pixels, one.truth) for one, (pixels, _) in pairs])
-        share = 100 * np.mean([found[one.where].mean() for one, (_, found) in pairs])
-        kept = min(psnr(one.repaired(sensitivity)[0], one.truth) for one in undamaged)
+        share = 100 * np.mean([mask[one.where].mean() for one, (_, mask) in pairs])
+        left = [one.repaired(each[setting])[0] for one, each in zip(whole, by_mistake, strict=True)]
+        kept = [psnr(pixels, one.truth) for pixels, one in zip(left, whole, strict=True)]
+        unchanged = sum(not each[setting].any() for each in by_mistake)
         yield (
-            f"| {sensitivity:g} | {reached.mean():.2f} | {(reached < given - 0.05).sum()} "
-            f"| {(given - reached).max():.2f} | {share:.0f} % | {kept:.1f} |"
+            f"| {setting} | {reached.mean():.2f} | {(reached < given - 0.05).sum()}, "
+            f"{(given - reached).max():.2f} dB | {share:.0f} % "
+            f"| {min(kept):.1f}, {unchanged} of {len(whole)} |"
         )
 
 
@@ -140,18 +163,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.defects", description=__doc__)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--count", type=int, default=400, help="number of photographs to fit to")
+    parser.add_argument("--find", choices=("scratches", "cracks"), default="scratches")
     options = parser.parse_args(arguments)
     tune_process(None)
-    rng = np.random.default_rng(0)
-    paths = photo_paths(options.photos, validation=False)
-    chosen = [paths[index] for index in rng.permutation(len(paths))[: options.count]]
-    weights = fitted(list(prints(chosen, rng)))
-    print("evidence and bias:", ", ".join(f"{weight:.2f}" for weight in weights), flush=True)
+    if options.find == "scratches":
+        rng = np.random.default_rng(0)
+        paths = photo_paths(options.photos, validation=False)
+        chosen = [paths[index] for index in rng.permutation(len(paths))[: options.count]]
+        weights = fitted(list(prints(chosen, rng)))
+        print("evidence and bias:", ", ".join(f"{weight:.2f}" for weight in weights), flush=True)
     held_out = photo_paths(options.photos, validation=True)
     for noisy in (False, True):
         print("\nwith camera noise:" if noisy else "\nwithout noise:")
         validated = list(prints(held_out, np.random.default_rng(1), noisy=noisy))
-        print("\n".join(table(validated)), flush=True)
+        search = cracks_found if options.find == "cracks" else scratches_found
+        print("\n".join(table(validated, search)), flush=True)
 
 
 if __name__ == "__main__":

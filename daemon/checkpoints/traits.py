@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from daemon.config.model_reference import COLOUR, PRIOR, RESTORATION
+from daemon.config.model_reference import COLOUR, DAMAGE, PRIOR, RESTORATION
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
 
-Family = Literal["prior", "restoration", "colour", "pixel", "latent", "pipeline", "clip"]
+Family = Literal["prior", "restoration", "colour", "damage", "pixel", "latent", "pipeline", "clip"]
 """Which class of `daemon.models` loads a checkpoint: our own prior or our own restoration networks,
 a pixel-space UNet, a Stable Diffusion driven step by step, any other diffusers pipeline, or a CLIP
 model."""
@@ -62,6 +62,9 @@ SHIPPED_TRAITS: Mapping[str, Traits] = {
         "restoration",
         (),
         f'the restoration networks inside the package, which model = "{PRIOR}" uses by itself',
+    ),
+    DAMAGE: Traits(
+        "damage", (), f'the damage network inside the package, which model = "{PRIOR}" uses'
     ),
     COLOUR: Traits(
         "colour", (), f'the colour network inside the package, which model = "{PRIOR}" uses'

@@ -18,7 +18,10 @@ RESTORATION = "restoration"
 COLOUR = "colour"
 """Reference of the colour network inside the package."""
 
-SHIPPED = (PRIOR, RESTORATION, COLOUR)
+DAMAGE = "damage"
+"""Reference of the damage network inside the package."""
+
+SHIPPED = (PRIOR, RESTORATION, COLOUR, DAMAGE)
 """References of the networks inside the package."""
 
 WEIGHTS_SUFFIX = ".safetensors"

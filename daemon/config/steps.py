@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from daemon.config.model_reference import COLOUR, FORMS, PRIOR, RESTORATION, valid_reference
+from daemon.config.model_reference import COLOUR, DAMAGE, FORMS, PRIOR, RESTORATION, valid_reference
 
 PROMPT_SUFFIXES = (".txt", ".toml")
 """Endings of the prompt files that `generate` reads."""
@@ -268,23 +268,27 @@ class Inpaint(BaseStep):
         "slower.",
         examples=[0],
     )
-    find: bool = Field(
+    find: bool | Literal["cracks"] = Field(
         False,
         description="What happens to a photograph without a side file `NAME.mask.png`. `false`: "
         "it waits in the inbox until its mask is there. `true`: scratches and dust are searched "
-        'for. Works with `model = "prior"` only.',
-        examples=[True],
+        "for, and only sure ones taken. `cracks`: the damage of old prints is searched for by a "
+        "network of its own, which finds most cracks, but also takes bright collars, buttons and "
+        'ropes for damage; look at what it did, or use `mask_only`. Works with `model = "prior"` '
+        "only.",
+        examples=["cracks"],
     )
     sensitivity: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.3,
         description="With `find`: how readily a spot counts as damage. It does if its "
-        "probability is above 1 - `sensitivity`. Higher finds more damage, and more often takes "
-        "a sparkle, a wire or a star for damage.",
+        "probability is above 1 - `sensitivity`; for `cracks`, if that of its surest pixel is "
+        "above 1 - `sensitivity` / 3. Higher finds more damage, and more often takes a sparkle, a "
+        "wire or a star for damage.",
         examples=[0.5],
     )
     tone: Literal["both", "bright", "dark"] = Field(
         "both",
-        description="With `find`: which damage to search for. Dust on a negative and torn "
+        description="With `find = true`: which damage to search for. Dust on a negative and torn "
         "emulsion are bright; dust and hairs on a print or a slide are dark. One of them takes "
         "half the time of both.",
         examples=["bright"],
@@ -302,7 +306,14 @@ class Inpaint(BaseStep):
         for key in ("sensitivity", "tone", "mask_only"):
             if key in self.model_fields_set and not self.find:
                 raise ValueError(f"{key} needs find = true; set it, or leave {key} out")
+        if "tone" in self.model_fields_set and self.find == "cracks":
+            raise ValueError('tone needs find = true; find = "cracks" takes both: leave tone out')
         return self
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """References to the models that it may call."""
+        return (*super().models, DAMAGE) if self.find == "cracks" else super().models
 
 
 class Unfade(BaseStep):

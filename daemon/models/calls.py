@@ -24,6 +24,7 @@ Operation = Literal[
     "pipeline",
     "clip",
     "colour",
+    "damage",
 ]
 """What a forward pass computes; "predict-exact" is "predict" in float32 throughout."""
 
@@ -352,16 +353,42 @@ class ColourCall:
         return BatchKey(self.model, "colour", shape, None, _area(shape))
 
 
-ModelCall = (
+@dataclass(frozen=True, slots=True, eq=False)
+class DamageCall:
+    """Where one tile of a photograph is damaged.
+
+    The answer is the probability of each pixel, (1, H, W) in [0, 1].
+
+    Attributes:
+        model: Reference of the damage network.
+        picture: The tile, RGB, (3, H, W) in [-1, 1], H and W multiples of 16.
+    """
+
+    t: ClassVar[float] = 0.0
+
+    model: str
+    picture: "Tensor"
+
+    @property
+    def key(self) -> BatchKey:
+        """What it shares with the calls of its batch."""
+        shape = tuple(self.picture.shape)
+        return BatchKey(self.model, "damage", shape, None, _area(shape))
+
+
+TensorCall = (
     DenoiseCall
     | RestoreCall
     | EncodeCall
     | DecodeCall
-    | EmbedCall
     | PipelineCall
     | ClipCall
     | ColourCall
+    | DamageCall
 )
+"""The kinds of calls that a tensor answers."""
+
+ModelCall = TensorCall | EmbedCall
 """Every kind of call. The engine reads `model` and `key` of it, and `t` to show how far a job is;
 calls other than `DenoiseCall` stand at t = 0."""
 
@@ -398,11 +425,7 @@ def answer_of(reply: Reply) -> Answer:
     return reply.answer if isinstance(reply, AnswerWithNotes) else reply
 
 
-def ask(
-    calls: Sequence[
-        DenoiseCall | RestoreCall | EncodeCall | DecodeCall | PipelineCall | ClipCall | ColourCall
-    ],
-) -> "ModelCalls[list[Tensor]]":
+def ask(calls: Sequence[TensorCall]) -> "ModelCalls[list[Tensor]]":
     """Make calls that are answered by tensors, all together."""
     answers = yield calls
     return cast("list[Tensor]", list(answers))

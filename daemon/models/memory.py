@@ -12,7 +12,7 @@ UNUSED_COMPONENTS = frozenset({"safety_checker", "image_encoder"})
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
-_NEVER_OFFLOADED = frozenset({"prior", "restoration", "colour", "clip"})
+_NEVER_OFFLOADED = frozenset({"prior", "restoration", "colour", "damage", "clip"})
 """Families of small networks, which stay on the device whole."""
 
 _LAYERS = 10

@@ -56,6 +56,7 @@ MODELS: dict[Family, str] = {
     "clip": "daemon.models.clip:Clip",
     "pipeline": "daemon.models.pipeline:Pipeline",
     "colour": "daemon.models.colour:Colour",
+    "damage": "daemon.models.damage:Damage",
     "latent": "daemon.models.latent:Latent",
     "pixel": "daemon.models.pixel:Pixel",
     "prior": "daemon.models.prior:Prior",

@@ -27,6 +27,10 @@ _PRIOR_ONLY = Library()
 _PIXEL_BYTES = 8
 """Bytes for each pixel of a decoded picture: RGB and alpha twice in uint8, or once in uint16."""
 
+_CRACK_SEARCH_BYTES = 16
+"""Bytes for each pixel of a picture that is searched for cracks: the answer in three channels, the
+probability found so far, that of one size enlarged, the numbers of patches, and masks."""
+
 _WORKING_BYTES = 200
 """Bytes for each pixel that is worked on in float: state, estimate, noise, condition and the tiles
 of a turn; an upper estimate. A 100-megapixel `denoise` peaked at 2.1 GiB beside the network; this
@@ -96,12 +100,14 @@ def _working_bytes(step: Step, inputs: Sequence[tuple[int, int]]) -> int:
     if isinstance(step, Unfade):
         return 0  # no network: a small copy and tables
     pixels = max(width * height for width, height in inputs) * scale_of(step) ** 2
+    searched = isinstance(step, Inpaint) and step.find == "cracks"
+    search_bytes = _CRACK_SEARCH_BYTES * pixels if searched else 0
     if isinstance(step, Interpolate):  # whole pictures at once
         states = step.frames
     else:
         states = len(inputs) * _concurrent_states(step)
         pixels = min(pixels, WINDOW_PX**2)
-    return _WORKING_BYTES * pixels * min(states, concurrent_count(pixels))
+    return search_bytes + _WORKING_BYTES * pixels * min(states, concurrent_count(pixels))
 
 
 def _concurrent_states(step: Step) -> int:

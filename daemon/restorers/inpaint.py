@@ -26,6 +26,7 @@ from daemon.diffusion.noise import Noise
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
+from daemon.restorers.crack_search import find_cracks
 from daemon.restorers.restoration import Restoration
 from daemon.restorers.restyle import SdeditInput, fitted_mask, sdedit
 from daemon.restorers.scratch_search import find_scratches
@@ -65,10 +66,10 @@ def inpaint(
         PhotoError: It has no mask and is not searched, or its mask leaves nothing to go by.
     """
     (picture,) = pictures
-    searched = params.find and picture.mask is None
+    searched = bool(params.find) and picture.mask is None
     if searched:
-        scratches = yield from find_scratches(picture, params)
-        picture = replace(picture, mask=scratches)
+        search = find_cracks if params.find == "cracks" else find_scratches
+        picture = replace(picture, mask=(yield from search(picture, params)))
     mask = fitted_mask(picture)
     if mask is None:
         raise PhotoError(
@@ -80,7 +81,8 @@ def inpaint(
     if share == 1:
         raise PhotoError("", "the mask has no black (0) pixel", "paint what is to be kept black")
     measures = (("filled", share),)
-    notes = ("no scratches were found",) if searched and share == 0 else ()
+    what = "damage was" if params.find == "cracks" else "scratches were"
+    notes = (f"no {what} found",) if searched and share == 0 else ()
     if params.mask_only:
         return Restoration((_picture_of_mask(picture, mask),), measures, notes)
     space = yield from working_space(params, traits)

@@ -108,7 +108,7 @@ def test_every_example_of_a_setting_is_valid(tmp_path: Path, key: Key) -> None:
 def test_every_example_in_the_manuals_is_valid(tmp_path: Path) -> None:
     recipes = [text for text in examples(RECIPES) if "[[steps]]" in text]
     prompts = [text for text in examples(RECIPES) if "[[steps]]" not in text]
-    assert (len(recipes), len(prompts), len(examples(SETTINGS))) == (18, 1, 1)
+    assert (len(recipes), len(prompts), len(examples(SETTINGS))) == (19, 1, 1)
     for text in recipes:
         (tmp_path / "own.toml").write_text(text)
         read_recipe(tmp_path / "own.toml")

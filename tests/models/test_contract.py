@@ -16,6 +16,7 @@ from daemon.messages.tasks import Compute, ModelOptions, Offload
 from daemon.models.calls import (
     ClipCall,
     ColourCall,
+    DamageCall,
     DecodeCall,
     Degradation,
     DenoiseCall,
@@ -48,6 +49,7 @@ CALLS: dict[str, list[MakeCall]] = {
     "restoration": [
         lambda model, k: RestoreCall(model, seeded(k, 3, 24, 32), Degradation(scale=2, sigma=k / 9))
     ],
+    "damage": [lambda model, k: DamageCall("damage", seeded(k, 3, 48, 64))],
     "colour": [
         lambda model, k: ColourCall("colour", seeded(k, 1, 64, 96), k / 2, variation=0.5, seed=k)
     ],

@@ -28,6 +28,7 @@ from daemon.models.calls import (
     Answer,
     ClipCall,
     ColourCall,
+    DamageCall,
     DecodeCall,
     DenoiseCall,
     EmbedCall,
@@ -71,6 +72,7 @@ STEPS: Sequence[tuple[Step, Traits]] = (
     ),
     (Denoise(steps=1, self_ensemble=8, mode="gaussian"), PRIOR_TRAITS),
     (Inpaint(steps=1, find=True), PRIOR_TRAITS),
+    (Inpaint(steps=1, find="cracks"), PRIOR_TRAITS),
     (Restyle(steps=1, sweep=(0.2, 0.5)), PRIOR_TRAITS),
     (SuperResolve(steps=1, scale=4, self_ensemble=8), PRIOR_TRAITS),
     (Unfade(), PRIOR_TRAITS),
@@ -98,6 +100,8 @@ def _answer(call: ModelCall) -> Answer:
         case ColourCall():
             light = functional.avg_pool2d(call.grey, 4)
             return torch.cat((light / 3, -light / 4, light.square()))
+        case DamageCall():
+            return call.picture.mean(0, keepdim=True).add(1).div(2).clamp(0, 1)
         case EncodeCall():
             return functional.avg_pool2d(call.pixels.mean(0, keepdim=True), 8).repeat(4, 1, 1)
         case DecodeCall():

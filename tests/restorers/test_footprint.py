@@ -70,3 +70,11 @@ def test_a_recipe_needs_more_for_a_larger_photograph() -> None:
         {"kind": "denoise", "mode": "gaussian"}, {"kind": "super-resolve", "scale": 3}
     )
     assert footprint(recipe, [(40, 40)]) < footprint(recipe, [(4000, 4000)])
+
+
+def test_a_search_for_cracks_needs_room_for_its_findings_in_the_whole_picture() -> None:
+    plain, searched = (
+        footprint(recipe_of({"kind": "inpaint", "find": find}), [(8000, 6000)])
+        for find in (True, "cracks")
+    )
+    assert searched - plain == 16 * 48_000_000

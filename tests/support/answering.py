@@ -18,7 +18,14 @@ from daemon.config.recipe import Recipe
 from daemon.config.steps import Step
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.tiling import Cut, Denoiser
-from daemon.models.calls import BatchKey, ColourCall, DenoiseCall, ModelCalls, RestoreCall
+from daemon.models.calls import (
+    BatchKey,
+    ColourCall,
+    DamageCall,
+    DenoiseCall,
+    ModelCalls,
+    RestoreCall,
+)
 from daemon.models.prior import Prior
 from daemon.models.registry import Model, Placement, load_model
 from daemon.photo import Metadata, Picture
@@ -27,7 +34,7 @@ from daemon.restorers.restoration import Restoration
 from daemon.restorers.spaces import WorkingSpace
 
 T = TypeVar("T")
-PriorCall = DenoiseCall | RestoreCall | ColourCall
+PriorCall = DenoiseCall | RestoreCall | ColourCall | DamageCall
 """What the networks of the package are asked."""
 
 # Sequence[Any]: many models here know one kind of call only.
@@ -72,6 +79,8 @@ def _echo(call: PriorCall) -> Tensor:
     if isinstance(call, RestoreCall):
         scale = call.degradation.scale
         return call.picture.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+    if isinstance(call, DamageCall):
+        return torch.zeros(1, *call.picture.shape[1:])
     if isinstance(call, ColourCall):
         return torch.zeros(3, call.grey.shape[1] // 4, call.grey.shape[2] // 4)
     return math.cos(call.t) * call.x_t if call.condition is None else call.condition.clone()

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from skimage import data
 
 from daemon.restorers.dye_fading import Fading
@@ -40,3 +40,22 @@ def bicubic(pixels: NDArray[np.generic], scale: int) -> Levels:
 def pillow_luminance(pixels: NDArray[np.generic]) -> Levels:
     """Pillow's `convert("L")`."""
     return np.asarray(Image.fromarray(pixels).convert("L"))
+
+
+def cracked_print() -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]]:
+    """A brown print of scikit-image's cat, whole and with a light, crooked crack; where that is."""
+    photograph = Image.fromarray(data.chelsea()).crop((0, 0, 448, 288)).convert("L")
+    across = np.linspace(0, photograph.width, 40)
+    down = 120 + np.cumsum(np.random.default_rng(4).normal(2, 7, across.size))
+    layer = Image.new("L", photograph.size)
+    points = [(float(x), float(y)) for x, y in zip(across, down, strict=True)]
+    ImageDraw.Draw(layer).line(points, fill=255, width=3)
+    damaged = photograph.copy()
+    damaged.paste(235, mask=layer)
+    return _brown(photograph), _brown(damaged), np.asarray(layer) > 0
+
+
+def _brown(photograph: Image.Image) -> NDArray[np.uint8]:
+    light = np.asarray(photograph, np.float32)[..., None]
+    tone = np.array([(26, 20, 15), (0.8, 0.72, 0.6)], np.float32)
+    return np.rint(tone[0] + tone[1] * light).astype(np.uint8)
