@@ -132,14 +132,18 @@ class RecipeHolds:
                 del self._records[name]
 
     def allowed(self, recipe: str, rows: Sequence[int], now: float) -> Sequence[int]:
-        """Those of a recipe's queued jobs that may start: all, none, or one that is tried."""
+        """Those of a recipe's queued jobs that may start: all, none, or one that is tried.
+
+        Those at which the model has failed come after the others, which may prove whose fault it
+        is.
+        """
         record = self._records.get(recipe)
-        if record is None or record.held is None:
+        if record is None:
             return rows
-        if not is_over(record.again_at, now, record.held.wait_s):
-            return ()
-        others = [row for row in rows if row not in record.in_turn]
-        return (others or rows)[:1]
+        others = [row for row in rows if row not in record.in_turn] or rows
+        if record.held is None:
+            return others
+        return others[:1] if is_over(record.again_at, now, record.held.wait_s) else ()
 
     def started(self, recipe: str, now: float) -> None:
         """Record that a job of the recipe was started: no other is while that is being tried."""

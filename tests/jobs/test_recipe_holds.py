@@ -42,6 +42,8 @@ def test_one_photograph_at_which_the_model_fails_twice_is_at_fault(
     holds: RecipeHolds, task: RestoreTask
 ) -> None:
     assert holds.model_failed("denoise", ONE, task, NAN, NOW) == "try again"
+    assert allowed(holds, NOW) == [TWO, THREE]
+    assert list(holds.allowed("denoise", [ONE], NOW)) == [ONE]
     assert holds.model_failed("denoise", ONE, task, NAN, NOW) == "photograph"
     assert holds.held == ()
 
