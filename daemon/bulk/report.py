@@ -142,7 +142,7 @@ def write_report(ledger: Path, name: str, folder: Path, limits: Limits, group: i
         counts = bulk_rows.counts(view, bulk)
         rows, lost = (bulk_rows.ended_rows(view, name, state) for state in ("done", "failed"))
         failed = [
-            _FailedPhoto(shown(entry.claim.files[0].path), entry.reason)
+            _FailedPhoto(shown(entry.claim.files[0].path), str(entry.reason))
             for entry, _ in bulk_rows.ended_entries(view, lost)
         ]
         # Whole rows of all that is done would be gigabytes where there are a million.

@@ -22,11 +22,13 @@ class Route:
     Attributes:
         recipe: The recipe; None if no recipe takes it, or if its content decides.
         refusal: Why it goes to failed/, or "".
+        remedy: What to do about that; "" if `refusal` already tells.
         candidates: The recipes that may take it, in order, if its content decides.
     """
 
     recipe: Recipe | None
     refusal: str = ""
+    remedy: str = ""
     candidates: tuple[Recipe, ...] = ()
 
     @property

@@ -48,6 +48,7 @@ class Claim:
         hints: NAME.hints.png of the first photograph.
         companions: What lies beside the photographs and goes where they go; nobody reads it.
         refusal: Why the files go to failed/ at once, or "".
+        remedy: What to do about that; "" if `refusal` already tells.
     """
 
     arrivals: tuple[Arrival, ...]
@@ -57,6 +58,7 @@ class Claim:
     hints: Arrival | None = None
     companions: tuple[Arrival, ...] = ()
     refusal: str = ""
+    remedy: str = ""
 
     @property
     def files(self) -> tuple[Arrival, ...]:

@@ -25,6 +25,7 @@ from daemon.intake.scanner import is_away
 from daemon.jobs.accounting import StageDuration
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles, Entry
 from daemon.jobs.ledger.writer import Ledger
+from daemon.jobs.reasons import NO_REASON, Reason
 from daemon.system.clock import is_over
 from daemon.system.files import (
     NO_SPACE,
@@ -222,7 +223,7 @@ class Claimer:
                 self._suspects.append(entry)
             else:
                 why = f"the daemon was killed {entry.crashes + 1} times while it read this"
-                self._take_and_ask([replace(entry, reason=why)], now)
+                self._take_and_ask([replace(entry, reason=Reason(why))], now)
         self.queue_read(now)
 
     def _begun(self, now: float) -> list[Entry]:
@@ -275,7 +276,7 @@ class Claimer:
         if changes >= self._attempts:
             tries = f"{changes} tries are used up" if changes > 1 else "its only try is used up"
             why = f"it changed while it was restored, and {tries}; retry it when it is complete"
-            entry = replace(entry, reason=why)
+            entry = replace(entry, reason=Reason(why))
         self._ask(_Unread(entry))
 
     def _claim_group(self, claims: Sequence[Claim], now: float) -> None:
@@ -283,7 +284,8 @@ class Claimer:
         group.mkdir()
         intents = []
         for number, claim in enumerate(claims):
-            intents.append((claim.recipe, _claimed(claim, group, number), claim.refusal))
+            refusal = Reason(claim.refusal, claim.remedy)
+            intents.append((claim.recipe, _claimed(claim, group, number), refusal))
         entries: list[Entry] = []
         try:
             entries = self._ledger.intend(intents)
@@ -318,7 +320,7 @@ class Claimer:
         entry = unread.entry
         self._unread[entry.row] = unread
         if entry.reason:
-            unread.answer = Refused(entry.reason)
+            unread.answer = Refused(entry.reason.why, entry.reason.remedy)
         else:
             self.reads.ask(ClaimQuestion(entry.claim, origins), partial(self._answered, unread))
 
@@ -328,19 +330,20 @@ class Claimer:
 
     def _queue_group(self, group: Sequence[_Unread], now: float) -> None:
         """Queue the jobs of a group, and put back what could not be taken."""
-        read: list[tuple[int, ClaimedFiles, str]] = []
+        read: list[tuple[int, ClaimedFiles, Reason]] = []
         no_space: OSError | None = None
         for one in group:
             match one.answer:
                 case ClaimRead():
-                    read.append((one.entry.row, one.answer.claim, ""))
+                    read.append((one.entry.row, one.answer.claim, NO_REASON))
                     for file in one.entry.claim.files:
                         self._untakeable.pop(one.entry.claim.folder.path / file.relative, None)
                 case Refused() if not one.entry.reason and is_away(one.entry.claim.folder):
                     del self._unread[one.entry.row]
                     self._wait_for_disk(one.entry, now)
                 case Refused():
-                    read.append((one.entry.row, one.entry.claim, one.answer.why))
+                    reason = Reason(one.answer.why, one.answer.remedy)
+                    read.append((one.entry.row, one.entry.claim, reason))
                 case NotTaken() if one.answer.error.errno in NO_SPACE:
                     no_space = one.answer.error
                     del self._unread[one.entry.row]
@@ -417,7 +420,7 @@ class Claimer:
         except OSError as again:
             first, second = (os_error_text(e, entry.claim.labels) for e in (error, again))
             why = f"not all of it could be taken ({first}), nor put back ({second})"
-            return replace(entry, reason=why)
+            return replace(entry, reason=Reason(why))
         self._forget(entry)
         return None
 

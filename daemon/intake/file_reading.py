@@ -15,7 +15,7 @@ from typing import assert_never
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles
 from daemon.photo import Header, Limits, is_truncated, read_header, refuse_large_file
 from daemon.system import logging as log
-from daemon.system.errors import PhotoError
+from daemon.system.errors import PhotoError, photo_message
 from daemon.system.files import make_folder, os_error_text, sha256_of, shown, take_copy
 from daemon.system.processes import die_first_without_memory, end_with_parent
 
@@ -80,9 +80,15 @@ class ClaimRead:
 
 @dataclass(frozen=True)
 class Refused:
-    """Files that cannot be read, or are no photographs; why, for people."""
+    """Files that cannot be read, or are no photographs.
+
+    Attributes:
+        why: What is wrong, for people.
+        remedy: What to do; "" if `why` already tells.
+    """
 
     why: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -183,7 +189,7 @@ def _read_header(
     except FileNotFoundError:
         return Vanished()
     except PhotoError as error:
-        return Refused(str(error))
+        return _refused(error)
     except OSError as error:
         return Refused(f"{label}: it cannot be read: {error.strerror}")
     except Exception as error:
@@ -213,7 +219,7 @@ def _read_claim(
         files = tuple(_read_file(file, limits, began) for file in claim.files)
         return ClaimRead(replace(claim, files=files))
     except PhotoError as error:
-        return Refused(str(error))
+        return _refused(error)
     except OSError as error:
         return Refused(os_error_text(error, claim.labels))
     except Exception as error:
@@ -238,6 +244,10 @@ def _read_file(file: ClaimedFile, limits: Limits, began: Callable[[Began], None]
         digest=digest,
         header=header,
     )
+
+
+def _refused(error: PhotoError) -> Refused:
+    return Refused(photo_message(error.photo, error.why, ""), error.remedy)
 
 
 def _unexpected(label: str, error: Exception) -> str:

@@ -37,7 +37,7 @@ from daemon.intake.file_reading import Answer, HeaderQuestion, HeaderRead, Refus
 from daemon.intake.routing import is_below_recipe, named_recipe
 from daemon.intake.scanner import list_files
 from daemon.photo.names import is_photo_name
-from daemon.system.errors import PhotoError
+from daemon.system.errors import PhotoError, photo_message
 from daemon.system.files import shown
 
 _NO_PHOTO = "its name is not that of a photograph; it is left here"
@@ -144,7 +144,7 @@ class FolderSorter:
                 continue
             recipe = route.recipe
             if route.refusal and (recipe is None or recipe.photos > 1):
-                self._claim((name,), recipe, stem_of(name), refusal=route.refusal)
+                self._claim((name,), route, stem_of(name))
             elif recipe is not None and recipe.photos > 1:
                 pairs.setdefault(recipe.name, []).append(name)
             else:
@@ -184,7 +184,8 @@ class FolderSorter:
                 return route_to(recipe, name, lambda: self._megapixels(file))
             return route_by_match(name, lambda: self._megapixels(file), self._recipes)
         except PhotoError as error:
-            return Route(recipe, str(error))
+            why = photo_message(error.photo, error.why, "")
+            return Route(recipe, why, error.remedy)
         except FileNotFoundError:
             del self._folder.files[name]
             self.vanished.append(file.arrival.path)
@@ -227,7 +228,7 @@ class FolderSorter:
             case HeaderRead():
                 return file.header.header.megapixels
             case Refused():
-                raise PhotoError("", file.header.why)
+                raise PhotoError("", file.header.why, file.header.remedy)
             case Vanished():
                 raise FileNotFoundError(file.path)
             case None:
@@ -272,7 +273,7 @@ class FolderSorter:
             self._wait(names, f"waits for {shown(arriving)}, which is still arriving")
             self._folder.stale = True
             return
-        self._claim(names, route.recipe, stem, sides, route.refusal, companions)
+        self._claim(names, route, stem, sides, companions)
 
     def _pair_up(self, names: list[str], recipe: Recipe) -> None:
         """Claim the pairs among photographs; the others wait."""
@@ -306,12 +307,12 @@ class FolderSorter:
     def _claim(
         self,
         names: tuple[str, ...],
-        recipe: Recipe | None,
+        route: Route,
         stem: str,
         sides: Mapping[str, str] | None = None,
-        refusal: str = "",
         companions: Sequence[str] = (),
     ) -> None:
+        recipe = route.recipe
         files, sides = self._folder.files, sides or {}
         all_names = (*names, *sides.values(), *companions)
         if not any(files[name].fresh for name in all_names):
@@ -326,7 +327,8 @@ class FolderSorter:
                 mask=found.get("mask"),
                 hints=found.get("hints"),
                 companions=tuple(files[name].arrival for name in companions),
-                refusal=refusal,
+                refusal=route.refusal,
+                remedy=route.remedy,
             )
         )
         self._companions_claimed |= set(companions)

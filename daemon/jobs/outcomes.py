@@ -15,6 +15,7 @@ from daemon.jobs.deaths import DeathWatch, halves
 from daemon.jobs.ledger.entries import Entry
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Publication
+from daemon.jobs.reasons import Reason
 from daemon.jobs.recipe_holds import RecipeHolds
 from daemon.jobs.record import record_of
 from daemon.jobs.staging import Staging
@@ -28,6 +29,7 @@ from daemon.messages.reports import (
     WorkerDied,
 )
 from daemon.messages.tasks import InspectTask, Job, RestoreTask, Task
+from daemon.system.errors import photo_message
 
 _log = structlog.get_logger()
 
@@ -68,7 +70,7 @@ class Decided:
     """
 
     publications: list[tuple[int, str]] = field(default_factory=list)
-    failures: list[tuple[int, str]] = field(default_factory=list)
+    failures: list[tuple[int, Reason]] = field(default_factory=list)
     at_fault: set[int] = field(default_factory=set)
     changed: list[Entry] = field(default_factory=list)
     durations: list[StageDuration] = field(default_factory=list)
@@ -161,7 +163,7 @@ class OutcomePolicy:
         self.deaths.died_alone(entry.row, death.reason, now, outside=death.outside)
         if not death.outside and self.deaths.is_at_fault(entry.row, deaths):
             why = f"the worker process died {deaths} times with this photograph: {death.reason}"
-            self._ledger.fail([(entry.row, why)])
+            self._ledger.fail([(entry.row, Reason(why))])
         else:
             self._ledger.suspect([[entry.row]], death=int(not death.outside))
 
@@ -180,7 +182,8 @@ class OutcomePolicy:
                 if self._is_still_arriving(entry, outcome, now):
                     self._ledger.requeue(entry.row, not_before=now + self._retries.retry_s)
                 else:
-                    decided.failures.append((entry.row, outcome.reason))
+                    why = photo_message(outcome.photo, outcome.why, "")
+                    decided.failures.append((entry.row, Reason(why, outcome.remedy)))
                     decided.at_fault.add(entry.row)
             case _, Failed():
                 decided.no_space |= outcome.no_space
@@ -209,7 +212,7 @@ class OutcomePolicy:
 
     def _retry(
         self, entry: Entry, task: Task, outcome: Failed, now: float
-    ) -> list[tuple[int, str]]:
+    ) -> list[tuple[int, Reason]]:
         """Give a passing fault back to the queue; return what has failed for good."""
         wait_s = self._retries.retry_s * 2**entry.attempts
         if outcome.no_space:
@@ -226,7 +229,7 @@ class OutcomePolicy:
                 self._ledger.requeue(entry.row, not_before=not_before)
                 return []
         reason = f"{outcome.reason}\n{outcome.trace}" if outcome.trace else outcome.reason
-        return [(entry.row, reason)]
+        return [(entry.row, Reason(reason))]
 
     def _is_still_arriving(self, entry: Entry, outcome: Rejected, now: float) -> bool:
         if not outcome.truncated:

@@ -25,6 +25,7 @@ from daemon.jobs.job_log import JobLog
 from daemon.jobs.ledger.entries import ClaimedFile, Entry, Original
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access, Publication
+from daemon.jobs.reasons import Reason
 from daemon.jobs.record import reason_of
 from daemon.system.clock import is_over
 from daemon.system.files import AWAY, NO_SPACE, as_text, shown
@@ -194,7 +195,7 @@ class Publisher:
             return error.errno in NO_SPACE
         self._ledger.count_attempt(entry.row)
         if entry.attempts + 1 >= self._attempts:
-            self._ledger.fail([(entry.row, f"the result could not be published: {error}")])
+            self._ledger.fail([(entry.row, Reason(f"the result could not be published: {error}"))])
             outbox.discard(Publication.load(entry.publication).staging)
             del self._stuck[entry.row]
         return False
@@ -238,7 +239,7 @@ class Publisher:
         if error.errno in NO_SPACE:
             return
         why = f"the result stands in the outbox; the original could not be archived: {error}"
-        self._ledger.fail([(entry.row, why)])
+        self._ledger.fail([(entry.row, Reason(why))])
         del self._stuck[entry.row]
 
     def _retire(self, archived: list[Original], entry: Entry, now: float) -> None:
@@ -267,7 +268,7 @@ class Publisher:
         why = reason_of(entry, now)
         kept = [self._reject_file(entry, file, why) for file in entry.claim.files]
         _remove_if_empty(entry)
-        _log.warning("failed", job=entry.row, photo=entry.photo_name, why=entry.reason)
+        _log.warning("failed", job=entry.row, photo=entry.photo_name, why=str(entry.reason))
         self._job_log.append(why, now)
         return kept[0]
 

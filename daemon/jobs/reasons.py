@@ -1,12 +1,39 @@
-"""Reason files: NAME.error.json beside a failed original says why it failed."""
+"""Why a job failed, and the file NAME.error.json beside a failed original that says so."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daemon.system.errors import photo_message
 from daemon.system.files import read_json
 
 REASON_SUFFIX = ".error.json"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a photograph fails; true unless it is `NO_REASON`.
+
+    Attributes:
+        why: What is wrong, with the photograph's name.
+        remedy: What to do; "" if `why` already tells.
+    """
+
+    why: str
+    remedy: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether there is one."""
+        return bool(self.why)
+
+    def __str__(self) -> str:
+        """As people are told, "WHY; REMEDY"."""
+        return photo_message("", self.why, self.remedy)
+
+
+NO_REASON = Reason("")
+"""A photograph that does not fail."""
 
 
 def reason_path(original: Path) -> Path:

@@ -47,7 +47,8 @@ def reason_of(entry: Entry, now: float) -> Mapping[str, object]:
     return {
         "photos": [as_text(file.relative) for file in entry.claim.photos],
         "recipe": entry.recipe,
-        "why": entry.reason,
+        "why": entry.reason.why,
+        **({"remedy": entry.reason.remedy} if entry.reason.remedy else {}),
         **_what_to_do(entry.claim.folder.bulk),
         "origin": str(entry.claim.folder.path / entry.claim.files[0].relative),
         "attempts": entry.attempts + entry.deaths + 1,

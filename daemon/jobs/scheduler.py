@@ -19,6 +19,7 @@ from daemon.jobs.fair_queue import FairQueue, RecipeQueue
 from daemon.jobs.ledger.entries import Entry, photo_of, photos_of
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import is_published
+from daemon.jobs.reasons import Reason
 from daemon.jobs.recipe_holds import RecipeHolds
 from daemon.jobs.selection import NeedsInspection, NoRecipe, select_recipe
 from daemon.jobs.staging import Staging
@@ -123,7 +124,7 @@ class Scheduler:
             return []  # one commit serves many leases
         planned: dict[str, tuple[Entry, Job | NeedsInspection]] = {}
         duplicates: list[_AlreadyPublished] = []
-        refused: list[tuple[int, str]] = []
+        refused: list[tuple[int, Reason]] = []
         chosen = False
         waiting = 0
         for entry in suspects or self._ready(recipes, room, now):
@@ -132,7 +133,7 @@ class Scheduler:
                 case _AlreadyPublished():
                     duplicates.append(plan)
                 case NoRecipe():
-                    refused.append((entry.row, plan.reason))
+                    refused.append((entry.row, Reason(plan.reason)))
                 case _RecipeChosen():
                     chosen = True
                 case _ModelMissing():

@@ -59,6 +59,7 @@ def test_an_older_ledger_is_brought_up_to_date(root: Path, scans: Path) -> None:
         db.execute("DROP INDEX job_turn")
         db.execute("DROP INDEX job_bulk")
         db.execute("ALTER TABLE job DROP COLUMN bulk")
+        db.execute("ALTER TABLE job DROP COLUMN remedy")
         db.execute("DROP TABLE bulk")
         db.execute("PRAGMA user_version = 0")
     ledger.close()

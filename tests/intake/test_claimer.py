@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.intake import file_reading
+from daemon.jobs.reasons import Reason
 from daemon.service.daemon import RunSummary
 from daemon.system.files import sha256_of
 from tests.support.station_runs import (
@@ -23,8 +24,9 @@ from tests.support.station_runs import (
 
 
 def reason(root: Path, name: str) -> str:
-    why: str = json.loads((root / f"failed/{name}.error.json").read_text())["why"]
-    return why
+    """What is wrong and what to do, as people are told."""
+    content = json.loads((root / f"failed/{name}.error.json").read_text())
+    return str(Reason(content["why"], content.get("remedy", "")))
 
 
 def test_a_file_that_cannot_be_hashed_is_named_as_it_was_dropped(

@@ -8,6 +8,7 @@ from daemon.config.setup import open_station
 from daemon.intake.requests import RetryRequest, waiting_requests
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles
 from daemon.jobs.ledger.writer import Ledger
+from daemon.jobs.reasons import NO_REASON, Reason
 from daemon.service.runtime import inbox_folders
 from daemon.system.errors import ConfigError
 from tests.support.fakes import everything_below
@@ -91,8 +92,8 @@ def test_status_counts_as_failed_what_lies_in_failed_now(
     file = ClaimedFile("photo", Path("denoise/x.jpg"), Path("w"), 1, 1)
     ledger = Ledger(station.ledger)
     claim = ClaimedFiles(inbox_folders(station, settings)[0], "x", (file,))
-    (entry,) = ledger.intend([("denoise", claim, "")])
-    ledger.fail([(entry.row, "it ends early")])
+    (entry,) = ledger.intend([("denoise", claim, NO_REASON)])
+    ledger.fail([(entry.row, Reason("it ends early"))])
     ledger.end([(entry.row, photo)], "failed", 5.0)
     ledger.close()
 

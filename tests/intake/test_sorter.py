@@ -202,7 +202,8 @@ def test_a_file_that_is_too_large_is_refused_naming_the_setting(tmp_path: Path) 
     )
     inbox.put("denoise/a.png", size=64)
     (claim,) = inbox.arrive("denoise/a.png").claims
-    assert "max_input_megapixels" in claim.refusal
+    assert claim.refusal == "denoise/a.png: 64x64 are 0.0 megapixels; allowed: at most 0.001"
+    assert claim.remedy == "raise the setting max_input_megapixels"
 
 
 def test_same_names_in_different_folders_and_with_other_suffixes_are_claims_of_their_own(

@@ -12,6 +12,7 @@ from daemon.config.station import Notice
 from daemon.jobs.ledger.entries import Waiting
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
+from daemon.jobs.reasons import NO_REASON, Reason
 from daemon.system.disk_space import is_no_space
 from daemon.system.errors import ConfigError, LedgerError
 from tests.support.claims import QUEUED_AT as NOW
@@ -96,10 +97,10 @@ def test_originals_left_in_place_count_as_taken_until_they_change(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     claim = claimed(tmp_path, originals="leave")
-    (entry,) = ledger.intend([("denoise", claim, "")])
+    (entry,) = ledger.intend([("denoise", claim, NO_REASON)])
     path = claim.files[0].path
     assert not ledger.was_taken(path, 7, 99)
-    ledger.queue([(entry.row, claim, "")], NOW)
+    ledger.queue([(entry.row, claim, NO_REASON)], NOW)
     assert ledger.was_taken(path, 7, 99)
     assert not ledger.was_taken(path, 7, 100)
     ledger.forget_taken([path])
@@ -108,7 +109,7 @@ def test_originals_left_in_place_count_as_taken_until_they_change(
 
 def test_counts_failures_and_notices_are_reported(ledger: Ledger, tmp_path: Path) -> None:
     one, two, _ = leased(ledger, tmp_path, "a.jpg", "b.jpg", "c.jpg")
-    ledger.fail([(one.row, "it ends early")])
+    ledger.fail([(one.row, Reason("it ends early"))])
     ledger.end([(one.row, tmp_path / "bad" / "a.jpg")], "failed", NOW + 1)
     ledger.publish([(two.row, two.id, tmp_path / "out" / "b.png")])
     ledger.end([(two.row, None)], "done", NOW + 2)
@@ -124,7 +125,7 @@ def test_counts_failures_and_notices_are_reported(ledger: Ledger, tmp_path: Path
 
 
 def test_an_intent_that_came_to_nothing_is_removed(ledger: Ledger, tmp_path: Path) -> None:
-    (entry,) = ledger.intend([("denoise", claimed(tmp_path), "")])
+    (entry,) = ledger.intend([("denoise", claimed(tmp_path), NO_REASON)])
     assert ledger.claimed_paths() == {tmp_path / "work" / "scan.jpg"}
     ledger.forget([entry.row])
     assert ledger.in_state("claiming") == []
@@ -134,7 +135,7 @@ def test_a_failed_transaction_leaves_no_trace(ledger: Ledger, tmp_path: Path) ->
     (entry,) = queued(ledger, tmp_path, "a.jpg")
 
     def broken() -> object:
-        yield (entry.row, replace(entry.claim, stem="other"), "")
+        yield (entry.row, replace(entry.claim, stem="other"), NO_REASON)
         raise KeyError
 
     with pytest.raises(KeyError):
@@ -200,7 +201,7 @@ def test_a_full_disk_is_reported_and_the_change_is_not_made(ledger: Ledger, tmp_
     pages = ledger.select("PRAGMA page_count")[0][0]
     ledger.select(f"PRAGMA max_page_count = {pages}")  # SQLite itself then says that it is full
     with pytest.raises(LedgerError) as refused:
-        ledger.fail([(entries[0].row, "x" * 100_000)])
+        ledger.fail([(entries[0].row, Reason("x" * 100_000))])
     assert refused.value.no_space
     assert is_no_space(refused.value)
     assert str(refused.value) == f"{tmp_path}/ledger.sqlite3: database or disk is full"
@@ -263,9 +264,9 @@ def test_waiting_jobs_are_counted_by_recipe_with_the_age_of_the_oldest(
     assert ledger.waiting(NOW) == ()
     leased(ledger, tmp_path, "leased.jpg")
     queued(ledger, tmp_path, "a.jpg")
-    (later,) = ledger.intend([("denoise", claimed(tmp_path, "b.jpg"), "")])
-    (other,) = ledger.intend([("", claimed(tmp_path, "c.jpg"), "")])
-    ledger.queue([(e.row, e.claim, "") for e in (later, other)], NOW + 50)
+    (later,) = ledger.intend([("denoise", claimed(tmp_path, "b.jpg"), NO_REASON)])
+    (other,) = ledger.intend([("", claimed(tmp_path, "c.jpg"), NO_REASON)])
+    ledger.queue([(e.row, e.claim, NO_REASON) for e in (later, other)], NOW + 50)
     assert ledger.waiting(NOW + 60) == (Waiting("", 1, 10), Waiting("denoise", 2, 60))
 
 

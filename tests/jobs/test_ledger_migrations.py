@@ -16,6 +16,7 @@ from daemon.jobs.ledger.bulk import BulkJob
 from daemon.jobs.ledger.entries import claim_text, path_text
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
+from daemon.jobs.reasons import Reason
 from daemon.system.errors import ConfigError
 from tests.support.claims import claimed
 
@@ -128,7 +129,22 @@ def later(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_a_new_ledger_has_the_newest_version(path: Path) -> None:
     Ledger(path).close()
-    assert schema(path)[0] == len(migrations.MIGRATIONS) == 1
+    assert schema(path)[0] == len(migrations.MIGRATIONS) == 2
+
+
+def test_a_failure_of_an_older_ledger_keeps_its_reason_as_one_text(
+    path: Path, tmp_path: Path
+) -> None:
+    old_ledger(path, _WITH_BULK_JOBS)
+    said = "a.jpg: it ends early; copy it again"
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("UPDATE job SET state = 'failed', reason = ? WHERE state = 'done'", (said,))
+        db.execute("UPDATE job SET state = 'failing', reason = ? WHERE state = 'queued'", (said,))
+    ledger = Ledger(path)
+    (entry,) = ledger.in_state("failing")
+    assert entry.reason == Reason(said)
+    assert [failure.reason for failure in ledger.failures(-1)] == [said]
+    ledger.close()
 
 
 @OLD
@@ -166,7 +182,7 @@ def test_each_step_is_taken_once(path: Path, later: list[str]) -> None:
     old_ledger(path, _WITH_BULK_JOBS)
     for _ in range(2):
         Ledger(path).close()
-        assert schema(path)[0] == 2
+        assert schema(path)[0] == len(migrations.MIGRATIONS) == 3
     assert ("job", "later") in schema(path)[1]
 
 
@@ -184,12 +200,12 @@ def test_a_newer_ledger_is_refused_and_not_touched(
     path: Path, later: list[str], monkeypatch: pytest.MonkeyPatch, opened: type[LedgerReader]
 ) -> None:
     Ledger(path).close()
-    monkeypatch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:1])
+    monkeypatch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:-1])
     before = path.read_bytes()
     with pytest.raises(ConfigError) as refused:
         opened(path)
     assert str(refused.value) == (
-        f"{path}: the ledger has version 2, and this program knows versions up to 1; use the "
+        f"{path}: the ledger has version 3, and this program knows versions up to 2; use the "
         "newer `restored` that wrote it, or another station"
     )
     assert path.read_bytes() == before

@@ -9,6 +9,7 @@ from daemon.config.recipe import SHIPPED_RECIPES, load_recipes, recipe_named
 from daemon.jobs.ledger.entries import Entry, photo_of
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outcomes import OutcomePolicy, RetryPolicy
+from daemon.jobs.reasons import NO_REASON, Reason
 from daemon.jobs.staging import Staging
 from daemon.messages.reports import Failed, Inspected, Rejected, WorkerDied
 from daemon.messages.tasks import InspectTask, Job, RestoreTask
@@ -100,14 +101,15 @@ def test_a_photograph_at_fault_fails_with_its_reason(
     rejected = Rejected(entry.fence, "a.png", "is grey", "use colorize")
     decided = outcomes.decide([(task_of(entry, staging), rejected)], NOW)
     assert decided.at_fault == {entry.row}
-    assert [e.reason for e in ledger.in_state("failing")] == ["a.png: is grey; use colorize"]
+    assert [str(e.reason) for e in ledger.in_state("failing")] == ["a.png: is grey; use colorize"]
+    assert [e.reason.remedy for e in ledger.in_state("failing")] == ["use colorize"]
 
 
 def test_a_file_that_ends_early_is_waited_for_while_it_may_still_arrive(
     ledger: Ledger, staging: Staging, outcomes: OutcomePolicy, entry: Entry
 ) -> None:
     files = (replace(entry.claim.files[0], mtime_ns=int(NOW * 1e9)),)
-    ledger.queue([(entry.row, replace(entry.claim, files=files), "")], NOW)
+    ledger.queue([(entry.row, replace(entry.claim, files=files), NO_REASON)], NOW)
     (young,) = ledger.lease([(entry.row, "job")])
     write_claimed(young)
     early = Rejected(young.fence, "a.png", "ends early", truncated=True)
@@ -130,7 +132,7 @@ def test_a_passing_fault_is_retried_after_a_wait_that_doubles_and_fails_in_the_e
         (entry,) = ledger.lease([(entry.row, "job")])
     failed = Failed(entry.fence, "the device was lost", passing=True)
     outcomes.decide([(task_of(entry, staging), failed)], NOW)
-    assert [e.reason for e in ledger.in_state("failing")] == ["the device was lost"]
+    assert [str(e.reason) for e in ledger.in_state("failing")] == ["the device was lost"]
 
 
 def test_a_full_disk_is_nobodys_fault_and_counts_as_no_try(
@@ -147,7 +149,7 @@ def test_a_bug_fails_at_once_with_its_traceback(
 ) -> None:
     failed = Failed(entry.fence, "KeyError: 'x'", trace="Traceback")
     decided = outcomes.decide([(task_of(entry, staging), failed)], NOW)
-    assert decided.failures == [(entry.row, "KeyError: 'x'\nTraceback")]
+    assert decided.failures == [(entry.row, Reason("KeyError: 'x'\nTraceback"))]
     assert decided.at_fault == set()
 
 
@@ -159,7 +161,7 @@ def test_what_is_alone_at_the_third_death_of_a_worker_fails(
         assert ledger.ready("denoise", NOW, 9, NOW, alone=True) == (entry.row,)
         (entry,) = ledger.lease([(entry.row, "job")])
     outcomes.died(WorkerDied((entry.fence,), "signal 9"), NOW)
-    assert [e.reason for e in ledger.in_state("failing")] == [
+    assert [str(e.reason) for e in ledger.in_state("failing")] == [
         "the worker process died 3 times with this photograph: signal 9"
     ]
 

@@ -11,6 +11,7 @@ from daemon.jobs.ledger.entries import Entry
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access, Publication
 from daemon.jobs.publisher import Publisher
+from daemon.jobs.reasons import Reason
 from daemon.system import files
 from tests.support.claims import QUEUED_AT as NOW
 from tests.support.claims import leased, write_claimed
@@ -83,11 +84,23 @@ def test_an_original_that_cannot_be_archived_holds_up_no_other_and_is_tried_agai
     (other,) = leased(ledger, tmp_path, "b.jpg")
     write_claimed(other)
     ledger.publish([(entry.row, entry.id, tmp_path / "a.png")])
-    ledger.fail([(other.row, "it is grey")])
+    ledger.fail([(other.row, Reason("it is grey"))])
     assert publisher.finish(NOW, {other.row}).ended == (JobEnded("denoise", "rejected"),)
     (tmp_path / "old").unlink()
     assert publisher.finish(NOW + RETRY_S).ended == (JobEnded("denoise", "restored"),)
     assert (tmp_path / "old/denoise/a.jpg").exists()
+
+
+def test_a_reason_file_has_the_remedy_for_itself_and_people_are_told_both(
+    tmp_path: Path, ledger: Ledger, publisher: Publisher, entry: Entry
+) -> None:
+    reason = Reason("a.jpg: it is grey", "use colorize")
+    ledger.fail([(entry.row, reason)])
+    publisher.finish(NOW, {entry.row})
+    written = json.loads((tmp_path / "bad/denoise/a.jpg.error.json").read_text())
+    assert (written["why"], written["remedy"]) == (reason.why, reason.remedy)
+    (failure,) = ledger.failures(-1)
+    assert failure.reason == "a.jpg: it is grey; use colorize"
 
 
 AWAY = [
@@ -120,7 +133,7 @@ def test_a_folder_that_is_away_is_waited_for_with_back_off_and_loses_nothing(
     name: str,
 ) -> None:
     if name == "bad":
-        ledger.fail([(entry.row, "it is grey")])
+        ledger.fail([(entry.row, Reason("it is grey"))])
     else:
         intend(ledger, entry, tmp_path)
     now = NOW
@@ -157,7 +170,7 @@ def test_nothing_is_written_where_a_disk_was_and_is_none_any_more(
     monkeypatch.setattr("daemon.system.mounts.mount_points", lambda: frozenset(mounted))
     publisher = Publisher(station, ledger, Access(), attempts=1, retry_s=RETRY_S)
     if name == "bad":
-        ledger.fail([(entry.row, "it is grey")])
+        ledger.fail([(entry.row, Reason("it is grey"))])
     else:
         intend(ledger, entry, tmp_path)
     mounted.discard(str(tmp_path / name))
@@ -201,7 +214,7 @@ def test_a_failed_original_whose_path_is_too_long_goes_directly_into_failed(
     entry: Entry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ledger.fail([(entry.row, "it is grey")])
+    ledger.fail([(entry.row, Reason("it is grey"))])
     refuse(monkeypatch, tmp_path / "bad/denoise", errno.ENAMETOOLONG)
     assert publisher.finish(NOW).ended == ()
     assert publisher.finish(NOW + RETRY_S).ended == ()
@@ -214,7 +227,7 @@ def test_what_failed_takes_nowhere_is_given_up_for_this_run(
     tmp_path: Path, ledger: Ledger, publisher: Publisher, entry: Entry
 ) -> None:
     (tmp_path / "bad").write_text("in the way")
-    ledger.fail([(entry.row, "it is grey")])
+    ledger.fail([(entry.row, Reason("it is grey"))])
     for turn in range(3):
         assert publisher.given_up(NOW + 100 * turn) == 0
         assert publisher.finish(NOW + 100 * turn).ended == ()

@@ -8,6 +8,7 @@ from daemon.checkpoints.library import Library
 from daemon.config.features import COLOUR
 from daemon.config.recipe import Recipe, read_recipe
 from daemon.jobs.ledger.writer import Ledger
+from daemon.jobs.reasons import NO_REASON, Reason
 from daemon.jobs.scheduler import Scheduler
 from daemon.jobs.staging import Staging
 from daemon.messages.tasks import InspectTask, RestoreTask, Task
@@ -68,8 +69,8 @@ def queue_different(ledger: Ledger, folder: Path, *photos: str) -> None:
     for name in photos:
         claim = claimed(folder, name)
         claim = replace(claim, files=(replace(claim.files[0], digest=name),))
-        (entry,) = ledger.intend([("denoise", claim, "")])
-        ledger.queue([(entry.row, claim, "")], NOW)
+        (entry,) = ledger.intend([("denoise", claim, NO_REASON)])
+        ledger.queue([(entry.row, claim, NO_REASON)], NOW)
 
 
 def test_a_group_of_suspects_runs_with_nothing_beside_it_before_the_others(
@@ -85,7 +86,7 @@ def test_a_group_of_suspects_runs_with_nothing_beside_it_before_the_others(
     assert names(first) == ["a", "b"]
     assert not any(task.alone for task in first)
     assert scheduler.tasks(plain, 2, NOW) == []
-    ledger.fail([(row, "") for row in rows[:2]])
+    ledger.fail([(row, Reason("")) for row in rows[:2]])
     assert scheduler.tasks(plain, 1, NOW) == []
     (alone,) = scheduler.tasks(plain, 0, NOW)
     assert (names([alone]), alone.alone) == (["c"], True)

@@ -13,6 +13,7 @@ from daemon.cli.status_text import print_status
 from daemon.config.setup import find_station, open_station
 from daemon.config.station import Notice, Station
 from daemon.jobs.ledger.writer import Ledger
+from daemon.jobs.reasons import NO_REASON
 from daemon.messages.reports import ModelLoaded
 from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.startup import is_daemon_running
@@ -54,8 +55,8 @@ def scheduled(tmp_path: Path) -> Path:
     (tmp_path / "recipes/leap.toml").write_text(text + '[[steps]]\nkind = "denoise"\n')
     ledger = Ledger(tmp_path / ".restored/ledger.sqlite3")
     claims = [claimed(tmp_path, name) for name in ("a.jpg", "b.jpg")]
-    entries = ledger.intend([("leap", claim, "") for claim in claims])
-    ledger.queue([(e.row, c, "") for e, c in zip(entries, claims, strict=True)], time.time())
+    entries = ledger.intend([("leap", claim, NO_REASON) for claim in claims])
+    ledger.queue([(e.row, c, NO_REASON) for e, c in zip(entries, claims, strict=True)], time.time())
     ledger.close()
     return tmp_path
 
@@ -77,8 +78,8 @@ def test_status_says_what_waits_for_its_schedule_and_until_when(
 def test_the_time_left_leaves_out_what_waits_for_its_schedule(scheduled: Path) -> None:
     ledger = Ledger(scheduled / ".restored/ledger.sqlite3")
     claim = claimed(scheduled, "c.jpg")
-    (done,) = ledger.intend([("denoise", claim, "")])
-    ledger.queue([(done.row, claim, "")], time.time())
+    (done,) = ledger.intend([("denoise", claim, NO_REASON)])
+    ledger.queue([(done.row, claim, NO_REASON)], time.time())
     ledger.end([(done.row, None)], "done", time.time() - 60)
     ledger.close()
     assert read_status(open_station(scheduled)[0]).left_s == 0

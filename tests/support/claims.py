@@ -7,6 +7,7 @@ from typing import Literal
 from daemon.config.station import InboxFolder
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles, Entry
 from daemon.jobs.ledger.writer import Ledger
+from daemon.jobs.reasons import NO_REASON
 from daemon.photo import Header
 
 QUEUED_AT = 1_800_000_000.0
@@ -42,8 +43,8 @@ def queued(
 ) -> list[Entry]:
     """Queue a job for each name."""
     claims = [claimed(folder, name) for name in names]
-    entries = ledger.intend([(recipe, claim, "") for claim in claims])
-    ledger.queue([(e.row, c, "") for e, c in zip(entries, claims, strict=True)], now)
+    entries = ledger.intend([(recipe, claim, NO_REASON) for claim in claims])
+    ledger.queue([(e.row, c, NO_REASON) for e, c in zip(entries, claims, strict=True)], now)
     return ledger.entries([entry.row for entry in entries])
 
 

@@ -256,8 +256,8 @@ def cancel(ledger: Ledger, bulk: BulkJob) -> BulkJob:
 def try_again(ledger: Ledger, rows: Collection[int]) -> None:
     """Queue failed photographs again, as if they had just been found."""
     ledger.execute_each(
-        "UPDATE job SET state = 'claiming', reason = '', failed_to = '', ended_at = 0, id = '',"
-        " fence = 0, attempts = 0, deaths = 0, crashes = 0, alone = 0, not_before = 0"
+        "UPDATE job SET state = 'claiming', reason = '', remedy = '', failed_to = '', ended_at = 0,"
+        " id = '', fence = 0, attempts = 0, deaths = 0, crashes = 0, alone = 0, not_before = 0"
         " WHERE row = ? AND state = 'failed'",
         [(row,) for row in rows],
     )

@@ -12,6 +12,7 @@ from typing import Literal
 
 from daemon.config.station import InboxFolder
 from daemon.jobs.ledger.database import Row
+from daemon.jobs.reasons import Reason
 from daemon.photo import Header, Photo
 from daemon.system.files import shown
 
@@ -90,7 +91,7 @@ class Entry:
         group: Number of its group of suspects, one of which may have killed a process: they run
             with nothing beside them. 0 if it is no suspect.
         publication: Its `Publication` as JSON while it is published, else "".
-        reason: Why it fails; "" if it does not.
+        reason: Why it fails; `NO_REASON` if it does not.
         queued_at: When it was queued, UTC seconds since the epoch.
     """
 
@@ -105,7 +106,7 @@ class Entry:
     crashes: int
     group: int
     publication: str
-    reason: str
+    reason: Reason
     queued_at: float
 
     @property
@@ -168,7 +169,7 @@ class Failure:
     Attributes:
         path: Where its first photograph is, or would be if originals stay in their place.
         recipe: Name of its recipe.
-        reason: Why it failed.
+        reason: Why it failed, and what to do, as one text.
         at: When, UTC seconds since the epoch.
     """
 
@@ -233,6 +234,6 @@ def entry_of(row: Row) -> Entry:
         crashes=row["crashes"],
         group=row["alone"],
         publication=row["publication"],
-        reason=row["reason"],
+        reason=Reason(row["reason"], row["remedy"]),
         queued_at=row["queued_at"],
     )

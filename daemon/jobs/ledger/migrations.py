@@ -75,7 +75,12 @@ def _first_numbered(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first_numbered,)
+def _remedy_of_a_reason(db: sqlite3.Connection) -> None:
+    """What to do about a failure stood in its reason alone."""
+    db.execute("ALTER TABLE job ADD COLUMN remedy TEXT NOT NULL DEFAULT ''")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first_numbered, _remedy_of_a_reason)
 """Step n, counted from 1, leads from version n - 1 to version n."""
 
 

@@ -19,6 +19,7 @@ from daemon.jobs.ledger.entries import (
     entry_of,
     path_text,
 )
+from daemon.jobs.reasons import Reason
 
 DONE = "done/"
 """Prefix of the counter, by recipe, of jobs that were done and whose rows are gone."""
@@ -223,11 +224,19 @@ class LedgerReader:
     def failures(self, limit: int) -> tuple[Failure, ...]:
         """The latest jobs that ended in failed/, the newest first; all for a limit below 0."""
         rows = self.select(
-            "SELECT failed_to, recipe, reason, ended_at FROM job WHERE state = 'failed'"
+            "SELECT failed_to, recipe, reason, remedy, ended_at FROM job WHERE state = 'failed'"
             " ORDER BY ended_at DESC LIMIT ?",
             limit,
         )
-        return tuple(Failure(Path(json.loads(row[0] or '""')), *row[1:]) for row in rows)
+        return tuple(
+            Failure(
+                Path(json.loads(row["failed_to"] or '""')),
+                row["recipe"],
+                str(Reason(row["reason"], row["remedy"])),
+                row["ended_at"],
+            )
+            for row in rows
+        )
 
     def finished_since(self, since: float) -> tuple[int, float]:
         """How many jobs were done since a time (UTC seconds), and when the first of them was."""

@@ -33,6 +33,7 @@ from daemon.config.station import Notice
 from daemon.jobs.ledger.database import Database, Transaction
 from daemon.jobs.ledger.entries import ClaimedFiles, Entry, Original, claim_text, path_text
 from daemon.jobs.ledger.reader import LedgerReader
+from daemon.jobs.reasons import Reason
 
 
 class Ledger(LedgerReader):
@@ -49,35 +50,36 @@ class Ledger(LedgerReader):
         """Run one statement for each row of values; for the modules of this package."""
         self._db.execute_each(statement, rows)
 
-    def intend(self, claims: Sequence[tuple[str, ClaimedFiles, str]]) -> list[Entry]:
+    def intend(self, claims: Sequence[tuple[str, ClaimedFiles, Reason]]) -> list[Entry]:
         """Record what is about to be claimed.
 
         Args:
-            claims: (name of the recipe, files, why they are refused or "").
+            claims: (name of the recipe, files, why they are refused or `NO_REASON`).
         """
         if not claims:
             return []
         rows = []
         with self.transaction() as db:
             for recipe, claim, refusal in claims:
-                values = ("claiming", recipe, claim_text(claim), refusal, claim.folder.bulk)
                 cursor = db.execute(
-                    "INSERT INTO job (state, recipe, claim, reason, bulk) VALUES (?, ?, ?, ?, ?)",
-                    values,
+                    "INSERT INTO job (state, recipe, claim, reason, remedy, bulk)"
+                    " VALUES ('claiming', ?, ?, ?, ?, ?)",
+                    (recipe, claim_text(claim), refusal.why, refusal.remedy, claim.folder.bulk),
                 )
                 rows.append(int(cursor.lastrowid or 0))
         return self.entries(rows)
 
     def queue(
         self,
-        claims: Sequence[tuple[int, ClaimedFiles, str]],
+        claims: Sequence[tuple[int, ClaimedFiles, Reason]],
         now: float,
         came_at: Mapping[int, float] | None = None,
     ) -> None:
         """Queue rows whose files are in the work folder and have been hashed.
 
         Args:
-            claims: (row, claim, why it is refused or ""); what is refused goes to failed/ instead.
+            claims: (row, claim, why it is refused or `NO_REASON`); what is refused goes to failed/
+                instead.
             now: UTC seconds since the epoch.
             came_at: By row, when it came into its inbox, if that was before `now`: it counts as
                 queued since then, whether the daemon looked or not.
@@ -88,10 +90,11 @@ class Ledger(LedgerReader):
         with self.transaction() as db:
             for row, claim, refusal in claims:
                 db.execute(
-                    "UPDATE job SET state = ?, claim = ?, reason = ?, queued_at = ?,"
+                    "UPDATE job SET state = ?, claim = ?, reason = ?, remedy = ?, queued_at = ?,"
                     " crashes = CASE state WHEN 'claiming' THEN 0 ELSE crashes END WHERE row = ?",
                     (
-                        *("failing" if refusal else "queued", claim_text(claim), refusal),
+                        *("failing" if refusal else "queued", claim_text(claim)),
+                        *(refusal.why, refusal.remedy),
                         *(min(now, came.get(row, now)), row),
                     ),
                 )
@@ -257,15 +260,15 @@ class Ledger(LedgerReader):
             [(job, path_text(path), row) for row, job, path in results],
         )
 
-    def fail(self, failures: Iterable[tuple[int, str]]) -> None:
+    def fail(self, failures: Iterable[tuple[int, Reason]]) -> None:
         """Record that these are about to go to failed/, and why.
 
         Args:
             failures: (row, reason).
         """
         self.execute_each(
-            "UPDATE job SET state = 'failing', reason = ? WHERE row = ?",
-            [(reason, row) for row, reason in failures],
+            "UPDATE job SET state = 'failing', reason = ?, remedy = ? WHERE row = ?",
+            [(reason.why, reason.remedy, row) for row, reason in failures],
         )
 
     def end(
