@@ -243,10 +243,11 @@ def _gamma_space(tags: ColourTags, model: Model) -> tuple[ColourSpace, str]:
         return plain, ""
     curve = CICP_CURVES[13] if is_plain else Curve((1 / gamma,))
     name = f"gAMA {gamma:.5f}"
+    note = f"its gamma (gAMA {gamma:g}) and primaries became a colour profile"
     if model == "grey":
-        return ColourSpace("grey", grey_profile(name, curve)), ""
+        return ColourSpace("grey", grey_profile(name, curve)), note
     try:
-        return ColourSpace("rgb", rgb_profile(name, tags.primaries or BT709, curve)), ""
+        return ColourSpace("rgb", rgb_profile(name, tags.primaries or BT709, curve)), note
     except (ValueError, np.linalg.LinAlgError) as error:
         return plain, f"its cHRM cannot be right ({error}): left out"
 

@@ -145,8 +145,8 @@ def _slab(picture: Picture, target: _Target, rows: slice) -> Codes:
     if target.space == original.space:
         finished = finished.copy()
         untouched = (levels == seen).all(axis=2)
-        if picture.alpha is not None:
-            untouched |= picture.alpha[rows] == 0
+        if original.hidden is not None:
+            untouched |= original.hidden[rows]
         finished[untouched] = to_depth(codes[untouched], target.dtype)
     return finished
 
@@ -189,7 +189,11 @@ def _enlarged_residual(picture: Picture, original: Original, rows: slice) -> Flo
     codes = original.codes[first : last + 1]
     seen = original.space.to_levels(codes, picture.pixels.dtype)
     residual = _residual(codes, seen, original.space)
-    if residual is None or not residual.any():
+    if residual is None:
+        return None
+    if original.hidden is not None:
+        residual[original.hidden[first : last + 1]] = 0
+    if not residual.any():
         return None
     weight = lower[rows, None, None]
     band = residual[above[rows] - first] * (1 - weight) + residual[below[rows] - first] * weight

@@ -181,8 +181,10 @@ def _exif_block(found: Image.Exif, format: str) -> bytes | None:
         if wanted and tag != _ORIENTATION and tag not in _SUB_DIRECTORIES:
             kept[tag] = value
     for tag in _SUB_DIRECTORIES:
-        if directory := found.get_ifd(tag):
-            kept[tag] = dict(directory)
+        if directory := dict(found.get_ifd(tag)):
+            if directory.pop(ExifTags.IFD.Interop, None) is not None:
+                directory[ExifTags.IFD.Interop] = dict(found.get_ifd(ExifTags.IFD.Interop))
+            kept[tag] = directory
     return kept.tobytes() if len(kept) else None
 
 

@@ -162,10 +162,13 @@ class Original:
         codes: (H, W, C): grey 1, RGB and Lab 3, CMYK 4 channels; uint8 or uint16 of full range,
             or float32, of which 0 is black and 1 white. Without opacity.
         space: What colours the codes stand for.
+        hidden: Fully transparent pixels, bool (H, W): the pixels beside these codes have other
+            colours there. None if there are none.
     """
 
     codes: NDArray[np.generic]
     space: ColourSpace
+    hidden: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from daemon.photo.decoding import known_format, photo_errors, read_header
 from daemon.photo.depth import to_depth
 from daemon.photo.picture import PROMPTS, Limits, Photo, Picture, Source
 from daemon.photo.prompts import read_prompt_file
+from daemon.photo.transparency import without_hidden
 from daemon.photo.working import Working, to_working
 from daemon.system.files import open_regular, shown
 
@@ -23,10 +24,13 @@ Pixels = NDArray[np.generic]
 
 
 def read_source(photo: Photo, limits: Limits) -> Source:
-    """Decode a photograph, or read a prompt file; see `read_picture`."""
+    """Decode a photograph for a recipe, or read a prompt file; see `read_picture`.
+
+    Colours that are hidden under transparency are replaced by such as are around them.
+    """
     if photo.header.format == PROMPTS:
         return read_prompt_file(photo.path, shown(photo.name))
-    return read_picture(photo, limits)
+    return without_hidden(read_picture(photo, limits))
 
 
 def read_picture(photo: Photo, limits: Limits) -> Picture:

@@ -6,6 +6,7 @@ A file that may pass 4 GB is a BigTIFF. Numbers are in the byte order of the EXI
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from typing import BinaryIO
 
 import imagecodecs
@@ -29,6 +30,7 @@ _UNDEFINED, _BYTE, _SHORT, _LONG, _RATIONAL, _LONG8 = 7, 1, 3, 4, 5, 16
 _XMP, _ICC = 700, 34675
 _PER_INCH = 2
 _DPI_UNIT = 10_000
+"""Largest denominator of a resolution."""
 
 
 def write(finished: Finished, file: BinaryIO, quality: int) -> tuple[str, ...]:
@@ -117,7 +119,8 @@ def _carried(finished: Finished) -> tuple[str, list[RawField]]:
         fields.append(RawField(_XMP, _BYTE, len(xmp), xmp))
     if dpi is not None:
         for tag, value in zip((282, 283), dpi, strict=True):
-            content = struct.pack(f"{order}II", round(value * _DPI_UNIT), _DPI_UNIT)
+            share = Fraction(value).limit_denominator(_DPI_UNIT)
+            content = struct.pack(f"{order}II", share.numerator, share.denominator)
             fields.append(RawField(tag, _RATIONAL, 1, content))
         fields.append(numbers_field(order, 296, _SHORT, [_PER_INCH]))
     return order, fields
