@@ -7,15 +7,14 @@ that a thread of the parent reads.
 import contextlib
 import os
 import threading
-import warnings
 from collections import deque
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import TextIO
 
 import structlog
 
 from daemon.messages.tasks import Compute
+from daemon.system.logging import tell_warnings
 
 _log = structlog.get_logger()
 
@@ -39,20 +38,13 @@ def run_with_output(
     for number in (1, 2):
         os.dup2(output.fileno(), number)
     output.close()
-    warnings.showwarning = _print_warning
+    tell_warnings(_print_warning)
     worker(pipe, compute, parent)
 
 
-def _print_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Print a warning on one line, as `warnings.showwarning`."""
-    text = f"{category.__name__}: {message} ({filename}:{lineno})"
+def _print_warning(what: str, where: str) -> None:
+    """Print a warning on one line."""
+    text = f"{what} ({where})"
     os.write(2, text.replace("\n", " ").encode(errors="backslashreplace") + b"\n")
 
 

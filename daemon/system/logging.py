@@ -8,7 +8,7 @@ in `_log.info("restored", job=..., recipe=..., photo=..., seconds=...)`. The com
 import logging
 import sys
 import warnings
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, TextIO, cast
 
 import structlog
@@ -52,7 +52,7 @@ def configure(stream: TextIO | None = None, *, console: bool | None = None) -> N
         # A cached logger would keep writing to the stream of an earlier configuration.
         cache_logger_on_first_use=False,
     )
-    warnings.showwarning = _log_warning
+    tell_warnings(lambda what, where: _log.warning("library_warning", what=what, where=where))
     if not any(isinstance(handler, _LibraryHandler) for handler in logging.root.handlers):
         logging.root.addHandler(_LibraryHandler(logging.WARNING))
 
@@ -70,18 +70,24 @@ def _tell_lost(lost: LostLines) -> str:
     return str(event)
 
 
-def _log_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Log a warning of a library, as `warnings.showwarning`."""
-    where = f"{filename}:{lineno}"
-    what = f"{category.__name__}: {message}"
-    _log.warning("library_warning", what=what, where=where)
+def tell_warnings(tell: Callable[[str, str], None]) -> None:
+    """Have Python's warnings told in place of printed.
+
+    Args:
+        tell: Called with "CATEGORY: MESSAGE" and "FILE:LINE" of each.
+    """
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        tell(f"{category.__name__}: {message}", f"{filename}:{lineno}")
+
+    warnings.showwarning = show
 
 
 class _LibraryHandler(logging.Handler):
