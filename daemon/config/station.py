@@ -100,6 +100,11 @@ class Station:
         return self.state / "trouble.json"
 
     @property
+    def mounts(self) -> Path:
+        """File that says on which disks folders lay; whoever removes it says they are gone."""
+        return self.state / "mounts.json"
+
+    @property
     def paused(self) -> Path:
         """File whose existence keeps every job from starting."""
         return self.state / "paused"

@@ -68,7 +68,11 @@ class _Stuck:
 
 
 class Publisher:
-    """Carries out intents; it remembers only what it could not do yet."""
+    """Carries out intents; it remembers only what it could not do yet.
+
+    Attributes:
+        mounts: Knows which folders lay on disks that are not mounted now.
+    """
 
     def __init__(
         self, station: Station, ledger: Ledger, access: Access, *, attempts: int, retry_s: float
@@ -89,7 +93,7 @@ class Publisher:
         self._job_log = JobLog(station.logs)
         self._names = FoldedNames()
         self._stuck: dict[int, _Stuck] = {}
-        self._mounts = MountWatch()
+        self.mounts = MountWatch(station.mounts)
         self._unreachable: dict[Path, OSError | None] = {}
 
     def finish(self, now: float, at_fault: Collection[int] = ()) -> Delivered:
@@ -319,7 +323,7 @@ class Publisher:
     def _reach(self, root: Path) -> OSError | None:
         """Why nothing may be written below a folder now; None if nothing is known against it."""
         if root not in self._unreachable:
-            self._unreachable[root] = _why_away(root, self._mounts)
+            self._unreachable[root] = _why_away(root, self.mounts)
         return self._unreachable[root]
 
 

@@ -39,7 +39,13 @@ from daemon.service.housekeeping import Housekeeping, retention_of
 from daemon.service.monitoring.monitor import Monitor
 from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.request_handler import RequestHandler
-from daemon.service.runtime import compute_of, inbox_folders, limits_of, monitor_settings
+from daemon.service.runtime import (
+    compute_of,
+    inbox_folders,
+    limits_of,
+    monitor_settings,
+    station_folders,
+)
 from daemon.service.startup import StationLock, only_daemon, open_ledger, prepare, when_unlocked
 from daemon.service.status_publisher import StatusPublisher
 from daemon.system.disk_space import DiskSpace
@@ -138,6 +144,8 @@ def open_components(
         )
         staging = Staging(station.staged, ledger)
         publisher = Publisher(station, ledger, access, attempts=attempts, retry_s=retry_s)
+        for folder in station_folders(station, settings):
+            publisher.mounts.is_gone(folder)  # its disk is remembered
         bulk_manager = BulkManager(station, ledger, claimer, access, monitor.notify)
         take_over(station)
         components = Components(

@@ -40,6 +40,7 @@ from daemon.messages.reports import (
 from daemon.messages.tasks import Task
 from daemon.service.components import Components, Progress, open_components, usable_recipes
 from daemon.service.monitoring.systemd import SystemdNotifier
+from daemon.service.runtime import station_folders
 from daemon.service.startup import when_unlocked
 from daemon.service.status_publisher import DaemonState
 from daemon.system.disk_space import is_no_space
@@ -470,6 +471,7 @@ class Daemon:
             *parts.sorter.waiting(now, at_once=at_once),
             *parts.claimer.notices(),
             *parts.publisher.notices(),
+            *self._unmounted(),
             *parts.bulk_manager.notices(self._recipes),
             *((Notice(parts.station.root, why, time.time()),) if why else ()),
             *(
@@ -478,6 +480,17 @@ class Daemon:
             ),
             *self._lost_log(),
         )
+
+    def _unmounted(self) -> tuple[Notice, ...]:
+        """Folders whose disks were there before, in this run or an earlier one."""
+        station = self._parts.station
+        what = (
+            "its disk is not mounted; what belongs there waits. If it is not to come back, remove "
+            f"{shown(station.mounts)}"
+        )
+        folders = station_folders(station, self._parts.settings)
+        gone = (folder for folder in folders if self._parts.publisher.mounts.is_unmounted(folder))
+        return tuple(Notice(folder, what, time.time()) for folder in gone)
 
     def _lost_log(self) -> tuple[Notice, ...]:
         lost = lost_lines()

@@ -15,6 +15,16 @@ from daemon.system.files import alternative
 from daemon.system.mounts import is_network_path
 
 
+def station_folders(station: Station, settings: Settings) -> tuple[Path, ...]:
+    """Every folder that photographs come from or go to."""
+    folders = (
+        path
+        for inbox in inbox_folders(station, settings)
+        for path in (inbox.path, inbox.outbox, inbox.archive, inbox.failed)
+    )
+    return tuple(dict.fromkeys(folders))
+
+
 def inbox_folders(station: Station, settings: Settings) -> tuple[InboxFolder, ...]:
     """The station's own inbox and the watched folders outside it."""
     inbox = InboxFolder(

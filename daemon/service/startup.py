@@ -1,6 +1,7 @@
 """What a daemon needs of its station at the start: folders, an open ledger, the lock."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -23,7 +24,7 @@ from daemon.service.events import EventQueue
 from daemon.system.disk_space import is_no_space
 from daemon.system.errors import BusyError, ConfigError, LedgerError, PassingError
 from daemon.system.files import AWAY, make_folder, shown
-from daemon.system.mounts import is_network_path
+from daemon.system.mounts import MountWatch, is_network_path
 
 _log = structlog.get_logger()
 
@@ -51,6 +52,8 @@ def prepare(station: Station, settings: Settings) -> Access:
         for folder in (station.work, station.staged, station.logs):
             make_folder(folder, access.group)
         try:
+            if MountWatch(station.mounts).is_unmounted(station.outbox):
+                raise OSError(errno.ENODEV, "its disk is not mounted any more")
             make_folder(station.outbox, access.group)
         except OSError as error:  # results wait for it, as they do later
             if error.errno not in AWAY:

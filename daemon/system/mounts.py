@@ -5,10 +5,13 @@ mounted or written.
 """
 
 import contextlib
+import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from daemon.system.files import write_whole
 
 _MOUNTINFO = Path("/proc/self/mountinfo")
 _NETWORK = frozenset(
@@ -75,9 +78,16 @@ class MountWatch:
     Where it was mounted, an empty folder of another disk is left, which takes files all the same.
     """
 
-    def __init__(self) -> None:
-        """Remember what is mounted now."""
+    def __init__(self, memory: Path | None = None) -> None:
+        """Remember what is mounted now.
+
+        Args:
+            memory: File in which it is kept, over restarts, on which disks folders lay; None keeps
+                it in memory alone. Whoever removes the file says that disks are gone for good.
+        """
         self._seen = mount_points()
+        self._memory = memory
+        self._lay_on = _read_memory(memory)
 
     def is_gone(self, folder: Path) -> bool:
         """Whether the file system that held a folder, which need not exist, is mounted no more."""
@@ -87,9 +97,61 @@ class MountWatch:
         if not now:
             return False
         self._seen |= now
-        path = Path(os.path.realpath(folder))
-        held_by = next((str(p) for p in (path, *path.parents) if str(p) in self._seen), None)
-        return held_by is not None and held_by not in now
+        held_by = _nearest(folder, self._seen)
+        gone = self.is_unmounted(folder) or (held_by is not None and held_by not in now)
+        if gone and self._is_forgotten():
+            self._seen, self._lay_on, gone = now, {}, False
+        if not gone:
+            self._remember(folder, now)
+        return gone
+
+    def is_unmounted(self, folder: Path) -> bool:
+        """Whether a folder lay on a disk that is not mounted now; the folder is not touched."""
+        point, now = self._lay_on.get(str(folder)), mount_points()
+        return point is not None and bool(now) and point not in now and not self._is_forgotten()
+
+    def _is_forgotten(self) -> bool:
+        """Whether somebody removed the file, so that nothing is waited for any more."""
+        return bool(self._memory and self._lay_on and not self._memory.exists())
+
+    def _remember(self, folder: Path, now: frozenset[str]) -> None:
+        """Keep on which disk a folder lies, if that is another than the one around it."""
+        point, known = _nearest(folder, now), self._lay_on.get(str(folder))
+        if self._memory is None or point is None:
+            return
+        lay_on = {key: value for key, value in self._lay_on.items() if key != str(folder)}
+        with contextlib.suppress(OSError):  # it is remembered at the next look
+            if _is_own_disk(point):
+                lay_on[str(folder)] = point
+            if lay_on != self._lay_on or (known and not self._memory.exists()):
+                write_whole(self._memory, lay_on)
+                self._lay_on = lay_on
+
+
+def _is_own_disk(point: str) -> bool:
+    """Whether another disk is mounted here than around it.
+
+    A mount of the same disk, such as a sandbox makes, is there in one run and not in the next, and
+    hides nothing.
+    """
+    path = Path(point)
+    return path.stat().st_dev != path.parent.stat().st_dev
+
+
+def _nearest(folder: Path, points: frozenset[str]) -> str | None:
+    path = Path(os.path.realpath(folder))
+    return next((str(p) for p in (path, *path.parents) if str(p) in points), None)
+
+
+def _read_memory(memory: Path | None) -> dict[str, str]:
+    """The mount point on which each folder lay; none if the file cannot be understood."""
+    if memory is None:
+        return {}
+    try:
+        found = json.loads(memory.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
 
 def mount_points() -> frozenset[str]:

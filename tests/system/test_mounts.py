@@ -1,5 +1,6 @@
 """Which paths lie on network storage."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,37 @@ def test_a_disk_that_is_mounted_no_more_is_gone(
     assert not watch.is_gone(tmp_path / "other")
     listed.unlink()
     assert not watch.is_gone(tmp_path / "nas/out")
+
+
+def test_on_which_disk_a_folder_lay_is_known_after_a_restart_until_the_file_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted, disks = {"/", str(tmp_path / "nas"), str(tmp_path / "bind")}, {str(tmp_path / "nas")}
+    monkeypatch.setattr("daemon.system.mounts.mount_points", lambda: frozenset(mounted))
+    monkeypatch.setattr("daemon.system.mounts._is_own_disk", lambda point: point in disks)
+    out, memory = tmp_path / "nas/out", tmp_path / "mounts.json"
+    first = MountWatch(memory)
+    for folder in (out, tmp_path / "bind/out", tmp_path / "other"):
+        assert not first.is_gone(folder)
+    assert json.loads(memory.read_text()) == {str(out): str(tmp_path / "nas")}
+    mounted -= {str(tmp_path / "nas"), str(tmp_path / "bind")}
+    after = MountWatch(memory)
+    assert after.is_gone(out)
+    assert after.is_unmounted(out)
+    assert not after.is_gone(tmp_path / "bind/out")  # the same disk all the time
+    mounted.add(str(tmp_path / "nas"))
+    assert not after.is_gone(out)
+    memory.unlink()
+    assert not after.is_gone(out)
+    assert memory.exists()
+    mounted.remove(str(tmp_path / "nas"))
+    assert after.is_gone(out)
+    memory.unlink()
+    assert not after.is_gone(out)
+    assert not MountWatch(memory).is_gone(out)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{", "\\"])
+def test_a_memory_of_disks_that_cannot_be_read_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "mounts.json").write_text(content)
+    assert not MountWatch(tmp_path / "mounts.json").is_gone(tmp_path / "out")
