@@ -362,7 +362,7 @@ class Claimer:
                 del self._unread[one.entry.row]
                 photo = one.entry.photo_name
                 recipe = one.entry.recipe or None
-                _log.info("claimed", job=one.entry.row, recipe=recipe, photo=photo)
+                _log.info("claimed", row=one.entry.row, recipe=recipe, photo=photo)
         if no_space is not None:
             raise no_space
 

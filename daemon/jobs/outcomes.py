@@ -219,7 +219,7 @@ class OutcomePolicy:
             self._ledger.requeue(entry.row, not_before=now + self._retries.retry_s)
             return []
         if outcome.passing and entry.attempts + 1 < self._retries.attempts:
-            _log.warning("will_retry", job=entry.row, photo=entry.photo_name, why=outcome.reason)
+            _log.warning("will_retry", row=entry.row, photo=entry.photo_name, why=outcome.reason)
             self._ledger.requeue(entry.row, not_before=now + wait_s, attempt=1)
             return []
         if outcome.model:

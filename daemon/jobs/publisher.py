@@ -171,7 +171,7 @@ class Publisher:
             recipes.append(entry.recipe)
             _log.info(
                 "restored",
-                job=entry.row,
+                row=entry.row,
                 recipe=entry.recipe,
                 photo=entry.photo_name,
                 seconds=publication.record.get("seconds"),
@@ -194,7 +194,7 @@ class Publisher:
         """
         stuck = self._wait(entry, entry.claim.folder.outbox, error, now)
         if stuck.is_news:
-            _log.warning("not_published", job=entry.row, photo=entry.photo_name, why=str(error))
+            _log.warning("not_published", row=entry.row, photo=entry.photo_name, why=str(error))
         if stuck.away or error.errno in NO_SPACE:
             return error.errno in NO_SPACE
         self._ledger.count_attempt(entry.row)
@@ -232,7 +232,7 @@ class Publisher:
                 stuck = self._wait(entry, root, error, now)
                 if stuck.is_news:
                     photo = entry.photo_name
-                    _log.warning("original_not_moved", job=entry.row, photo=photo, why=str(error))
+                    _log.warning("original_not_moved", row=entry.row, photo=photo, why=str(error))
                 no_space |= error.errno in NO_SPACE
                 if state == "published" and stuck.tries >= self._attempts and not stuck.away:
                     self._not_archived(entry, error)
@@ -272,7 +272,7 @@ class Publisher:
         why = reason_of(entry, now)
         kept = [self._reject_file(entry, file, why) for file in entry.claim.files]
         _remove_if_empty(entry)
-        _log.warning("failed", job=entry.row, photo=entry.photo_name, why=str(entry.reason))
+        _log.warning("failed", row=entry.row, photo=entry.photo_name, why=str(entry.reason))
         self._job_log.append(why, now)
         return kept[0]
 

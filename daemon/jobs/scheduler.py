@@ -172,7 +172,7 @@ class Scheduler:
         """Record jobs that need no work; only their originals are moved."""
         for one in duplicates:
             photo, result = one.entry.photo_name, shown(one.result)
-            _log.info("already_restored", job=one.entry.row, photo=photo, result=result)
+            _log.info("already_restored", row=one.entry.row, photo=photo, result=result)
         self._ledger.publish([(one.entry.row, one.job, one.result) for one in duplicates])
 
     def _ready(self, recipes: Sequence[Recipe], limit: int, now: float) -> list[Entry]:

@@ -291,7 +291,7 @@ class Daemon:
         for entry in decided.changed:
             if is_away(entry.claim.folder):
                 continue  # it stays queued until its disk is back
-            _log.info("changed_while_processed", job=entry.row)
+            _log.info("changed_while_processed", row=entry.row)
             parts.claimer.read_changed(entry)
         parts.monitor.record_durations(decided.durations)
         self._count(delivered)

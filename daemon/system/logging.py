@@ -1,7 +1,7 @@
 """Where the log goes and what a line of it looks like: JSON, or coloured text on a terminal.
 
 Modules get their logger from `structlog.get_logger` and log an event in snake_case with fields, as
-in `_log.info("restored", job=..., recipe=..., photo=..., seconds=...)`. The command that runs calls
+in `_log.info("restored", row=..., recipe=..., photo=..., seconds=...)`. The command that runs calls
 `configure` once.
 """
 

@@ -18,7 +18,7 @@ def test_a_line_for_a_full_disk_is_counted_and_the_work_goes_on() -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123
         configure(full)
         for number in range(3):
-            structlog.get_logger().info("restored", job=number)
+            structlog.get_logger().info("restored", row=number)
         lost = lost_lines()
     assert lost is not None
     assert (lost.lines, lost.why) == (3, "No space left on device")

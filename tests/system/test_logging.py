@@ -12,13 +12,13 @@ from daemon.system.logging import configure
 def test_a_line_is_json_with_event_fields_and_utc_time() -> None:
     stream = io.StringIO()
     configure(stream)
-    structlog.get_logger().info("restored", job="ab", recipe="denoise", photo="x.jpg", seconds=1.5)
+    structlog.get_logger().info("restored", row="ab", recipe="denoise", photo="x.jpg", seconds=1.5)
     line = json.loads(stream.getvalue())
     assert line.pop("time").endswith("Z")
     assert line == {
         "event": "restored",
         "level": "info",
-        "job": "ab",
+        "row": "ab",
         "recipe": "denoise",
         "photo": "x.jpg",
         "seconds": 1.5,
