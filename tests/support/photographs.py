@@ -58,4 +58,5 @@ def cracked_print() -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bo
 def _brown(photograph: Image.Image) -> NDArray[np.uint8]:
     light = np.asarray(photograph, np.float32)[..., None]
     tone = np.array([(26, 20, 15), (0.8, 0.72, 0.6)], np.float32)
-    return np.rint(tone[0] + tone[1] * light).astype(np.uint8)
+    brown: NDArray[np.uint8] = np.rint(tone[0] + tone[1] * light).astype(np.uint8)
+    return brown
