@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from daemon.intake.requests import MAX_ROOTS
 from daemon.system.errors import UsageError
 from daemon.system.files import is_there, shown
 
@@ -46,28 +47,57 @@ def check_apart(own: Sequence[Path], roots: Sequence[Path]) -> None:
 
 
 def check_roots(own: Sequence[Path], paths: Sequence[Path]) -> tuple[Path, ...]:
-    """The absolute paths of what is submitted, without those that lie in others.
+    """The absolute paths of what a command submits, without those that lie in others.
 
     Args:
         own: Folders that the daemon writes results into.
         paths: What is submitted.
 
     Raises:
-        UsageError: One does not exist, holds nothing, or lies in a folder of results or around it.
+        UsageError: One does not exist, holds nothing, or lies in a folder of results or around it;
+            or there are too many.
+        OSError: One cannot be looked at now.
     """
-    roots: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"{shown(path)}: no such file or folder")
-        with contextlib.suppress(PermissionError):  # the daemon's own user may read it
-            if path.is_dir() and not is_there(path):
-                raise UsageError(f"{shown(path)}: it holds nothing; is its disk mounted?")
-        roots.append(path.resolve())
+    if len(paths) > MAX_ROOTS:
+        raise UsageError(f"{len(paths)} paths, at most {MAX_ROOTS}; name folders, not files")
     check_apart(own, paths)
-    return tuple(
-        dict.fromkeys(
-            root
-            for root in roots
-            if not any(root != other and root.is_relative_to(other) for other in roots)
-        )
-    )
+    for path in paths:
+        if why := _why_nothing(path):
+            raise UsageError(f"{shown(path)}: {why}")
+    return _outermost(paths)
+
+
+def check_roots_again(own: Sequence[Path], roots: Sequence[Path]) -> tuple[Path, ...]:
+    """The same by the daemon, when it takes the request: some of it may have gone meanwhile.
+
+    Args:
+        own: Folders that the daemon writes results into.
+        roots: What is submitted.
+
+    Raises:
+        UsageError: Nothing of it is there, or one lies in a folder of results or around it.
+    """
+    check_apart(own, roots)
+    try:
+        reasons = [_why_nothing(root) for root in roots]
+    except OSError:  # a job waits for a disk that is away
+        return tuple(roots)
+    if all(reasons):
+        raise UsageError(f"{shown(roots[0])}: {reasons[0]}")
+    return _outermost(roots)
+
+
+def _why_nothing(path: Path) -> str:
+    """Why there is nothing to restore at a path, or ""."""
+    if not path.exists():
+        return "no such file or folder"
+    with contextlib.suppress(PermissionError):  # the daemon's own user may read it
+        if path.is_dir() and not is_there(path):
+            return "it holds nothing; is its disk mounted?"
+    return ""
+
+
+def _outermost(paths: Sequence[Path]) -> tuple[Path, ...]:
+    roots = [path.resolve() for path in paths]
+    known = set(roots)
+    return tuple(dict.fromkeys(root for root in roots if known.isdisjoint(root.parents)))

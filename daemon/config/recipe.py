@@ -197,13 +197,17 @@ class Output(BaseModel):
     )
 
 
+RECIPE_NAME = r"^[a-z0-9][a-z0-9-]{0,63}$"
+"""What a recipe may be called; pydantic's $ is the end of the text."""
+
+
 class Recipe(BaseModel):
     """What is done to which photographs."""
 
     model_config = _FROZEN
 
     name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9-]{0,63}$",
+        pattern=RECIPE_NAME,
         description="Name of the recipe, of its folder in the inbox and of its folder in the "
         "outbox. Not set: the file's name without `.toml`.",
         examples=["attic"],

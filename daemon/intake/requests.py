@@ -32,6 +32,7 @@ from pydantic import (
     ValidationError,
 )
 
+from daemon.config.recipe import RECIPE_NAME
 from daemon.config.station import Station
 from daemon.system.errors import UsageError
 from daemon.system.files import (
@@ -49,6 +50,9 @@ _log = structlog.get_logger()
 
 MAX_REDO = 64
 """Most jobs in one redo request: the daemon takes one such request in each turn of its loop."""
+
+MAX_ROOTS = 10_000
+"""Most files and folders of one bulk job; they are looked at in one turn of the loop."""
 
 _MAX_PATHS = 64
 _MAX_NAME = 255
@@ -127,8 +131,8 @@ class BulkSubmitRequest(_Model):
 
     kind: Literal["bulk_submit"] = "bulk_submit"
     name: _Name
-    recipe: _Name
-    roots: Annotated[tuple[_Path, ...], Field(min_length=1)]
+    recipe: Annotated[str, Field(strict=True, pattern=RECIPE_NAME)]
+    roots: Annotated[tuple[_Path, ...], Field(min_length=1, max_length=MAX_ROOTS)]
     at: _Time
     starts_at: _Time = 0.0
 

@@ -151,7 +151,7 @@ def decoded_size(file: BinaryIO, label: str) -> tuple[int, int]:
 
 def _describe(path: Path, error: Exception) -> str:
     if isinstance(error, UnknownFormatError) or type(error).__name__ == "UnidentifiedImageError":
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(8)
         return f"starts with {start!r} and is not a readable {accepted()}"
     return f"cannot be decoded: {type(error).__name__}: {error}; expected a sound {accepted()}"

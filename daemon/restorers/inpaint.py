@@ -78,6 +78,12 @@ def inpaint(
             "paint it white where the picture is lost",
         )
     share = float((mask > 0).mean())
+    if share == 1 and searched:
+        raise PhotoError(
+            "",
+            "the search takes the whole picture for damage",
+            "lower sensitivity, or paint NAME.mask.png beside NAME",
+        )
     if share == 1:
         raise PhotoError("", "the mask has no black (0) pixel", "paint what is to be kept black")
     measures = (("filled", share),)

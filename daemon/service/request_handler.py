@@ -7,7 +7,7 @@ from typing import assert_never
 import structlog
 
 from daemon.bulk.manager import BulkManager
-from daemon.bulk.submission import check_apart, check_name
+from daemon.bulk.submission import check_name, check_roots_again
 from daemon.config.recipe import Recipe
 from daemon.intake.redo import Redo
 from daemon.intake.requests import (
@@ -117,8 +117,9 @@ class RequestHandler:
                 self._redo.take(request, recipes, now)
             case BulkSubmitRequest() as request:
                 check_name(request.name)
-                check_apart(self._own_folders, request.roots)
-                return self._bulk_manager.take(request, pending.id, now)
+                roots = check_roots_again(self._own_folders, request.roots)
+                checked = request.model_copy(update={"roots": roots})
+                return self._bulk_manager.take(checked, pending.id, now)
             case request:
                 return self._bulk_manager.take(request, pending.id, now)
         return "done"

@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.bulk.manager import BulkManager
+from daemon.bulk.status import read_bulk
 from daemon.cli import bulk as bulk_command
 from daemon.cli.main import exit_code
 from daemon.config.setup import find_station
@@ -253,6 +254,71 @@ def test_the_daemon_checks_again_what_the_command_checks(root: Path, station: St
     answer = answer_to(station, request_id)
     assert answer is not None and answer.state == "refused"
     assert "where results go, lie in each other" in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("missing", "no such file or folder"), ("empty", "it holds nothing")]
+)
+def test_the_daemon_refuses_a_bulk_job_without_anything_to_restore(
+    root: Path, station: Station, name: str, why: str
+) -> None:
+    (root.parent / "empty").mkdir()
+    roots = (root.parent / name,)
+    request_id = leave(
+        station, BulkSubmitRequest(name="job", recipe="denoise", roots=roots, at=1.0)
+    )
+    run_once(root)
+    answer = answer_to(station, request_id)
+    assert answer is not None and answer.state == "refused"
+    assert f"{root.parent / name}: {why}" in answer.reason
+
+
+def test_a_bulk_job_whose_share_is_stale_waits_and_holds_up_nothing(
+    root: Path, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exists = Path.exists
+
+    def stale(self: Path) -> bool:
+        if self.name == "share":
+            raise OSError(errno.ESTALE, "Stale file handle", str(self))
+        return exists(self)
+
+    monkeypatch.setattr(Path, "exists", stale)
+    roots = (root.parent / "share",)
+    request_id = leave(
+        station, BulkSubmitRequest(name="job", recipe="denoise", roots=roots, at=1.0)
+    )
+    drop_photo(root, "denoise/a.png")
+    summary = run_once(root)
+    assert (summary.done, summary.held_up) == (1, "")
+    assert answer_to(station, request_id) == requests.Answer(state="taken")
+    assert "is its disk mounted?" in summary.waiting[0].what
+
+
+def test_roots_inside_others_are_left_out_by_the_daemon_too(root: Path, station: Station) -> None:
+    drop_photo(root.parent, "scans/x.png")
+    outer = root.parent / "inbox"
+    roots = (outer / "scans", outer)
+    leave(station, BulkSubmitRequest(name="job", recipe="denoise", roots=roots, at=1.0))
+    run_once(root)
+    assert [bulk.paths for bulk in read_bulk(station)] == [(str(outer),)]
+
+
+@pytest.mark.parametrize("recipe", ["a\0", "../denoise", "Denoise\n", "a" * 65])
+def test_a_recipe_that_no_recipe_can_be_called_is_refused(station: Station, recipe: str) -> None:
+    content = {"kind": "bulk_submit", "name": "job", "recipe": recipe, "roots": ["/a"], "at": 1}
+    station.requests.joinpath("1.json").write_text(json.dumps(content))
+    assert RequestFolder(station).pending() == []
+    assert station.requests.joinpath("1.refused").exists()
+
+
+def test_a_hundred_thousand_roots_are_refused_at_once(station: Station) -> None:
+    roots = ["/a"] * 100_000
+    content = {"kind": "bulk_submit", "name": "job", "recipe": "denoise", "roots": roots, "at": 1}
+    station.requests.joinpath("1.json").write_text(json.dumps(content))
+    assert RequestFolder(station).pending() == []
+    answer = answer_to(station, "1")
+    assert answer is not None and "at most 10000 items" in answer.reason
 
 
 def test_who_follows_a_job_that_is_refused_is_told_why(

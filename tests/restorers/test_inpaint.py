@@ -12,6 +12,7 @@ from skimage import data
 
 from daemon.config.steps import Inpaint
 from daemon.diffusion import windows
+from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.inpaint import filled
 from daemon.system.errors import PhotoError
@@ -107,6 +108,20 @@ def test_without_a_mask_or_with_nothing_kept_the_photograph_is_refused() -> None
     assert caught.value.photo == ""
     assert caught.value.why == "the mask has no black (0) pixel"
     assert caught.value.remedy == "paint what is to be kept black"
+
+
+def test_a_search_that_takes_everything_for_damage_blames_no_mask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def everything(picture: Picture, params: Inpaint) -> ModelCalls[NDArray[np.uint8]]:
+        return np.full(picture.pixels.shape[:2], 255, np.uint8)
+        yield
+
+    monkeypatch.setattr("daemon.restorers.inpaint.find_scratches", everything)
+    with pytest.raises(PhotoError) as caught:
+        run(Inpaint(find=True, sensitivity=0.999), picture(random_pixels(2, 3)))
+    assert caught.value.why == "the search takes the whole picture for damage"
+    assert caught.value.remedy == "lower sensitivity, or paint NAME.mask.png beside NAME"
 
 
 @pytest.mark.parametrize("size", [(1, 2), (3, 2), (17, 16)])
