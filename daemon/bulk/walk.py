@@ -53,7 +53,7 @@ class Slice:
 
     def settle(self) -> SettledFolder:
         """Its files as they are now, of which nothing is claimed yet."""
-        settled = SettledFolder(str(self.path))
+        settled = SettledFolder(str(self.path), self.folder.path)
         for name in self.names:
             path = self.path / name
             with contextlib.suppress(FileNotFoundError):

@@ -26,17 +26,16 @@ from daemon.jobs.accounting import StageDuration
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles, Entry
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.reasons import NO_REASON, Reason
+from daemon.system.beneath import sync_beneath
 from daemon.system.clock import is_over
 from daemon.system.files import (
     NO_SPACE,
-    copy_part,
     fit_name,
-    move_to_free,
     os_error_text,
     shown,
     sync_folders,
-    take_file,
 )
+from daemon.system.shared_folder import copy_part, give_back, take_file
 
 _log = structlog.get_logger()
 
@@ -306,12 +305,9 @@ class Claimer:
         taken = [kept for entry in entries if (kept := self._take(entry, now)) is not None]
         moved = [e for e, away in taken if e.claim.folder.originals != "leave" and not away]
         sync_folders(file.path.parent for e in moved for file in e.claim.files)
-        sync_folders(
-            parent
-            for e in moved
-            for f in e.claim.files
-            if (parent := (e.claim.folder.path / f.relative).parent).is_dir()
-        )
+        emptied = {(e.claim.folder.path, f.relative.parent) for e in moved for f in e.claim.files}
+        for root, folder in emptied:
+            sync_beneath(root, folder.parts)
         for entry, origins in taken:
             self._ask(_Unread(entry, (came_at or {}).get(entry.row)), origins)
 
@@ -381,7 +377,7 @@ class Claimer:
             if file.path.exists():
                 continue
             try:
-                take_file(origin, file.path)
+                take_file(origin, file.path, folder.path)
             except OSError as error:
                 if error.errno == errno.EXDEV:
                     return entry, origins
@@ -394,7 +390,7 @@ class Claimer:
 
     def _not_taken(self, entry: Entry, origin: Path, error: OSError, now: float) -> Entry | None:
         """Put a claim back of which a file could not be taken; None if that succeeds."""
-        if not isinstance(error, FileNotFoundError | BlockingIOError):
+        if not isinstance(error, FileNotFoundError | NotADirectoryError | BlockingIOError):
             self._refuse(origin, error, now)
         return self._put_back(entry, error)
 
@@ -416,7 +412,7 @@ class Claimer:
             for file in entry.claim.files:
                 origin = entry.claim.folder.path / file.relative
                 if file.path.exists():
-                    move_to_free(file.path, origin.parent, origin.name, f"{entry.row:08x}")
+                    give_back(file.path, origin, entry.claim.folder.path, f"{entry.row:08x}")
         except OSError as again:
             first, second = (os_error_text(e, entry.claim.labels) for e in (error, again))
             why = f"not all of it could be taken ({first}), nor put back ({second})"

@@ -16,23 +16,32 @@ from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles
 from daemon.photo import Header, Limits, is_truncated, read_header, refuse_large_file
 from daemon.system import logging as log
 from daemon.system.errors import PhotoError, photo_message
-from daemon.system.files import make_folder, os_error_text, sha256_of, shown, take_copy
+from daemon.system.files import make_folder, os_error_text, sha256_of, shown
 from daemon.system.processes import die_first_without_memory, end_with_parent
+from daemon.system.shared_folder import take_copy
 
 
 @dataclass(frozen=True)
 class EndQuestion:
-    """Does a file end early?"""
+    """Does a file end early? No link is followed below `beneath`."""
 
     path: Path
+    beneath: Path
 
 
 @dataclass(frozen=True)
 class HeaderQuestion:
-    """What is in a photograph's header? `relative` is its path below its inbox, for messages."""
+    """What is in a photograph's header?
+
+    Attributes:
+        path: The photograph.
+        relative: Its path below its inbox, for messages.
+        beneath: Its inbox, below which no link is followed.
+    """
 
     path: Path
     relative: Path
+    beneath: Path
 
 
 @dataclass(frozen=True)
@@ -174,7 +183,7 @@ def answer(question: Question, limits: Limits, began: Callable[[Began], None]) -
 
 def _read_end(question: EndQuestion) -> EndRead:
     try:
-        return EndRead(is_truncated(question.path))
+        return EndRead(is_truncated(question.path, beneath=question.beneath))
     except Exception:  # whoever reads it will say what is wrong
         return EndRead(truncated=False)
 
@@ -185,8 +194,9 @@ def _read_header(
     label = shown(question.relative)
     try:
         began(Began(label, question.path.lstat().st_size))
-        return HeaderRead(read_header(question.path, limits, name=str(question.relative)))
-    except FileNotFoundError:
+        name, beneath = str(question.relative), question.beneath
+        return HeaderRead(read_header(question.path, limits, name=name, beneath=beneath))
+    except (FileNotFoundError, NotADirectoryError):
         return Vanished()
     except PhotoError as error:
         return _refused(error)
@@ -206,7 +216,7 @@ def _take(
                 continue
             began(Began(shown(file.relative), origin.lstat().st_size, origin))
             make_folder(file.path.parent)
-            take_copy(origin, file.path, limits.max_file_mb * 1e6)
+            take_copy(origin, file.path, question.claim.folder.path, limits.max_file_mb * 1e6)
         except OSError as error:
             return NotTaken(origin, error)
     return None
@@ -216,7 +226,7 @@ def _read_claim(
     claim: ClaimedFiles, limits: Limits, began: Callable[[Began], None]
 ) -> ClaimRead | Refused:
     try:
-        files = tuple(_read_file(file, limits, began) for file in claim.files)
+        files = tuple(_read_file(file, claim.beneath, limits, began) for file in claim.files)
         return ClaimRead(replace(claim, files=files))
     except PhotoError as error:
         return _refused(error)
@@ -226,7 +236,9 @@ def _read_claim(
         return Refused(_unexpected(shown(claim.files[0].relative), error))
 
 
-def _read_file(file: ClaimedFile, limits: Limits, began: Callable[[Began], None]) -> ClaimedFile:
+def _read_file(
+    file: ClaimedFile, beneath: Path | None, limits: Limits, began: Callable[[Began], None]
+) -> ClaimedFile:
     label = shown(file.relative)
     status = file.path.lstat()  # before the hash, so that a write meanwhile is noticed later
     if not stat.S_ISREG(status.st_mode):
@@ -235,8 +247,8 @@ def _read_file(file: ClaimedFile, limits: Limits, began: Callable[[Began], None]
     began(Began(label, status.st_size))
     header = None
     if file.role == "photo":
-        header = read_header(file.path, limits, name=str(file.relative))
-    digest = sha256_of(file.path)
+        header = read_header(file.path, limits, name=str(file.relative), beneath=beneath)
+    digest = sha256_of(file.path, beneath)
     return replace(
         file,
         size_bytes=status.st_size,

@@ -18,7 +18,8 @@ from daemon.intake.requests import RetryRequest, leave
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.reasons import REASON_SUFFIX, is_foreign, reason_path
 from daemon.system.errors import ConfigError, UsageError
-from daemon.system.files import move_to_free, read_json, shown
+from daemon.system.files import read_json, shown
+from daemon.system.shared_folder import give_back
 
 _log = structlog.get_logger()
 
@@ -99,7 +100,7 @@ def _put_back(
     reason = reason_path(path)
     own = not reason_path(reason).exists()  # else an original is named like this one's reason
     why = _read(reason) if own else {}
-    origin = _origin(path, why, folders)
+    inbox, origin = _origin(path, why, folders)
 
     def companions(photo: Path) -> list[Path]:
         sides = [side for role in ROLES for side in beside.all_of(photo, role)]
@@ -109,8 +110,8 @@ def _put_back(
     if path.is_file():
         # Side files first: the photograph must not be taken without them.
         for other in companions(path):
-            move_to_free(other, origin.parent, other.name, "retry")
-        origin = move_to_free(path, origin.parent, origin.name, "retry")
+            give_back(other, origin.with_name(other.name), inbox, "retry")
+        origin = give_back(path, origin, inbox, "retry")
     elif origin.is_file():
         leave(station, RetryRequest(paths=(origin, *companions(origin))))
     if own:
@@ -118,15 +119,21 @@ def _put_back(
     return origin
 
 
-def _origin(path: Path, why: Mapping[str, Any], folders: Sequence[InboxFolder]) -> Path:
+def _origin(
+    path: Path, why: Mapping[str, Any], folders: Sequence[InboxFolder]
+) -> tuple[Path, Path]:
     """Where an original came from if that is an inbox still, else the inbox that it fell out of.
 
     A photograph that failed while it was done again came from the archive, which is not an inbox.
+
+    Returns:
+        The inbox, and the path in it.
     """
     origin = Path(str(why.get("origin", "")))
     inboxes = [folder.path.absolute() for folder in folders]
-    if ".." not in origin.parts and any(origin.is_relative_to(inbox) for inbox in inboxes):
-        return origin
+    around = [inbox for inbox in inboxes if origin.is_relative_to(inbox)]
+    if ".." not in origin.parts and around:
+        return max(around, key=lambda inbox: len(inbox.parts)), origin
     places = [
         (folder.failed.resolve(), inbox) for folder, inbox in zip(folders, inboxes, strict=True)
     ]
@@ -134,7 +141,7 @@ def _origin(path: Path, why: Mapping[str, Any], folders: Sequence[InboxFolder]) 
         (place for place in places if path.is_relative_to(place[0])),
         key=lambda place: len(place[0].parts),
     )
-    return inbox / path.relative_to(failed)
+    return inbox, inbox / path.relative_to(failed)
 
 
 def _other_half(path: Path, sides: Sequence[Path]) -> list[Path]:

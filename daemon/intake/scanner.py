@@ -2,11 +2,12 @@
 
 Folders are visited in the order of their names, each before those below it. Hidden, half-written
 and system names are passed over; symbolic links below the root are not followed; what is neither
-a file nor a folder, and what cannot be read, is named with the reason. What vanishes meanwhile is
-left out. No file is opened and nothing is changed. Here, too, is what counts as a folder that is
-away.
+a file nor a folder, and what cannot be read, is named with the reason. What vanishes meanwhile, or
+becomes a link, is left out. No file is opened and nothing is changed. Here, too, is what counts as
+a folder that is away.
 """
 
+import contextlib
 import os
 import re
 import stat
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.config.station import InboxFolder
+from daemon.system.beneath import folder_beneath, lstat_beneath
 from daemon.system.files import is_there, shown
 
 PassedOver = tuple[str, str]
@@ -77,21 +79,36 @@ def walk_files(root: str, below: str = "", not_entered: Collection[str] = ()) ->
     """Look at every file in a folder and below it, as `walk_folders` visits them."""
     for folder in walk_folders(root, below, not_entered=not_entered):
         yield from folder.passed_over
+        if folder.files:
+            yield from _look_at(root, folder)
+
+
+def list_files(root: str, below: str) -> tuple[str, ...]:
+    """Names of the regular files in one folder, in order; none if it cannot be read.
+
+    Args:
+        root: The folder that is walked.
+        below: The folder, relative to it; "" for itself.
+    """
+    return _list(root, tuple(below.split("/")) if below else (), ())[0].files
+
+
+def _look_at(root: str, folder: Folder) -> Iterator[Found]:
+    """Each file of a folder with its `lstat`."""
+    with (
+        contextlib.suppress(FileNotFoundError, NotADirectoryError),
+        folder_beneath(root, folder.parts) as handle,
+    ):
         for name in folder.files:
             relative = f"{folder.relative}/{name}" if folder.parts else name
             try:
-                status = os.lstat(f"{root}/{relative}")
-            except (FileNotFoundError, NotADirectoryError):
+                status = lstat_beneath(name, handle)
+            except FileNotFoundError:
                 continue
             except OSError as error:
                 yield relative, f"cannot be looked at: {error.strerror}"
                 continue
             yield relative, kind_in_words(status.st_mode) or status
-
-
-def list_files(folder: str) -> tuple[str, ...]:
-    """Names of the regular files in one folder, in order; none if it cannot be read."""
-    return next(walk_folders(folder)).files
 
 
 def kind_in_words(mode: int) -> str:
@@ -140,12 +157,15 @@ def _list(
     names: list[str] = []
     passed_over: list[PassedOver] = []
     try:
-        with os.scandir(f"{root}/{relative}" if parts else root) as entries:
+        with (
+            folder_beneath(root, parts, listing=True) as folder,
+            os.scandir(folder) as entries,
+        ):
             for entry in entries:
                 if ignored(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    if entry.path not in not_entered:
+                    if not not_entered or "/".join((root, *parts, entry.name)) not in not_entered:
                         names.append(entry.name)
                 elif entry.is_file(follow_symlinks=False):
                     files.append(entry.name)

@@ -256,7 +256,7 @@ class SettleTracker:
                 self._wait(relative, seen, again_s)
                 return False
         looked = partial(self._end_looked_at, relative, seen, now, again_s)
-        self._reads.ask(EndQuestion(Path(path)), looked)
+        self._reads.ask(EndQuestion(Path(path), Path(self._root)), looked)
         return False
 
     def _end_looked_at(

@@ -89,9 +89,17 @@ class SettledFile:
 
 @dataclass(slots=True)
 class SettledFolder:
-    """The settled files of one folder, by name; `stale` if something changed since the decision."""
+    """The settled files of one folder.
+
+    Attributes:
+        path: The folder.
+        root: The inbox folder that it lies in; on the way from there no link is followed.
+        files: Its files, by name.
+        stale: Something changed since the decision.
+    """
 
     path: str
+    root: Path
     files: dict[str, SettledFile] = field(default_factory=dict)
     stale: bool = True
 
@@ -222,7 +230,7 @@ class FolderSorter:
         """
         if not file.asked:
             file.asked = True
-            question = HeaderQuestion(Path(file.path), file.arrival.relative)
+            question = HeaderQuestion(Path(file.path), file.arrival.relative, self._folder.root)
             self._reads.ask(question, partial(self._folder.header_read, file))
         match file.header:
             case HeaderRead():
@@ -367,13 +375,18 @@ class FolderSorter:
     def _beside(self) -> tuple[SideFiles, Companions]:
         """The side files and companions in the folder, which is listed once."""
         if self._on_disk is None:
-            names = list_files(self._folder.path)
+            names = self._list()
             self._on_disk = SideFiles(names), Companions(names)
         return self._on_disk
 
+    def _list(self) -> tuple[str, ...]:
+        """Names of the files in the folder."""
+        root = str(self._folder.root)
+        return list_files(root, self._folder.path[len(root) + 1 :])
+
     def _arriving(self) -> str | None:
         """Name of some file in the folder that has not settled yet."""
-        names = list_files(self._folder.path)
+        names = self._list()
         return next((name for name in names if name not in self._folder.files), None)
 
 
@@ -444,7 +457,7 @@ class Sorter:
         for arrival in arrivals:
             path = str(arrival.path)
             above, _, name = path.rpartition("/")
-            folder = self._folders.setdefault(above, SettledFolder(above))
+            folder = self._folders.setdefault(above, SettledFolder(above, arrival.folder.path))
             folder.files[name] = SettledFile(arrival, path, now, utc)
             folder.stale = True
         claims: list[Claim] = []

@@ -4,16 +4,18 @@ Events are gathered by path until the inbox takes them. They may be missed for m
 nothing relies on them: a scan finds later what no event told of.
 """
 
+import contextlib
 import errno
 import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import structlog
 from watchdog.events import (
     DirCreatedEvent,
     DirDeletedEvent,
@@ -28,6 +30,8 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
+
+_log = structlog.get_logger()
 
 EventKind = Literal["written", "complete", "gone", "folder"]
 """written: the file may be changing; complete: it was closed or moved into place; gone: it left
@@ -125,8 +129,9 @@ class Watcher(FileSystemEventHandler):
     def stop(self) -> None:
         """Stop listening and end the threads."""
         if self._observer is not None:
-            self._observer.stop()
-            self._observer.join()
+            with _errors_logged():
+                self._observer.stop()
+                self._observer.join()
         self._observer = None
         self._watched.clear()
 
@@ -162,6 +167,8 @@ class Watcher(FileSystemEventHandler):
             return False
         except OSError as error:
             raise _explained(error) from error
+        except Exception as error:
+            raise OSError(errno.EIO, f"watching fails: {type(error).__name__}") from error
         self._watched[path] = _Watched(watch, identity)
         return False
 
@@ -169,7 +176,8 @@ class Watcher(FileSystemEventHandler):
         """Stop watching a folder; the next `keep` watches what is at its path then."""
         known = self._watched.pop(path, None)
         if known is not None and self._observer is not None:
-            self._observer.unschedule(known.watch)
+            with _errors_logged():
+                self._observer.unschedule(known.watch)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Add an event of watchdog under its path."""
@@ -193,6 +201,15 @@ class Watcher(FileSystemEventHandler):
     def _is_alive(self, watch: ObservedWatch) -> bool:
         emitters = self._observer.emitters if self._observer is not None else ()
         return any(emitter.watch == watch and emitter.is_alive() for emitter in set(emitters))
+
+
+@contextlib.contextmanager
+def _errors_logged() -> Iterator[None]:
+    """Go on when the library stumbles: folders renamed to and fro confuse its tables."""
+    try:
+        yield
+    except Exception as error:
+        _log.warning("watch_not_ended", why=f"{type(error).__name__}: {error}")
 
 
 def _make_observer() -> BaseObserver:

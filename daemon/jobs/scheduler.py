@@ -204,7 +204,8 @@ class Scheduler:
 
     def _task(self, entry: Entry, plan: Job | NeedsInspection, now: float, *, alone: bool) -> Task:
         if isinstance(plan, NeedsInspection):
-            photo, clip, digest = photo_of(plan.file), plan.clip, plan.clip_digest
+            photo = photo_of(plan.file, entry.claim.beneath)
+            clip, digest = plan.clip, plan.clip_digest
             return InspectTask(photo, plan.features, entry.fence, clip, digest, alone=alone)
         staging = self._staging.make(entry.fence)
         queued_s = max(0.0, now - entry.queued_at)  # the clock may have been set back
@@ -247,7 +248,7 @@ class Scheduler:
             return key, _AlreadyPublished(entry, key, result)
         if self._ledger.is_in_flight(key):
             return key, None
-        photos = photos_of(entry.claim.files)
+        photos = photos_of(entry.claim.files, entry.claim.beneath)
         return key, Job(key, pinned, photos, entry.claim.stem, seed_of(key), weights)
 
 

@@ -23,7 +23,9 @@ _BAD_SEEK = {errno.EINVAL, errno.EOVERFLOW, errno.EFBIG}
 """Errors of a seek to an offset that only a damaged file can contain."""
 
 
-def read_header(path: Path, limits: Limits, *, name: str | None = None) -> Header:
+def read_header(
+    path: Path, limits: Limits, *, name: str | None = None, beneath: Path | None = None
+) -> Header:
     """Read a file's header without decoding pixels; its content tells the format.
 
     A prompt file, recognised by its suffix, is read to its end.
@@ -32,6 +34,7 @@ def read_header(path: Path, limits: Limits, *, name: str | None = None) -> Heade
         path: The file.
         limits: Sizes beyond which it is refused.
         name: What to call it in messages; its own name if None.
+        beneath: A folder below which no link is followed, see `open_regular`.
 
     Raises:
         TruncatedError: It ends within its header.
@@ -40,8 +43,8 @@ def read_header(path: Path, limits: Limits, *, name: str | None = None) -> Heade
     """
     label = shown(path.name if name is None else name)
     if is_prompt_file(path):
-        return prompt_file_header(path, label)
-    with open_regular(path) as file:
+        return prompt_file_header(path, label, beneath)
+    with open_regular(path, beneath) as file:
         size_bytes = os.fstat(file.fileno()).st_size
         if size_bytes == 0:
             raise PhotoError(label, "the file has 0 bytes; expected a photograph")

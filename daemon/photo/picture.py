@@ -76,6 +76,8 @@ class Photo:
         label: What messages call the file: its path below the inbox; `name` if "".
         mask_label: What messages call the mask; the name of its file if "".
         hints_label: What messages call the hints; the name of their file if "".
+        beneath: The folder below which no link is followed to the files; None where nobody else
+            may write to the folders on the way.
     """
 
     path: Path
@@ -87,6 +89,7 @@ class Photo:
     label: str = ""
     mask_label: str = ""
     hints_label: str = ""
+    beneath: Path | None = None
 
     @property
     def labels(self) -> dict[Path, str]:

@@ -53,30 +53,31 @@ def is_prompt_file(path: Path) -> bool:
     return path.suffix.lower() in PROMPT_SUFFIXES
 
 
-def prompt_file_header(path: Path, label: str) -> Header:
+def prompt_file_header(path: Path, label: str, beneath: Path | None = None) -> Header:
     """The header of a prompt file; sizes are 0 where it leaves them to the recipe.
 
     Raises:
         PhotoError: It cannot be used.
         OSError: It cannot be read.
     """
-    prompts = read_prompt_file(path, label)
+    prompts = read_prompt_file(path, label, beneath)
     width, height = prompts.size or (0, 0)
     return Header(PROMPTS, width, height, "", pictures=len(prompts.prompts))
 
 
-def read_prompt_file(path: Path, label: str) -> Prompts:
+def read_prompt_file(path: Path, label: str, beneath: Path | None = None) -> Prompts:
     """Read a prompt file.
 
     Args:
         path: The file.
         label: What to call it in messages.
+        beneath: A folder below which no link is followed, see `open_regular`.
 
     Raises:
         PhotoError: It cannot be used.
         OSError: It cannot be read.
     """
-    with open_regular(path) as file:
+    with open_regular(path, beneath) as file:
         content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
         raise PhotoError(label, f"more than {_MAX_BYTES} bytes; expected a prompt file")

@@ -29,7 +29,7 @@ def read_source(photo: Photo, limits: Limits) -> Source:
     Colours that are hidden under transparency are replaced by such as are around them.
     """
     if photo.header.format == PROMPTS:
-        return read_prompt_file(photo.path, shown(photo.name))
+        return read_prompt_file(photo.path, shown(photo.name), photo.beneath)
     return without_hidden(read_picture(photo, limits))
 
 
@@ -48,12 +48,14 @@ def read_picture(photo: Photo, limits: Limits) -> Picture:
         PhotoError: It or a side file cannot be decoded or exceeds the limits.
         OSError: A file cannot be read.
     """
-    decoded = _decode(photo.path, photo.name, limits)
+    decoded = _decode(photo.path, photo.name, limits, photo.beneath)
     mask = hints = None
     if photo.mask is not None:
-        mask = _mask(_decode(photo.mask, Path(photo.labels[photo.mask]).name, limits))
+        name = Path(photo.labels[photo.mask]).name
+        mask = _mask(_decode(photo.mask, name, limits, photo.beneath))
     if photo.hints is not None:
-        hints = _hints(_decode(photo.hints, Path(photo.labels[photo.hints]).name, limits))
+        name = Path(photo.labels[photo.hints]).name
+        hints = _hints(_decode(photo.hints, name, limits, photo.beneath))
     return Picture(
         pixels=decoded.pixels,
         grey=decoded.grey,
@@ -88,7 +90,7 @@ def _hints(decoded: Working) -> NDArray[np.uint8]:
     return np.dstack([to_eight_bits(decoded.pixels), alpha])
 
 
-def _decode(path: Path, name: str, limits: Limits) -> Working:
-    read_header(path, limits, name=name)
-    with open_regular(path) as file, photo_errors(path, shown(name)):
+def _decode(path: Path, name: str, limits: Limits, beneath: Path | None) -> Working:
+    read_header(path, limits, name=name, beneath=beneath)
+    with open_regular(path, beneath) as file, photo_errors(path, shown(name)):
         return to_working(known_format(file).decoder()(file, shown(name)))

@@ -34,19 +34,23 @@ _TIFF_LENGTHS = {273: 279, 324: 325}
 """Tags of the offsets of a TIFF's strips and tiles, with the tags of their lengths."""
 
 
-def is_truncated(path: Path) -> bool:
+def is_truncated(path: Path, *, beneath: Path | None = None) -> bool:
     """Whether a picture file lacks its end; False where its format cannot tell.
 
     JPEG must have its end marker, PNG its last chunk, GIF its trailer, WebP and BMP the length
     they declare, TIFF all that its first directory points at. A prompt file has no end to lack,
     whatever its first characters. An end that a bounded search does not find is lacking.
 
+    Args:
+        path: The file.
+        beneath: A folder below which no link is followed, see `open_regular`.
+
     Raises:
         OSError: The file cannot be read.
     """
     if path.suffix.lower() in PROMPT_SUFFIXES:
         return False
-    with open_regular(path) as file:
+    with open_regular(path, beneath) as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(64)
         if any(s.startswith(start) for s in (*_SIGNATURES, *_TIFF_SIGNATURES)):

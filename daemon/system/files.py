@@ -8,17 +8,17 @@ import contextlib
 import errno
 import hashlib
 import json
-import math
 import os
 import re
 import secrets
 import shutil
 import stat
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from daemon.system.beneath import folder_beneath, parts_beneath
 from daemon.system.errors import UsageError
 from daemon.system.text import json_text, printable
 
@@ -54,7 +54,8 @@ _PART = re.compile(r"\.[0-9a-f]{16}\.part")
 """Names of files that are being written."""
 
 _RECORD_ROOM = len(".error.json")
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
+"""Error numbers of file systems that have no hard links, or do not let us make one."""
 
 
 def fit_name(name: str, room: int = _RECORD_ROOM) -> str:
@@ -153,50 +154,72 @@ def is_there(folder: Path) -> bool:
         return False
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: Path, beneath: Path | None = None) -> str:
     """The sha256 digest of a file's content, hex; what is added meanwhile is not read.
+
+    Args:
+        path: The file.
+        beneath: A folder below which no link is followed, see `open_regular`.
 
     Raises:
         OSError: See `open_regular`.
     """
+    with open_regular(path, beneath) as file:
+        return _digest(file)
+
+
+def _digest(file: BinaryIO) -> str:
     digest = hashlib.sha256()
-    with open_regular(path) as file:
-        left = os.fstat(file.fileno()).st_size
-        while left > 0 and (block := file.read(min(_BLOCK, left))):
-            digest.update(block)
-            left -= len(block)
+    left = os.fstat(file.fileno()).st_size
+    while left > 0 and (block := file.read(min(_BLOCK, left))):
+        digest.update(block)
+        left -= len(block)
     return digest.hexdigest()
 
 
-def same_content(one: Path, other: Path) -> bool:
-    """Whether two files hold the same bytes; links, folders and FIFOs are like no other file."""
-    first, second = one.lstat(), other.lstat()
+def same_content(one: Path, other: Path, folder: int | None = None) -> bool:
+    """Whether two files hold the same bytes; links, folders and FIFOs are like no other file.
+
+    Args:
+        one: A file.
+        other: Another, by its name alone where `folder` is given.
+        folder: Descriptor of the folder that it lies in.
+    """
+    first, second = one.lstat(), os.stat(other, dir_fd=folder, follow_symlinks=False)
     if not (stat.S_ISREG(first.st_mode) and stat.S_ISREG(second.st_mode)):
         return False
     if (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino):
         return True
-    return first.st_size == second.st_size and sha256_of(one) == sha256_of(other)
+    if first.st_size != second.st_size:
+        return False
+    with open_in(folder, other) as file:
+        return sha256_of(one) == _digest(file)
 
 
-def place(source: Path, target: Path) -> bool:
+def place(source: Path, target: Path, folder: int | None = None) -> bool:
     """Give a file a second name, which must be free or hold the same content already.
 
     The target is a hard link. Where the file system has none, or the target lies on another file
     system, it is a copy, which appears whole or not at all. The source stays. A copy that fails
     leaves nothing, and one that was killed leaves nothing once it is repeated.
 
+    Args:
+        source: The file.
+        target: Its second name: a name alone where `folder` is given.
+        folder: Descriptor of the folder that gets it.
+
     Returns:
         False if the target holds other content.
     """
     try:
-        os.link(source, target)
+        os.link(source, target, dst_dir_fd=folder)
     except FileExistsError:
-        part_path(source, target.parent).unlink(missing_ok=True)
-        return same_content(source, target)
+        _remove(part_path(source, target.parent), folder)
+        return same_content(source, target, folder)
     except OSError as error:
-        if error.errno not in _NO_LINKS | {errno.EXDEV}:
+        if error.errno not in NO_LINKS | {errno.EXDEV}:
             raise
-        return _place_copy(source, target)
+        return _place_copy(source, target, folder)
     return True
 
 
@@ -227,92 +250,44 @@ def move_to_free(source: Path, folder: Path, name: str, key: str, group: int | N
         Where it is now.
     """
     make_folder(folder, group)
-    fitted = fit_name(name)
-    candidates = [fitted, alternative(name, key)]
-    while True:
-        target = folder / candidates.pop(0)
-        if place(source, target):
+    for free in names_to_try(name, key):
+        if place(source, folder / free):
             source.unlink()
-            return target
-        if not candidates:
-            candidates.append(alternative(name, f"{key}-{secrets.token_hex(2)}"))
+            return folder / free
+    raise AssertionError("there is always one more name")
 
 
-def take_file(source: Path, target: Path) -> None:
-    """Take a file out of a folder that others use, to a name that nobody else uses.
-
-    Args:
-        source: The file.
-        target: Its new name.
-
-    Raises:
-        FileNotFoundError: The file vanished.
-        BlockingIOError: Something other than a regular file took its place.
-        OSError: The system forbids it, or the target lies on another file system (EXDEV): see
-            `take_copy`.
-    """
-    source.rename(target)
-    if not stat.S_ISREG(target.lstat().st_mode):
-        target.rename(source)
-        raise BlockingIOError(errno.EAGAIN, "it is not a regular file any more", str(source))
+def names_to_try(name: str, key: str) -> Iterator[str]:
+    """Names for a file whose own may be taken, without end."""
+    yield fit_name(name)
+    yield alternative(name, key)
+    while True:
+        yield alternative(name, f"{key}-{secrets.token_hex(2)}")
 
 
-def take_copy(source: Path, target: Path, max_bytes: float = math.inf) -> None:
-    """Take a file from another file system: copy, compare, and only then remove it.
-
-    The file is either taken or stays where it was; an incomplete copy is removed, also one that a
-    killed process left.
-
-    Args:
-        source: The file.
-        target: Its new name, which nobody else uses.
-        max_bytes: A larger file is not copied (EFBIG).
-
-    Raises:
-        FileNotFoundError: The file vanished.
-        BlockingIOError: It was written to while it was copied, or something other than a regular
-            file took its place.
-        OSError: The system forbids it.
-    """
-    before = source.lstat()
-    if not stat.S_ISREG(before.st_mode):
-        raise BlockingIOError(errno.EAGAIN, "it is not a regular file any more", str(source))
-    if before.st_size > max_bytes:
-        raise OSError(errno.EFBIG, "larger than the setting max_file_mb allows", str(source))
-    part = copy_part(target)
-    try:
-        _copy(source, part)
-        after = source.stat()
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
-            not same_content(source, part)
-        ):
-            raise BlockingIOError(errno.EAGAIN, "it changed while it was copied", str(source))
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-    part.rename(target)
-    sync_folders([target.parent])
-    try:
-        source.unlink()
-    except OSError:
-        target.unlink()
-        raise
-
-
-def copy_part(target: Path) -> Path:
-    """Where `take_copy` copies a file to before that has its name."""
-    return target.with_name(f"{target.name[:200]}.part")
-
-
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path, beneath: Path | None = None) -> BinaryIO:
     """Open a file, to read it, in a folder that others may write to.
 
     What somebody put in its place since it was looked at is neither followed nor waited for.
 
+    Args:
+        path: The file.
+        beneath: A folder below which no folder may be a link, either; None trusts all folders.
+
     Raises:
         OSError: It is a link (ELOOP), or no regular file (EINVAL), or cannot be opened.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if beneath is None:
+        return open_in(None, path)
+    *parts, name = parts_beneath(path, beneath)
+    with folder_beneath(beneath, parts) as folder:
+        return open_in(folder, Path(name))
+
+
+def open_in(folder: int | None, path: Path) -> BinaryIO:
+    """Open a regular file by its path, or by its name in an open folder."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    handle = os.open(path, flags, dir_fd=folder)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
@@ -412,36 +387,36 @@ def clear_parts(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _place_copy(source: Path, target: Path) -> bool:
+def _place_copy(source: Path, target: Path, folder: int | None) -> bool:
     """Copy under another name beside the target, then give the copy the target's name if free."""
     part = part_path(source, target.parent)
     try:
-        _copy(source, part)
-        return _name_copy(part, target) or same_content(source, target)
+        _copy(source, part, folder)
+        return _name_copy(part, target, folder) or same_content(source, target, folder)
     finally:
-        part.unlink(missing_ok=True)
+        _remove(part, folder)
 
 
-def _name_copy(part: Path, target: Path) -> bool:
+def _name_copy(part: Path, target: Path, folder: int | None) -> bool:
     """Rename a whole copy to a name of its folder; returns False if that is taken."""
     try:
-        os.link(part, target)
+        os.link(part, target, src_dir_fd=folder, dst_dir_fd=folder)
     except FileExistsError:
         return False
     except OSError as error:
-        if error.errno not in _NO_LINKS | {errno.EXDEV}:
+        if error.errno not in NO_LINKS | {errno.EXDEV}:
             raise
     else:
         return True
     # Without hard links, an empty file that did not exist before reserves the name.
     try:
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, dir_fd=folder))
     except FileExistsError:
         return False
     try:
-        part.rename(target)
+        os.rename(part, target, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError:
-        target.unlink()
+        _remove(target, folder)
         raise
     return True
 
@@ -457,15 +432,27 @@ def part_path(source: Path, folder: Path) -> Path:
     return folder / f".{hashlib.sha256(key).hexdigest()[:16]}.part"
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, folder: int | None = None) -> None:
     """Copy durably to a name that only this program uses; what a killed copy left is replaced."""
-    with contextlib.suppress(FileNotFoundError):
-        target.unlink()
-    with open_regular(source) as old, target.open("xb") as new:
+    with open_regular(source) as old:
+        copy_open(old, target, folder)
+
+
+def copy_open(old: BinaryIO, target: Path, folder: int | None = None) -> None:
+    """Copy an open file, with its times and mode."""
+    _remove(target, folder)
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+    with os.fdopen(os.open(target, flags, 0o666, dir_fd=folder), "wb") as new:
         left = os.fstat(old.fileno()).st_size  # what is added meanwhile is not copied
         while left > 0 and (block := old.read(min(_COPY_BYTES, left))):
             new.write(block)
             left -= len(block)
         new.flush()
-        shutil.copystat(source, target)
+        # By their handles, so that no name is looked up again.
+        shutil.copystat(old.fileno(), new.fileno())  # type: ignore[arg-type]  # it takes both
         os.fsync(new.fileno())
+
+
+def _remove(path: Path, folder: int | None) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path, dir_fd=folder)

@@ -22,6 +22,7 @@ from tests.support.bulk_runs import (
     take_turns,
     take_turns_without_leasing,
 )
+from tests.support.descriptors import path_of
 from tests.support.station_runs import (
     published_results,
     run_once,
@@ -95,10 +96,10 @@ def test_a_folder_that_vanishes_while_it_is_walked_does_not_count_as_looked_at(
     submit(root, scans)
     away, real = scans.with_name("away"), os.scandir
 
-    def scandir(path: str) -> Any:  # noqa: ANN401
-        if str(path).endswith("/b") and not away.exists():
+    def scandir(folder: int) -> Any:  # noqa: ANN401
+        if path_of(folder).endswith("/b") and not away.exists():
             scans.rename(away)
-        return real(path)
+        return real(folder)
 
     monkeypatch.setattr("daemon.intake.scanner.os.scandir", scandir)
     assert run_once(root).done == 0
@@ -146,9 +147,9 @@ def test_after_a_restart_folders_that_were_looked_at_are_not_listed_again(
     listed: list[str] = []
     real = os.scandir
 
-    def scandir(path: str) -> Any:  # noqa: ANN401
-        listed.append(Path(path).name)
-        return real(path)
+    def scandir(folder: int) -> Any:  # noqa: ANN401
+        listed.append(Path(path_of(folder)).name)
+        return real(folder)
 
     recipe = recipe_named("denoise", known_recipes(find_station(root)))
     monkeypatch.setattr("daemon.intake.scanner.os.scandir", scandir)

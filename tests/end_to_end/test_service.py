@@ -456,14 +456,14 @@ def test_a_photograph_that_cannot_be_moved_waits_with_its_reason(
 ) -> None:
     original = drop_photo(root, "denoise/holiday/mine.png")
     drop_photo(root, "denoise/other.png", size=9)
-    real = Path.rename
+    real = os.rename
 
-    def rename(path: Path, target: Path) -> Path:
-        if path.parent.name == "holiday":
+    def rename(path: str, target: Path, **folders: int) -> None:
+        if path == "mine.png":
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return real(path, target)
+        real(path, target, **folders)
 
-    monkeypatch.setattr(Path, "rename", rename)
+    monkeypatch.setattr(os, "rename", rename)
     summary = run_once(root)
     assert (summary.done, [notice.path.name for notice in summary.waiting]) == (1, ["mine.png"])
     assert "holiday: Permission denied" in summary.waiting[0].what

@@ -32,7 +32,7 @@ def reason(root: Path, name: str) -> str:
 def test_a_file_that_cannot_be_hashed_is_named_as_it_was_dropped(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path) -> str:
+    def refuse(path: Path, beneath: Path | None) -> str:
         raise OSError(errno.EIO, "Input/output error", str(path))
 
     drop_photo(root, "denoise/album/a.png")
@@ -66,7 +66,7 @@ def test_a_file_that_ends_the_daemon_while_it_is_read_is_found_and_set_aside(
         drop_photo(root, f"denoise/{name}.png", size=len(name) + ord(name))
     read = sha256_of
 
-    def die_of_b(path: Path) -> str:
+    def die_of_b(path: Path, beneath: Path | None) -> str:
         if path.name.endswith("b.png"):
             os._exit(137)
         return read(path)
@@ -90,7 +90,7 @@ def test_five_kills_while_a_file_is_read_are_not_its_fault(
     drop_photo(root, "denoise/b.png", size=9)
     for _ in range(5):
         with monkeypatch.context() as patch:
-            patch.setattr(file_reading, "sha256_of", lambda path: os._exit(137))
+            patch.setattr(file_reading, "sha256_of", lambda path, beneath: os._exit(137))
             assert ended_by_kill(partial(run_once, root))
     assert run_once(root) == RunSummary(done=2)
 
@@ -101,7 +101,7 @@ def test_results_are_heard_of_while_many_files_are_hashed(
     for size in range(8, 20):
         drop_photo(root, f"denoise/{size}.png", size=size)
 
-    def slow(path: Path) -> str:
+    def slow(path: Path, beneath: Path | None) -> str:
         time.sleep(0.2)
         return sha256_of(path)
 

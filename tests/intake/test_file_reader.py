@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,8 @@ from daemon.messages.reports import Outcome
 from daemon.messages.tasks import RestoreTask
 from daemon.photo import Limits
 from daemon.service.daemon import Daemon, RunSummary
-from daemon.system.files import sha256_of, take_copy
+from daemon.system.files import sha256_of
+from daemon.system.shared_folder import take_copy
 from tests.support.fakes import FakeExecutor
 from tests.support.station_runs import (
     assert_no_leftovers,
@@ -57,7 +59,8 @@ class Asked:
         path = self.folder / name
         Image.new("L", (8, 8)).save(path, format="PNG")
         self.reader.ask(
-            HeaderQuestion(path, Path(name)), lambda answer: self.answers.update({name: answer})
+            HeaderQuestion(path, Path(name), self.folder),
+            lambda answer: self.answers.update({name: answer}),
         )
 
     def wait(self, number: int) -> None:
@@ -181,11 +184,11 @@ class Gate:
         self.reached = threading.Event()
         self.opened = threading.Event()
 
-    def digest(self, path: Path) -> str:
+    def digest(self, path: Path, beneath: Path | None) -> str:
         if path.name.endswith(self.name):
             self.reached.set()
             assert self.opened.wait(120)
-        return sha256_of(path)
+        return sha256_of(path, beneath)
 
 
 @contextmanager
@@ -281,16 +284,16 @@ def test_a_photograph_that_changes_during_each_restoration_is_given_up(
 
 
 @pytest.fixture
-def other_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def other_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """The inbox lies on another disk than the rest of the station."""
-    rename = Path.rename
+    rename = os.rename
 
-    def crossing(self: Path, target: Path) -> Path:
-        if self.is_relative_to(root / "inbox") != Path(target).is_relative_to(root / "inbox"):
+    def crossing(old: str, new: Path, *, src_dir_fd: int | None = None) -> None:
+        if src_dir_fd is not None:  # out of an inbox
             raise OSError(errno.EXDEV, "Invalid cross-device link")
-        return rename(self, target)
+        rename(old, new)
 
-    monkeypatch.setattr(Path, "rename", crossing)
+    monkeypatch.setattr(os, "rename", crossing)
 
 
 @pytest.mark.usefixtures("other_disk")
@@ -300,11 +303,11 @@ def test_other_photographs_are_restored_while_one_is_copied_from_another_disk(
     drop_photo(root, "denoise/huge.png")
     reached, opened = threading.Event(), threading.Event()
 
-    def hold(source: Path, target: Path, max_bytes: float) -> None:
+    def hold(source: Path, target: Path, beneath: Path, max_bytes: float) -> None:
         if source.name == "huge.png":
             reached.set()
             assert opened.wait(120)
-        take_copy(source, target, max_bytes)
+        take_copy(source, target, beneath, max_bytes)
 
     monkeypatch.setattr(file_reading, "take_copy", hold)
     with open_daemon(root) as daemon:

@@ -385,12 +385,12 @@ def test_a_folder_the_system_will_not_list_is_reported_and_the_rest_goes_on(
 ) -> None:
     write(tmp_path / "in/shut/a.jpg")
     write(tmp_path / "in/b.jpg")
-    real = os.scandir
+    real, shut = os.scandir, (tmp_path / "in/shut").stat()
 
-    def scandir(path: str) -> Iterator[os.DirEntry[str]]:
-        if path.endswith("shut"):
+    def scandir(folder: int) -> Iterator[os.DirEntry[str]]:
+        if os.path.samestat(os.fstat(folder), shut):
             raise PermissionError(errno.EACCES, "Permission denied")
-        return real(path)
+        return real(folder)
 
     monkeypatch.setattr("daemon.intake.scanner.os.scandir", scandir)
     after(inbox, clock, 0)

@@ -41,12 +41,12 @@ def redo(root: Path, capsys: pytest.CaptureFixture[str], *more: str) -> list[str
 def cut_off_after(calls: int, real: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
     left = calls
 
-    def dying(*args: object) -> object:
+    def dying(*args: object, **kwargs: object) -> object:
         nonlocal left
         left -= 1
         if left < 0:
             os._exit(137)
-        return real(*args)
+        return real(*args, **kwargs)
 
     monkeypatch.setattr(os, real.__name__, dying)
 

@@ -396,7 +396,9 @@ def test_a_request_is_kept_while_the_process_has_no_file_handle_left(
     leave(station, BulkPauseRequest(name="job"))
     folder = RequestFolder(station)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "open", lambda *_: (_ for _ in ()).throw(OSError(errno.EMFILE, "many")))
+        patch.setattr(
+            os, "open", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EMFILE, "many"))
+        )
         assert folder.pending() == []
         assert not folder.is_empty()
     assert len(folder.pending()) == 1

@@ -19,6 +19,7 @@ from daemon.intake.scanner import Folder, walk_files, walk_folders
 from daemon.jobs.ledger.bulk import BulkJob
 from daemon.photo import Limits
 from daemon.service.estimate import work_in
+from tests.support.descriptors import path_of
 from tests.support.file_reads import ReadsNow
 
 TREE = (
@@ -147,10 +148,10 @@ def test_everybody_says_the_same_of_a_folder_that_cannot_be_read(
 ) -> None:
     real = os.scandir
 
-    def scandir(path: str) -> Any:  # noqa: ANN401
-        if str(path).endswith("/b"):
+    def scandir(folder: int) -> Any:  # noqa: ANN401
+        if path_of(folder).endswith("/b"):
             raise PermissionError(errno.EACCES, "Permission denied")
-        return real(path)
+        return real(folder)
 
     monkeypatch.setattr("daemon.intake.scanner.os.scandir", scandir)
     found, passed_over = user(tree)
@@ -185,9 +186,9 @@ def test_folders_before_the_start_are_not_listed(
     listed: list[str] = []
     real = os.scandir
 
-    def scandir(path: str) -> Any:  # noqa: ANN401
-        listed.append(Path(path).relative_to(tree).as_posix())
-        return real(path)
+    def scandir(folder: int) -> Any:  # noqa: ANN401
+        listed.append(Path(path_of(folder)).relative_to(tree).as_posix())
+        return real(folder)
 
     monkeypatch.setattr("daemon.intake.scanner.os.scandir", scandir)
     list(walk_folders(str(tree), start=("b", "x")))

@@ -1,6 +1,5 @@
 """A reader process that dies or hangs where the name of the file says so."""
 
-import math
 import os
 import signal
 import time
@@ -11,7 +10,8 @@ from pathlib import Path
 import daemon.intake.file_reading as reading
 from daemon.intake.file_reader import ReaderProcess
 from daemon.photo import Header, Limits, read_header
-from daemon.system.files import sha256_of, take_copy
+from daemon.system.files import sha256_of
+from daemon.system.shared_folder import take_copy
 
 
 def run_toy_reader(pipe: Connection, limits: Limits, parent: int) -> None:
@@ -29,17 +29,17 @@ def run_toy_reader(pipe: Connection, limits: Limits, parent: int) -> None:
             path.chmod(0o755)
             os.kill(os.getpid(), signal.SIGKILL if "kill" in path.name else signal.SIGSTOP)
 
-    def digest(path: Path) -> str:
+    def digest(path: Path, beneath: Path | None) -> str:
         misbehave(path, "digest")
-        return sha256_of(path)
+        return sha256_of(path, beneath)
 
-    def header(path: Path, limits: Limits, *, name: str | None = None) -> Header:
+    def header(path: Path, limits: Limits, *, name: str, beneath: Path | None) -> Header:
         misbehave(path, "header")
-        return read_header(path, limits, name=name)
+        return read_header(path, limits, name=name, beneath=beneath)
 
-    def copy(source: Path, target: Path, max_bytes: float = math.inf) -> None:
+    def copy(source: Path, target: Path, beneath: Path, max_bytes: float) -> None:
         misbehave(source, "copy")
-        take_copy(source, target, max_bytes)
+        take_copy(source, target, beneath, max_bytes)
 
     vars(reading).update(sha256_of=digest, read_header=header, take_copy=copy)
     reading.run_reader(pipe, limits, parent)

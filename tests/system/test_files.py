@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from daemon.system import files
 from daemon.system.files import (
     alternative,
     fit_name,
@@ -17,8 +16,6 @@ from daemon.system.files import (
     replace_file,
     sha256_of,
     shown,
-    take_copy,
-    take_file,
 )
 
 
@@ -97,7 +94,7 @@ def test_a_copy_that_fails_leaves_nothing(
 
     source = write(tmp_path / "source")
     with monkeypatch.context() as patch:
-        patch.setattr(Path if call == "rename" else os, call, full)
+        patch.setattr(os, call, full)
         with pytest.raises(OSError, match="No space left"):
             place(source, tmp_path / "target")
     assert [p.name for p in tmp_path.iterdir()] == ["source"]
@@ -160,59 +157,6 @@ def test_a_third_file_of_the_name_finds_a_free_one_too(tmp_path: Path) -> None:
     assert sorted(p.read_text() for p in folder.iterdir()) == ["first", "second", "third"]
 
 
-def test_a_claim_across_file_systems_is_verified_before_the_source_goes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = Path.rename
-
-    def crossing(self: Path, target: Path) -> Path:
-        if self.name == "scan.jpg":
-            raise OSError(errno.EXDEV, "cross-device link")
-        return real(self, target)
-
-    monkeypatch.setattr(Path, "rename", crossing)
-    source = write(tmp_path / "inbox" / "scan.jpg")
-    (tmp_path / "work").mkdir()
-    take_copy(source, tmp_path / "work" / "0-scan.jpg")
-    assert (tmp_path / "work" / "0-scan.jpg").read_text() == "a photograph"
-    assert not source.exists()
-
-
-def test_a_claim_across_file_systems_leaves_a_file_that_is_larger_than_allowed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def crossing(self: Path, target: Path) -> Path:
-        raise OSError(errno.EXDEV, "cross-device link")
-
-    monkeypatch.setattr(Path, "rename", crossing)
-    source = write(tmp_path / "scan.jpg")
-    with pytest.raises(OSError, match="larger than the setting max_file_mb allows"):
-        take_copy(source, tmp_path / "0-scan.jpg", max_bytes=3)
-    assert [path.name for path in tmp_path.iterdir()] == ["scan.jpg"]
-
-
-def test_a_claim_across_file_systems_gives_up_if_the_source_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def crossing(self: Path, target: Path) -> Path:
-        raise OSError(errno.EXDEV, "cross-device link")
-
-    real = files._copy
-
-    def copy_while_written(source: Path, target: Path) -> None:
-        real(source, target)
-        with source.open("a") as file:
-            file.write(" that goes on")
-
-    monkeypatch.setattr(Path, "rename", crossing)
-    monkeypatch.setattr(files, "_copy", copy_while_written)
-    source = write(tmp_path / "scan.jpg")
-    with pytest.raises(BlockingIOError):
-        take_copy(source, tmp_path / "0-scan.jpg")
-    assert source.read_text() == "a photograph that goes on"
-    assert [p.name for p in tmp_path.iterdir()] == ["scan.jpg"]
-
-
 @pytest.mark.parametrize(
     "name", ["é" * 127 + ".jpg", "x" * 251 + ".jpg", os.fsdecode(b"\xff" * 255), "." * 255]
 )
@@ -238,40 +182,6 @@ def test_folders_are_made_with_their_parents(tmp_path: Path) -> None:
     make_folder(tmp_path / "a" / "b" / "c")
     make_folder(tmp_path / "a" / "b" / "c")
     assert (tmp_path / "a" / "b" / "c").is_dir()
-
-
-def test_what_is_no_regular_file_any_more_is_not_claimed(tmp_path: Path) -> None:
-    link = tmp_path / "link"
-    link.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(BlockingIOError, match="it is not a regular file any more"):
-        take_file(link, tmp_path / "taken")
-    assert link.is_symlink()
-    assert not (tmp_path / "taken").is_symlink()
-
-
-def test_a_claim_across_file_systems_that_cannot_be_ended_leaves_no_copy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, target = tmp_path / "source", tmp_path / "target"
-    source.write_bytes(b"photo")
-
-    rename, unlink = Path.rename, Path.unlink
-
-    def other_file_system(path: Path, new: Path) -> Path:
-        if path == source:
-            raise OSError(errno.EXDEV, "another file system")
-        return rename(path, new)
-
-    def refuse(path: Path) -> None:
-        if path == source:
-            raise PermissionError(errno.EACCES, "not yours")
-        unlink(path)
-
-    monkeypatch.setattr(Path, "rename", other_file_system)
-    monkeypatch.setattr(Path, "unlink", refuse)
-    with pytest.raises(PermissionError):
-        take_copy(source, target)
-    assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
 def test_what_the_system_refuses_is_told_with_the_names_that_people_know() -> None:

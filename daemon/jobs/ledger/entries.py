@@ -63,6 +63,11 @@ class ClaimedFiles:
         return tuple(file for file in self.files if file.role != "companion")
 
     @property
+    def beneath(self) -> Path | None:
+        """The inbox folder, if the files are still in it, where others may write; else None."""
+        return self.folder.path if self.folder.originals == "leave" else None
+
+    @property
     def labels(self) -> dict[Path, str]:
         """What messages call each file, by its path: its place below the inbox."""
         return {file.path: shown(file.relative) for file in self.files}
@@ -179,9 +184,14 @@ class Failure:
     at: float
 
 
-def photos_of(files: Sequence[ClaimedFile]) -> tuple[Photo, ...]:
-    """The photographs among queued files, side files with the first."""
-    first, *others = (photo_of(file) for file in files if file.role == "photo")
+def photos_of(files: Sequence[ClaimedFile], beneath: Path | None = None) -> tuple[Photo, ...]:
+    """The photographs among queued files, side files with the first.
+
+    Args:
+        files: The files.
+        beneath: See `ClaimedFiles.beneath`.
+    """
+    first, *others = (photo_of(file, beneath) for file in files if file.role == "photo")
     for file in files:
         match file.role:
             case "mask":
@@ -191,12 +201,13 @@ def photos_of(files: Sequence[ClaimedFile]) -> tuple[Photo, ...]:
     return (first, *others)
 
 
-def photo_of(file: ClaimedFile) -> Photo:
-    """A queued photograph without its side files."""
+def photo_of(file: ClaimedFile, beneath: Path | None = None) -> Photo:
+    """A queued photograph without its side files; `beneath`: see `ClaimedFiles.beneath`."""
     if file.header is None:
         raise RuntimeError(f"{file.path} was queued without a header")
     label = shown(file.relative)
-    return Photo(file.path, file.relative.name, file.digest, file.header, label=label)
+    name = file.relative.name
+    return Photo(file.path, name, file.digest, file.header, label=label, beneath=beneath)
 
 
 def path_text(path: Path) -> str:
