@@ -73,7 +73,10 @@ class Faults:
                     time.sleep(strike.seconds)
                     if strike.kill:
                         self.counts["kill daemon"] += 1
-                        return self._kill(lambda: [])
+                        found = self._kill(lambda: [])
+                        daemon.wait_started()  # the next one finds the fault as it is
+                        time.sleep(strike.seconds)
+                        return found
             case _:
                 assert_never(strike.fault)
         return []

@@ -88,6 +88,15 @@ class DaemonProcess:
             )
             self.lives.append([])
 
+    def wait_started(self) -> None:
+        """Wait until the daemon holds the station's lock, or has ended, or too long."""
+        lock, until = self._world.station.lock, time.monotonic() + _END_S
+        while self.pid is not None and time.monotonic() < until:
+            with contextlib.suppress(OSError, ValueError):
+                if int(lock.read_text()) == self.pid:
+                    return
+            time.sleep(0.05)
+
     def send(self, number: signal.Signals, *, daemon: bool, worker: bool) -> None:
         """Send a signal to the worker, the daemon, or both in this order."""
         for pid in self.workers if worker else ():
