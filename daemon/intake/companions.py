@@ -14,6 +14,8 @@ NAME_2, each with any suffix and in any capitals.
 A companion is what a camera, a library or a download keeps beside a photograph. No recipe reads it;
 it goes where its photograph goes. `COMPANIONS` has a rule for each kind.
 
+Takeout cuts long names, so the first characters of a photograph's name are enough there.
+
 Only names are looked at; no function here opens or lists anything, except `SideFilesOnDisk`.
 """
 
@@ -44,13 +46,19 @@ COMPANIONS = {
     "moving part of a Live Photo": r"(?P<photo>.+)\.mov",
     # NAME.jpg.json, NAME.jpg.supplemental-metadata.json, which is cut where the name is long, and
     # NAME.jpg(1).json beside NAME(1).jpg
-    "Google Takeout": rf"(?P<photo>.+?)(\.({_TAKEOUT_CUT}))?(?P<copy>\(\d+\))?\.json",
+    "Google Takeout": rf"(?P<photo>.+?)(\.({_TAKEOUT_CUT})?)?(?P<copy>\(\d+\))?\.json",
 }
 """What companions are called, by kind; `photo` is their photograph's name with or without suffix,
 `copy` a part of it that stands before its suffix."""
 
 _COMPANION = [re.compile(rule, re.IGNORECASE | re.DOTALL) for rule in COMPANIONS.values()]
 _COMPANION_ENDINGS = (".xmp", ".aae", ".thm", ".mov", ".json")
+
+_TAKEOUT_LENGTHS = (46, 47)
+"""Characters to which Google Takeout cuts what stands before .json; it has used both."""
+
+_COPY = re.compile(r"\(\d+\)(?=(\.[^.]*)?$)")
+"""The number of a copy in a photograph's name, as in NAME(1).jpg."""
 
 _OTHER = {"a": "b", "b": "a", "1": "2", "2": "1"}
 
@@ -166,9 +174,21 @@ def companion_of(name: str) -> str | None:
     if found is None:
         return None
     photo = same_name(found["photo"])
-    if copy := found.groupdict().get("copy"):
-        return f"{stem_of(photo)}{copy}{photo[len(stem_of(photo)) :]}"
-    return photo
+    return _with_copy(photo, found.groupdict().get("copy") or "")
+
+
+def _with_copy(photo: str, copy: str) -> str:
+    """NAME(1).jpg, of NAME.jpg and (1)."""
+    return f"{stem_of(photo)}{copy}{photo[len(stem_of(photo)) :]}"
+
+
+def _cut_by_takeout(photo: str) -> list[str]:
+    """What Takeout calls a photograph, as names are compared, whose name it has to cut."""
+    name = same_name(photo)
+    found = _COPY.search(name)
+    copy = found[0] if found is not None else ""
+    plain = name if found is None else name[: found.start()] + name[found.end() :]
+    return [_with_copy(plain[:most], copy) for most in _TAKEOUT_LENGTHS if len(plain) > most]
 
 
 class Companions:
@@ -183,8 +203,10 @@ class Companions:
 
     def of(self, photo: str) -> list[str]:
         """The companions of a photograph."""
-        found = (name for called in called_after(photo) for name in self._by_photo.get(called, ()))
-        return [name for name in found if name != photo]
+        found = [name for called in called_after(photo) for name in self._by_photo.get(called, ())]
+        for called in _cut_by_takeout(photo):
+            found += [n for n in self._by_photo.get(called, ()) if n.lower().endswith(".json")]
+        return [name for name in dict.fromkeys(found) if name != photo]
 
 
 class SideFilesOnDisk:

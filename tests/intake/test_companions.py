@@ -346,3 +346,42 @@ def test_a_photograph_waits_for_a_companion_that_is_arriving_but_not_for_an_empt
     assert decide("i.png") == ()
     (claim,) = decide("i.mov")
     assert [file.relative.name for file in claim.files] == ["i.png", "i.mov"]
+
+
+LONG = "2012-07-14 Grandmother and the whole family by the lake"
+
+
+@pytest.mark.parametrize(
+    ("photo", "companion"),
+    [
+        ("IMG.jpg", "IMG.jpg.json"),
+        ("IMG(1).jpg", "IMG.jpg(1).json"),
+        ("IMG(1).jpg", "IMG(1).jpg.json"),
+        ("IMG.jpg", "IMG.jpg.supplemental-metadata.json"),
+        ("IMG(2).jpg", "IMG.jpg.supplemental-metadata(2).json"),
+        ("IMG.jpg", "IMG.jpg.supplemental-me.json"),
+        ("IMG.jpg", "IMG.jpg.s.json"),
+        ("IMG.jpg", "IMG.jpg..json"),
+        (f"{LONG}.jpg", f"{LONG[:46]}.json"),
+        (f"{LONG}.jpg", f"{LONG[:47]}.json"),
+        (f"{LONG}(3).jpg", f"{LONG[:46]}(3).json"),
+        (f"{LONG[:44]}.jpeg", f"{LONG[:44]}.j.json"),
+        (f"{LONG[:44]}(1).jpeg", f"{LONG[:44]}.j(1).json"),
+    ],
+)
+def test_what_takeout_says_of_a_photograph_is_found(photo: str, companion: str) -> None:
+    assert Companions([companion, photo]).of(photo) == [companion]
+
+
+@pytest.mark.parametrize(
+    ("photo", "other"),
+    [
+        ("IMG.jpg", "IMG.jpg(1).json"),
+        ("IMG(1).jpg", "IMG.jpg(2).json"),
+        (f"{LONG}.jpg", f"{LONG[:45]}.json"),
+        (f"{LONG}.jpg", f"{LONG[:46]}(1).json"),
+        (f"{LONG}.jpg", f"{LONG[:46]}.xmp"),
+    ],
+)
+def test_what_takeout_says_of_another_photograph_stays(photo: str, other: str) -> None:
+    assert Companions([other, photo]).of(photo) == []
