@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 from safetensors import safe_open
@@ -49,7 +48,7 @@ def save_checkpoint(
     Args:
         folder: Folder of the run.
         progress: How far it has come.
-        modules: Modules by name; the shape of "network" is kept too.
+        modules: Modules by name; the shape of "network" is kept too, if it is a prior.
         optimisers: Optimisers by name.
     """
     tensors: dict[str, Tensor] = {}
@@ -60,8 +59,10 @@ def save_checkpoint(
         for index, state in optimiser.state_dict()["state"].items():
             for key, tensor in state.items():
                 tensors[f"optimiser/{name}/{index}/{key}"] = tensor.contiguous()
-    config = cast(PhotoPrior, modules["network"]).config
-    shape = {name: config[name] for name in _SHAPE}
+    network = modules["network"]
+    shape = (
+        {name: network.config[name] for name in _SHAPE} if isinstance(network, PhotoPrior) else {}
+    )
     partial = folder / (FILE + ".part")
     save_file(
         tensors, partial, {"progress": json.dumps(asdict(progress)), "shape": json.dumps(shape)}
