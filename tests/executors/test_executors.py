@@ -99,8 +99,9 @@ def test_an_executor_inspects_and_rejects_what_it_cannot_read(
     executor, recorder = running
     for fence, features in {21: (COLOUR,), 22: (NOISE, COLOUR), 23: (COLOUR,)}.items():
         photo = photo_task(fence, tmp_path).job.photos[0]
+        if fence == 23:
+            photo.path.write_bytes(b"no picture")
         executor.submit(InspectTask(photo, features, fence))
-    (tmp_path / "23.png").write_bytes(b"no picture")
     recorder.wait_until(lambda: set(recorder.fences()) >= {21, 22, 23})
     one, two = recorder.of(21), recorder.of(22)
     assert isinstance(one, Inspected), one
