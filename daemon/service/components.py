@@ -26,6 +26,7 @@ from daemon.intake.retry import RetryTaker
 from daemon.intake.sorter import Sorter
 from daemon.jobs.ledger.entries import QueueCount
 from daemon.jobs.ledger.writer import Ledger
+from daemon.jobs.outbox import Access
 from daemon.jobs.outcomes import OutcomePolicy, RetryPolicy
 from daemon.jobs.publisher import Publisher
 from daemon.jobs.recipe_holds import RecipeHolds
@@ -132,20 +133,10 @@ def open_components(
         reader = FileReader(limits_of(settings), events.wake, settings.attempts)
         closing.callback(reader.close)
         inbox = _inbox(station, settings, events, reader)
-        attempts, retry_s = settings.attempts, settings.retry_s
-        retries = RetryPolicy(attempts, retry_s=retry_s, arriving_s=settings.arriving_s)
-        claimer = Claimer(
-            station,
-            ledger,
-            reader,
-            inbox.look_again,
-            crashes=retries.crashes,
-            attempts=attempts,
-        )
+        retries = _retries(settings)
+        claimer = _claimer(station, ledger, reader, inbox, retries)
         staging = Staging(station.staged, ledger)
-        publisher = Publisher(station, ledger, access, attempts=attempts, retry_s=retry_s)
-        for folder in station_folders(station, settings):
-            publisher.mounts.is_gone(folder)  # its disk is remembered
+        publisher = _publisher(station, settings, ledger, access)
         bulk_manager = BulkManager(station, ledger, claimer, access, monitor.notify)
         take_over(station)
         components = Components(
@@ -179,13 +170,8 @@ def open_components(
             monitor=monitor,
             status_publisher=StatusPublisher(station, ledger, systemd, progress),
         )
-        for close in (
-            components.status_publisher.close,
-            components.bulk_manager.close,
-            inbox.stop,
-            monitor.close,
-            dispatcher.kill,
-        ):
+        closers = (components.status_publisher.close, bulk_manager.close, inbox.stop)
+        for close in (*closers, monitor.close, dispatcher.kill):
             closing.callback(close)
         yield components
 
@@ -193,6 +179,33 @@ def open_components(
 def _own_folders(station: Station, settings: Settings) -> tuple[Path, ...]:
     """Folders that results go to: no bulk job reads them."""
     return (station.root, *(watch.outbox for watch in settings.watch))
+
+
+def _retries(settings: Settings) -> RetryPolicy:
+    return RetryPolicy(settings.attempts, retry_s=settings.retry_s, arriving_s=settings.arriving_s)
+
+
+def _claimer(
+    station: Station, ledger: Ledger, reader: FileReader, inbox: Inbox, retries: RetryPolicy
+) -> Claimer:
+    return Claimer(
+        station,
+        ledger,
+        reader,
+        inbox.look_again,
+        crashes=retries.crashes,
+        attempts=retries.attempts,
+    )
+
+
+def _publisher(station: Station, settings: Settings, ledger: Ledger, access: Access) -> Publisher:
+    """What publishes, knowing on which disks the station's folders lie."""
+    publisher = Publisher(
+        station, ledger, access, attempts=settings.attempts, retry_s=settings.retry_s
+    )
+    for folder in station_folders(station, settings):
+        publisher.mounts.is_gone(folder)
+    return publisher
 
 
 def _inbox(station: Station, settings: Settings, events: EventQueue, reads: FileReads) -> Inbox:
