@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from daemon.config.features import Feature
 from daemon.config.recipe import Recipe
-from daemon.system.files import shown
 
 Megapixels = Callable[[], float]
 """Reads the size of a picture from its header, in millions of pixels; raises `PhotoError`."""
@@ -43,17 +42,26 @@ class Route:
         return self.recipe is not None and self.recipe.needs_mask and not self.refusal
 
 
-def route_to(recipe: Recipe, name: str, megapixels: Megapixels) -> Route:
-    """Route a file to the recipe whose folder it lies in, unless its [match] refuses the file."""
+def route_to(recipe: Recipe, name: str, megapixels: Megapixels, label: str) -> Route:
+    """Route a file to the recipe whose folder it lies in, unless its [match] refuses the file.
+
+    Args:
+        recipe: The recipe.
+        name: The file's name.
+        megapixels: Reads its size.
+        label: What messages call it.
+    """
     why = _name_mismatch(recipe, name) or recipe.mismatch(name, megapixels())
-    return Route(recipe, f"{shown(name)}: recipe {recipe.name} refuses it: {why}" if why else "")
+    return Route(recipe, f"{label}: recipe {recipe.name} refuses it: {why}" if why else "")
 
 
-def route_by_match(name: str, megapixels: Megapixels, recipes: Mapping[str, Recipe]) -> Route:
+def route_by_match(
+    name: str, megapixels: Megapixels, recipes: Mapping[str, Recipe], label: str
+) -> Route:
     """Route a file of the plain inbox to the first recipe, by name, whose [match] takes it.
 
     A recipe that asks for features of the content may take it or not. It and all that follow, up
-    to the first that takes the file in any case, become the candidates.
+    to the first that takes the file in any case, become the candidates. Messages call it `label`.
     """
     reasons: list[str] = []
     candidates: list[Recipe] = []
@@ -66,7 +74,7 @@ def route_by_match(name: str, megapixels: Megapixels, recipes: Mapping[str, Reci
         if not recipe.match.features:
             break
     if not candidates:
-        return Route(None, _no_match(name, reasons))
+        return Route(None, _no_match(label, reasons))
     if not candidates[0].match.features:
         return Route(candidates[0])
     return Route(None, candidates=tuple(candidates))
@@ -100,6 +108,7 @@ def route_by_content(
     megapixels: Megapixels,
     recipes: Sequence[Recipe],
     answers: Mapping[Feature, float],
+    label: str,
 ) -> Route:
     """Route a file to the first of the recipes whose [match] takes it, content included.
 
@@ -108,6 +117,7 @@ def route_by_content(
         megapixels: Reads its size.
         recipes: The candidates, in order; one, if its folder names it.
         answers: Values of all that `missing_features` listed.
+        label: What messages call the file.
     """
     reasons: list[str] = []
     for recipe in recipes:
@@ -115,12 +125,12 @@ def route_by_content(
         if why is None:
             return Route(recipe)
         reasons.append(f"{recipe.name}: {why}")
-    return Route(None, _no_match(name, reasons))
+    return Route(None, _no_match(label, reasons))
 
 
-def _no_match(name: str, reasons: Sequence[str]) -> str:
+def _no_match(label: str, reasons: Sequence[str]) -> str:
     why = "; ".join(reasons) or "there are no recipes"
-    return f"no recipe matches {shown(name)}, because {why}"
+    return f"no recipe matches {label}, because {why}"
 
 
 def _mismatch(recipe: Recipe, name: str, megapixels: Megapixels) -> str | None:

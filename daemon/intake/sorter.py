@@ -187,10 +187,11 @@ class FolderSorter:
         if self._is_side(name, recipe):
             file.why = _WAITS_FOR_PHOTO
             return None
+        label = shown(file.arrival.relative)
         try:
             if recipe is not None:
-                return route_to(recipe, name, lambda: self._megapixels(file))
-            return route_by_match(name, lambda: self._megapixels(file), self._recipes)
+                return route_to(recipe, name, lambda: self._megapixels(file), label)
+            return route_by_match(name, lambda: self._megapixels(file), self._recipes, label)
         except PhotoError as error:
             why = photo_message(error.photo, error.why, "")
             return Route(recipe, why, error.remedy)

@@ -74,7 +74,7 @@ def select_recipe(
     known = (file.relative.name, lambda: header.megapixels, in_order, answers)
     if features := missing_features(*known):
         return NeedsInspection(file, features)
-    route = route_by_content(*known)
+    route = route_by_content(*known, shown(file.relative))
     if route.recipe is None:
         return NoRecipe(route.refusal)
     ledger.choose(entry.row, route.recipe.name)
@@ -88,6 +88,5 @@ def _checked(entry: Entry, recipe: Recipe, ledger: Ledger, clip_digest: str) -> 
         if missing := tuple(feature for feature in recipe.match.features if feature not in answers):
             return NeedsInspection(file, missing)
         if why := recipe.match.content_mismatch(answers):
-            name = shown(file.relative.name)
-            return NoRecipe(f"{name}: recipe {recipe.name} refuses it: {why}")
+            return NoRecipe(f"{shown(file.relative)}: recipe {recipe.name} refuses it: {why}")
     return recipe

@@ -48,14 +48,13 @@ def read_picture(photo: Photo, limits: Limits) -> Picture:
         PhotoError: It or a side file cannot be decoded or exceeds the limits.
         OSError: A file cannot be read.
     """
-    decoded = _decode(photo.path, photo.name, limits, photo.beneath)
+    labels = photo.labels
+    decoded = _decode(photo.path, labels[photo.path], limits, photo.beneath)
     mask = hints = None
     if photo.mask is not None:
-        name = Path(photo.labels[photo.mask]).name
-        mask = _mask(_decode(photo.mask, name, limits, photo.beneath))
+        mask = _mask(_decode(photo.mask, labels[photo.mask], limits, photo.beneath))
     if photo.hints is not None:
-        name = Path(photo.labels[photo.hints]).name
-        hints = _hints(_decode(photo.hints, name, limits, photo.beneath))
+        hints = _hints(_decode(photo.hints, labels[photo.hints], limits, photo.beneath))
     return Picture(
         pixels=decoded.pixels,
         grey=decoded.grey,

@@ -347,7 +347,7 @@ class Daemon:
         parts.monitor.record_durations(parts.claimer.claim(decision.claims, now))
         if parts.bulk_manager.turn(self._recipes, now):
             parts.events.wake()
-        self._take_answers(now)  # small files may have been read by now
+        parts.claimer.queue_read(now)  # what is refused at once needs no answer
 
     def _lease(self, now: float) -> None:
         """Give the executor as many tasks as it has room for."""

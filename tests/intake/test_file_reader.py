@@ -5,13 +5,15 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from daemon.bulk.manager import BulkManager
+from daemon.config.recipe import Recipe
 from daemon.config.setup import find_station
 from daemon.config.station import Station
 from daemon.intake import file_reader, file_reading
@@ -225,6 +227,23 @@ def test_other_photographs_are_restored_while_one_is_hashed(
         assert not (root / "archive/denoise/huge.png").exists()
         gate.opened.set()
         assert daemon.once().done == 2
+
+
+def test_once_does_not_end_between_a_header_and_the_claim(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that comes while the bulk jobs have their turn waits for the sorter."""
+    drop_photo(root, "denoise/a.png")
+    turn = BulkManager.turn
+
+    def late(self: BulkManager, recipes: Sequence[Recipe], now: float) -> bool:
+        reader = self._claimer.reads
+        assert isinstance(reader, FileReader)
+        wait_for(lambda: reader._answers.qsize() == reader._open, "the answers")
+        return turn(self, recipes, now)
+
+    monkeypatch.setattr(BulkManager, "turn", late)
+    assert run_once(root) == RunSummary(done=1)
 
 
 def test_restarts_while_a_file_is_hashed_are_not_its_fault(

@@ -149,8 +149,8 @@ def test_a_recipe_s_own_folder_says_why_it_refuses(inbox: SortedInbox) -> None:
     claims = inbox.arrive("denoise/large.png", "denoise/old.heic").claims
     assert {claim.recipe for claim in claims} == {"denoise"}
     assert [claim.refusal for claim in claims] == [
-        "large.png: recipe denoise refuses it: it has 0.04 megapixels, more than 0.01",
-        "old.heic: recipe denoise refuses it: its name ends with none of "
+        "denoise/large.png: recipe denoise refuses it: it has 0.04 megapixels, more than 0.01",
+        "denoise/old.heic: recipe denoise refuses it: its name ends with none of "
         ".jpg, .jpeg, .png, .webp, .tif, .tiff, .bmp, .gif",
     ]
 

@@ -106,7 +106,7 @@ def test_the_folder_of_a_recipe_refuses_what_its_match_refuses(root: Path) -> No
     assert run_once(root) == RunSummary(done=1, failed=1)
     assert recipe_of(root, "a-grey/grey.png") == "a-grey"
     why = json.loads((root / "failed/a-grey/red.png.error.json").read_text())["why"]
-    assert why.startswith("red.png: recipe a-grey refuses it: it has 30.0 levels of colour")
+    assert why.startswith("a-grey/red.png: recipe a-grey refuses it: it has 30.0 levels of colour")
 
 
 def test_both_photographs_of_a_pair_are_looked_at(root: Path) -> None:

@@ -273,5 +273,5 @@ def test_a_side_file_in_the_work_folder_is_named_as_it_was_dropped(tmp_path: Pat
         replace(photo_at(path, mask=side), mask_label="album/a.mask.png"),
         replace(photo_at(path, hints=side), hints_label="album/a.mask.png"),
     ):
-        with pytest.raises(PhotoError, match=r"^a\.mask\.png: starts with"):
+        with pytest.raises(PhotoError, match=r"^album/a\.mask\.png: starts with"):
             read_picture(photo, Limits())
