@@ -141,13 +141,16 @@ def _slab(picture: Picture, target: _Target, rows: slice) -> Codes:
         return _with_residual(levels, _enlarged_residual(picture, original, rows), target)
     codes = original.codes[rows]
     seen = original.space.to_levels(codes, levels.dtype)
-    finished = _with_residual(levels, _residual(codes, seen, original.space), target)
-    if target.space == original.space:
-        finished = finished.copy()
-        untouched = (levels == seen).all(axis=2)
-        if original.hidden is not None:
-            untouched |= original.hidden[rows]
-        finished[untouched] = to_depth(codes[untouched], target.dtype)
+    if target.space != original.space:
+        return _with_residual(levels, _residual(codes, seen, original.space), target)
+    changed = (levels != seen).any(axis=2)
+    if original.hidden is not None:
+        changed &= ~original.hidden[rows]
+    finished = to_depth(codes, target.dtype)
+    if changed.any():
+        finished = finished.copy()  # it may be the original itself
+        residual = _residual(codes[changed][None], seen[changed][None], original.space)
+        finished[changed] = _with_residual(levels[changed][None], residual, target)[0]
     return finished
 
 
