@@ -1,4 +1,8 @@
-"""Names in the outbox that a case-insensitive share takes for one: IMG_1.png and img_1.png."""
+"""Names that a case-insensitive share takes for one: IMG_1.png and img_1.png, Trip/ and trip/.
+
+One rule for whatever the daemon writes for people: a folder that such a share takes for one that
+is there is that one, and a file takes another name.
+"""
 
 import os
 from collections.abc import Iterable
@@ -7,7 +11,7 @@ from pathlib import Path
 from daemon.system.text import same_name
 
 _MAX_FOLDERS = 64
-"""Folders whose names are kept; a result goes to few folders at a time."""
+"""Folders whose names are kept; files go to few folders at a time."""
 
 
 class FoldedNames:
@@ -18,7 +22,7 @@ class FoldedNames:
     """
 
     def __init__(self) -> None:
-        self._folders: dict[Path, tuple[int, set[str]]] = {}
+        self._folders: dict[Path, tuple[int, dict[str, str]]] = {}
 
     def is_taken(self, path: Path) -> bool:
         """Whether the folder holds this name in other capitals or in another Unicode form.
@@ -28,20 +32,41 @@ class FoldedNames:
         """
         return _folded(path.name) in self._names(path.parent) and not os.path.lexists(path)
 
+    def folder(self, path: Path, root: Path) -> Path:
+        """The folder that is there and that a share takes for a folder, else the folder itself.
+
+        Args:
+            path: The folder that is wanted.
+            root: A folder above it, whose own path is taken as it is.
+
+        Raises:
+            OSError: A folder on the way cannot be listed.
+        """
+        if path == root or not path.is_relative_to(root) or os.path.lexists(path):
+            return path
+        above = self.folder(path.parent, root)
+        wanted = above / path.name
+        if os.path.lexists(wanted) or not above.is_dir():
+            return wanted
+        known = self._names(above).get(_folded(path.name))
+        return above / known if known is not None and (above / known).is_dir() else wanted
+
     def add(self, paths: Iterable[Path]) -> None:
-        """Take note of files that have just been placed."""
+        """Take note of files and folders that have just been placed."""
         for path in paths:
             _, names = self._folders.get(path.parent, (0, None))
             if names is not None:
-                names.add(_folded(path.name))
+                names.setdefault(_folded(path.name), path.name)
                 self._folders[path.parent] = (path.parent.stat().st_mtime_ns, names)
 
-    def _names(self, folder: Path) -> set[str]:
+    def _names(self, folder: Path) -> dict[str, str]:
+        """Names in a folder by what a share takes them for; the first of those that are alike."""
         changed_ns = folder.stat().st_mtime_ns
-        known_ns, names = self._folders.pop(folder, (0, set()))
+        known_ns, names = self._folders.pop(folder, (0, {}))
         if known_ns != changed_ns:
             with os.scandir(folder) as entries:
-                names = {_folded(entry.name) for entry in entries}
+                there = sorted((entry.name for entry in entries), reverse=True)
+            names = {_folded(name): name for name in there}
         self._folders[folder] = (changed_ns, names)
         if len(self._folders) > _MAX_FOLDERS:
             del self._folders[next(iter(self._folders))]

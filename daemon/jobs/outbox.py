@@ -165,7 +165,35 @@ def discard(staging: Path) -> None:
         shutil.rmtree(staging)
 
 
-def retire(source: Path, target: Path, key: str, access: Access, *, keep: bool) -> Path | None:
+def make_alike(folder: Path, root: Path, access: Access, names: FoldedNames) -> Path:
+    """Make a folder, unless there is one that a case-insensitive share takes for it.
+
+    Args:
+        folder: The folder that is wanted.
+        root: The folder above it below which names are compared.
+        access: Permissions of new folders.
+        names: The names that are there.
+
+    Returns:
+        The folder to use.
+    """
+    there = names.folder(folder, root)
+    if not there.is_dir():
+        make_folder(there, access.group)
+        above = (there, *there.parents)
+        names.add(path for path in above if path != root and path.is_relative_to(root))
+    return there
+
+
+def retire(
+    source: Path,
+    target: Path,
+    key: str,
+    access: Access,
+    *,
+    keep: bool,
+    names: FoldedNames | None = None,
+) -> Path | None:
     """Move the original of a finished job to the archive, or remove it.
 
     Args:
@@ -174,6 +202,7 @@ def retire(source: Path, target: Path, key: str, access: Access, *, keep: bool) 
         key: Part of the name if another original has that.
         access: Permissions of new folders.
         keep: False removes it.
+        names: The names in the archive, if they were asked for before.
 
     Returns:
         Where it is now; None if nowhere, or if it was moved before a crash.
@@ -181,9 +210,15 @@ def retire(source: Path, target: Path, key: str, access: Access, *, keep: bool) 
     if not source.exists():
         return None
     if keep:
-        return move_to_free(source, target.parent, target.name, key, access.group)
+        return _move(source, target, key, access, names or FoldedNames())
     source.unlink()
     return None
+
+
+def _move(source: Path, target: Path, key: str, access: Access, names: FoldedNames) -> Path:
+    path = move_to_free(source, target, key, access.group, names.is_taken)
+    names.add([path])
+    return path
 
 
 def find_archived(target: Path, key: str, digest: str) -> Path | None:
@@ -202,7 +237,12 @@ def find_archived(target: Path, key: str, digest: str) -> Path | None:
 
 
 def reject(
-    source: Path | None, target: Path, key: str, why: Mapping[str, object], access: Access
+    source: Path | None,
+    target: Path,
+    key: str,
+    why: Mapping[str, object],
+    access: Access,
+    names: FoldedNames | None = None,
 ) -> Path:
     """Put the untouched original into failed/ with its reason beside it.
 
@@ -212,27 +252,30 @@ def reject(
         key: Part of the name if another original has that.
         why: Content of the reason file.
         access: Permissions of new files.
+        names: The names in failed/, if they were asked for before.
 
     A file that is named like the reason and is none keeps its name; the original takes another.
 
     Returns:
         Where the original is now; where it would be, if it stays in its place.
     """
+    names = names or FoldedNames()
     make_folder(target.parent, access.group)
     origin = why.get("origin")
     kept = target.with_name(fit_name(target.name))
-    if is_foreign(reason_path(kept), origin):
+    if is_foreign(reason_path(kept), origin) or names.is_taken(reason_path(kept)):
         kept = target = target.with_name(alternative(target.name, key))
     if source is not None:
         before = target.with_name(alternative(target.name, key))
         if source.exists():
-            kept = move_to_free(source, target.parent, target.name, key, access.group)
+            kept = _move(source, target, key, access, names)
         elif before.exists():  # a crash came between its move and its reason
             kept = before
     error = reason_path(kept)
     if not is_foreign(error, origin):
         error.unlink(missing_ok=True)
     write_json(error, why, access.file_mode, access.group)
+    names.add([error])
     sync_folders([kept.parent])
     return kept
 

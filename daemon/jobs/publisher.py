@@ -10,7 +10,7 @@ import contextlib
 import errno
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -87,6 +87,7 @@ class Publisher:
             retry_s: Seconds between tries.
         """
         self._ledger = ledger
+        self._roots = (station.outbox, station.archive, station.failed)
         self._access = access
         self._attempts = attempts
         self._retry_s = retry_s
@@ -156,10 +157,13 @@ class Publisher:
             return [], False
         began = time.monotonic()
         publications = [Publication.load(entry.publication) for entry in entries]
-        refused = [self._reach(entry.claim.folder.outbox) for entry in entries]
-        sent = [one for one, why in zip(publications, refused, strict=True) if not why]
+        ready = [
+            self._with_folder(one, entry.claim.folder.outbox)
+            for entry, one in zip(entries, publications, strict=True)
+        ]
+        sent = [one for one in ready if isinstance(one, Publication)]
         published = iter(outbox.publish(sent, self._access, self._names))
-        results = [why or next(published) for why in refused]
+        results = [one if isinstance(one, OSError) else next(published) for one in ready]
         good: list[tuple[int, str, Path]] = []
         recipes: list[str] = []
         no_space = False
@@ -185,6 +189,20 @@ class Publisher:
                 outbox.discard(publication.staging)
         seconds = time.monotonic() - began
         return [StageDuration("publish", recipe, seconds) for recipe in recipes], no_space
+
+    def _with_folder(self, publication: Publication, root: Path) -> Publication | OSError:
+        """A publication into a folder that is there; or why nothing may be written there now."""
+        if refused := self._reach(root):
+            return refused
+        try:
+            return replace(publication, folder=self._folder(publication.folder, root))
+        except OSError as error:
+            return error
+
+    def _folder(self, wanted: Path, root: Path) -> Path:
+        """Make a folder below one of the outbox, the archive or failed/, or find one alike."""
+        top = next((each for each in self._roots if root.is_relative_to(each)), root)
+        return outbox.make_alike(wanted, top, self._access, self._names)
 
     def _not_published(self, entry: Entry, error: OSError, now: float) -> bool:
         """Have a publication tried again, a limited number of times if it is itself at fault.
@@ -257,9 +275,11 @@ class Publisher:
     def _retire_file(self, entry: Entry, position: int, now: float) -> list[Original]:
         """Move or remove one original; returns what is in the archive now."""
         folder, file = entry.claim.folder, entry.claim.files[position]
-        target, key = folder.archive / file.relative, entry.id[:8]
         keep = folder.originals == "archive"
-        path = outbox.retire(file.path, target, key, self._access, keep=keep)
+        target, key = folder.archive / file.relative, entry.id[:8]
+        if keep:
+            target = self._folder(target.parent, folder.archive) / target.name
+        path = outbox.retire(file.path, target, key, self._access, keep=keep, names=self._names)
         if path is None and keep:
             path = outbox.find_archived(target, key, file.digest)
         if path is None:
@@ -283,13 +303,14 @@ class Publisher:
         stuck = self._stuck.get(entry.row)
         if stuck is not None and not stuck.away and stuck.tries >= self._attempts:
             target = folder.failed / file.relative.name  # its path is too long, or in the way
+        target = self._folder(target.parent, folder.failed) / target.name
         source = None if folder.originals == "leave" else file.path
         key = f"{entry.row:08x}"
         if file is entry.claim.files[0]:
-            return outbox.reject(source, target, key, why, self._access)
+            return outbox.reject(source, target, key, why, self._access, self._names)
         if source is None:
             return target
-        kept = outbox.retire(source, target, key, self._access, keep=True)
+        kept = outbox.retire(source, target, key, self._access, keep=True, names=self._names)
         return kept or target
 
     def _is_due(self, entry: Entry, now: float) -> bool:

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import stat
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -233,27 +233,35 @@ def replace_file(source: Path, target: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def move_to_free(source: Path, folder: Path, name: str, key: str, group: int | None = None) -> Path:
-    """Move a file into a folder under a name, or under another one where that is taken.
+def move_to_free(
+    source: Path,
+    target: Path,
+    key: str,
+    group: int | None = None,
+    is_taken: Callable[[Path], bool] = lambda _: False,
+) -> Path:
+    """Move a file to a path, or to another name in that folder where its own is taken.
 
     It may be repeated after a crash: a file that was placed and not yet removed is found, and the
     move is finished.
 
     Args:
         source: The file.
-        folder: Where it goes; made if it is missing.
-        name: The name that it should have.
+        target: The path that it should have; its folder is made if it is missing.
         key: Part of the other name, see `alternative`.
         group: Group of folders that are made.
+        is_taken: Whether a path is not to be used, although nothing may be there; it is asked once
+            the folder is there.
 
     Returns:
         Where it is now.
     """
-    make_folder(folder, group)
-    for free in names_to_try(name, key):
-        if place(source, folder / free):
+    make_folder(target.parent, group)
+    for free in names_to_try(target.name, key):
+        path = target.with_name(free)
+        if not is_taken(path) and place(source, path):
             source.unlink()
-            return folder / free
+            return path
     raise AssertionError("there is always one more name")
 
 

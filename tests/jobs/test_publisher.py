@@ -13,6 +13,7 @@ from daemon.jobs.outbox import Access, Publication
 from daemon.jobs.publisher import Publisher
 from daemon.jobs.reasons import Reason
 from daemon.system import files
+from daemon.system.text import same_name
 from tests.support.claims import QUEUED_AT as NOW
 from tests.support.claims import leased, write_claimed
 
@@ -233,3 +234,46 @@ def test_what_failed_takes_nowhere_is_given_up_for_this_run(
         assert publisher.finish(NOW + 100 * turn).ended == ()
     assert publisher.given_up(NOW + 300) == 1
     assert entry.claim.files[0].path.exists()
+
+
+def test_folders_and_files_that_a_share_takes_for_one_do_not_clash(
+    tmp_path: Path, ledger: Ledger, publisher: Publisher
+) -> None:
+    names = ("Trip/IMG_1.jpg", "trip/img_1.jpg", "trip/Zo\u00eb.jpg", "TRIP/Zoe\u0308.jpg")
+    for ends in ("published", "failed"):
+        for name in names:
+            (entry,) = leased(ledger, tmp_path, name)
+            write_claimed(entry)
+            entry.claim.files[0].path.write_text(f"{name} {ends}")
+            if ends == "failed":
+                ledger.fail([(entry.row, Reason("it is grey"))])
+                continue
+            staging = tmp_path / f"staged {entry.row}"
+            staging.mkdir()
+            (staging / "0.png").write_text(name)
+            folder = (tmp_path / "out/denoise" / name).parent
+            files = (("0.png", "{stem}.png", "digest"),)
+            key, stem = f"{entry.row:08}", Path(name).stem
+            publication = Publication(folder, stem, key, staging, files, {"job": entry.id})
+            ledger.intend_publication([(entry.row, publication.dump())])
+        assert len(publisher.finish(NOW).ended) == len(names)
+    for root, suffix in (("out", ".png"), ("old", ".jpg"), ("bad", ".jpg")):
+        (folder,) = (tmp_path / root / "denoise").iterdir()
+        assert folder.name == "Trip"
+        there = [path.name for path in folder.iterdir()]
+        assert len({same_name(same_name(name).casefold()) for name in there}) == len(there)
+        kept = [path for path in folder.iterdir() if path.suffix == suffix]
+        assert sorted(path.read_text().split(" ")[0] for path in kept) == sorted(names)
+        assert {"IMG_1" + suffix, "Zo\u00eb" + suffix} <= set(there)
+
+
+def test_a_folder_that_is_there_in_the_same_capitals_is_used(
+    tmp_path: Path, ledger: Ledger, publisher: Publisher
+) -> None:
+    for name in ("Trip", "trip"):
+        (tmp_path / "old/denoise" / name).mkdir(parents=True)
+    (entry,) = leased(ledger, tmp_path, "trip/a.jpg")
+    write_claimed(entry)
+    ledger.publish([(entry.row, entry.id, tmp_path / "a.png")])
+    publisher.finish(NOW)
+    assert (tmp_path / "old/denoise/trip/a.jpg").exists()

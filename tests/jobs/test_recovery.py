@@ -86,7 +86,7 @@ def test_a_publication_that_was_intended_is_finished_from_its_staging_folder(
 def test_a_copy_of_a_result_that_was_killed_is_removed(
     ledger: Ledger, recovery: CrashRecovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EXDEV, "cross-device link")
 
     monkeypatch.setattr("daemon.system.files.os.link", refuse)

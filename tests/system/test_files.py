@@ -143,7 +143,7 @@ def test_a_file_is_replaced_on_another_file_system_too(tmp_path: Path, links: st
 def test_moving_to_a_taken_name_takes_another_and_keeps_both(tmp_path: Path, links: str) -> None:
     write(tmp_path / "archive" / "scan.jpg", "first")
     source = write(tmp_path / "work" / "0-scan.jpg", "second")
-    moved = move_to_free(source, tmp_path / "archive", "scan.jpg", "abcd1234")
+    moved = move_to_free(source, tmp_path / "archive/scan.jpg", "abcd1234")
     assert moved.name == "scan~abcd1234.jpg"
     assert moved.read_text() == "second"
     assert (tmp_path / "archive" / "scan.jpg").read_text() == "first"
@@ -153,7 +153,7 @@ def test_moving_to_a_taken_name_takes_another_and_keeps_both(tmp_path: Path, lin
 def test_a_third_file_of_the_name_finds_a_free_one_too(tmp_path: Path) -> None:
     folder = tmp_path / "archive"
     for text in ("first", "second", "third"):
-        move_to_free(write(tmp_path / "x", text), folder, "scan.jpg", "abcd1234")
+        move_to_free(write(tmp_path / "x", text), folder / "scan.jpg", "abcd1234")
     assert sorted(p.read_text() for p in folder.iterdir()) == ["first", "second", "third"]
 
 
