@@ -87,7 +87,7 @@ def asking(
 def test_what_a_file_does_to_its_reader_is_told_and_the_others_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_reader, "HUNG_S", 0.5)
+    monkeypatch.setattr(file_reader, "HUNG_S", 3.0)
     with asking(tmp_path, attempts=2) as asked:
         for name in ("killer-header.png", "hang-header.png", "whole.png"):
             asked.ask(name)
@@ -99,13 +99,13 @@ def test_what_a_file_does_to_its_reader_is_told_and_the_others_are_read(
     )
     hung = asked.answers["hang-header.png"]
     assert isinstance(hung, Refused)
-    assert hung.why == "hang-header.png: the process that read this took longer than 1 s, 2 times"
+    assert hung.why == "hang-header.png: the process that read this took longer than 3 s, 2 times"
 
 
 def test_a_reader_that_somebody_kills_or_stops_blames_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_reader, "HUNG_S", 2.0)
+    monkeypatch.setattr(file_reader, "HUNG_S", 3.0)
     with asking(tmp_path, attempts=1) as asked:
         asked.ask("outside-kill.png")
         asked.ask("outside-stop.png")
@@ -164,7 +164,7 @@ def test_once_ends_where_no_reader_can_be_started(
 def test_photographs_that_kill_or_hang_their_reader_are_set_aside(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_reader, "HUNG_S", 0.5)
+    monkeypatch.setattr(file_reader, "HUNG_S", 3.0)
     write_settings(root, attempts=2)
     names = ("killer-header", "hang-header", "killer-digest", "hang-digest", "whole")
     for size, name in enumerate(names, 8):
@@ -172,7 +172,7 @@ def test_photographs_that_kill_or_hang_their_reader_are_set_aside(
     assert run_once(root) == RunSummary(done=1, failed=4)
     assert list(published_results(root)) == ["denoise/whole.png"]
     for name in names[:4]:
-        how = "was killed by SIGSEGV" if "killer" in name else "took longer than 1 s"
+        how = "was killed by SIGSEGV" if "killer" in name else "took longer than 3 s"
         why = f"denoise/{name}.png: the process that read this {how}, 2 times"
         assert reason(root, f"denoise/{name}.png") == why
     assert_no_leftovers(root)
@@ -343,7 +343,7 @@ def test_other_photographs_are_restored_while_one_is_copied_from_another_disk(
 def test_a_photograph_whose_copy_hangs_stays_in_its_place_and_is_told(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_reader, "HUNG_S", 0.5)
+    monkeypatch.setattr(file_reader, "HUNG_S", 5.0)
     write_settings(root, attempts=1)
     drop_photo(root, "denoise/hang-copy.png")
     drop_photo(root, "denoise/whole.png", size=9)
@@ -351,7 +351,7 @@ def test_a_photograph_whose_copy_hangs_stays_in_its_place_and_is_told(
     assert summary.done == 1
     (notice,) = summary.waiting
     assert notice.path == root / "inbox/denoise/hang-copy.png"
-    assert "the process that copied it took longer than 1 s, once; it is tried again" in notice.what
+    assert "the process that copied it took longer than 5 s, once; it is tried again" in notice.what
     assert (root / "inbox/denoise/hang-copy.png").exists()
     assert_no_leftovers(root)
 
