@@ -11,7 +11,8 @@ stands for sharpness and is given in per cent of the true picture's.
 import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
@@ -23,8 +24,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.restoring import Pixels, restore
-from daemon.config.steps import Denoise, Interpolate, Restyle, Step, SuperResolve
-from daemon.restorers import denoise, interpolate, restyle, super_resolve
+from daemon.config.steps import (
+    Denoise,
+    Interpolate,
+    Restyle,
+    SamplerName,
+    SpacingName,
+    Step,
+    SuperResolve,
+)
+from daemon.restorers import denoise, interpolate, super_resolve
 from training.damage import jpeg, reduce
 from training.train import held_out_pictures
 from training.validation import psnr
@@ -49,6 +58,10 @@ class Damage:
     step: Callable[[float, int | None], Step]
 
 
+def _restyle(strength: float, realism: float, count: int | None) -> Step:
+    return Restyle(strength=strength, steps=count)
+
+
 DAMAGES = (
     Damage(
         "noise, sigma 25",
@@ -59,6 +72,20 @@ DAMAGES = (
     Damage("blind, noise 15", lambda truth: _noisy(truth, 15), lambda r, n: _blind(r, n)),
     Damage("x2", lambda truth: reduce(truth, 2, _BICUBIC), lambda r, n: _larger(2, r, n)),
     Damage("x4", lambda truth: reduce(truth, 4, _BICUBIC), lambda r, n: _larger(4, r, n)),
+)
+
+
+RESTYLES = tuple(
+    Damage(f"restyle {strength:g}", np.copy, partial(_restyle, strength)) for strength in (0.2, 0.4)
+)
+"""Photographs that are only taken to noise and back: what is lost of them is the sampler's."""
+
+SAMPLER_GRID: tuple[tuple[SamplerName, SpacingName], ...] = (
+    ("ancestral", "even"),
+    ("ancestral", "late"),
+    ("dpmpp-2m", "even"),
+    ("dpmpp-2m", "late"),
+    ("dpmpp-2m-sde", "late"),
 )
 
 
@@ -111,6 +138,23 @@ def excesses(pictures: Sequence[Pixels]) -> Iterator[str]:
         yield f"| {damage.name} | {' | '.join(cells)} |"
 
 
+def samplers(pictures: Sequence[Pixels]) -> Iterator[str]:
+    """Samples of realism 1, and photographs restyled, by sampler and spacing."""
+    yield f"| sample of | {' | '.join(f'{one}, {spacing}' for one, spacing in SAMPLER_GRID)} |"
+    yield "|---" * (1 + len(SAMPLER_GRID)) + "|"
+    for damage in (*DAMAGES, *RESTYLES):
+        cells = [
+            _cell(replace_step(damage, sampler=sampler, spacing=spacing), pictures, 1.0, None)
+            for sampler, spacing in SAMPLER_GRID
+        ]
+        yield f"| {damage.name} | {' | '.join(cells)} |"
+
+
+def replace_step(damage: Damage, **keys: object) -> Damage:
+    """The same damage, undone by a step with other keys."""
+    return replace(damage, step=lambda r, n: damage.step(r, n).model_copy(update=keys))
+
+
 def middles(pictures: Sequence[Pixels]) -> Iterator[str]:
     """The frame half-way between two photographs, beside their cross-fade."""
     yield "| strength, steps | energy, % of the ends' | least | cross-fade | dB from the fade |"
@@ -130,19 +174,20 @@ def middles(pictures: Sequence[Pixels]) -> Iterator[str]:
 
 def strokes(pictures: Sequence[Pixels]) -> Iterator[str]:
     """Blocks of 8 px, restyled: gradients within the blocks and across their borders."""
-    yield "| strength, eta, excess | inside, % of the truth's | across, % | dB from the truth |"
+    yield "| strength, sampler | inside, % of the truth's | across, % | dB from the truth |"
     yield "|---|---|---|---|"
     blocks = [_blocks(one) for one in pictures]
     yield _stroke_row("the blocks", pictures, blocks)
     for strength in (0.3, 0.4, 0.5, 0.6):
-        for eta, s_noise in ((0.5, 1.0), (1.0, 1.0), (1.0, 1.02), (1.0, 1.04)):
-            with patch.object(restyle, "ETA", eta), patch.object(restyle, "S_NOISE", s_noise):
-                results = [restore(Restyle(strength=strength), one)[0] for one in blocks]
-            yield _stroke_row(f"{strength:g}, {eta:g}, {s_noise:g}", pictures, results)
+        for sampler, spacing in SAMPLER_GRID:
+            step = Restyle(strength=strength, sampler=sampler, spacing=spacing)
+            results = [restore(step, one)[0] for one in blocks]
+            yield _stroke_row(f"{strength:g}, {sampler}, {spacing}", pictures, results)
 
 
 PARTS = {
-    function.__name__: function for function in (dial, steps, starts, excesses, middles, strokes)
+    function.__name__: function
+    for function in (dial, steps, starts, excesses, samplers, middles, strokes)
 }
 
 

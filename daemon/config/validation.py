@@ -210,11 +210,11 @@ def _how_to_write(place: _Place) -> str:
 def _where_it_belongs(place: _Place) -> str:
     """What a person who wrote an unknown key may have meant."""
     known = sorted(place.table.get("properties", {}))
-    if hint := suggestion(place.name, known):
-        return hint
     kinds = [s["properties"]["kind"]["const"] for s in place.others if _has(s, place.name)]
     if kinds:
         return f" of this kind of step, only of {_either(kinds)}"
+    if hint := suggestion(place.name, known):
+        return hint
     if place.table is place.root and (tables := _tables_with(place.name, place.root)):
         return f"; it belongs below {_either(tables)}"
     if len(known) > _MOST_KEYS:

@@ -1,15 +1,17 @@
-"""Samplers: whole runs along the diffusion process, down to a clean picture or up to its noise.
+"""Whole runs along the diffusion process, down to a clean picture or up to its noise.
 
 Each is a generator of denoiser calls around a `Predict`, which gives the posterior mean of the
 clean picture at an angle: the network alone, or the network projected on a measurement.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import Tensor
 
 from daemon.diffusion.process import ddim_step
+from daemon.diffusion.samplers import SAMPLERS, Sampler, SamplerState
 from daemon.models.calls import ModelCalls
 
 Predict = Callable[[Tensor, float], ModelCalls[Tensor]]
@@ -19,35 +21,48 @@ Draw = Callable[[int], Tensor]
 """Number of a draw -> standard normal noise, same shape as x_t."""
 
 
-def sample(
-    x_t: Tensor,
-    angles: Sequence[float],
-    predict: Predict,
-    draw: Draw,
-    eta: float = 1.0,
-    s_noise: float = 1.0,
-) -> ModelCalls[Tensor]:
-    """Sample along descending angles, with fresh noise at each step.
+@dataclass(frozen=True)
+class Trajectory:
+    """The way of a sampling run down to the clean picture.
+
+    Attributes:
+        angles: Descending, in radians, the last 0; the network is asked at all but the last.
+        sampler: How a step is made.
+        s_noise: Factor on the fresh noise. A little over 1 gives back the texture that a network
+            which removes too much takes away at every step.
+    """
+
+    angles: Sequence[float]
+    sampler: Sampler = SAMPLERS["ancestral"]
+    s_noise: float = 1.0
+
+    @property
+    def start(self) -> float:
+        """The first angle."""
+        return self.angles[0]
+
+
+def sample(x_t: Tensor, trajectory: Trajectory, predict: Predict, draw: Draw) -> ModelCalls[Tensor]:
+    """Sample down a trajectory.
 
     Args:
         x_t: Picture at the first angle, (C, H, W).
-        angles: Descending, in radians, the last 0; the network is asked at all but the last.
+        trajectory: The angles and the sampler.
         predict: Gives the posterior mean.
         draw: Gives noise; step k from 0 takes draw k + 1, so that draw 0 is left for making x_t.
-        eta: 1 samples the posterior of x0 given x_t; 0 is deterministic.
-        s_noise: Factor on the fresh noise. A little over 1 gives back the texture that a network
-            which removes too much takes away at every step.
 
     Returns:
         The picture at the last angle.
 
-    Source: DDIM, arXiv:2010.02502, eq. 12; with eta = 1 it is ancestral sampling. `s_noise` is
-    S_noise of arXiv:2206.00364, algorithm 2.
+    Source: `s_noise` is S_noise of arXiv:2206.00364, algorithm 2.
     """
-    for step, (t, s) in enumerate(pairwise(angles), start=1):
+    before: tuple[float, Tensor] | None = None
+    sampler = trajectory.sampler
+    for number, (t, s) in enumerate(pairwise(trajectory.angles), start=1):
         x0 = yield from predict(x_t, t)
-        noise = s_noise * draw(step) if eta > 0 and s > 0 else None
-        x_t = ddim_step(x_t, x0, t, s, eta if noise is not None else 0.0, noise)
+        noise = trajectory.s_noise * draw(number) if sampler.fresh and s > 0 else None
+        x_t = sampler.step(SamplerState(x_t, x0, t, s, noise, before))
+        before = (t, x0)
     return x_t
 
 

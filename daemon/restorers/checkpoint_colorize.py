@@ -10,19 +10,22 @@ from torch import Tensor
 
 from daemon.checkpoints.traits import Traits
 from daemon.config.steps import Colorize
-from daemon.diffusion.angles import even_angles
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.windows import Window
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.chroma import BLUE, GREEN, RED, Floats, luminance
 from daemon.restorers.colorize import hint_propagation, luminance_guide, painted
-from daemon.restorers.ddnm import Measurement, Project, ddnm_sample
+from daemon.restorers.ddnm import DDNM_SAMPLER, Measurement, Project, ddnm_sample
 from daemon.restorers.restoration import Restoration
+from daemon.restorers.sampling_plan import SamplingPlan
 from daemon.restorers.spaces import working_space
 
 STEPS = 12
 """Evaluations of a sampling run if the recipe sets no `steps`."""
+
+PLAN = SamplingPlan(DDNM_SAMPLER, "even", STEPS)
+"""How colours are sampled."""
 
 START = 1.35
 """Angle, in radians, at which sampling starts. From 1.45 on colours are stronger but come in
@@ -54,10 +57,10 @@ def colorize(
     guide = luminance_guide(luminance(picture.pixels), traits.side_px)
     project = _projection(guide, picture, params)
     measurement = Measurement(project(torch.zeros(3, *guide.shape)), project)
-    angles = even_angles(START, params.steps or STEPS)
+    trajectory = PLAN.of(params).trajectory(START)
     draw = space.noise_draws(Window(0, 0, *guide.shape), guide.shape, noise)
     realism = REALISM if params.realism is None else params.realism
-    small = yield from ddnm_sample(space, measurement, angles, draw, realism)
+    small = yield from ddnm_sample(space, measurement, trajectory, draw, realism)
     return painted(picture, guide, _chroma_of(small), params)
 
 

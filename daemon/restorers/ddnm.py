@@ -8,7 +8,7 @@ arXiv:2112.05146). Through an autoencoder the estimate is decoded, projected and
 (ReSample, arXiv:2307.08123).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from daemon.diffusion.concurrent import gather_bounded
 from daemon.diffusion.process import add_noise
-from daemon.diffusion.sampling import Draw, sample
+from daemon.diffusion.samplers import ddim_sampler
+from daemon.diffusion.sampling import Draw, Trajectory, sample
 from daemon.diffusion.tiling import denoise_tiles
 from daemon.models.calls import ModelCalls
 from daemon.restorers.spaces import WorkingSpace
@@ -26,8 +27,8 @@ MEAN_DRAWS = 4
 """Noisy versions of the first estimate whose posterior means are averaged for realism 0; a fourth
 of their variance remains."""
 
-ETA = 0.85
-"""Share of fresh noise, DDNM's own: it repairs what projecting an estimate breaks."""
+DDNM_SAMPLER = ddim_sampler(eta=0.85)
+"""DDIM with DDNM's own share of fresh noise: it repairs what projecting an estimate breaks."""
 
 _MEAN_DRAW = 2**21
 """Number of the first draw for the mean, beyond those of any sampling run."""
@@ -56,7 +57,7 @@ class Measurement:
 def ddnm_sample(
     space: WorkingSpace,
     measurement: Measurement,
-    angles: Sequence[float],
+    trajectory: Trajectory,
     draw: Draw,
     realism: float,
 ) -> ModelCalls[Tensor]:
@@ -65,7 +66,7 @@ def ddnm_sample(
     Args:
         space: Where the model works.
         measurement: What is known of the picture.
-        angles: Descending, in radians, the last 0.
+        trajectory: The way down from the noise that the first estimate is taken to.
         draw: Noise in the working space.
         realism: 0 gives the posterior mean given the first estimate, 1 a sample; between them both
             are mixed.
@@ -77,14 +78,14 @@ def ddnm_sample(
     x0 = yield from space.encode(measurement.x0)
     pictures: list[Tensor] = []
     if realism < 1:
-        mean = yield from _mean(space, x0, angles[0], draw)
+        mean = yield from _mean(space, x0, trajectory.start, draw)
         pictures.append((yield from space.decode(mean, *size)))
     if realism > 0:
         every = measurement.project_every
-        projected_at = frozenset(angles[::every]) if every else frozenset()
+        projected_at = frozenset(trajectory.angles[::every]) if every else frozenset()
         predict = partial(_projected_estimate, space, measurement, projected_at)
-        x_t = add_noise(x0, angles[0], draw(0))
-        sampled = yield from sample(x_t, angles, predict, draw, ETA)
+        x_t = add_noise(x0, trajectory.start, draw(0))
+        sampled = yield from sample(x_t, trajectory, predict, draw)
         pictures.append((yield from space.decode(sampled, *size)))
     return measurement.project(pictures[0].lerp(pictures[-1], realism))
 

@@ -18,24 +18,34 @@ from torch import Tensor
 
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
 from daemon.config.steps import Denoise
-from daemon.diffusion.angles import angle_of, even_angles
+from daemon.diffusion.angles import angle_of
 from daemon.diffusion.clipping import unclip
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.operators import low_frequencies
 from daemon.diffusion.pixels import to_grey, to_tensor
 from daemon.diffusion.process import add_noise
+from daemon.diffusion.samplers import SAMPLERS
 from daemon.diffusion.sampling import Draw, sample
 from daemon.diffusion.self_ensemble import ensemble_mean
 from daemon.diffusion.tiling import Denoiser, denoise_tiles, regress
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import Degradation, ModelCalls
 from daemon.photo import Picture
-from daemon.restorers.ddnm import Measurement, ddnm_sample
+from daemon.restorers.ddnm import DDNM_SAMPLER, Measurement, ddnm_sample
 from daemon.restorers.restoration import Restoration
+from daemon.restorers.sampling_plan import SamplingPlan
 from daemon.restorers.spaces import WorkingSpace, working_space
 
 STEPS = 12
 """Evaluations of a sampling run if the recipe sets no `steps`."""
+
+PLAN = SamplingPlan(SAMPLERS["dpmpp-2m"], "late", STEPS)
+"""How a sample is made of noise of a known level; see docs/design.md."""
+
+BLIND_PLAN = SamplingPlan(SAMPLERS["ancestral"], "even", STEPS)
+"""How a sample of a blind repair is made: fresh noise mends what the mean got wrong."""
+
+_DDNM_PLAN = SamplingPlan(DDNM_SAMPLER, "even", STEPS)
 
 BLIND_START = 0.6
 """Angle, in radians, to which the mean of a blind repair is noised again before sampling."""
@@ -143,7 +153,7 @@ class _NoiseRemoval:
     noise: Noise
 
     def in_pixels(self, window: Window) -> ModelCalls[Tensor]:
-        """Denoise from the photograph's own place in the diffusion process."""
+        """The mean; for realism a sample, made from the photograph's own place in the process."""
         picture, params, sigma = self.picture, self.params, self.sigma
         y = to_tensor(window.crop(picture.pixels))
         draw = _draw_for(picture, window, self.noise)
@@ -156,14 +166,18 @@ class _NoiseRemoval:
         def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
             return denoise_tiles(self.space.denoiser, x_t, t)
 
+        def finished(denoised: Tensor) -> Tensor:
+            return unclip(to_grey(denoised) if picture.grey else denoised, y, self.sigma)
+
         mean = yield from ensemble_mean(
             params.self_ensemble, x_t, lambda transformed: predict(transformed, start)
         )
+        mean = finished(mean)
         if params.realism > 0:
-            angles = even_angles(start, params.steps or STEPS)
-            sampled = yield from sample(x_t, angles, predict, draw)
-            mean = mean.lerp(sampled, params.realism)
-        return unclip(to_grey(mean) if picture.grey else mean, y, self.sigma)
+            trajectory = PLAN.of(params).trajectory(start)
+            sampled = yield from sample(x_t, trajectory, predict, draw)
+            mean = mean.lerp(finished(sampled), params.realism)
+        return mean
 
     def through_latents(self, window: Window) -> ModelCalls[Tensor]:
         """Noise the latent a little and denoise it; what is coarse stays as it was photographed.
@@ -180,9 +194,9 @@ class _NoiseRemoval:
 
         start = min(LATENT_STARTS[1], max(LATENT_STARTS[0], angle_of(2 * self.sigma)))
         draw = self.space.noise_draws(window, picture.pixels.shape[:2], self.noise)
-        angles = even_angles(start, params.steps or STEPS)
+        trajectory = _DDNM_PLAN.of(params).trajectory(start)
         measurement = Measurement(y, project, project_every=0)
-        repaired = yield from ddnm_sample(self.space, measurement, angles, draw, params.realism)
+        repaired = yield from ddnm_sample(self.space, measurement, trajectory, draw, params.realism)
         return to_grey(repaired) if picture.grey else repaired
 
 
@@ -207,9 +221,9 @@ def _repair_blindly(
         return denoise_tiles(Denoiser(params.model), x_t, t, condition=y, degradation=_BLIND)
 
     if params.realism > 0:
-        angles = even_angles(BLIND_START, params.steps or STEPS)
+        trajectory = BLIND_PLAN.of(params).trajectory(BLIND_START)
         x_t = add_noise(mean, BLIND_START, draw(0))
-        sampled = yield from sample(x_t, angles, predict, draw)
+        sampled = yield from sample(x_t, trajectory, predict, draw)
         mean = mean.lerp(sampled, params.realism)
     return to_grey(mean) if picture.grey else mean
 

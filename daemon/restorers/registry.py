@@ -18,6 +18,9 @@ from daemon.config.steps import Step
 from daemon.restorers.restoration import Restorer
 from daemon.system.errors import ConfigError
 
+_STEP_BY_STEP: tuple[Use, ...] = ("prior", "pixel", "latent")
+"""Uses of a model that is driven step by step."""
+
 
 @dataclass(frozen=True)
 class StepKind:
@@ -29,18 +32,20 @@ class StepKind:
             "module:function" in this package.
         meaningless: Keys of the step that mean nothing to a model used so.
         instructed: Uses that need a prompt.
+        samples: Uses in which it samples step by step, so that `sampler` and `spacing` mean
+            something.
     """
 
     kind: str
     restorers: Mapping[Use, str]
     meaningless: Mapping[Use, tuple[str, ...]] = field(default_factory=dict)
     instructed: tuple[Use, ...] = ()
+    samples: tuple[Use, ...] = _STEP_BY_STEP
 
 
 def _step_by_step(restorer: str) -> dict[Use, str]:
     """One restorer for every model that is driven step by step, whatever its working space."""
-    uses: tuple[Use, ...] = ("prior", "pixel", "latent")
-    return dict.fromkeys(uses, restorer)
+    return dict.fromkeys(_STEP_BY_STEP, restorer)
 
 
 STEP_KINDS = {
@@ -55,6 +60,7 @@ STEP_KINDS = {
                 "latent": ("vivid", "keep_tone"),
                 "edit": ("realism", "vivid", "keep_tone"),
             },
+            samples=("pixel", "latent"),
         ),
         StepKind(
             "denoise",
@@ -70,7 +76,7 @@ STEP_KINDS = {
             _step_by_step("inpaint:inpaint"),
             meaningless={"pixel": ("find",), "latent": ("find",)},
         ),
-        StepKind("interpolate", _step_by_step("interpolate:interpolate")),
+        StepKind("interpolate", _step_by_step("interpolate:interpolate"), samples=()),
         StepKind(
             "restyle",
             _step_by_step("restyle:restyle")
@@ -88,7 +94,12 @@ STEP_KINDS = {
                 "upscale": ("realism", "self_ensemble", "consistent"),
             },
         ),
-        StepKind("unfade", {"prior": "unfade:unfade"}, meaningless={"prior": ("steps", "seed")}),
+        StepKind(
+            "unfade",
+            {"prior": "unfade:unfade"},
+            meaningless={"prior": ("steps", "seed")},
+            samples=(),
+        ),
     )
 }
 """Every kind of step, by its name in recipes."""
@@ -150,7 +161,9 @@ def check_step(step: Step, traits: Traits) -> None:
         )
     # With the prior it is the kind of step that lacks the key, not the model.
     who = step.kind if use == "prior" else traits.description
-    for key in row.meaningless.get(use, ()) + call_convention(traits.pipeline).ignored_keys:
+    unsampled = () if use in row.samples else ("sampler", "spacing")
+    meaningless = row.meaningless.get(use, ()) + unsampled
+    for key in meaningless + call_convention(traits.pipeline).ignored_keys:
         if key in step.model_fields_set:
             raise ConfigError(f"{who} knows no {key}; leave {key} out")
     if use in row.instructed and not step.prompt:

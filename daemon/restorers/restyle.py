@@ -7,7 +7,7 @@ Source: SDEdit, arXiv:2108.01073, algorithms 1 (whole) and 3 (with a mask).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,28 +19,29 @@ from torch import Tensor
 
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
 from daemon.config.steps import Restyle
-from daemon.diffusion.angles import even_angles
 from daemon.diffusion.concurrent import gather_bounded
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_grey, to_tensor
 from daemon.diffusion.process import add_noise
-from daemon.diffusion.sampling import Draw, sample
+from daemon.diffusion.samplers import SAMPLERS
+from daemon.diffusion.sampling import Draw, Trajectory, sample
 from daemon.diffusion.tiling import denoise_tiles
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.restoration import Restoration
+from daemon.restorers.sampling_plan import SamplingPlan
 from daemon.restorers.spaces import WorkingSpace, working_space
 from daemon.restorers.sweep_sheet import labelled_sheet
 
 STEPS = 16
 """Evaluations of a sampling run if the recipe sets no `steps`."""
 
-ETA = 1.0
-"""Share of fresh noise; 1 is ancestral sampling."""
+PLAN = SamplingPlan(SAMPLERS["dpmpp-2m"], "late", STEPS)
+"""How a sample is made; see docs/design.md, which has the measurements."""
 
 S_NOISE = 1.02
-"""Factor on the fresh noise of the prior's sampling; see docs/design.md."""
+"""Factor on the fresh noise of the prior's sampling, if the step names a sampler with any."""
 
 
 def restyle(
@@ -60,7 +61,7 @@ def restyle(
     (picture,) = pictures
     space = yield from working_space(params, traits)
     mask = fitted_mask(picture) if params.mask else None
-    restyling = _Restyling(picture, mask, space, params.steps or STEPS, noise)
+    restyling = _Restyling(picture, mask, space, PLAN.of(params), noise)
     return (yield from picture_or_sheet(picture, params, restyling.at_strength))
 
 
@@ -120,14 +121,14 @@ class _Restyling:
         picture: The photograph.
         mask: (H, W), 0 keeps, 1 restyles; None restyles all.
         space: Where the model works.
-        steps: Evaluations of a sampling run.
+        plan: How it samples.
         noise: The step's noise.
     """
 
     picture: Picture
     mask: NDArray[np.float32] | None
     space: WorkingSpace
-    steps: int
+    plan: SamplingPlan
     noise: Noise
 
     def at_strength(self, strength: float) -> ModelCalls[NDArray[np.generic]]:
@@ -141,9 +142,9 @@ class _Restyling:
         space, picture = self.space, self.picture
         source = SdeditInput.from_window(picture, self.mask, window)
         draw = space.noise_draws(window, picture.pixels.shape[:2], self.noise)
-        angles = even_angles(strength * math.pi / 2, self.steps)
         s_noise = S_NOISE if space.traits.family == "prior" else 1.0
-        return (yield from sdedit(space, source, angles, draw, s_noise))
+        trajectory = self.plan.trajectory(strength * math.pi / 2, s_noise)
+        return (yield from sdedit(space, source, trajectory, draw))
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,11 +171,7 @@ class SdeditInput:
 
 
 def sdedit(
-    space: WorkingSpace,
-    source: SdeditInput,
-    angles: Sequence[float],
-    draw: Draw,
-    s_noise: float = 1.0,
+    space: WorkingSpace, source: SdeditInput, trajectory: Trajectory, draw: Draw
 ) -> ModelCalls[Tensor]:
     """Noise a picture to the first angle and sample; what the mask keeps is put back at every step.
 
@@ -185,9 +182,8 @@ def sdedit(
     Args:
         space: Where the model works.
         source: The picture and its mask.
-        angles: Descending, in radians, the last 0.
+        trajectory: The way down from the angle that the picture is noised to.
         draw: Noise in the working space; draw 0 takes the picture forward.
-        s_noise: Factor on fresh noise.
 
     Returns:
         (3, H, W).
@@ -202,8 +198,8 @@ def sdedit(
             x0 = to_grey(x0)
         return x0 if changeable is None else latent.lerp(x0, changeable)
 
-    x_t = add_noise(latent, angles[0], draw(0))
-    edited = yield from sample(x_t, angles, predict, draw, ETA, s_noise)
+    x_t = add_noise(latent, trajectory.start, draw(0))
+    edited = yield from sample(x_t, trajectory, predict, draw)
     if not space.latent:
         return edited
     decoded = yield from space.decode(edited, *original.shape[1:])

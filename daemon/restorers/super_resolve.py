@@ -18,25 +18,31 @@ from torch import Tensor
 
 from daemon.checkpoints.traits import PRIOR_TRAITS, Family, Traits
 from daemon.config.steps import SuperResolve
-from daemon.diffusion.angles import even_angles
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.operators import box_mean, enlarge, project_box_means
 from daemon.diffusion.pixels import LEVEL, to_grey, to_tensor
 from daemon.diffusion.process import add_noise
+from daemon.diffusion.samplers import SAMPLERS
 from daemon.diffusion.sampling import sample
 from daemon.diffusion.self_ensemble import ensemble_mean
 from daemon.diffusion.tiling import denoise_tiles, regress, restore_tiles
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import Degradation, ModelCalls
 from daemon.photo import Picture
-from daemon.restorers.ddnm import Measurement, Project, ddnm_sample
+from daemon.restorers.ddnm import DDNM_SAMPLER, Measurement, Project, ddnm_sample
 from daemon.restorers.restoration import Restoration
+from daemon.restorers.sampling_plan import SamplingPlan
 from daemon.restorers.spaces import WorkingSpace, working_space
 
 STEPS = 10
 """Evaluations of a sampling run if the recipe sets no `steps`."""
 
-STARTS: dict[Family, float] = {"prior": 1.0, "pixel": 1.1, "latent": 0.6}
+PLAN = SamplingPlan(SAMPLERS["dpmpp-2m"], "late", STEPS)
+"""How the prior makes a sample; see docs/design.md."""
+
+_DDNM_PLAN = replace(PLAN, sampler=DDNM_SAMPLER)
+
+STARTS: dict[Family, float] = {"prior": 0.6, "pixel": 1.1, "latent": 0.6}
 """Angle, in radians, at which sampling starts: from the prior's mean, for others the enlargement.
 
 Without a condition the detail that the enlargement lacks, about 0.1, must drown in noise (tan 1.1 =
@@ -159,11 +165,12 @@ def _window(
         return project_box_means(x0, y, scale, projection_weight(y - box_mean(x0, scale), sigma))
 
     draw = space.noise_draws(window, (height, width), noise)
-    angles = even_angles(STARTS[space.traits.family], params.steps or STEPS)
+    start = STARTS[space.traits.family]
     if space.traits.family != "prior":
         first = project(measured.enlarged())
         measurement = Measurement(first, project, project_every=LATENT_PROJECT_EVERY)
-        x0 = yield from ddnm_sample(space, measurement, angles, draw, params.realism)
+        trajectory = _DDNM_PLAN.of(params).trajectory(start)
+        x0 = yield from ddnm_sample(space, measurement, trajectory, draw, params.realism)
         return clip_and_project(x0, project)
     degradation = Degradation(scale=scale, sigma=sigma)
     if params.sigma <= MOST_NOISE:
@@ -175,8 +182,9 @@ def _window(
         mean = project(mean)
     if params.realism > 0:
         predict = partial(_projected_estimate, space, measured.enlarged(), degradation, project)
-        x_t = add_noise(mean, angles[0], draw(0))
-        sampled = yield from sample(x_t, angles, predict, draw, s_noise=S_NOISE)
+        x_t = add_noise(mean, start, draw(0))
+        trajectory = PLAN.of(params).trajectory(start, S_NOISE)
+        sampled = yield from sample(x_t, trajectory, predict, draw)
         mean = mean.lerp(sampled, params.realism)
     if params.consistent:
         return clip_and_project(mean, project)

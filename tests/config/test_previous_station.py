@@ -18,7 +18,7 @@ DIGESTS = {
     "denoise": "a6a776e8b9410a28a81d39c5402762ec97bf14b1bb3fe33a41910432c97493fb",
     "inpaint": "a1c1c2799d1ca799a461e1b19d18a87857d1d547619e301a2d60935ceff9fe4f",
     "interpolate": "84d53314a49f9c0eeae0c9b20f35716355e5f2fd05d5181b3727f0df908bf59f",
-    "old-photo": "72b918474b0f4d583ec700b02a7b7fbb54a67b581f4f9711818d4952a60ddce6",
+    "old-photo": "bba83d713e6089b1067064ff926af0bca6c38db260e1bedcb54dfb40a00fd117",
     "restyle": "72ccef2e9a2dff9afcc848b78d708a81231e5b849b279cb32361794dd25ac740",
     "scratches": "7f42c5733bbd3a849f93c4836779981dbec6d83e1506a5c9623f262519462f58",
     "super-resolve": "9b944eb21a7d489be7fb7ee045c1212f57bb19272c57b8fa612817c5e0b3cf6c",
@@ -26,10 +26,11 @@ DIGESTS = {
 }
 """Digests of the shipped recipes as that version made them. They are part of every job's id: with
 another digest, what stands in an outbox would be restored again. That of `old-photo` is of
-2026-11-28, when colours came from another network."""
+2026-11-28, when colours came from another network and enlargements invented nothing unasked."""
 
 SHIPPED_SINCE = {
     "colorize": "f11c74953b285afbd7a55b9fec6a2862fe52a85b9b0fc32bc3b8f24306859117",
+    "super-resolve": "a869135983a6f73f6063f6b737ef0b1986f43f6157181265f1542ee84d60e64b",
 }
 """Digests of shipped recipes that say something else since; a station's own copies do not."""
 

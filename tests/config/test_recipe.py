@@ -32,6 +32,14 @@ def message_of(tmp_path: Path, text: str) -> str:
             "steps[0].scale is 5; allowed: 2, 3, 4",
         ),
         (
+            '[[steps]]\nkind = "restyle"\nsampler = "heun"\n',
+            "steps[0].sampler is 'heun'; allowed: ddim, euler, ancestral, dpmpp-2m, dpmpp-2m-sde",
+        ),
+        (
+            '[[steps]]\nkind = "restyle"\nspacing = [1, 0.5, 0.6]\n',
+            "steps[0].spacing must begin with 1, and each share must be smaller than the last",
+        ),
+        (
             '[[steps]]\nkind = "sharpen"\n',
             "steps[0].kind is 'sharpen'; allowed: "
             "denoise, super-resolve, colorize, restyle, inpaint, unfade, interpolate, generate",

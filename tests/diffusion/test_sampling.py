@@ -12,7 +12,7 @@ from torch import Tensor
 from daemon.diffusion.angles import even_angles
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.process import ddim_step
-from daemon.diffusion.sampling import Draw, sample, solve_ode
+from daemon.diffusion.sampling import Draw, Trajectory, sample, solve_ode
 from daemon.models.calls import DenoiseCall, ModelCalls, ask
 from tests.support.answering import answer, gaussian, seeded
 
@@ -37,7 +37,7 @@ def draw_of(seed: int, side: int) -> Draw:
 def test_ancestral_sampling_has_the_known_posterior_mean_and_deviation() -> None:
     start = 0.6
     x_t = torch.full((3, 128, 128), 0.5)
-    run = sample(x_t, even_angles(start, 100), predict, draw_of(5, 128))
+    run = sample(x_t, Trajectory(even_angles(start, 100)), predict, draw_of(5, 128))
     result = answer(run, gaussian(MU, DEVIATION))
     trust = math.cos(start) * DEVIATION**2 / marginal(start) ** 2
     mean = MU + trust * (0.5 - math.cos(start) * MU)
@@ -50,7 +50,7 @@ def test_stronger_fresh_noise_gives_samples_a_larger_deviation_around_the_same_m
     x_t, draw = torch.full((3, 96, 96), 0.5), draw_of(5, 96)
     plain, rough = (
         answer(
-            sample(x_t, even_angles(0.6, 20), predict, draw, s_noise=s_noise),
+            sample(x_t, Trajectory(even_angles(0.6, 20), s_noise=s_noise), predict, draw),
             gaussian(MU, DEVIATION),
         )
         for s_noise in (1.0, 1.05)
@@ -61,7 +61,7 @@ def test_stronger_fresh_noise_gives_samples_a_larger_deviation_around_the_same_m
 
 def test_sampling_from_pure_noise_gives_the_distribution_of_the_model() -> None:
     draw = draw_of(6, 96)
-    run = sample(draw(0), even_angles(math.pi / 2, 400), predict, draw)
+    run = sample(draw(0), Trajectory(even_angles(math.pi / 2, 400)), predict, draw)
     result = answer(run, gaussian(MU, DEVIATION))
     assert float(result.mean()) == pytest.approx(MU, abs=0.01)
     assert float(result.std()) == pytest.approx(DEVIATION, rel=0.04)

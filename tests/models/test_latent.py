@@ -12,7 +12,8 @@ from torch import Tensor
 
 from daemon.checkpoints.library import Library
 from daemon.checkpoints.traits import traits_of
-from daemon.diffusion.sampling import sample
+from daemon.diffusion.samplers import SAMPLERS
+from daemon.diffusion.sampling import Trajectory, sample
 from daemon.diffusion.tiling import Denoiser, denoise_tiles, native_tiles
 from daemon.models.calls import (
     DecodeCall,
@@ -131,7 +132,9 @@ def run(model: Model, first: Tensor, angles: list[float], guide: Guidance) -> Te
     def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
         return denoise_tiles(denoiser, x_t, t, exact=True)
 
-    return drive(sample(first, angles, predict, lambda k: first, 0.0), model)
+    return drive(
+        sample(first, Trajectory(angles, SAMPLERS["ddim"]), predict, lambda k: first), model
+    )
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])

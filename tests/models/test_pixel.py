@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from daemon.checkpoints.library import Library
-from daemon.diffusion.sampling import sample
+from daemon.diffusion.samplers import SAMPLERS
+from daemon.diffusion.sampling import Trajectory, sample
 from daemon.diffusion.tiling import Denoiser, denoise_tiles, native_tiles
 from daemon.messages.tasks import Dtype
 from daemon.models.calls import DenoiseCall, ModelCalls
@@ -77,7 +78,8 @@ def test_a_run_gives_the_picture_of_the_stock_pipeline(tmp_path: Path, predictio
         return x0.clamp(-1, 1)
 
     first = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(3))[0]
-    result = drive(sample(first, angles, predict, lambda k: first, 0.0), loaded(folder))
+    trajectory = Trajectory(angles, SAMPLERS["ddim"])
+    result = drive(sample(first, trajectory, predict, lambda k: first), loaded(folder))
     ours = (result / 2 + 0.5).clamp(0, 1)
     torch.testing.assert_close(ours, torch.from_numpy(theirs).permute(2, 0, 1), atol=1e-4, rtol=0)
 

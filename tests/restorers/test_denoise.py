@@ -40,8 +40,9 @@ def test_the_posterior_mean_takes_exactly_one_evaluation(mode: str) -> None:
 def test_gaussian_mode_starts_at_the_angle_of_the_noise() -> None:
     pixels = random_pixels(40, 50)
     turns: Turns = []
-    run(Denoise(mode="gaussian", sigma=25), picture(pixels), model=echo, turns=turns)
-    call = turns[0][0]
+    step = Denoise(mode="gaussian", sigma=25, realism=1)
+    run(step, picture(pixels), model=echo, turns=turns)
+    call = turns[1][0]
     assert math.tan(call.t) == pytest.approx(25 / 127.5)
     first = math.cos(call.t) * (float(pixels[0, 0, 0]) / 127.5 - 1)
     assert float(call.x_t[0, 0, 0]) == pytest.approx(first, abs=1e-5)
@@ -59,7 +60,7 @@ def test_realism_mixes_mean_and_sample_of_the_known_posterior() -> None:
     pixels = np.full((128, 128, 3), 200, np.uint8)
     deviation = 0.3 * 0.4 / math.hypot(0.3, 0.4) * 127.5
     for realism in (0.5, 1.0):
-        step = Denoise(mode="gaussian", sigma=51, realism=realism, steps=100)
+        step = Denoise(mode="gaussian", sigma=51, realism=realism, steps=100, sampler="ancestral")
         result = run(step, picture(pixels), model=gaussian(0.0, 0.3))
         levels = result.pictures[0].pixels.astype(float)
         assert levels.mean() == pytest.approx(127.5 + 0.36 * 72.5, abs=1)
@@ -134,7 +135,7 @@ def test_more_realism_moves_further_from_the_mean_and_costs_psnr(mode: str) -> N
 
 def test_two_runs_of_a_seed_are_equal_and_another_seed_is_not() -> None:
     pixels = random_pixels(32, 32)
-    step = Denoise(mode="gaussian", sigma=30, realism=1, steps=3)
+    step = Denoise(mode="gaussian", sigma=30, realism=1, steps=3, sampler="ancestral")
     first, again, other = (
         run(step, picture(pixels), model=gaussian(0, 0.3), seed=seed).pictures[0].pixels
         for seed in (0, 0, 1)
@@ -160,11 +161,29 @@ def test_every_mode_gains_decibels_on_a_noisy_photograph(step: Denoise) -> None:
 def test_realism_trades_fidelity_for_detail_step_by_step() -> None:
     clean = photograph()
     damaged = noisy(clean, 40)
-    results = [denoised(damaged, mode="gaussian", sigma=40.0, realism=r) for r in (0.0, 0.5, 1.0)]
+    keys = {"mode": "gaussian", "sigma": 40.0, "sampler": "ancestral"}
+    results = [denoised(damaged, realism=r, **keys) for r in (0.0, 0.5, 1.0)]
     fidelity = [psnr(result, clean) for result in results]
     detail = [np.square(np.diff(r.astype(float), axis=0)).mean() for r in results]
     assert fidelity[0] > fidelity[1] > fidelity[2]
     assert detail[0] < detail[2]
+
+
+def test_the_flow_gives_detail_back_step_by_step_for_less_than_a_sample_costs() -> None:
+    clean = photograph()
+    damaged = noisy(clean, 40)
+    mean, half, flow, drawn = (
+        denoised(damaged, mode="gaussian", sigma=40.0, realism=realism, **sampler)
+        for realism, sampler in (
+            (0.0, {}),
+            (0.5, {}),
+            (1.0, {}),
+            (1.0, {"sampler": "ancestral"}),
+        )
+    )
+    detail = [np.square(np.diff(r.astype(float), axis=0)).mean() for r in (mean, half, flow)]
+    assert detail[0] < detail[1] < detail[2]
+    assert psnr(mean, clean) > psnr(flow, clean) > psnr(drawn, clean) + 0.5
 
 
 def test_a_grey_photograph_of_sixteen_bits_stays_itself() -> None:

@@ -11,9 +11,10 @@ from daemon.config.steps import Colorize, Denoise, Restyle, SuperResolve
 from daemon.diffusion.angles import even_angles
 from daemon.diffusion.operators import box_mean, low_frequencies
 from daemon.diffusion.pixels import to_tensor
+from daemon.diffusion.sampling import Trajectory
 from daemon.diffusion.tiling import Denoiser, TileSpec
 from daemon.restorers.chroma import luminance
-from daemon.restorers.ddnm import MEAN_DRAWS, Measurement, ddnm_sample
+from daemon.restorers.ddnm import DDNM_SAMPLER, MEAN_DRAWS, Measurement, ddnm_sample
 from daemon.restorers.spaces import WorkingSpace
 from tests.support.answering import picture, pixels_of, seeded
 from tests.support.checkpoints import drive, level_of, trust_at
@@ -28,11 +29,23 @@ def test_denoising_gives_the_known_mean_at_the_angle_of_the_noise(pixel: KnownMo
 
 
 def test_denoising_samples_the_known_posterior(pixel: KnownModel) -> None:
-    step = Denoise(mode="gaussian", sigma=51, realism=1, steps=60)
+    step = Denoise(mode="gaussian", sigma=51, realism=1, steps=60, sampler="ancestral")
     levels = pixels_of(pixel.restore(step, flat(200, 96))).astype(float)
     deviation = DEVIATION * 0.4 / math.hypot(DEVIATION, 0.4) * 127.5
     assert levels.mean() == pytest.approx(level_of(MU) + 0.36 * (200 - level_of(MU)), abs=1)
     assert levels.std() == pytest.approx(deviation, rel=0.06)
+
+
+def test_denoising_brings_a_noisy_picture_to_where_it_stands_among_clean_ones(
+    pixel: KnownModel,
+) -> None:
+    """The flow keeps a picture's place: as many deviations from the mean after as before."""
+    step = Denoise(mode="gaussian", sigma=51, realism=1, steps=60)
+    levels = pixels_of(pixel.restore(step, flat(200, 32))).astype(float)
+    noisy = math.hypot(DEVIATION, 0.4)
+    expected = level_of(MU) + (200 - level_of(MU)) * DEVIATION / noisy
+    assert levels.mean() == pytest.approx(expected, abs=1)
+    assert levels.std() < 1
 
 
 def test_enlarging_samples_what_the_measurement_leaves_open(pixel: KnownModel) -> None:
@@ -76,7 +89,9 @@ def test_colours_have_the_mean_and_deviation_of_the_model(pixel: KnownModel) -> 
         return x0 - column / (column**2).sum() * ((column * x0).sum(0) - plane_of_zeros)
 
     measurement = Measurement(torch.zeros(3, 32, 32), project)
-    sample = ddnm_sample(space, measurement, even_angles(1.35, 60), square_draw(32), 1.0)
+    sample = ddnm_sample(
+        space, measurement, Trajectory(even_angles(1.35, 60), DDNM_SAMPLER), square_draw(32), 1.0
+    )
     small = drive(sample, pixel.model)
     red = (small - (column * small).sum(0))[0] / 2
     assert float(red.std()) == pytest.approx(expected, rel=0.08)

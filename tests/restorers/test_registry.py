@@ -11,7 +11,15 @@ from pydantic import ValidationError
 
 from daemon.checkpoints.library import Library
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
-from daemon.config.steps import Denoise, Restyle, Step, SuperResolve
+from daemon.config.steps import (
+    Colorize,
+    Denoise,
+    Interpolate,
+    Restyle,
+    Step,
+    SuperResolve,
+    Unfade,
+)
 from daemon.restorers.registry import STEP_KINDS, check_models, check_step, restorer_for
 from daemon.system.errors import ConfigError
 from tests.support.answering import recipe_of
@@ -51,6 +59,11 @@ def test_the_prior_serves_every_kind_but_generate() -> None:
         (Restyle(model="./it", prompt="x", strength=0.4), EDIT, "knows no strength; leave"),
         (Denoise(model="./it", sigma=5), EDIT, "knows no sigma"),
         (SuperResolve(model="./it", realism=0.5), UPSCALE, "knows no realism"),
+        (SuperResolve(model="./it", sampler="ddim"), UPSCALE, "knows no sampler; leave"),
+        (Restyle(model="./it", spacing="late"), IMAGE, "knows no spacing; leave"),
+        (Interpolate(sampler="ddim"), PRIOR_TRAITS, "interpolate knows no sampler; leave"),
+        (Colorize(sampler="ddim"), PRIOR_TRAITS, "colorize knows no sampler; leave"),
+        (Unfade(spacing="even"), PRIOR_TRAITS, "unfade knows no spacing; leave"),
         (
             Restyle(model="./it", negative_prompt="ink"),
             replace(IMAGE, pipeline="FluxPipeline"),

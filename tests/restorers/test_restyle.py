@@ -41,11 +41,18 @@ def test_strength_zero_keeps_every_pixel_and_asks_nothing() -> None:
 
 def test_the_run_goes_from_the_strengths_angle_down_in_its_steps() -> None:
     turns: Turns = []
-    step = Restyle(strength=0.4, steps=5)
+    step = Restyle(strength=0.4, steps=5, spacing="even")
     result = run(step, picture(random_pixels(20, 30)), model=echo, turns=turns)
     angles = [call.t for turn in turns for call in turn]
     assert angles == pytest.approx([0.2 * math.pi * k / 5 for k in (5, 4, 3, 2, 1)])
     assert dict(result.measures)["sigma"] == pytest.approx(127.5 * math.tan(0.2 * math.pi))
+
+
+def test_most_steps_lie_where_there_is_little_noise() -> None:
+    turns: Turns = []
+    run(Restyle(strength=0.4, steps=5), picture(random_pixels(20, 30)), model=echo, turns=turns)
+    angles = [call.t for turn in turns for call in turn]
+    assert angles == pytest.approx([0.2 * math.pi * (k / 5) ** 1.5 for k in (5, 4, 3, 2, 1)])
 
 
 def test_full_strength_forgets_the_picture() -> None:
