@@ -23,6 +23,11 @@ _LEAST_RESIDUAL = np.float32(0.5 / 65535)
 """Distance from sRGB, of 0 to 1, from which a colour lies outside it: 16 bits hold no less."""
 
 
+_SAME, _OTHER = 0.1, 0.3
+"""Change of a channel, of 0 to 1, up to which a step is taken to have kept a pixel's colour, and
+from which it is taken to have made another."""
+
+
 @dataclass(frozen=True, eq=False)
 class Finished:
     """A result as a writer takes it.
@@ -142,16 +147,31 @@ def _slab(picture: Picture, target: _Target, rows: slice) -> Codes:
     codes = original.codes[rows]
     seen = original.space.to_levels(codes, levels.dtype)
     if target.space != original.space:
-        return _with_residual(levels, _residual(codes, seen, original.space), target)
+        residual = _faded(_residual(codes, seen, original.space), levels, seen)
+        return _with_residual(levels, residual, target)
     changed = (levels != seen).any(axis=2)
     if original.hidden is not None:
         changed &= ~original.hidden[rows]
     finished = to_depth(codes, target.dtype)
     if changed.any():
         finished = finished.copy()  # it may be the original itself
-        residual = _residual(codes[changed][None], seen[changed][None], original.space)
-        finished[changed] = _with_residual(levels[changed][None], residual, target)[0]
+        some, was = levels[changed][None], seen[changed][None]
+        residual = _faded(_residual(codes[changed][None], was, original.space), some, was)
+        finished[changed] = _with_residual(some, residual, target)[0]
     return finished
+
+
+def _faded(residual: Floats | None, levels: Codes, seen: Codes) -> Floats | None:
+    """The residual, less where a step made something else of what it saw.
+
+    A scratch that is filled in, or a restyled picture, has not the colours that lay there outside
+    sRGB.
+    """
+    if residual is None:
+        return None
+    change = np.abs(to_unit(levels) - to_unit(seen)).max(axis=2, keepdims=True)
+    share = np.clip((_OTHER - change) / (_OTHER - _SAME), 0, 1)
+    return np.asarray(residual * share, np.float32)
 
 
 def _with_residual(levels: Codes, residual: Floats | None, target: _Target) -> Codes:

@@ -50,7 +50,7 @@ def colorize(
         traits: Traits of the step's model, which sees the picture at its training size.
 
     Returns:
-        The picture in uint8, `convert("L")` of which is that of the input rounded to 8 bits.
+        The picture, whose luminance is that of the input to the level.
     """
     (picture,) = pictures
     space = yield from working_space(params, traits)

@@ -1,4 +1,4 @@
-"""Chroma: paint grey photographs without changing their 8-bit luminance.
+"""Chroma: paint grey photographs without changing their luminance.
 
 Small maps of chroma are brought to full size along the edges of the photograph. Knows no network
 and, past the small maps, never holds more than a band of rows in floats.
@@ -7,6 +7,7 @@ Chroma is (R - Y, B - Y), float32 (h, w, 2), in units where white less black is 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,18 @@ def luminance(pixels: NDArray[np.generic]) -> Grey:
     return grey
 
 
+def whole_luminance(pixels: NDArray[np.generic]) -> NDArray[Any]:
+    """The luminance of sRGB pixels at their own depth, (H, W), with the weights of `luminance`."""
+    if pixels.dtype == np.uint8:
+        return luminance(pixels)
+    grey = np.empty(pixels.shape[:2], np.uint16)
+    for top in range(0, len(grey), BAND_ROWS):
+        rows = slice(top, top + BAND_ROWS)
+        red, green, blue = np.moveaxis(pixels[rows].astype(np.int64), 2, 0)
+        grey[rows] = (RED * red + GREEN * green + BLUE * blue + 32768) >> 16
+    return grey
+
+
 def eight_bits(levels: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Levels of 8 or 16 bits, of any shape, rounded to 8 bits."""
     if levels.dtype == np.uint8:
@@ -99,18 +112,21 @@ def local_colours(guide: Floats, chroma: Floats) -> LocalColours:
 
 
 def coloured(
-    grey: Grey, colours: LocalColours, saturation: float = 1.0, band_rows: int = BAND_ROWS
-) -> NDArray[np.uint8]:
+    grey: NDArray[np.generic],
+    colours: LocalColours,
+    saturation: float = 1.0,
+    band_rows: int = BAND_ROWS,
+) -> NDArray[Any]:
     """Paint a photograph of any size with colours from a small grid.
 
     Args:
-        grey: uint8, (H, W).
+        grey: uint8 or uint16, (H, W).
         colours: Colours on a grid of any size that covers the same picture.
         saturation: Factor on the chroma, 0 or more.
         band_rows: Rows painted at a time; the result does not depend on it.
 
     Returns:
-        uint8, (H, W, 3), whose `convert("L")` is the grey photograph.
+        (H, W, 3), of the type of the grey photograph, which is its luminance to the level.
 
     Source: Fast Guided Filter, arXiv:1505.00996, algorithm 2, lines 6 to 8.
     """
@@ -118,57 +134,60 @@ def coloured(
     line = np.concatenate((colours.slope, colours.offset), axis=2) * np.float32(saturation)
     above, below, lower = _neighbours(height, line.shape[0])
     left, right, further = _neighbours(width, line.shape[1])
-    painted = np.empty((height, width, 3), np.uint8)
+    highest = np.float32(np.iinfo(grey.dtype.name).max)
+    painted = np.empty((height, width, 3), grey.dtype)
     for top in range(0, height, band_rows):
         rows = slice(top, top + band_rows)
         weight = lower[rows, None, None]
         band = line[above[rows]] * (1 - weight) + line[below[rows]] * weight
         band = band[:, left] * (1 - further[:, None]) + band[:, right] * further[:, None]
-        plane = grey[rows].astype(np.float32)[..., None] / 255
+        plane = grey[rows].astype(np.float32)[..., None] / highest
         chroma = np.asarray(band[..., :2] * plane + band[..., 2:], np.float32)
         painted[rows] = with_chroma(grey[rows], chroma)
     return painted
 
 
-def with_chroma(grey: Grey, chroma: Floats) -> NDArray[np.uint8]:
-    """Colour every pixel without changing its 8-bit luminance.
+def with_chroma(grey: NDArray[np.generic], chroma: Floats) -> NDArray[Any]:
+    """Colour every pixel without changing its luminance.
 
-    Where a channel would leave 0 to 255, all of the pixel's chroma shrinks, so that its hue stays.
-    Red and blue are rounded, then green is the whole number that brings the luminance back.
+    Where a channel would leave black to white, all of the pixel's chroma shrinks, so that its hue
+    stays. Red and blue are rounded, then green is the whole number that brings the luminance back.
     Rounding the two moves green by at most 0.36, so it stays in range; rounding green costs at most
     half of its weight, 0.29 levels of luminance, which `convert("L")` rounds away.
 
     Args:
-        grey: uint8, (H, W).
+        grey: uint8 or uint16, (H, W).
         chroma: (H, W, 2), finite.
 
     Returns:
-        uint8, (H, W, 3).
+        (H, W, 3), of the type of the grey pixels.
     """
     level = grey.astype(np.float32)
-    red, blue = chroma[..., 0] * 255, chroma[..., 1] * 255
+    highest = np.float32(np.iinfo(grey.dtype.name).max)
+    red, blue = chroma[..., 0] * highest, chroma[..., 1] * highest
     green = (red * RED + blue * BLUE) / np.float32(-GREEN)
     most, least = (op(op(red, green), blue) for op in (np.maximum, np.minimum))
     room = np.minimum(
-        (255 - level) / np.maximum(most, np.float32(1e-6)),
+        (highest - level) / np.maximum(most, np.float32(1e-6)),
         level / np.maximum(-least, np.float32(1e-6)),
     )
     room = np.minimum(room, 1)
-    whole_red = np.rint(level + red * room).astype(np.int32)
-    whole_blue = np.rint(level + blue * room).astype(np.int32)
-    wanted = 65536 * grey.astype(np.int32) - RED * whole_red - BLUE * whole_blue
+    whole_red = np.rint(level + red * room).astype(np.int64)
+    whole_blue = np.rint(level + blue * room).astype(np.int64)
+    wanted = 65536 * grey.astype(np.int64) - RED * whole_red - BLUE * whole_blue
     whole_green = (wanted + GREEN // 2) // GREEN
-    return np.stack((whole_red, whole_green, whole_blue), axis=2).astype(np.uint8)
+    return np.stack((whole_red, whole_green, whole_blue), axis=2).astype(grey.dtype)
 
 
-def colourfulness(pixels: NDArray[np.uint8]) -> float:
+def colourfulness(pixels: NDArray[np.generic]) -> float:
     """How colourful people find a picture: 0 grey, 33 averagely, 109 extremely.
 
     Source: Hasler and Suesstrunk, Measuring colourfulness in natural images, 2003.
     """
     sums, squares = np.zeros(2), np.zeros(2)
     for top in range(0, len(pixels), BAND_ROWS):
-        red, green, blue = np.moveaxis(pixels[top : top + BAND_ROWS].astype(np.float32), 2, 0)
+        band = eight_bits(pixels[top : top + BAND_ROWS])
+        red, green, blue = np.moveaxis(band.astype(np.float32), 2, 0)
         opponents = np.stack((red - green, (red + green) / 2 - blue))
         sums += opponents.sum(axis=(1, 2), dtype=np.float64)
         squares += np.square(opponents).sum(axis=(1, 2), dtype=np.float64)

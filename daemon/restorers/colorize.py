@@ -25,10 +25,10 @@ from daemon.restorers.chroma import (
     Grey,
     coloured,
     colourfulness,
-    eight_bits,
     local_colours,
     luminance,
     resized,
+    whole_luminance,
 )
 from daemon.restorers.colour_hints import HintPropagation, hints_on_grid
 from daemon.restorers.print_tone import tone_curve
@@ -90,9 +90,9 @@ def colorize(
         noise: The step's noise.
 
     Returns:
-        The picture in uint8, `convert("L")` of which is that of the input rounded to 8 bits, with
-        measures "colourfulness" and "unsure": the share of the picture, [0, 1], in which the
-        colours could as well be others.
+        The picture, whose luminance is that of the input to the level, with measures
+        "colourfulness" and "unsure": the share of the picture, [0, 1], in which the colours could
+        as well be others.
     """
     (picture,) = pictures
     grey = luminance(picture.pixels)
@@ -144,18 +144,17 @@ def painted(
         params: The recipe's step.
         unsure: Share of the picture whose colours could as well be others; None if not known.
     """
-    grey = luminance(picture.pixels)
+    grey = whole_luminance(picture.pixels)
     pixels = coloured(grey, local_colours(guide, chroma), params.saturation)
-    alpha = None if picture.alpha is None else eight_bits(picture.alpha)
-    result = replace(picture, pixels=pixels, alpha=alpha, grey=False, hints=None)
+    # Colours that the original had outside sRGB are not those of the result.
+    result = replace(picture, pixels=pixels, grey=False, hints=None, original=None)
     measures = (("colourfulness", colourfulness(pixels)),)
-    notes = ("16 bits per channel were rounded to 8",) if picture.pixels.dtype != np.uint8 else ()
     if unsure is None:
-        return Restoration((result,), measures, notes)
+        return Restoration((result,), measures)
     per_cent = round(100 * unsure)
     doubt = f": unsure in {per_cent} % of the picture" if per_cent else ""
     note = f"the colours are a guess{doubt}"
-    return Restoration((result,), (*measures, ("unsure", unsure)), (*notes, note))
+    return Restoration((result,), (*measures, ("unsure", unsure)), (note,))
 
 
 def _seen_size(height: int, width: int) -> tuple[int, int]:

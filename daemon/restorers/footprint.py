@@ -24,8 +24,9 @@ from daemon.restorers.sweep_sheet import sheet_size
 
 _PRIOR_ONLY = Library()
 
-_PIXEL_BYTES = 8
-"""Bytes for each pixel of a decoded picture: RGB and alpha twice in uint8, or once in uint16."""
+_PIXEL_BYTES = 12
+"""Bytes for each pixel of a decoded picture: RGB in uint16 beside the codes of its file, in uint16,
+too. While a result is written its codes and the encoded file take the place of what went in."""
 
 _CRACK_SEARCH_BYTES = 16
 """Bytes for each pixel of a picture that is searched for cracks: the answer in three channels, the

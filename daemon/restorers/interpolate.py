@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from daemon.diffusion.sampling import Predict, solve_ode
 from daemon.diffusion.tiling import denoise_tiles
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
-from daemon.restorers.chroma import eight_bits
+from daemon.photo.depth import highest_level, to_depth
 from daemon.restorers.restoration import Restoration
 from daemon.restorers.spaces import WorkingSpace, end_spaces, interpolated_space, working_space
 
@@ -57,20 +58,23 @@ def interpolate(
         traits: Traits of the step's model; prompts are interpolated with the pictures.
 
     Returns:
-        `frames` pictures in uint8, in order; opacity, if either has any, changes linearly from the
-        first's to the second's.
+        `frames` pictures of the deeper one's type, in order; opacity, if either has any, changes
+        linearly from the first's to the second's.
     """
     first, second = pictures
     height, width = first.pixels.shape[:2]
-    ends = [eight_bits(first.pixels), fitted(eight_bits(second.pixels), width, height)]
+    deep = np.uint16 in (first.pixels.dtype, second.pixels.dtype)
+    dtype = np.uint16 if deep else np.uint8
+    ends = [
+        to_depth(first.pixels, dtype),
+        fitted(to_depth(second.pixels, dtype), width, height),
+    ]
     notes = []
     if second.pixels.shape != first.pixels.shape:
         notes.append(
             f"the second photograph was fitted from {second.pixels.shape[1]}x"
             f"{second.pixels.shape[0]} to {width}x{height}: enlarged or reduced to fill, then cut"
         )
-    if np.uint16 in (first.pixels.dtype, second.pixels.dtype):
-        notes.append("16 bits morphed as 8")
     grey = first.grey and second.grey
     space = yield from working_space(params, traits)
     spaces = yield from end_spaces(params, space)
@@ -117,11 +121,11 @@ def reconstruct(
     return solve_ode(latent, [*_angles(start, steps), 0.0], _predictor(space))
 
 
-def fitted(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+def fitted(pixels: NDArray[Any], width: int, height: int) -> NDArray[Any]:
     """Resize a picture to fill a size, keeping its proportions, and crop it around its centre.
 
     Args:
-        pixels: (h, w, 3) or (h, w), uint8.
+        pixels: (h, w, 3) or (h, w), uint8 or uint16.
         width: Width of the result, in pixels.
         height: Height of the result, in pixels.
     """
@@ -129,9 +133,21 @@ def fitted(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
     if (old_height, old_width) == (height, width):
         return pixels
     box = filling_box((old_width, old_height), (width, height))
-    return np.asarray(
-        Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC, box)
-    )
+    if pixels.dtype == np.uint8:
+        return _resized(pixels, width, height, box)
+    planes = pixels.reshape(old_height, old_width, -1).astype(np.float32)
+    channels = [
+        _resized(planes[..., channel], width, height, box) for channel in range(planes.shape[2])
+    ]
+    levels = np.stack(channels, axis=2).round().clip(0, np.iinfo(pixels.dtype.name).max)
+    return levels.astype(pixels.dtype).reshape(height, width, *pixels.shape[2:])
+
+
+def _resized(
+    plane: NDArray[Any], width: int, height: int, box: tuple[float, float, float, float]
+) -> NDArray[Any]:
+    image = Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC, box)
+    return np.asarray(image)
 
 
 def filling_box(old: tuple[int, int], new: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -154,7 +170,7 @@ def filling_box(old: tuple[int, int], new: tuple[int, int]) -> tuple[float, floa
 
 
 def _frames_between(
-    ends: Sequence[NDArray[np.uint8]],
+    ends: Sequence[NDArray[np.generic]],
     params: Interpolate,
     spaces: tuple[WorkingSpace, WorkingSpace],
     *,
@@ -167,7 +183,7 @@ def _frames_between(
     shares = [k / (params.frames - 1) for k in range(1, params.frames - 1)]
     if start <= _FIRST_ANGLE:
         a, b = (to_tensor(end) for end in ends)
-        return [to_pixels(a.lerp(b, share), np.uint8) for share in shares]
+        return [to_pixels(a.lerp(b, share), ends[0].dtype) for share in shares]
     inversions = [
         invert(to_tensor(end), start, steps, space) for end, space in zip(ends, spaces, strict=True)
     ]
@@ -180,7 +196,7 @@ def _frames_between(
         return (yield from space.decode(x0, height, width))
 
     frames = yield from gather_bounded([partial(frame, share) for share in shares], height * width)
-    return [to_pixels(to_grey(x) if grey else x, np.uint8) for x in frames]
+    return [to_pixels(to_grey(x) if grey else x, ends[0].dtype) for x in frames]
 
 
 def mix_latents(a: Tensor, b: Tensor, share: float) -> Tensor:
@@ -202,16 +218,19 @@ def mix_latents(a: Tensor, b: Tensor, share: float) -> Tensor:
 def _opacities(
     first: Picture, second: Picture, params: Interpolate
 ) -> list[NDArray[np.generic] | None]:
-    """The opacity of every frame, (H, W) in uint8; None if both photographs are opaque."""
+    """The opacity of every frame, (H, W); None if both photographs are opaque."""
     if first.alpha is None and second.alpha is None:
         return [None] * params.frames
+    dtype = np.result_type(first.pixels.dtype, second.pixels.dtype)
     a, b = (
-        np.full(p.pixels.shape[:2], 255, np.uint8) if p.alpha is None else eight_bits(p.alpha)
+        np.full(p.pixels.shape[:2], highest_level(dtype), dtype)
+        if p.alpha is None
+        else to_depth(p.alpha, dtype)
         for p in (first, second)
     )
     b = fitted(b, a.shape[1], a.shape[0])
     shares = np.linspace(0, 1, params.frames)
-    return [np.rint(a * (1 - share) + b * share).astype(np.uint8) for share in shares]
+    return [np.rint(a * (1 - share) + b * share).astype(dtype) for share in shares]
 
 
 def _predictor(space: WorkingSpace) -> Predict:

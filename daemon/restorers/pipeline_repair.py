@@ -71,7 +71,7 @@ def colorize(
         traits: Traits of the step's model; the picture is shown to it at its training size.
 
     Returns:
-        The picture in uint8, `convert("L")` of which is that of the input rounded to 8 bits.
+        The picture, whose luminance is that of the input to the level.
     """
     (picture,) = pictures
     guide = luminance_guide(luminance(picture.pixels), traits.side_px)

@@ -80,6 +80,18 @@ def test_colours_outside_srgb_stay_apart_where_a_step_changed_them(tmp_path: Pat
     assert (result[..., 1] > codes[..., 1]).all()
 
 
+def test_what_was_made_anew_has_no_colours_of_what_lay_there(tmp_path: Path) -> None:
+    Image.fromarray(saturated()).save(tmp_path / "a.png", icc_profile=DISPLAY_P3_ICC)
+    picture = read(tmp_path / "a.png")
+    filled = picture.pixels.copy()
+    filled[:22] = 128
+    write_picture(replace(picture, pixels=filled), tmp_path / "b.png", format="png", quality=95)
+    with Image.open(tmp_path / "b.png") as image:
+        result = np.asarray(image)
+    assert (result[:22] == 128).all()  # grey is the same in Display P3
+    assert np.array_equal(result[22:], saturated()[22:])
+
+
 def test_colours_outside_srgb_are_enlarged_with_the_picture(tmp_path: Path) -> None:
     codes = saturated()
     Image.fromarray(codes).save(tmp_path / "a.png", icc_profile=DISPLAY_P3_ICC)

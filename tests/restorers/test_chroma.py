@@ -23,6 +23,19 @@ def test_any_chroma_on_any_grey_keeps_pillows_luminance(
     assert np.array_equal(pillow_luminance(chroma.with_chroma(grey, tint)), grey)
 
 
+@given(
+    grey=hnp.arrays(np.uint16, (5, 7)),
+    tint=hnp.arrays(np.float32, (5, 7, 2), elements=st.floats(-8, 8, width=32)),
+)
+@settings(deadline=None)
+def test_any_chroma_on_any_deep_grey_keeps_its_luminance(
+    grey: NDArray[np.uint16], tint: NDArray[np.float32]
+) -> None:
+    painted = chroma.with_chroma(grey, tint)
+    assert painted.dtype == np.uint16
+    assert np.array_equal(chroma.whole_luminance(painted), grey)
+
+
 def test_every_level_with_every_strength_of_chroma_keeps_pillows_luminance() -> None:
     steps = np.linspace(-1.2, 1.2, 97, dtype=np.float32)
     tint = np.stack(np.meshgrid(steps, steps), axis=2)

@@ -17,6 +17,7 @@ from torch import Tensor
 from daemon.config.steps import Colorize
 from daemon.models.calls import ColourCall
 from daemon.photo import Picture
+from daemon.restorers.chroma import whole_luminance
 from daemon.restorers.restoration import Restoration
 from tests.support.answering import Answers, picture, pixels_of, real, run
 from tests.support.photographs import pillow_luminance
@@ -112,16 +113,14 @@ def test_a_picture_with_colours_is_treated_by_its_luminance() -> None:
     assert np.array_equal(from_colour, levels(colorized(picture(pillow_luminance(truth)), wild)))
 
 
-def test_sixteen_bits_are_rounded_to_eight_and_a_note_says_so() -> None:
+def test_sixteen_bits_keep_their_luminance_to_the_level() -> None:
     deep = np.random.default_rng(1).integers(0, 65536, (40, 30), np.uint16)
-    given = replace(picture(deep), alpha=deep)
-    restoration = colorized(given, wild)
-    expected = np.rint(deep / 257).astype(np.uint8)
-    assert np.array_equal(pillow_luminance(levels(restoration)), expected)
-    alpha = restoration.pictures[0].alpha
-    assert alpha is not None
-    assert np.array_equal(alpha, expected)
-    assert any("16 bits" in note for note in restoration.notes)
+    (result,) = colorized(replace(picture(deep), alpha=deep), wild).pictures
+    assert result.pixels.dtype == np.uint16
+    assert np.array_equal(whole_luminance(result.pixels), deep)
+    assert result.alpha is deep
+    colours = result.pixels.astype(int)
+    assert np.abs(colours[..., 0] - colours[..., 2]).max() > 257
 
 
 def test_saturation_zero_is_grey_and_more_of_it_is_more_colourful() -> None:

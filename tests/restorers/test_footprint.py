@@ -47,7 +47,7 @@ def test_the_footprint_of_a_hundred_megapixels_stays_under_four_gigabytes() -> N
 
 def test_unfading_needs_room_for_two_pictures_and_no_floats() -> None:
     recipe = recipe_of({"kind": "unfade"})
-    assert footprint(recipe, [(10_000, 10_000)]) == 2 * 8 * 10_000**2
+    assert footprint(recipe, [(10_000, 10_000)]) == 2 * 12 * 10_000**2
 
 
 @pytest.mark.parametrize(

@@ -113,11 +113,15 @@ def test_opacity_changes_linearly_from_one_to_the_other() -> None:
     ]  # fmt: skip
 
 
-def test_sixteen_bits_are_morphed_as_eight_and_a_note_says_so() -> None:
-    deep = picture(random_pixels(8, 8).astype(np.uint16) * 257)
-    frames = run(Interpolate(frames=2), deep, deep)
-    assert frames.pictures[0].pixels.dtype == np.uint8
-    assert frames.notes == ("16 bits morphed as 8",)
+def test_sixteen_bits_are_morphed_as_such_and_a_shallow_end_is_widened() -> None:
+    deep = picture(random_pixels(8, 8, "uint16"))
+    shallow = replace(picture(random_pixels(8, 16)), alpha=np.full((8, 16), 100, np.uint8))
+    frames = run(Interpolate(frames=3, steps=2), deep, shallow)
+    assert [frame.pixels.dtype for frame in frames.pictures] == [np.uint16] * 3
+    assert np.array_equal(frames.pictures[0].pixels, deep.pixels)
+    assert np.array_equal(frames.pictures[2].pixels, shallow.pixels[:, 4:12] * np.uint16(257))
+    found = [frame.alpha for frame in frames.pictures]
+    assert [None if a is None else int(a.min()) for a in found] == [65535, 45618, 25700]
 
 
 def test_fitting_fills_the_size_from_the_middle() -> None:
