@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the plan; returns the exit code."""
     options = _parser().parse_args(arguments)
     if options.light:
-        os.environ[LIGHT] = "yes"
+        os.environ[LIGHT] = "0" if options.mode == "files" else "0.2"
     if _NAMESPACE not in os.environ and not options.no_mounts:
         _enter_namespace(arguments)
     mounts = os.environ.get(_NAMESPACE) == "yes"

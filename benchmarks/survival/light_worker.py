@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
+from benchmarks.survival.stepped_clock import LIGHT
 from daemon.executors.process import ProcessExecutor
 from daemon.executors.worker import Stop, TaskStarted, ToWorker
 from daemon.messages.reports import (
@@ -28,9 +29,6 @@ from daemon.messages.reports import (
     WorkerReady,
 )
 from daemon.messages.tasks import Compute, InspectTask, RestoreTask, Task
-
-_LONGEST_S = 0.2
-"""Longest time in seconds that it holds a photograph."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -94,7 +92,7 @@ def _restored(task: RestoreTask, compute: Compute) -> Restored:
 
     began = time.monotonic()
     picture = read_picture(task.job.photos[0], compute.limits)
-    time.sleep(random.random() * _LONGEST_S)
+    time.sleep(random.random() * float(os.environ[LIGHT]))
     frames = 3 if task.job.recipe.photos == 2 else 1
     files, notes = stage((picture,) * frames, task.job.recipe, task.staging)
     seconds = time.monotonic() - began

@@ -271,7 +271,7 @@ def _files(rng: Generator, number: int, count: int) -> Round:
             for part in range(max(1, count // 1000))
         ]
     else:
-        steps = [Wait(60.0), Strike(_choice(rng, ("kill daemon", "kill worker", "full disk")))]
+        steps = [Wait(60.0), Strike(_choice(rng, ("kill daemon", "kill worker")))]
     return Round(number, tuple(steps), "")
 
 

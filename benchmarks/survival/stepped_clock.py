@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 LIGHT = "SURVIVAL_LIGHT_WORKER"
-"""Environment variable with which the daemon has the light worker in place of its own."""
+"""Environment variable with which the daemon has the light worker in place of its own; its value is
+the longest time in seconds for which that holds a photograph."""
 
 _FORM = struct.Struct("=ddd")
 
