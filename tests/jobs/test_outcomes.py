@@ -121,6 +121,24 @@ def test_a_file_that_ends_early_is_waited_for_while_it_may_still_arrive(
     assert outcomes.decide([(task_of(old, staging), early)], NOW + 31).at_fault == {entry.row}
 
 
+def test_a_file_that_ends_early_fails_in_time_although_the_clock_is_put_back_meanwhile(
+    ledger: Ledger, staging: Staging, outcomes: OutcomePolicy, entry: Entry
+) -> None:
+    ledger.requeue(entry.row)
+    files = (replace(entry.claim.files[0], mtime_ns=int(NOW * 1e9)),)
+    ledger.queue([(entry.row, replace(entry.claim, files=files), NO_REASON)], NOW)
+    (entry,) = ledger.lease([(entry.row, "job")])
+    write_claimed(entry)
+    back = NOW - 86400
+    ledger.clock_was_put_back(back)  # while it is in flight
+    early = Rejected(entry.fence, "a.png", "ends early", truncated=True)
+    assert outcomes.decide([(task_of(entry, staging), early)], back).at_fault == set()
+    (entry,) = ledger.lease([(entry.row, "job")])
+    early = Rejected(entry.fence, "a.png", "ends early", truncated=True)
+    decided = outcomes.decide([(task_of(entry, staging), early)], back + 31)
+    assert decided.at_fault == {entry.row}
+
+
 def test_a_passing_fault_is_retried_after_a_wait_that_doubles_and_fails_in_the_end(
     ledger: Ledger, staging: Staging, outcomes: OutcomePolicy, entry: Entry
 ) -> None:

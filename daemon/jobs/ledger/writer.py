@@ -181,11 +181,12 @@ class Ledger(LedgerReader):
                 )
 
     def clock_was_put_back(self, now: float) -> None:
-        """Bring times of queued rows that lie in the future back to `now` (UTC seconds)."""
+        """Bring future times of rows that are queued or in flight back to `now` (UTC seconds)."""
         with self.transaction() as db:
             db.execute(
                 "UPDATE job SET queued_at = min(queued_at, ?), not_before = 0"
-                " WHERE state IN ('queued', 'held') AND (queued_at > ? OR not_before > ?)",
+                " WHERE state IN ('queued', 'held', 'leased')"
+                " AND (queued_at > ? OR not_before > ?)",
                 (now, now, now),
             )
 
