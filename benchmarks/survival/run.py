@@ -272,10 +272,9 @@ class Run:
         return waiting
 
     def _progress(self) -> int:
-        """A number that changes while the daemon gets on."""
-        station = self.world.station
-        names = [name for place in (station.work, station.staged) for name in _names(place)]
-        return hash((tuple(names), self._ended(), len(self._waits_for())))
+        """A number that changes while the daemon gets on, but not while it tries in vain."""
+        work = [name for names in _walk(self.world.station.work) for name in names]
+        return hash((tuple(sorted(work)), self._ended(), len(self._waits_for())))
 
     def _ended(self) -> int:
         """How many files there are in outboxes and in failed/."""
@@ -324,12 +323,6 @@ def _names_around(world: World) -> dict[str, str]:
     names = {path.name: "there" for path in world.root.iterdir()}
     kept = {name: value for name, value in names.items() if name.split("-")[0] not in ours}
     return {name: value for name, value in kept.items() if not name.endswith("-results")}
-
-
-def _names(folder: Path) -> list[str]:
-    with contextlib.suppress(FileNotFoundError):
-        return sorted(path.name for path in folder.iterdir())
-    return []
 
 
 def _walk(folder: Path) -> Iterator[list[str]]:
