@@ -34,7 +34,10 @@ from daemon.system.text import same_name
 SHIPPED_RECIPES = Path(__file__).parents[1] / "shipped_recipes"
 """Folder of the recipes inside the package."""
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+PHOTO_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".heic", ".heif", ".hif", ".avif"),
+)
 _LATER_OUTPUT_KEYS = ("depth", "profile")
 """Keys that count for a digest only where they are set: recipes from before them keep theirs."""
 

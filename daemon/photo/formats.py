@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from daemon.photo.isobmff import is_avif, is_heif, read_heif_header
 from daemon.photo.jpeg_data import is_deep_jpeg, read_jpeg_header
 from daemon.photo.picture import Header
 from daemon.photo.pillow_files import read_pillow_header
@@ -96,6 +97,20 @@ def _tiff() -> Decode:
     return decode
 
 
+def _heif() -> Decode:
+    from daemon.photo.decoders.heif import decode
+
+    return decode
+
+
+def _is_avif(start: bytes, file: BinaryIO) -> bool:
+    return is_avif(start)
+
+
+def _is_heif(start: bytes, file: BinaryIO) -> bool:
+    return is_heif(start)
+
+
 def _is_deep_jpeg(start: bytes, file: BinaryIO) -> bool:
     return start.startswith(b"\xff\xd8\xff") and is_deep_jpeg(file)
 
@@ -113,6 +128,8 @@ FORMATS = (
     Format("WEBP", "WebP", _is_webp, read_webp_header, _pillow),
     Format("TIFF", "TIFF", _begins_with(*_TIFF_STARTS), read_tiff_header, _tiff),
     Format("BMP", "BMP", _begins_with(b"BM"), read_pillow_header, _pillow),
+    Format("AVIF", "AVIF", _is_avif, read_heif_header, _heif),
+    Format("HEIF", "HEIC", _is_heif, read_heif_header, _heif),
     Format("GIF", "GIF", _begins_with(b"GIF87a", b"GIF89a"), read_pillow_header, _pillow),
 )
 """Every format that is read; the first that matches counts."""

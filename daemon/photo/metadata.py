@@ -91,6 +91,32 @@ def read_metadata(image: Image.Image, format: str, mode: str) -> FileMetadata:
     return FileMetadata(metadata, _valid(orientation), is_adobe_rgb, notes)
 
 
+def read_block_metadata(
+    format: str, mode: str, *, icc: bytes | None, exif: bytes | None, xmp: bytes | None
+) -> FileMetadata:
+    """Read blocks that a file keeps apart from its pixels.
+
+    Args:
+        format: Name of its format.
+        mode: What its pixels are called.
+        icc: Its profile.
+        exif: Its EXIF, from the TIFF header on.
+        xmp: Its XMP packet.
+    """
+    image = Image.new("L", (1, 1))
+    image.info |= {"icc_profile": icc, "xmp": xmp.rstrip(b"\0") if xmp else None}
+    if exif:
+        image.info["exif"] = exif
+        try:
+            found = Image.Exif()
+            found.load(exif)
+            image.info["dpi"] = _tiff_dpi(found)
+        except Exception:
+            # Directories in the wild are damaged in every way; `read_metadata` says so.
+            image.info["dpi"] = None
+    return read_metadata(image, format, mode)
+
+
 def read_jpeg_metadata(file: BinaryIO, mode: str) -> FileMetadata:
     """Read what a JPEG says that Pillow does not decode.
 
