@@ -133,7 +133,8 @@ def _grain(shape: tuple[int, ...], rng: Generator) -> Floats:
     if rng.random() < 0.5:
         coarser = tuple(max(1, int(side / rng.uniform(1.2, 3))) for side in shape)
         coarse = Image.fromarray(rng.standard_normal(coarser, np.float32))
-        noise = np.asarray(coarse.resize(shape[::-1], Image.Resampling.BICUBIC))
+        height, width = shape
+        noise = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
     return np.asarray(rng.uniform(2, 20) * noise, np.float32)
 
 

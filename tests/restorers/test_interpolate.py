@@ -119,7 +119,9 @@ def test_sixteen_bits_are_morphed_as_such_and_a_shallow_end_is_widened() -> None
     frames = run(Interpolate(frames=3, steps=2), deep, shallow)
     assert [frame.pixels.dtype for frame in frames.pictures] == [np.uint16] * 3
     assert np.array_equal(frames.pictures[0].pixels, deep.pixels)
-    assert np.array_equal(frames.pictures[2].pixels, shallow.pixels[:, 4:12] * np.uint16(257))
+    assert np.array_equal(
+        frames.pictures[2].pixels, 257 * shallow.pixels[:, 4:12].astype(np.uint16)
+    )
     found = [frame.alpha for frame in frames.pictures]
     assert [None if a is None else int(a.min()) for a in found] == [65535, 45618, 25700]
 
