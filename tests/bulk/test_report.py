@@ -1,6 +1,7 @@
 """The report of a bulk job, and what people are told when it ends."""
 
 import hashlib
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.reports import Restored
 from daemon.messages.tasks import RestoreTask
-from daemon.photo import contact_sheet
+from daemon.photo import Limits, contact_sheet
 from daemon.service.housekeeping import Housekeeping, Retention
 from daemon.service.monitoring.notifier import Notifier
 from tests.support.bulk_runs import (
@@ -189,3 +190,15 @@ def _same(task: RestoreTask) -> Restored:
     file.path.write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     return replace(given, files=(replace(file, digest=digest),))
+
+
+def test_a_fifo_in_the_place_of_an_original_does_not_hold_the_report_up(
+    root: Path, scans: Path, tmp_path: Path
+) -> None:
+    save_photo(scans / "a.png")
+    submit_and_run(root, scans)
+    (scans / "a.png").unlink()
+    os.mkfifo(scans / "a.png")
+    station = find_station(root)
+    bulk_report.write_report(station.ledger, "job", tmp_path / "report", Limits(), None)
+    assert (tmp_path / "report/report.json").exists()
