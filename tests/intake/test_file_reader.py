@@ -26,6 +26,7 @@ from daemon.photo import Limits
 from daemon.service.daemon import Daemon, RunSummary
 from daemon.system.files import sha256_of
 from daemon.system.shared_folder import take_copy
+from tests.support.bulk_runs import bulk_command, bulk_status, save_photo, submit
 from tests.support.fakes import FakeExecutor
 from tests.support.station_runs import (
     assert_no_leftovers,
@@ -375,3 +376,34 @@ def test_an_orderly_end_is_recorded_for_what_was_being_read(
         gate.opened.set()  # nobody takes the answer any more
     assert crashes(root) == {"denoise/huge.png": -1}
     assert list((root / "inbox/denoise").iterdir()) == []
+
+
+def test_a_bulk_job_that_is_cancelled_while_its_file_is_hashed_restores_nothing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_photo(tmp_path / "scans/huge.png")
+    submit(root, tmp_path / "scans")
+    with holding("huge.png", monkeypatch) as gate, open_daemon(root) as daemon:
+        turn_until(daemon, gate.reached.is_set, "the digest")
+        bulk_command(root, "cancel")
+        turn_until(daemon, lambda: bulk_status(root).standing == "cancelled", "the end")
+        gate.opened.set()
+        assert daemon.once().done == 0
+    assert published_results(root) == {}
+
+
+def test_a_bulk_job_whose_disk_goes_away_while_a_file_is_hashed_loses_none(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans, away = tmp_path / "scans", tmp_path / "away"
+    save_photo(scans / "huge.png")
+    submit(root, scans)
+    with holding("huge.png", monkeypatch) as gate, open_daemon(root) as daemon:
+        turn_until(daemon, gate.reached.is_set, "the digest")
+        scans.rename(away)
+        scans.mkdir()
+        gate.opened.set()
+        assert daemon.once().failed == 0
+    scans.rmdir()
+    away.rename(scans)
+    assert run_once(root) == RunSummary(done=1)
