@@ -7,11 +7,12 @@ a lock that holds the digest of every file; `org--name/revisions.json` says whic
 tag was when it was pulled.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from daemon.checkpoints.digests import LOCK, combined_digest, data_files
 from daemon.checkpoints.traits import SHIPPED_TRAITS, Traits, traits_of
@@ -27,6 +28,7 @@ REVISIONS = "revisions.json"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHORT_COMMIT = re.compile(r"[0-9a-f]{7,40}")
 _LOCAL_DIGESTS = "local-digests.json"
+_REVISIONS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 
 
 @dataclass(frozen=True)
@@ -180,8 +182,8 @@ class Library:
 def read_revisions(repository: Path) -> dict[str, str]:
     """Which commit each revision was when it was pulled; empty if nothing is known."""
     try:
-        return dict(json.loads((repository / REVISIONS).read_text("utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
+        return _REVISIONS.validate_json((repository / REVISIONS).read_bytes())
+    except (OSError, ValueError):
         return {}
 
 

@@ -4,7 +4,9 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import BaseModel, Field, TypeAdapter
 
 from daemon.checkpoints.library import Checkpoint
 from daemon.system.errors import ConfigError
@@ -12,6 +14,14 @@ from daemon.system.files import shown
 
 _MAX_HEADER_BYTES = 100 << 20
 _FLOATING = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
+
+
+class _Tensor(BaseModel):
+    dtype: str
+    shape: tuple[Annotated[int, Field(ge=0)], ...]
+
+
+_HEADER: TypeAdapter[dict[str, _Tensor]] = TypeAdapter(dict[str, _Tensor])
 
 _ORIGINAL_PREFIXES = {"model.diffusion_model.": "unet", "first_stage_model.": "vae"}
 """Prefixes of weights in a single file of the original layout; all others are text encoders."""
@@ -43,18 +53,20 @@ def _original_component(tensor: str) -> str:
 def _tensor_sizes(path: Path) -> Iterator[tuple[str, int]]:
     """Names and element counts of the floating-point tensors of a file."""
     for name, tensor in _read_header(path).items():
-        if name != "__metadata__" and tensor["dtype"] in _FLOATING:
-            yield name, math.prod(tensor["shape"])
+        if tensor.dtype in _FLOATING:
+            yield name, math.prod(tensor.shape)
 
 
-def _read_header(path: Path) -> dict[str, Any]:
+def _read_header(path: Path) -> dict[str, _Tensor]:
     """The JSON header of a safetensors file: a length of 8 bytes, then names, types and shapes."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if length > _MAX_HEADER_BYTES:
                 raise ValueError(f"its header would have {length} bytes")
-            header: dict[str, Any] = json.loads(file.read(length))
+            header = json.loads(file.read(length))
+        if isinstance(header, dict):
+            header.pop("__metadata__", None)
+        return _HEADER.validate_python(header)
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{shown(path)}: not a readable safetensors file: {error}") from error
-    return header

@@ -131,6 +131,9 @@ PIPELINES: Mapping[str, PipelineKind] = {
 """Every class of pipeline that recipes can use; diffusers' own tables of them would import
 torch."""
 
+_MAX_SIDE_PX, _MAX_CHANNELS = 1 << 16, 1 << 12
+"""More than any checkpoint has: sides of its pictures, and channels of what it denoises."""
+
 
 def traits_of(folder: Path) -> Traits:
     """Read what kind of model a checkpoint is.
@@ -141,6 +144,20 @@ def traits_of(folder: Path) -> Traits:
     Raises:
         ConfigError: It is no checkpoint in diffusers' layout, or one that no step can use.
     """
+    try:
+        traits = _read_traits(folder)
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        # People bring these files: any value may be of any type.
+        raise ConfigError(f"{shown(folder)}: its configuration makes no sense: {error}") from error
+    if not (0 < traits.side_px <= _MAX_SIDE_PX and 0 < traits.channels <= _MAX_CHANNELS):
+        raise ConfigError(
+            f"{shown(folder)}: its configuration says {traits.channels} channels and sides of "
+            f"{traits.side_px} pixels, which no checkpoint has"
+        )
+    return traits
+
+
+def _read_traits(folder: Path) -> Traits:
     index_file = folder / "model_index.json"
     index = _read_json(index_file if index_file.is_file() else folder / "config.json")
     if index.get("model_type") == "clip":

@@ -34,6 +34,7 @@ from pydantic import (
 
 from daemon.config.recipe import RECIPE_NAME
 from daemon.config.station import Station
+from daemon.system.clock import LATEST_S
 from daemon.system.errors import UsageError
 from daemon.system.files import (
     MAX_JSON_BYTES,
@@ -57,9 +58,6 @@ MAX_ROOTS = 10_000
 _MAX_PATHS = 64
 _MAX_NAME = 255
 _MAX_PATH_BYTES = 4096
-_LATEST_S = 253_370_764_800.0
-"""Latest time of a request in seconds since the epoch: Python knows no dates after 9999."""
-
 _MAX_KNOWN = 1024
 """Most requests held in memory at once; those behind them wait in the folder."""
 
@@ -88,7 +86,7 @@ def _read_path(value: object) -> Path:
 
 _Path = Annotated[Path, PlainValidator(_read_path), PlainSerializer(str)]
 _Name = Annotated[str, Field(strict=True, min_length=1, max_length=_MAX_NAME)]
-_Time = Annotated[float, Field(strict=True, ge=0, le=_LATEST_S, allow_inf_nan=False)]
+_Time = Annotated[float, Field(strict=True, ge=0, le=LATEST_S, allow_inf_nan=False)]
 _Row = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
 
 

@@ -7,7 +7,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError
 
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
@@ -155,17 +157,48 @@ def job_times(logs: Path, recipe: Recipe, library: Library) -> list[JobTime]:
 
 
 def job_time_of(record: Mapping[str, Any]) -> JobTime | None:
-    """The time that a job took by its record; None if that is incomplete."""
+    """The time that a job took by its record; None if that is incomplete or makes no sense."""
     try:
-        timing = record["timing"]
-        photos = [given for given in record["inputs"] if given["role"] == "photo"]
-        pixels = sum(photo["width"] * photo["height"] for photo in photos)
-        host_s = timing["decode_s"] + timing["encode_s"]
-        if timing.get("calls") == 0:  # nothing was waited for
-            host_s += timing["restore_s"]
-        return JobTime(pixels / 1e6, float(timing["device_s"]), float(host_s))
-    except (KeyError, TypeError, ValueError):
+        found = _Record.model_validate(record)
+    except ValidationError:
         return None
+    timing, pixels = found.timing, 0
+    for given in found.inputs:
+        if given.role == "photo":
+            if given.width is None or given.height is None:
+                return None
+            pixels += given.width * given.height
+    host_s = timing.decode_s + timing.encode_s
+    if timing.calls == 0:  # nothing was waited for
+        if timing.restore_s is None:
+            return None
+        host_s += timing.restore_s
+    return JobTime(pixels / 1e6, timing.device_s, host_s)
+
+
+_Seconds = Annotated[float, Field(ge=0, le=1e9)]
+_Side = Annotated[int, Field(ge=0, le=1 << 31)] | None
+
+
+class _Input(BaseModel):
+    role: str
+    width: _Side = None
+    height: _Side = None
+
+
+class _Timing(BaseModel):
+    decode_s: _Seconds
+    encode_s: _Seconds
+    device_s: _Seconds
+    restore_s: _Seconds | None = None
+    calls: int | None = None
+
+
+class _Record(BaseModel):
+    """The keys of a record that say what a job took."""
+
+    inputs: tuple[_Input, ...]
+    timing: _Timing
 
 
 def _newest_first(logs: Path) -> Iterator[Mapping[str, Any]]:

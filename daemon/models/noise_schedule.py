@@ -146,7 +146,7 @@ def read_noise_schedule(path: Path) -> NoiseSchedule:
     try:
         config = json.loads(path.read_text("utf-8"))
         name = config["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path}: not a readable scheduler configuration: {error}") from error
     return noise_schedule_of(_scheduler(path, str(name), config), path)
 

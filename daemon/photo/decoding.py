@@ -5,7 +5,6 @@ A damaged file is a `PhotoError`; what the machine is at fault for stays an `OSE
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +16,7 @@ from daemon.photo.picture import Header, Limits
 from daemon.photo.prompts import is_prompt_file, prompt_file_header
 from daemon.photo.truncation import is_truncated, truncated_error
 from daemon.system.errors import CannotWriteError, PhotoError, RestoredError
-from daemon.system.files import open_regular, shown
-
-_BAD_SEEK = {errno.EINVAL, errno.EOVERFLOW, errno.EFBIG}
-"""Errors of a seek to an offset that only a damaged file can contain."""
+from daemon.system.files import BAD_SEEK, open_regular, shown
 
 
 def read_header(
@@ -134,7 +130,7 @@ def photo_errors(path: Path, label: str) -> Iterator[None]:
     except (RestoredError, MemoryError):
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno not in {None, *_BAD_SEEK}:
+        if isinstance(error, OSError) and error.errno not in {None, *BAD_SEEK}:
             raise
         # Pillow's own text says "truncated" of whole files with damaged data, too.
         if is_truncated(path):

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from daemon.photo.decoded import ColourTags
 from daemon.photo.profiles import Primaries
+from daemon.system.files import read_at
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -50,8 +51,7 @@ def read_chunks(file: BinaryIO) -> Iterator[Chunk]:
     """The chunks of a PNG without its pixels, IEND included; stops where the file is damaged."""
     offset = len(SIGNATURE)
     for _ in range(_MAX_CHUNKS):
-        file.seek(offset)
-        head = file.read(8)
+        head = read_at(file, offset, 8)
         if len(head) < 8:
             return
         length, kind = struct.unpack(">I4s", head)

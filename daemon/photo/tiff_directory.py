@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from daemon.photo.picture import Header
 from daemon.system.errors import PhotoError
+from daemon.system.files import read_at
 
 MAX_FIELDS = 1 << 16
 """Fields of a directory that are looked at."""
@@ -142,8 +143,7 @@ class Directory:
         code = _FORMATS.get(field.kind) if field else None
         if field is None or code is None or field.count > MAX_VALUES:
             return ()
-        file.seek(field.offset)
-        content = file.read(field.size)
+        content = read_at(file, field.offset, field.size)
         return struct.unpack(f"{self.layout.order}{field.count}{code}", content)
 
     def number(self, file: BinaryIO, tag: int, default: int) -> int:
@@ -174,11 +174,10 @@ def read_directory(file: BinaryIO, layout: Layout, offset: int) -> Directory:
     """
     number, pointer, length = ("Q", "Q", 20) if layout.big else ("H", "I", 12)
     entry = f"{layout.order}HH{pointer}"
-    inline = length - struct.calcsize(entry)
-    file.seek(offset)
-    (count,) = _unpacked(file, layout.order + number)
-    begin = file.tell()
-    content = file.read(length * min(count, MAX_FIELDS))
+    inline = struct.calcsize(layout.order + pointer)
+    begin = offset + struct.calcsize(number)
+    (count,) = struct.unpack(layout.order + number, read_at(file, offset, begin - offset))
+    content = read_at(file, begin, length * min(count, MAX_FIELDS))
     fields: dict[int, Field] = {}
     for place in range(0, len(content) - length + 1, length):
         tag, kind, values = struct.unpack_from(entry, content, place)
@@ -188,10 +187,9 @@ def read_directory(file: BinaryIO, layout: Layout, offset: int) -> Directory:
             (target,) = struct.unpack_from(layout.order + pointer, content, where)
             field = Field(kind, values, target)
         fields.setdefault(tag, field)
-    size = struct.calcsize(layout.order + number) + length * count
-    file.seek(offset + size)
-    rest = file.read(struct.calcsize(layout.order + pointer))
-    whole = len(rest) == struct.calcsize(layout.order + pointer)
+    size = begin - offset + length * count
+    rest = read_at(file, offset + size, inline)
+    whole = len(rest) == inline
     (following,) = struct.unpack(layout.order + pointer, rest) if whole else (0,)
     return Directory(layout, fields, following, size)
 
@@ -256,7 +254,3 @@ def _mode(file: BinaryIO, directory: Directory) -> str:
     if mode == "L" and opaque:
         return "F" if is_float else {1: "1", 16: "I;16", 32: "I"}.get(bits, "L")
     return mode + ("" if opaque else "A") + (f";{bits}" if bits > 8 else "")
-
-
-def _unpacked(file: BinaryIO, code: str) -> tuple[int, ...]:
-    return struct.unpack(code, file.read(struct.calcsize(code)))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daemon.photo.tiff_directory import Layout, read_directory, read_layout
+from daemon.system.files import read_at
 
 SUB_DIRECTORIES = (0x8769, 0x8825, 0xA005)
 """Tags that point to EXIF's own directory, to GPS and to interoperability."""
@@ -92,8 +93,7 @@ def _fields(file: io.BytesIO, layout: Layout, offset: int, depth: int) -> tuple[
     for tag, field in read_directory(file, layout, offset).fields.items():
         if field.size == 0 or field.size > _MAX_BYTES:
             continue
-        file.seek(field.offset)
-        content = file.read(field.size)
+        content = read_at(file, field.offset, field.size)
         if len(content) < field.size:
             continue
         below = None

@@ -5,18 +5,19 @@ counts to the terminal of whoever watches.
 """
 
 import contextlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import structlog
+from pydantic import BaseModel, Field
 
 from daemon.config.station import Notice, Station
 from daemon.jobs.ledger.entries import QueueCount
 from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.reports import ModelLoaded
 from daemon.service.monitoring.systemd import SystemdNotifier
-from daemon.system.clock import is_over
+from daemon.system.clock import LATEST_S, is_over
 from daemon.system.files import write_whole
 
 _log = structlog.get_logger()
@@ -157,15 +158,24 @@ class StatusPublisher:
 def read_loaded_models(station: Station) -> tuple[str, ...]:
     """References of the models that a running daemon has loaded."""
     try:
-        return tuple(json.loads(station.loaded_models.read_text("utf-8"))["models"])
-    except (OSError, ValueError, KeyError):
+        return _LoadedModels.model_validate_json(station.loaded_models.read_bytes()).models
+    except (OSError, ValueError):
         return ()
 
 
 def read_trouble(station: Station) -> Notice | None:
     """Why a running daemon does not get on, if it does not."""
     try:
-        found = json.loads(station.trouble.read_text("utf-8"))
-        return Notice(station.root, str(found["what"]), float(found["since"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        found = _Trouble.model_validate_json(station.trouble.read_bytes())
+    except (OSError, ValueError):
         return None
+    return Notice(station.root, found.what, found.since)
+
+
+class _LoadedModels(BaseModel):
+    models: tuple[str, ...]
+
+
+class _Trouble(BaseModel):
+    what: str
+    since: Annotated[float, Field(ge=0, le=LATEST_S)]

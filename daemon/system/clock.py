@@ -13,6 +13,9 @@ import tzlocal
 
 from daemon.system.errors import ConfigError
 
+LATEST_S = 253_370_764_800.0
+"""Latest instant that is understood: Python knows no dates after 9999."""
+
 _STRIDE_S = 6 * 3600
 """Step in seconds of the search for changes: no place has changed its clock twice within it."""
 

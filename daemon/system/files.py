@@ -33,6 +33,9 @@ AWAY = frozenset(
 )
 """Error numbers for a disk or a share that cannot be used now, through no fault of a file."""
 
+BAD_SEEK = frozenset((errno.EINVAL, errno.EOVERFLOW, errno.EFBIG))
+"""Error numbers of a seek to an offset that only a damaged file can contain."""
+
 NAME_MAX = 255
 """Most bytes of a file name on any file system in common use."""
 
@@ -303,6 +306,25 @@ def open_in(folder: int | None, path: Path) -> BinaryIO:
     except BaseException:
         os.close(handle)
         raise
+
+
+def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
+    """Read from an offset that a file itself may name; nothing where no file can reach.
+
+    Args:
+        file: The file.
+        offset: Where to begin, not negative.
+        length: Most bytes that are read.
+    """
+    try:
+        file.seek(offset)
+    except (ValueError, OverflowError):  # no number of the system's is so large
+        return b""
+    except OSError as error:
+        if error.errno in BAD_SEEK:
+            return b""
+        raise
+    return file.read(length)
 
 
 def read_bounded(path: Path, max_bytes: int) -> bytes:

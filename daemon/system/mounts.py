@@ -5,11 +5,12 @@ mounted or written.
 """
 
 import contextlib
-import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from daemon.system.files import write_whole
 
@@ -25,6 +26,7 @@ _NETWORK = frozenset(
 _LOCAL_FUSE = frozenset(
     ("fuse.fuse-overlayfs", "fuse.ntfs-3g", "fuse.exfat", "fuse.exfat-fuse", "fuse.lxcfs")
 )
+_MEMORY: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
@@ -148,10 +150,9 @@ def _read_memory(memory: Path | None) -> dict[str, str]:
     if memory is None:
         return {}
     try:
-        found = json.loads(memory.read_text("utf-8"))
+        return _MEMORY.validate_json(memory.read_bytes())
     except (OSError, ValueError):
         return {}
-    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
 
 def mount_points() -> frozenset[str]:

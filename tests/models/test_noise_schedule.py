@@ -228,3 +228,10 @@ def test_a_schedule_that_cannot_be_driven_is_a_config_error_that_names_the_file(
     with pytest.raises(ConfigError, match=words) as error:
         read_noise_schedule(path)
     assert str(path) in str(error.value)
+
+
+def test_a_schedule_nested_too_deeply_is_a_config_error(tmp_path: Path) -> None:
+    path = tmp_path / "scheduler_config.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(ConfigError, match="readable"):
+        read_noise_schedule(path)

@@ -58,6 +58,7 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     with TiffFile(file, name=label) as tiff:
         pages, notes = _count_pages(tiff)
         tiff_page = cast("TiffPage", tiff.pages[page])
+        _refuse_missing_data(file, tiff_page, label)
         _check_sizes(tiff_page)
         said = _metadata(file, tiff_page, header.mode)
         icc = tiff_page.iccprofile
@@ -78,6 +79,17 @@ def _refuse_truncated(file: BinaryIO, label: str) -> None:
     """Refuse a file whose first directory points beyond its end: lost strips decode to black."""
     size = os.fstat(file.fileno()).st_size
     if is_tiff_truncated(file, size):
+        raise truncated_error(label, size)
+
+
+def _refuse_missing_data(file: BinaryIO, page: TiffPage, label: str) -> None:
+    """Refuse a page whose strips or tiles, as tifffile understands them, lie beyond the file's end.
+
+    It takes memory for all that they claim, before it reads any.
+    """
+    size = os.fstat(file.fileno()).st_size
+    parts = zip(page.dataoffsets, page.databytecounts, strict=False)
+    if any(length > 0 and offset + length > size for offset, length in parts):
         raise truncated_error(label, size)
 
 
