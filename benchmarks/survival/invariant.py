@@ -251,6 +251,7 @@ def _results(outboxes: Iterable[Path]) -> tuple[dict[str, list[_Result]], list[P
         outputs = content.get("outputs") if isinstance(content, dict) else None
         if not isinstance(content, dict) or not isinstance(outputs, list):
             continue
+        outputs = [*outputs, *content.get("sidecars", ())]
         named = tuple(path.parent / str(output["file"]) for output in outputs)
         fault = next(
             (

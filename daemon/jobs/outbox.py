@@ -17,6 +17,7 @@ from typing import Any
 from daemon.jobs.folded_names import FoldedNames
 from daemon.jobs.reasons import is_foreign, reason_path
 from daemon.jobs.record import with_file_names
+from daemon.jobs.sidecars import AFTER_NAME, AFTER_STEM
 from daemon.system.errors import UsageError
 from daemon.system.files import (
     alternative,
@@ -59,7 +60,8 @@ class Publication:
         stem: Beginning of the name.
         key: Part of the name if that is taken by other content.
         staging: Folder that the files lie in.
-        files: (file in the staging folder, name with "{stem}" in it, sha256), main result first.
+        files: (file in the staging folder, name with "{stem}" in it, sha256), main result first,
+            sidecars last, with names as `sidecars` has them.
         record: The record without the names of the published files.
     """
 
@@ -305,8 +307,13 @@ def _place_files(publication: Publication, access: Access, names: FoldedNames) -
 
 
 def _targets(publication: Publication, stem: str) -> list[Path]:
-    paths = []
+    paths: list[Path] = []
     for _, template, _ in publication.files:
+        if template in (AFTER_STEM, AFTER_NAME):
+            result = paths[0]
+            name = result.stem if template == AFTER_STEM else result.name
+            paths.append(result.with_name(f"{name}.xmp"))
+            continue
         parts = template.replace("{stem}", stem).split("/")
         paths.append(publication.folder.joinpath(*(fit_name(part) for part in parts)))
     return paths

@@ -18,6 +18,7 @@ from daemon.jobs.outbox import Publication
 from daemon.jobs.reasons import Reason
 from daemon.jobs.recipe_holds import RecipeHolds
 from daemon.jobs.record import record_of
+from daemon.jobs.sidecars import stage_sidecars
 from daemon.jobs.staging import Staging
 from daemon.messages.reports import (
     Failed,
@@ -199,15 +200,20 @@ class OutcomePolicy:
 
     def _publication(self, entry: Entry, job: Job, outcome: Restored, now: float) -> Publication:
         staging = self._staging.path(outcome.fence)
+        sidecars = stage_sidecars(entry.claim, staging)
+        record = record_of(entry, job, outcome, now)
+        if sidecars:
+            record = {**record, "sidecars": [one.record() for one in sidecars]}
         return Publication(
             folder=entry.claim.folder.outbox / entry.claim.files[0].relative.parent,
             stem=job.stem,
             key=job.id[:8],
             staging=staging,
-            files=tuple(
-                (str(f.path.relative_to(staging)), f.name, f.digest) for f in outcome.files
+            files=(
+                *((str(f.path.relative_to(staging)), f.name, f.digest) for f in outcome.files),
+                *((one.staged, one.name, one.digest) for one in sidecars),
             ),
-            record=record_of(entry, job, outcome, now),
+            record=record,
         )
 
     def _retry(

@@ -130,12 +130,16 @@ def with_file_names(record: Mapping[str, object], names: Sequence[str]) -> Mappi
 
     Args:
         record: The record.
-        names: In the order of its outputs, relative to the folder of the results.
+        names: In the order of its outputs, then of its sidecars, relative to the folder of the
+            results.
     """
+    sidecars = record.get("sidecars")
+    beside = sidecars if isinstance(sidecars, list) else []
     outputs = record.get("outputs")
-    described = outputs if isinstance(outputs, list) else [{}] * len(names)
-    named = [{"file": name} | one for name, one in zip(names, described, strict=True)]
-    return {**record, "outputs": named}
+    described = outputs if isinstance(outputs, list) else [{}] * (len(names) - len(beside))
+    named = [{"file": name} | one for name, one in zip(names, [*described, *beside], strict=True)]
+    completed = {**record, "outputs": named[: len(described)]}
+    return completed | ({"sidecars": named[len(described) :]} if beside else {})
 
 
 def utc(seconds: float) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -18,6 +17,7 @@ from daemon.photo.jpeg_data import without_scans
 from daemon.photo.picture import Metadata
 from daemon.photo.pillow_files import open_image
 from daemon.photo.tiff_directory import Layout
+from daemon.photo.xmp import upright_xmp
 
 _ORIENTATION = ExifTags.Base.Orientation
 _SUB_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
@@ -35,9 +35,6 @@ _STORAGE_TAGS = (
     *(0x111, 0x115, 0x116, 0x117, 0x11C, 0x13D, 0x140, 0x142, 0x143),
 )
 """Tags on how pixels are stored, which are not kept of other formats."""
-
-_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>))[2-8]")
-
 
 _ADOBE_RGB = 2
 """EXIF's ColorSpace as some cameras put it for Adobe RGB; the standard knows 1 and 0xFFFF."""
@@ -160,7 +157,7 @@ def _valid(orientation: int) -> int:
 
 def _upright_xmp(xmp: bytes | None) -> bytes | None:
     """An XMP packet with its orientation reset; None for an empty one."""
-    return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp) if xmp else None
+    return upright_xmp(xmp) if xmp else None
 
 
 def _says_adobe_rgb(exif: Image.Exif) -> bool:

@@ -90,6 +90,19 @@ def test_a_photograph_with_its_result_and_its_original_in_the_archive_is_well(
     assert sorted(path.name for path in found.files) == ["a.png", "a.png", "a.png.json"]
 
 
+def test_a_sidecar_is_part_of_its_result_and_must_be_whole(places: Places) -> None:
+    archive(places)
+    record = publish(places).with_name("a.png.json")
+    sidecar = places.outboxes[0] / "a.xmp"
+    sidecar.write_text("<x:xmpmeta/>")
+    assert kinds(check([dropped()], places, at_rest=True)) == ["half-written"]
+    named = {"file": "a.xmp", "sha256": digest_of(sidecar)}
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"sidecars": [named]}))
+    assert kinds(check([dropped()], places, at_rest=True)) == []
+    sidecar.unlink()
+    assert kinds(check([dropped()], places, at_rest=True)) == ["half-written"]
+
+
 def test_a_lost_original_is_found(places: Places) -> None:
     publish(places)
     assert kinds(check([dropped()], places, at_rest=True)) == ["lost"]

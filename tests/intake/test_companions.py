@@ -268,6 +268,47 @@ def test_a_companion_is_archived_with_its_photograph(root: Path, photo: str, nam
     assert_no_leftovers(root)
 
 
+_XMP = '<x:xmpmeta><rdf:Description tiff:Orientation="{}" xmp:Rating="4"/></x:xmpmeta>'
+
+
+@pytest.mark.parametrize(
+    ("names", "sidecars"),
+    [
+        (("i.xmp",), {"i.png.xmp": None, "i.xmp": "i.xmp"}),
+        (("i.tif.xmp",), {"i.png.xmp": "i.tif.xmp", "i.xmp": None}),
+        (("i.XMP", "i.tif.xmp", "i.xmp", "i.aae"), {"i.png.xmp": "i.tif.xmp", "i.xmp": "i.XMP"}),
+    ],
+)
+def test_a_result_has_the_xmp_of_its_photograph_beside_it(
+    root: Path, names: tuple[str, ...], sidecars: dict[str, str | None]
+) -> None:
+    drop_photo(root, "denoise/2012/i.tif")
+    for name in names:
+        (root / "inbox/denoise/2012" / name).write_text(_XMP.format(6) + name)
+    assert run_once(root).done == 1
+    folder = root / "outbox/denoise/2012"
+    for name, origin in sidecars.items():
+        expected = (_XMP.format(1) + origin).encode() if origin else None
+        assert everything_below(folder).get(name) == expected
+    assert everything_below(root / "archive")[f"denoise/2012/{names[0]}"].startswith(
+        _XMP.format(6).encode()
+    )
+    (path,) = folder.glob("*.json")
+    assert {(one["from"], one["file"]) for one in json.loads(path.read_text())["sidecars"]} == {
+        (f"denoise/2012/{origin}", name) for name, origin in sidecars.items() if origin
+    }
+    assert_no_leftovers(root)
+
+
+def test_a_file_too_large_to_be_xmp_is_archived_and_not_copied(root: Path) -> None:
+    drop_photo(root, "denoise/i.png")
+    with (root / "inbox/denoise/i.xmp").open("wb") as file:
+        file.truncate((16 << 20) + 1)
+    assert run_once(root).done == 1
+    assert set(everything_below(root / "outbox/denoise")) == {"i.png", "i.png.json"}
+    assert (root / "archive/denoise/i.xmp").exists()
+
+
 def test_the_same_photograph_with_and_without_a_companion_is_one_job(root: Path) -> None:
     drop_photo(root, "denoise/i.png")
     (root / "inbox/denoise/i.xmp").write_text("one")

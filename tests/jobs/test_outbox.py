@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from daemon.jobs import outbox
+from daemon.jobs import outbox, sidecars
 from daemon.jobs.folded_names import FoldedNames
 from daemon.jobs.outbox import (
     Access,
@@ -77,11 +77,40 @@ def test_all_files_of_a_result_share_one_stem(tmp_path: Path) -> None:
     assert names[2] == "scan~12345678.frames/01.png"
 
 
-@pytest.mark.parametrize("calls_before_the_crash", range(8))
+def test_a_sidecar_is_named_after_its_result_and_replaces_nothing(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/scan.png.xmp").write_text("somebody's")
+    content = {"{stem}.png": "pixels", sidecars.AFTER_STEM: "one", sidecars.AFTER_NAME: "two"}
+    publication = staged(tmp_path, content)
+    outputs, beside = [{"width": 8}], [{"from": "scan.xmp"}, {"from": "scan.jpg.xmp"}]
+    record = {**publication.record, "outputs": outputs, "sidecars": beside}
+    result = only(publish([replace(publication, record=record)], Access()))
+    assert result.name == "scan~12345678.png"
+    there = {path.name: path.read_text() for path in (tmp_path / "out").glob("*.xmp")}
+    named = {"scan~12345678.xmp": "one", "scan~12345678.png.xmp": "two"}
+    assert there == {"scan.png.xmp": "somebody's", **named}
+    told = json.loads(record_path(result).read_text())
+    assert told["outputs"] == [{"file": result.name, "width": 8}]
+    assert told["sidecars"] == [
+        {"file": "scan~12345678.xmp", "from": "scan.xmp"},
+        {"file": "scan~12345678.png.xmp", "from": "scan.jpg.xmp"},
+    ]
+
+
+@pytest.mark.parametrize("stem", ["x" * 250, "\u00e9" * 119, "{result}.xmp"])
+def test_a_sidecar_follows_its_result_however_that_is_named(tmp_path: Path, stem: str) -> None:
+    content = {"{stem}.png": "pixels", sidecars.AFTER_STEM: "one", sidecars.AFTER_NAME: "two"}
+    result = only(publish([staged(tmp_path, content, stem=stem)], Access()))
+    assert result.with_suffix(".xmp").read_text() == "one"
+    assert result.with_name(f"{result.name}.xmp").read_text() == "two"
+
+
+@pytest.mark.parametrize("calls_before_the_crash", range(9))
 def test_a_crash_at_any_call_leaves_one_result_after_publishing_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls_before_the_crash: int
 ) -> None:
-    publication = staged(tmp_path, {"{stem}.webp": "film", "{stem}.frames/00.png": "a"})
+    content = {"{stem}.webp": "film", "{stem}.frames/00.png": "a", sidecars.AFTER_STEM: "xmp"}
+    publication = staged(tmp_path, content)
     left = calls_before_the_crash
 
     class Crash(BaseException):
@@ -108,7 +137,7 @@ def test_a_crash_at_any_call_leaves_one_result_after_publishing_again(
     result = only(publish([again], Access()))
     assert result.name == "scan.webp"
     found = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*"))
-    assert found == ["scan.frames", "scan.frames/00.png", "scan.webp", "scan.webp.json"]
+    assert found == ["scan.frames", "scan.frames/00.png", "scan.webp", "scan.webp.json", "scan.xmp"]
 
 
 def test_one_that_cannot_be_published_does_not_disturb_its_neighbours(tmp_path: Path) -> None:

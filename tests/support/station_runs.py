@@ -59,12 +59,21 @@ def assert_no_leftovers(root: Path) -> None:
 
 
 def published_results(root: Path) -> dict[str, bytes]:
-    """The results in the outbox by relative path; every one has its record."""
+    """The results in the outbox by relative path; every one has its record.
+
+    Sidecars are none; each is named by the record of its result.
+    """
     found = everything_below(root / "outbox")
-    for name in found:
-        if not name.endswith(".json"):
-            assert f"{name}.json" in found, f"{name} has no record"
-    return {name: content for name, content in found.items() if not name.endswith(".json")}
+    records = {name: json.loads(found[name]) for name in found if name.endswith(".json")}
+    sidecars = {
+        str(Path(name).with_name(one["file"]))
+        for name, record in records.items()
+        for one in record.get("sidecars", ())
+    }
+    results = found.keys() - records.keys() - sidecars
+    for name in results:
+        assert f"{name}.json" in found, f"{name} has no record"
+    return {name: content for name, content in found.items() if name in results}
 
 
 def ended_by_kill(run: Callable[[], object]) -> bool:

@@ -1,0 +1,86 @@
+"""Sidecars of results: the XMP that lay beside a photograph is copied to stand beside its result.
+
+Lightroom looks for NAME.xmp and darktable for NAME.EXT.xmp. The copy has the form in which the
+photograph's own one came, since whoever wrote that reads it. Orientation is reset, as results are
+upright; the rest is copied byte by byte.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from daemon.jobs.ledger.entries import ClaimedFiles
+from daemon.photo.xmp import upright_xmp
+from daemon.system.errors import UsageError
+from daemon.system.files import as_text, read_bounded, sha256_of, shown, sync_folders
+from daemon.system.text import same_name
+
+_log = structlog.get_logger()
+
+AFTER_STEM, AFTER_NAME = "{result stem}.xmp", "{result}.xmp"
+"""Names of sidecars, to be completed with the name of the main result."""
+
+_MAX_BYTES = 16 << 20
+"""Largest XMP file in bytes that is copied; darktable's masks take up to about one megabyte."""
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """A staged sidecar.
+
+    Attributes:
+        staged: Its name in the staging folder.
+        name: `AFTER_STEM` or `AFTER_NAME`.
+        origin: The file that it was copied from, below its inbox, as text.
+        digest: sha256, hex.
+    """
+
+    staged: str
+    name: str
+    origin: str
+    digest: str
+
+    def record(self) -> dict[str, object]:
+        """As the record of the result tells of it."""
+        return {"from": self.origin, "sha256": self.digest}
+
+
+def stage_sidecars(claim: ClaimedFiles, staging: Path) -> list[Sidecar]:
+    """Copy the XMP files of the first photograph into the staging folder, durably.
+
+    It may be repeated. One that is too large to be XMP is left out.
+
+    Raises:
+        OSError: A file cannot be read or written.
+    """
+    staged: list[Sidecar] = []
+    for form, relative, path in _xmp_files(claim):
+        try:
+            packet = upright_xmp(read_bounded(path, _MAX_BYTES))
+        except UsageError as error:
+            _log.warning("sidecar_not_copied", file=shown(relative), why=str(error))
+            continue
+        target = staging / f"sidecar-{len(staged)}.xmp"
+        with target.open("wb") as file:
+            file.write(packet)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.append(Sidecar(target.name, form, as_text(relative), sha256_of(target)))
+    if staged:
+        sync_folders([staging])
+    return staged
+
+
+def _xmp_files(claim: ClaimedFiles) -> Sequence[tuple[str, Path, Path]]:
+    """At most one XMP file of each form: the form, its place below the inbox, and its path."""
+    photo = claim.files[0].relative
+    forms = {same_name(photo.stem): AFTER_STEM, same_name(photo.name): AFTER_NAME}
+    found: dict[str, tuple[str, Path, Path]] = {}
+    for file in claim.files:
+        form = forms.get(same_name(file.relative.stem))
+        if file.role == "companion" and file.relative.suffix.lower() == ".xmp" and form:
+            found.setdefault(form, (form, file.relative, file.path))
+    return tuple(found.values())
