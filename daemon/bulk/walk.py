@@ -7,18 +7,19 @@ here, headers by the reader process, and nothing is changed.
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder, Station
 from daemon.intake.arrivals import Arrival, Claim
-from daemon.intake.companions import SideFiles, side_of
+from daemon.intake.companions import Companions, SideFiles, companion_of, side_of
 from daemon.intake.file_reader import FileReads
 from daemon.intake.scanner import Folder, PassedOver, walk_folders
 from daemon.intake.sorter import FolderSorter, SettledFile, SettledFolder
 from daemon.jobs.ledger.bulk import BulkJob
+from daemon.photo.names import is_photo_name
 from daemon.system.files import shown
 
 _MAX_FILES, _MAX_BYTES = 128, 256 << 20
@@ -31,6 +32,9 @@ _MAX_PASSED_OVER = 1024
 """Files passed over after which a slice ends, however few photographs it has."""
 
 
+_COMPANIONS = "companions of photographs stay beside them"
+
+
 @dataclass(frozen=True)
 class Slice:
     """A few files of one folder, and the files that were passed over on the way to them.
@@ -40,7 +44,7 @@ class Slice:
         path: Their folder.
         names: Photographs and their side files; may be empty.
         size_bytes: Size of the photographs.
-        passed_over: Paths as printable text, each with the reason.
+        passed_over: Paths as printable text, each with the reason; companions once for each kind.
         last: Position of the last file, to be kept as `BulkJob.looked_at`.
     """
 
@@ -160,6 +164,7 @@ class _Part:
     passed_over: list[PassedOver]
     names: list[str] = field(default_factory=list)
     size_bytes: int = 0
+    companions: int = 0
     last: str = ""
 
     @property
@@ -167,7 +172,7 @@ class _Part:
         return (
             len(self.names) >= _MAX_FILES
             or self.size_bytes >= _MAX_BYTES
-            or len(self.passed_over) >= _MAX_PASSED_OVER
+            or len(self.passed_over) + self.companions >= _MAX_PASSED_OVER
         )
 
 
@@ -178,12 +183,18 @@ def _cut(found: _FolderFiles, recipe: Recipe, known: set[Path]) -> Iterator[_Par
     their photographs.
     """
     sides = SideFiles(found.names, recipe.side_files)
+    companions = _companions(found.names)
     part = _Part(list(found.passed_over))
     for name in found.names:
         if name in sides or name <= found.after or (known and found.path / name in known):
             continue
         part.last = name
-        if why := recipe.mismatch(name, recipe.match.min_megapixels):
+        why = recipe.mismatch(name, recipe.match.min_megapixels)
+        if why and name in companions:
+            part.companions += 1
+            if (note := _note_of(name)) not in part.passed_over:
+                part.passed_over.append(note)
+        elif why:
             part.passed_over.append((shown(found.path / name), why))
         else:
             part.names.append(name)
@@ -194,6 +205,19 @@ def _cut(found: _FolderFiles, recipe: Recipe, known: set[Path]) -> Iterator[_Par
             part = _Part([])
     part.last = max(found.names, default="")
     yield _with_sides(part, sides, recipe)
+
+
+def _companions(names: Sequence[str]) -> set[str]:
+    """The companions among the names of a folder whose photographs lie there, too."""
+    if not any(map(companion_of, names)):
+        return set()
+    found = Companions(names)
+    return {companion for name in names if is_photo_name(name) for companion in found.of(name)}
+
+
+def _note_of(companion: str) -> PassedOver:
+    """What a person is told of all companions of a kind."""
+    return f"*{PurePath(companion).suffix.lower()}", _COMPANIONS
 
 
 def _with_sides(part: _Part, sides: SideFiles, recipe: Recipe) -> _Part:

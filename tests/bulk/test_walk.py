@@ -29,6 +29,26 @@ from tests.support.station_runs import (
 )
 
 
+@pytest.mark.parametrize("max_passed_over", [1, 1024])
+def test_companions_of_photographs_are_told_of_once_for_each_kind(
+    root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch, max_passed_over: int
+) -> None:
+    monkeypatch.setattr(bulk_walk, "_MAX_PASSED_OVER", max_passed_over)
+    for folder in (scans, scans / "below"):
+        for name in ("a", "b", "c"):
+            save_photo(folder / f"{name}.png")
+            for kind in (".xmp", ".png.XMP", ".aae", ".png.json"):
+                (folder / f"{name}{kind}").write_text("companion")
+    (scans / "gone.xmp").write_text("companion")
+    submit_and_run(root, scans)
+    assert bulk_counts(root) == {"found": 6, "done": 6, "passed_over": 4}
+    told = {one["path"]: one["why"] for one in read_report(root)["passed_over"]}
+    assert told.pop(str(scans / "gone.xmp")).startswith("its name ends with none of")
+    why = "companions of photographs stay beside them"
+    assert told == {"*.xmp": why, "*.aae": why, "*.json": why}
+    assert (scans / "a.xmp").read_text() == "companion"
+
+
 def test_results_of_folders_with_the_same_name_are_kept_apart(root: Path, tmp_path: Path) -> None:
     one, two = save_photo(tmp_path / "x/scans/a.png", 9), save_photo(tmp_path / "y/scans/a.png", 10)
     submit_and_run(root, tmp_path / "x/scans", tmp_path / "y/scans")

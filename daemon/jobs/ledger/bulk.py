@@ -78,7 +78,7 @@ class BulkJob:
         cancelled: A person ended it.
         taken_off: Photographs that were queued then.
         looked_at: The last file that was looked at, as JSON; "" before the first.
-        passed_over: Files that are no photographs for the recipe.
+        passed_over: Files that are no photographs for the recipe; a kind of companions is one.
         notes: Some of them, with the reason.
         began_at: When its first folder was looked at.
         ended_at: When nothing more was to be done.
@@ -103,9 +103,11 @@ class BulkJob:
     summary: BulkCounts | None = None
 
     def with_notes(self, notes: Sequence[tuple[str, str]]) -> "BulkJob":
-        """Add files that were passed over; only the first of very many are named."""
-        named = (*self.notes, *notes)[:_NOTES]
-        return replace(self, passed_over=self.passed_over + len(notes), notes=named)
+        """Add files that were passed over, each once; only the first of very many are named."""
+        known = set(self.notes)
+        new = [note for note in dict.fromkeys(notes) if note not in known]
+        named = (*self.notes, *new)[:_NOTES]
+        return replace(self, passed_over=self.passed_over + len(new), notes=named)
 
 
 def all_jobs(reader: LedgerReader) -> list[BulkJob]:
