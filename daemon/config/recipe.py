@@ -36,7 +36,7 @@ SHIPPED_RECIPES = Path(__file__).parents[1] / "shipped_recipes"
 
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
-    *(".heic", ".heif", ".hif", ".avif"),
+    *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".jpx", ".jpf", ".j2k", ".j2c"),
 )
 _LATER_OUTPUT_KEYS = ("depth", "profile")
 """Keys that count for a digest only where they are set: recipes from before them keep theirs."""

@@ -46,7 +46,9 @@ _ALLOWED_SPACES: dict[Model, tuple[str, ...]] = {
 _LCMS_NAMES: dict[Model, str] = {"grey": "gray", "rgb": "rgb", "cmyk": "cmyk", "lab": "lab"}
 _PROFILE_MODELS: dict[str, Model] = {"GRAY": "grey", "RGB": "rgb", "CMYK": "cmyk"}
 
-_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+"""Transfer functions of high dynamic range, by their code point."""
+
 _UNSPECIFIED = 2
 
 _PLAIN_GAMMA = 1 / 2.2
@@ -220,8 +222,8 @@ def _profile_space(icc: bytes, model: Model) -> tuple[ColourSpace | None, str]:
 
 def _cicp_space(cicp: tuple[int, int], model: Model) -> ColourSpace:
     primaries, transfer = cicp
-    if transfer in _HDR_TRANSFERS:
-        raise ValueError(f"high dynamic range ({_HDR_TRANSFERS[transfer]}) is not read")
+    if transfer in HDR_TRANSFERS:
+        raise ValueError(f"high dynamic range ({HDR_TRANSFERS[transfer]}) is not read")
     curve = CICP_CURVES.get(transfer, CICP_CURVES[13])
     if curve == CICP_CURVES[13] and (primaries in (1, _UNSPECIFIED) or model == "grey"):
         return GREY if model == "grey" else SRGB

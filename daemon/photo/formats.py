@@ -10,8 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from daemon.photo import jpeg2000_header, jpegxl_header
 from daemon.photo.isobmff import is_avif, is_heif, read_heif_header
+from daemon.photo.jpeg2000_header import read_jpeg2000_header
 from daemon.photo.jpeg_data import is_deep_jpeg, read_jpeg_header
+from daemon.photo.jpegxl_header import read_jpegxl_header
 from daemon.photo.picture import Header
 from daemon.photo.pillow_files import read_pillow_header
 from daemon.photo.tiff_directory import read_tiff_header
@@ -103,6 +106,18 @@ def _heif() -> Decode:
     return decode
 
 
+def _jpegxl() -> Decode:
+    from daemon.photo.decoders.jpegxl import decode
+
+    return decode
+
+
+def _jpeg2000() -> Decode:
+    from daemon.photo.decoders.jpeg2000 import decode
+
+    return decode
+
+
 def _is_avif(start: bytes, file: BinaryIO) -> bool:
     return is_avif(start)
 
@@ -119,6 +134,8 @@ def _is_webp(start: bytes, file: BinaryIO) -> bool:
     return start[:4] == b"RIFF" and start[8:12] == b"WEBP"
 
 
+_JPEGXL_STARTS = (jpegxl_header.CODESTREAM, jpegxl_header.CONTAINER)
+_JPEG2000_STARTS = (jpeg2000_header.CODESTREAM, jpeg2000_header.CONTAINER)
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 FORMATS = (
@@ -130,6 +147,14 @@ FORMATS = (
     Format("BMP", "BMP", _begins_with(b"BM"), read_pillow_header, _pillow),
     Format("AVIF", "AVIF", _is_avif, read_heif_header, _heif),
     Format("HEIF", "HEIC", _is_heif, read_heif_header, _heif),
+    Format("JXL", "JPEG XL", _begins_with(*_JPEGXL_STARTS), read_jpegxl_header, _jpegxl),
+    Format(
+        "JPEG2000",
+        "JPEG 2000",
+        _begins_with(*_JPEG2000_STARTS),
+        read_jpeg2000_header,
+        _jpeg2000,
+    ),
     Format("GIF", "GIF", _begins_with(b"GIF87a", b"GIF89a"), read_pillow_header, _pillow),
 )
 """Every format that is read; the first that matches counts."""

@@ -80,6 +80,7 @@ CICP_CURVES: dict[int, Curve] = {
     13: SRGB_CURVE,
     14: _BT709_CURVE,
     15: _BT709_CURVE,
+    17: Curve((2.6,)),
 }
 """Transfer functions of standard range by their code point; 16 (PQ) and 18 (HLG) are not."""
 

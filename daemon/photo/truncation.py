@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemon.config.steps import PROMPT_SUFFIXES
+from daemon.photo import jpeg2000_header, jpegxl_header
 from daemon.photo.isobmff import is_heif, is_heif_truncated
 from daemon.photo.tiff_directory import read_directory, read_layout
 from daemon.system.errors import TruncatedError
@@ -39,9 +40,9 @@ def is_truncated(path: Path, *, beneath: Path | None = None) -> bool:
     """Whether a picture file lacks its end; False where its format cannot tell.
 
     JPEG must have its end marker, PNG its last chunk, GIF its trailer, WebP and BMP the length
-    they declare, TIFF all that its first directory points at, HEIF and AVIF all boxes and
-    images. A prompt file has no end to lack, whatever its first characters. An end that a bounded
-    search does not find is lacking.
+    they declare, TIFF all that its first directory points at, HEIF, AVIF, JPEG XL and JPEG 2000
+    all boxes. A prompt file has no end to lack, whatever its first characters. An end that a
+    bounded search does not find is lacking.
 
     Args:
         path: The file.
@@ -72,6 +73,10 @@ def is_truncated(path: Path, *, beneath: Path | None = None) -> bool:
                 return is_tiff_truncated(file, size)
             if is_heif(start):
                 return is_heif_truncated(file, size)
+            if start.startswith(jpegxl_header.CONTAINER):
+                return jpegxl_header.is_jpegxl_truncated(file, size)
+            if start.startswith(jpeg2000_header.CONTAINER):
+                return jpeg2000_header.is_jpeg2000_truncated(file, size)
         except struct.error:
             # Too short for the fields that every file of the format has.
             return True

@@ -33,4 +33,4 @@ def _damage_notes(file: BinaryIO, scan: Scan, image: ImageFile, label: str) -> t
         return () if scan.ended else (NO_END,)
     if scan.ended:
         return (DAMAGED,)
-    raise truncated_error(label, os.fstat(file.fileno()).st_size)
+    raise truncated_error(label, file.seek(0, os.SEEK_END))

@@ -1,0 +1,124 @@
+"""JPEG XL by imagecodecs; one that was made of a JPEG, as that JPEG, bit by bit."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import BinaryIO
+
+import imagecodecs
+
+from daemon.photo.colour import HDR_TRANSFERS
+from daemon.photo.decoded import CHANNELS, Codes, ColourTags, Decoded, Model
+from daemon.photo.decoders.jpeg import decode as decode_jpeg
+from daemon.photo.isobmff import Box
+from daemon.photo.jpegxl_header import (
+    Colours,
+    JpegXlInfo,
+    jpegxl_boxes,
+    read_jpegxl_header,
+    read_jpegxl_info,
+)
+from daemon.photo.metadata import FileMetadata, read_block_metadata
+from daemon.photo.profiles import CICP_CURVES, Curve, Primaries, grey_profile, rgb_profile
+from daemon.system.errors import PhotoError
+
+_MAX_BLOCK_BYTES = 1 << 26
+_D65, _BT2100 = 1, 9
+_CICP_PRIMARIES = {1: 1, 9: 9, 11: 12}
+"""Code points of primaries under D65, by those of JPEG XL."""
+
+
+def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
+    """Decode the picture, of an animation the first frame; see `photo.decoded.Decode`.
+
+    Raises:
+        PhotoError: Its profile is compressed within its codestream.
+    """
+    boxes = jpegxl_boxes(file)
+    info = read_jpegxl_info(file)
+    file.seek(0)
+    content = file.read()
+    if any(box.kind == b"jbrd" for box in boxes):
+        jpeg = decode_jpeg(io.BytesIO(imagecodecs.jpegxl_decode_jpeg(content)), label)
+        return replace(jpeg, metadata=replace(jpeg.metadata, format="JXL"))
+    if info.colours.has_icc:
+        # What libjxl then gives is in that profile, or in linear light and clipped to sRGB.
+        raise PhotoError(
+            label,
+            "is a JPEG XL whose embedded colour profile cannot be read",
+            "convert it to PNG (djxl IN.jxl OUT.png) and hand that in",
+        )
+    codes = imagecodecs.jpegxl_decode(content, 0, keeporientation=True)
+    codes = codes.reshape(*codes.shape[:2], -1)
+    said = _said(file, boxes, read_jpegxl_header(file, label).mode)
+    return _decoded(codes, info, said)
+
+
+def _decoded(codes: Codes, info: JpegXlInfo, said: FileMetadata) -> Decoded:
+    model: Model = "grey" if info.colours.is_grey else "rgb"
+    count = CHANNELS[model]
+    has_alpha = info.has_alpha and codes.shape[2] > count
+    notes = list(said.notes)
+    left = info.extra_channels - has_alpha
+    if left:
+        notes.append(f"{left} extra channel{'s' * (left > 1)} left out: no opacity")
+    if info.is_animated:
+        notes.append("an animation: its first frame was restored")
+    return Decoded(
+        codes[..., :count],
+        model,
+        said.metadata,
+        _tags(info.colours),
+        white=1.0 if info.is_float else float(2**info.bits - 1),
+        alpha=codes[..., count] if has_alpha else None,
+        premultiplied=info.premultiplied,
+        orientation=info.orientation,
+        notes=tuple(notes),
+    )
+
+
+def _tags(colours: Colours) -> ColourTags:
+    """The colours as code points where there are such, else as a profile made of them."""
+    primaries = _CICP_PRIMARIES.get(colours.primaries)
+    primaries = 1 if colours.is_grey else primaries
+    plain = colours.white == _D65 or colours.is_grey
+    if plain and primaries is not None and colours.gamma is None:
+        return ColourTags(cicp=(primaries, colours.transfer))
+    if colours.transfer in HDR_TRANSFERS:
+        return ColourTags(cicp=(primaries or _BT2100, colours.transfer))
+    curve = CICP_CURVES.get(colours.transfer, CICP_CURVES[13])
+    if colours.gamma is not None:
+        if not 0.1 <= colours.gamma <= 1:
+            raise ValueError(f"its gamma is {colours.gamma:g}")
+        curve = Curve((1 / colours.gamma,))
+    if colours.is_grey:
+        return ColourTags(icc=grey_profile("JPEG XL", curve))
+    white, red, green, blue = colours.points
+    return ColourTags(icc=rgb_profile("JPEG XL", Primaries(white, red, green, blue), curve))
+
+
+def _said(file: BinaryIO, boxes: list[Box], mode: str) -> FileMetadata:
+    """What the boxes beside the codestream say."""
+    blocks: dict[bytes, bytes] = {}
+    for box in boxes:
+        kind, content = _block(file, box)
+        if kind in (b"Exif", b"xml ") and content:
+            blocks.setdefault(kind, content)
+    exif = blocks.get(b"Exif")
+    if exif is not None:
+        exif = exif[4 + int.from_bytes(exif[:4], "big") :]
+    return read_block_metadata("JXL", mode, icc=None, exif=exif, xmp=blocks.get(b"xml "))
+
+
+def _block(file: BinaryIO, box: Box) -> tuple[bytes, bytes]:
+    """Kind and content of a box of metadata, decompressed."""
+    if box.kind not in (b"Exif", b"xml ", b"brob") or box.end - box.begin > _MAX_BLOCK_BYTES:
+        return b"", b""
+    file.seek(box.begin)
+    content = file.read(box.end - box.begin)
+    if box.kind != b"brob":
+        return box.kind, content
+    if content[:4] not in (b"Exif", b"xml "):
+        return b"", b""
+    return content[:4], imagecodecs.brotli_decode(content[4:])
