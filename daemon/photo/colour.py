@@ -55,6 +55,8 @@ _PLAIN_GAMMA = 1 / 2.2
 _GAMMA_TOLERANCE = 0.01
 """PNGs without cHRM that give 1/2.2 mean sRGB: writers have always put so for it."""
 
+_DARK_LEVEL = 50
+
 _PROFILE_ERRORS = (imagecodecs.CmsError, ValueError, TypeError, IndexError)
 
 
@@ -192,6 +194,17 @@ def output_space(icc: bytes | None, *, grey: bool, has_grey: bool) -> tuple[Colo
         note = f"the embedded profile cannot be converted to ({error}): the result is sRGB"
         return plain, note
     return ColourSpace(model, icc), ""
+
+
+def is_too_dark(space: ColourSpace) -> bool:
+    """Whether 8 bits in a space have too few codes for shadows, as those of light itself have.
+
+    A dark grey of sRGB, 50, is code 8 there: of six greys only one would be left.
+    """
+    if space.icc is None or space.is_srgb:
+        return False
+    dark = np.full((1, 1, 3), _DARK_LEVEL, np.uint8)
+    return int(space.from_levels(dark).max()) < _DARK_LEVEL // 3
 
 
 def profile_space(icc: bytes) -> str:

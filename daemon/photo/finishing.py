@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.photo.colour import ColourSpace, Floats, output_space
+from daemon.photo.colour import ColourSpace, Floats, is_too_dark, output_space
 from daemon.photo.decoded import CHANNELS, Codes
 from daemon.photo.depth import highest_level, slabs, to_depth, to_unit
 from daemon.photo.outputs import Depth, OutputFormat, Profile
@@ -67,6 +67,9 @@ def finish(
     """
     dtype, notes = _depth(picture, format, depth)
     space, note = _space(picture, format, profile)
+    if dtype == np.uint8 and picture.pixels.dtype != np.uint8 and is_too_dark(space):
+        space, note = _space(picture, format, "srgb" if picture.grey else "display-p3")
+        note = note or "its profile would lose its shadows in 8 bits: written in another"
     notes += [note] if note else []
     flatten = picture.alpha is not None and not format.has_alpha
     notes += [f"{format.label} has no transparency: flattened on white"] if flatten else []
@@ -97,6 +100,7 @@ def _depth(
 ) -> tuple[np.dtype[np.generic], list[str]]:
     original = picture.original
     is_float = original is not None and original.codes.dtype.kind == "f"
+    is_float = is_float and original.space.model != "lab"
     if depth == "same" and is_float and "float" in format.depths and _same_size(picture):
         return np.dtype(np.float32), []
     wanted = {"same": picture.pixels.dtype, 8: np.dtype(np.uint8), 16: np.dtype(np.uint16)}[depth]

@@ -150,3 +150,13 @@ def test_a_recipe_that_is_no_readable_toml_is_a_configuration_error(
     path.write_text(f"steps = {value}\n")
     with pytest.raises(ConfigError, match="not a readable TOML file"):
         read_recipe(path)
+
+
+def test_keys_of_the_output_that_came_later_count_only_where_they_are_set(tmp_path: Path) -> None:
+    digests = []
+    for output in ("", 'depth = "same"\nprofile = "keep"\n', "depth = 16\n", 'profile = "srgb"\n'):
+        file = tmp_path / "a.toml"
+        file.write_text(f'[[steps]]\nkind = "denoise"\n[output]\n{output}')
+        digests.append(read_recipe(file).digest)
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3

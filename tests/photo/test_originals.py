@@ -150,6 +150,19 @@ def test_floats_come_back_as_floats_in_tiff_and_as_16_bits_elsewhere(tmp_path: P
     assert np.abs(levels / 65535 - srgb).max() < 0.002
 
 
+def test_deep_light_is_not_written_as_such_in_8_bits(tmp_path: Path) -> None:
+    codes = np.repeat(np.linspace(0, 0.05, 600).reshape(20, 30, 1), 3, axis=2)
+    deep = np.rint(codes * 65535).astype(np.uint16)
+    deep[..., 0] += 40  # not grey
+    tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb", iccprofile=LINEAR_ICC)
+    picture = read(tmp_path / "a.tif")
+    notes = write_picture(picture, tmp_path / "b.png", format="png", quality=95, depth=8)
+    assert notes == ("its profile would lose its shadows in 8 bits: written in another",)
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.info["icc_profile"] == DISPLAY_P3_ICC
+        assert len(np.unique(np.asarray(image)[..., 1])) > 55
+
+
 def test_the_depth_of_a_result_is_chosen(tmp_path: Path) -> None:
     picture = Picture(cat(), False, PNG)
     for depth, dtype in ((8, np.uint8), (16, np.uint16)):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from daemon.photo import Limits, Metadata, Picture, is_truncated, read_header
+from daemon.photo.profiles import ADOBE_RGB_ICC
 from daemon.photo.writing import write_picture
 from daemon.system.errors import PhotoError, TruncatedError
 from tests.support.photos import cat, read
@@ -113,6 +114,10 @@ def test_lab_of_8_and_16_bits(tmp_path: Path, dtype: Depth) -> None:
     assert pixels.dtype == dtype
     scale = 255 / np.iinfo(dtype).max
     assert np.abs(pixels * scale - (197, 121, 41)).max() <= (2 if dtype == np.uint8 else 0.6)
+    write_picture(read(tmp_path / "a.tif"), tmp_path / "b.tif", format="tiff", quality=95)
+    result = read(tmp_path / "b.tif")
+    assert result.metadata.icc == ADOBE_RGB_ICC
+    assert np.abs(result.pixels.astype(int) - pixels).max() <= (1 if dtype == np.uint8 else 40)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from daemon.config.recipe import Recipe
+from daemon.config.recipe import Output, Recipe
 from daemon.messages.reports import Measure
 from daemon.restorers.chain import restore
 from daemon.restorers.footprint import output_size
@@ -68,6 +68,18 @@ def test_a_step_for_one_photograph_is_applied_to_each_frame_at_once_with_noise_o
     result = answer(restore(frames, pair, 0), gaussian(0, 0.1), turns)
     assert len(result.pictures) == 5
     assert len(turns[-1]) == 5
+
+
+def test_an_output_of_16_bits_is_worked_on_in_16_bits() -> None:
+    pixels = random_pixels(12, 10)
+    given = replace(picture(pixels), alpha=np.full((12, 10), 200, np.uint8))
+    steps = {"kind": "denoise", "mode": "gaussian", "sigma": 3}
+    deep = recipe_of(steps).model_copy(update={"output": Output(depth=16)})
+    (result,) = answer(restore(deep, (given,), 5), echo).pictures
+    assert result.pixels.dtype == np.uint16
+    assert (result.pixels % 257 != 0).any()
+    assert result.alpha is not None
+    assert (result.alpha == 200 * 257).all()
 
 
 def test_a_mask_stays_with_its_photograph_until_a_step_uses_it() -> None:
