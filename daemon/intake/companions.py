@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path, PurePath
 
+from daemon.photo.names import is_photo_name
 from daemon.system.text import same_name
 
 ROLES = ("mask", "hints")
@@ -207,6 +208,27 @@ class Companions:
         for called in _cut_by_takeout(photo):
             found += [n for n in self._by_photo.get(called, ()) if n.lower().endswith(".json")]
         return [name for name in dict.fromkeys(found) if name != photo]
+
+
+class Photographs:
+    """The photographs among the names of one folder, to be found by their companions."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._by_called: dict[str, str] = {}
+        self._by_cut: dict[str, str] = {}
+        for name in sorted(filter(is_photo_name, names)):
+            for called in called_after(name):
+                self._by_called.setdefault(called, name)
+            for called in _cut_by_takeout(name):
+                self._by_cut.setdefault(called, name)
+
+    def of(self, companion: str) -> str | None:
+        """The photograph that a companion belongs to; None if there is none."""
+        called = companion_of(companion)
+        if called is None:
+            return None
+        cut = self._by_cut.get(called) if companion.lower().endswith(".json") else None
+        return self._by_called.get(called, cut)
 
 
 class SideFilesOnDisk:

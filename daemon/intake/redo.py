@@ -145,7 +145,9 @@ def _claim(entry: Entry, originals: Sequence[Original]) -> Claim:
     for one in filter(_is_untouched, originals):
         place = one.path.relative_to(folder.path)
         arrival = Arrival(folder, place, one.size_bytes, one.mtime_ns)
-        roles.setdefault(old.files[one.position].role, []).append(arrival)
+        came_later = one.position >= len(old.files)
+        role = "companion" if came_later else old.files[one.position].role
+        roles.setdefault(role, []).append(arrival)
     (mask,), (hints,) = roles.get("mask", [None]), roles.get("hints", [None])
     return Claim(
         tuple(roles["photo"]),

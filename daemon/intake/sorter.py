@@ -7,7 +7,7 @@ the photograph waits for the answer.
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePath
@@ -483,6 +483,30 @@ class Sorter:
             for file in folder.files.values()
             if file.fresh and (at_once or file.stuck or now - file.since_s >= self._pair_wait_s)
         )
+
+    def strays(self, now: float, *, at_once: bool = False) -> list[Arrival]:
+        """Companions that lie in an inbox without their photographs.
+
+        Args:
+            now: Monotonic seconds.
+            at_once: Include those that have waited less than `pair_wait_s`.
+        """
+        return [
+            file.arrival
+            for folder in self._folders.values()
+            for name, file in folder.files.items()
+            if file.why == _NO_PHOTO
+            and file.arrival.folder.originals == "archive"
+            and (at_once or now - file.since_s >= self._pair_wait_s)
+            and companion_of(name) is not None
+        ]
+
+    def forget(self, arrivals: Iterable[Arrival]) -> None:
+        """Forget files that somebody has taken out of the inbox."""
+        for arrival in arrivals:
+            folder = self._folders.get(str(arrival.path.parent))
+            if folder is not None:
+                folder.files.pop(arrival.path.name, None)
 
     def _forget_changed(self) -> list[Path]:
         again: list[Path] = []

@@ -19,6 +19,7 @@ from daemon.config.station import Station
 from daemon.intake.claimer import Claimer
 from daemon.intake.file_reader import FileReader, FileReads
 from daemon.intake.inbox import Inbox
+from daemon.intake.late_companions import LateCompanions
 from daemon.intake.older_requests import take_over
 from daemon.intake.redo import Redo
 from daemon.intake.requests import RequestFolder
@@ -75,6 +76,7 @@ class Components:
     inbox: Inbox
     sorter: Sorter
     claimer: Claimer
+    late_companions: LateCompanions
     outcomes: OutcomePolicy
     publisher: Publisher
     recovery: CrashRecovery
@@ -152,6 +154,7 @@ def open_components(
             inbox=inbox,
             sorter=Sorter(recipes, reads=reader, pair_wait_s=settings.pair_wait_s),
             claimer=claimer,
+            late_companions=LateCompanions(ledger),
             outcomes=OutcomePolicy(ledger, staging, retries, RecipeHolds(library)),
             publisher=publisher,
             recovery=CrashRecovery(station, ledger, staging, publisher, access, retries.crashes),

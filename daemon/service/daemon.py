@@ -200,6 +200,7 @@ class Daemon:
                     self._repair(now)
                 self._take_requests(now)
                 self._claim(self._settle(now, at_once=at_once), now)
+                self._follow_photographs(now, at_once=at_once)
                 self._lease(now)
             if not self._parts.dispatcher.stopping:
                 self._more_housekeeping = self._parts.housekeeping.turn(now, at_once=at_once)
@@ -348,6 +349,12 @@ class Daemon:
         if parts.bulk_manager.turn(self._recipes, now):
             parts.events.wake()
         parts.claimer.queue_read(now)  # what is refused at once needs no answer
+
+    def _follow_photographs(self, now: float, *, at_once: bool) -> None:
+        """Send companions that came late after their photographs, into the archive."""
+        sorter = self._parts.sorter
+        strays = sorter.strays(time.monotonic(), at_once=at_once)
+        sorter.forget(self._parts.late_companions.turn(strays, now))
 
     def _lease(self, now: float) -> None:
         """Give the executor as many tasks as it has room for."""

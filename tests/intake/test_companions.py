@@ -37,7 +37,10 @@ from tests.support.fakes import everything_below
 from tests.support.file_reads import ReadsNow
 from tests.support.station_runs import (
     assert_no_leftovers,
+    cut_off_after,
     drop_photo,
+    ended_by_kill,
+    open_daemon,
     published_results,
     run_once,
 )
@@ -349,6 +352,66 @@ def test_a_companion_without_its_photograph_stays_and_is_named(root: Path) -> No
     (root / "inbox/denoise/j.xmp").write_text("companion")
     (notice,) = run_once(root).waiting
     assert notice.path == root / "inbox/denoise/j.xmp"
+
+
+@pytest.mark.parametrize(
+    ("photo", "name"), [("i.png", "i.xmp"), ("i.png", "i.png.JSON"), ("e\u0301.png", "\u00e9.MOV")]
+)
+def test_a_late_companion_follows_its_photograph_into_the_archive(
+    root: Path, photo: str, name: str
+) -> None:
+    drop_photo(root, f"denoise/2012/{photo}")
+    assert run_once(root).done == 1
+    (root / f"inbox/denoise/2012/{name}").write_text("companion")
+    assert run_once(root).waiting == ()
+    archived = everything_below(root / "archive/denoise/2012")
+    assert (set(archived), archived[name]) == ({photo, name}, b"companion")
+    assert everything_below(root / "inbox/denoise/2012") == {}
+    assert run_once(root).waiting == ()
+    (root / "recipes").mkdir(exist_ok=True)
+    (root / "recipes/denoise.toml").write_text('[[steps]]\nkind = "denoise"\nseed = 7\n')
+    assert exit_code(["--station", str(root), "redo"]) == 0
+    assert run_once(root).done == 1
+    assert everything_below(root / "archive/denoise/2012") == archived
+
+
+def test_a_late_companion_stays_that_may_belong_to_another_photograph(root: Path) -> None:
+    for name in ("i", "j", "k"):
+        drop_photo(root, f"denoise/{name}.png")
+    (root / "inbox/denoise/i.xmp").write_text("first")
+    (root / "archive/denoise/l.png").parent.mkdir(parents=True, exist_ok=True)
+    (root / "archive/denoise/l.png").write_text("somebody's")
+    assert run_once(root).done == 3
+    for name in ("i", "l", "m"):
+        (root / f"inbox/denoise/{name}.xmp").write_text("second")
+    (root / "archive/denoise/J.XMP").write_text("alike")
+    (root / "inbox/denoise/j.xmp").write_text("second")
+    (root / "inbox/denoise/k.png").touch()  # another one is arriving
+    (root / "inbox/denoise/k.xmp").write_text("second")
+    named = {notice.path.name for notice in run_once(root).waiting}
+    assert {f"{name}.xmp" for name in "ijlm"} <= named
+    left = everything_below(root / "inbox/denoise")
+    assert set(left) == {"k.png", *(f"{name}.xmp" for name in "ijklm")}
+    assert everything_below(root / "archive/denoise")["i.xmp"] == b"first"
+
+
+@pytest.mark.parametrize("calls", range(0, 40, 3))
+def test_a_kill_while_a_companion_follows_its_photograph_loses_and_doubles_nothing(
+    root: Path, calls: int
+) -> None:
+    drop_photo(root, "denoise/i.png")
+    assert run_once(root).done == 1
+    (root / "inbox/denoise/i.xmp").write_text("companion")
+
+    def run() -> None:
+        with pytest.MonkeyPatch.context() as patch, open_daemon(root) as daemon:
+            cut_off_after(calls, patch)
+            daemon.once()
+
+    ended_by_kill(run)
+    assert run_once(root).waiting == ()
+    assert everything_below(root / "inbox/denoise") == {}
+    assert set(everything_below(root / "archive/denoise")) == {"i.png", "i.xmp"}
 
 
 @pytest.mark.parametrize("originals", ["delete", "leave"])

@@ -86,6 +86,27 @@ def originals_of(reader: LedgerReader, row: int) -> list[Original]:
     return _originals(reader.select("SELECT * FROM original WHERE row = ? ORDER BY position", row))
 
 
+def job_of(reader: LedgerReader, path: Path) -> int | None:
+    """Row of the job whose original a file in the archive is; None if it is nobody's."""
+    rows = reader.select("SELECT row FROM original WHERE path = ?", path_text(path))
+    return int(rows[0]["row"]) if rows else None
+
+
+def next_position(reader: LedgerReader, row: int) -> int:
+    """A position behind all files of a job: for what comes to the archive after it."""
+    claimed = max((len(entry.claim.files) for entry in reader.entries([row])), default=0)
+    return max([claimed, *(1 + original.position for original in originals_of(reader, row))])
+
+
+def add(ledger: Ledger, original: Original) -> None:
+    """Record a file that came to the archive after the job had ended."""
+    values = (original.row, original.position, original.size_bytes, original.mtime_ns, original.at)
+    ledger.execute_each(
+        "INSERT OR REPLACE INTO original VALUES (?, ?, ?, ?, ?, ?)",
+        [(path_text(original.path), *values)],
+    )
+
+
 def jobs(reader: LedgerReader) -> list[tuple[int, Path]]:
     """Every job that has an original in the archive, the oldest first, with its main result."""
     rows = reader.select(

@@ -127,7 +127,8 @@ class Original:
     Attributes:
         path: Where it lies.
         row: Its job; the last one if several put the same file there.
-        position: Its index among the files of its claim, from 0.
+        position: Its index among the files of its claim, from 0; beyond them: a companion that
+            came later.
         size_bytes: Its size.
         mtime_ns: Its modification time.
         at: When it went there, UTC seconds since the epoch.
