@@ -6,6 +6,7 @@ brackets and TOML its lines. Each returns the input as it is where it has no suc
 
 import json
 import random
+import re
 import struct
 import zlib
 
@@ -27,6 +28,14 @@ _TOML_VALUES = (
 )
 _JSON_TEXTS = ("NaN", "Infinity", "-Infinity", "1e999", "1" * 400, "[" * 1500, '{"x":' * 600)
 
+_BOX = re.compile(
+    rb"(?<=.{4})(ftyp|meta|pitm|iinf|infe|iloc|iprp|ipco|ipma|iref|ispe|pixi|colr|av1C|hvcC|auxC"
+    rb"|auxl|irot|imir|clap|idat|hdlr|mdat|cdsc|dimg|Exif|mime|grid"
+    rb"|moov|avis|jP  |jp2h|ihdr|bpcc|pclr|cdef|cmap|jp2c|JXL |jxlc|jxlp|jbrd|brob|xml )",
+    re.DOTALL,
+)
+"""Kinds of boxes, behind their lengths."""
+
 
 def picture(content: bytes, rng: random.Random) -> bytes:
     """Change a picture file along the structure of its format."""
@@ -38,6 +47,8 @@ def picture(content: bytes, rng: random.Random) -> bytes:
         return _jpeg(content, rng)
     if content.startswith(b"RIFF"):
         return _riff(content, rng)
+    if content[4:8] in (b"ftyp", b"JXL ", b"jP  "):
+        return _boxes(content, rng)
     return _number(content, rng)
 
 
@@ -212,6 +223,25 @@ def _riff(content: bytes, rng: random.Random) -> bytes:
     if rng.random() < 0.8:
         changed = content[:4] + struct.pack("<I", len(changed) - 8) + changed[8:]
     return changed
+
+
+def _boxes(content: bytes, rng: random.Random) -> bytes:
+    """Change the length, the kind or a number in the first bytes of a box of a HEIF or AVIF."""
+    found = [match.start() for match in _BOX.finditer(content)]
+    at = rng.choice(found or [4])
+    match rng.randrange(4):
+        case 0:
+            length = struct.pack(">I", _extreme(rng, 32))
+            return content[: at - 4] + length + content[at:]
+        case 1:
+            other = rng.choice(found or [4])
+            return content[:at] + content[other : other + 4] + content[at + 4 :]
+        case _:
+            begin = at + 4 + rng.randrange(24)
+            code = rng.choice((">B", ">H", ">I", ">Q"))
+            size = struct.calcsize(code)
+            number = struct.pack(code, _extreme(rng, 8 * size))
+            return content[:begin] + number + content[begin + size :]
 
 
 def _json(content: bytes, rng: random.Random) -> bytes:

@@ -128,11 +128,17 @@ class Run:
         except (OSError, ValueError):
             return 0, b""
 
+    def _last_words(self) -> str:
+        """What the process wrote last, without what it tells of its progress."""
+        written = (self._folder / "log").read_text("utf-8", "replace").splitlines()
+        return " | ".join(line for line in written if not line.startswith(("#", "INFO")))[-800:]
+
     def _keep(self, kind: str, content: bytes) -> None:
         """Judge a find without instrumentation, and keep it, made small, if it comes again."""
         find = judge_apart(self._target, content)
         if find is None:
             self.tally.passing.append(kind)
+            print(f"{kind} under instrumentation only: {self._last_words()}", file=sys.stderr)
             return
         if find.kind in self.tally.finds:
             return

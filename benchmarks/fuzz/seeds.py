@@ -20,7 +20,8 @@ MAX_BYTES = 4096
 @cache
 def pictures() -> tuple[bytes, ...]:
     """A small picture of every kind that is read."""
-    made = [*_jpegs(), *_pngs(), *_webps(), *_tiffs(), *_others()]
+    made = [*_jpegs(), *_pngs(), *_webps(), *_tiffs(), *_avifs(), *_others()]
+    made += [*_jpegxls(), *_jpeg2000s()]
     return tuple(content for content in made if len(content) <= MAX_BYTES)
 
 
@@ -101,11 +102,11 @@ def recipes() -> list[bytes]:
         'kind = "denoise"\nsigma = 10\n[[steps]]\nkind = "super-resolve"\nscale = 2\n',
         'kind = "restyle"\nprompt = "x"\nstrength = 0.5\nmodel = "./m"\n',
         'kind = "colorize"\nhints = true\n',
-        'kind = "inpaint"\nfind = "scratches"\n',
+        'kind = "inpaint"\nfind = true\n',
         'kind = "interpolate"\nframes = 5\n',
         'kind = "generate"\nmodel = "org/name"\nsize = [512, 512]\n',
     )
-    made = [f'about = "x"\n{head}[[steps]]\n{kind}' for kind in kinds]
+    made = [f'about = "x"\n{head}[[steps]]\n{kind}' for kind in kinds[:-1]]
     made += [f"[[steps]]\n{kind}" for kind in kinds]
     return [text.encode() for text in made]
 
@@ -113,8 +114,8 @@ def recipes() -> list[bytes]:
 def settings() -> list[bytes]:
     """Settings of most types."""
     return [
-        b'device = "cpu"\nbatch_size = 4\nmax_file_mb = 10\nstall_s = 60\n',
-        b'[[watch]]\npath = "/x"\nrecipe = "a"\noriginals = "leave"\n',
+        b'device = "cpu"\nmax_file_mb = 10\nstall_s = 60\n',
+        b'[[watch]]\npath = "/x"\nrecipe = "a"\noutbox = "/y"\n',
         b'clip_model = "./clip"\nnotify = ["json://localhost"]\nstate_dir = "/x"\n',
     ]
 
@@ -247,6 +248,55 @@ def _tiff(levels: np.ndarray[tuple[int, ...], np.dtype], **options: Any) -> byte
     file = io.BytesIO()
     tifffile.imwrite(file, levels, metadata=None, **options)
     return file.getvalue()
+
+
+def _avifs() -> list[bytes]:
+    rgb, levels = _rgb(), _levels(16, 16, 3)
+    made = [
+        bytes(imagecodecs.avif_encode(levels, level=90)),
+        bytes(imagecodecs.avif_encode(levels[..., 0].copy(), level=90)),
+        bytes(imagecodecs.avif_encode(_levels(16, 16, 4), level=90)),
+        bytes(imagecodecs.avif_encode(levels.astype(np.uint16) * np.uint16(4), bitspersample=10)),
+        _saved(rgb, "AVIF", exif=_exif(), xmp=_XMP, icc_profile=_profile()),
+        _saved(rgb, "AVIF", save_all=True, append_images=[rgb.rotate(180)]),
+    ]
+    return made
+
+
+def _jpegxls() -> list[bytes]:
+    levels = _levels(8, 8, 3)
+    plain = _saved(_rgb(), "JPEG", exif=_exif())
+    exif = b"\0\0\0\x10brobExif" + bytes(imagecodecs.brotli_encode(b"\0\0\0\0" + _exif()))
+    return [
+        bytes(imagecodecs.jpegxl_encode(levels, lossless=True)),
+        bytes(imagecodecs.jpegxl_encode(levels, level=80, usecontainer=True))
+        + struct.pack(">I", len(exif))
+        + exif[4:],
+        bytes(imagecodecs.jpegxl_encode(np.stack([levels, levels]), lossless=True)),
+        bytes(imagecodecs.jpegxl_encode(levels[..., 0].astype(np.float32) / 255)),
+        bytes(imagecodecs.jpegxl_encode_jpeg(plain)),
+    ]
+
+
+def _jpeg2000s() -> list[bytes]:
+    levels = _levels(8, 8, 3)
+    return [
+        bytes(imagecodecs.jpeg2k_encode(levels, level=0, codecformat="jp2")),
+        bytes(imagecodecs.jpeg2k_encode(levels, level=0, codecformat="j2k")),
+        bytes(imagecodecs.jpeg2k_encode(levels[..., 0].astype(np.uint16), codecformat="jp2")),
+        _saved(_rgb().convert("RGBA"), "JPEG2000"),
+    ]
+
+
+@cache
+def heic_boxes() -> tuple[bytes, ...]:
+    """Boxes as a HEIC has them, without a picture that decodes: nothing here can write one."""
+    return tuple(made.replace(b"avif", b"heic") for made in _avifs())
+
+
+def headers() -> tuple[bytes, ...]:
+    """Pictures, and files that have a header but no picture."""
+    return (*pictures(), *heic_boxes())
 
 
 def _others() -> list[bytes]:

@@ -25,6 +25,7 @@ from daemon.intake.requests import RequestFolder, answer_to, waiting_requests
 from daemon.jobs.pace import job_time_of, pace_of
 from daemon.jobs.reasons import is_foreign
 from daemon.photo import Limits, Photo, is_truncated, read_header
+from daemon.photo.isobmff import is_heif_truncated, read_heif_info
 from daemon.photo.jpeg_data import last_scan, read_frame, without_scans
 from daemon.photo.names import is_photo_name
 from daemon.photo.outputs import OUTPUTS
@@ -73,6 +74,9 @@ def _parts(content: bytes, scratch: Path) -> None:
                 directory = read_directory(file, layout, layout.first)
                 for tag in directory.fields:
                     directory.numbers(file, tag)
+        is_heif_truncated(file, len(content))
+        with contextlib.suppress(ValueError, IndexError, struct.error, PhotoError):
+            read_heif_info(file, path.name)
     with contextlib.suppress(ValueError, struct.error):
         parse_block(content)
 
@@ -82,7 +86,9 @@ def _decoders(content: bytes, scratch: Path) -> None:
     path = _file(scratch / "photo.jpg", content)
     picture = read_picture(_photo(path), LIMITS)
     header = read_header(path, LIMITS)
-    if sorted(picture.pixels.shape[:2]) != sorted((header.width, header.height)):
+    sides, said = sorted(picture.pixels.shape[:2]), sorted((header.width, header.height))
+    cropped = header.format in ("AVIF", "HEIF") and math.prod(sides) < math.prod(said)
+    if sides != said and not cropped:
         raise BrokenPromiseError("a picture of another size than its header says")
 
 
@@ -252,9 +258,9 @@ _CONFIG = (ConfigError,)
 TARGETS = {
     target.name: target
     for target in (
-        Target("headers", _headers, _PHOTO, seeds.pictures, mutations.picture),
-        Target("parts", _parts, (), seeds.pictures, mutations.picture),
-        Target("decoders", _decoders, _PHOTO, seeds.pictures, mutations.picture, 5.0, 1024),
+        Target("headers", _headers, _PHOTO, seeds.headers, mutations.picture),
+        Target("parts", _parts, (), seeds.headers, mutations.picture),
+        Target("decoders", _decoders, _PHOTO, seeds.headers, mutations.picture, 5.0, 1024),
         Target("results", _results, (), seeds.pictures, mutations.picture, 10.0, 1024),
         Target("side-files", _side_files, _PHOTO, seeds.pictures, mutations.picture, 5.0, 1024),
         Target("requests", _requests, (), seeds.requests, mutations.json_files),

@@ -5,6 +5,7 @@ Pillow is imported by the first call that opens a picture, not before.
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -37,7 +38,7 @@ def open_image(file: BinaryIO) -> ImageFile:
     from PIL import Image
 
     file.seek(0)
-    return Image.open(file, formats=_FORMATS)
+    return Image.open(cast("BinaryIO", _BoundedReads(file)), formats=_FORMATS)
 
 
 def format_name(image: Image) -> str:
@@ -50,6 +51,24 @@ def read_pillow_header(file: BinaryIO, label: str) -> Header:
     file.seek(0)
     image = open_image(cast("BinaryIO", _HeaderReads(file, label)))
     return Header(format_name(image), image.width, image.height, image.mode)
+
+
+class _BoundedReads:
+    """A file of which no more is asked than it has: Python takes memory for all that is asked.
+
+    Pillow asks for what a chunk of the file claims, which may be gigabytes.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._end = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        self.seek, self.tell, self.fileno = file.seek, file.tell, file.fileno
+
+    def read(self, size: int = -1) -> bytes:
+        """As the file itself does."""
+        left = max(0, self._end - self._file.tell())
+        return self._file.read(left if size < 0 else min(size, left))
 
 
 class _HeaderReads:

@@ -90,6 +90,11 @@ def _hints(decoded: Working) -> NDArray[np.uint8]:
 
 
 def _decode(path: Path, name: str, limits: Limits, beneath: Path | None) -> Working:
-    read_header(path, limits, name=name, beneath=beneath)
+    header = read_header(path, limits, name=name, beneath=beneath)
     with open_regular(path, beneath) as file, photo_errors(path, shown(name)):
-        return to_working(known_format(file).decoder()(file, shown(name)))
+        decoded = known_format(file).decoder()(file, shown(name))
+        height, width = decoded.codes.shape[:2]
+        if height * width > header.height * header.width:  # the limits were checked for these
+            said = f"its header says {header.width}x{header.height} pixels"
+            raise ValueError(f"{said}, and it has {width}x{height}")
+        return to_working(decoded)

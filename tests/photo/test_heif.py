@@ -158,3 +158,20 @@ def test_a_huge_description_is_refused_unread(tmp_path: Path) -> None:
     os.truncate(path, 2**30)
     with pytest.raises(PhotoError, match=r"a\.heic: ends early"):
         photo_at(path)
+
+
+def test_the_decoder_of_avif_sees_no_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # imagecodecs writes every frame of a film behind the one array that it made for the first.
+    path = avif(tmp_path / "a.avif", save_all=True, append_images=[Image.new("RGB", (48, 32))] * 3)
+    given: list[bytes] = []
+    decode = imagecodecs.avif_decode
+
+    def seen(content: bytes, index: int, numthreads: int) -> object:
+        given.append(content)
+        return decode(content, index, numthreads=numthreads)
+
+    monkeypatch.setattr(imagecodecs, "avif_decode", seen)
+    picture = read(path)
+    assert decode(given[0]).shape == (32, 48, 3)
+    assert picture.notes == ("an animation: its still was restored",)
+    assert np.abs(picture.pixels.astype(int) - cat(48, 32)).mean() < 3

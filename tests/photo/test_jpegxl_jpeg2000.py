@@ -113,6 +113,21 @@ def test_jpeg_xl_carries_exif_and_xmp(tmp_path: Path, compressed: bool) -> None:
     assert picture.metadata.xmp == XMP
 
 
+@pytest.mark.parametrize(
+    "packed",
+    [imagecodecs.brotli_encode(exif())[:-4], imagecodecs.brotli_encode(bytes(1 << 26))],
+    ids=["cut", "64 MiB of zeros"],
+)
+def test_jpeg_xl_with_damaged_metadata_is_read_without_them(tmp_path: Path, packed: bytes) -> None:
+    codes = cat(48, 32)
+    content = bytes(imagecodecs.jpegxl_encode(codes, lossless=True, usecontainer=True))
+    picture = read(saved(tmp_path / "a.jxl", content + box(b"brob", b"Exif" + packed)))
+    assert np.array_equal(picture.pixels, codes)
+    assert picture.metadata.exif is None
+    assert len(picture.notes) == 1
+    assert "its metadata are damaged" in picture.notes[0]
+
+
 def test_jpeg_xl_with_code_points_of_display_p3() -> None:
     picture = read(DATA / "display-p3.jxl")
     wanted = ColourSpace("rgb", DISPLAY_P3_ICC).to_levels(CAT, np.uint8)

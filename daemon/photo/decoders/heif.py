@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from typing import BinaryIO
 
@@ -12,6 +13,7 @@ import pi_heif
 from daemon.photo.decoded import CHANNELS, Codes, ColourTags, Decoded, Model
 from daemon.photo.isobmff import (
     HeifInfo,
+    boxes,
     file_start,
     is_avif,
     is_heif_truncated,
@@ -66,12 +68,27 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
 
 
 def _avif(content: bytes, info: HeifInfo) -> tuple[Codes, bool]:
-    decoded = imagecodecs.avif_decode(content, 0, numthreads=_THREADS)
+    decoded = imagecodecs.avif_decode(_still(content), 0, numthreads=_THREADS)
     codes = decoded.reshape(*decoded.shape[:2], -1)
     if info.crop is not None:
         left, top, width, height = info.crop
         codes = codes[top : top + height, left : left + width]
     return codes, False
+
+
+def _still(content: bytes) -> bytes:
+    """The file without its film, whose frames imagecodecs writes beyond the array it made for one.
+
+    libavif takes the film of a file whose main brand is that of a sequence, and looks for it where
+    any brand is.
+    """
+    brands = int.from_bytes(content[:4], "big")
+    still = bytearray(content[:brands].replace(b"avis", b"avif") + content[brands:])
+    for box in boxes(io.BytesIO(content), 0, len(content)):
+        if box.kind == b"moov":
+            place = content.rindex(b"moov", 0, box.begin)
+            still[place : place + 4] = b"free"
+    return bytes(still)
 
 
 def _heif(content: bytes, info: HeifInfo) -> tuple[Codes, bool]:

@@ -24,6 +24,9 @@ from daemon.photo.profiles import CICP_CURVES, Curve, Primaries, grey_profile, r
 from daemon.system.errors import PhotoError
 
 _MAX_BLOCK_BYTES = 1 << 26
+_MAX_UNPACKED_BYTES = 1 << 24
+"""Longest block of compressed metadata, unpacked: a few bytes may stand for gigabytes."""
+
 _D65, _BT2100 = 1, 9
 _CICP_PRIMARIES = {1: 1, 9: 9, 11: 12}
 """Code points of primaries under D65, by those of JPEG XL."""
@@ -101,14 +104,20 @@ def _tags(colours: Colours) -> ColourTags:
 def _said(file: BinaryIO, boxes: list[Box], mode: str) -> FileMetadata:
     """What the boxes beside the codestream say."""
     blocks: dict[bytes, bytes] = {}
+    notes: tuple[str, ...] = ()
     for box in boxes:
-        kind, content = _block(file, box)
+        try:
+            kind, content = _block(file, box)
+        except Exception as error:  # a decompressor raises what it likes; the pixels are sound
+            notes = (f"its metadata are damaged ({error}): left out",)
+            continue
         if kind in (b"Exif", b"xml ") and content:
             blocks.setdefault(kind, content)
     exif = blocks.get(b"Exif")
     if exif is not None:
         exif = exif[4 + int.from_bytes(exif[:4], "big") :]
-    return read_block_metadata("JXL", mode, icc=None, exif=exif, xmp=blocks.get(b"xml "))
+    said = read_block_metadata("JXL", mode, icc=None, exif=exif, xmp=blocks.get(b"xml "))
+    return replace(said, notes=(*notes, *said.notes))
 
 
 def _block(file: BinaryIO, box: Box) -> tuple[bytes, bytes]:
@@ -121,4 +130,4 @@ def _block(file: BinaryIO, box: Box) -> tuple[bytes, bytes]:
         return box.kind, content
     if content[:4] not in (b"Exif", b"xml "):
         return b"", b""
-    return content[:4], imagecodecs.brotli_decode(content[4:])
+    return content[:4], bytes(imagecodecs.brotli_decode(content[4:], out=_MAX_UNPACKED_BYTES))
