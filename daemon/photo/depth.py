@@ -17,6 +17,9 @@ from daemon.photo.picture import SLAB_PIXELS
 _FLOAT_WHITES = (1.0, 255.0, 65535.0)
 _INTEGER_WHITES = (255.0, 65535.0)
 
+_JUDGED_ROWS = 512
+"""Rows by which a whole picture is judged."""
+
 _BRIGHTEST = 8.0
 """Highest value of floats that are taken for light in which 1 is white; beyond it they are levels.
 
@@ -75,6 +78,20 @@ def full_range(codes: Codes, white: float) -> Codes:
         scaled = codes[rows].astype(np.float64) * (highest / white)
         stretched[rows] = np.rint(np.clip(scaled, 0, highest))
     return stretched
+
+
+def is_mislabelled(codes: Codes) -> bool:
+    """Whether numbers with a sign are smoother without it: some scanners mark levels as signed.
+
+    Args:
+        codes: (H, W, C), of any type.
+    """
+    if codes.dtype.kind != "i" or int(codes.min()) >= 0:
+        return False
+    some = np.ascontiguousarray(codes[:: max(1, len(codes) // _JUDGED_ROWS)])
+    signed = np.abs(np.diff(some.astype(np.float64), axis=1)).sum()
+    unsigned = some.view(f"u{codes.dtype.itemsize}").astype(np.float64)
+    return bool(np.abs(np.diff(unsigned, axis=1)).sum() < signed)
 
 
 def unit_floats(codes: Codes, kind: str, *, nominal: bool) -> tuple[NDArray[np.float32], str]:

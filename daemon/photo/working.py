@@ -13,7 +13,15 @@ from numpy.typing import DTypeLike
 
 from daemon.photo.colour import ColourSpace, space_of
 from daemon.photo.decoded import Codes, Decoded
-from daemon.photo.depth import full_range, highest_level, slabs, to_depth, to_unit, unit_floats
+from daemon.photo.depth import (
+    full_range,
+    highest_level,
+    is_mislabelled,
+    slabs,
+    to_depth,
+    to_unit,
+    unit_floats,
+)
 from daemon.photo.picture import Metadata, Original, Picture
 
 _BLOCK_PX = 512
@@ -117,6 +125,13 @@ def _normalised(decoded: Decoded) -> tuple[Codes, Codes | None, str]:
     if white is not None:
         opacity = None if alpha is None else full_range(alpha, white)
         return full_range(codes, white), opacity, ""
+    if is_mislabelled(codes):
+        bits = 8 * codes.dtype.itemsize
+        unsigned = np.ascontiguousarray(codes).view(f"u{codes.dtype.itemsize}")
+        white = float(highest_level(unsigned.dtype))
+        opacity = None if alpha is None else _opacity(alpha, None)
+        note = f"its {bits}-bit levels are marked as signed and are not: read as unsigned"
+        return full_range(unsigned, white), opacity, note
     nominal = decoded.tags.icc is not None
     values, note = unit_floats(codes, _KINDS[decoded.model], nominal=nominal)
     opacity = None if alpha is None else _opacity(alpha, white)

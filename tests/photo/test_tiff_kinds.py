@@ -96,6 +96,18 @@ def test_grey_of_every_type(
     assert np.abs(picture.pixels[..., 2].astype(int) - wanted).max() <= 1
 
 
+def test_levels_that_are_wrongly_marked_as_signed_are_read_as_they_were(tmp_path: Path) -> None:
+    smooth = np.tile(np.linspace(0, 255, 60), (40, 1))
+    for levels in (smooth.astype(np.uint8), (smooth * 257).astype(np.uint16)):
+        marked = levels.view(f"i{levels.itemsize}")
+        picture = saved(tmp_path, marked, photometric="minisblack")
+        assert np.array_equal(picture.pixels[..., 0], levels)
+        assert picture.notes[0].endswith("marked as signed and are not: read as unsigned")
+    signed = (smooth * 100 - 9000).astype(np.int16)
+    pixels = saved(tmp_path, signed, photometric="minisblack").pixels
+    assert (np.diff(pixels[0, :, 0].astype(int)) > 0).all()
+
+
 def test_half_floats_are_read(tmp_path: Path) -> None:
     picture = saved(tmp_path, (DEEP / 65535).astype(np.float16), photometric="rgb")
     assert np.abs(picture.pixels.astype(int) - DEEP).max() <= 40

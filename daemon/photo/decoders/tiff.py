@@ -40,7 +40,7 @@ _ASSOCIATED, _UNASSOCIATED = 1, 2
 _OLD_JPEG, _JPEG = 6, 7
 _NO_METADATA = Metadata("TIFF", "")
 _MAX_TILE_PIXELS = 1 << 28
-_MAX_SAMPLES = 64
+_MAX_SAMPLES = 16
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
