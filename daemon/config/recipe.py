@@ -38,7 +38,7 @@ PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
     *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".jpx", ".jpf", ".j2k", ".j2c"),
 )
-_LATER_OUTPUT_KEYS = ("depth", "profile")
+_LATER_OUTPUT_KEYS = ("depth", "profile", "pages")
 """Keys that count for a digest only where they are set: recipes from before them keep theirs."""
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -197,6 +197,13 @@ class Output(BaseModel):
         description="Colours of the result. `keep` is the profile of the photograph, whose colours "
         "beyond sRGB stay; CMYK with a profile and Lab become Adobe RGB. The others convert.",
         examples=["srgb"],
+    )
+    pages: Literal["all", "first"] = Field(
+        "all",
+        description="Pages of a TIFF that are restored. A TIFF result has them all; in another "
+        "format each page is a file, `NAME.png`, `NAME-2.png`. The first alone is restored where a "
+        "mask or hints lie beside it, and by `interpolate`. Of animations it is the first frame.",
+        examples=["first"],
     )
 
 

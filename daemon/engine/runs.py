@@ -24,7 +24,7 @@ from daemon.engine.backend import Backend, RecipeOutput
 from daemon.engine.model_cache import ModelKey, model_key
 from daemon.engine.plausibility import check_result, check_source, must_show_something
 from daemon.messages.reports import Inspected, Outcome, Restored, StagedFile, Timing
-from daemon.messages.tasks import InspectTask, RestoreTask, Task
+from daemon.messages.tasks import InspectTask, Job, RestoreTask, Task
 from daemon.models.calls import Answer, AnswerWithNotes, ModelCall, ModelCalls, Reply, answer_of
 from daemon.photo import Limits, Photo, Picture, Source
 from daemon.system.errors import PhotoError
@@ -268,12 +268,8 @@ class RestoreRun(TaskRun[RecipeOutput]):
 
     def __init__(self, number: int, task: RestoreTask, backend: Backend, limits: Limits) -> None:
         super().__init__(number, task, backend, limits)
-        recipe, photos = task.job.recipe, task.job.photos
-        sizes = [
-            (photo.header.width, photo.header.height)
-            for photo in photos
-            for _ in range(photo.header.pictures)
-        ]
+        recipe, photos = task.job.recipe, _pages_to_read(task.job)
+        sizes = [photo.size for photo in photos for _ in range(photo.header.pictures)]
         outputs = [backend.output_size(recipe, *size) for size in sizes]
         self.name = recipe.name
         self.models = recipe.models
@@ -286,8 +282,10 @@ class RestoreRun(TaskRun[RecipeOutput]):
                 f"megapixels; max_output_megapixels allows {limits.max_output_megapixels:g}",
                 "raise that setting, or ask for a smaller result",
             )
+        _refuse_many_pages(photos, outputs, limits)
         self.bytes = backend.footprint(recipe, sizes)
         self._task = task
+        self._photos = photos
         self._files: tuple[StagedFile, ...] = ()
         self._must_show_something = False
 
@@ -307,8 +305,8 @@ class RestoreRun(TaskRun[RecipeOutput]):
 
     @property
     def photos(self) -> Sequence[Photo]:
-        """The photograph, or the two of a pair."""
-        return self._task.job.photos
+        """The photograph, each of its pages, or the two of a pair."""
+        return self._photos
 
     def _make_generator(self, sources: tuple[Source, ...]) -> ModelCalls[RecipeOutput]:
         job = self._task.job
@@ -321,6 +319,38 @@ class RestoreRun(TaskRun[RecipeOutput]):
             check_result(result.pictures, self.models)
         self._files, notes = self._backend.write(result.pictures, task.job.recipe, task.staging)
         self._notes = (*self._notes, *result.notes, *notes)
+
+
+def _pages_to_read(job: Job) -> tuple[Photo, ...]:
+    """The photographs of a job, page by page.
+
+    Only the first page is read if the recipe says so, takes pairs, or has a side file, which is of
+    that page's size.
+    """
+    (first, *others) = job.photos
+    has_side_files = first.mask is not None or first.hints is not None
+    if job.recipe.output.pages == "first" or others or has_side_files:
+        return tuple(job.photos)
+    return first.each_page()
+
+
+def _refuse_many_pages(
+    photos: Sequence[Photo], outputs: Sequence[tuple[int, int]], limits: Limits
+) -> None:
+    """Refuse a file whose pages would not be in memory together.
+
+    Raises:
+        PhotoError: The results would be larger than the settings allow for one.
+    """
+    megapixels = sum(width * height for width, height in outputs) / 1e6
+    if photos[0].page is None or megapixels <= limits.max_output_megapixels:
+        return
+    raise PhotoError(
+        shown(photos[0].name),
+        f"the results of its {len(photos)} pages would have {megapixels:.1f} megapixels together; "
+        f"max_output_megapixels allows {limits.max_output_megapixels:g}",
+        'raise that setting, split the file, or set output.pages of the recipe to "first"',
+    )
 
 
 class InspectRun(TaskRun[tuple[float, ...]]):

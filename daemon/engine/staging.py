@@ -12,7 +12,7 @@ from daemon.config.recipe import Recipe
 from daemon.engine.backend import Staged
 from daemon.messages.reports import StagedFile
 from daemon.photo import Picture
-from daemon.photo.writing import write_animation, write_picture
+from daemon.photo.writing import write_animation, write_picture, write_tiff_pages
 from daemon.system.errors import CannotWriteError, PassingError
 from daemon.system.files import sha256_of
 
@@ -25,9 +25,9 @@ _STEM = "{stem}"
 def stage(pictures: Sequence[Picture], recipe: Recipe, staging: Path) -> Staged:
     """Write the pictures of one task, read them back, and sync the files and their folders.
 
-    One picture becomes one file in the recipe's format. Generated pictures become a file each. The
-    frames of an interpolation become an animated WebP, which is the main result, and a folder of
-    PNG frames.
+    One picture becomes one file in the recipe's format. Generated pictures become a file each, and
+    so do pages, but for TIFF, which holds them all. The frames of an interpolation become an
+    animated WebP, which is the main result, and a folder of PNG frames.
 
     Args:
         pictures: Results, at least one.
@@ -42,14 +42,17 @@ def stage(pictures: Sequence[Picture], recipe: Recipe, staging: Path) -> Staged:
         PhotoError: The format cannot hold the picture.
         OSError: A file could not be written.
     """
-    if len(pictures) > 1 and not recipe.generates:
+    if len(pictures) > 1 and recipe.photos > 1:
         return _stage_frames(pictures, staging)
+    format_name, suffix = photo.output_format(recipe.output.format, pictures[0].metadata)
+    if len(pictures) > 1 and format_name == "tiff" and not recipe.generates:
+        return _stage_pages(pictures, recipe, staging / f"result{suffix}")
     files: list[StagedFile] = []
     notes: list[str] = []
     for number, picture in enumerate(pictures, start=1):
-        suffix = f"-{number}" if number > 1 else ""
+        ending = f"-{number}" if number > 1 else ""
         file, file_notes = _stage_one(
-            picture, recipe, staging, f"result{suffix}", f"{_STEM}{suffix}"
+            picture, recipe, staging, f"result{ending}", f"{_STEM}{ending}"
         )
         files.append(file)
         notes += file_notes
@@ -72,6 +75,14 @@ def _stage_one(
         profile=output.profile,
     )
     return _verified(path, f"{published_stem}{suffix}", picture), tuple(notes)
+
+
+def _stage_pages(pictures: Sequence[Picture], recipe: Recipe, path: Path) -> Staged:
+    output = recipe.output
+    notes = write_tiff_pages(pictures, path, depth=output.depth, profile=output.profile)
+    file = _verified(path, f"{_STEM}{path.suffix}", pictures[0])
+    _sync(path.parent)
+    return (file,), notes
 
 
 def _stage_frames(pictures: Sequence[Picture], staging: Path) -> Staged:

@@ -108,8 +108,10 @@ def describe(
 
 
 def _header(header: Header) -> dict[str, object]:
-    """A header as plain values; the number of pictures only for a prompt file."""
+    """A header as plain values; the number of pictures only for a prompt file, pages if several."""
     values = asdict(header)
+    if sizes := values.pop("page_sizes"):
+        values["pages"] = len(sizes)
     if header.format != PROMPTS:
         del values["pictures"]
     return values

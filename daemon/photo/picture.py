@@ -5,7 +5,7 @@ Frozen dataclasses that other packages exchange. Opens no file and imports neith
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,8 @@ class Header:
         width, height: Size in pixels as stored; 0 for a prompt file that gives no size.
         mode: Pillow's mode; "" for a prompt file.
         pictures: Pictures that the file stands for: 1, or the number of its prompts.
+        page_sizes: Width and height of each page, where there are several that can be restored
+            each by itself; else empty.
     """
 
     format: str
@@ -55,6 +57,7 @@ class Header:
     height: int
     mode: str
     pictures: int = 1
+    page_sizes: tuple[tuple[int, int], ...] = ()
 
     @property
     def megapixels(self) -> float:
@@ -78,6 +81,7 @@ class Photo:
         hints_label: What messages call the hints; the name of their file if "".
         beneath: The folder below which no link is followed to the files; None where nobody else
             may write to the folders on the way.
+        page: Page that is read, from 0. None for the first: a note then tells of those left out.
     """
 
     path: Path
@@ -90,6 +94,19 @@ class Photo:
     mask_label: str = ""
     hints_label: str = ""
     beneath: Path | None = None
+    page: int | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of its page in pixels, as stored."""
+        if self.page is None:
+            return self.header.width, self.header.height
+        return self.header.page_sizes[self.page]
+
+    def each_page(self) -> tuple[Photo, ...]:
+        """A photograph for each page; itself where there are not several."""
+        pages = tuple(replace(self, page=page) for page in range(len(self.header.page_sizes)))
+        return pages or (self,)
 
     @property
     def labels(self) -> dict[Path, str]:

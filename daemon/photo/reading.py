@@ -18,6 +18,7 @@ from daemon.photo.picture import PROMPTS, Limits, Photo, Picture, Source
 from daemon.photo.prompts import read_prompt_file
 from daemon.photo.transparency import without_hidden
 from daemon.photo.working import Working, to_working
+from daemon.system.errors import PhotoError
 from daemon.system.files import open_regular, shown
 
 Pixels = NDArray[np.generic]
@@ -37,7 +38,7 @@ def read_picture(photo: Photo, limits: Limits) -> Picture:
     """Decode a photograph and its side files.
 
     Args:
-        photo: The photograph; the first of several pages or frames is read.
+        photo: The photograph and its page.
         limits: Sizes beyond which it is refused.
 
     Returns:
@@ -49,7 +50,7 @@ def read_picture(photo: Photo, limits: Limits) -> Picture:
         OSError: A file cannot be read.
     """
     labels = photo.labels
-    decoded = _decode(photo.path, labels[photo.path], limits, photo.beneath)
+    decoded = _decode_page(photo, limits)
     mask = hints = None
     if photo.mask is not None:
         mask = _mask(_decode(photo.mask, labels[photo.mask], limits, photo.beneath))
@@ -87,6 +88,23 @@ def _hints(decoded: Working) -> NDArray[np.uint8]:
     if decoded.alpha is not None:
         alpha = to_eight_bits(decoded.alpha)
     return np.dstack([to_eight_bits(decoded.pixels), alpha])
+
+
+def _decode_page(photo: Photo, limits: Limits) -> Working:
+    name, page = photo.labels[photo.path], photo.page
+    if page is None:
+        return _decode(photo.path, name, limits, photo.beneath)
+    width, height = photo.size
+    megapixels = width * height / 1e6
+    if megapixels > limits.max_input_megapixels:
+        why = f"its page {page + 1} has {megapixels:.1f} megapixels"
+        allowed = f"allowed: at most {limits.max_input_megapixels:g}"
+        raise PhotoError(name, f"{why}; {allowed}", "raise the setting max_input_megapixels")
+    with open_regular(photo.path, photo.beneath) as file, photo_errors(photo.path, name):
+        decoded = known_format(file).decoder()(file, name, page)
+        if decoded.codes.shape[0] * decoded.codes.shape[1] != width * height:
+            raise ValueError(f"its page {page + 1} is not of {width}x{height} pixels")
+        return to_working(decoded, is_only_page=False)
 
 
 def _decode(path: Path, name: str, limits: Limits, beneath: Path | None) -> Working:

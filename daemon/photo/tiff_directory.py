@@ -24,7 +24,13 @@ MAX_VALUES = 1 << 20
 MAX_VALUE_BYTES = 1 << 16
 """Longest value that `Directory.numbers` reads."""
 
+MAX_PAGES = 1000
+"""Pages of a file up to which each can be restored."""
+
 _MAX_SUB_DIRECTORIES = 16
+_REDUCED, _MASK = 1, 4
+"""Bits of NewSubfileType: a smaller copy of another page, and a mask of one."""
+
 
 _SIZES = {
     **{1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4},
@@ -217,7 +223,35 @@ def read_tiff_header(file: BinaryIO, label: str) -> Header:
             "is a camera's raw file, of which only the preview could be read",
             "develop it with a raw converter and hand in the TIFF that it writes",
         )
-    return Header("TIFF", *_size(file, directory), _mode(file, directory))
+    pages = full_pages(file, layout)
+    sizes = tuple(_size(file, page) for _, page in pages)
+    if len(pages) == 1 or any(side < 1 for size in sizes for side in size):
+        sizes = ()
+    width, height = _size(file, directory)
+    return Header("TIFF", width, height, _mode(file, directory), page_sizes=sizes)
+
+
+def full_pages(file: BinaryIO, layout: Layout) -> list[tuple[int, Directory]]:
+    """The number and directory of each page that is no smaller copy and no mask of another.
+
+    Of a file with more than `MAX_PAGES`, or with a damaged or endless chain of pages, the first.
+    """
+    pages: list[tuple[int, Directory]] = []
+    seen: set[int] = set()
+    offset = layout.first
+    try:
+        while offset:
+            if offset in seen or len(seen) >= MAX_PAGES:
+                return pages[:1]
+            directory = read_directory(file, layout, offset)
+            kind = directory.number(file, Tag.NEW_SUBFILE_TYPE, 0)
+            if not seen or not kind & (_REDUCED | _MASK):
+                pages.append((len(seen), directory))
+            seen.add(offset)
+            offset = directory.following
+    except (struct.error, OSError, ValueError, OverflowError):
+        return pages[:1]
+    return pages
 
 
 def is_raw(file: BinaryIO, directory: Directory) -> bool:

@@ -160,20 +160,21 @@ def _bmp_length(start: bytes) -> int:
     return int(offset + (width * bits + 31) // 32 * 4 * abs(height))
 
 
-def is_tiff_truncated(file: BinaryIO, size: int) -> bool:
-    """Whether the first directory of a TIFF points beyond the end of the file.
+def is_tiff_truncated(file: BinaryIO, size: int, offset: int | None = None) -> bool:
+    """Whether a directory of a TIFF points beyond the end of the file.
 
     Args:
         file: The file, a TIFF.
         size: Its bytes.
+        offset: Where the directory begins; None for the first.
     """
     try:
         layout = read_layout(file)
         if layout is None:
             return False
-        directory = read_directory(file, layout, layout.first)
-        file.seek(layout.first)
-        if layout.first + directory.size > size:
+        begin = layout.first if offset is None else offset
+        directory = read_directory(file, layout, begin)
+        if begin + directory.size > size:
             return True
         for tag, field in directory.fields.items():
             if field.offset + field.size > size:

@@ -42,13 +42,17 @@ class Working:
     notes: tuple[str, ...]
 
 
-def to_working(decoded: Decoded) -> Working:
+def to_working(decoded: Decoded, *, is_only_page: bool = True) -> Working:
     """Turn a decoded page upright and convert it to sRGB.
+
+    Args:
+        decoded: The page.
+        is_only_page: No other page of its file is read; a note then tells of them.
 
     Raises:
         ValueError: Its numbers or its colours are of a kind that is not read.
     """
-    notes = [*page_notes(decoded.pages), *decoded.notes]
+    notes = [*(page_notes(decoded.pages) if is_only_page else []), *decoded.notes]
     space, space_notes = space_of(decoded.tags, decoded.model)
     codes, alpha, note = _normalised(decoded)
     notes += [note] if note else []

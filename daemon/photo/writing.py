@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from PIL import Image
 
-from daemon.photo.finishing import finish
+from daemon.photo.finishing import Finished, finish
 from daemon.photo.outputs import Depth, Profile, output_named
 from daemon.photo.picture import Picture
 from daemon.photo.reading import to_eight_bits
+from daemon.photo.writers.tiff import write_pages
 from daemon.system.errors import CannotWriteError, PhotoError
 from daemon.system.files import shown
 
@@ -82,6 +83,28 @@ def write_picture(
             f"EXIF and XMP cannot be written as {output.name} ({error}): left out",
         )
     return (*notes, *metadata_notes)
+
+
+def write_tiff_pages(
+    pictures: Sequence[Picture], path: Path, *, depth: Depth = "same", profile: Profile = "keep"
+) -> tuple[str, ...]:
+    """Write results as the pages of one TIFF, synced to disk; see `write_picture`."""
+    output = output_named("tiff")
+    notes: list[str] = []
+
+    def finished_pages() -> Iterator[Finished]:
+        for picture in pictures:
+            finished, more = finish(picture, output, depth, profile)
+            notes.extend(more)
+            yield finished
+
+    # Opacity and the largest sample, so that a TIFF is big rather than broken.
+    nbytes = sum(picture.pixels.size // 3 * 16 for picture in pictures)
+    try:
+        more = _save(path, lambda file: write_pages(finished_pages(), file, nbytes))
+    except _ENCODER_ERRORS as error:
+        raise CannotWriteError(f"{shown(path.name)}: cannot be encoded: {error}") from error
+    return tuple(dict.fromkeys((*notes, *more)))
 
 
 def write_animation(pictures: Sequence[Picture], path: Path, *, frame_ms: int) -> None:

@@ -15,6 +15,8 @@ from daemon.system.files import sha256_of
 
 RECIPE = Recipe.model_validate({"name": "r", "steps": [{"kind": "denoise"}]})
 
+MORPH = Recipe.model_validate({"name": "m", "steps": [{"kind": "interpolate"}]})
+
 
 def picture(level: int) -> Picture:
     pixels = np.full((6, 9, 3), level, np.uint8)
@@ -30,7 +32,7 @@ def test_one_picture_becomes_one_file_whose_digest_is_right(tmp_path: Path) -> N
 
 
 def test_several_pictures_become_a_film_and_its_frames(tmp_path: Path) -> None:
-    files, _ = stage([picture(level) for level in (0, 100, 200)], RECIPE, tmp_path)
+    files, _ = stage([picture(level) for level in (0, 100, 200)], MORPH, tmp_path)
     assert [file.name for file in files] == [
         "{stem}.webp", "{stem}.frames/00.png", "{stem}.frames/01.png", "{stem}.frames/02.png",
     ]  # fmt: skip

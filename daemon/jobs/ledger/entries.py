@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from daemon.config.station import InboxFolder
 from daemon.jobs.ledger.database import Row
@@ -211,6 +211,12 @@ def photo_of(file: ClaimedFile, beneath: Path | None = None) -> Photo:
     return Photo(file.path, name, file.digest, file.header, label=label, beneath=beneath)
 
 
+def _header_of(values: dict[str, Any]) -> Header:
+    """A header from JSON, which knows no tuples; headers from before pages were kept have none."""
+    sizes = tuple((width, height) for width, height in values.pop("page_sizes", ()))
+    return Header(**values, page_sizes=sizes)
+
+
 def path_text(path: Path) -> str:
     """A path as ASCII: undecodable bytes survive as escaped surrogates."""
     return json.dumps(str(path))
@@ -229,7 +235,7 @@ def entry_of(row: Row) -> Entry:
         folder[key] = Path(folder[key])
     files = []
     for file in claim["files"]:
-        header = Header(**file.pop("header")) if file["header"] else None
+        header = _header_of(file.pop("header")) if file["header"] else None
         known = ClaimedFile(**file | {"header": None})
         files.append(
             replace(known, relative=Path(known.relative), path=Path(known.path), header=header)

@@ -17,7 +17,9 @@ from daemon.photo.metadata import FileMetadata, read_tiff_metadata
 from daemon.photo.picture import Metadata
 from daemon.photo.pillow_files import open_image
 from daemon.photo.tiff_directory import (
+    MAX_PAGES,
     Photometric,
+    full_pages,
     read_layout,
     read_tiff_header,
 )
@@ -56,29 +58,30 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     _refuse_truncated(file, label)
     file.seek(0)
     with TiffFile(file, name=label) as tiff:
-        pages, notes = _count_pages(tiff)
-        tiff_page = cast("TiffPage", tiff.pages[page])
+        numbers, notes = _page_numbers(file, tiff)
+        tiff_page = cast("TiffPage", tiff.pages[numbers[page]])
+        _refuse_truncated(file, label, tiff_page.offset)
         _refuse_missing_data(file, tiff_page, label)
         _check_sizes(tiff_page)
         said = _metadata(file, tiff_page, header.mode)
         icc = tiff_page.iccprofile
         by_pillow = _needs_pillow(tiff_page)
-        decoded = _by_pillow(file, page) if by_pillow else _decode_page(tiff_page)
+        decoded = _by_pillow(file, numbers[page]) if by_pillow else _decode_page(tiff_page)
     return replace(
         decoded,
         metadata=replace(said.metadata, icc=icc),
         tags=ColourTags(icc=icc, is_adobe_rgb=said.is_adobe_rgb),
         # Pillow turns a TIFF upright itself.
         orientation=1 if by_pillow else said.orientation,
-        pages=pages,
+        pages=len(numbers),
         notes=(*notes, *said.notes, *decoded.notes),
     )
 
 
-def _refuse_truncated(file: BinaryIO, label: str) -> None:
-    """Refuse a file whose first directory points beyond its end: lost strips decode to black."""
+def _refuse_truncated(file: BinaryIO, label: str, offset: int | None = None) -> None:
+    """Refuse a file of which a directory points beyond its end: lost strips decode to black."""
     size = os.fstat(file.fileno()).st_size
-    if is_tiff_truncated(file, size):
+    if is_tiff_truncated(file, size, offset):
         raise truncated_error(label, size)
 
 
@@ -93,12 +96,18 @@ def _refuse_missing_data(file: BinaryIO, page: TiffPage, label: str) -> None:
         raise truncated_error(label, size)
 
 
-def _count_pages(tiff: TiffFile) -> tuple[int, tuple[str, ...]]:
+def _page_numbers(file: BinaryIO, tiff: TiffFile) -> tuple[list[int], tuple[str, ...]]:
+    """Where tifffile has each page; a smaller copy or a mask of another is none."""
+    layout = read_layout(file)
+    found = [] if layout is None else [number for number, _ in full_pages(file, layout)]
     try:
-        return len(tiff.pages), ()
+        if len(found) == 1:  # one page, or a chain that is damaged or too long
+            count = len(tiff.pages)
+            return (list(range(count)) if count > MAX_PAGES else found), ()
+        return (found if found and tiff.pages[found[-1]] else [0]), ()
     except Exception:
         # The first page can be read all the same, whatever is wrong with the others.
-        return 1, (DAMAGED_PAGES,)
+        return [0], (DAMAGED_PAGES,)
 
 
 def _check_sizes(page: TiffPage) -> None:

@@ -1,11 +1,14 @@
-"""TIFF of 8 or 16 bits or floats: strips of deflate with a predictor, written one by one.
+"""TIFF of 8 or 16 bits or floats, of any pages: strips of deflate with a predictor, one by one.
 
 A file that may pass 4 GB is a BigTIFF. Numbers are in the byte order of the EXIF that is carried.
 """
 
 from __future__ import annotations
 
+import os
 import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO
 
@@ -35,11 +38,51 @@ _DPI_UNIT = 10_000
 
 def write(finished: Finished, file: BinaryIO, quality: int) -> tuple[str, ...]:
     """Write a TIFF; see `photo.outputs.Write`. Its quality is always that of the codes."""
-    order, carried = _carried(finished)
-    big = finished.codes.nbytes > _LARGEST_CLASSIC
-    file.write(_head(order, 0, big=big))
+    return write_pages((finished,), file, finished.codes.nbytes)
+
+
+def write_pages(pages: Iterable[Finished], file: BinaryIO, nbytes: int) -> tuple[str, ...]:
+    """Write a TIFF with a directory for each page, which are asked for one by one.
+
+    Args:
+        pages: At least one.
+        file: An empty file; it may be sought.
+        nbytes: Bytes of the codes of all pages.
+
+    Returns:
+        Notes on metadata that could not be kept.
+    """
+    big = nbytes > _LARGEST_CLASSIC
+    order, link = "", 8 if big else 4
+    notes: list[str] = []
+    for finished in pages:
+        own_order, carried = _carried(finished)
+        if not order:
+            order = own_order
+            file.write(_head(order, big=big))
+        elif own_order != order:
+            carried = []
+            notes.append("EXIF and XMP of a page of another byte order: left out")
+        link = _append_page(finished, carried, file, _Layout(order, big, link))
+    return tuple(dict.fromkeys(notes))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How numbers are written, and where the offset of the next directory stands."""
+
+    order: str
+    big: bool
+    link: int
+
+
+def _append_page(
+    finished: Finished, carried: list[RawField], file: BinaryIO, layout: _Layout
+) -> int:
+    """Write a page and link it to the one before; where the offset of the next shall stand."""
+    order, big = layout.order, layout.big
     offsets, lengths, rows = _write_strips(finished.codes, file, order)
-    begin = file.seek(0, 2)
+    begin = file.seek(0, os.SEEK_END)
     file.write(b"\0" * (begin % 2))
     begin += begin % 2
     place = _LONG8 if big else _LONG
@@ -50,17 +93,21 @@ def write(finished: Finished, file: BinaryIO, quality: int) -> tuple[str, ...]:
         numbers_field(order, 278, _LONG, [rows]),
         numbers_field(order, 279, place, lengths),
     ]
-    file.write(packed_directory(fields, order, begin, big=big))
-    file.seek(0)
-    file.write(_head(order, begin, big=big))
-    return ()
+    directory = packed_directory(fields, order, begin, big=big)
+    file.write(directory)
+    file.seek(layout.link)
+    file.write(struct.pack(order + ("Q" if big else "I"), begin))
+    file.seek(0, os.SEEK_END)
+    number, entry = ("Q", 20) if big else ("H", 12)
+    (count,) = struct.unpack_from(order + number, directory)
+    return begin + struct.calcsize(order + number) + entry * int(count)
 
 
-def _head(order: str, first: int, *, big: bool) -> bytes:
+def _head(order: str, *, big: bool) -> bytes:
     start = b"II" if order == "<" else b"MM"
     if big:
-        return start + struct.pack(f"{order}HHHQ", 43, 8, 0, first)
-    return start + struct.pack(f"{order}HI", 42, first)
+        return start + struct.pack(f"{order}HHHQ", 43, 8, 0, 0)
+    return start + struct.pack(f"{order}HI", 42, 0)
 
 
 def _write_strips(codes: Codes, file: BinaryIO, order: str) -> tuple[list[int], list[int], int]:
