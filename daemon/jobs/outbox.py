@@ -31,6 +31,7 @@ from daemon.system.files import (
     sha256_of,
     sync_folders,
     write_json,
+    write_new,
 )
 
 _MAX_RECORD_BYTES = 16 << 20
@@ -276,7 +277,7 @@ def reject(
     error = reason_path(kept)
     if not is_foreign(error, origin):
         error.unlink(missing_ok=True)
-    write_json(error, why, access.file_mode, access.group)
+    write_new(error, why, access.file_mode, access.group)
     names.add([error])
     sync_folders([kept.parent])
     return kept

@@ -397,6 +397,25 @@ def write_json(path: Path, content: Mapping[str, object], mode: int, group: int 
         os.fsync(file.fileno())
 
 
+def write_new(path: Path, content: Mapping[str, object], mode: int, group: int | None) -> None:
+    """Write a JSON file durably to a name that must be free; it appears whole or not at all.
+
+    What a killed one left is removed when it is repeated.
+
+    Raises:
+        FileExistsError: The name is taken.
+        OSError: The disk is full or refuses.
+    """
+    part = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.part")
+    try:
+        part.unlink(missing_ok=True)
+        write_json(part, content, mode, group)
+        if not _name_copy(part, path, None):
+            raise FileExistsError(errno.EEXIST, "the name is taken", str(path))
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def write_whole(path: Path, content: Mapping[str, object]) -> None:
     """Write or replace a JSON file durably; a reader sees the old one or the new one, whole."""
     part = path.with_name(f".{secrets.token_hex(8)}.part")

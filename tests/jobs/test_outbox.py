@@ -247,6 +247,28 @@ def test_a_file_named_like_a_reason_is_never_overwritten(
     assert len(list((tmp_path / "failed").iterdir())) == 2 + moves
 
 
+@pytest.mark.parametrize("moves", [True, False])
+def test_a_reason_that_the_disk_has_no_room_for_leaves_nothing_and_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, moves: bool
+) -> None:
+    source, place = tmp_path / "1-b.jpg", tmp_path / "failed/b.jpg"
+    source.write_text("original")
+    why = {"why": "it ends early", "origin": "/inbox/b.jpg"}
+
+    def full(handle: int, mode: int) -> None:
+        os.ftruncate(handle, 5)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(files.os, "fchmod", full)
+        reject(source if moves else None, place, "key", why, Access())
+    assert not (tmp_path / "failed/b.jpg.error.json").exists()
+    kept = reject(source if moves else None, place, "key", why, Access())
+    assert kept == place
+    assert json.loads((tmp_path / "failed/b.jpg.error.json").read_text()) == why
+    assert len(list((tmp_path / "failed").iterdir())) == 1 + moves
+
+
 def test_a_photograph_that_fails_again_replaces_its_own_reason(tmp_path: Path) -> None:
     for why in ("it ends early", "it is no picture"):
         told = {"why": why, "origin": "/scans/b.jpg"}
