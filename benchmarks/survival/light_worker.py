@@ -10,16 +10,19 @@ import ctypes
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 
 from benchmarks.survival.stepped_clock import LIGHT
 from daemon.executors.process import ProcessExecutor
-from daemon.executors.worker import Stop, TaskStarted, ToWorker
+from daemon.executors.worker import FromWorker, Stop, TaskStarted, ToWorker
 from daemon.messages.reports import (
     Failed,
     HandedBack,
+    Heartbeat,
     Inspected,
     Outcome,
     Rejected,
@@ -47,13 +50,28 @@ def light_worker(pipe: Connection, compute: Compute, parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         return
-    pipe.send(WorkerReady("light"))
+    send = partial(_send, pipe, threading.Lock())
+    send(WorkerReady("light"))
+    threading.Thread(target=_beat, args=(send,), daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
         while not isinstance(message := _next(pipe), Stop):
-            pipe.send(TaskStarted(message.fence))
-            pipe.send(_outcome(message, compute))
-        pipe.send(HandedBack(tuple(_left(pipe))))
+            send(TaskStarted(message.fence))
+            send(_outcome(message, compute))
+        send(HandedBack(tuple(_left(pipe))))
     os._exit(0)
+
+
+def _send(pipe: Connection, lock: threading.Lock, message: FromWorker) -> None:
+    with lock:
+        pipe.send(message)
+
+
+def _beat(send: Callable[[FromWorker], None]) -> None:
+    """Say every second that the worker lives, as the real one does also while it is idle."""
+    with contextlib.suppress(OSError):
+        while True:
+            send(Heartbeat())
+            time.sleep(1.0)
 
 
 def _next(pipe: Connection) -> ToWorker:
