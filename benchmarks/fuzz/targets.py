@@ -261,7 +261,7 @@ TARGETS = {
         Target("headers", _headers, _PHOTO, seeds.headers, mutations.picture),
         Target("parts", _parts, (), seeds.headers, mutations.picture),
         Target("decoders", _decoders, _PHOTO, seeds.headers, mutations.picture, 5.0, 1024),
-        Target("results", _results, (), seeds.pictures, mutations.picture, 10.0, 1024),
+        Target("results", _results, _PHOTO, seeds.pictures, mutations.picture, 10.0, 1024),
         Target("side-files", _side_files, _PHOTO, seeds.pictures, mutations.picture, 5.0, 1024),
         Target("requests", _requests, (), seeds.requests, mutations.json_files),
         Target("recipes", _recipes, _CONFIG, seeds.recipes, mutations.toml, 2.0),

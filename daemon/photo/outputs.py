@@ -46,7 +46,7 @@ class OutputFormat:
         depths: Depths that it holds: 8, 16, "float".
         has_grey: Whether it has grey.
         has_alpha: Whether it has transparency.
-        max_side_px: Longest side, or None.
+        max_side_px: Longest side, or None. JPEG has room for 65535, libjpeg stops at 65500.
         writer: Imports its writer.
     """
 
@@ -114,7 +114,7 @@ def _tiff() -> Write:
 
 OUTPUTS = (
     OutputFormat("png", "PNG", ".png", "PNG", (8, 16), True, True, None, _png),
-    OutputFormat("jpeg", "JPEG", ".jpg", "JPEG", (8,), True, False, 65535, _jpeg),
+    OutputFormat("jpeg", "JPEG", ".jpg", "JPEG", (8,), True, False, 65500, _jpeg),
     OutputFormat("webp", "WebP", ".webp", "WEBP", (8,), False, True, 16383, _webp),
     OutputFormat("tiff", "TIFF", ".tif", "TIFF", (8, 16, "float"), True, True, None, _tiff),
 )

@@ -143,13 +143,10 @@ def test_changes_along_the_structure_follow_from_their_seed(name: str) -> None:
     assert changed(1) != changed(2)
 
 
-STARTS = (b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0", b"\x89PNG\r\n\x1a\n")
-STARTS += (
-    b"\xff\xd8\xff\xe1",
-    b"\xff\xd8\xff\xe1\0\x40Exif\0\0II*\0",
-    b"RIFF\0\0\0\0WEBP",
-    b"BM",
-    b"",
+STARTS = (
+    *(b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0", b"\x89PNG\r\n\x1a\n", b"BM", b""),
+    *(b"\xff\xd8\xff\xe1", b"\xff\xd8\xff\xe1\0\x40Exif\0\0II*\0", b"RIFF\0\0\0\0WEBP"),
+    *(b"\0\0\0\x18ftypavif", b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  "),
 )
 
 

@@ -23,6 +23,8 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     content = file.read()
     codec = imagecodecs.ljpeg_decode if frame.lossless else imagecodecs.jpeg8_decode
     codes = codec(content)
+    if codes.shape[:2] != (frame.height, frame.width):
+        raise ValueError(f"its picture is not of the {frame.width}x{frame.height} pixels it says")
     said = read_jpeg_metadata(file, f"{_MODES[frame.components]};{frame.bits}")
     return Decoded(
         codes.reshape(codes.shape[0], codes.shape[1], -1),
