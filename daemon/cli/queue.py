@@ -1,5 +1,7 @@
 """Commands about the queue: status, retry, pause, resume."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +9,8 @@ import typer
 
 from daemon.cli.context import out, print_json, say, station_of
 from daemon.config.setup import known_recipes, open_station
+from daemon.config.station import Station
+from daemon.intake.requests import PauseRequest, ResumeRequest, leave, waiting_requests
 from daemon.intake.retry import retry_failed
 from daemon.system.files import shown
 
@@ -58,8 +62,11 @@ def pause(context: typer.Context) -> None:
 
     Example: `restored --station photos pause`
     """
-    station_of(context).paused.touch()
-    say("paused; `restored resume` goes on")
+    station = station_of(context)
+    if _was_done(station, station.paused.touch, PauseRequest()):
+        say("paused; `restored resume` goes on")
+    else:
+        say("asked to pause; the daemon takes it when it runs")
 
 
 def resume(context: typer.Context) -> None:
@@ -67,5 +74,26 @@ def resume(context: typer.Context) -> None:
 
     Example: `restored --station photos resume`
     """
-    station_of(context).paused.unlink(missing_ok=True)
-    say("resumed")
+    station = station_of(context)
+    if _was_done(station, partial(station.paused.unlink, missing_ok=True), ResumeRequest()):
+        say("resumed")
+    else:
+        say("asked to resume; the daemon takes it when it runs")
+
+
+def _was_done(
+    station: Station, change: Callable[[], object], request: PauseRequest | ResumeRequest
+) -> bool:
+    """Pause or resume; returns False where the daemon is asked to, for a member of the group.
+
+    It is asked, too, where a request waits that it would take for newer.
+    """
+    try:
+        change()
+        done = True
+    except PermissionError:
+        done = False
+    waiting = (pending.request for pending in waiting_requests(station))
+    if not done or any(isinstance(one, PauseRequest | ResumeRequest) for one in waiting):
+        leave(station, request)
+    return done

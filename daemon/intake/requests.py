@@ -116,6 +116,18 @@ class RedoRequest(_Model):
     rows: Annotated[tuple[_Row, ...], Field(min_length=1, max_length=MAX_REDO)]
 
 
+class PauseRequest(_Model):
+    """Start no job of the station until it is resumed."""
+
+    kind: Literal["pause"] = "pause"
+
+
+class ResumeRequest(_Model):
+    """Start jobs again."""
+
+    kind: Literal["resume"] = "resume"
+
+
 class BulkSubmitRequest(_Model):
     """Restore folders where they lie.
 
@@ -172,7 +184,7 @@ class BulkRetryRequest(_Model):
 BulkRequest = (
     BulkSubmitRequest | BulkPauseRequest | BulkResumeRequest | BulkCancelRequest | BulkRetryRequest
 )
-Request = RetryRequest | RedoRequest | BulkRequest
+Request = RetryRequest | RedoRequest | PauseRequest | ResumeRequest | BulkRequest
 
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
 

@@ -164,6 +164,7 @@ def open_components(
                 RetryTaker(ledger, inbox),
                 Redo(ledger, claimer, library),
                 bulk_manager,
+                paused=station.paused,
                 own_folders=_own_folders(station, settings),
             ),
             bulk_manager=bulk_manager,

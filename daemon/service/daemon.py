@@ -192,6 +192,7 @@ class Daemon:
             self._parts.systemd.health.held_up = self._why_no_work(now)
             held = self._parts.outcomes.holds.held
             self._parts.systemd.health.held_recipes = {one.recipe: one.why for one in held}
+            self._parts.requests.take_pauses(now)
             self._may_start = self._is_allowed_to_start()
             if self._may_start or self._parts.dispatcher.stopping:
                 self._take_answers(now)

@@ -12,10 +12,12 @@ from daemon.config.recipe import Recipe
 from daemon.intake.redo import Redo
 from daemon.intake.requests import (
     BulkSubmitRequest,
+    PauseRequest,
     Pending,
     RedoRequest,
     RequestFolder,
     RequestState,
+    ResumeRequest,
     RetryRequest,
 )
 from daemon.intake.retry import RetryTaker
@@ -38,6 +40,7 @@ class RequestHandler:
         redo: Redo,
         bulk_manager: BulkManager,
         *,
+        paused: Path,
         own_folders: Sequence[Path],
     ) -> None:
         """Handle the requests of one station.
@@ -47,12 +50,14 @@ class RequestHandler:
             retry: Takes failed originals again.
             redo: Does finished jobs again.
             bulk_manager: Carries out bulk jobs.
+            paused: The file whose existence keeps every job from starting.
             own_folders: Folders that results are written into, which nobody may submit.
         """
         self._folder = folder
         self._retry = retry
         self._redo = redo
         self._bulk_manager = bulk_manager
+        self._paused = paused
         self._own_folders = own_folders
         self._held_up: set[str] = set()
         self._prune_at = 0.0
@@ -60,6 +65,12 @@ class RequestHandler:
     def waiting(self) -> bool:
         """Whether a request waits that the file system does not hold up."""
         return not self._folder.is_empty(but=self._held_up)
+
+    def take_pauses(self, now: float) -> None:
+        """Pause and resume as asked; also while paused, when no other request is taken."""
+        for pending in self._folder.pending():
+            if isinstance(pending.request, PauseRequest | ResumeRequest):
+                self._handle(pending, (), now)
 
     def turn(self, recipes: Sequence[Recipe], now: float) -> bool:
         """Carry out what has been asked; of redo one request in a turn, since files are hashed.
@@ -115,6 +126,12 @@ class RequestHandler:
                 self._retry.take(request)
             case RedoRequest() as request:
                 self._redo.take(request, recipes, now)
+            case PauseRequest():
+                self._paused.touch()
+                _log.info("paused", request=pending.id)
+            case ResumeRequest():
+                self._paused.unlink(missing_ok=True)
+                _log.info("resumed", request=pending.id)
             case BulkSubmitRequest() as request:
                 check_name(request.name)
                 roots = check_roots_again(self._own_folders, request.roots)

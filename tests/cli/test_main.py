@@ -3,11 +3,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from daemon import __version__
 from daemon.cli.main import exit_code
+from tests.support.station_runs import drop_photo, run_once
 
 
 @pytest.fixture
@@ -84,6 +86,39 @@ def test_pause_and_resume_make_and_remove_the_mark(station: Path) -> None:
     assert (station / ".restored/paused").exists()
     exit_code(["--station", str(station), "resume"])
     assert not (station / ".restored/paused").exists()
+
+
+def test_whoever_may_not_write_the_mark_asks_the_daemon_to_pause(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = root / ".restored/paused"
+
+    def ask(command: str, denied: str) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, denied, Mock(side_effect=PermissionError(13, "denied")))
+            assert exit_code(["--station", str(root), command]) == 0
+
+    ask("pause", "touch")
+    assert not mark.exists()
+    drop_photo(root, "denoise/a.png")
+    assert run_once(root).done == 0
+    assert mark.exists()
+    ask("resume", "unlink")
+    assert mark.exists()
+    assert run_once(root).done == 1
+    assert not mark.exists()
+
+
+def test_a_pause_that_waits_does_not_undo_a_later_resume(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "touch", Mock(side_effect=PermissionError(13, "denied")))
+        assert exit_code(["--station", str(root), "pause"]) == 0
+    assert exit_code(["--station", str(root), "resume"]) == 0
+    drop_photo(root, "denoise/a.png")
+    assert run_once(root).done == 1
+    assert not (root / ".restored/paused").exists()
 
 
 def test_check_refuses_a_bad_recipe_of_the_station(
