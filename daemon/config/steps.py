@@ -199,6 +199,11 @@ class Denoise(BaseStep):
     )
     self_ensemble: SelfEnsemble = 1
 
+    @property
+    def shipped(self) -> tuple[str, ...]:
+        """The restoration networks for the mean, the prior for a sample."""
+        return (PRIOR, RESTORATION)
+
 
 class SuperResolve(BaseStep):
     """Enlarge a photograph two, three or four times."""

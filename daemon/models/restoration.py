@@ -100,8 +100,17 @@ def read_network(folder: Path, name: str) -> RestorationNetwork:
     shapes = json.loads((folder / CONFIG).read_text("utf-8"))["networks"]
     shape = NetworkShape(**{**shapes[name], "tasks": tuple(shapes[name]["tasks"])})
     network = shape.build()
-    network.load_state_dict(load_file(folder / f"{name}.safetensors"))
+    read_weights(network, folder / f"{name}.safetensors")
     return network
+
+
+def read_weights(network: RestorationNetwork, path: Path) -> None:
+    """Read a network's weights from a file that `write_network` wrote.
+
+    Raises:
+        OSError, RuntimeError, SafetensorError: It is missing, damaged or of another shape.
+    """
+    network.load_state_dict(load_file(path))
 
 
 def write_network(network: RestorationNetwork, path: Path) -> None:

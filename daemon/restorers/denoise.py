@@ -2,14 +2,16 @@
 
 The result has the size and type of the photograph; a grey one stays grey.
 
-Source: blind repair is a conditional regression and sampler. Gaussian noise is the diffusion
-process itself: y = x0 + sigma n is x_t at t* = atan(sigma), scaled by cos(t*); what the file
-clipped of the noise is undone at the end. `realism` mixes mean and sample, which is the optimal
-trade of distortion for perception (arXiv:2107.02555).
+The mean is one evaluation of a restoration network. Samples are the prior's: for blind repair it
+is told the damaged picture. Gaussian noise is the diffusion process itself: y = x0 + sigma n is x_t
+at t* = atan(sigma), scaled by cos(t*); what the file clipped of the noise is undone at the end.
+`realism` mixes mean and sample, which is the optimal trade of distortion for perception
+(arXiv:2107.02555).
 """
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +29,7 @@ from daemon.diffusion.process import add_noise
 from daemon.diffusion.samplers import SAMPLERS
 from daemon.diffusion.sampling import Draw, sample
 from daemon.diffusion.self_ensemble import ensemble_mean
-from daemon.diffusion.tiling import Denoiser, denoise_tiles, regress
+from daemon.diffusion.tiling import Denoiser, denoise_tiles, regress, restore_tiles
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import Degradation, ModelCalls
 from daemon.photo import Picture
@@ -57,6 +59,10 @@ rather than invent. Chosen, not measured, for want of real weights."""
 ANCHOR_PX = 8.0
 """Standard deviation of the Gaussian blur that is kept of the photograph when a checkpoint with
 latents denoises it: about one cell of most latents."""
+
+MOST_NOISE = 75.0
+"""Noise, in levels of 0 to 255, up to which the restoration networks were trained; with more the
+prior gives the mean."""
 
 _BLIND = Degradation(blind=True)
 _LEVELS_PER_UNIT = 127.5
@@ -160,24 +166,39 @@ class _NoiseRemoval:
         noisy = y
         if picture.grey:
             noisy, sigma = _with_coloured_noise(y, sigma, draw(_CHROMA_DRAW))
+        mean = yield from self._mean(noisy, sigma, y)
+        if params.realism == 0:
+            return mean
+        start = angle_of(sigma)
+        trajectory = PLAN.of(params).trajectory(start)
+        sampled = yield from sample(math.cos(start) * noisy, trajectory, self._predict, draw)
+        return mean.lerp(self._unclipped(sampled, y), params.realism)
+
+    def _mean(self, noisy: Tensor, sigma: float, y: Tensor) -> ModelCalls[Tensor]:
+        """The posterior mean by the restoration network, or by the model's own denoiser.
+
+        Args:
+            noisy: The window with noise of the level in each channel, (3, H, W).
+            sigma: That level, in units of [-1, 1].
+            y: The window as photographed.
+        """
+        count = self.params.self_ensemble
+        known = sigma * _LEVELS_PER_UNIT <= MOST_NOISE
+        if known and self.space.traits.family == "prior":
+            restore = partial(restore_tiles, degradation=Degradation(sigma=sigma))
+            mean = yield from ensemble_mean(count, noisy, restore)
+            # It has learned what files clip, so nothing is to be undone.
+            return to_grey(mean) if self.picture.grey else mean
         start = angle_of(sigma)
         x_t = math.cos(start) * noisy
+        mean = yield from ensemble_mean(count, x_t, partial(self._predict, t=start))
+        return self._unclipped(mean, y)
 
-        def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
-            return denoise_tiles(self.space.denoiser, x_t, t)
+    def _predict(self, x_t: Tensor, t: float) -> ModelCalls[Tensor]:
+        return denoise_tiles(self.space.denoiser, x_t, t)
 
-        def finished(denoised: Tensor) -> Tensor:
-            return unclip(to_grey(denoised) if picture.grey else denoised, y, self.sigma)
-
-        mean = yield from ensemble_mean(
-            params.self_ensemble, x_t, lambda transformed: predict(transformed, start)
-        )
-        mean = finished(mean)
-        if params.realism > 0:
-            trajectory = PLAN.of(params).trajectory(start)
-            sampled = yield from sample(x_t, trajectory, predict, draw)
-            mean = mean.lerp(finished(sampled), params.realism)
-        return mean
+    def _unclipped(self, denoised: Tensor, y: Tensor) -> Tensor:
+        return unclip(to_grey(denoised) if self.picture.grey else denoised, y, self.sigma)
 
     def through_latents(self, window: Window) -> ModelCalls[Tensor]:
         """Noise the latent a little and denoise it; what is coarse stays as it was photographed.
@@ -214,7 +235,7 @@ def _repair_blindly(
     y = to_tensor(window.crop(picture.pixels))
     draw = _draw_for(picture, window, noise)
     mean = yield from ensemble_mean(
-        params.self_ensemble, y, lambda transformed: blind_mean(transformed, params.model)
+        params.self_ensemble, y, partial(restore_tiles, degradation=_BLIND)
     )
 
     def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:

@@ -21,7 +21,11 @@ from daemon.models.restoration_network import RestorationBatch, RestorationNetwo
 from daemon.system.errors import ConfigError
 from tests.support.answering import Turns, answer, shipped
 
-DEGRADATIONS = [Degradation(scale=scale, sigma=0.05) for scale in (2, 3, 4)]
+DEGRADATIONS = [
+    *(Degradation(scale=scale, sigma=0.05) for scale in (2, 3, 4)),
+    Degradation(sigma=0.2),
+    Degradation(blind=True),
+]
 
 
 def photograph(height: int = 64, width: int = 96) -> Tensor:
@@ -43,7 +47,7 @@ def test_a_batch_of_several_noise_levels_is_answered_as_each_call_alone(
 ) -> None:
     shown = photograph()
     calls = [
-        RestoreCall("restoration", shown.flip(2), Degradation(scale=degradation.scale)),
+        RestoreCall("restoration", shown.flip(2), replace(degradation, sigma=0.1)),
         RestoreCall("restoration", shown, degradation),
     ]
     assert calls[0].key == calls[1].key
@@ -68,10 +72,14 @@ def test_half_precision_stays_within_half_a_level_of_the_exact_answer(
 def test_tiles_give_the_answer_of_one_piece(
     exact: RestorationModel, degradation: Degradation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picture = photograph(71, 128)
+    picture = photograph(71, 128) if degradation.scale > 1 else photograph(171, 228)
     whole = answer(restore_tiles(picture, degradation), exact.predict)
-    small = replace(ENLARGEMENT_TILES, largest=64)
-    monkeypatch.setattr("daemon.diffusion.tiling.ENLARGEMENT_TILES", small)
+    for name, tiles, largest in (
+        ("ENLARGEMENT_TILES", ENLARGEMENT_TILES, 64),
+        ("REPAIR_TILES", REPAIR_TILES, 120),
+    ):
+        small = replace(tiles, largest=largest)
+        monkeypatch.setattr(f"daemon.diffusion.tiling.{name}", small)
     turns: Turns = []
     tiled = answer(restore_tiles(picture, degradation), exact.predict, turns)
     assert len(turns[0]) == 6

@@ -62,7 +62,10 @@ def answer(generator: ModelCalls[T], model: Answers, turns: Turns | None = None)
 def gaussian(mu: float, deviation: float) -> Answers:
     """The exact posterior mean where every pixel is x0 ~ N(mu, deviation**2)."""
 
-    def mean(call: DenoiseCall) -> Tensor:
+    def mean(call: DenoiseCall | RestoreCall) -> Tensor:
+        if isinstance(call, RestoreCall):
+            share = deviation**2 / (deviation**2 + call.degradation.sigma**2)
+            return mu + share * (call.picture - mu)
         cos, sin = math.cos(call.t), math.sin(call.t)
         trust = cos * deviation**2 / (cos**2 * deviation**2 + sin**2)
         return mu + trust * (call.x_t - cos * mu)
