@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from daemon.models.network import PhotoPrior
-
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5
 _WARM_UP_S = 20.0
@@ -76,7 +74,7 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 
 
 def make_optimisers(
-    network: PhotoPrior, weighting: nn.Module, muon_lr: float | None, adamw_lr: float
+    network: nn.Module, weighting: nn.Module, muon_lr: float | None, adamw_lr: float
 ) -> dict[str, Optimizer]:
     """Make the optimisers, by name; each group keeps its full rate as `base_lr`.
 

@@ -34,9 +34,10 @@ def draw_curves(log: Path, picture: Path) -> None:
             first = points[0][1]
             gains = [(minute, value - first) for minute, value in points]
             right.plot(*zip(*gains, strict=True), label=f"{name} ({points[-1][1]:.2f} dB)")
-    left.set(title="squared error of v", xlabel="minutes trained")
+    left.set(title="loss", xlabel="minutes trained")
     right.set(title="validation PSNR, gain in dB since the first", xlabel="minutes trained")
-    left.legend(fontsize="small")
-    right.legend(fontsize="small")
+    for axes, curves in ((left, losses), (right, validation)):
+        if curves:
+            axes.legend(fontsize="small")
     figure.savefig(picture, dpi=90)
     pyplot.close(figure)

@@ -91,12 +91,12 @@ def measure_jpeg(network: PhotoPrior, pixels: Pixels, quality: int) -> tuple[flo
 
 def measure_camera(network: PhotoPrior, pixels: Pixels) -> tuple[float, float]:
     """PSNR before and after, with a camera's noise, blotches or grain, drawn for each picture."""
-    return _measure_blind(network, pixels, camera_noise(pixels, _own_rng(pixels)))
+    return _measure_blind(network, pixels, camera_noise(pixels, own_rng(pixels)))
 
 
 def measure_print(network: PhotoPrior, pixels: Pixels) -> tuple[float, float]:
     """PSNR before and after, as an old print with scratches and dust, drawn for each picture."""
-    return _measure_blind(network, pixels, old_print(pixels, _own_rng(pixels)))
+    return _measure_blind(network, pixels, old_print(pixels, own_rng(pixels)))
 
 
 def measure_colour(network: PhotoPrior, pixels: Pixels) -> dict[str, float]:
@@ -139,7 +139,7 @@ def _measure_blind(network: PhotoPrior, truth: Pixels, damaged: Pixels) -> tuple
     return psnr(damaged, truth), psnr(regress(network, example), truth)
 
 
-def _own_rng(pixels: Pixels) -> np.random.Generator:
+def own_rng(pixels: Pixels) -> np.random.Generator:
     """A random generator that is the same whenever the picture is."""
     return np.random.default_rng(zlib.crc32(pixels.tobytes()))
 

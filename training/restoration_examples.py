@@ -1,0 +1,133 @@
+"""Examples for the restoration networks: damaged crops of one grid and the clean ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from daemon.models.restoration_network import TASKS, RestorationBatch, RestorationTask
+from training.crop_store import CropStore
+from training.torch_damage import Damager
+from training.torch_jpeg import round_to_levels
+
+CELLS = 32
+"""Side of a crop in cells of the network's grid: 64 px of the result at x2, 128 at x4."""
+
+BINS = 8 * len(TASKS)
+"""Kinds of examples whose errors are compared each with its own running mean."""
+
+CROPS: Mapping[RestorationTask, int] = {"x2": 5, "x3": 1, "x4": 3, "noise": 5, "blind": 6}
+"""Crops of each task in a step."""
+
+_CELL_PX: Mapping[RestorationTask, int] = {"x2": 2, "x3": 3, "x4": 4, "noise": 2, "blind": 2}
+_MARGIN_PX = 16
+"""Pixels around a blind crop, so that a part of them do not begin on JPEG's blocks."""
+
+
+@dataclass(frozen=True)
+class SmallPictures:
+    """What the small pictures to be enlarged have gone through; people bring such.
+
+    Attributes:
+        blurred: Share that was blurred by 0.4 to 1.4 px of the result before the reduction.
+        compressed: Share that was compressed as JPEG of quality 40 to 95.
+        noisy: Share with noise of up to 20 levels, of which the network is told.
+    """
+
+    blurred: float = 0.0
+    compressed: float = 0.0
+    noisy: float = 0.1
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One step's examples.
+
+    Attributes:
+        batches: What the network is given, one entry for each task.
+        clean: What it is to give, (B, 3, H, W) in [-1, 1], for each batch.
+        bins: Kind of each example, (all B,), below `BINS`.
+    """
+
+    batches: list[RestorationBatch]
+    clean: list[Tensor]
+    bins: Tensor
+
+
+def draw_examples(
+    store: CropStore,
+    crops: Mapping[RestorationTask, int],
+    damager: Damager,
+    small: SmallPictures = SmallPictures(),
+) -> Examples:
+    """Draw the examples of one step.
+
+    Args:
+        store: Photographs.
+        crops: Number of crops of each task.
+        damager: Draws the damage.
+        small: What small pictures have gone through.
+    """
+    batches: list[RestorationBatch] = []
+    clean: list[Tensor] = []
+    bins: list[Tensor] = []
+    for task, count in crops.items():
+        side = CELLS * _CELL_PX[task]
+        margin = _MARGIN_PX if task == "blind" else 0
+        pictures = store.crops(count, side + margin, damager.generator)
+        pictures = damager.some_grey(pictures)
+        match task:
+            case "blind":
+                given, pictures, kinds = _blind(pictures, side, damager)
+                sigma = torch.zeros(count, device=store.device)
+            case "noise":
+                given, sigma = _noisy(pictures, damager)
+                kinds = (sigma / 10).long().clamp(max=7)
+            case _:
+                given, sigma, kinds = _reduced(pictures, _CELL_PX[task], damager, small)
+        batches.append(RestorationBatch(task, _to_unit(given), sigma / 127.5))
+        clean.append(_to_unit(pictures))
+        bins.append(kinds + 8 * TASKS.index(task))
+    return Examples(batches, clean, torch.cat(bins))
+
+
+def _blind(pictures: Tensor, side: int, damager: Damager) -> tuple[Tensor, Tensor, Tensor]:
+    """Damaged and clean crops, a quarter of the steps off JPEG's grid, and the kind of damage."""
+    damaged, kinds = damager.damaged(pictures)
+    off = damager.dice.random() < 0.25
+    top, left = (damager.dice.randrange(8) if off else 0 for _ in range(2))
+    part = (slice(None), slice(None), slice(top, top + side), slice(left, left + side))
+    return damaged[part], pictures[part], kinds
+
+
+def _noisy(pictures: Tensor, damager: Damager) -> tuple[Tensor, Tensor]:
+    """Noise of 0 to 75 levels, half of it below 30; four fifths clipped and rounded as in files."""
+    count = len(pictures)
+    top = torch.where(damager.uniform(0, 1, count) < 0.5, 75.0, 30.0)
+    sigma = top * damager.uniform(0, 1, count)
+    noisy = pictures + sigma[:, None, None, None] * damager.normal(*pictures.shape)
+    return torch.where(damager.chosen(0.8, count), round_to_levels(noisy), noisy), sigma
+
+
+def _reduced(
+    pictures: Tensor, scale: int, damager: Damager, small: SmallPictures
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Small pictures, the noise in them, and whether they have any or were harmed otherwise."""
+    count = len(pictures)
+    blurred = damager.chosen(small.blurred, count)
+    soft = damager.blurred(pictures, 0.4, 1.4) if small.blurred else pictures
+    given = damager.reduced(torch.where(blurred, soft, pictures), scale)
+    noisy = damager.chosen(small.noisy, count)
+    sigma = (noisy * damager.uniform(0, 20, count, 1, 1, 1)).flatten()
+    given = round_to_levels(given + sigma[:, None, None, None] * damager.normal(*given.shape))
+    compressed = damager.chosen(small.compressed, count)
+    if small.compressed:
+        squeezed = damager.compressed(given, lowest=40)
+        given = torch.where(compressed, squeezed, given)
+    kinds = noisy.long() + 2 * blurred.long() + 4 * compressed.long()
+    return given, sigma, kinds.flatten()
+
+
+def _to_unit(pictures: Tensor) -> Tensor:
+    return pictures / 127.5 - 1

@@ -1,0 +1,89 @@
+"""PSNR of a restoration network on held-out photographs, damaged as `training.damage` has it."""
+
+from collections.abc import Sequence
+from statistics import mean
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from daemon.models.restoration_network import (
+    RestorationBatch,
+    RestorationNetwork,
+    RestorationTask,
+)
+from training.damage import camera_noise, jpeg, old_print, reduce
+from training.photos import Pixels, is_grey, to_tensor
+from training.validation import own_rng, psnr
+
+_BICUBIC = 3
+"""Pillow's number of bicubic resampling."""
+
+_SCALES: tuple[tuple[RestorationTask, int], ...] = (("x2", 2), ("x4", 4))
+_SIGMAS = (15, 25, 50)
+_MULTIPLE_PX = 8
+
+
+def measure_restoration(
+    network: RestorationNetwork, pictures: Sequence[Pixels]
+) -> dict[str, float]:
+    """Mean PSNR in dB of each task that the network serves.
+
+    Noise is clipped and rounded, as in files; the result of a grey photograph is made grey.
+
+    Args:
+        network: The network, on any device.
+        pictures: Clean photographs.
+    """
+    found: dict[str, list[float]] = {}
+    for whole in pictures:
+        height, width = (side // _MULTIPLE_PX * _MULTIPLE_PX for side in whole.shape[:2])
+        truth = np.ascontiguousarray(whole[:height, :width])
+        for name, result in _results(network, truth):
+            found.setdefault(name, []).append(psnr(result, truth))
+    return {name: round(mean(values), 3) for name, values in found.items()}
+
+
+def _results(network: RestorationNetwork, truth: Pixels) -> list[tuple[str, Pixels]]:
+    results: list[tuple[str, Pixels]] = []
+    for task, scale in _SCALES:
+        if task in network.tasks:
+            small = reduce(truth, scale, _BICUBIC)
+            results.append((task, restored(network, task, small)))
+    if "noise" in network.tasks:
+        for sigma in _SIGMAS:
+            noisy = truth + sigma * np.random.default_rng(0).standard_normal(truth.shape)
+            given = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+            results.append((f"noise{sigma}", restored(network, "noise", given, sigma)))
+    if "blind" in network.tasks:
+        harmed = (
+            ("jpeg20", jpeg(truth, 20)),
+            ("camera", camera_noise(truth, own_rng(truth))),
+            ("print", old_print(truth, own_rng(truth))),
+        )
+        results += [(name, restored(network, "blind", given)) for name, given in harmed]
+    return results
+
+
+@torch.no_grad()
+def restored(
+    network: RestorationNetwork, task: RestorationTask, given: Pixels, sigma: float = 0.0
+) -> Pixels:
+    """What the network makes of a picture in one evaluation in bf16.
+
+    Args:
+        network: The network.
+        task: What is asked for.
+        given: (H, W, 3), sides even.
+        sigma: Noise of it in levels of 0 to 255.
+    """
+    device = next(network.parameters()).device
+    level = torch.tensor([sigma / 127.5], device=device)
+    batch = RestorationBatch(task, to_tensor(given)[None].to(device), level)
+    with torch.autocast(device.type, torch.bfloat16):
+        (answer,) = network([batch])
+    picture: Tensor = answer[0].float().cpu()
+    if is_grey(given):
+        picture = picture.mean(0, keepdim=True).expand_as(picture)
+    levels = (picture + 1).mul(127.5).round().clamp(0, 255)
+    return levels.to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
