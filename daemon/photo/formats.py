@@ -10,13 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from daemon.photo import jpeg2000_header, jpegxl_header
+from daemon.photo import jpeg2000_header, jpegxl_header, psd_header
 from daemon.photo.isobmff import is_avif, is_heif, read_heif_header
 from daemon.photo.jpeg2000_header import read_jpeg2000_header
 from daemon.photo.jpeg_data import is_deep_jpeg, read_jpeg_header
 from daemon.photo.jpegxl_header import read_jpegxl_header
 from daemon.photo.picture import Header
 from daemon.photo.pillow_files import read_pillow_header
+from daemon.photo.pnm_header import is_pnm, read_pnm_header
+from daemon.photo.psd_header import read_psd_header
 from daemon.photo.tiff_directory import read_tiff_header
 from daemon.photo.webp_header import read_webp_header
 
@@ -106,6 +108,18 @@ def _heif() -> Decode:
     return decode
 
 
+def _pnm() -> Decode:
+    from daemon.photo.decoders.pnm import decode
+
+    return decode
+
+
+def _psd() -> Decode:
+    from daemon.photo.decoders.psd import decode
+
+    return decode
+
+
 def _jpegxl() -> Decode:
     from daemon.photo.decoders.jpegxl import decode
 
@@ -155,6 +169,8 @@ FORMATS = (
         read_jpeg2000_header,
         _jpeg2000,
     ),
+    Format("PSD", "PSD", _begins_with(psd_header.SIGNATURE), read_psd_header, _psd),
+    Format("PPM", "PPM", is_pnm, read_pnm_header, _pnm),
     Format("GIF", "GIF", _begins_with(b"GIF87a", b"GIF89a"), read_pillow_header, _pillow),
 )
 """Every format that is read; the first that matches counts."""

@@ -225,7 +225,7 @@ def test_jpeg_2000_of_cmyk_is_not_converted_twice(tmp_path: Path) -> None:
     inks = np.dstack([CAT, CAT[..., 0] // 2])
     encoded = imagecodecs.jpeg2k_encode(inks, level=0, codecformat="jp2", mct=False)
     place = encoded.index(b"colr") + 7
-    cmyk = encoded[:place] + (12).to_bytes(4, "big") + encoded[place + 4 :]
+    cmyk = bytes(encoded[:place] + (12).to_bytes(4, "big") + encoded[place + 4 :])
     picture = read(saved(tmp_path / "a.jp2", cmyk))
     assert picture.original is not None
     assert np.array_equal(picture.original.codes, inks)

@@ -1,0 +1,94 @@
+"""The head of a portable anymap (PBM, PGM, PPM: Netpbm) or float map (PFM)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from daemon.photo.picture import Header
+
+_HEAD_BYTES = 4096
+"""Bytes within which the head ends, comments and all."""
+
+_SPACE = rb"(?:\s|#[^\n\r]*[\n\r])+"
+_HEAD = re.compile(
+    rb"P(?P<kind>[1-6Ff])" + _SPACE + rb"(?P<width>\d{1,9})" + _SPACE + rb"(?P<height>\d{1,9})"
+)
+_WHITE = re.compile(_SPACE + rb"(?P<white>\d{1,5})")
+_SCALE = re.compile(rb"\s+(?P<scale>[-+.0-9eE]{1,30})")
+
+
+@dataclass(frozen=True)
+class PnmHead:
+    """What the head says.
+
+    Attributes:
+        kind: The letter or digit after the P.
+        width, height: Size in pixels.
+        white: Code of white; 1 for bitmaps and floats.
+        little: Floats are little-endian.
+        begin: Where the pixels begin.
+    """
+
+    kind: str
+    width: int
+    height: int
+    white: int
+    little: bool
+    begin: int
+
+    @property
+    def channels(self) -> int:
+        """Channels of a pixel."""
+        return 3 if self.kind in "36F" else 1
+
+
+def is_pnm(start: bytes, file: BinaryIO) -> bool:
+    """Whether a file is a portable map: its signature is too short to go by it alone."""
+    return (
+        len(start) > 2
+        and start[:1] == b"P"
+        and start[1:2] in b"123456Ff"
+        and (start[2:3].isspace() or start[2:3] == b"#")
+    )
+
+
+def read_pnm_header(file: BinaryIO, label: str) -> Header:
+    """The header of a portable map.
+
+    Raises:
+        ValueError: Its head has no end.
+    """
+    head = read_pnm_head(file)
+    mode = "RGB" if head.channels == 3 else "L"
+    depth = ";32" if head.kind in "Ff" else ";16" if head.white > 255 else ""
+    return Header("PPM", head.width, head.height, mode + depth)
+
+
+def read_pnm_head(file: BinaryIO) -> PnmHead:
+    """The head of a portable map.
+
+    Raises:
+        ValueError: It has no end, or says what cannot be.
+    """
+    file.seek(0)
+    content = file.read(_HEAD_BYTES)
+    found = _HEAD.match(content)
+    if found is None:
+        raise ValueError("its head cannot be read")
+    kind = found["kind"].decode()
+    white, little, end = 1, False, found.end()
+    if kind in "2356":
+        number = _WHITE.match(content, end)
+        if number is None or not 1 <= int(number["white"]) <= 65535:
+            raise ValueError("its head gives no white of 1 to 65535")
+        white, end = int(number["white"]), number.end()
+    elif kind in "Ff":
+        number = _SCALE.match(content, end)
+        if number is None:
+            raise ValueError("its head gives no scale")
+        little, end = float(number["scale"]) < 0, number.end()
+    if not content[end : end + 1].isspace():
+        raise ValueError("its head has no end")
+    return PnmHead(kind, int(found["width"]), int(found["height"]), white, little, end + 1)
