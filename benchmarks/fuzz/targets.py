@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import struct
+import unicodedata
 from pathlib import Path
 
 from benchmarks.fuzz import mutations, seeds
@@ -44,6 +45,9 @@ from daemon.system.text import printable, same_name
 
 LIMITS = Limits(max_file_mb=1, max_input_megapixels=1, max_output_megapixels=4)
 """Sizes that are read; what is larger is refused, and must be so before it takes memory."""
+
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories that must not reach a terminal: what steers it, and what is no text."""
 
 _NOW = 1_800_000_000.0
 
@@ -172,7 +176,7 @@ def _names(content: bytes, scratch: Path) -> None:
     for name in names:
         is_photo_name(name)
         same_name(name)
-        if not printable(name).isprintable() and printable(name) != name:
+        if any(unicodedata.category(one) in _UNSEEN for one in printable(name)):
             raise BrokenPromiseError("a printable name that cannot be printed")
         if len(os.fsencode(fit_name(name))) > 255:
             raise BrokenPromiseError("a name that does not fit")
