@@ -68,6 +68,7 @@ class RequestHandler:
 
     def take_pauses(self, now: float) -> None:
         """Pause and resume as asked; also while paused, when no other request is taken."""
+        self._prune(now)  # before anything is answered: what is newer than `now` looks old
         for pending in self._folder.pending():
             if isinstance(pending.request, PauseRequest | ResumeRequest):
                 self._handle(pending, (), now)
@@ -82,9 +83,7 @@ class RequestHandler:
         Returns:
             Whether more of it can follow at once.
         """
-        if is_over(self._prune_at, now, _PRUNE_S):
-            self._folder.prune(now)
-            self._prune_at = now + _PRUNE_S
+        self._prune(now)
         redone = more = False
         for pending in self._folder.pending():
             if isinstance(pending.request, RedoRequest):
@@ -94,6 +93,12 @@ class RequestHandler:
                 redone = True
             more |= self._handle(pending, recipes, now)
         return more
+
+    def _prune(self, now: float) -> None:
+        """Remove old answers from time to time."""
+        if is_over(self._prune_at, now, _PRUNE_S):
+            self._folder.prune(now)
+            self._prune_at = now + _PRUNE_S
 
     def _handle(self, pending: Pending, recipes: Sequence[Recipe], now: float) -> bool:
         """Carry out one request and answer it; says whether more of it follows."""
