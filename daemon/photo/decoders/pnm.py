@@ -74,7 +74,7 @@ def _plain(head: PnmHead, content: bytes, shape: tuple[int, int, int]) -> Codes 
     if head.kind == "1":
         digits = np.frombuffer(text.translate(None, _NO_BITS), np.uint8) - ord("0")
     else:
-        digits = np.fromstring(text, np.int64, count, sep=" ")
+        digits = np.fromstring(text, np.int64, sep=" ")
     if digits.size < count:
         return None
     codes = digits[:count].reshape(shape)
