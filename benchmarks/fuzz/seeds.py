@@ -21,7 +21,7 @@ MAX_BYTES = 4096
 def pictures() -> tuple[bytes, ...]:
     """A small picture of every kind that is read."""
     made = [*_jpegs(), *_pngs(), *_webps(), *_tiffs(), *_avifs(), *_others()]
-    made += [*_jpegxls(), *_jpeg2000s()]
+    made += [*_jpegxls(), *_jpeg2000s(), *_pnms(), *_psds()]
     return tuple(content for content in made if len(content) <= MAX_BYTES)
 
 
@@ -276,6 +276,37 @@ def _jpegxls() -> list[bytes]:
         bytes(imagecodecs.jpegxl_encode(levels[..., 0].astype(np.float32) / 255)),
         bytes(imagecodecs.jpegxl_encode_jpeg(plain)),
     ]
+
+
+def _pnms() -> list[bytes]:
+    rgb = _rgb()
+    return [
+        _saved(rgb, "PPM"),
+        _saved(rgb.convert("L"), "PPM"),
+        _saved(rgb.convert("1"), "PPM"),
+        b"P2\n# x\n2 2\n255\n0 1 2 3\n",
+        b"P5 2 2 65535\n" + bytes(8),
+        b"Pf\n2 2\n-1.0\n" + bytes(16),
+    ]
+
+
+def _psds() -> list[bytes]:
+    """Photoshop files of 4 x 2 pixels: plain, packed, zipped, and of the large kind."""
+    rows = _levels(3, 2, 4).tobytes()
+    exif = _exif().removeprefix(b"Exif\0\0")
+    resource = b"8BIM" + struct.pack(">HHI", 1058, 0, len(exif)) + exif + bytes(len(exif) % 2)
+    packed = [b"\x03" + rows[at : at + 4] for at in range(0, 24, 4)]
+    made = []
+    for version, wide in ((1, "H"), (2, "I")):
+        ways = (
+            struct.pack(">H", 0) + rows,
+            struct.pack(f">H6{wide}", 1, *map(len, packed)) + b"".join(packed),
+            struct.pack(">H", 2) + bytes(imagecodecs.zlib_encode(rows)),
+        )
+        head = struct.pack(">4sH6xHIIHHI", b"8BPS", version, 3, 2, 4, 8, 3, 0)
+        head += struct.pack(">I", len(resource)) + resource
+        made += [head + bytes(4 * version) + way for way in ways]
+    return made
 
 
 def _jpeg2000s() -> list[bytes]:

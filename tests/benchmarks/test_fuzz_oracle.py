@@ -13,6 +13,8 @@ from benchmarks.fuzz import mutations, seeds
 from benchmarks.fuzz.isolation import judge_apart, minimise
 from benchmarks.fuzz.oracle import MAX_MESSAGE, BrokenPromiseError, Target, judge
 from benchmarks.fuzz.targets import TARGETS
+from daemon.photo import Limits, read_header
+from daemon.photo.formats import format_names
 from daemon.system.errors import PhotoError
 
 PICTURES = ("headers", "decoders", "results", "side-files")
@@ -125,6 +127,14 @@ def test_a_find_is_made_as_small_as_what_is_wrong_with_it() -> None:
 def test_pictures_to_begin_with_are_sound(name: str, tmp_path: Path) -> None:
     for content in seeds.pictures()[:: 4 if name == "results" else 1]:
         TARGETS[name].read(content, tmp_path)
+
+
+def test_every_format_has_a_file_to_begin_with(tmp_path: Path) -> None:
+    path, found = tmp_path / "photo", set()
+    for content in seeds.headers():
+        path.write_bytes(content)
+        found.add(read_header(path, Limits()).format)
+    assert found == set(format_names())
 
 
 @pytest.mark.parametrize("name", sorted({*TARGETS} - {*PICTURES}))
