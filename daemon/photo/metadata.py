@@ -1,4 +1,4 @@
-"""EXIF, XMP and resolution, carried from the input to the result.
+"""EXIF, XMP, IPTC, text and resolution as a file has them, to be carried to the result.
 
 What no longer holds (orientation, size) is reset. Broken metadata is left out with a note; no
 photograph is refused for it.
@@ -8,38 +8,35 @@ from __future__ import annotations
 
 import io
 import math
+import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from PIL import ExifTags, Image
 
+from daemon.photo.embedded_blocks import (
+    EmbeddedBlocks,
+    jpeg_blocks,
+    kept_resources,
+    png_blocks,
+    webp_blocks,
+    with_iptc,
+)
+from daemon.photo.exif_block import ExifParts, exif_parts, tiff_parts
 from daemon.photo.jpeg_data import without_scans
 from daemon.photo.picture import Metadata
 from daemon.photo.pillow_files import open_image
-from daemon.photo.tiff_directory import Layout
+from daemon.photo.tiff_directory import Directory, Field, Layout, read_directory, read_layout
 from daemon.photo.xmp import upright_xmp
 
 _ORIENTATION = ExifTags.Base.Orientation
-_SUB_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
-_WIDTH, _HEIGHT = ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight
-
-_DESCRIPTIVE_TAGS = (
-    *(0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298),
-    *(0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),
-)
-"""The only tags kept of a TIFF, whose own directory mixes what describes the photograph with how it
-is stored."""
-
-_STORAGE_TAGS = (
-    *range(0x100, 0x107),
-    *(0x111, 0x115, 0x116, 0x117, 0x11C, 0x13D, 0x140, 0x142, 0x143),
-)
-"""Tags on how pixels are stored, which are not kept of other formats."""
 
 _ADOBE_RGB = 2
 """EXIF's ColorSpace as some cameras put it for Adobe RGB; the standard knows 1 and 0xFFFF."""
 
-_XMP, _RESOLUTION_X, _RESOLUTION_Y, _RESOLUTION_UNIT = 700, 282, 283, 296
+_RESOLUTION_X, _RESOLUTION_Y, _RESOLUTION_UNIT = 282, 283, 296
+_C2PA = 52545
 _CM_PER_INCH = 2.54
 _CENTIMETRES = 3
 
@@ -61,31 +58,67 @@ class FileMetadata:
     notes: tuple[str, ...] = ()
 
 
-def read_metadata(image: Image.Image, format: str, mode: str) -> FileMetadata:
-    """Read what Pillow found in a file.
+_LOST_MANIFEST = (
+    "its C2PA manifest (content credentials) is signed for the original alone: left out"
+)
+_BLOCKS: dict[str, Callable[[BinaryIO], EmbeddedBlocks]] = {
+    "JPEG": jpeg_blocks,
+    "PNG": png_blocks,
+    "WEBP": webp_blocks,
+}
+
+
+def read_metadata(
+    image: Image.Image, format: str, mode: str, file: BinaryIO | None = None
+) -> FileMetadata:
+    """Read what Pillow found in a file, and what it left.
 
     Args:
         image: The image.
         format: Name of its format.
         mode: What its pixels are called, such as "L" or "RGB;16".
+        file: The file itself; None where there is nothing but the image.
     """
     notes: tuple[str, ...] = ()
-    orientation, exif, is_adobe_rgb = 1, None, False
+    orientation, parts, is_adobe_rgb = 1, ExifParts(), False
+    blocks = EmbeddedBlocks()
+    if file is not None and format in _BLOCKS:
+        blocks = _BLOCKS[format](file)
+    if blocks.exif and "exif" not in image.info:
+        image.info["exif"] = blocks.exif
     try:
+        block = image.info.get("exif")
         found = image.getexif()
         orientation = int(found.get(_ORIENTATION, 1))
         is_adobe_rgb = _says_adobe_rgb(found)
-        exif = _exif_block(found, format)
+        parts = exif_parts(block) if block else parts
     except Exception as error:
         # Directories in the wild are damaged in every way; Pillow raises nearly anything.
         notes = (f"its EXIF is damaged ({type(error).__name__}: {error}): left out",)
-    xmp = image.info.get("xmp")
+    xmp = image.info.get("xmp") or blocks.xmp or parts.xmp
     if isinstance(xmp, str):
         xmp = xmp.encode()
-    icc = image.info.get("icc_profile") or None
-    dpi = _dpi(image.info.get("dpi"))
-    metadata = Metadata(format, mode, icc, exif, _upright_xmp(xmp), dpi)
+    metadata = Metadata(
+        format,
+        mode,
+        image.info.get("icc_profile") or None,
+        parts.exif,
+        _upright_xmp(xmp),
+        _dpi(image.info.get("dpi")),
+        _photoshop(parts, blocks.photoshop),
+        blocks.comments,
+        blocks.png_text,
+    )
+    notes = (*notes, *parts.notes, *blocks.notes)
+    notes += (_LOST_MANIFEST,) if blocks.has_manifest else ()
     return FileMetadata(metadata, _valid(orientation), is_adobe_rgb, notes)
+
+
+def _photoshop(parts: ExifParts, resources: bytes | None) -> bytes | None:
+    """Photoshop's resource blocks of a file, with the IPTC that stands beside them."""
+    if resources is None and parts.photoshop:
+        resources = kept_resources(parts.photoshop)
+    return with_iptc(resources, parts.iptc)
 
 
 def read_block_metadata(
@@ -105,9 +138,11 @@ def read_block_metadata(
     if exif:
         image.info["exif"] = exif
         try:
-            found = Image.Exif()
-            found.load(exif)
-            image.info["dpi"] = _tiff_dpi(found)
+            block = io.BytesIO(exif.removeprefix(b"Exif\0\0"))
+            layout = read_layout(block)
+            if layout is not None:
+                directory = read_directory(block, layout, layout.first)
+                image.info["dpi"] = _directory_dpi(block, directory)
         except Exception:
             # Directories in the wild are damaged in every way; `read_metadata` says so.
             image.info["dpi"] = None
@@ -121,7 +156,7 @@ def read_jpeg_metadata(file: BinaryIO, mode: str) -> FileMetadata:
         file: The file.
         mode: What its pixels are called.
     """
-    return read_metadata(open_image(io.BytesIO(without_scans(file))), "JPEG", mode)
+    return read_metadata(open_image(io.BytesIO(without_scans(file))), "JPEG", mode, file)
 
 
 def read_tiff_metadata(file: BinaryIO, layout: Layout, offset: int, mode: str) -> FileMetadata:
@@ -133,22 +168,22 @@ def read_tiff_metadata(file: BinaryIO, layout: Layout, offset: int, mode: str) -
         offset: Where the directory begins.
         mode: What its pixels are called.
     """
-    found = Image.Exif()
-    found.endian, found.bigtiff = layout.order, layout.big
     try:
-        found.load_from_fp(file, offset)
-        orientation = int(found.get(_ORIENTATION, 1))
-        is_adobe_rgb = _says_adobe_rgb(found)
-        xmp = found.get(_XMP)
-        dpi = _tiff_dpi(found)
-        exif = _exif_block(found, "TIFF")
+        directory = read_directory(file, layout, offset)
+        orientation = directory.number(file, _ORIENTATION, 1)
+        dpi = _directory_dpi(file, directory)
+        parts = tiff_parts(file, layout, offset)
+        exif = Image.Exif()
+        exif.load(parts.exif)
+        is_adobe_rgb = _says_adobe_rgb(exif)
     except Exception as error:
-        # As above: whatever Pillow raises, the pixels are another matter.
+        # As above: whatever is wrong with it, the pixels are another matter.
         note = f"its EXIF is damaged ({type(error).__name__}: {error}): left out"
         return FileMetadata(Metadata("TIFF", mode), notes=(note,))
-    packet = bytes(xmp) if isinstance(xmp, bytes | tuple) else None
-    metadata = Metadata("TIFF", mode, None, exif, _upright_xmp(packet), dpi)
-    return FileMetadata(metadata, _valid(orientation), is_adobe_rgb)
+    xmp, photoshop = _upright_xmp(parts.xmp), _photoshop(parts, None)
+    metadata = Metadata("TIFF", mode, None, parts.exif, xmp, dpi, photoshop)
+    notes = (*parts.notes, _LOST_MANIFEST) if _C2PA in directory.fields else parts.notes
+    return FileMetadata(metadata, _valid(orientation), is_adobe_rgb, notes)
 
 
 def _valid(orientation: int) -> int:
@@ -167,48 +202,24 @@ def _says_adobe_rgb(exif: Image.Exif) -> bool:
     return bool(exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace) == _ADOBE_RGB)
 
 
-def _tiff_dpi(found: Image.Exif) -> tuple[float, float] | None:
-    across, down = found.get(_RESOLUTION_X), found.get(_RESOLUTION_Y)
-    unit = found.get(_RESOLUTION_UNIT, 2)
+def _directory_dpi(file: BinaryIO, directory: Directory) -> tuple[float, float] | None:
+    unit = directory.number(file, _RESOLUTION_UNIT, 2)
+    across, down = (directory.fields.get(tag) for tag in (_RESOLUTION_X, _RESOLUTION_Y))
     if across is None or down is None or unit not in (2, _CENTIMETRES):
         return None
     factor = _CM_PER_INCH if unit == _CENTIMETRES else 1
-    return _dpi((float(across) * factor, float(down) * factor))
+    values = [_rational(file, directory.layout, field) for field in (across, down)]
+    return _dpi([value * factor for value in values])
 
 
-def exif_for(metadata: Metadata, width: int, height: int) -> Image.Exif | None:
-    """The EXIF of a result of this size in pixels, or None if there is none."""
-    if metadata.exif is None:
-        return None
-    exif = Image.Exif()
-    exif.load(metadata.exif)
-    sub = dict(exif.get_ifd(ExifTags.IFD.Exif))
-    if _WIDTH not in sub and _HEIGHT not in sub:
-        return exif
-    exif[ExifTags.IFD.Exif] = sub | {_WIDTH: width, _HEIGHT: height}
-    # Pillow's TIFF writer sees only directories that were loaded, not those that were set.
-    resized = Image.Exif()
-    resized.load(exif.tobytes())
-    return resized
-
-
-def has_sub_directories(exif: Image.Exif) -> bool:
-    """Whether EXIF points to further directories, which libtiff cannot write."""
-    return any(exif.get_ifd(tag) for tag in _SUB_DIRECTORIES)
-
-
-def _exif_block(found: Image.Exif, format: str) -> bytes | None:
-    kept = Image.Exif()
-    for tag, value in found.items():
-        wanted = tag in _DESCRIPTIVE_TAGS if format == "TIFF" else tag not in _STORAGE_TAGS
-        if wanted and tag != _ORIENTATION and tag not in _SUB_DIRECTORIES:
-            kept[tag] = value
-    for tag in _SUB_DIRECTORIES:
-        if directory := dict(found.get_ifd(tag)):
-            if directory.pop(ExifTags.IFD.Interop, None) is not None:
-                directory[ExifTags.IFD.Interop] = dict(found.get_ifd(ExifTags.IFD.Interop))
-            kept[tag] = directory
-    return kept.tobytes() if len(kept) else None
+def _rational(file: BinaryIO, layout: Layout, field: Field) -> float:
+    """A resolution; NaN where it is none."""
+    file.seek(field.offset)
+    content = file.read(8) if field.size == 8 else b""
+    if field.kind != 5 or len(content) < 8:
+        return math.nan
+    above, below = struct.unpack(layout.order + "II", content)
+    return above / below if below else math.nan
 
 
 def _dpi(found: object) -> tuple[float, float] | None:

@@ -130,6 +130,11 @@ class Metadata:
         exif: EXIF block with the orientation already applied and reset, or None.
         xmp: XMP packet, or None.
         dpi: Resolution across and down in dots per inch, or None.
+        photoshop: Photoshop's resource blocks, from the first "8BIM" on, IPTC among them, or None.
+        comments: Comments of a JPEG.
+        png_text: Text chunks of a PNG, as kind and content.
+        turned: EXIF orientation that was applied to the stored pixels, 1 to 8.
+        scale: How many times larger than the original `super-resolve` has made the picture.
     """
 
     format: str
@@ -138,6 +143,11 @@ class Metadata:
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    photoshop: bytes | None = None
+    comments: tuple[bytes, ...] = ()
+    png_text: tuple[tuple[bytes, bytes], ...] = ()
+    turned: int = 1
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,11 @@ def to_working(decoded: Decoded, *, is_only_page: bool = True) -> Working:
         codes = np.repeat(codes, 3, axis=2)
     pixels = _levels(codes, space, np.uint8 if _is_shallow(codes, decoded) else np.uint16)
     alpha = None if alpha is None else to_depth(alpha, pixels.dtype)
-    metadata = replace(decoded.metadata, icc=space.icc if space.model in ("grey", "rgb") else None)
+    metadata = replace(
+        decoded.metadata,
+        icc=space.icc if space.model in ("grey", "rgb") else None,
+        turned=decoded.orientation,
+    )
     is_whole = space.is_srgb and codes.dtype.kind != "f"
     return Working(
         pixels,

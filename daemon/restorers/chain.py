@@ -1,7 +1,7 @@
 """A recipe, applied: photographs go through its steps, one after the other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from daemon.checkpoints.library import Library
@@ -54,12 +54,29 @@ def restore(
     for index, step in enumerate(recipe.steps):
         noise = Noise(seed).child(index) if step.seed is None else Noise(step.seed)
         restorer = restorer_for(step.kind, library.checkpoint(step.model).traits)
-        restorations = yield from _run_step(restorer, step, pictures or sources, noise)
+        given = pictures or sources
+        restorations = yield from _run_step(restorer, step, given, noise)
         for restoration in restorations:
             measures += [Measure(index, name, value) for name, value in restoration.measures]
             notes += restoration.notes
         pictures = tuple(picture for one in restorations for picture in one.pictures)
+        if step.kind == "super-resolve":
+            pictures = _enlarged(given, pictures)
     return ChainOutput(pictures, tuple(measures), tuple(dict.fromkeys(notes)))
+
+
+def _enlarged(given: Sequence[Source], pictures: tuple[Picture, ...]) -> tuple[Picture, ...]:
+    """The pictures with how much larger a step made them, so that prints keep their size."""
+    if len(given) != len(pictures):
+        return pictures
+    enlarged = []
+    for before, after in zip(given, pictures, strict=True):
+        if isinstance(before, Picture):
+            factor = after.pixels.shape[1] / before.pixels.shape[1]
+            scale = before.metadata.scale * factor
+            after = replace(after, metadata=replace(after.metadata, scale=scale))
+        enlarged.append(after)
+    return tuple(enlarged)
 
 
 def _run_step(

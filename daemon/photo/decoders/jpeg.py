@@ -24,7 +24,7 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     image = open_image(picture_file(file, scan))
     image.load()
     notes = () if scan is None else _damage_notes(file, scan, image, label)
-    return decoded_image(image, notes=notes)
+    return decoded_image(image, notes=notes, file=file)
 
 
 def _damage_notes(file: BinaryIO, scan: Scan, image: ImageFile, label: str) -> tuple[str, ...]:

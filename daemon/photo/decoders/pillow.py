@@ -39,7 +39,7 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     if page:
         image.seek(page)
     image.load()
-    return decoded_image(image, pages=pages, notes=notes)
+    return decoded_image(image, pages=pages, notes=notes, file=file)
 
 
 def count_pages(image: Image.Image) -> tuple[int, tuple[str, ...]]:
@@ -57,6 +57,7 @@ def decoded_image(
     pages: int = 1,
     notes: tuple[str, ...] = (),
     tags: ColourTags | None = None,
+    file: BinaryIO | None = None,
 ) -> Decoded:
     """A loaded image with its metadata.
 
@@ -65,8 +66,9 @@ def decoded_image(
         pages: Pages or frames of the file.
         notes: What is known of it already.
         tags: What the file says of its colours; None: Pillow's profile and EXIF say all.
+        file: The file, in which Pillow left some metadata; None: there is none.
     """
-    said = read_metadata(image, format_name(image), image.mode)
+    said = read_metadata(image, format_name(image), image.mode, file)
     if tags is None:
         tags = ColourTags(icc=said.metadata.icc, is_adobe_rgb=said.is_adobe_rgb)
     found = pillow_codes(image)

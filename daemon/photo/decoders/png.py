@@ -37,7 +37,7 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     if page:
         image.seek(page)
     image.load()
-    decoded = decoded_image(image, pages=pages, notes=notes)
+    decoded = decoded_image(image, pages=pages, notes=notes, file=file)
     tags = colour_tags(chunks, decoded.tags.icc, is_adobe_rgb=decoded.tags.is_adobe_rgb)
     return replace(decoded, tags=tags)
 
@@ -49,7 +49,7 @@ def _deep(file: BinaryIO, chunks: list[Chunk], pages: int, notes: tuple[str, ...
     codes = codes.reshape(codes.shape[0], codes.shape[1], -1)
     image = open_image(io.BytesIO(without_pixels(chunks)))
     image.load()
-    said = read_metadata(image, "PNG", _MODES[colour_type])
+    said = read_metadata(image, "PNG", _MODES[colour_type], file)
     codes, alpha = _without_alpha(codes, chunks, colour_type)
     return Decoded(
         codes,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+from daemon.photo.embedded_blocks import photoshop_segments
 from daemon.photo.finishing import Finished
 from daemon.photo.writers.pillow import common_options, exif_of, image_of
 
 _MAX_EXIF_BYTES = 65533
+_MAX_COMMENT_BYTES = 65533
 _MAX_XMP_BYTES = 65504
 _WHOLE_COLOUR = 90
 """Quality below which the eye does not miss the colour detail that subsampling drops."""
@@ -17,14 +19,18 @@ def write(finished: Finished, file: BinaryIO, quality: int) -> tuple[str, ...]:
     """Write a JPEG; see `photo.outputs.Write`."""
     options, notes = common_options(finished), []
     exif, xmp = exif_of(finished), finished.metadata.xmp
-    if exif is not None and len(exif.tobytes()) > _MAX_EXIF_BYTES:
+    if exif is not None and len(exif) > _MAX_EXIF_BYTES:
         notes.append("its EXIF is longer than JPEG allows: left out")
     elif exif is not None:
-        options["exif"] = exif.tobytes()
+        options["exif"] = exif
     if xmp is not None and len(xmp) > _MAX_XMP_BYTES:
         notes.append("its XMP is longer than JPEG allows: left out")
     elif xmp is not None:
         options["xmp"] = xmp
+    if finished.metadata.photoshop is not None:
+        options["extra"] = photoshop_segments(finished.metadata.photoshop)
+    if finished.metadata.comments:
+        options["comment"] = b"\n".join(finished.metadata.comments)[:_MAX_COMMENT_BYTES]
     subsampling = 0 if quality >= _WHOLE_COLOUR else 2
     image_of(finished).save(file, "JPEG", quality=quality, subsampling=subsampling, **options)
     return tuple(notes)

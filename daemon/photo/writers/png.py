@@ -9,6 +9,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from daemon.photo.embedded_blocks import raw_profile
 from daemon.photo.finishing import Finished
 from daemon.photo.png_chunks import SIGNATURE, packed, read_chunks
 from daemon.photo.writers.pillow import common_options, exif_of, image_of
@@ -37,10 +38,31 @@ def _options(finished: Finished) -> dict[str, Any]:
     text = PngImagePlugin.PngInfo()
     if finished.metadata.xmp is not None:
         text.add_itxt("XML:com.adobe.xmp", finished.metadata.xmp.decode("utf-8", "replace"))
+    for kind, content in _texts(finished):
+        text.add(kind, content)
     options["pnginfo"] = text
     if exif is not None:
-        options["exif"] = exif.tobytes()
+        options["exif"] = exif
     return options
+
+
+def _texts(finished: Finished) -> list[tuple[bytes, bytes]]:
+    """Text chunks: those of a PNG, comments of a JPEG, and IPTC as ImageMagick keeps it."""
+    metadata = finished.metadata
+    texts = list(metadata.png_text)
+    texts += [(b"iTXt", b"Comment\0\0\0\0\0" + _utf8(text)) for text in metadata.comments]
+    if metadata.photoshop is not None:
+        texts.append((b"zTXt", raw_profile(b"iptc", metadata.photoshop)))
+    return texts
+
+
+def _utf8(text: bytes) -> bytes:
+    """A comment in UTF-8; one that is not is taken for Latin-1."""
+    text = text.rstrip(b"\0")
+    try:
+        return text.decode().encode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1").encode()
 
 
 def _said(options: dict[str, Any]) -> bytes:

@@ -15,10 +15,17 @@ from typing import BinaryIO
 import imagecodecs
 
 from daemon.photo.decoded import Codes
+from daemon.photo.embedded_blocks import iptc_of, without_iptc
 from daemon.photo.finishing import Finished
 from daemon.photo.tiff_directory import Photometric
-from daemon.photo.tiff_fields import RawField, numbers_field, packed_directory, parse_block
-from daemon.photo.writers.pillow import exif_of
+from daemon.photo.tiff_fields import (
+    RawField,
+    numbers_field,
+    packed_directory,
+    pinned_fields,
+    without_pinned,
+)
+from daemon.photo.writers.pillow import exif_fields, scaled_dpi
 
 _STRIP_BYTES = 1 << 20
 _LARGEST_CLASSIC = (1 << 32) - (1 << 26)
@@ -30,8 +37,8 @@ _HORIZONTAL = 2
 _UNSIGNED, _FLOAT = 1, 3
 _UNASSOCIATED = 2
 _UNDEFINED, _BYTE, _SHORT, _LONG, _RATIONAL, _LONG8 = 7, 1, 3, 4, 5, 16
-_XMP, _ICC = 700, 34675
-_PER_INCH = 2
+_XMP, _ICC, _IPTC, _PHOTOSHOP = 700, 34675, 33723, 34377
+_RESOLUTION, _PER_INCH = 282, 2
 _DPI_UNIT = 10_000
 """Largest denominator of a resolution."""
 
@@ -60,11 +67,23 @@ def write_pages(pages: Iterable[Finished], file: BinaryIO, nbytes: int) -> tuple
         if not order:
             order = own_order
             file.write(_head(order, big=big))
+            _write_pinned(carried, file)
         elif own_order != order:
             carried = []
             notes.append("EXIF and XMP of a page of another byte order: left out")
+        elif pinned_fields(carried):
+            carried = without_pinned(carried)
+            notes.append("maker notes of a later page, which hold only at their place: left out")
         link = _append_page(finished, carried, file, _Layout(order, big, link))
     return tuple(dict.fromkeys(notes))
+
+
+def _write_pinned(fields: list[RawField], file: BinaryIO) -> None:
+    """Put what is pinned at its place, before all strips."""
+    for field in pinned_fields(fields):
+        file.seek(field.place or 0)
+        file.write(field.content)
+    file.seek(0, os.SEEK_END)
 
 
 @dataclass(frozen=True)
@@ -156,18 +175,26 @@ def _picture_fields(finished: Finished, order: str) -> list[RawField]:
 
 def _carried(finished: Finished) -> tuple[str, list[RawField]]:
     """The byte order, and the fields of EXIF, XMP and resolution."""
-    exif, xmp, dpi = exif_of(finished), finished.metadata.xmp, finished.metadata.dpi
+    exif, xmp, dpi = exif_fields(finished), finished.metadata.xmp, scaled_dpi(finished.metadata)
     order: str = "<"
     fields: list[RawField] = []
     if exif is not None:
-        order, found = parse_block(exif.tobytes())
-        fields += found
+        order, fields = exif
     if xmp is not None:
         fields.append(RawField(_XMP, _BYTE, len(xmp), xmp))
-    if dpi is not None:
+    if finished.metadata.photoshop is not None:
+        fields += _photoshop(finished.metadata.photoshop)
+    # EXIF's own resolution, exact and in its unit, goes before that of the format.
+    if dpi is not None and not any(field.tag == _RESOLUTION for field in fields):
         for tag, value in zip((282, 283), dpi, strict=True):
             share = Fraction(value).limit_denominator(_DPI_UNIT)
             content = struct.pack(f"{order}II", share.numerator, share.denominator)
             fields.append(RawField(tag, _RATIONAL, 1, content))
         fields.append(numbers_field(order, 296, _SHORT, [_PER_INCH]))
     return order, fields
+
+
+def _photoshop(resources: bytes) -> list[RawField]:
+    """Photoshop's resource blocks, with IPTC in a field of its own as readers of TIFF expect it."""
+    fields = ((_IPTC, iptc_of(resources)), (_PHOTOSHOP, without_iptc(resources)))
+    return [RawField(tag, _UNDEFINED, len(block), block) for tag, block in fields if block]
