@@ -4,9 +4,12 @@ Each picture follows from its seed alone and is like no other, so that its diges
 """
 
 import io
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+import imagecodecs
 import numpy as np
 from numpy.random import Generator
 from PIL import Image, PngImagePlugin
@@ -14,6 +17,9 @@ from PIL import Image, PngImagePlugin
 from daemon.photo.formats import format_names
 
 _MAX_SIDE_PX = 40
+
+_HEIC = Path(__file__).parents[2] / "tests/photo/data/plain.heic"
+"""A photograph in HEIC, for which no encoder may be shipped."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,9 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
     "BMP": (Sample(".bmp"), Sample(".bmp", mode="L")),
     "GIF": (Sample(".gif", mode="P"),),
     "AVIF": (Sample(".avif"),),
-    "JPEG2000": (Sample(".jp2"),),
+    "JPEG2000": (Sample(".jp2"), Sample(".jp2", mode="L")),
+    "JXL": (Sample(".jxl"), Sample(".jxl", mode="L")),
+    "HEIF": (Sample(".heic"),),
 }
 """Ways to write each format; those that the project does not read are left out of a run."""
 
@@ -74,7 +82,11 @@ def photograph(rng: Generator, format: str) -> tuple[str, bytes]:
     """
     samples = SAMPLES[format]
     sample = samples[int(rng.integers(len(samples)))]
+    if format == "HEIF":
+        return sample.suffix, _HEIC.read_bytes() + _free_box(rng)
     image = _image(rng).convert(sample.mode)
+    if format == "JXL":
+        return sample.suffix, bytes(imagecodecs.jpegxl_encode(np.asarray(image)))
     file = io.BytesIO()
     image.save(file, format, **dict(sample.options))
     return sample.suffix, file.getvalue()
@@ -109,6 +121,11 @@ def mutated(rng: Generator, content: bytes, other: bytes) -> bytes:
         change = _MUTATIONS[int(rng.integers(len(_MUTATIONS)))]
         content = change(rng, content or b"\0", other)
     return content or b"\0"
+
+
+def _free_box(rng: Generator) -> bytes:
+    """A box that readers of HEIF pass over, which makes one file unlike all others."""
+    return struct.pack(">I4s16s", 24, b"free", rng.bytes(16))
 
 
 def _image(rng: Generator) -> Image.Image:
