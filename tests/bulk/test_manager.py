@@ -249,9 +249,16 @@ def test_a_bulk_job_waits_for_its_disk(
     save_photos(scans, 5)
     submit(root, scans)
     away, real, leased = scans.with_name("away"), Scheduler.tasks, 0
+    real_look = manager.BulkManager._look
+
+    def look(self: manager.BulkManager, bulk: bulk_rows.BulkJob, *given: Any) -> bool:  # noqa: ANN401
+        """Look at two files only, however many turns the reader takes for them."""
+        return bulk_rows.counts(self._ledger, bulk).found < 2 and real_look(self, bulk, *given)
 
     def tasks(self: Scheduler, *given: Any, **named: Any) -> Any:  # noqa: ANN401
         nonlocal leased
+        if len(self._ledger.in_state("queued")) < 2:  # the reader may answer one after the other
+            return ()
         found = real(self, *given, **named)
         leased += len(found)
         if found:
@@ -261,6 +268,7 @@ def test_a_bulk_job_waits_for_its_disk(
 
     with monkeypatch.context() as patch:
         patch.setattr(Scheduler, "tasks", tasks)
+        patch.setattr(manager.BulkManager, "_look", look)
         patch.setattr(FakeExecutor, "restore", lambda self, task, name: _unreadable(task.fence))
         summary = run_once(root)
     assert (summary.done, summary.failed, leased) == (0, 0, 2)
