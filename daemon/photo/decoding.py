@@ -18,6 +18,9 @@ from daemon.photo.truncation import is_truncated, truncated_error
 from daemon.system.errors import CannotWriteError, PhotoError, RestoredError
 from daemon.system.files import BAD_SEEK, open_regular, shown
 
+_ANIMATED = ("WEBP", "GIF", "PNG")
+"""Formats whose pages are the frames of an animation."""
+
 
 def read_header(
     path: Path, limits: Limits, *, name: str | None = None, beneath: Path | None = None
@@ -140,9 +143,12 @@ def photo_errors(path: Path, label: str) -> Iterator[None]:
 
 def decoded_size(file: BinaryIO, label: str) -> tuple[int, int]:
     """Decode every page or frame of a file; the width and height of the first, in pixels."""
-    decode = known_format(file).decoder()
+    format = known_format(file)
+    decode = format.decoder()
     first = decode(file, label)
-    for page in range(1, first.pages):
+    # The last frame of an animation takes all before it; one by one they take their number squared.
+    begin = max(1, first.pages - 1) if format.name in _ANIMATED else 1
+    for page in range(begin, first.pages):
         decode(file, label, page)
     height, width = first.codes.shape[:2]
     return width, height

@@ -6,14 +6,17 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from daemon.photo import Limits, Picture, read_header, verify_file
+from daemon.photo.decoded import Decoded
+from daemon.photo.decoders import pillow
 from daemon.photo.reading import read_picture
-from daemon.photo.writing import write_picture
+from daemon.photo.writing import write_animation, write_picture
 from daemon.system.errors import CannotWriteError, PhotoError, TruncatedError
 from tests.support.photos import PNG, cat, encoded, photo_at, read
 
@@ -116,6 +119,30 @@ def test_any_exception_of_a_decoder_is_a_photo_error(tmp_path: Path) -> None:
         pass
     with pytest.raises(PhotoError, match=r"^short.png: "):
         read_header(path, Limits())
+
+
+def test_every_frame_of_an_animation_is_verified_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [Picture(np.roll(cat(), shift, axis=0), False, PNG) for shift in range(12)]
+    path = tmp_path / "x.webp"
+    write_animation(frames, path, frame_ms=100)
+    pages: list[int] = []
+    decode = pillow.decode
+
+    def counted(file: BinaryIO, label: str, page: int = 0) -> Decoded:
+        pages.append(page)
+        return decode(file, label, page)
+
+    monkeypatch.setattr(pillow, "decode", counted)
+    verify_file(path, 60, 40)
+    assert pages == [0, 11]
+    content = bytearray(path.read_bytes())
+    middle = [at for at in range(len(content)) if content[at : at + 4] == b"ANMF"][6]
+    content[middle + 24 : middle + 60] = bytes(36)  # its own header and the first of its data
+    path.write_bytes(content)
+    with pytest.raises(CannotWriteError):
+        verify_file(path, 60, 40)
 
 
 def test_verification_refuses_a_file_that_does_not_decode_to_its_size(tmp_path: Path) -> None:
