@@ -98,11 +98,16 @@ def _entry(key: Key, prefix: str | None) -> str:
         facts.append(f"variable `{prefix}{key.name.upper()}`")
     example = f"example: `{key.name} = {key.example}`"
     text = f"- **`{key.name}`**: {key.meaning} *{'; '.join([*facts, example])}.*"
-    solid = _CODE.sub(lambda code: code[0].replace(" ", _HARD_SPACE), text)
+    solid = _CODE.sub(lambda code: _unbroken(code[0]), text)
     wrapped = textwrap.fill(
         solid, _WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
     )
     return wrapped.replace(_HARD_SPACE, " ")
+
+
+def _unbroken(code: str) -> str:
+    """Code that is not broken into lines, unless it is longer than one."""
+    return code.replace(" ", _HARD_SPACE) if len(code) < _WIDTH - 2 else code
 
 
 if __name__ == "__main__":

@@ -95,7 +95,8 @@ def read_psd_head(file: BinaryIO) -> PsdHead:
 def read_psd_resources(file: BinaryIO, head: PsdHead) -> dict[int, bytes]:
     """The resources that are of use, by their number."""
     wanted = (RESOLUTION, ICC, VERSION, EXIF, XMP)
-    place, found = head.resources + 4, {}
+    place = head.resources + 4
+    found: dict[int, bytes] = {}
     for _ in range(_MAX_RESOURCES):
         if place + 12 > head.layers:
             break

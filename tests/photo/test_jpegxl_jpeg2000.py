@@ -29,14 +29,14 @@ DEEP = CAT.astype(np.uint16) * 257 - (CAT % 2)
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
 
 
-def saved(path: Path, content: bytes) -> Path:
+def saved(path: Path, content: bytes | bytearray) -> Path:
     path.write_bytes(content)
     assert not is_truncated(path)
     return path
 
 
-def box(kind: bytes, content: bytes) -> bytes:
-    return (8 + len(content)).to_bytes(4, "big") + kind + content
+def box(kind: bytes, content: bytes | bytearray) -> bytes:
+    return (8 + len(content)).to_bytes(4, "big") + kind + bytes(content)
 
 
 def exif(orientation: int = 1) -> bytes:
@@ -186,7 +186,7 @@ def test_jpeg_2000_carries_profile_exif_and_xmp(tmp_path: Path) -> None:
     colours = box(b"colr", b"\2\0\0" + DISPLAY_P3_ICC)
     ihdr = encoded[40:62]
     begin = encoded.index(b"jp2c") - 4
-    content = encoded[:32] + box(b"jp2h", ihdr + colours)
+    content = bytes(encoded[:32]) + box(b"jp2h", ihdr + colours)
     content += box(b"uuid", b"JpgTiffExif->JP2" + exif(6))
     content += box(b"uuid", bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + XMP)
     picture = read(saved(tmp_path / "a.jp2", content + encoded[begin:]))

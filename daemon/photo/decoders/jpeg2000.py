@@ -101,10 +101,9 @@ def _decoded(codes: Codes, info: Jpeg2000Info, said: FileMetadata) -> Decoded:
 
 def _by_pillow(file: BinaryIO, info: Jpeg2000Info, said: FileMetadata) -> Decoded:
     file.seek(0)
-    image = Jpeg2KImagePlugin.Jpeg2KImageFile(file)
-    image.load()
-    if image.mode == "YCbCr":
-        image = Image.Image.convert(image, "RGB")
+    opened = Jpeg2KImagePlugin.Jpeg2KImageFile(file)
+    opened.load()
+    image: Image.Image = opened.convert("RGB") if opened.mode == "YCbCr" else opened
     found = pillow_codes(image)
     notes = (f"its {info.bits} bits were read as 8",) if info.bits > 8 else ()
     decoded = Decoded(found.codes, found.model, said.metadata, ColourTags(icc=info.icc), white=255)

@@ -43,7 +43,7 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     file.seek(0)
     content = file.read()
     if any(box.kind == b"jbrd" for box in boxes):
-        jpeg = decode_jpeg(io.BytesIO(imagecodecs.jpegxl_decode_jpeg(content)), label)
+        jpeg = decode_jpeg(io.BytesIO(imagecodecs.jpegxl_decode_jpeg(content, numthreads=1)), label)
         return replace(jpeg, metadata=replace(jpeg.metadata, format="JXL"))
     if info.colours.has_icc:
         # What libjxl then gives is in that profile, or in linear light and clipped to sRGB.

@@ -57,10 +57,10 @@ def _codes(head: PnmHead, content: bytes) -> tuple[Codes | None, int]:
             return None, 0
         packed = np.frombuffer(content, np.uint8, row * head.height).reshape(head.height, row)
         return np.unpackbits(packed, axis=1)[:, : head.width, None], row * head.height
+    name = "u1" if head.white < 256 else ">u2"
     if head.kind in "Ff":
-        stored = np.dtype("<f4" if head.little else ">f4")
-    else:
-        stored = np.dtype(np.uint8 if head.white < 256 else ">u2")
+        name = "<f4" if head.little else ">f4"
+    stored: np.dtype[np.generic] = np.dtype(name)
     if len(content) < count * stored.itemsize:
         return None, 0
     codes = np.frombuffer(content, stored, count).reshape(shape)

@@ -48,7 +48,8 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     count = 1 if head.mode == psd_header.INDEXED else CHANNELS[model]
     if planes.shape[2] < count:
         raise ValueError(f"it has {planes.shape[2]} channels, expected {count}")
-    codes, alpha, notes = planes[..., :count], None, ()
+    codes, alpha = planes[..., :count], None
+    notes: tuple[str, ...] = ()
     if planes.shape[2] > count and has_transparency(file, head):
         alpha = planes[..., count]
         codes = _unmatted(codes, alpha) if model in ("grey", "rgb") else codes
@@ -84,12 +85,12 @@ def _planes(file: BinaryIO, head: PsdHead, label: str) -> Codes:
     wanted = row * head.height * head.channels
     match compression:
         case 0:
-            pixels = content[2 : 2 + wanted]
+            pixels = bytes(content[2 : 2 + wanted])
         case 1:
             lengths = 2 + head.height * head.channels * (4 if head.is_large else 2)
-            pixels = imagecodecs.packbits_decode(content[lengths:], out=wanted)
+            pixels = bytes(imagecodecs.packbits_decode(content[lengths:], out=wanted))
         case 2:
-            pixels = imagecodecs.zlib_decode(content[2:], out=wanted)
+            pixels = bytes(imagecodecs.zlib_decode(content[2:], out=wanted))
         case _:
             raise ValueError(f"its merged picture is compressed in way {compression}")
     if len(pixels) < wanted:
