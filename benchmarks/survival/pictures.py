@@ -12,6 +12,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from daemon.photo.formats import format_names
@@ -56,6 +57,8 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
     "JPEG2000": (Sample(".jp2"), Sample(".jp2", mode="L")),
     "JXL": (Sample(".jxl"), Sample(".jxl", mode="L")),
     "HEIF": (Sample(".heic"),),
+    "PPM": (Sample(".ppm"), Sample(".pgm", mode="L")),
+    "PSD": (Sample(".psd"),),
 }
 """Ways to write each format; those that the project does not read are left out of a run."""
 
@@ -85,6 +88,8 @@ def photograph(rng: Generator, format: str) -> tuple[str, bytes]:
     if format == "HEIF":
         return sample.suffix, _HEIC.read_bytes() + _free_box(rng)
     image = _image(rng).convert(sample.mode)
+    if format == "PSD":
+        return sample.suffix, _psd(np.asarray(image))
     if format == "JXL":
         return sample.suffix, bytes(imagecodecs.jpegxl_encode(np.asarray(image)))
     file = io.BytesIO()
@@ -121,6 +126,14 @@ def mutated(rng: Generator, content: bytes, other: bytes) -> bytes:
         change = _MUTATIONS[int(rng.integers(len(_MUTATIONS)))]
         content = change(rng, content or b"\0", other)
     return content or b"\0"
+
+
+def _psd(pixels: NDArray[np.uint8]) -> bytes:
+    """A flat Photoshop file of RGB pixels, (H, W, 3)."""
+    height, width, _ = pixels.shape
+    head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, height, width, 8, 3)
+    no_sections, uncompressed = bytes(12), bytes(2)
+    return head + no_sections + uncompressed + pixels.transpose(2, 0, 1).tobytes()
 
 
 def _free_box(rng: Generator) -> bytes:
