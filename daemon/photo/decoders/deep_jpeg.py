@@ -21,8 +21,8 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
         raise ValueError("it has no frame header of 1, 3 or 4 components")
     file.seek(0)
     content = file.read()
-    codec = imagecodecs.ljpeg_decode if frame.lossless else imagecodecs.jpeg8_decode
-    codes = codec(content)
+    # libjpeg-turbo; imagecodecs' decoder of lossless ones alone dies of damaged headers.
+    codes = imagecodecs.jpeg8_decode(content)
     if codes.shape[:2] != (frame.height, frame.width):
         raise ValueError(f"its picture is not of the {frame.width}x{frame.height} pixels it says")
     said = read_jpeg_metadata(file, f"{_MODES[frame.components]};{frame.bits}")
