@@ -7,7 +7,7 @@ code that it had.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from daemon.photo.depth import highest_level, slabs, to_depth, to_unit
 from daemon.photo.outputs import Depth, OutputFormat, Profile
 from daemon.photo.picture import Metadata, Original, Picture
 from daemon.photo.profiles import ADOBE_RGB_ICC, DISPLAY_P3_ICC
+from daemon.photo.xmp import XmpChanges, changed_xmp
 
 _LEAST_RESIDUAL = np.float32(0.5 / 65535)
 """Distance from sRGB, of 0 to 1, from which a colour lies outside it: 16 bits hold no less."""
@@ -85,7 +86,25 @@ def finish(
             codes[rows, :, : CHANNELS[space.model]] = _slab(picture, target, rows)
             if has_alpha and picture.alpha is not None:
                 codes[rows, :, -1] = to_depth(picture.alpha[rows], dtype)
-    return Finished(codes, has_alpha, space.icc, picture.metadata), tuple(notes)
+    metadata = _changed_metadata(picture, format, space)
+    return Finished(codes, has_alpha, space.icc, metadata), tuple(notes)
+
+
+def _changed_metadata(picture: Picture, format: OutputFormat, space: ColourSpace) -> Metadata:
+    """What is carried, with the XMP of the result."""
+    metadata = picture.metadata
+    if metadata.xmp is None:
+        return metadata
+    height, width = picture.pixels.shape[:2]
+    changes = XmpChanges(
+        width,
+        height,
+        f"image/{format.name}",
+        metadata.scale,
+        metadata.turned,
+        None if space.icc == metadata.icc else space.icc is None,
+    )
+    return replace(metadata, xmp=changed_xmp(metadata.xmp, changes))
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from daemon.photo.jpeg_data import without_scans
 from daemon.photo.picture import Metadata
 from daemon.photo.pillow_files import open_image
 from daemon.photo.tiff_directory import Directory, Field, Layout, read_directory, read_layout
-from daemon.photo.xmp import upright_xmp
+from daemon.photo.xmp import merged_xmp, upright_xmp
 
 _ORIENTATION = ExifTags.Base.Orientation
 
@@ -98,6 +98,10 @@ def read_metadata(
     xmp = image.info.get("xmp") or blocks.xmp or parts.xmp
     if isinstance(xmp, str):
         xmp = xmp.encode()
+    if xmp and blocks.extended_xmp:
+        merged = merged_xmp(xmp, blocks.extended_xmp)
+        notes += () if merged else ("the second part of its XMP is damaged: left out",)
+        xmp = merged or xmp
     metadata = Metadata(
         format,
         mode,

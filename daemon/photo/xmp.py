@@ -1,10 +1,331 @@
-"""XMP packets, inside a photograph or in a side file: what no longer holds of a result is reset."""
+"""XMP packets, inside a photograph or in a side file: what no longer holds of a result is changed.
 
+A packet is parsed within bounds and without entities. One that is not well-formed RDF, or in which
+nothing changes, stays as it is, byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
 import re
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from xml.dom import Node
+from xml.dom.minidom import Attr, Document, Element, parseString
+from xml.parsers.expat import ExpatError
 
 _ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>))[2-8]")
+
+_MAX_BYTES, _MAX_TAGS, _MAX_ATTRIBUTES = 1 << 24, 100_000, 200_000
+"""Longest packet that is parsed, and what it may hold; beyond it stays as it is."""
+
+_MAX_DEPTH = 100
+_BREAK = "\ue00a"
+"""A character of private use that stands for a line break while a packet is written."""
+
+_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_XMLNS = "http://www.w3.org/2000/xmlns/"
+_TIFF, _EXIF = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/"
+_CAMERA = "http://ns.google.com/photos/1.0/camera/"
+_RAW = "http://ns.adobe.com/camera-raw-settings/1.0/"
+_XMP = "http://ns.adobe.com/xap/1.0/"
+_NOTE = "http://ns.adobe.com/xmp/note/"
+_AREA = "http://ns.adobe.com/xmp/sType/Area#"
+
+_GONE_NAMESPACES = frozenset(
+    (
+        "http://ns.adobe.com/hdr-gain-map/1.0/",
+        "http://ns.apple.com/HDRGainMap/1.0/",
+        "http://ns.google.com/photos/1.0/container/",
+        "http://ns.google.com/photos/1.0/container/item/",
+        "http://ns.google.com/photos/dd/1.0/device/",
+        "http://ns.google.com/photos/1.0/depthmap/",
+        "http://ns.google.com/photos/1.0/image/",
+        "http://ns.google.com/photos/1.0/audio/",
+    )
+)
+"""What is said of gain maps, films, depth maps and sounds, which a result has not."""
+
+_GONE = frozenset(
+    (
+        *((_CAMERA, f"MotionPhoto{part}") for part in ("", "Version")),
+        (_CAMERA, "MotionPhotoPresentationTimestampUs"),
+        *((_CAMERA, f"MicroVideo{part}") for part in ("", "Version", "Offset")),
+        (_CAMERA, "MicroVideoPresentationTimestampUs"),
+        *((_RAW, f"Crop{part}") for part in ("Top", "Left", "Bottom", "Right", "Angle")),
+        *((_RAW, name) for name in ("HasCrop", "CropWidth", "CropHeight", "CropUnits")),
+        *((_RAW, name) for name in ("CropUnit", "CropConstrainToWarp")),
+        *((_TIFF, name) for name in ("BitsPerSample", "Compression", "PhotometricInterpretation")),
+        *((_TIFF, name) for name in ("SamplesPerPixel", "PlanarConfiguration")),
+        *((_TIFF, name) for name in ("YCbCrSubSampling", "NativeDigest")),
+        (_EXIF, "NativeDigest"),
+        (_XMP, "Thumbnails"),
+        (_NOTE, "HasExtendedXMP"),
+    )
+)
+"""Properties of what is not there any more: films, crops that were done, storage, thumbnails."""
+
+_WIDTHS = ((_TIFF, "ImageWidth"), (_EXIF, "PixelXDimension"))
+_HEIGHTS = ((_TIFF, "ImageLength"), (_EXIF, "PixelYDimension"))
+_RESOLUTIONS = ((_TIFF, "XResolution"), (_TIFF, "YResolution"))
+_MIME = ("http://purl.org/dc/elements/1.1/", "format")
 
 
 def upright_xmp(packet: bytes) -> bytes:
     """An XMP packet with its orientation reset: a result is upright."""
     return _ORIENTATION.sub(rb"\g<1>1", packet)
+
+
+@dataclass(frozen=True)
+class XmpChanges:
+    """What is different in a result.
+
+    Attributes:
+        width, height: Its size in pixels.
+        mime: Its type, such as "image/png".
+        scale: How many times larger than the original it is.
+        turned: EXIF orientation that was applied to the stored pixels, 1 to 8.
+        is_srgb: Whether its colours are sRGB now; None where they are what they were.
+    """
+
+    width: int
+    height: int
+    mime: str
+    scale: float = 1.0
+    turned: int = 1
+    is_srgb: bool | None = None
+
+
+def changed_xmp(packet: bytes, changes: XmpChanges) -> bytes:
+    """The packet of a result."""
+    document = _parsed(packet)
+    if document is None:
+        return packet
+    changed = False
+    for description in _descriptions(document):
+        is_pending = _is_pending_raw(description)
+        for node in _properties(description):
+            changed |= _change(node, changes, is_pending=is_pending)
+    changed |= _turn_regions(document, changes)
+    return _packed(document) if changed else packet
+
+
+def merged_xmp(packet: bytes, extended: bytes) -> bytes | None:
+    """A packet with the second part that a JPEG keeps apart; None if either is damaged."""
+    document, other = _parsed(packet), _parsed(extended)
+    target = None if document is None else _first(document, _RDF, "RDF")
+    source = None if other is None else _first(other, _RDF, "RDF")
+    if document is None or target is None or source is None:
+        return None
+    spaces = _declarations(source)
+    for child in [node for node in source.childNodes if isinstance(node, Element)]:
+        for name, value in spaces.items():
+            if not child.hasAttribute(name):
+                child.setAttributeNS(_XMLNS, name, value)
+        target.appendChild(child)
+    for description in _descriptions(document):
+        for node in _properties(description):
+            if (node.namespaceURI, node.localName) == (_NOTE, "HasExtendedXMP"):
+                _remove(node)
+    return _packed(document)
+
+
+def extended_segments(packet: bytes) -> bytes | None:
+    """A packet too long for one segment of a JPEG as several; None if it is no XMP.
+
+    Source: XMP specification, part 3, 1.1.3.1.
+    """
+    document = _parsed(packet)
+    if document is None or _first(document, _RDF, "RDF") is None:
+        return None
+    content = document.documentElement.toxml().encode()
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest().upper()
+    main = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="' + _RDF + '"><rdf:Description '
+        f'rdf:about="" xmlns:xmpNote="{_NOTE}" xmpNote:HasExtendedXMP="{digest}"/>'
+        "</rdf:RDF></x:xmpmeta>"
+    )
+    segments = _segment(b"http://ns.adobe.com/xap/1.0/\0" + main.encode())
+    for start in range(0, len(content), 65_000):
+        head = digest.encode() + struct.pack(">II", len(content), start)
+        part = content[start : start + 65_000]
+        segments += _segment(b"http://ns.adobe.com/xmp/extension/\0" + head + part)
+    return segments
+
+
+def _segment(content: bytes) -> bytes:
+    return b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content
+
+
+def _parsed(packet: bytes) -> Document | None:
+    packet = packet.strip(b"\0 \t\r\n")
+    if len(packet) > _MAX_BYTES or packet.count(b"<") > _MAX_TAGS:
+        return None
+    # An entity could stand for gigabytes; UTF-16, in which none can be looked for, has zeros.
+    if packet.count(b"=") > _MAX_ATTRIBUTES or b"<!" in packet or b"\0" in packet:
+        return None
+    try:
+        document = parseString(packet)
+    except (ExpatError, ValueError, LookupError):
+        return None
+    return document if _depth(document) <= _MAX_DEPTH else None
+
+
+def _depth(document: Document) -> int:
+    """How deep elements are nested, without recursion."""
+    deepest, stack = 0, [(document.documentElement, 1)]
+    while stack:
+        element, depth = stack.pop()
+        deepest = max(deepest, depth)
+        stack += [(one, depth + 1) for one in element.childNodes if isinstance(one, Element)]
+    return deepest
+
+
+def _packed(document: Document) -> bytes:
+    """The packet of a document, with line breaks in attributes kept."""
+    for element in document.getElementsByTagName("*"):
+        for attribute in element.attributes.values():
+            attribute.value = attribute.value.replace("\n", _BREAK)
+    text = "\n".join(node.toxml() for node in document.childNodes)
+    return text.replace(_BREAK, "&#10;").encode()
+
+
+def _first(document: Document, namespace: str, name: str) -> Element | None:
+    found = document.getElementsByTagNameNS(namespace, name)
+    return found[0] if found else None
+
+
+def _descriptions(document: Document) -> list[Element]:
+    """The elements that hold properties of the photograph itself."""
+    found = _first(document, _RDF, "RDF")
+    nodes = [] if found is None else found.childNodes
+    return [node for node in nodes if isinstance(node, Element)]
+
+
+def _properties(element: Element) -> Iterator[Attr | Element]:
+    yield from list(element.attributes.values())
+    yield from [node for node in element.childNodes if isinstance(node, Element)]
+
+
+def _declarations(element: Element) -> dict[str, str]:
+    """Declarations of namespaces that hold for an element."""
+    found: dict[str, str] = {}
+    node: Node | None = element
+    while isinstance(node, Element):
+        for name, value in node.attributes.items():
+            if name.startswith("xmlns"):
+                found.setdefault(name, value)
+        node = node.parentNode
+    return found
+
+
+def _is_pending_raw(description: Element) -> bool:
+    """Whether settings of a raw converter would be applied to the result once more."""
+    done = [
+        _text(node)
+        for node in _properties(description)
+        if (node.namespaceURI, node.localName) == (_RAW, "AlreadyApplied")
+    ]
+    return "True" not in done
+
+
+def _change(node: Attr | Element, changes: XmpChanges, *, is_pending: bool) -> bool:
+    """Change or remove a property; whether it was."""
+    key = (node.namespaceURI or "", node.localName or "")
+    if key[0] in _GONE_NAMESPACES or key in _GONE or (key[0] == _RAW and is_pending):
+        _remove(node)
+        return True
+    value = _text(node)
+    if key == (_EXIF, "ColorSpace") and changes.is_srgb is not None:
+        return _set(node, value, "1" if changes.is_srgb else "65535")
+    if key in _RESOLUTIONS and changes.scale != 1:
+        return _set(node, value, _scaled(value, changes.scale))
+    fixed = {
+        **dict.fromkeys(_WIDTHS, str(changes.width)),
+        **dict.fromkeys(_HEIGHTS, str(changes.height)),
+        (_TIFF, "Orientation"): "1",
+        _MIME: changes.mime,
+    }
+    return key in fixed and _set(node, value, fixed[key])
+
+
+def _scaled(value: str, scale: float) -> str:
+    above, _, below = value.partition("/")
+    try:
+        return f"{round(int(above) * scale)}/{int(below or 1)}"
+    except (ValueError, OverflowError):
+        return value
+
+
+def _remove(node: Attr | Element) -> None:
+    if isinstance(node, Element):
+        if node.parentNode is not None:
+            node.parentNode.removeChild(node)
+    elif node.ownerElement is not None:
+        node.ownerElement.removeAttributeNode(node)
+
+
+def _text(node: Attr | Element) -> str:
+    if isinstance(node, Element):
+        return "".join(one.data for one in node.childNodes if one.nodeType == Node.TEXT_NODE)
+    return str(node.value)
+
+
+def _set(node: Attr | Element, before: str, value: str) -> bool:
+    """Give a property another value; whether it is another."""
+    if before.strip() == value:
+        return False
+    if not isinstance(node, Element):
+        node.value = value
+    elif len(node.childNodes) == 1 and node.firstChild.nodeType == Node.TEXT_NODE:
+        node.firstChild.data = value
+    else:
+        return False
+    return True
+
+
+_TURNS: dict[int, Callable[[float, float], tuple[float, float]]] = {
+    2: lambda x, y: (1 - x, y),
+    3: lambda x, y: (1 - x, 1 - y),
+    4: lambda x, y: (x, 1 - y),
+    5: lambda x, y: (y, x),
+    6: lambda x, y: (1 - y, x),
+    7: lambda x, y: (1 - y, 1 - x),
+    8: lambda x, y: (y, 1 - x),
+}
+"""Where a point of the stored picture, in shares of its sides, lies in the upright one."""
+
+
+def _turn_regions(document: Document, changes: XmpChanges) -> bool:
+    """Turn faces and other regions with the picture; whether any was.
+
+    Source: Metadata Working Group, Guidelines 2.0, 5.9: regions are those of the stored pixels.
+    """
+    turn = _TURNS.get(changes.turned)
+    changed = False
+    for element in document.getElementsByTagName("*"):
+        named = {(node.namespaceURI, node.localName): node for node in _properties(element)}
+        area = [named.get((_AREA, name)) for name in ("x", "y", "w", "h")]
+        if turn is not None and area[0] is not None and area[1] is not None:
+            changed |= _turn_area(area, turn, is_swapped=changes.turned >= 5)
+    return changed
+
+
+def _turn_area(
+    area: list[Attr | Element | None],
+    turn: Callable[[float, float], tuple[float, float]],
+    *,
+    is_swapped: bool,
+) -> bool:
+    nodes = [node for node in area if node is not None]
+    try:
+        values = [float(_text(node)) for node in nodes]
+    except ValueError:
+        return False
+    values[:2] = turn(values[0], values[1])
+    if is_swapped and len(values) == 4:
+        values[2:] = values[3], values[2]
+    for node, value in zip(nodes, values, strict=True):
+        _set(node, _text(node), f"{value:.6g}")
+    return True

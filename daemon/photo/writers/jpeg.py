@@ -7,6 +7,7 @@ from typing import BinaryIO
 from daemon.photo.embedded_blocks import photoshop_segments
 from daemon.photo.finishing import Finished
 from daemon.photo.writers.pillow import common_options, exif_of, image_of
+from daemon.photo.xmp import extended_segments
 
 _MAX_EXIF_BYTES = 65533
 _MAX_COMMENT_BYTES = 65533
@@ -23,12 +24,17 @@ def write(finished: Finished, file: BinaryIO, quality: int) -> tuple[str, ...]:
         notes.append("its EXIF is longer than JPEG allows: left out")
     elif exif is not None:
         options["exif"] = exif
+    segments = b""
     if xmp is not None and len(xmp) > _MAX_XMP_BYTES:
+        segments = extended_segments(xmp) or b""
+    if segments:
+        options["extra"] = segments
+    elif xmp is not None and len(xmp) > _MAX_XMP_BYTES:
         notes.append("its XMP is longer than JPEG allows: left out")
     elif xmp is not None:
         options["xmp"] = xmp
     if finished.metadata.photoshop is not None:
-        options["extra"] = photoshop_segments(finished.metadata.photoshop)
+        options["extra"] = segments + photoshop_segments(finished.metadata.photoshop)
     if finished.metadata.comments:
         options["comment"] = b"\n".join(finished.metadata.comments)[:_MAX_COMMENT_BYTES]
     subsampling = 0 if quality >= _WHOLE_COLOUR else 2
