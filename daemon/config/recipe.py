@@ -36,7 +36,7 @@ SHIPPED_RECIPES = Path(__file__).parents[1] / "shipped_recipes"
 
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".psd", ".psb"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".psd", ".psb", ".hdr"),
     *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".jpx", ".jpf", ".j2k", ".j2c"),
 )
 _LATER_OUTPUT_KEYS = ("depth", "profile", "pages")

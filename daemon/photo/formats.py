@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from daemon.photo import jpeg2000_header, jpegxl_header, psd_header
+from daemon.photo import jpeg2000_header, jpegxl_header, psd_header, radiance_header
 from daemon.photo.isobmff import is_avif, is_heif, read_heif_header
 from daemon.photo.jpeg2000_header import read_jpeg2000_header
 from daemon.photo.jpeg_data import is_deep_jpeg, read_jpeg_header
@@ -19,6 +19,7 @@ from daemon.photo.picture import Header
 from daemon.photo.pillow_files import read_pillow_header
 from daemon.photo.pnm_header import is_pnm, read_pnm_header
 from daemon.photo.psd_header import read_psd_header
+from daemon.photo.radiance_header import read_radiance_header
 from daemon.photo.tiff_directory import read_tiff_header
 from daemon.photo.webp_header import read_webp_header
 
@@ -120,6 +121,12 @@ def _psd() -> Decode:
     return decode
 
 
+def _radiance() -> Decode:
+    from daemon.photo.decoders.radiance import decode
+
+    return decode
+
+
 def _jpegxl() -> Decode:
     from daemon.photo.decoders.jpegxl import decode
 
@@ -171,6 +178,13 @@ FORMATS = (
     ),
     Format("PSD", "PSD", _begins_with(psd_header.SIGNATURE), read_psd_header, _psd),
     Format("PPM", "PPM", is_pnm, read_pnm_header, _pnm),
+    Format(
+        "HDR",
+        "HDR",
+        _begins_with(*radiance_header.SIGNATURES),
+        read_radiance_header,
+        _radiance,
+    ),
     Format("GIF", "GIF", _begins_with(b"GIF87a", b"GIF89a"), read_pillow_header, _pillow),
 )
 """Every format that is read; the first that matches counts."""

@@ -23,6 +23,7 @@ from daemon.photo.depth import (
     unit_floats,
 )
 from daemon.photo.picture import Metadata, Original, Picture
+from daemon.photo.tone_mapping import without_high_range
 
 _BLOCK_PX = 512
 """Side of the blocks in which a turned photograph is copied."""
@@ -52,6 +53,7 @@ def to_working(decoded: Decoded, *, is_only_page: bool = True) -> Working:
     Raises:
         ValueError: Its numbers or its colours are of a kind that is not read.
     """
+    decoded = without_high_range(decoded)
     notes = [*(page_notes(decoded.pages) if is_only_page else []), *decoded.notes]
     space, space_notes = space_of(decoded.tags, decoded.model)
     codes, alpha, note = _normalised(decoded)

@@ -13,7 +13,6 @@ from PIL import ExifTags, Image
 
 from daemon.photo.profiles import ADOBE_RGB_ICC
 from daemon.photo.writing import write_picture
-from daemon.system.errors import PhotoError
 from tests.support.photos import cat, opened, read
 
 FLAT = np.full((8, 8, 3), (180, 90, 60), np.uint8)
@@ -113,11 +112,12 @@ def test_statements_that_cannot_be_right_are_left_out_with_a_note(tmp_path: Path
         assert np.array_equal(picture.pixels, FLAT)
 
 
-def test_high_dynamic_range_is_refused_rather_than_misread(tmp_path: Path) -> None:
+def test_high_dynamic_range_is_tone_mapped_with_a_note(tmp_path: Path) -> None:
     for transfer, name in ((16, "PQ"), (18, "HLG")):
         png_with(tmp_path / "a.png", (b"cICP", bytes((9, transfer, 0, 1))))
-        with pytest.raises(PhotoError, match=rf"high dynamic range \({name}\) is not read"):
-            read(tmp_path / "a.png")
+        picture = read(tmp_path / "a.png")
+        assert picture.notes[0] == f"high dynamic range ({name}) was tone-mapped"
+        assert picture.pixels.dtype == np.uint16
 
 
 @pytest.mark.parametrize("colour_space", [(0xFFFF, "R03"), (2, None)])
