@@ -39,7 +39,7 @@ PHOTO_SUFFIXES = (
     *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".psd", ".psb", ".hdr"),
     *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".jpx", ".jpf", ".j2k", ".j2c"),
 )
-_LATER_OUTPUT_KEYS = ("depth", "profile", "pages")
+_LATER_OUTPUT_KEYS = ("depth", "profile", "pages", "metadata", "mtime")
 """Keys that count for a digest only where they are set: recipes from before them keep theirs."""
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -192,6 +192,20 @@ class Output(BaseModel):
         "holds them: PNG and TIFF hold 8 and 16, JPEG and WebP 8. With 16 an 8-bit photograph is "
         "worked on in 16 bits, too.",
         examples=[16],
+    )
+    metadata: Literal["keep", "strip", "strip-location"] = Field(
+        "keep",
+        description="What the result says beside its pixels. `keep` is all that the photograph "
+        "says and that still holds: EXIF, XMP, IPTC, text. `strip-location` leaves out GPS and the "
+        "names of places in XMP and IPTC; maker notes and free text stay. `strip` leaves out all "
+        "but profile and resolution.",
+        examples=["strip-location"],
+    )
+    mtime: Literal["keep", "now"] = Field(
+        "now",
+        description="Modification time of the result. `keep` is that of the photograph, of the "
+        "first of a pair; `now` is when the result was written.",
+        examples=["keep"],
     )
     profile: Literal["keep", "srgb", "display-p3", "adobe-rgb"] = Field(
         "keep",

@@ -5,6 +5,7 @@ The publisher moves them from there; nothing here touches an outbox.
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from daemon import photo
@@ -12,6 +13,7 @@ from daemon.config.recipe import Recipe
 from daemon.engine.backend import Staged
 from daemon.messages.reports import StagedFile
 from daemon.photo import Picture
+from daemon.photo.privacy import kept_metadata
 from daemon.photo.writing import write_animation, write_picture, write_tiff_pages
 from daemon.system.errors import CannotWriteError, PassingError
 from daemon.system.files import sha256_of
@@ -42,6 +44,36 @@ def stage(pictures: Sequence[Picture], recipe: Recipe, staging: Path) -> Staged:
         PhotoError: The format cannot hold the picture.
         OSError: A file could not be written.
     """
+    pictures, notes = _with_kept_metadata(pictures, recipe)
+    files, more = _stage_all(pictures, recipe, staging)
+    if recipe.output.mtime == "keep":
+        for file in files:
+            _keep_mtime(file.path, pictures[0])
+        _sync(staging)
+    return files, tuple(dict.fromkeys((*notes, *more)))
+
+
+def _with_kept_metadata(
+    pictures: Sequence[Picture], recipe: Recipe
+) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
+    """The pictures with the metadata that the recipe keeps, and notes."""
+    kept: list[Picture] = []
+    notes: tuple[str, ...] = ()
+    for picture in pictures:
+        metadata, more = kept_metadata(picture.metadata, recipe.output.metadata)
+        kept.append(replace(picture, metadata=metadata))
+        notes += more
+    return tuple(kept), notes
+
+
+def _keep_mtime(path: Path, picture: Picture) -> None:
+    """Give a result the modification time of its original; a generated one has none."""
+    if picture.metadata.modified_ns is not None:
+        os.utime(path, ns=(picture.metadata.modified_ns, picture.metadata.modified_ns))
+        _sync(path)
+
+
+def _stage_all(pictures: Sequence[Picture], recipe: Recipe, staging: Path) -> Staged:
     if len(pictures) > 1 and recipe.photos > 1:
         return _stage_frames(pictures, staging)
     format_name, suffix = photo.output_format(recipe.output.format, pictures[0].metadata)

@@ -142,6 +142,28 @@ def _placed(fields: Sequence[RawField]) -> tuple[list[RawField], tuple[str, ...]
     return placed, notes
 
 
+def without_directory(block: bytes, tag: int) -> bytes | None:
+    """A block without the directory that a tag points to; None if nothing is left.
+
+    Raises:
+        ValueError, struct.error: The block is damaged.
+    """
+    order, found = parse_block(block)
+    fields = _placed(_fields_without(found, tag))[0]
+    return packed_block(fields, order) if fields else None
+
+
+def _fields_without(fields: Sequence[RawField], tag: int) -> list[RawField]:
+    """The fields but for those of a tag, wherever they stand."""
+    return [
+        field
+        if field.below is None
+        else replace(field, below=tuple(_fields_without(field.below, tag)))
+        for field in fields
+        if field.tag != tag
+    ]
+
+
 @dataclass(frozen=True)
 class ExifChanges:
     """What is different in a result.

@@ -5,7 +5,7 @@ Frozen dataclasses that other packages exchange. Opens no file and imports neith
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,6 +134,7 @@ class Metadata:
         comments: Comments of a JPEG.
         png_text: Text chunks of a PNG, as kind and content.
         turned: EXIF orientation that was applied to the stored pixels, 1 to 8.
+        modified_ns: Modification time of the original, nanoseconds since the epoch, or None.
         scale: How many times larger than the original `super-resolve` has made the picture.
     """
 
@@ -148,6 +149,7 @@ class Metadata:
     png_text: tuple[tuple[bytes, bytes], ...] = ()
     turned: int = 1
     scale: float = 1.0
+    modified_ns: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ an array, never more.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def read_picture(photo: Photo, limits: Limits) -> Picture:
     return Picture(
         pixels=decoded.pixels,
         grey=decoded.grey,
-        metadata=decoded.metadata,
+        metadata=replace(decoded.metadata, modified_ns=photo.path.lstat().st_mtime_ns),
         alpha=decoded.alpha,
         mask=mask,
         hints=hints,

@@ -17,6 +17,7 @@ from PIL import Image
 from daemon.photo.finishing import Finished, finish
 from daemon.photo.outputs import Depth, Profile, output_named
 from daemon.photo.picture import Picture
+from daemon.photo.privacy import kept_metadata
 from daemon.photo.reading import to_eight_bits
 from daemon.photo.writers.tiff import write_pages
 from daemon.system.errors import CannotWriteError, PhotoError
@@ -74,7 +75,7 @@ def write_picture(
             raise
         raise CannotWriteError(f"{shown(path.name)}: cannot be encoded: {error}") from error
     except _ENCODER_ERRORS as error:
-        bare = replace(picture.metadata, exif=None, xmp=None)
+        bare, _ = kept_metadata(picture.metadata, "strip")
         if bare == picture.metadata:
             raise CannotWriteError(f"{shown(path.name)}: cannot be encoded: {error}") from error
         without = replace(finished, metadata=bare)

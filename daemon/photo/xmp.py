@@ -66,6 +66,19 @@ _GONE = frozenset(
 )
 """Properties of what is not there any more: films, crops that were done, storage, thumbnails."""
 
+_PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
+_IPTC_CORE = "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/"
+_IPTC_EXTENSION = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+_LOCATIONS = frozenset(
+    (
+        *((_PHOTOSHOP, name) for name in ("City", "State", "Country")),
+        *((_IPTC_CORE, name) for name in ("Location", "CountryCode")),
+        *((_IPTC_EXTENSION, name) for name in ("LocationCreated", "LocationShown")),
+        ("http://purl.org/dc/elements/1.1/", "coverage"),
+    )
+)
+"""Properties that name a place, beside those of GPS."""
+
 _WIDTHS = ((_TIFF, "ImageWidth"), (_EXIF, "PixelXDimension"))
 _HEIGHTS = ((_TIFF, "ImageLength"), (_EXIF, "PixelYDimension"))
 _RESOLUTIONS = ((_TIFF, "XResolution"), (_TIFF, "YResolution"))
@@ -109,6 +122,20 @@ def changed_xmp(packet: bytes, changes: XmpChanges) -> bytes:
             changed |= _change(node, changes, is_pending=is_pending)
     changed |= _turn_regions(document, changes)
     return _packed(document) if changed else packet
+
+
+def without_location(packet: bytes) -> bytes | None:
+    """A packet without what names the place; None if it cannot be searched."""
+    document = _parsed(packet)
+    if document is None:
+        return None
+    for element in document.getElementsByTagName("*"):
+        for node in _properties(element):
+            namespace, name = node.namespaceURI or "", node.localName or ""
+            is_gps = namespace == _EXIF and name.startswith("GPS")
+            if is_gps or (namespace, name) in _LOCATIONS:
+                _remove(node)
+    return _packed(document)
 
 
 def merged_xmp(packet: bytes, extended: bytes) -> bytes | None:

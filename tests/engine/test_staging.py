@@ -1,5 +1,6 @@
 """Staging: which files a result becomes, and what happens if one does not read back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from daemon import photo
-from daemon.config.recipe import Recipe
+from daemon.config.recipe import Output, Recipe
 from daemon.engine.staging import stage
 from daemon.photo import Metadata, Picture
 from daemon.system.errors import CannotWriteError, PassingError
@@ -51,3 +52,17 @@ def test_a_result_that_does_not_read_back_is_tried_again_not_published(
     monkeypatch.setattr(photo, "verify_file", broken)
     with pytest.raises(PassingError, match="does not read back"):
         stage([picture(7)], RECIPE, tmp_path)
+
+
+def test_a_result_says_only_what_the_recipe_keeps_and_is_as_old_as_it_asks(tmp_path: Path) -> None:
+    said = Metadata("PNG", "RGB", xmp=b"<x/>", comments=(b"a",), modified_ns=1_000_000_000)
+    asked = {"metadata": "strip", "mtime": "keep"}
+    recipe = RECIPE.model_copy(update={"output": Output.model_validate(asked)})
+    for name, used in (("kept", RECIPE), ("stripped", recipe)):
+        (tmp_path / name).mkdir()
+        (staged,), notes = stage([replace(picture(7), metadata=said)], used, tmp_path / name)
+        with Image.open(staged.path) as image:
+            image.load()
+            assert ("xmp" in image.info, "Comment" in image.info) == ((name == "kept",) * 2)
+        assert (staged.path.stat().st_mtime_ns == said.modified_ns) == (name == "stripped")
+        assert (notes, staged.digest) == ((), sha256_of(staged.path))
