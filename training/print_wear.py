@@ -32,7 +32,7 @@ class Sheet:
     @property
     def side(self) -> int:
         """Pixels of each side."""
-        return self.now.shape[0]
+        return int(self.now.shape[0])
 
     def lay(self, cover: Floats, tone: Floats) -> None:
         """Cover the print, (H, H) in [0, 1], with a tone, (3,) or (H, H, 3)."""
@@ -166,7 +166,7 @@ def torn_edges(sheet: Sheet) -> None:
         edge[:, 1] += deep + np.abs(gaussian_filter(rng.standard_normal(40), 1.5)) * 6
         tip = np.array(((-4.0 if corner else at + long / 2, -4.0),))
         pen.area(np.concatenate((edge, tip)))
-        cover = np.ascontiguousarray(np.rot90(pen.cover(), rng.integers(4)))
+        cover = np.ascontiguousarray(np.rot90(pen.cover(), int(rng.integers(4))))
         if rng.random() < 0.7:
             fringe = np.clip(3 * gaussian_filter(cover, rng.uniform(1, 3)), 0, 1)
             sheet.lay(fringe * np.float32(rng.uniform(0.4, 1)), _paper(rng))
