@@ -37,6 +37,7 @@ SHIPPED_RECIPES = Path(__file__).parents[1] / "shipped_recipes"
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".psd", ".psb", ".hdr"),
+    *(".dng", ".nef", ".nrw", ".cr2", ".arw", ".sr2", ".pef"),
     *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".jpx", ".jpf", ".j2k", ".j2c"),
 )
 _LATER_OUTPUT_KEYS = ("depth", "profile", "pages", "metadata", "mtime")

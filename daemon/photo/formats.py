@@ -20,6 +20,7 @@ from daemon.photo.pillow_files import read_pillow_header
 from daemon.photo.pnm_header import is_pnm, read_pnm_header
 from daemon.photo.psd_header import read_psd_header
 from daemon.photo.radiance_header import read_radiance_header
+from daemon.photo.raw_header import is_raw_tiff, read_raw_header
 from daemon.photo.tiff_directory import read_tiff_header
 from daemon.photo.webp_header import read_webp_header
 
@@ -127,6 +128,12 @@ def _radiance() -> Decode:
     return decode
 
 
+def _raw() -> Decode:
+    from daemon.photo.decoders.raw import decode
+
+    return decode
+
+
 def _jpegxl() -> Decode:
     from daemon.photo.decoders.jpegxl import decode
 
@@ -164,6 +171,7 @@ FORMATS = (
     Format("JPEG", "JPEG", _begins_with(b"\xff\xd8\xff"), read_pillow_header, _jpeg),
     Format("PNG", "PNG", _begins_with(b"\x89PNG\r\n\x1a\n"), read_pillow_header, _png),
     Format("WEBP", "WebP", _is_webp, read_webp_header, _pillow),
+    Format("RAW", "camera raw", is_raw_tiff, read_raw_header, _raw),
     Format("TIFF", "TIFF", _begins_with(*_TIFF_STARTS), read_tiff_header, _tiff),
     Format("BMP", "BMP", _begins_with(b"BM"), read_pillow_header, _pillow),
     Format("AVIF", "AVIF", _is_avif, read_heif_header, _heif),

@@ -79,7 +79,7 @@ class Photometric(IntEnum):
     LINEAR_RAW = 34892
 
 
-_RAW_PHOTOMETRICS = (Photometric.CFA, Photometric.LINEAR_RAW)
+RAW_PHOTOMETRICS = (Photometric.CFA, Photometric.LINEAR_RAW)
 _MODES: dict[int, str] = {
     Photometric.WHITE_IS_ZERO: "L",
     Photometric.BLACK_IS_ZERO: "L",
@@ -259,13 +259,13 @@ def is_raw(file: BinaryIO, directory: Directory) -> bool:
     file.seek(8)
     if file.read(2) == b"CR" or Tag.DNG_VERSION in directory.fields:
         return True
-    if directory.number(file, Tag.PHOTOMETRIC, -1) in _RAW_PHOTOMETRICS:
+    if directory.number(file, Tag.PHOTOMETRIC, -1) in RAW_PHOTOMETRICS:
         return True
     offsets = directory.numbers(file, Tag.SUB_DIRECTORIES)[:_MAX_SUB_DIRECTORIES]
     for offset in offsets:
         try:
             below = read_directory(file, directory.layout, offset)
-            if below.number(file, Tag.PHOTOMETRIC, -1) in _RAW_PHOTOMETRICS:
+            if below.number(file, Tag.PHOTOMETRIC, -1) in RAW_PHOTOMETRICS:
                 return True
         except (struct.error, OSError, ValueError, OverflowError):
             continue

@@ -9,7 +9,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from daemon.photo import Limits, Metadata, Picture, is_truncated, read_header
+from daemon.photo import Limits, Metadata, Picture, is_truncated, raw_header, read_header
 from daemon.photo.profiles import ADOBE_RGB_ICC
 from daemon.photo.writing import write_picture
 from daemon.system.errors import PhotoError, TruncatedError
@@ -194,9 +194,10 @@ def test_orientation_is_applied_to_deep_pictures(tmp_path: Path) -> None:
         {"photometric": "cfa", "extratags": [(50706, "B", 4, (1, 4, 0, 0), True)]},
     ],
 )
-def test_a_raw_file_is_refused_rather_than_its_thumbnail_delivered(
-    tmp_path: Path, raw: dict[str, Any]
+def test_without_the_extra_a_raw_file_is_refused_and_its_thumbnail_not_delivered(
+    tmp_path: Path, raw: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(raw_header, "find_spec", lambda name: None)
     codes = cat()[..., 0] if "photometric" in raw else cat()
     options = {"photometric": "rgb", **raw}
     tifffile.imwrite(tmp_path / "a.dng", codes, **options)
@@ -205,7 +206,10 @@ def test_a_raw_file_is_refused_rather_than_its_thumbnail_delivered(
     assert "raw converter" in caught.value.remedy
 
 
-def test_a_reduced_first_page_with_the_raw_picture_below_it_is_refused(tmp_path: Path) -> None:
+def test_a_reduced_first_page_with_the_raw_picture_below_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw_header, "find_spec", lambda name: None)
     with tifffile.TiffWriter(tmp_path / "a.nef") as tiff:
         tiff.write(cat(30, 20), photometric="rgb", subfiletype=1, subifds=1)
         tiff.write(DEEP[..., 0], photometric="minisblack")

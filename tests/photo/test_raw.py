@@ -1,0 +1,88 @@
+"""Camera raw files, developed by the extra `raw`: never their thumbnail."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from daemon.photo import Limits, read_header
+from daemon.photo.profiles import DISPLAY_P3_ICC
+from daemon.system.errors import PhotoError
+from tests.support.photos import cat, read
+
+HEIGHT, WIDTH = 64, 96
+PATTERN = (0, 1, 1, 2)
+"""Colours of the filters, red, green, green and blue."""
+
+
+def mosaic(colour: tuple[int, int, int]) -> NDArray[np.uint16]:
+    """What a sensor has of one colour."""
+    codes = np.empty((HEIGHT, WIDTH), np.uint16)
+    for place, which in enumerate(PATTERN):
+        codes[place // 2 :: 2, place % 2 :: 2] = colour[which]
+    return codes
+
+
+def dng(path: Path, codes: NDArray[np.uint16], orientation: int = 1) -> Path:
+    """A DNG with a thumbnail in its first directory, as cameras write it."""
+    matrix = [1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1]
+    first: list[Any] = [
+        (50706, "B", 4, (1, 4, 0, 0), True),
+        (50708, "s", 0, "a camera", True),
+        (274, "H", 1, orientation, True),
+        (50721, 10, 9, matrix, True),
+        (50728, 5, 3, (1, 1, 1, 1, 1, 1), True),
+        (50778, "H", 1, 21, True),
+    ]
+    sensor: list[Any] = [
+        (33421, "H", 2, (2, 2), True),
+        (33422, "B", 4, PATTERN, True),
+        (50714, "H", 1, 0, True),
+        (50717, "H", 1, 65535, True),
+    ]
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(cat(12, 8), photometric="rgb", subfiletype=1, subifds=1, extratags=first)
+        tiff.write(codes, photometric="cfa", extratags=sensor)
+    return path
+
+
+def test_a_dng_is_developed_at_its_size_and_16_bits(tmp_path: Path) -> None:
+    path = dng(tmp_path / "a.dng", mosaic((20000, 20000, 20000)))
+    header = read_header(path, Limits())
+    assert (header.format, header.width, header.height) == ("RAW", WIDTH, HEIGHT)
+    picture = read(path)
+    assert picture.pixels.shape == (HEIGHT, WIDTH, 3)
+    assert picture.pixels.dtype == np.uint16
+    assert picture.metadata.icc == DISPLAY_P3_ICC
+    assert picture.notes[0].startswith("a camera's raw file was developed")
+    assert np.ptp(picture.pixels[8:-8, 8:-8].astype(int), axis=(0, 1)).max() <= 2 * 257
+
+
+def test_more_light_is_a_brighter_picture(tmp_path: Path) -> None:
+    dark = read(dng(tmp_path / "a.dng", mosaic((5000, 5000, 5000)))).pixels.mean()
+    bright = read(dng(tmp_path / "b.dng", mosaic((40000, 40000, 40000)))).pixels.mean()
+    assert bright > 1.5 * dark
+
+
+def test_a_dng_is_turned_upright_once(tmp_path: Path) -> None:
+    picture = read(dng(tmp_path / "a.dng", mosaic((9000, 9000, 9000)), orientation=6))
+    assert picture.pixels.shape == (WIDTH, HEIGHT, 3)
+
+
+def test_a_damaged_dng_is_refused(tmp_path: Path) -> None:
+    path = dng(tmp_path / "a.dng", mosaic((9000, 9000, 9000)))
+    path.write_bytes(path.read_bytes()[:-4000])
+    with pytest.raises(PhotoError):
+        read(path)
+
+
+def test_what_only_calls_itself_a_dng_is_no_picture_of_its_thumbnail(tmp_path: Path) -> None:
+    tag = [(50706, "B", 4, (1, 4, 0, 0), True)]
+    tifffile.imwrite(
+        tmp_path / "a.dng", cat(12, 8), photometric="rgb", subfiletype=1, extratags=tag
+    )
+    with pytest.raises(PhotoError):
+        read(tmp_path / "a.dng")
