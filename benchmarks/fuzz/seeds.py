@@ -22,6 +22,7 @@ def pictures() -> tuple[bytes, ...]:
     """A small picture of every kind that is read."""
     made = [*_jpegs(), *_pngs(), *_webps(), *_tiffs(), *_avifs(), *_others()]
     made += [*_jpegxls(), *_jpeg2000s(), *_pnms(), *_psds()]
+    made.append(bytes(imagecodecs.rgbe_encode(_levels(8, 8, 3).astype(np.float32) / 255)))
     return tuple(content for content in made if len(content) <= MAX_BYTES)
 
 
@@ -326,8 +327,9 @@ def heic_boxes() -> tuple[bytes, ...]:
 
 
 def headers() -> tuple[bytes, ...]:
-    """Pictures, and files that have a header but no picture."""
-    return (*pictures(), *heic_boxes())
+    """Pictures, and files that have a header but no picture: HEIC, and a DNG of no camera."""
+    dng = _tiff(_levels(8, 8), extratags=[(50706, "B", 4, (1, 4, 0, 0), True)])
+    return (*pictures(), *heic_boxes(), dng)
 
 
 def _others() -> list[bytes]:
