@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from daemon.photo.formats import Format, accepted, format_of
+from daemon.photo.formats import START_BYTES, Format, accepted, format_of
 from daemon.photo.picture import Header, Limits
 from daemon.photo.prompts import is_prompt_file, prompt_file_header
 from daemon.photo.truncation import is_truncated, truncated_error
+from daemon.photo.unread_kinds import unread_kind
 from daemon.system.errors import CannotWriteError, PhotoError, RestoredError
 from daemon.system.files import BAD_SEEK, open_regular, shown
 
@@ -138,7 +139,7 @@ def photo_errors(path: Path, label: str) -> Iterator[None]:
         # Pillow's own text says "truncated" of whole files with damaged data, too.
         if is_truncated(path):
             raise truncated_error(label, path.stat().st_size) from error
-        raise PhotoError(label, _describe(path, error)) from error
+        raise PhotoError(label, *_why_and_remedy(path, error)) from error
 
 
 def decoded_size(file: BinaryIO, label: str) -> tuple[int, int]:
@@ -154,9 +155,12 @@ def decoded_size(file: BinaryIO, label: str) -> tuple[int, int]:
     return width, height
 
 
-def _describe(path: Path, error: Exception) -> str:
+def _why_and_remedy(path: Path, error: Exception) -> tuple[str, str]:
     if isinstance(error, UnknownFormatError) or type(error).__name__ == "UnidentifiedImageError":
         with open_regular(path) as file:
-            start = file.read(8)
-        return f"starts with {start!r} and is not a readable {accepted()}"
-    return f"cannot be decoded: {type(error).__name__}: {error}; expected a sound {accepted()}"
+            start = file.read(START_BYTES)
+        begins = f"starts with {start[:8]!r} and is"
+        if kind := unread_kind(start):
+            return f"{begins} {kind.name}, which is not read", kind.remedy
+        return f"{begins} not a readable {accepted()}", ""
+    return f"cannot be decoded: {type(error).__name__}: {error}; expected a sound {accepted()}", ""

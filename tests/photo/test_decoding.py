@@ -106,6 +106,26 @@ def test_a_file_that_is_no_picture_is_refused_with_its_first_bytes(tmp_path: Pat
         assert not isinstance(caught.value, TruncatedError)
 
 
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (b"%PDF-1.7\n", "is a PDF, which is not read; export its pages as TIFF"),
+        (b"\x76\x2f\x31\x01" + bytes(60), "is an OpenEXR picture, which is not read; convert it"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "is a Canon raw file, which is not read; develop"),
+        (b"FUJIFILMCCD-RAW 0201FF383301", "is a Fujifilm raw file, which is not read; develop"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "is a film, which is not read; export a frame"),
+    ],
+)
+def test_a_kind_that_is_not_read_is_named_with_what_helps(
+    tmp_path: Path, start: bytes, message: str
+) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(start)
+    with pytest.raises(PhotoError) as caught:
+        read_header(path, Limits())
+    assert message in str(caught.value)
+
+
 def test_a_missing_file_is_no_fault_of_the_photograph(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_header(tmp_path / "gone.png", Limits())

@@ -1,0 +1,53 @@
+"""Kinds of files that people hand in and that are not read: what they are and what would help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_TO_TIFF = "convert it to TIFF and hand that in"
+_DEVELOP = "develop it with a raw converter and hand in the TIFF that it writes"
+
+
+@dataclass(frozen=True)
+class UnreadKind:
+    """A kind of file.
+
+    Attributes:
+        name: What it is, with its article.
+        remedy: What would help.
+        signatures: Where its files have which bytes; one of them is enough.
+    """
+
+    name: str
+    remedy: str
+    signatures: tuple[tuple[int, bytes], ...]
+
+
+_KINDS = (
+    UnreadKind("a PDF", "export its pages as TIFF", ((0, b"%PDF"),)),
+    UnreadKind("an OpenEXR picture", _TO_TIFF, ((0, b"\x76\x2f\x31\x01"),)),
+    UnreadKind("a JPEG XR picture", _TO_TIFF, ((0, b"II\xbc\x01"), (0, b"II\xbc\x00"))),
+    UnreadKind("a DjVu document", "export its pages as TIFF", ((0, b"AT&TFORM"),)),
+    UnreadKind("a GIMP picture", "export it as TIFF", ((0, b"gimp xcf"),)),
+    UnreadKind("a drawing (SVG)", "export it as PNG", ((0, b"<svg"),)),
+    UnreadKind("a Canon raw file", _DEVELOP, ((4, b"ftypcrx"), (6, b"HEAPCCDR"))),
+    UnreadKind("a Fujifilm raw file", _DEVELOP, ((0, b"FUJIFILMCCD-RAW"),)),
+    UnreadKind("a Panasonic raw file", _DEVELOP, ((0, b"IIU\0"),)),
+    UnreadKind("an Olympus raw file", _DEVELOP, ((0, b"IIRO"), (0, b"IIRS"), (0, b"MMOR"))),
+    UnreadKind("a Sigma raw file", _DEVELOP, ((0, b"FOVb"),)),
+    UnreadKind("a Minolta raw file", _DEVELOP, ((0, b"\0MRM"),)),
+    UnreadKind("a film", "export a frame of it", ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"))),
+)
+"""The first that matches counts."""
+
+
+def unread_kind(start: bytes) -> UnreadKind | None:
+    """The kind of a file that is not read, from its first bytes, or None if it is unknown."""
+    return next(
+        (
+            kind
+            for kind in _KINDS
+            if any(start[place:].startswith(mark) for place, mark in kind.signatures)
+        ),
+        None,
+    )
