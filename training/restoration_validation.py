@@ -5,6 +5,7 @@ from statistics import mean
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from daemon.models.restoration_network import (
@@ -16,8 +17,7 @@ from training.damage import camera_noise, jpeg, old_print, reduce
 from training.photos import Pixels, is_grey, to_tensor
 from training.validation import own_rng, psnr
 
-_BICUBIC = 3
-"""Pillow's number of bicubic resampling."""
+_BICUBIC = Image.Resampling.BICUBIC
 
 _SCALES: tuple[tuple[RestorationTask, int], ...] = (("x2", 2), ("x4", 4))
 _SIGMAS = (15, 25, 50)

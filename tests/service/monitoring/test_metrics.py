@@ -200,10 +200,10 @@ def test_batches_passes_and_models_are_those_of_the_engine(
     device_s = sum(timing["device_s"] for timing in timings)
     busy_s = value(samples, "restored_device_busy_seconds_total")
     assert math.isclose(busy_s, device_s, rel_tol=0.05, abs_tol=0.05)
-    assert value(samples, "restored_model_loads_total", model="prior") == 1
-    weights = Path(__file__).parents[3] / "daemon/checkpoints/weights/prior"
+    assert value(samples, "restored_model_loads_total", model="restoration") == 1
+    weights = Path(__file__).parents[3] / "daemon/checkpoints/weights/restoration"
     size = sum(path.stat().st_size for path in weights.glob("*.safetensors"))
-    assert value(samples, "restored_model_bytes", model="prior") >= size
+    assert value(samples, "restored_model_bytes", model="restoration") >= size
     assert value(samples, "restored_out_of_memory_total") == 0
     assert value(samples, "restored_in_flight_jobs") == 0
 
