@@ -40,7 +40,7 @@ PHOTO_SUFFIXES = (
     *(".dng", ".nef", ".nrw", ".cr2", ".arw", ".sr2", ".pef"),
     *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".jpx", ".jpf", ".j2k", ".j2c"),
 )
-_LATER_OUTPUT_KEYS = ("depth", "profile", "pages", "metadata", "mtime")
+_LATER_OUTPUT_KEYS = ("depth", "profile", "pages", "metadata", "mtime", "provenance")
 """Keys that count for a digest only where they are set: recipes from before them keep theirs."""
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -201,6 +201,15 @@ class Output(BaseModel):
         "names of places in XMP and IPTC; maker notes and free text stay. `strip` leaves out all "
         "but profile and resolution.",
         examples=["strip-location"],
+    )
+    provenance: bool = Field(
+        True,
+        description="Whether the result says how it was made: in XMP the program, the steps, an "
+        "identifier of its own, what it was derived from, and IPTC's digital source type "
+        "(`algorithmicallyEnhanced` where it was only cleaned, "
+        "`compositeWithTrainedAlgorithmicMedia` where a network invented content); in EXIF, where "
+        "there is any, the program.",
+        examples=[False],
     )
     mtime: Literal["keep", "now"] = Field(
         "now",

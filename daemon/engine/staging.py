@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from daemon import photo
+from daemon import __version__, photo
 from daemon.config.recipe import Recipe
 from daemon.engine.backend import Staged
 from daemon.messages.reports import StagedFile
 from daemon.photo import Picture
 from daemon.photo.privacy import kept_metadata
+from daemon.photo.provenance import DigitalSource, Provenance, with_provenance
 from daemon.photo.writing import write_animation, write_picture, write_tiff_pages
+from daemon.restorers.registry import digital_source
 from daemon.system.errors import CannotWriteError, PassingError
 from daemon.system.files import sha256_of
 
@@ -61,9 +63,25 @@ def _with_kept_metadata(
     notes: tuple[str, ...] = ()
     for picture in pictures:
         metadata, more = kept_metadata(picture.metadata, recipe.output.metadata)
-        kept.append(replace(picture, metadata=metadata))
+        stripped = replace(picture, metadata=metadata)
+        if recipe.output.provenance:
+            metadata, further = with_provenance(stripped, _provenance(recipe))
+            stripped, more = replace(picture, metadata=metadata), (*more, *further)
+        kept.append(stripped)
         notes += more
     return tuple(kept), notes
+
+
+def _provenance(recipe: Recipe) -> Provenance:
+    sources = {digital_source(step) for step in recipe.steps}
+    # The strongest word holds for the whole result.
+    strength = (DigitalSource.ENHANCED, DigitalSource.COMPOSITE, DigitalSource.GENERATED)
+    return Provenance(
+        f"restored {__version__}",
+        tuple(step.kind for step in recipe.steps),
+        recipe.digest,
+        max(sources, key=strength.index),
+    )
 
 
 def _keep_mtime(path: Path, picture: Picture) -> None:

@@ -23,7 +23,7 @@ from daemon.photo.tiff_fields import (
     parse_directory,
 )
 
-ORIENTATION, SOFTWARE, MODIFY_DATE = 0x0112, 0x0131, 0x0132
+ORIENTATION, SOFTWARE = 0x0112, 0x0131
 XMP, IPTC, PHOTOSHOP = 700, 33723, 34377
 _MAKER_NOTE, _COLOR_SPACE, _INTEROP_INDEX = 0x927C, 0xA001, 1
 _WIDTHS = (0x0100, 0xA002, 0x1001)
@@ -34,7 +34,7 @@ _RESOLUTIONS = (282, 283, 0xA20E, 0xA20F)
 _PLACES = (0x9214, 0xA214)
 """Where the subject is, in pixels as they were stored."""
 
-_SHORT, _LONG, _RATIONAL = 3, 4, 5
+_ASCII, _SHORT, _LONG, _RATIONAL = 2, 3, 4, 5
 _SRGB, _UNCALIBRATED = 1, 0xFFFF
 
 _ELSEWHERE = (ORIENTATION, XMP, IPTC, PHOTOSHOP, 34675, 37724, 52545)
@@ -162,6 +162,18 @@ def _fields_without(fields: Sequence[RawField], tag: int) -> list[RawField]:
         for field in fields
         if field.tag != tag
     ]
+
+
+def with_software(block: bytes, software: str) -> bytes:
+    """A block that says which program made the picture.
+
+    Raises:
+        ValueError, struct.error: The block is damaged.
+    """
+    order, found = parse_block(block)
+    text = software.encode("ascii", "replace") + b"\0"
+    fields = _placed(found)[0]
+    return packed_block([*fields, RawField(SOFTWARE, _ASCII, len(text), text)], order)
 
 
 @dataclass(frozen=True)

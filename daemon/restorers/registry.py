@@ -13,8 +13,10 @@ from typing import Any
 from daemon.checkpoints.library import Library
 from daemon.checkpoints.pipeline_calls import call_convention
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits, Use
+from daemon.config.model_reference import PRIOR
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Step
+from daemon.photo.provenance import DigitalSource
 from daemon.restorers.restoration import Restorer
 from daemon.system.errors import ConfigError
 
@@ -34,6 +36,7 @@ class StepKind:
         instructed: Uses that need a prompt.
         samples: Uses in which it samples step by step, so that `sampler` and `spacing` mean
             something.
+        source: What a result is, in IPTC's words: cleaned, or partly or wholly made by a network.
     """
 
     kind: str
@@ -41,6 +44,7 @@ class StepKind:
     meaningless: Mapping[Use, tuple[str, ...]] = field(default_factory=dict)
     instructed: tuple[Use, ...] = ()
     samples: tuple[Use, ...] = _STEP_BY_STEP
+    source: DigitalSource = DigitalSource.COMPOSITE
 
 
 def _step_by_step(restorer: str) -> dict[Use, str]:
@@ -65,12 +69,13 @@ STEP_KINDS = {
         StepKind(
             "denoise",
             _step_by_step("denoise:denoise") | {"edit": "pipeline_repair:denoise"},
+            source=DigitalSource.ENHANCED,
             meaningless={
                 "latent": ("self_ensemble",),
                 "edit": ("mode", "sigma", "realism", "self_ensemble"),
             },
         ),
-        StepKind("generate", {"text": "generate:generate"}),
+        StepKind("generate", {"text": "generate:generate"}, source=DigitalSource.GENERATED),
         StepKind(
             "inpaint",
             _step_by_step("inpaint:inpaint"),
@@ -97,6 +102,7 @@ STEP_KINDS = {
         StepKind(
             "unfade",
             {"prior": "unfade:unfade"},
+            source=DigitalSource.ENHANCED,
             meaningless={"prior": ("steps", "seed")},
             samples=(),
         ),
@@ -115,6 +121,15 @@ _MODEL_FOR: dict[Use, str] = {
     "likeness": "a CLIP model",
 }
 """What to call a model that can be used so."""
+
+
+def digital_source(step: Step) -> DigitalSource:
+    """What a step makes of a photograph; one that samples, or by a checkpoint, invents."""
+    source = STEP_KINDS[step.kind].source
+    cleans = step.model == PRIOR and not getattr(step, "realism", 0)
+    if source == DigitalSource.ENHANCED and not cleans:
+        return DigitalSource.COMPOSITE
+    return source
 
 
 def restorer_for(kind: str, traits: Traits = PRIOR_TRAITS) -> Restorer:

@@ -55,8 +55,8 @@ def test_a_result_that_does_not_read_back_is_tried_again_not_published(
 
 
 def test_a_result_says_only_what_the_recipe_keeps_and_is_as_old_as_it_asks(tmp_path: Path) -> None:
-    said = Metadata("PNG", "RGB", xmp=b"<x/>", comments=(b"a",), modified_ns=1_000_000_000)
-    asked = {"metadata": "strip", "mtime": "keep"}
+    said = Metadata("PNG", "RGB", comments=(b"a",), modified_ns=1_000_000_000)
+    asked = {"metadata": "strip", "mtime": "keep", "provenance": False}
     recipe = RECIPE.model_copy(update={"output": Output.model_validate(asked)})
     for name, used in (("kept", RECIPE), ("stripped", recipe)):
         (tmp_path / name).mkdir()
@@ -66,3 +66,28 @@ def test_a_result_says_only_what_the_recipe_keeps_and_is_as_old_as_it_asks(tmp_p
             assert ("xmp" in image.info, "Comment" in image.info) == ((name == "kept",) * 2)
         assert (staged.path.stat().st_mtime_ns == said.modified_ns) == (name == "stripped")
         assert (notes, staged.digest) == ((), sha256_of(staged.path))
+
+
+@pytest.mark.parametrize(
+    ("step", "source"),
+    [
+        ({"kind": "denoise"}, "algorithmicallyEnhanced"),
+        ({"kind": "colorize"}, "compositeWithTrainedAlgorithmicMedia"),
+    ],
+)
+def test_a_result_says_how_it_was_made_and_is_the_same_each_time(
+    tmp_path: Path, step: dict[str, str], source: str
+) -> None:
+    recipe = Recipe.model_validate({"name": "r", "steps": [step]})
+    digests = set()
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (staged,), notes = stage([picture(7)], recipe, tmp_path / name)
+        digests.add(staged.digest)
+    assert (len(digests), notes) == (1, ())
+    with Image.open(staged.path) as image:
+        image.load()
+        said = image.info["xmp"].decode()
+    assert f"digitalsourcetype/{source}" in said
+    assert f"{step['kind']}; recipe {recipe.digest}" in said
+    assert 'xmpMM:DocumentID="xmp.did:' in said

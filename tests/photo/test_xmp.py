@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from daemon.photo.xmp import XmpChanges, changed_xmp
+from daemon.photo.xmp import XmpChanges, changed_xmp, with_history
 from tests.support.photos import FORMATS, cat, read, written
 
 CHANGES = XmpChanges(120, 80, "image/png", scale=2.0)
@@ -91,3 +91,18 @@ def test_xmp_longer_than_a_segment_survives_from_jpeg_to_every_format(
     found = read(tmp_path / f"result.{format}").metadata.xmp
     assert found is not None
     assert title.encode() in found
+
+
+def test_history_goes_on_and_the_original_is_named() -> None:
+    made = {"software": "restored", "source": "s", "action": 'a "b"'}
+    first = with_history(packet('dc:source="a"'), identifier="1", **made)
+    assert first is not None
+    assert b"DerivedFrom" not in first  # the original has no identifier
+    second = with_history(first, identifier="2", **made)
+    assert second is not None
+    text = second.decode()
+    assert text.index('stEvt:instanceID="xmp.iid:1"') < text.index('stEvt:instanceID="xmp.iid:2"')
+    assert 'stRef:documentID="xmp.did:1"' in text
+    assert text.count("xmpMM:DocumentID") == text.count("<xmpMM:History>") == 1
+    assert 'dc:source="a"' in text
+    assert with_history(b"<broken", identifier="1", **made) is None
