@@ -67,7 +67,7 @@ class Pen:
     def cover(self) -> Floats:
         """What was drawn, (side, side) in [0, 1]."""
         small = self._layer.resize((self._side, self._side), Image.Resampling.BOX)
-        return np.asarray(small, np.float32) / np.float32(255)
+        return np.asarray(np.asarray(small, np.float32) / np.float32(255), np.float32)
 
 
 def walk(start: Points, angle: float, length: float, wander: float, rng: Generator) -> Points:

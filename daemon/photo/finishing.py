@@ -118,8 +118,9 @@ def _depth(
     picture: Picture, format: OutputFormat, depth: Depth
 ) -> tuple[np.dtype[np.generic], list[str]]:
     original = picture.original
-    is_float = original is not None and original.codes.dtype.kind == "f"
-    is_float = is_float and original.space.model != "lab"
+    is_float = (
+        original is not None and original.codes.dtype.kind == "f" and original.space.model != "lab"
+    )
     if depth == "same" and is_float and "float" in format.depths and _same_size(picture):
         return np.dtype(np.float32), []
     wanted = {"same": picture.pixels.dtype, 8: np.dtype(np.uint8), 16: np.dtype(np.uint16)}[depth]

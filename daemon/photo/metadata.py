@@ -178,7 +178,7 @@ def read_tiff_metadata(file: BinaryIO, layout: Layout, offset: int, mode: str) -
         dpi = _directory_dpi(file, directory)
         parts = tiff_parts(file, layout, offset)
         exif = Image.Exif()
-        exif.load(parts.exif)
+        exif.load(parts.exif or b"")
         is_adobe_rgb = _says_adobe_rgb(exif)
     except Exception as error:
         # As above: whatever is wrong with it, the pixels are another matter.

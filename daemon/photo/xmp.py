@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from xml.dom import Node
-from xml.dom.minidom import Attr, Document, Element, parseString
+from xml.dom.minidom import Attr, Document, Element, Text, parseString
 from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import escape
 
@@ -202,7 +202,7 @@ def with_history(
         "parent": old.get("DocumentID", ""), "instance": old.get("InstanceID", ""),
     }  # fmt: skip
     values = {name: escape(value, {'"': "&quot;"}) for name, value in values.items()}
-    added = parseString(_MADE.format(**values).encode()).documentElement
+    added = _root(parseString(_MADE.format(**values).encode()))
     (derived,) = added.getElementsByTagNameNS(_MEDIA, "DerivedFrom")
     for attribute in list(derived.attributes.values()):
         if not attribute.value:
@@ -247,7 +247,7 @@ def extended_segments(packet: bytes) -> bytes | None:
     document = _parsed(packet)
     if document is None or _first(document, _RDF, "RDF") is None:
         return None
-    content = document.documentElement.toxml().encode()
+    content = _root(document).toxml().encode()
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest().upper()
     main = (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="' + _RDF + '"><rdf:Description '
@@ -280,9 +280,16 @@ def _parsed(packet: bytes) -> Document | None:
     return document if _depth(document) <= _MAX_DEPTH else None
 
 
+def _root(document: Document) -> Element:
+    root = document.documentElement
+    if root is None:
+        raise ValueError("XML without an element")
+    return root
+
+
 def _depth(document: Document) -> int:
     """How deep elements are nested, without recursion."""
-    deepest, stack = 0, [(document.documentElement, 1)]
+    deepest, stack = 0, [(_root(document), 1)]
     while stack:
         element, depth = stack.pop()
         deepest = max(deepest, depth)
@@ -386,11 +393,12 @@ def _set(node: Attr | Element, before: str, value: str) -> bool:
         return False
     if not isinstance(node, Element):
         node.value = value
-    elif len(node.childNodes) == 1 and node.firstChild.nodeType == Node.TEXT_NODE:
-        node.firstChild.data = value
-    else:
-        return False
-    return True
+        return True
+    match node.childNodes:
+        case [Text() as only]:
+            only.data = value
+            return True
+    return False
 
 
 _TURNS: dict[int, Callable[[float, float], tuple[float, float]]] = {

@@ -180,7 +180,7 @@ def test_a_run_knows_its_models_memory_and_pixels_before_anything_is_read(tmp_pa
         footprint=lambda recipe, sizes: 100 * len(sizes),
         output_size=lambda recipe, width, height: (2 * width, 3 * height),
     )
-    assert (run.models, run.bytes, run.pixels) == (("prior",), 100, 6 * 96 * 96)
+    assert (run.models, run.bytes, run.pixels) == (("prior", "restoration"), 100, 6 * 96 * 96)
 
 
 def test_a_result_beyond_the_limit_makes_no_run(tmp_path: Path) -> None:

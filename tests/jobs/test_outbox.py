@@ -260,7 +260,7 @@ def test_a_reason_that_the_disk_has_no_room_for_leaves_nothing_and_is_written_la
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
-        patch.setattr(files.os, "fchmod", full)
+        patch.setattr("daemon.system.files.os.fchmod", full)
         reject(source if moves else None, place, "key", why, Access())
     assert not (tmp_path / "failed/b.jpg.error.json").exists()
     kept = reject(source if moves else None, place, "key", why, Access())

@@ -43,7 +43,9 @@ def task_of(entry: Entry, staging: Staging) -> RestoreTask:
     recipe = recipe_named("denoise", load_recipes([SHIPPED_RECIPES]))
     photos = tuple(photo_of(file) for file in entry.claim.photos)
     return RestoreTask(
-        Job(entry.id, recipe, photos, "a", 1, ("digest",)), entry.fence, staging.make(entry.fence)
+        Job(entry.id, recipe, photos, "a", 1, ("digest", "another")),
+        entry.fence,
+        staging.make(entry.fence),
     )
 
 

@@ -154,7 +154,7 @@ def test_only_this_search_needs_the_damage_network_and_it_knows_no_tone() -> Non
     with pytest.raises(ValidationError, match='find = "cracks" takes both: leave tone out'):
         Inpaint(find="cracks", tone="dark")
     with pytest.raises(ValidationError, match="cracks"):
-        Inpaint(find="dust")  # type: ignore[arg-type]
+        Inpaint(find="dust")
 
 
 def test_the_shipped_networks_mend_a_cracked_print() -> None:
