@@ -34,6 +34,9 @@ from daemon.system.text import same_name
 SHIPPED_RECIPES = Path(__file__).parents[1] / "shipped_recipes"
 """Folder of the recipes inside the package."""
 
+_NAMED_SUFFIXES = 8
+"""Suffixes that the refusal of a file names, of more than 30."""
+
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".psd", ".psb", ".hdr"),
@@ -355,7 +358,7 @@ class Recipe(BaseModel):
         match = self.match
         low = same_name(name).lower()
         if not low.endswith(self.suffixes):
-            return f"its name ends with none of {', '.join(self.suffixes)}"
+            return f"its name ends with none of {_named(self.suffixes)}"
         if match.names and not any(fnmatch.fnmatch(low, same_name(p).lower()) for p in match.names):
             return f"its name fits none of {', '.join(match.names)}"
         if megapixels < match.min_megapixels:
@@ -436,3 +439,10 @@ def schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "restored recipe",
     }
+
+
+def _named(suffixes: Sequence[str]) -> str:
+    """The first of many suffixes, and how many there are beside them."""
+    others = len(suffixes) - _NAMED_SUFFIXES
+    first = ", ".join(suffixes[:_NAMED_SUFFIXES])
+    return f"{first} and {others} others" if others > 0 else first

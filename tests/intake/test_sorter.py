@@ -145,13 +145,13 @@ def test_what_no_recipe_matches_is_refused_and_says_what_each_would_need(
 
 def test_a_recipe_s_own_folder_says_why_it_refuses(inbox: SortedInbox) -> None:
     inbox.put("denoise/large.png", size=200)
-    (inbox.root / "denoise/old.heic").write_text("no picture")
-    claims = inbox.arrive("denoise/large.png", "denoise/old.heic").claims
+    (inbox.root / "denoise/old.xcf").write_text("no picture")
+    claims = inbox.arrive("denoise/large.png", "denoise/old.xcf").claims
     assert {claim.recipe for claim in claims} == {"denoise"}
     assert [claim.refusal for claim in claims] == [
         "denoise/large.png: recipe denoise refuses it: it has 0.04 megapixels, more than 0.01",
-        "denoise/old.heic: recipe denoise refuses it: its name ends with none of "
-        ".jpg, .jpeg, .png, .webp, .tif, .tiff, .bmp, .gif",
+        "denoise/old.xcf: recipe denoise refuses it: its name ends with none of "
+        ".jpg, .jpeg, .png, .webp, .tif, .tiff, .bmp, .gif and 25 others",
     ]
 
 

@@ -73,7 +73,7 @@ def test_a_step_for_one_photograph_is_applied_to_each_frame_at_once_with_noise_o
 def test_an_output_of_16_bits_is_worked_on_in_16_bits() -> None:
     pixels = random_pixels(12, 10)
     given = replace(picture(pixels), alpha=np.full((12, 10), 200, np.uint8))
-    steps = {"kind": "denoise", "mode": "gaussian", "sigma": 3}
+    steps = {"kind": "unfade", "strength": 0.5}
     deep = recipe_of(steps).model_copy(update={"output": Output(depth=16)})
     (result,) = answer(restore(deep, (given,), 5), echo).pictures
     assert result.pixels.dtype == np.uint16

@@ -94,7 +94,7 @@ def test_a_bad_file_fails_with_line_key_and_value_and_may_be_retried(root: Path)
     (root / "inbox/dream/photo.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert run_once(root, executor="inline") == RunSummary(failed=2)
     why = json.loads((root / "failed/dream/bad.toml.error.json").read_text())["why"]
-    assert why == "bad.toml: line 2: count is 0; allowed: whole numbers 1 to 256"
+    assert why == "dream/bad.toml: line 2: count is 0; allowed: whole numbers 1 to 256"
     assert (root / "failed/dream/bad.toml").read_text() == bad
     refused = json.loads((root / "failed/dream/photo.png.error.json").read_text())["why"]
     assert "its name ends with none of .txt, .toml" in refused
