@@ -75,7 +75,7 @@ def stage_sidecars(claim: ClaimedFiles, staging: Path) -> list[Sidecar]:
 
 
 def _xmp_files(claim: ClaimedFiles) -> Sequence[tuple[str, Path, Path]]:
-    """At most one XMP file of each form: the form, its place below the inbox, and its path."""
+    """XMP files, one of a form: the form, the place below the inbox, and the path of each."""
     photo = claim.files[0].relative
     forms = {same_name(photo.stem): AFTER_STEM, same_name(photo.name): AFTER_NAME}
     found: dict[str, tuple[str, Path, Path]] = {}

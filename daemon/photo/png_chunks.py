@@ -18,6 +18,9 @@ _MAX_CHUNKS = 200_000
 _MAX_KEPT_BYTES = 1 << 26
 """Longest chunk that is read, but for those of pixels, which never are."""
 
+_READ_BYTES = 1 << 20
+"""Bytes of pixels that are read at a time for their checksum."""
+
 _PIXELS = (b"IDAT", b"fdAT", b"fcTL", b"acTL")
 _OF_PIXELS = (b"PLTE", b"tRNS", b"bKGD", b"hIST", b"sBIT", b"sPLT")
 """Chunks that hold only for the picture's own bits and colour type."""
@@ -60,6 +63,37 @@ def read_chunks(file: BinaryIO) -> Iterator[Chunk]:
         if kind == b"IEND":
             return
         offset += 12 + length
+
+
+def has_wrong_checksum(file: BinaryIO) -> bool:
+    """Whether the checksum of a chunk of pixels is wrong; a chunk that is cut short is left out.
+
+    Decoders stop once they have all rows. Zeros in place of the rest of a file may give rows, too:
+    only the checksum tells.
+    """
+    offset = len(SIGNATURE)
+    for _ in range(_MAX_CHUNKS):
+        head = read_at(file, offset, 8)
+        if len(head) < 8:
+            return False
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"IDAT":
+            expected = _checksum(file, kind, length)
+            said = file.read(4)
+            if len(said) == 4 and int.from_bytes(said) != expected:
+                return True
+        if kind == b"IEND":
+            return False
+        offset += 12 + length
+    return False
+
+
+def _checksum(file: BinaryIO, kind: bytes, length: int) -> int:
+    checksum = zlib.crc32(kind)
+    while length > 0 and (read := file.read(min(length, _READ_BYTES))):
+        checksum = zlib.crc32(read, checksum)
+        length -= len(read)
+    return checksum
 
 
 def png_header(chunks: list[Chunk]) -> PngHeader:

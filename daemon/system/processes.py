@@ -20,7 +20,7 @@ _OWN_SIGNALS = frozenset(
 """Signals by which a process ends through its own doing."""
 
 _FIRST_TO_KILL = "500"
-"""Of 1000: enough for the kernel to choose this process before the one that started it."""
+"""Out-of-memory score, of 1000: the kernel ends this process before the one that started it."""
 
 
 def end_with_parent(parent: int) -> None:

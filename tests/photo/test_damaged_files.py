@@ -1,12 +1,17 @@
 """Random and flipped bytes: nothing but a `PhotoError` comes out."""
 
+import io
 import warnings
+import zlib
 from pathlib import Path
 
+import imagecodecs
+import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daemon.photo import is_truncated, read_header
+from daemon.photo import is_truncated, png_chunks, read_header
 from daemon.system.errors import PhotoError
 from tests.support.photos import ENCODINGS, SMALL, decoded_pixels, encoded
 
@@ -64,3 +69,22 @@ def test_flipped_bytes_raise_nothing_but_photo_errors(
         damaged[place % len(damaged)] = value
     (tmp_path / "fuzz").write_bytes(damaged)
     check_only_photo_errors(tmp_path / "fuzz")
+
+
+@pytest.mark.parametrize("depth", ["uint8", "uint16"])
+def test_a_png_whose_second_half_is_zeros_is_refused(tmp_path: Path, depth: str) -> None:
+    """A folder synchroniser that reserves the space of a file before its bytes arrive."""
+    # Noise is packed without repeats: zeros are the code of some level then, and give rows.
+    levels = np.random.default_rng(3).integers(0, 180, (90, 120, 3))
+    pixels = (levels * (1 if depth == "uint8" else 257)).astype(depth)
+    chunks = list(png_chunks.read_chunks(io.BytesIO(imagecodecs.png_encode(pixels))))
+    header = png_chunks.Chunk(b"IHDR", chunks[0].content)
+    rows = b"".join(b"\0" + row.astype(row.dtype.newbyteorder(">")).tobytes() for row in pixels)
+    parts = (header, png_chunks.Chunk(b"IDAT", zlib.compress(rows)), png_chunks.Chunk(b"IEND", b""))
+    whole = png_chunks.SIGNATURE + b"".join(map(png_chunks.packed, parts))
+    (tmp_path / "fuzz").write_bytes(whole)
+    assert np.array_equal(decoded_pixels(tmp_path / "fuzz"), pixels)
+    for kept in range(len(whole) // 2, len(whole) - 20, len(whole) // 9):
+        (tmp_path / "fuzz").write_bytes(whole[:kept].ljust(len(whole), b"\0"))
+        with pytest.raises(PhotoError):
+            decoded_pixels(tmp_path / "fuzz")

@@ -16,10 +16,12 @@ from daemon.photo.pillow_files import open_image
 from daemon.photo.png_chunks import (
     Chunk,
     colour_tags,
+    has_wrong_checksum,
     png_header,
     read_chunks,
     without_pixels,
 )
+from daemon.system.errors import PhotoError
 
 _DEEP = 16
 _MODELS: dict[int, Model] = {0: "grey", 2: "rgb", 4: "grey", 6: "rgb"}
@@ -29,9 +31,17 @@ _MODES = {0: "I;16", 2: "RGB;16", 4: "LA;16", 6: "RGBA;16"}
 def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     """Decode the picture, or a frame of an animation; see `photo.decoded.Decode`."""
     chunks = list(read_chunks(file))
-    header = png_header(chunks)
+    decoded = _decoded(file, chunks, page)
+    if has_wrong_checksum(file):
+        raise PhotoError(
+            label, "its pixels are damaged: a checksum is wrong", "copy it again from where it was"
+        )
+    return decoded
+
+
+def _decoded(file: BinaryIO, chunks: list[Chunk], page: int) -> Decoded:
     pages, notes = count_pages(open_image(file))
-    if header.bits == _DEEP and page == 0:
+    if png_header(chunks).bits == _DEEP and page == 0:
         return _deep(file, chunks, pages, notes)
     image = open_image(file)
     if page:
