@@ -29,6 +29,7 @@ from daemon.restorers.print_tone import tone_curve
 from training.checkpoint import FILE, Progress, load_checkpoint, save_checkpoint, update_average
 from training.colour_examples import ColourBatch, draw_batch
 from training.colour_validation import measure_colours
+from training.loop import train_until
 from training.optimiser import rate_share, set_rate
 from training.photos import Pixels
 from training.run_log import append_line, read_lines
@@ -235,25 +236,15 @@ def train(
         now: Clock of the plan's time, in seconds.
         stop: Called before every step.
     """
-    plan = run.plan
-    last = saved = validated = now()
-    while run.progress.trained_s < plan.total_s and not stop():
+
+    def step() -> None:
         rng = np.random.default_rng((run.progress.seed, run.progress.step))
-        run.step(draw_batch(sources, plan.batch, rng))
-        moment = now()
-        run.progress = replace(run.progress, trained_s=run.progress.trained_s + moment - last)
-        last = moment
-        if run.progress.step % plan.log_steps == 0:
-            append_line(run.out, run.progress, {"loss": run.losses.take()})
-        if moment - validated >= plan.validate_s:
-            run.validate(held_out)
-            validated = moment
-        if moment - saved >= plan.checkpoint_s:
-            run.save()
-            saved = moment
-    run.save()
-    if not stop():
-        run.validate(held_out)
+        run.step(draw_batch(sources, run.plan.batch, rng))
+
+    def losses() -> dict[str, object]:
+        return {"loss": run.losses.take()}
+
+    train_until(run, step, losses, lambda: run.validate(held_out), now=now, stop=stop)
 
 
 def read_weights(path: Path) -> ColourNetwork:

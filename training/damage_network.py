@@ -27,6 +27,7 @@ from daemon.config.model_reference import DAMAGE
 from daemon.models.damage_network import DamageNetwork
 from training.checkpoint import FILE, Progress, load_checkpoint, save_checkpoint, update_average
 from training.damage_examples import DAMAGED, EITHER, DamageBatch, draw_batch
+from training.loop import train_until
 from training.optimiser import rate_share, set_rate
 from training.run_log import append_line, read_lines
 from training.sources import Sources, load_sources, source_paths
@@ -215,25 +216,15 @@ def train(
         now: Clock of the plan's time, in seconds.
         stop: Called before every step.
     """
-    plan = run.plan
-    last = saved = validated = now()
-    while run.progress.trained_s < plan.total_s and not stop():
+
+    def step() -> None:
         rng = np.random.default_rng((run.progress.seed, run.progress.step))
-        run.step(draw_batch(sources, plan.batch, rng))
-        moment = now()
-        run.progress = replace(run.progress, trained_s=run.progress.trained_s + moment - last)
-        last = moment
-        if run.progress.step % plan.log_steps == 0:
-            append_line(run.out, run.progress, {"loss": run.take_loss()})
-        if moment - validated >= plan.validate_s:
-            run.validate(held_out)
-            validated = moment
-        if moment - saved >= plan.checkpoint_s:
-            run.save()
-            saved = moment
-    run.save()
-    if not stop():
-        run.validate(held_out)
+        run.step(draw_batch(sources, run.plan.batch, rng))
+
+    def losses() -> dict[str, object]:
+        return {"loss": run.take_loss()}
+
+    train_until(run, step, losses, lambda: run.validate(held_out), now=now, stop=stop)
 
 
 def held_out_batches(sources: Sources, count: int, batch: int) -> list[DamageBatch]:

@@ -7,7 +7,6 @@ that a resumed run draws what an uninterrupted one would have drawn.
 
 import argparse
 import copy
-import json
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -29,10 +28,12 @@ from training.checkpoint import (
     update_average,
 )
 from training.growth import grow
+from training.loop import train_until
 from training.objective import LogVariance, colour_rarity, predict_error
 from training.optimiser import make_optimisers, rate_share, set_rate
 from training.photos import Pixels, Pyramid, load_pyramids, photo_paths, with_room
 from training.plot import draw_curves
+from training.run_log import append_line
 from training.tasks import CROP_PX, KINDS, Batch, colour_batch, crop_batch
 from training.validation import measure_all
 
@@ -140,10 +141,6 @@ class Run:
         update_average(self.average, self.network, min(plan.ema, self._early_decay()))
         self.progress = replace(self.progress, step=self.progress.step + 1)
 
-    def add_time(self, seconds: float) -> None:
-        """Add to the time trained."""
-        self.progress = replace(self.progress, trained_s=self.progress.trained_s + seconds)
-
     def _early_decay(self) -> float:
         return (1 + self.progress.step) / (10 + self.progress.step)
 
@@ -180,31 +177,17 @@ def train(
     plan = run.plan
     colourful = [pyramid for pyramid in pyramids if pyramid.colourful]
     rarity = colour_rarity(colourful, plan.rarity) if plan.rarity else None
-    last = saved = validated = now()
-    while run.progress.trained_s < plan.total_s and not stop():
+
+    def step() -> None:
         run.step(draw_batches(pyramids, colourful, run.progress, plan.crop_px), rarity)
-        moment = now()
-        run.add_time(moment - last)
-        last = moment
-        if run.progress.step % plan.log_steps == 0:
-            write_log(run, {"losses": run.losses.take()})
-        if moment - validated >= plan.validate_s:
-            write_log(run, {"validation": measure_all(run.average, held_out)})
-            validated = moment
-        if moment - saved >= plan.checkpoint_s:
-            run.save()
-            saved = moment
-    run.save()
-    # A person who stops a run waits for it, and on busy cores a validation takes over a minute.
-    if not stop():
-        write_log(run, {"validation": measure_all(run.average, held_out)})
 
+    def losses() -> dict[str, object]:
+        return {"losses": run.losses.take()}
 
-def write_log(run: Run, numbers: dict[str, object]) -> None:
-    """Append one JSON line to the log: the progress of the run, and the numbers."""
-    progress = {"step": run.progress.step, "trained_s": round(run.progress.trained_s, 1)}
-    with (run.out / "log.jsonl").open("a", encoding="utf-8") as log:
-        log.write(json.dumps(progress | numbers) + "\n")
+    def validate() -> None:
+        append_line(run.out, run.progress, {"validation": measure_all(run.average, held_out)})
+
+    train_until(run, step, losses, validate, now=now, stop=stop)
 
 
 def held_out_pictures(photos: Path, count: int = 24) -> list[Pixels]:
