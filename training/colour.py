@@ -9,7 +9,6 @@ the sources held out. Every step draws from a random generator of its own, seede
 import argparse
 import copy
 import math
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +28,7 @@ from daemon.restorers.print_tone import tone_curve
 from training.checkpoint import FILE, Progress, load_checkpoint, save_checkpoint, update_average
 from training.colour_examples import ColourBatch, draw_batch
 from training.colour_validation import measure_colours
-from training.loop import train_until
+from training.loop import stop_on_sigterm, train_until
 from training.optimiser import rate_share, set_rate
 from training.photos import Pixels
 from training.run_log import append_line, read_lines
@@ -274,15 +273,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = Run(read_weights(options.init), plan, options.out, Progress(seed=options.seed), device)
     if options.resume and (options.out / FILE).exists():
         run.load()
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
+    stop = stop_on_sigterm()
     sources, others = (_colourful(options.photos, held_out=held_out) for held_out in (False, True))
     held_out = others.first_of_each(options.validate)
     count = sum(map(len, sources.photographs))
     print(f"{count} photographs of {len(sources.names)} sources, {len(held_out)} held out")
     if run.progress.step == 0:
         run.validate(held_out)
-    train(run, sources, held_out, stop=lambda: bool(stopped))
+    train(run, sources, held_out, stop=stop)
 
 
 def _colourful(folders: Sequence[Path], *, held_out: bool) -> Sources:

@@ -9,7 +9,6 @@ step draws from a random generator of its own, seeded by (seed, step).
 import argparse
 import copy
 import math
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,7 +26,7 @@ from daemon.config.model_reference import DAMAGE
 from daemon.models.damage_network import DamageNetwork
 from training.checkpoint import FILE, Progress, load_checkpoint, save_checkpoint, update_average
 from training.damage_examples import DAMAGED, EITHER, DamageBatch, draw_batch
-from training.loop import train_until
+from training.loop import stop_on_sigterm, train_until
 from training.optimiser import rate_share, set_rate
 from training.run_log import append_line, read_lines
 from training.sources import Sources, load_sources, source_paths
@@ -255,8 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = Run(read_weights(options.init), plan, options.out, Progress(seed=options.seed), device)
     if options.resume and (options.out / FILE).exists():
         run.load()
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
+    stop = stop_on_sigterm()
     sources, others = (
         load_sources(source_paths(options.photos, held_out=part), KEPT_PX, SHORTEST_PX)
         for part in (False, True)
@@ -266,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{count} photographs of {len(sources.names)} sources, {len(others.names)} held out")
     if run.progress.step == 0:
         run.validate(held_out)
-    train(run, sources, held_out, stop=lambda: bool(stopped))
+    train(run, sources, held_out, stop=stop)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,5 +1,6 @@
 """The loop of a run: steps, log lines, validations and checkpoints, until its time is over."""
 
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -83,3 +84,10 @@ def train_until(
     run.save()
     if not stop():
         validate()
+
+
+def stop_on_sigterm() -> Callable[[], bool]:
+    """Whether SIGTERM has come since this call; a run then ends after its step and is saved."""
+    received: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    return lambda: bool(received)

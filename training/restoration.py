@@ -14,7 +14,6 @@ GPU.
 import argparse
 import copy
 import os
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +28,7 @@ from daemon.models.restoration import read_weights, write_network
 from daemon.models.restoration_network import RestorationNetwork, RestorationTask
 from training.checkpoint import FILE, Progress, load_checkpoint, save_checkpoint, update_average
 from training.crop_store import CropStore
+from training.loop import stop_on_sigterm
 from training.optimiser import make_optimisers, rate_share, set_rate
 from training.photos import Pixels, load_pyramids, photo_paths
 from training.plot import draw_curves
@@ -241,15 +241,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = Run(network, plan, options.out, Progress(seed=options.seed), device)
     if options.resume and (options.out / FILE).exists():
         run.load()
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
+    stop = stop_on_sigterm()
     paths = photo_paths(options.photos, validation=False)
     store = CropStore(load_pyramids(paths, os.cpu_count() or 2), device)
     held_out = held_out_pictures(options.photos)
     if run.progress.step == 0:
         run.validate(held_out)
     now = time.process_time if device.type == "cpu" else time.monotonic
-    train(run, store, held_out, now, stop=lambda: bool(stopped))
+    train(run, store, held_out, now, stop=stop)
     draw_curves(options.out / "log.jsonl", options.out / "curves.png")
 
 

@@ -7,7 +7,6 @@ that a resumed run draws what an uninterrupted one would have drawn.
 
 import argparse
 import copy
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,7 +27,7 @@ from training.checkpoint import (
     update_average,
 )
 from training.growth import grow
-from training.loop import train_until
+from training.loop import stop_on_sigterm, train_until
 from training.objective import LogVariance, colour_rarity, predict_error
 from training.optimiser import make_optimisers, rate_share, set_rate
 from training.photos import Pixels, Pyramid, load_pyramids, photo_paths, with_room
@@ -225,8 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = Run(network, plan, options.out, options.seed)
     if resumed:
         run.load()
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
+    stop = stop_on_sigterm()
     pyramids = with_room(
         load_pyramids(photo_paths(options.photos, validation=False)), options.crop_px
     )
@@ -235,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{len(pyramids)} photographs, {len(pictures)} held out, step {run.progress.step}",
         flush=True,
     )
-    train(run, pyramids, pictures, stop=lambda: bool(stopped))
+    train(run, pyramids, pictures, stop=stop)
     draw_curves(options.out / "log.jsonl", options.out / "curves.png")
 
 

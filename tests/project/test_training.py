@@ -1,5 +1,6 @@
 import json
 import math
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -39,24 +40,15 @@ def tiny_network() -> PhotoPrior:
     return network
 
 
-class Clock:
-    """Ticks one second a reading."""
-
-    def __init__(self) -> None:
-        self.moment = 0.0
-
-    def __call__(self) -> float:
-        self.moment += 1.0
-        return self.moment
-
-
 def run_for(seconds: float, out: Path, pyramids: list[Pyramid], plan: Plan) -> Run:
     out.mkdir(exist_ok=True)
     run = Run(tiny_network(), plan, out, seed=7)
     if (out / FILE).exists():
         run.load()
     held_out: list[Pixels] = [pyramids[0].levels[0][:64, :64]]
-    train(run, pyramids, held_out, Clock(), stop=lambda: run.progress.trained_s >= seconds)
+    train(
+        run, pyramids, held_out, count(1.0).__next__, stop=lambda: run.progress.trained_s >= seconds
+    )
     return run
 
 

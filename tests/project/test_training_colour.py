@@ -1,6 +1,7 @@
 """The trainer of the colour network: examples, a split by source, a few steps, resuming."""
 
 import json
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -32,17 +33,6 @@ def sources() -> Sources:
     return Sources(("coffee", "people"), ((photograph("coffee"),), (photograph("astronaut"),)))
 
 
-class Clock:
-    """Ticks one second a reading."""
-
-    def __init__(self) -> None:
-        self.moment = 0.0
-
-    def __call__(self) -> float:
-        self.moment += 1.0
-        return self.moment
-
-
 def run_for(seconds: float, out: Path, sources: Sources, *, resume: bool = False) -> Run:
     out.mkdir(exist_ok=True)
     plan = Plan(total_s=3, hold=0.0, batch=2, log_steps=1)
@@ -50,7 +40,9 @@ def run_for(seconds: float, out: Path, sources: Sources, *, resume: bool = False
     if resume:
         run.load()
     held_out = [photograph("chelsea")]
-    train(run, sources, held_out, Clock(), stop=lambda: run.progress.trained_s >= seconds)
+    train(
+        run, sources, held_out, count(1.0).__next__, stop=lambda: run.progress.trained_s >= seconds
+    )
     return run
 
 

@@ -1,6 +1,7 @@
 """The trainer of the damage network: wear, labels, a few steps, resuming."""
 
 import json
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -54,24 +55,15 @@ def sheet(seed: int) -> Sheet:
     return Sheet(even, even.copy(), cover, np.random.default_rng(seed))
 
 
-class Clock:
-    """Ticks one second a reading."""
-
-    def __init__(self) -> None:
-        self.moment = 0.0
-
-    def __call__(self) -> float:
-        self.moment += 1.0
-        return self.moment
-
-
 def run_for(seconds: float, out: Path, sources: Sources, *, resume: bool = False) -> Run:
     out.mkdir(exist_ok=True)
     run = Run(read_weights(SHIPPED), Plan(2, 0.0, batch=2, log_steps=1), out, Progress(seed=7))
     if resume:
         run.load()
     held_out = held_out_batches(sources, 1, 2)
-    train(run, sources, held_out, Clock(), stop=lambda: run.progress.trained_s >= seconds)
+    train(
+        run, sources, held_out, count(1.0).__next__, stop=lambda: run.progress.trained_s >= seconds
+    )
     return run
 
 
