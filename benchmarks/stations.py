@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.measuring import Row, crop
-from daemon.config.setup import make_station, open_station
+from daemon.config.station_setup import make_station, open_station
 from daemon.executors import EXECUTORS
 from daemon.jobs.ledger.entries import QueueCount
 from daemon.messages.reports import HandedBack, Report, WorkerReady

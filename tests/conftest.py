@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from daemon.config.setup import find_station, make_station
 from daemon.config.station import Station
+from daemon.config.station_setup import find_station, make_station
 from daemon.executors import EXECUTORS
 from daemon.system import logging as log
 from tests.support.file_reads import FileReaderNow, ReaderThread

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from daemon.models.network import PhotoPrior
+from daemon.models.prior_network import PhotoPrior
 
 FILE = "checkpoint.safetensors"
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from skimage import data
 
-from daemon.models.network import PhotoPrior
+from daemon.models.prior_network import PhotoPrior
 from training.photos import Pixels
 from training.train import held_out_pictures, read_weights
 from training.validation import measure_all

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from daemon.models.network import PhotoPrior
+from daemon.models.prior_network import PhotoPrior
 from training.checkpoint import FILE, untrained
 
 _AVERAGE = "module/average/"

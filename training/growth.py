@@ -10,7 +10,7 @@ Source: the idea is that of Net2Net, arXiv:1511.05641; zeros in place of its cop
 import torch
 from torch import Tensor, nn
 
-from daemon.models.network import ModulatedBlock, PhotoPrior
+from daemon.models.prior_network import ModulatedBlock, PhotoPrior
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from daemon.models.network import PhotoPrior
+from daemon.models.prior_network import PhotoPrior
 from training.photos import Pyramid
 from training.tasks import KINDS, Batch
 

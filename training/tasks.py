@@ -1,7 +1,7 @@
 """Makes training batches from clean pictures: what the network is given and must predict.
 
-The conventions of conditions and task numbers are those of `daemon.models.network`. At t = pi/2 the
-noisy picture is zeros, and the network is a plain regressor.
+The conventions of conditions and task numbers are those of `daemon.models.prior_network`. At
+t = pi/2 the noisy picture is zeros, and the network is a plain regressor.
 """
 
 import math

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from daemon.models.network import PhotoPrior
+from daemon.models.prior_network import PhotoPrior
 from training.checkpoint import (
     FILE,
     Progress,

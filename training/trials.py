@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from daemon.models.network import PhotoPrior
+from daemon.models.prior_network import PhotoPrior
 from training.growth import grow
 from training.photos import load_pyramids, photo_paths, with_room
 from training.train import Plan, Run, held_out_pictures, read_weights, train

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from daemon.diffusion.pixels import to_grey
-from daemon.models.network import STRIDE, PhotoPrior
+from daemon.models.prior_network import STRIDE, PhotoPrior
 from training.damage import camera_noise, jpeg, old_print
 from training.photos import Pixels, to_pixels, to_tensor
 from training.tasks import Example, colour, enlarged, unconditional

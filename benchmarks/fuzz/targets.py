@@ -16,15 +16,15 @@ from benchmarks.fuzz import mutations, seeds
 from benchmarks.fuzz.oracle import BrokenPromiseError, Target
 from daemon.checkpoints.digests import read_digests
 from daemon.checkpoints.library import REVISIONS, Checkpoint, read_revisions
-from daemon.checkpoints.parameters import parameter_counts
+from daemon.checkpoints.parameter_count import parameter_counts
 from daemon.checkpoints.traits import PRIOR_TRAITS, traits_of
 from daemon.config.recipe import read_recipe
 from daemon.config.settings import load_settings
 from daemon.config.station import Station
 from daemon.intake import companions, older_requests
 from daemon.intake.requests import RequestFolder, answer_to, waiting_requests
-from daemon.jobs.pace import job_time_of, pace_of
-from daemon.jobs.reasons import is_foreign
+from daemon.jobs.failure_reasons import is_foreign
+from daemon.jobs.time_estimates import job_time_of, pace_of
 from daemon.photo import Limits, Photo, is_truncated, read_header
 from daemon.photo.isobmff import is_heif_truncated, read_heif_info
 from daemon.photo.jpeg_data import last_scan, read_frame, without_scans

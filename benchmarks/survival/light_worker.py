@@ -105,7 +105,7 @@ def _outcome(task: Task, compute: Compute) -> Outcome:
 
 
 def _restored(task: RestoreTask, compute: Compute) -> Restored:
-    from daemon.engine.staging import stage
+    from daemon.engine.result_writer import stage
     from daemon.photo.reading import read_picture
 
     began = time.monotonic()

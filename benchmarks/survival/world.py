@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.survival.invariant import Originals, Places
-from daemon.config.setup import find_station, make_station
 from daemon.config.station import Station
+from daemon.config.station_setup import find_station, make_station
 
 _FILLER = ".filler"
 

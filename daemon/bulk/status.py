@@ -8,7 +8,7 @@ from daemon.intake.requests import BulkSubmitRequest, waiting_requests
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.bulk import BulkJob, BulkState
 from daemon.jobs.ledger.reader import LedgerReader
-from daemon.jobs.pace import RATE_WINDOW_S, rate_per_s
+from daemon.jobs.time_estimates import RATE_WINDOW_S, rate_per_s
 from daemon.system.clock import instant_in_words, iso, local_zone
 from daemon.system.files import as_text, fit_name
 

@@ -16,8 +16,8 @@ from daemon.cli.context import SOME_FAILED, print_json, say, station_of
 from daemon.cli.status_text import bulk_details, bulk_line
 from daemon.config.recipe import Recipe, recipe_named
 from daemon.config.settings import Settings
-from daemon.config.setup import known_recipes, open_station
 from daemon.config.station import Station
+from daemon.config.station_setup import known_recipes, open_station
 from daemon.intake.requests import (
     BulkCancelRequest,
     BulkPauseRequest,
@@ -242,8 +242,8 @@ def _print_estimate(
     station: Station, settings: Settings, recipe: Recipe, roots: tuple[Path, ...]
 ) -> None:
     """Print how long it may take, if such jobs were finished here before; no trial is made."""
+    from daemon.service.component_settings import compute_of
     from daemon.service.estimate import survey
-    from daemon.service.runtime import compute_of
 
     compute = compute_of(settings)
     found = survey(recipe, roots, station.logs, compute)

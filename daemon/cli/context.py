@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from daemon.config.settings import STATION_VARIABLE
-from daemon.config.setup import find_station
 from daemon.config.station import Station
+from daemon.config.station_setup import find_station
 from daemon.system.errors import UsageError
 from daemon.system.text import json_text, paragraph
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from daemon import __version__
-from daemon.cli import archive, bulk, models, queue, run, station
+from daemon.cli import bulk, estimate, models, queue, run, station
 from daemon.cli.context import complain, say
 from daemon.config.settings import STATION_VARIABLE
 from daemon.system import logging as log
@@ -26,7 +26,7 @@ _START, _DAEMON, _PHOTOS, _MODELS = "Start", "Daemon", "Photographs", "Recipes a
 _COMMANDS = {
     _START: (station.init, run.demo, run.apply),
     _DAEMON: (run.run, run.once, queue.status, queue.pause, queue.resume, station.check),
-    _PHOTOS: (archive.estimate, bulk.submit, queue.retry, archive.redo),
+    _PHOTOS: (estimate.estimate, bulk.submit, queue.retry, queue.redo),
     _MODELS: (station.recipes,),
 }
 """Commands by the heading under which `restored --help` lists them, in that order."""

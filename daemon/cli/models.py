@@ -8,7 +8,7 @@ from daemon.checkpoints.library import Library, PulledModel
 from daemon.cli.context import say
 from daemon.config.model_reference import Hub, parse_reference
 from daemon.config.settings import Settings, load_settings
-from daemon.config.setup import open_station
+from daemon.config.station_setup import open_station
 from daemon.system.errors import ConfigError
 
 app = typer.Typer(

@@ -1,4 +1,4 @@
-"""Commands about the queue: status, retry, pause, resume."""
+"""Commands about the queue: status, retry, redo, pause, resume."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,11 +7,16 @@ from typing import Annotated
 
 import typer
 
+from daemon.checkpoints.library import Library
 from daemon.cli.context import out, print_json, say, station_of
-from daemon.config.setup import known_recipes, open_station
+from daemon.config.recipe import recipe_named
 from daemon.config.station import Station
+from daemon.config.station_setup import known_recipes, open_station
+from daemon.intake.redo import RedoPlan, ask, plan
 from daemon.intake.requests import PauseRequest, ResumeRequest, leave, waiting_requests
 from daemon.intake.retry import retry_failed
+from daemon.jobs.ledger.reader import LedgerReader
+from daemon.system.errors import UsageError
 from daemon.system.files import shown
 
 
@@ -46,7 +51,7 @@ def retry(
 
     Example: `restored --station photos retry photos/failed/denoise/scan.jpg`
     """
-    from daemon.service.runtime import inbox_folders
+    from daemon.service.component_settings import inbox_folders
 
     station, settings = open_station(station_of(context).root)
     moved = retry_failed(
@@ -55,6 +60,55 @@ def retry(
     for path in moved:
         say(shown(path))
     say(f"{len(moved)} put back")
+
+
+def redo(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PATH]...", help="Originals, results or folders of them. Default: all."
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Only results of this recipe.", metavar="NAME")
+    ] = None,
+) -> None:
+    """Restore archived originals again whose recipe or weights have changed. Old results stay.
+
+    Originals that were deleted or left in place are not in the archive: drop or submit them again.
+
+    Example: `restored --station photos redo --recipe old-photo`
+    """
+    station, settings = open_station(station_of(context).root)
+    known = known_recipes(station)
+    if recipe is not None:
+        recipe_named(recipe, known)
+    if not station.ledger.exists():
+        say("nothing is finished yet")
+        return
+    view = LedgerReader(station.ledger)
+    try:
+        found = plan(view, known, Library(settings.models_dir), paths or [], recipe)
+    finally:
+        view.close()
+    if paths and found == RedoPlan((), 0, 0, 0):
+        raise UsageError(
+            "none of these has an original in the archive; name files or folders below archive/ "
+            "or outbox/"
+        )
+    ask(station, found.rows)
+    more = [
+        f"{number} {why}"
+        for number, why in (
+            (found.not_there, "no longer in the archive as they were"),
+            (found.no_recipe, "of a recipe that is gone"),
+        )
+        if number
+    ]
+    say(", ".join([f"{len(found.rows)} to be done again", f"{found.up_to_date} up to date", *more]))
+    if found.rows:
+        say("the daemon takes them as it runs; `restored once` does, too")
 
 
 def pause(context: typer.Context) -> None:

@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from daemon.cli.context import SOME_FAILED, complain, out, say, station_of
 from daemon.config.settings import load_settings
-from daemon.config.setup import make_station, open_station, recipe_for
+from daemon.config.station_setup import make_station, open_station, recipe_for
 from daemon.system.errors import BusyError
 from daemon.system.files import shown
 
@@ -41,7 +41,7 @@ def apply(
     """
     from daemon.service.apply import ApplyOptions
     from daemon.service.apply import apply as restore
-    from daemon.service.runtime import compute_of
+    from daemon.service.component_settings import compute_of
 
     station, settings = (
         (None, load_settings()) if context.obj is None else open_station(context.obj)

@@ -8,7 +8,7 @@ import typer
 
 from daemon.cli.context import print_json, say, station_of
 from daemon.config.recipe import recipe_named, schema
-from daemon.config.setup import known_recipes, make_station, open_station
+from daemon.config.station_setup import known_recipes, make_station, open_station
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
 

@@ -7,7 +7,7 @@ not decide; features of the content are measured elsewhere and passed in.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from daemon.config.features import Feature
+from daemon.config.content_features import Feature
 from daemon.config.recipe import Recipe
 
 Megapixels = Callable[[], float]

@@ -22,11 +22,11 @@ from pydantic import (
     model_validator,
 )
 
-from daemon.config.features import COLOUR, GREY_BELOW, NOISE, Feature, likeness_probability
+from daemon.config.content_features import COLOUR, GREY_BELOW, NOISE, Feature, likeness_probability
+from daemon.config.error_messages import explain, explain_toml
 from daemon.config.model_reference import absolute_reference
 from daemon.config.schedule import Schedule
 from daemon.config.steps import PROMPT_SUFFIXES, Step
-from daemon.config.validation import explain, explain_toml
 from daemon.system.errors import ConfigError, UsageError
 from daemon.system.files import read_toml
 from daemon.system.text import same_name

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from daemon.config.keys import Key, keys_of
+from daemon.config.key_descriptions import Key, keys_of
 from daemon.config.recipe import Match, Output, Recipe
 from daemon.config.schedule import Schedule
 from daemon.config.settings import PREFIX, Settings, Watch

@@ -19,8 +19,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from daemon.config.error_messages import explain, explain_toml, suggestion
 from daemon.config.model_reference import absolute_reference, valid_reference
-from daemon.config.validation import explain, explain_toml, suggestion
 from daemon.system.errors import ConfigError, UsageError
 from daemon.system.files import read_toml
 

@@ -2,7 +2,7 @@
 
 import textwrap
 
-from daemon.config.keys import Key, keys_of
+from daemon.config.key_descriptions import Key, keys_of
 from daemon.config.settings import Settings
 
 SETTING_GROUPS: dict[str, tuple[str, ...]] = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from daemon.checkpoints.library import Library
-from daemon.config.features import Feature
+from daemon.config.content_features import Feature
 from daemon.config.recipe import Recipe
 from daemon.messages.reports import Measure, StagedFile
 from daemon.messages.tasks import Compute
@@ -136,7 +136,7 @@ def torch_backend(compute: Compute = _DEFAULT) -> Backend:
     Args:
         compute: Where models are found and how they are run.
     """
-    from daemon.engine.staging import stage
+    from daemon.engine.result_writer import stage
     from daemon.photo.reading import read_source
     from daemon.restorers import chain, content, footprint
 

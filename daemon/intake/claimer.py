@@ -20,13 +20,12 @@ import structlog
 from daemon.config.station import Notice, Station
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.file_reader import FileReads
-from daemon.intake.file_reading import Answer, ClaimQuestion, ClaimRead, NotTaken, Refused
+from daemon.intake.reader_process import Answer, ClaimQuestion, ClaimRead, NotTaken, Refused
 from daemon.intake.scanner import is_away
 from daemon.jobs.accounting import StageDuration
+from daemon.jobs.failure_reasons import NO_REASON, Reason
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles, Entry
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.reasons import NO_REASON, Reason
-from daemon.system.beneath import sync_beneath
 from daemon.system.clock import is_over
 from daemon.system.files import (
     NO_SPACE,
@@ -35,6 +34,7 @@ from daemon.system.files import (
     shown,
     sync_folders,
 )
+from daemon.system.safe_open import sync_beneath
 from daemon.system.shared_folder import copy_part, give_back, take_file
 
 _log = structlog.get_logger()

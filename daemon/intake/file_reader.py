@@ -20,7 +20,7 @@ from typing import Protocol, assert_never
 
 import structlog
 
-from daemon.intake.file_reading import (
+from daemon.intake.reader_process import (
     Answer,
     Began,
     ClaimQuestion,

@@ -16,12 +16,12 @@ import structlog
 from daemon.intake.arrivals import Arrival
 from daemon.intake.companions import Photographs
 from daemon.intake.scanner import list_files
-from daemon.jobs.folded_names import FoldedNames
+from daemon.jobs.case_folding import FoldedNames
 from daemon.jobs.ledger import archive as archive_rows
 from daemon.jobs.ledger.entries import Original
 from daemon.jobs.ledger.writer import Ledger
-from daemon.system.beneath import folder_beneath, lstat_beneath, parts_beneath
 from daemon.system.files import copy_open, open_in, part_path, place, shown, sync_folders
+from daemon.system.safe_open import folder_beneath, lstat_beneath, parts_beneath
 
 _log = structlog.get_logger()
 

@@ -15,8 +15,8 @@ from daemon.config.station import InboxFolder, Station
 from daemon.intake.companions import ROLES, SideFilesOnDisk, companion_of, other_half
 from daemon.intake.inbox import Inbox
 from daemon.intake.requests import RetryRequest, leave
+from daemon.jobs.failure_reasons import REASON_SUFFIX, is_foreign, reason_path
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.reasons import REASON_SUFFIX, is_foreign, reason_path
 from daemon.system.errors import ConfigError, UsageError
 from daemon.system.files import read_json, shown
 from daemon.system.shared_folder import give_back

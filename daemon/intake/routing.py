@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from daemon.config.error_messages import suggestion
 from daemon.config.recipe import Recipe
-from daemon.config.validation import suggestion
 from daemon.intake.arrivals import Arrival
 
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.config.station import InboxFolder
-from daemon.system.beneath import folder_beneath, lstat_beneath
 from daemon.system.files import is_there, shown
+from daemon.system.safe_open import folder_beneath, lstat_beneath
 
 PassedOver = tuple[str, str]
 """A path relative to the root, and why it is left alone."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from daemon.config.station import InboxFolder
 from daemon.intake.arrivals import Arrival
 from daemon.intake.file_reader import FileReads
-from daemon.intake.file_reading import Answer, EndQuestion, EndRead
+from daemon.intake.reader_process import Answer, EndQuestion, EndRead
 from daemon.intake.scanner import kind_in_words
 
 COMPLETE_S = 0.2

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import assert_never
 
+from daemon.config.error_messages import suggestion
 from daemon.config.matching import Route, route_by_match, route_to
 from daemon.config.recipe import Recipe
 from daemon.config.station import Notice
-from daemon.config.validation import suggestion
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.companions import (
     WHAT_PAIRS_ARE,
@@ -33,7 +33,7 @@ from daemon.intake.companions import (
     stem_of,
 )
 from daemon.intake.file_reader import FileReads
-from daemon.intake.file_reading import Answer, HeaderQuestion, HeaderRead, Refused, Vanished
+from daemon.intake.reader_process import Answer, HeaderQuestion, HeaderRead, Refused, Vanished
 from daemon.intake.routing import is_below_recipe, named_recipe
 from daemon.intake.scanner import list_files
 from daemon.photo.names import is_photo_name

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daemon.jobs.folded_names import FoldedNames
-from daemon.jobs.reasons import is_foreign, reason_path
+from daemon.jobs.case_folding import FoldedNames
+from daemon.jobs.failure_reasons import is_foreign, reason_path
 from daemon.jobs.record import with_file_names
 from daemon.jobs.sidecars import AFTER_NAME, AFTER_STEM
 from daemon.system.errors import UsageError

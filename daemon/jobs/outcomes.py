@@ -11,15 +11,15 @@ import structlog
 
 from daemon.checkpoints.library import Library
 from daemon.jobs.accounting import StageDuration
-from daemon.jobs.deaths import DeathWatch, halves
+from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.ledger.entries import Entry
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Publication
-from daemon.jobs.reasons import Reason
 from daemon.jobs.recipe_holds import RecipeHolds
 from daemon.jobs.record import record_of
 from daemon.jobs.sidecars import stage_sidecars
 from daemon.jobs.staging import Staging
+from daemon.jobs.worker_deaths import DeathWatch, halves
 from daemon.messages.reports import (
     Failed,
     Inspected,

@@ -20,12 +20,12 @@ import structlog
 from daemon.config.station import Notice, Station
 from daemon.jobs import outbox
 from daemon.jobs.accounting import Delivered, JobEnded, StageDuration
-from daemon.jobs.folded_names import FoldedNames
+from daemon.jobs.case_folding import FoldedNames
+from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.job_log import JobLog
 from daemon.jobs.ledger.entries import ClaimedFile, Entry, Original
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access, Publication
-from daemon.jobs.reasons import Reason
 from daemon.jobs.record import reason_of
 from daemon.system.clock import is_over
 from daemon.system.files import AWAY, NO_SPACE, as_text, shown

@@ -13,12 +13,12 @@ import structlog
 from daemon.config.station import Station
 from daemon.jobs import outbox
 from daemon.jobs.accounting import Delivered
-from daemon.jobs.deaths import halves
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access
 from daemon.jobs.publisher import Publisher
 from daemon.jobs.record import RETRY_HINT
 from daemon.jobs.staging import Staging
+from daemon.jobs.worker_deaths import halves
 from daemon.system.disk_space import is_no_space
 from daemon.system.errors import LedgerError, PassingError
 from daemon.system.files import clear_parts, shown

@@ -15,13 +15,13 @@ import structlog
 
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
+from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.fair_queue import FairQueue, RecipeQueue
 from daemon.jobs.ledger.entries import Entry, photo_of, photos_of
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import is_published
-from daemon.jobs.reasons import Reason
 from daemon.jobs.recipe_holds import RecipeHolds
-from daemon.jobs.selection import NeedsInspection, NoRecipe, select_recipe
+from daemon.jobs.recipe_selection import NeedsInspection, NoRecipe, select_recipe
 from daemon.jobs.staging import Staging
 from daemon.jobs.timetable import startable
 from daemon.messages.tasks import InspectTask, Job, RestoreTask, Task, job_id, seed_of

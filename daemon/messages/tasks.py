@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from daemon.config.features import Feature
+from daemon.config.content_features import Feature
 from daemon.config.recipe import Recipe
 from daemon.photo import Limits, Photo
 

@@ -10,7 +10,7 @@ from daemon.models.calls import ColourCall
 from daemon.models.colour_network import ColourNetwork
 from daemon.models.memory import run_precision
 from daemon.models.registry import Placement
-from daemon.models.shipped import place_shipped
+from daemon.models.shipped_weights import place_shipped
 
 _ALIKE = 0.08
 """Distance of two chromas of the palette at which a random change of the odds still moves both."""

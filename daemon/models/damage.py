@@ -9,7 +9,7 @@ from daemon.models.calls import DamageCall
 from daemon.models.damage_network import DamageNetwork
 from daemon.models.memory import run_precision
 from daemon.models.registry import Placement
-from daemon.models.shipped import place_shipped
+from daemon.models.shipped_weights import place_shipped
 
 
 class Damage:

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from daemon.checkpoints.parameters import parameter_counts
+from daemon.checkpoints.parameter_count import parameter_counts
 from daemon.models.registry import Placement
 
 UNUSED_COMPONENTS = frozenset({"safety_checker", "image_encoder"})

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from daemon.models.calls import Degradation, DenoiseCall
 from daemon.models.memory import run_precision
-from daemon.models.network import PhotoPrior
+from daemon.models.prior_network import PhotoPrior
 from daemon.models.registry import Placement
 
 _ALL_NOISE = math.pi / 2 - 1e-6

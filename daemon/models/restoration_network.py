@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from daemon.models.network import ModulatedBlock
+from daemon.models.prior_network import ModulatedBlock
 
 RestorationTask = Literal["x2", "x3", "x4", "noise", "blind"]
 """What a network is asked for: enlargement, removal of noise of a known level, blind repair."""

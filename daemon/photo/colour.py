@@ -14,8 +14,8 @@ import imagecodecs
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from daemon.photo.bit_depth import highest_level, to_depth, to_unit
 from daemon.photo.decoded import Codes, ColourTags, Model
-from daemon.photo.depth import highest_level, to_depth, to_unit
 from daemon.photo.profiles import (
     ADOBE_RGB_ICC,
     BT709,

@@ -1,6 +1,6 @@
 """What every decoder returns: one page of a file with its codes as stored and what they mean.
 
-`photo.working` alone turns it into the pixels of a `Picture`.
+`photo.preprocessing` alone turns it into the pixels of a `Picture`.
 """
 
 from __future__ import annotations

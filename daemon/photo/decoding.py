@@ -15,7 +15,7 @@ from daemon.photo.formats import START_BYTES, Format, accepted, format_of
 from daemon.photo.picture import Header, Limits
 from daemon.photo.prompts import is_prompt_file, prompt_file_header
 from daemon.photo.truncation import is_truncated, truncated_error
-from daemon.photo.unread_kinds import unread_kind
+from daemon.photo.unsupported_formats import unread_kind
 from daemon.system.errors import CannotWriteError, PhotoError, RestoredError
 from daemon.system.files import BAD_SEEK, open_regular, shown
 

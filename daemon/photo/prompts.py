@@ -11,8 +11,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from daemon.config.error_messages import problems
 from daemon.config.steps import PROMPT_SUFFIXES, SizePx
-from daemon.config.validation import problems
 from daemon.photo.picture import PROMPTS, Header, Prompt, Prompts
 from daemon.system.errors import PhotoError, UsageError
 from daemon.system.files import open_regular, parse_toml

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from daemon.photo.bit_depth import to_depth
 from daemon.photo.decoding import known_format, photo_errors, read_header
-from daemon.photo.depth import to_depth
 from daemon.photo.picture import PROMPTS, Limits, Photo, Picture, Source
+from daemon.photo.preprocessing import Preprocessed, preprocess
 from daemon.photo.prompts import read_prompt_file
 from daemon.photo.transparency import without_hidden
-from daemon.photo.working import Working, to_working
 from daemon.system.errors import PhotoError
 from daemon.system.files import open_regular, shown
 
@@ -74,7 +74,7 @@ def to_eight_bits(levels: Pixels) -> NDArray[np.uint8]:
     return to_depth(levels, np.uint8).view(np.uint8)
 
 
-def _mask(decoded: Working) -> NDArray[np.uint8]:
+def _mask(decoded: Preprocessed) -> NDArray[np.uint8]:
     """A mask's luminance, uint8 (h, w); transparent pixels count as black."""
     luminance = Image.fromarray(to_eight_bits(decoded.pixels)).convert("L")
     mask = np.asarray(luminance).astype(np.uint32)
@@ -83,7 +83,7 @@ def _mask(decoded: Working) -> NDArray[np.uint8]:
     return mask.astype(np.uint8)
 
 
-def _hints(decoded: Working) -> NDArray[np.uint8]:
+def _hints(decoded: Preprocessed) -> NDArray[np.uint8]:
     """Colour hints with their opacity, uint8 RGBA (h, w, 4)."""
     alpha = np.full(decoded.pixels.shape[:2], 255, np.uint8)
     if decoded.alpha is not None:
@@ -91,7 +91,7 @@ def _hints(decoded: Working) -> NDArray[np.uint8]:
     return np.dstack([to_eight_bits(decoded.pixels), alpha])
 
 
-def _decode_page(photo: Photo, limits: Limits) -> Working:
+def _decode_page(photo: Photo, limits: Limits) -> Preprocessed:
     name, page = photo.labels[photo.path], photo.page
     if page is None:
         return _decode(photo.path, name, limits, photo.beneath)
@@ -105,10 +105,10 @@ def _decode_page(photo: Photo, limits: Limits) -> Working:
         decoded = known_format(file).decoder()(file, name, page)
         if decoded.codes.shape[0] * decoded.codes.shape[1] != width * height:
             raise ValueError(f"its page {page + 1} is not of {width}x{height} pixels")
-        return to_working(decoded, is_only_page=False)
+        return preprocess(decoded, is_only_page=False)
 
 
-def _decode(path: Path, name: str, limits: Limits, beneath: Path | None) -> Working:
+def _decode(path: Path, name: str, limits: Limits, beneath: Path | None) -> Preprocessed:
     header = read_header(path, limits, name=name, beneath=beneath)
     with open_regular(path, beneath) as file, photo_errors(path, shown(name)):
         decoded = known_format(file).decoder()(file, shown(name))
@@ -116,4 +116,4 @@ def _decode(path: Path, name: str, limits: Limits, beneath: Path | None) -> Work
         if height * width > header.height * header.width:  # the limits were checked for these
             said = f"its header says {header.width}x{header.height} pixels"
             raise ValueError(f"{said}, and it has {width}x{height}")
-        return to_working(decoded)
+        return preprocess(decoded)

@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.photo.bit_depth import slabs
 from daemon.photo.colour import HDR_TRANSFERS
 from daemon.photo.decoded import Codes, ColourTags, Decoded
-from daemon.photo.depth import slabs
 from daemon.photo.profiles import BT709, CICP_PRIMARIES, SRGB_CURVE, rgb_profile
 
 _PAGE_WHITE_NITS = 203

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.photo.bit_depth import slabs, to_unit
 from daemon.photo.colour import GREY, SRGB, Floats
 from daemon.photo.decoded import Codes
-from daemon.photo.depth import slabs, to_unit
 from daemon.photo.picture import Original, Picture
 
 _TINY = np.float32(1e-12)

@@ -12,10 +12,10 @@ from daemon.diffusion.noise import Noise
 from daemon.messages.reports import Measure
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture, Source
-from daemon.photo.working import deepened
+from daemon.photo.preprocessing import deepened
 from daemon.restorers.footprint import scale_of
+from daemon.restorers.interface import Restoration, Restorer
 from daemon.restorers.registry import restorer_for
-from daemon.restorers.restoration import Restoration, Restorer
 
 _PRIOR_ONLY = Library()
 

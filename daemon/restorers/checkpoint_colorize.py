@@ -17,7 +17,7 @@ from daemon.photo import Picture
 from daemon.restorers.chroma import BLUE, GREEN, RED, Floats, luminance
 from daemon.restorers.colorize import hint_propagation, luminance_guide, painted
 from daemon.restorers.ddnm import DDNM_SAMPLER, Measurement, Project, ddnm_sample
-from daemon.restorers.restoration import Restoration
+from daemon.restorers.interface import Restoration
 from daemon.restorers.sampling_plan import SamplingPlan
 from daemon.restorers.spaces import working_space
 

@@ -31,8 +31,8 @@ from daemon.restorers.chroma import (
     whole_luminance,
 )
 from daemon.restorers.colour_hints import HintPropagation, hints_on_grid
+from daemon.restorers.interface import Restoration
 from daemon.restorers.print_tone import tone_curve
-from daemon.restorers.restoration import Restoration
 
 LONGEST_PX, SHORTEST_PX, LARGEST_PX = 256, 128, 1024
 """Sides, in pixels, at which the network sees a photograph: the longer one is 256, or more where

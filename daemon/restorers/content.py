@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from daemon.config.features import Feature
+from daemon.config.content_features import Feature
 from daemon.diffusion.pixels import to_tensor
 from daemon.models.calls import ClipCall, ModelCalls, ask
 from daemon.photo import Picture

@@ -34,7 +34,7 @@ from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import Degradation, ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.ddnm import DDNM_SAMPLER, Measurement, ddnm_sample
-from daemon.restorers.restoration import Restoration
+from daemon.restorers.interface import Restoration
 from daemon.restorers.sampling_plan import SamplingPlan
 from daemon.restorers.spaces import WorkingSpace, working_space
 

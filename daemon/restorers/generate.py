@@ -15,8 +15,8 @@ from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_pixels
 from daemon.models.calls import ModelCalls, PipelineCall, PipelineSettings, ask
 from daemon.photo import Metadata, Picture, Prompt, Prompts
+from daemon.restorers.interface import Restoration
 from daemon.restorers.pipeline_tiles import side_multiple
-from daemon.restorers.restoration import Restoration
 
 _SEEDS = 2**32
 """Seeds that are drawn here are below this: short enough for people to write down."""

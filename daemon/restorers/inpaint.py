@@ -27,7 +27,7 @@ from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.crack_search import find_cracks
-from daemon.restorers.restoration import Restoration
+from daemon.restorers.interface import Restoration
 from daemon.restorers.restyle import SdeditInput, fitted_mask, sdedit
 from daemon.restorers.sampling_plan import SamplingPlan
 from daemon.restorers.scratch_search import find_scratches

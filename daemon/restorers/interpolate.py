@@ -27,8 +27,8 @@ from daemon.diffusion.sampling import Predict, solve_ode
 from daemon.diffusion.tiling import denoise_tiles
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
-from daemon.photo.depth import highest_level, to_depth
-from daemon.restorers.restoration import Restoration
+from daemon.photo.bit_depth import highest_level, to_depth
+from daemon.restorers.interface import Restoration
 from daemon.restorers.spaces import WorkingSpace, end_spaces, interpolated_space, working_space
 
 STEPS = 12

@@ -22,8 +22,8 @@ from daemon.photo import Picture
 from daemon.restorers.checkpoint_colorize import colorized_like
 from daemon.restorers.chroma import luminance
 from daemon.restorers.colorize import luminance_guide
+from daemon.restorers.interface import Restoration
 from daemon.restorers.pipeline_tiles import PipelineRequest, enlargement, noise_of_window, run_tiled
-from daemon.restorers.restoration import Restoration
 from daemon.restorers.super_resolve import clip_and_project, enlarged_restoration, projection_weight
 
 CLEAN = "remove the noise, grain, dust and compression artifacts, keep everything else"

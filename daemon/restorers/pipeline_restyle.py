@@ -18,8 +18,8 @@ from daemon.diffusion.pixels import to_grey, to_tensor
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
+from daemon.restorers.interface import Restoration
 from daemon.restorers.pipeline_tiles import PipelineRequest, noise_of_window, run_tiled
-from daemon.restorers.restoration import Restoration
 from daemon.restorers.restyle import fitted_mask, picture_or_sheet
 
 

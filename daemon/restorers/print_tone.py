@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 
-from daemon.config.features import GREY_BELOW
+from daemon.config.content_features import GREY_BELOW
 from daemon.restorers.chroma import Floats, eight_bits
 
 TONES = 32

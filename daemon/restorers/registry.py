@@ -17,7 +17,7 @@ from daemon.config.model_reference import PRIOR
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Step
 from daemon.photo.provenance import DigitalSource
-from daemon.restorers.restoration import Restorer
+from daemon.restorers.interface import Restorer
 from daemon.system.errors import ConfigError
 
 _STEP_BY_STEP: tuple[Use, ...] = ("prior", "pixel", "latent")

@@ -29,7 +29,7 @@ from daemon.diffusion.tiling import denoise_tiles
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
-from daemon.restorers.restoration import Restoration
+from daemon.restorers.interface import Restoration
 from daemon.restorers.sampling_plan import SamplingPlan
 from daemon.restorers.spaces import WorkingSpace, working_space
 from daemon.restorers.sweep_sheet import labelled_sheet

@@ -21,7 +21,7 @@ from daemon.restorers.dye_fading import (
     small_copy,
     unfading_tables,
 )
-from daemon.restorers.restoration import Restoration
+from daemon.restorers.interface import Restoration
 
 _CHANNELS = ("red", "green", "blue")
 _OPAQUE = 0.5

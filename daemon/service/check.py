@@ -6,11 +6,11 @@ from daemon.checkpoints.library import Library
 from daemon.config.model_reference import SHIPPED
 from daemon.config.recipe import Recipe
 from daemon.config.settings import Settings
-from daemon.config.setup import known_recipes
 from daemon.config.station import Station
+from daemon.config.station_setup import known_recipes
 from daemon.models.registry import Placement, load_model
 from daemon.restorers.registry import check_clip, check_models
-from daemon.service.runtime import compute_of
+from daemon.service.component_settings import compute_of
 from daemon.system.errors import ConfigError, RestoredError
 from daemon.system.files import shown
 from daemon.system.mounts import is_network_path

@@ -14,8 +14,8 @@ from daemon.bulk.manager import BulkManager
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
 from daemon.config.settings import Settings
-from daemon.config.setup import known_recipes
 from daemon.config.station import Station
+from daemon.config.station_setup import known_recipes
 from daemon.intake.claimer import Claimer
 from daemon.intake.file_reader import FileReader, FileReads
 from daemon.intake.inbox import Inbox
@@ -35,19 +35,19 @@ from daemon.jobs.recovery import CrashRecovery
 from daemon.jobs.scheduler import Scheduler
 from daemon.jobs.staging import Staging
 from daemon.restorers.registry import check_clip, check_models
-from daemon.service.dispatcher import Dispatcher
-from daemon.service.events import EventQueue
-from daemon.service.housekeeping import Housekeeping, retention_of
-from daemon.service.monitoring.monitor import Monitor
-from daemon.service.monitoring.systemd import SystemdNotifier
-from daemon.service.request_handler import RequestHandler
-from daemon.service.runtime import (
+from daemon.service.component_settings import (
     compute_of,
     inbox_folders,
     limits_of,
     monitor_settings,
     station_folders,
 )
+from daemon.service.dispatcher import Dispatcher
+from daemon.service.events import EventQueue
+from daemon.service.housekeeping import Housekeeping, retention_of
+from daemon.service.monitoring.monitor import Monitor
+from daemon.service.monitoring.systemd import SystemdNotifier
+from daemon.service.request_handler import RequestHandler
 from daemon.service.startup import StationLock, only_daemon, open_ledger, prepare, when_unlocked
 from daemon.service.status_publisher import StatusPublisher
 from daemon.system.disk_space import DiskSpace

@@ -38,9 +38,9 @@ from daemon.messages.reports import (
     WorkerReady,
 )
 from daemon.messages.tasks import Task
+from daemon.service.component_settings import station_folders
 from daemon.service.components import Components, Progress, open_components, usable_recipes
 from daemon.service.monitoring.systemd import SystemdNotifier
-from daemon.service.runtime import station_folders
 from daemon.service.startup import when_unlocked
 from daemon.service.status_publisher import DaemonState
 from daemon.system.disk_space import is_no_space

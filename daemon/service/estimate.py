@@ -15,7 +15,7 @@ from daemon.config.recipe import Recipe
 from daemon.intake.companions import side_of
 from daemon.intake.scanner import walk_folders
 from daemon.jobs.outbox import record_path
-from daemon.jobs.pace import Pace, estimate_s, job_time_of, job_times, pace_of
+from daemon.jobs.time_estimates import Pace, estimate_s, job_time_of, job_times, pace_of
 from daemon.messages.tasks import Compute
 from daemon.photo import Limits, read_header
 from daemon.service.apply import ApplyOptions, apply

@@ -19,13 +19,13 @@ import structlog
 from daemon.config.settings import Settings
 from daemon.config.station import Station
 from daemon.jobs import job_log
+from daemon.jobs.failure_reasons import has_reason
 from daemon.jobs.ledger import archive as archive_rows
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.archive import ExpiredJob, KeptResult
 from daemon.jobs.ledger.entries import Original
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import is_published
-from daemon.jobs.reasons import has_reason
 from daemon.system.clock import is_over
 from daemon.system.files import is_there, shown
 

@@ -11,13 +11,13 @@ from typing import TextIO, TypeVar
 import structlog
 
 from daemon.config.settings import Settings
-from daemon.config.setup import (
+from daemon.config.station import Station
+from daemon.config.station_setup import (
     group_errors_explained,
     group_id,
     make_request_folders,
     set_umask,
 )
-from daemon.config.station import Station
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access
 from daemon.service.events import EventQueue

@@ -9,12 +9,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 from daemon.bulk.status import BulkStatus, read_bulk
-from daemon.config.setup import known_recipes
 from daemon.config.station import Notice, Station
+from daemon.config.station_setup import known_recipes
+from daemon.jobs.failure_reasons import has_reason
 from daemon.jobs.ledger.entries import Failure
 from daemon.jobs.ledger.reader import LedgerReader
-from daemon.jobs.pace import RATE_WINDOW_S, rate_per_s
-from daemon.jobs.reasons import has_reason
+from daemon.jobs.time_estimates import RATE_WINDOW_S, rate_per_s
 from daemon.jobs.timetable import HeldBack, held_back
 from daemon.service.startup import is_daemon_running
 from daemon.service.status_publisher import read_loaded_models, read_trouble

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from daemon.system.beneath import folder_beneath, parts_beneath
 from daemon.system.errors import UsageError
+from daemon.system.safe_open import folder_beneath, parts_beneath
 from daemon.system.text import json_text, printable
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)

@@ -11,7 +11,6 @@ import secrets
 import stat
 from pathlib import Path
 
-from daemon.system.beneath import folder_beneath, lstat_beneath, parts_beneath
 from daemon.system.files import (
     NO_LINKS,
     alternative,
@@ -23,6 +22,7 @@ from daemon.system.files import (
     same_content,
     sync_folders,
 )
+from daemon.system.safe_open import folder_beneath, lstat_beneath, parts_beneath
 
 
 def take_file(source: Path, target: Path, beneath: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from daemon.bulk import manager
 from daemon.bulk import walk as bulk_walk
 from daemon.cli.main import exit_code
-from daemon.config.setup import find_station
+from daemon.config.station_setup import find_station
 from daemon.intake.requests import waiting_requests
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.reader import LedgerReader

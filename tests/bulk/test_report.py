@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from daemon.bulk import report as bulk_report
-from daemon.config.setup import find_station
+from daemon.config.station_setup import find_station
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from daemon.bulk.status import read_bulk
 from daemon.cli.main import exit_code
-from daemon.config.setup import find_station
+from daemon.config.station_setup import find_station
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.writer import Ledger
 from daemon.service.housekeeping import Housekeeping, Retention

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.main import exit_code
-from daemon.config.setup import find_station
+from daemon.config.station_setup import find_station
 from daemon.intake.requests import waiting_requests
 from tests.support.bulk_runs import (
     ask_to_submit,

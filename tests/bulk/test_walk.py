@@ -9,7 +9,7 @@ import pytest
 
 from daemon.bulk import walk as bulk_walk
 from daemon.config.recipe import recipe_named
-from daemon.config.setup import find_station, known_recipes
+from daemon.config.station_setup import find_station, known_recipes
 from daemon.intake.sorter import SettledFolder
 from daemon.jobs.ledger import bulk as bulk_rows
 from tests.support.bulk_runs import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daemon.config.recipe import SHIPPED_RECIPES, Recipe, load_recipes
 from daemon.config.settings import Settings, load_settings
-from daemon.config.setup import known_recipes, make_station, open_station
+from daemon.config.station_setup import known_recipes, make_station, open_station
 from daemon.config.steps import SuperResolve
 
 PREVIOUS = Path(__file__).parent / "previous"

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from daemon.config.keys import Key, keys_of
+from daemon.config.key_descriptions import Key, keys_of
 from daemon.config.recipe import Match, Output, Recipe, read_recipe
 from daemon.config.reference import PAGES, key_lists, main, stale_pages
 from daemon.config.schedule import Schedule

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.keys import keys_of
+from daemon.config.key_descriptions import keys_of
 from daemon.config.settings import Settings, load_settings
-from daemon.config.setup import make_station, open_station
+from daemon.config.station_setup import make_station, open_station
 from daemon.config.template import SETTING_GROUPS, settings_template
 
 TEMPLATE = settings_template()

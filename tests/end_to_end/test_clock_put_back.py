@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.setup import find_station, open_station
+from daemon.config.station_setup import find_station, open_station
 from daemon.jobs.ledger.writer import Ledger
 from daemon.service.daemon import Daemon, RunSummary
 from daemon.service.housekeeping import Housekeeping, Retention

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from daemon.cli.demo import demo, print_table
 from daemon.cli.demo_photos import demo_photos, psnr
-from daemon.config.setup import make_station, open_station
+from daemon.config.station_setup import make_station, open_station
 from daemon.executors import EXECUTORS
 from daemon.messages.reports import Report, Restored, StagedFile, Timing, WorkerReady
 from daemon.messages.tasks import Compute, RestoreTask

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config.schedule import Schedule
-from daemon.config.setup import open_station
+from daemon.config.station_setup import open_station
 from daemon.service.daemon import Daemon
 from tests.support.ledgers import TracedTurns, trace_turns
 from tests.support.station_runs import drop_photo, write_scheduled_recipe

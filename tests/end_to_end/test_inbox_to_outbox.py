@@ -222,9 +222,9 @@ def test_a_bulk_job_outlives_daemons_that_are_killed(root: Path, tmp_path: Path)
 
 ASK_AS_ANOTHER_USER = """
 import os, pathlib, sys
-import daemon.config.setup
+import daemon.config.station_setup
 from daemon.cli.main import exit_code
-daemon.config.setup.SHIPPED_RECIPES = pathlib.Path(sys.argv[1], "recipes")  # not root's
+daemon.config.station_setup.SHIPPED_RECIPES = pathlib.Path(sys.argv[1], "recipes")  # not root's
 ask = ["--station", sys.argv[1], "status", "--json"]
 exit_code(ask)  # loads every module: the other user may not read where Python lies
 print("as another user", flush=True)

@@ -12,8 +12,8 @@ from PIL import Image
 
 from daemon.checkpoints.digests import LOCK
 from daemon.checkpoints.library import Library
-from daemon.config.features import Feature, likeness_probability
-from daemon.config.setup import find_station
+from daemon.config.content_features import Feature, likeness_probability
+from daemon.config.station_setup import find_station
 from daemon.jobs import scheduler
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.messages.tasks import InspectTask

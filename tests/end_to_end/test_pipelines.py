@@ -12,7 +12,7 @@ from PIL import Image
 
 from daemon.cli.main import exit_code
 from daemon.config.recipe import read_recipe
-from daemon.config.setup import make_station
+from daemon.config.station_setup import make_station
 from daemon.engine.activity import Activity
 from daemon.engine.backend import torch_backend
 from daemon.engine.device import ForwardPass

@@ -10,8 +10,8 @@ from PIL import Image
 from daemon.checkpoints.library import Library
 from daemon.cli.main import exit_code
 from daemon.config.recipe import recipe_named
-from daemon.config.setup import known_recipes, make_station
-from daemon.jobs.pace import job_times
+from daemon.config.station_setup import known_recipes, make_station
+from daemon.jobs.time_estimates import job_times
 from tests.support.fake_hub import COMMIT, FakeHub, run_against, serving
 from tests.support.station_runs import run_once
 from tests.support.tiny_pipelines import save_pixel

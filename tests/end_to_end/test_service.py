@@ -15,15 +15,15 @@ import pytest
 from PIL import Image
 
 from daemon.config.schedule import Schedule
-from daemon.config.setup import known_recipes, open_station
 from daemon.config.station import Station
+from daemon.config.station_setup import known_recipes, open_station
 from daemon.intake.arrivals import Arrival
 from daemon.intake.retry import retry_failed
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.tasks import RestoreTask
+from daemon.service.component_settings import inbox_folders
 from daemon.service.daemon import Daemon, RunSummary
-from daemon.service.runtime import inbox_folders
 from daemon.service.startup import only_daemon
 from daemon.system import files
 from daemon.system import logging as log

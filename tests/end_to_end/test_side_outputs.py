@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.main import exit_code
-from daemon.config.setup import open_station
 from daemon.config.station import Station
+from daemon.config.station_setup import open_station
 from daemon.jobs.ledger.entries import QueueCount
 from daemon.service.daemon import Daemon
 from daemon.service.monitoring.metrics import Metrics

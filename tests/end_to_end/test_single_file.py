@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from skimage import data
 
 from daemon.checkpoints.library import Library
-from daemon.checkpoints.parameters import parameter_counts
+from daemon.checkpoints.parameter_count import parameter_counts
 from daemon.cli.main import exit_code
 from daemon.models.calls import DecodeCall, DenoiseCall, EmbedCall, Embedding, EncodeCall
 from daemon.system.errors import ConfigError

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.setup import open_station
 from daemon.config.station import Station
+from daemon.config.station_setup import open_station
 from daemon.service.daemon import Daemon, RunSummary
 from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.startup import only_daemon

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from daemon.config.features import COLOUR, NOISE
+from daemon.config.content_features import COLOUR, NOISE
 from daemon.config.recipe import Recipe
 from daemon.engine.backend import Staged
 from daemon.engine.model_cache import ModelKey

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from daemon.config.features import COLOUR, NOISE
+from daemon.config.content_features import COLOUR, NOISE
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Denoise
 from daemon.executors import EXECUTORS, Executor, make_executor

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.intake import file_reading
-from daemon.jobs.reasons import Reason
+from daemon.intake import reader_process
+from daemon.jobs.failure_reasons import Reason
 from daemon.service.daemon import RunSummary
 from daemon.system.files import sha256_of
 from tests.support.station_runs import (
@@ -36,7 +36,7 @@ def test_a_file_that_cannot_be_hashed_is_named_as_it_was_dropped(
         raise OSError(errno.EIO, "Input/output error", str(path))
 
     drop_photo(root, "denoise/album/a.png")
-    monkeypatch.setattr(file_reading, "sha256_of", refuse)
+    monkeypatch.setattr(reader_process, "sha256_of", refuse)
     assert run_once(root) == RunSummary(failed=1)
     assert reason(root, "denoise/album/a.png") == (
         "[Errno 5] Input/output error: 'denoise/album/a.png'"
@@ -73,7 +73,7 @@ def test_a_file_that_ends_the_daemon_while_it_is_read_is_found_and_set_aside(
 
     kills = 0
     with monkeypatch.context() as patch:
-        patch.setattr(file_reading, "sha256_of", die_of_b)
+        patch.setattr(reader_process, "sha256_of", die_of_b)
         while ended_by_kill(partial(run_once, root)):
             kills += 1
             assert kills < 10
@@ -90,7 +90,7 @@ def test_five_kills_while_a_file_is_read_are_not_its_fault(
     drop_photo(root, "denoise/b.png", size=9)
     for _ in range(5):
         with monkeypatch.context() as patch:
-            patch.setattr(file_reading, "sha256_of", lambda path, beneath: os._exit(137))
+            patch.setattr(reader_process, "sha256_of", lambda path, beneath: os._exit(137))
             assert ended_by_kill(partial(run_once, root))
     assert run_once(root) == RunSummary(done=2)
 
@@ -105,7 +105,7 @@ def test_results_are_heard_of_while_many_files_are_hashed(
         time.sleep(0.2)
         return sha256_of(path)
 
-    monkeypatch.setattr(file_reading, "sha256_of", slow)
+    monkeypatch.setattr(reader_process, "sha256_of", slow)
     with open_daemon(root) as daemon:
         began = time.monotonic()
         daemon.turn(at_once=True)

@@ -13,8 +13,8 @@ from PIL import Image
 from daemon.bulk.walk import slices
 from daemon.cli.main import exit_code
 from daemon.config.recipe import recipe_named
-from daemon.config.setup import find_station, known_recipes
 from daemon.config.station import InboxFolder
+from daemon.config.station_setup import find_station, known_recipes
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.companions import (
     COMPANIONS,

@@ -14,11 +14,11 @@ from PIL import Image
 
 from daemon.bulk.manager import BulkManager
 from daemon.config.recipe import Recipe
-from daemon.config.setup import find_station
 from daemon.config.station import Station
-from daemon.intake import file_reader, file_reading
+from daemon.config.station_setup import find_station
+from daemon.intake import file_reader, reader_process
 from daemon.intake.file_reader import FileReader, ReaderHandle
-from daemon.intake.file_reading import Answer, HeaderQuestion, HeaderRead, Refused
+from daemon.intake.reader_process import Answer, HeaderQuestion, HeaderRead, Refused
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.messages.reports import Outcome
 from daemon.messages.tasks import RestoreTask
@@ -198,7 +198,7 @@ class Gate:
 def holding(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate = Gate(name)
     with monkeypatch.context() as patch:
-        patch.setattr(file_reading, "sha256_of", gate.digest)
+        patch.setattr(reader_process, "sha256_of", gate.digest)
         try:
             yield gate
         finally:
@@ -329,7 +329,7 @@ def test_other_photographs_are_restored_while_one_is_copied_from_another_disk(
             assert opened.wait(120)
         take_copy(source, target, beneath, max_bytes)
 
-    monkeypatch.setattr(file_reading, "take_copy", hold)
+    monkeypatch.setattr(reader_process, "take_copy", hold)
     with open_daemon(root) as daemon:
         turn_until(daemon, reached.is_set, "the copy")
         drop_photo(root, "denoise/small.png", size=9)

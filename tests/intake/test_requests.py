@@ -16,8 +16,8 @@ from daemon.bulk.manager import BulkManager
 from daemon.bulk.status import read_bulk
 from daemon.cli import bulk as bulk_command
 from daemon.cli.main import exit_code
-from daemon.config.setup import find_station
 from daemon.config.station import Station
+from daemon.config.station_setup import find_station
 from daemon.intake import requests
 from daemon.intake.older_requests import take_over
 from daemon.intake.requests import (

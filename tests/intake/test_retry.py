@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.main import exit_code
-from daemon.config.setup import open_station
+from daemon.config.station_setup import open_station
 from daemon.intake.requests import RetryRequest, waiting_requests
+from daemon.jobs.failure_reasons import NO_REASON, Reason
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.reasons import NO_REASON, Reason
-from daemon.service.runtime import inbox_folders
+from daemon.service.component_settings import inbox_folders
 from daemon.system.errors import ConfigError
 from tests.support.fakes import everything_below
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from daemon.bulk.walk import slices
 from daemon.config.recipe import recipe_named
-from daemon.config.setup import known_recipes
 from daemon.config.station import InboxFolder, Station
+from daemon.config.station_setup import known_recipes
 from daemon.intake.inbox import Inbox
 from daemon.intake.scanner import Folder, walk_files, walk_folders
 from daemon.jobs.ledger.bulk import BulkJob

@@ -8,7 +8,7 @@ import pytest
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import SHIPPED_RECIPES, Recipe, load_recipes, recipe_named
 from daemon.jobs.job_log import JobLog, days
-from daemon.jobs.pace import JobTime, job_times
+from daemon.jobs.time_estimates import JobTime, job_times
 
 NOW = datetime(2026, 3, 4, 23, 59, 30, tzinfo=UTC).timestamp()
 DAY_S = 86400
@@ -82,9 +82,9 @@ def test_a_long_log_is_read_from_its_end(
     for number in range(50):
         JobLog(tmp_path).append(line(recipe, number), NOW)
     size = next(tmp_path.iterdir()).stat().st_size
-    monkeypatch.setattr("daemon.jobs.pace._TAIL_BYTES", size // 5)
+    monkeypatch.setattr("daemon.jobs.time_estimates._TAIL_BYTES", size // 5)
     assert [round(one.device_s) for one in job_times(tmp_path, recipe, Library())] == list(
         range(49, 40, -1)
     )
-    monkeypatch.setattr("daemon.jobs.pace._MAX_JOBS", 3)
+    monkeypatch.setattr("daemon.jobs.time_estimates._MAX_JOBS", 3)
     assert len(job_times(tmp_path, recipe, Library())) == 3

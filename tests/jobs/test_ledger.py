@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.features import COLOUR, Feature
+from daemon.config.content_features import COLOUR, Feature
 from daemon.config.station import Notice
+from daemon.jobs.failure_reasons import NO_REASON, Reason
 from daemon.jobs.ledger.entries import Waiting
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.reasons import NO_REASON, Reason
 from daemon.system.disk_space import is_no_space
 from daemon.system.errors import ConfigError, LedgerError
 from tests.support.claims import QUEUED_AT as NOW

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.main import exit_code
-from daemon.config.setup import make_station
 from daemon.config.station import Notice
+from daemon.config.station_setup import make_station
+from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.ledger import bulk, migrations
 from daemon.jobs.ledger.bulk import BulkJob
 from daemon.jobs.ledger.entries import claim_text, path_text
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.reasons import Reason
 from daemon.system.errors import ConfigError
 from tests.support.claims import claimed
 

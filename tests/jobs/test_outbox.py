@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daemon.jobs import outbox, sidecars
-from daemon.jobs.folded_names import FoldedNames
+from daemon.jobs.case_folding import FoldedNames
 from daemon.jobs.outbox import (
     Access,
     Publication,
@@ -309,7 +309,7 @@ def test_a_folder_is_listed_again_only_if_others_change_it(
         listed.append(path)
         return real(path)
 
-    monkeypatch.setattr("daemon.jobs.folded_names.os.scandir", scandir)
+    monkeypatch.setattr("daemon.jobs.case_folding.os.scandir", scandir)
     names = FoldedNames()
     for number in range(20):
         name = f"{number}"

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.features import COLOUR
+from daemon.config.content_features import COLOUR
 from daemon.config.recipe import SHIPPED_RECIPES, load_recipes, recipe_named
+from daemon.jobs.failure_reasons import NO_REASON, Reason
 from daemon.jobs.ledger.entries import Entry, photo_of
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outcomes import OutcomePolicy, RetryPolicy
-from daemon.jobs.reasons import NO_REASON, Reason
 from daemon.jobs.staging import Staging
 from daemon.messages.reports import Failed, Inspected, Rejected, WorkerDied
 from daemon.messages.tasks import InspectTask, Job, RestoreTask

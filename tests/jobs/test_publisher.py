@@ -7,11 +7,11 @@ import pytest
 
 from daemon.config.station import Station
 from daemon.jobs.accounting import JobEnded
+from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.ledger.entries import Entry
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outbox import Access, Publication
 from daemon.jobs.publisher import Publisher
-from daemon.jobs.reasons import Reason
 from daemon.system import files
 from daemon.system.text import same_name
 from tests.support.claims import QUEUED_AT as NOW

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from daemon.checkpoints.library import Library
-from daemon.config.features import COLOUR
+from daemon.config.content_features import COLOUR
 from daemon.config.recipe import Recipe, read_recipe
+from daemon.jobs.failure_reasons import NO_REASON, Reason
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.reasons import NO_REASON, Reason
 from daemon.jobs.scheduler import Scheduler
 from daemon.jobs.staging import Staging
 from daemon.messages.tasks import InspectTask, RestoreTask, Task

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.features import COLOUR, NOISE
+from daemon.config.content_features import COLOUR, NOISE
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Denoise
 from daemon.messages.tasks import (

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from daemon.checkpoints.library import WEIGHTS, Library
-from daemon.checkpoints.parameters import parameter_counts
+from daemon.checkpoints.parameter_count import parameter_counts
 from daemon.config.model_reference import SHIPPED
 from daemon.messages.tasks import Compute, ModelOptions, Offload
 from daemon.models.calls import (

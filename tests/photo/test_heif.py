@@ -18,8 +18,8 @@ from PIL import Image
 
 from daemon.photo import Limits, is_truncated, read_header
 from daemon.photo.isobmff import read_heif_info
+from daemon.photo.preprocessing import upright
 from daemon.photo.profiles import DISPLAY_P3_ICC
-from daemon.photo.working import upright
 from daemon.system.errors import PhotoError, TruncatedError
 from tests.support.photos import cat, photo_at, read
 

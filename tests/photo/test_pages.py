@@ -10,8 +10,8 @@ import tifffile
 
 from daemon.config.recipe import Recipe
 from daemon.engine.backend import torch_backend
+from daemon.engine.result_writer import stage
 from daemon.engine.runs import RestoreRun
-from daemon.engine.staging import stage
 from daemon.messages.tasks import Job, RestoreTask
 from daemon.photo import Limits, Photo, read_header
 from daemon.photo.reading import read_picture

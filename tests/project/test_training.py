@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from daemon.models.network import PhotoPrior
+from daemon.models.prior_network import PhotoPrior
 from training.checkpoint import FILE
 from training.export import export
 from training.growth import grow

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from daemon.models.network import PhotoPrior
+from daemon.models.prior_network import PhotoPrior
 from training.damage import camera_noise, jpeg, old_print
 from training.photos import (
     Pixels,

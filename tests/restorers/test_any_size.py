@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
-from daemon.config.features import Feature
+from daemon.config.content_features import Feature
 from daemon.config.steps import (
     Colorize,
     Denoise,

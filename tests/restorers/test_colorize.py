@@ -18,7 +18,7 @@ from daemon.config.steps import Colorize
 from daemon.models.calls import ColourCall
 from daemon.photo import Picture
 from daemon.restorers.chroma import whole_luminance
-from daemon.restorers.restoration import Restoration
+from daemon.restorers.interface import Restoration
 from tests.support.answering import Answers, picture, pixels_of, real, run
 from tests.support.photographs import pillow_luminance
 

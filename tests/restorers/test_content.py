@@ -8,7 +8,7 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image
 
-from daemon.config.features import COLOUR, GREY_BELOW, NOISE, Feature, likeness_probability
+from daemon.config.content_features import COLOUR, GREY_BELOW, NOISE, Feature, likeness_probability
 from daemon.restorers.content import colour_level, footprint, measure_features
 from tests.support.answering import answer, picture
 

@@ -11,11 +11,11 @@ from PIL import Image
 from daemon.checkpoints.library import Library
 from daemon.cli.main import exit_code
 from daemon.config.recipe import read_recipe
-from daemon.config.setup import known_recipes, make_station, open_station
+from daemon.config.station_setup import known_recipes, make_station, open_station
 from daemon.intake.retry import retry_failed
 from daemon.restorers.registry import check_models
+from daemon.service.component_settings import inbox_folders
 from daemon.service.daemon import RunSummary
-from daemon.service.runtime import inbox_folders
 from daemon.system.errors import ConfigError
 from tests.support import tiny_flux, tiny_pipelines
 from tests.support.fakes import everything_below

@@ -14,10 +14,10 @@ from daemon.checkpoints.traits import Traits
 from daemon.config.steps import Colorize, Denoise, Restyle, Step, SuperResolve
 from daemon.diffusion.noise import Noise
 from daemon.models.calls import PipelineCall
+from daemon.restorers.interface import Restoration
 from daemon.restorers.pipeline_repair import CLEAN, COLOUR
 from daemon.restorers.pipeline_tiles import PipelineRequest, cut_pipeline_side, run_tiled
 from daemon.restorers.registry import restorer_for
-from daemon.restorers.restoration import Restoration
 from tests.support.answering import blend_weights, picture, random_pixels
 from tests.support.checkpoints import drive
 from tests.support.pipelines import EDIT, IMAGE, UPSCALE

@@ -10,7 +10,7 @@ from skimage import data
 from daemon.config.steps import Unfade
 from daemon.photo import Picture
 from daemon.restorers.dye_fading import faded
-from daemon.restorers.restoration import Restoration
+from daemon.restorers.interface import Restoration
 from tests.support.answering import Turns, picture, pixels_of, psnr, run
 from tests.support.photographs import FADED
 

@@ -23,8 +23,8 @@ from daemon.diffusion.concurrent import gather
 from daemon.diffusion.noise import Noise
 from daemon.models.calls import DenoiseCall, EmbedCall, ModelCall, ModelCalls
 from daemon.photo import Picture
+from daemon.restorers.interface import Restoration
 from daemon.restorers.registry import restorer_for
-from daemon.restorers.restoration import Restoration
 from tests.support.answering import picture, random_pixels
 from tests.support.checkpoints import TEXTUAL, TINY, drive, tiny, tiny_folder, tiny_traits
 from tests.support.tiny_pipelines import save_pixel

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from daemon.cli.main import exit_code
-from daemon.config.setup import recipe_for
+from daemon.config.station_setup import recipe_for
 from daemon.executors import EXECUTORS
 from daemon.messages.tasks import Compute
 from daemon.photo import Limits

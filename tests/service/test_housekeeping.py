@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.config.setup import open_station
+from daemon.config.station_setup import open_station
 from daemon.jobs.job_log import JobLog
 from daemon.jobs.ledger import archive as archive_rows
 from daemon.jobs.ledger.archive import jobs

@@ -10,10 +10,10 @@ from rich.console import Console
 
 from daemon.cli.main import exit_code
 from daemon.cli.status_text import print_status
-from daemon.config.setup import find_station, open_station
 from daemon.config.station import Notice, Station
+from daemon.config.station_setup import find_station, open_station
+from daemon.jobs.failure_reasons import NO_REASON
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.reasons import NO_REASON
 from daemon.messages.reports import ModelLoaded
 from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.startup import is_daemon_running

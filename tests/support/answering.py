@@ -29,8 +29,8 @@ from daemon.models.calls import (
 from daemon.models.prior import Prior
 from daemon.models.registry import Model, Placement, load_model
 from daemon.photo import Metadata, Picture
+from daemon.restorers.interface import Restoration
 from daemon.restorers.registry import restorer_for
-from daemon.restorers.restoration import Restoration
 from daemon.restorers.spaces import WorkingSpace
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from PIL import Image
 
 from daemon.bulk.status import BulkStatus, read_bulk
 from daemon.cli.main import exit_code
-from daemon.config.setup import find_station
 from daemon.config.station import Station
+from daemon.config.station_setup import find_station
 from daemon.intake.requests import BulkSubmitRequest, leave
 from daemon.jobs.scheduler import Scheduler
 from daemon.service.daemon import RunSummary

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from daemon.config.station import InboxFolder
+from daemon.jobs.failure_reasons import NO_REASON
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles, Entry
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.reasons import NO_REASON
 from daemon.photo import Header
 
 QUEUED_AT = 1_800_000_000.0

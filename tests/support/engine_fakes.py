@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daemon.config.features import Feature
+from daemon.config.content_features import Feature
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Denoise
 from daemon.engine.activity import Activity

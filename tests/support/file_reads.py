@@ -5,7 +5,7 @@ from collections.abc import Callable
 from multiprocessing import Pipe
 
 from daemon.intake.file_reader import Answered, Death
-from daemon.intake.file_reading import Question, answer, serve
+from daemon.intake.reader_process import Question, answer, serve
 from daemon.photo import Limits
 
 

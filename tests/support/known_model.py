@@ -16,8 +16,8 @@ from daemon.diffusion.noise import Noise
 from daemon.diffusion.sampling import Draw
 from daemon.models.registry import Model
 from daemon.photo import Picture
+from daemon.restorers.interface import Restoration
 from daemon.restorers.registry import restorer_for
-from daemon.restorers.restoration import Restoration
 from tests.support.answering import picture
 from tests.support.checkpoints import (
     BlockVae,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from daemon.config.setup import open_station
+from daemon.config.station_setup import open_station
 from daemon.jobs.ledger.writer import Ledger
 from daemon.service.daemon import Daemon, RunSummary
 from tests.support.fakes import everything_below

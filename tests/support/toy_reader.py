@@ -7,7 +7,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import daemon.intake.file_reading as reading
+import daemon.intake.reader_process as reading
 from daemon.intake.file_reader import ReaderProcess
 from daemon.photo import Header, Limits, read_header
 from daemon.system.files import sha256_of

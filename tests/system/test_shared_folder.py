@@ -10,8 +10,8 @@ from typing import BinaryIO
 import pytest
 
 from daemon.system import files, shared_folder
-from daemon.system.beneath import folder_beneath
 from daemon.system.files import open_regular
+from daemon.system.safe_open import folder_beneath
 from daemon.system.shared_folder import give_back, take_copy, take_file
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from daemon.config.station import InboxFolder
+from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.ledger.database import Row
-from daemon.jobs.reasons import Reason
 from daemon.photo import Header, Photo
 from daemon.system.files import shown
 

@@ -7,8 +7,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from daemon.config.features import Feature
+from daemon.config.content_features import Feature
 from daemon.config.station import Notice
+from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.ledger.database import Database, Row
 from daemon.jobs.ledger.entries import (
     Entry,
@@ -19,7 +20,6 @@ from daemon.jobs.ledger.entries import (
     entry_of,
     path_text,
 )
-from daemon.jobs.reasons import Reason
 
 DONE = "done/"
 """Prefix of the counter, by recipe, of jobs that were done and whose rows are gone."""

@@ -28,12 +28,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
-from daemon.config.features import Feature
+from daemon.config.content_features import Feature
 from daemon.config.station import Notice
+from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.ledger.database import Database, Transaction
 from daemon.jobs.ledger.entries import ClaimedFiles, Entry, Original, claim_text, path_text
 from daemon.jobs.ledger.reader import LedgerReader
-from daemon.jobs.reasons import Reason
 
 
 class Ledger(LedgerReader):

@@ -8,8 +8,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from daemon.photo.bit_depth import slabs
 from daemon.photo.decoded import CHANNELS, Codes, ColourTags, Decoded, Model
-from daemon.photo.depth import slabs
 from daemon.photo.metadata import read_metadata
 from daemon.photo.pillow_files import format_name, open_image
 

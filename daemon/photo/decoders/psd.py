@@ -9,8 +9,8 @@ import imagecodecs
 import numpy as np
 
 from daemon.photo import psd_header
+from daemon.photo.bit_depth import slabs
 from daemon.photo.decoded import CHANNELS, Codes, ColourTags, Decoded, Model
-from daemon.photo.depth import slabs
 from daemon.photo.metadata import read_block_metadata
 from daemon.photo.psd_header import (
     PsdHead,

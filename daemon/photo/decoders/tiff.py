@@ -10,9 +10,9 @@ from typing import BinaryIO, cast
 import numpy as np
 from tifffile import TiffFile, TiffPage
 
+from daemon.photo.bit_depth import slabs
 from daemon.photo.decoded import CHANNELS, Codes, ColourTags, Decoded, Model
 from daemon.photo.decoders.pillow import DAMAGED_PAGES, pillow_codes
-from daemon.photo.depth import slabs
 from daemon.photo.metadata import FileMetadata, read_tiff_metadata
 from daemon.photo.picture import Metadata
 from daemon.photo.pillow_files import open_image

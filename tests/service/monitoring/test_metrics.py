@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 
-from daemon.config.setup import make_station
+from daemon.config.station_setup import make_station
 from daemon.jobs.accounting import JobEnded, Stage, StageDuration
 from daemon.jobs.ledger.entries import Waiting
 from daemon.messages.reports import BatchCounts, LoadedModel

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.setup import make_station
 from daemon.config.station import InboxFolder, Station
+from daemon.config.station_setup import make_station
 from daemon.intake.arrivals import Arrival
 from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.reports import (

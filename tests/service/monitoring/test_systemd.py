@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.setup import open_station
+from daemon.config.station_setup import open_station
 from daemon.engine.activity import MAX_LOAD_S
 from daemon.service.daemon import Daemon
 from daemon.service.monitoring.systemd import SystemdNotifier, systemd_notifier

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from daemon.checkpoints.library import Library
-from daemon.checkpoints.parameters import parameter_counts
+from daemon.checkpoints.parameter_count import parameter_counts
 from daemon.system.errors import ConfigError
 from tests.support.tiny_pipelines import save_pixel, save_stable
 

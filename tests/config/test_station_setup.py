@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.setup import known_recipes, make_station, open_station
+from daemon.config.station_setup import known_recipes, make_station, open_station
 from daemon.service.startup import prepare
 from daemon.system.errors import AccessError, ConfigError
 

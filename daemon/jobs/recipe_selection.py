@@ -7,7 +7,7 @@ missing must be measured first, by an executor. Nothing is decoded here.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from daemon.config.features import Feature
+from daemon.config.content_features import Feature
 from daemon.config.matching import missing_features, route_by_content
 from daemon.config.recipe import Recipe, recipe_named
 from daemon.jobs.ledger.entries import ClaimedFile, Entry

@@ -1,4 +1,4 @@
-"""Messages about wrong configuration: file, key, value, what is allowed and what to do.
+"""Error messages about wrong configuration: file, key, value, what is allowed and what to do.
 
 pydantic's errors are written for programmers. `explain` turns each into one line for the person
 who wrote the file, from the JSON schema of the model that refused it.

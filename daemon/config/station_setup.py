@@ -1,4 +1,4 @@
-"""Making a station, opening one, and finding its recipes.
+"""Set-up of stations: make one, open one, find its recipes.
 
 All of it works whether a daemon is running or not, and imports nothing heavy, so that commands
 answer at once.

@@ -1,4 +1,4 @@
-"""What the parts of a daemon get of the settings, as plain values."""
+"""The settings of each component of a daemon, as plain values drawn from the station's settings."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Depth: codes of 8 and 16 bits and floats, and any other numbers that files hold, brought to them.
+"""Bit depth: any numbers that files hold become codes of 8 or 16 bits, or floats.
 
 uint8 and uint16 have their full range, 0 is black; of float32 0 is black and 1 is white.
 """

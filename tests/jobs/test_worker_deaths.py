@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.jobs.deaths import DeathWatch, halves
+from daemon.jobs.worker_deaths import DeathWatch, halves
 
 NOW = 1_800_000_000.0
 ONE, TWO, GOOD = 1, 2, 3

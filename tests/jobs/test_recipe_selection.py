@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 from daemon.cli.status_text import print_status
-from daemon.config.features import COLOUR, NOISE
+from daemon.config.content_features import COLOUR, NOISE
 from daemon.config.recipe import SHIPPED_RECIPES, load_recipes
 from daemon.config.station import Station
 from daemon.jobs.ledger.reader import LedgerReader

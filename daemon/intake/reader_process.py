@@ -1,7 +1,7 @@
-"""What is read of photographs before they are queued: ends, headers, digests; and copies of them.
+"""The reader process: reads ends, headers and digests of files before they are queued; copies them.
 
-All of this runs in the reader process (`intake.file_reader`), since a file may hang or kill whoever
-reads it, and a large one takes minutes. Here are the questions, their answers and the process.
+`intake.file_reader` asks it from the daemon, since a file may hang or kill whoever reads it, and a
+large one takes minutes. Here are the questions, their answers and what the process does.
 """
 
 import signal

@@ -1,4 +1,4 @@
-"""Pace: how long jobs will take, by what finished jobs of the same recipe and weights took.
+"""Estimates of how long jobs will take, by what finished jobs of the same recipe and weights took.
 
 An estimate takes the machine to be free for it; other work on the device is not considered.
 """

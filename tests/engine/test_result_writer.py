@@ -9,7 +9,7 @@ from PIL import Image
 
 from daemon import photo
 from daemon.config.recipe import Output, Recipe
-from daemon.engine.staging import stage
+from daemon.engine.result_writer import stage
 from daemon.photo import Metadata, Picture
 from daemon.system.errors import CannotWriteError, PassingError
 from daemon.system.files import sha256_of

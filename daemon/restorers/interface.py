@@ -1,4 +1,4 @@
-"""What a restorer takes and what it returns.
+"""The interface of restorers: what one takes and what it returns.
 
 A restorer is a generator of model calls; it knows nothing of batches, devices or other
 photographs. This module imports no torch, so that the registry can import it.

@@ -1,6 +1,6 @@
 import pytest
 
-from daemon.jobs.pace import JobTime, LinearFit, Pace, estimate_s, pace_of
+from daemon.jobs.time_estimates import JobTime, LinearFit, Pace, estimate_s, pace_of
 
 
 def job_times(fixed_s: float, per_megapixel_s: float, *sizes: float) -> list[JobTime]:

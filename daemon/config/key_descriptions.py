@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from daemon.config.validation import allowed_values, properties_of
+from daemon.config.error_messages import allowed_values, properties_of
 
 _SENTENCE_END = re.compile(r"(?<=\.) (?=[A-Z`\"0-9])")
 

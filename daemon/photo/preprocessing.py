@@ -1,4 +1,4 @@
-"""From what a decoder returns to the pixels that networks see: upright, in sRGB, of 8 or 16 bits.
+"""Preprocessing: decoded codes become the upright sRGB pixels of 8 or 16 bits that networks see.
 
 The one place where codes get their meaning. What sRGB in [0, 1] cannot hold stays beside the
 pixels as the `Original`.
@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import DTypeLike
 
-from daemon.photo.colour import ColourSpace, space_of
-from daemon.photo.decoded import Codes, Decoded
-from daemon.photo.depth import (
+from daemon.photo.bit_depth import (
     full_range,
     highest_level,
     is_mislabelled,
@@ -22,6 +20,8 @@ from daemon.photo.depth import (
     to_unit,
     unit_floats,
 )
+from daemon.photo.colour import ColourSpace, space_of
+from daemon.photo.decoded import Codes, Decoded
 from daemon.photo.picture import Metadata, Original, Picture
 from daemon.photo.tone_mapping import without_high_range
 
@@ -32,7 +32,7 @@ _KINDS = {"grey": "grey", "rgb": "RGB", "cmyk": "CMYK", "lab": "Lab"}
 
 
 @dataclass(frozen=True, eq=False)
-class Working:
+class Preprocessed:
     """A page as restorers take it; the fields are those of `Picture`."""
 
     pixels: Codes
@@ -43,7 +43,7 @@ class Working:
     notes: tuple[str, ...]
 
 
-def to_working(decoded: Decoded, *, is_only_page: bool = True) -> Working:
+def preprocess(decoded: Decoded, *, is_only_page: bool = True) -> Preprocessed:
     """Turn a decoded page upright and convert it to sRGB.
 
     Args:
@@ -73,7 +73,7 @@ def to_working(decoded: Decoded, *, is_only_page: bool = True) -> Working:
         turned=decoded.orientation,
     )
     is_whole = space.is_srgb and codes.dtype.kind != "f"
-    return Working(
+    return Preprocessed(
         pixels,
         decoded.model == "grey" or is_grey(pixels),
         metadata,
