@@ -30,11 +30,11 @@ from daemon.intake.requests import (
 )
 from daemon.intake.scanner import PassedOver, why_missing
 from daemon.intake.sorter import SettledFolder
+from daemon.jobs.access import Access
 from daemon.jobs.failure_reasons import reason_path
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.bulk import BulkJob
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.outbox import Access
 from daemon.system.errors import UsageError
 from daemon.system.files import NO_SPACE, shown
 

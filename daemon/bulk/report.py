@@ -20,7 +20,7 @@ from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.bulk import BulkCounts, BulkJob
 from daemon.jobs.ledger.entries import Entry
 from daemon.jobs.ledger.reader import LedgerReader
-from daemon.jobs.outbox import read_record, record_path
+from daemon.jobs.publication import read_record, record_path
 from daemon.jobs.record import utc
 from daemon.photo import Limits, Photo, read_header
 from daemon.photo.contact_sheet import Row, draw_sheet

@@ -12,8 +12,8 @@ import structlog
 
 from daemon.bulk.report import write_report
 from daemon.config.station import Station
+from daemon.jobs.access import Access
 from daemon.jobs.ledger.bulk import BulkJob
-from daemon.jobs.outbox import Access
 from daemon.photo import Limits
 from daemon.system import logging as log
 from daemon.system.files import fit_name, shown

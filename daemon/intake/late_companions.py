@@ -17,7 +17,7 @@ from daemon.intake.arrivals import Arrival
 from daemon.intake.companions import Photographs
 from daemon.intake.scanner import list_files
 from daemon.jobs.case_folding import FoldedNames
-from daemon.jobs.ledger import archive as archive_rows
+from daemon.jobs.ledger import originals as original_rows
 from daemon.jobs.ledger.entries import Original
 from daemon.jobs.ledger.writer import Ledger
 from daemon.system.files import copy_open, open_in, part_path, place, shown, sync_folders
@@ -102,7 +102,7 @@ class LateCompanions:
 
     def _follow(self, stray: Arrival, photo: Path, now: float) -> bool:
         """Move a companion beside its photograph; returns whether that was done."""
-        row = archive_rows.job_of(self._ledger, photo)
+        row = original_rows.job_of(self._ledger, photo)
         if row is None:  # somebody else put it into the archive
             return False
         *parts, name = parts_beneath(stray.path, stray.folder.path)
@@ -110,9 +110,9 @@ class LateCompanions:
         with folder_beneath(stray.folder.path, parts) as folder:
             if not self._copy(stray, name, folder, target):
                 return False
-            position = archive_rows.next_position(self._ledger, row)
+            position = original_rows.next_position(self._ledger, row)
             kept = Original(target, row, position, stray.size_bytes, stray.mtime_ns, now)
-            archive_rows.add(self._ledger, kept)
+            original_rows.add(self._ledger, kept)
             os.unlink(name, dir_fd=folder)
         _log.info("companion_followed", file=shown(stray.relative), photo=shown(photo.name))
         return True

@@ -16,7 +16,7 @@ from daemon.config.station import Station
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.claimer import Claimer
 from daemon.intake.requests import MAX_REDO, RedoRequest, leave
-from daemon.jobs.ledger import archive as archive_rows
+from daemon.jobs.ledger import originals as original_rows
 from daemon.jobs.ledger.entries import Entry, Original
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
@@ -62,8 +62,8 @@ def plan(
     chosen = [path.parent.resolve() / path.name for path in paths]
     fates: Counter[Fate] = Counter()
     rows = []
-    for row, result in archive_rows.jobs(view):
-        originals = archive_rows.originals_of(view, row)
+    for row, result in original_rows.jobs(view):
+        originals = original_rows.originals_of(view, row)
         places = [result, *(original.path for original in originals)]
         if chosen and not any(p == c or p.is_relative_to(c) for p in places for c in chosen):
             continue
@@ -103,7 +103,7 @@ class Redo:
         """
         claims = []
         for entry in self._ledger.entries(request.rows):
-            originals = archive_rows.originals_of(self._ledger, entry.row)
+            originals = original_rows.originals_of(self._ledger, entry.row)
             if _fate(entry, originals, recipes, self._library) == "redo":
                 claims.append(_claim(entry, originals))
         self._claimer.claim(claims, now)

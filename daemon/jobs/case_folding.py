@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from daemon.system.files import make_folder
 from daemon.system.text import same_name
 
 _MAX_FOLDERS = 64
@@ -71,6 +72,26 @@ class FoldedNames:
         if len(self._folders) > _MAX_FOLDERS:
             del self._folders[next(iter(self._folders))]
         return names
+
+
+def make_alike(folder: Path, root: Path, group: int | None, names: FoldedNames) -> Path:
+    """Make a folder, unless there is one that a case-insensitive share takes for it.
+
+    Args:
+        folder: The folder that is wanted.
+        root: The folder above it below which names are compared.
+        group: Group id of new folders; None for the group of the process.
+        names: The names that are there.
+
+    Returns:
+        The folder to use.
+    """
+    there = names.folder(folder, root)
+    if not there.is_dir():
+        make_folder(there, group)
+        above = (there, *there.parents)
+        names.add(path for path in above if path != root and path.is_relative_to(root))
+    return there
 
 
 def _folded(name: str) -> str:

@@ -14,7 +14,7 @@ from daemon.jobs.accounting import StageDuration
 from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.ledger.entries import Entry
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.outbox import Publication
+from daemon.jobs.publication import Publication
 from daemon.jobs.recipe_holds import RecipeHolds
 from daemon.jobs.record import record_of
 from daemon.jobs.sidecars import stage_sidecars

@@ -18,15 +18,17 @@ from typing import Literal
 import structlog
 
 from daemon.config.station import Notice, Station
-from daemon.jobs import outbox
+from daemon.jobs.access import Access
 from daemon.jobs.accounting import Delivered, JobEnded, StageDuration
-from daemon.jobs.case_folding import FoldedNames
+from daemon.jobs.case_folding import FoldedNames, make_alike
 from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.job_log import JobLog
 from daemon.jobs.ledger.entries import ClaimedFile, Entry, Original
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.outbox import Access, Publication
+from daemon.jobs.originals import find_archived, reject, retire
+from daemon.jobs.publication import Publication, publish
 from daemon.jobs.record import reason_of
+from daemon.jobs.staging import discard
 from daemon.system.clock import is_over
 from daemon.system.files import AWAY, NO_SPACE, as_text, shown
 from daemon.system.mounts import MountWatch
@@ -162,7 +164,7 @@ class Publisher:
             for entry, one in zip(entries, publications, strict=True)
         ]
         sent = [one for one in ready if isinstance(one, Publication)]
-        published = iter(outbox.publish(sent, self._access, self._names))
+        published = iter(publish(sent, self._access, self._names))
         results = [one if isinstance(one, OSError) else next(published) for one in ready]
         good: list[tuple[int, str, Path]] = []
         recipes: list[str] = []
@@ -186,7 +188,7 @@ class Publisher:
         self._ledger.publish(good)
         for publication, result in zip(publications, results, strict=True):
             if isinstance(result, Path):
-                outbox.discard(publication.staging)
+                discard(publication.staging)
         seconds = time.monotonic() - began
         return [StageDuration("publish", recipe, seconds) for recipe in recipes], no_space
 
@@ -202,7 +204,7 @@ class Publisher:
     def _folder(self, wanted: Path, root: Path) -> Path:
         """Make a folder below one of the outbox, the archive or failed/, or find one alike."""
         top = next((each for each in self._roots if root.is_relative_to(each)), root)
-        return outbox.make_alike(wanted, top, self._access, self._names)
+        return make_alike(wanted, top, self._access.group, self._names)
 
     def _not_published(self, entry: Entry, error: OSError, now: float) -> bool:
         """Have a publication tried again, a limited number of times if it is itself at fault.
@@ -218,7 +220,7 @@ class Publisher:
         self._ledger.count_attempt(entry.row)
         if entry.attempts + 1 >= self._attempts:
             self._ledger.fail([(entry.row, Reason(f"the result could not be published: {error}"))])
-            outbox.discard(Publication.load(entry.publication).staging)
+            discard(Publication.load(entry.publication).staging)
             del self._stuck[entry.row]
         return False
 
@@ -279,9 +281,9 @@ class Publisher:
         target, key = folder.archive / file.relative, entry.id[:8]
         if keep:
             target = self._folder(target.parent, folder.archive) / target.name
-        path = outbox.retire(file.path, target, key, self._access, keep=keep, names=self._names)
+        path = retire(file.path, target, key, self._access, keep=keep, names=self._names)
         if path is None and keep:
-            path = outbox.find_archived(target, key, file.digest)
+            path = find_archived(target, key, file.digest)
         if path is None:
             return []
         stat = path.stat()
@@ -307,10 +309,10 @@ class Publisher:
         source = None if folder.originals == "leave" else file.path
         key = f"{entry.row:08x}"
         if file is entry.claim.files[0]:
-            return outbox.reject(source, target, key, why, self._access, self._names)
+            return reject(source, target, key, why, self._access, self._names)
         if source is None:
             return target
-        kept = outbox.retire(source, target, key, self._access, keep=True, names=self._names)
+        kept = retire(source, target, key, self._access, keep=True, names=self._names)
         return kept or target
 
     def _is_due(self, entry: Entry, now: float) -> bool:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import structlog
 
 from daemon.config.station import Station
-from daemon.jobs import outbox
+from daemon.jobs.access import Access
 from daemon.jobs.accounting import Delivered
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.outbox import Access
+from daemon.jobs.originals import reject
 from daemon.jobs.publisher import Publisher
 from daemon.jobs.record import RETRY_HINT
 from daemon.jobs.staging import Staging
@@ -106,7 +106,7 @@ class CrashRecovery:
                     _log.warning("lost_original", photo=shown(path.name))
                     target = self.station.failed / "lost" / path.name
                     try:
-                        outbox.reject(path, target, group.name, why, self.access)
+                        reject(path, target, group.name, why, self.access)
                     except OSError as error:  # failed/ may be away; the next start tries again
                         if is_no_space(error):
                             raise

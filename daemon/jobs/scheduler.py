@@ -19,7 +19,7 @@ from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.fair_queue import FairQueue, RecipeQueue
 from daemon.jobs.ledger.entries import Entry, photo_of, photos_of
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.outbox import is_published
+from daemon.jobs.publication import is_published
 from daemon.jobs.recipe_holds import RecipeHolds
 from daemon.jobs.recipe_selection import NeedsInspection, NoRecipe, select_recipe
 from daemon.jobs.staging import Staging

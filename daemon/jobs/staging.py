@@ -1,8 +1,9 @@
 """Staging folders: where an executor writes the results of a lease until they are published."""
 
+import contextlib
+import shutil
 from pathlib import Path
 
-from daemon.jobs import outbox
 from daemon.jobs.ledger.reader import LedgerReader
 
 
@@ -32,10 +33,16 @@ class Staging:
     def discard(self, fence: int) -> None:
         """Remove what was staged under a lease, unless it is about to be published."""
         if not self._ledger.publishing(fence):
-            outbox.discard(self.path(fence))
+            discard(self.path(fence))
 
     def discard_all(self) -> None:
         """Remove every folder that nothing will be published from."""
         for path in self._folder.iterdir():
             if path.name.isdecimal():
                 self.discard(int(path.name))
+
+
+def discard(staging: Path) -> None:
+    """Remove a staging folder and what lies in it."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(staging)

@@ -25,9 +25,9 @@ from daemon.intake.redo import Redo
 from daemon.intake.requests import RequestFolder
 from daemon.intake.retry import RetryTaker
 from daemon.intake.sorter import Sorter
+from daemon.jobs.access import Access
 from daemon.jobs.ledger.entries import QueueCount
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.outbox import Access
 from daemon.jobs.outcomes import OutcomePolicy, RetryPolicy
 from daemon.jobs.publisher import Publisher
 from daemon.jobs.recipe_holds import RecipeHolds

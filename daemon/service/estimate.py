@@ -14,7 +14,7 @@ from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
 from daemon.intake.companions import side_of
 from daemon.intake.scanner import walk_folders
-from daemon.jobs.outbox import record_path
+from daemon.jobs.publication import record_path
 from daemon.jobs.time_estimates import Pace, estimate_s, job_time_of, job_times, pace_of
 from daemon.messages.tasks import Compute
 from daemon.photo import Limits, read_header

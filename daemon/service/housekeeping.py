@@ -20,12 +20,13 @@ from daemon.config.settings import Settings
 from daemon.config.station import Station
 from daemon.jobs import job_log
 from daemon.jobs.failure_reasons import has_reason
-from daemon.jobs.ledger import archive as archive_rows
 from daemon.jobs.ledger import bulk as bulk_rows
-from daemon.jobs.ledger.archive import ExpiredJob, KeptResult
+from daemon.jobs.ledger import originals as original_rows
+from daemon.jobs.ledger import retention as retention_rows
 from daemon.jobs.ledger.entries import Original
+from daemon.jobs.ledger.retention import ExpiredJob, KeptResult
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.outbox import is_published
+from daemon.jobs.publication import is_published
 from daemon.system.clock import is_over
 from daemon.system.files import is_there, shown
 
@@ -162,7 +163,7 @@ class Housekeeping:
         max_gb = self._retention.archive_gb
         if max_gb is None or not self._all_visited:
             return False
-        excess = archive_rows.size_bytes(self._ledger) - max_gb * _GB
+        excess = original_rows.size_bytes(self._ledger) - max_gb * _GB
         return self._remove(self._enough(excess, now), f"beyond keep_archive_gb = {max_gb:g}", now)
 
     def _clear_for_space(self, now: float) -> bool:
@@ -187,7 +188,7 @@ class Housekeeping:
         """A few of the oldest originals, without those that could not be removed lately."""
         if is_over(self._refused_retry_at, now, _RETRY_S):
             self._refused = None
-        return archive_rows.oldest(self._ledger, _BATCH, before, self._refused)
+        return original_rows.oldest(self._ledger, _BATCH, before, self._refused)
 
     def _enough(self, size_bytes: float, now: float) -> list[Original]:
         """The oldest originals of at least this size together, but only a few."""
@@ -217,7 +218,7 @@ class Housekeeping:
                 struck.append(original)
             except OSError as error:  # one that cannot be removed must not keep the others
                 refusal = refusal or error
-        archive_rows.remove(self._ledger, struck)
+        original_rows.remove(self._ledger, struck)
         for folder in {original.path.parent for original in removed}:
             self._remove_empty(folder)
         if removed:
@@ -275,12 +276,12 @@ class Housekeeping:
         if days is None and not all_count:
             return False
         before = math.inf if all_count or days is None else now - days * _DAY_S
-        visited = archive_rows.oldest(self._ledger, _BATCH, before, self._last_visited)
+        visited = original_rows.oldest(self._ledger, _BATCH, before, self._last_visited)
         if visited and not is_there(self._station.archive):
             return False
         gone = [original for original in visited if not original.path.exists()]
         if gone:
-            archive_rows.remove(self._ledger, gone)
+            original_rows.remove(self._ledger, gone)
         more = len(visited) == _BATCH
         self._last_visited = visited[-1] if more else None
         self._all_visited |= not more
@@ -291,7 +292,7 @@ class Housekeeping:
         days = self._retention.ledger_days
         if days is None:
             return False
-        found = archive_rows.expired(self._ledger, now - days * _DAY_S, self._last_job, _BATCH)
+        found = retention_rows.expired(self._ledger, now - days * _DAY_S, self._last_job, _BATCH)
         jobs = [job for job in found if job.failed_to is None or not has_reason(job.failed_to)]
         kept_results = [
             KeptResult(job.id, job.result, job.outbox)
@@ -299,7 +300,7 @@ class Housekeeping:
             if job.result is not None and not _is_gone(job.result, job.outbox)
         ]
         if jobs:
-            archive_rows.forget(self._ledger, jobs, kept_results)
+            retention_rows.forget(self._ledger, jobs, kept_results)
             _log.info("ledger_rows_removed", rows=len(jobs), keep_ledger_days=days)
         self._last_job = found[-1] if len(found) == _BATCH else None
         if self._last_job is None:
@@ -310,10 +311,10 @@ class Housekeeping:
         """Forget results that somebody took away, of jobs whose rows are gone already."""
         if self._retention.ledger_days is None:
             return False
-        visited = archive_rows.results_after(self._ledger, self._last_result, _BATCH)
+        visited = retention_rows.results_after(self._ledger, self._last_result, _BATCH)
         gone = [one for one in visited if _is_gone(one.result, one.outbox)]
         if gone:
-            archive_rows.forget_results(self._ledger, gone)
+            retention_rows.forget_results(self._ledger, gone)
         self._last_result = visited[-1].id if len(visited) == _BATCH else ""
         return len(visited) == _BATCH
 

@@ -18,8 +18,8 @@ from daemon.config.station_setup import (
     make_request_folders,
     set_umask,
 )
+from daemon.jobs.access import Access
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.outbox import Access
 from daemon.service.events import EventQueue
 from daemon.system.disk_space import is_no_space
 from daemon.system.errors import BusyError, ConfigError, LedgerError, PassingError

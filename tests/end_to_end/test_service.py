@@ -349,7 +349,8 @@ def test_once_ends_while_the_outbox_is_away_and_the_next_run_publishes(
         real(folder, group)
 
     with monkeypatch.context() as patch:
-        patch.setattr("daemon.jobs.outbox.make_folder", read_only)
+        for module in ("publication", "case_folding"):
+            patch.setattr(f"daemon.jobs.{module}.make_folder", read_only)
         summary = run_once(root)
     assert (summary.done, summary.failed) == (0, 0)
     away = "Read-only file system; 30 photographs wait for it"
@@ -372,7 +373,7 @@ def test_once_ends_while_a_twin_of_what_cannot_be_published_waits_for_it(
         def read_only(*_: object) -> None:
             raise OSError(errno.EROFS, "Read-only file system", str(station.outbox))
 
-        patch.setattr("daemon.jobs.outbox._place_files", read_only)
+        patch.setattr("daemon.jobs.publication._place_files", read_only)
         with open_daemon(root) as daemon:
             turn, ends_at = daemon.turn, time.monotonic() + 10
 

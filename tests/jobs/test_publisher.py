@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from daemon.config.station import Station
+from daemon.jobs.access import Access
 from daemon.jobs.accounting import JobEnded
 from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.ledger.entries import Entry
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.outbox import Access, Publication
+from daemon.jobs.publication import Publication
 from daemon.jobs.publisher import Publisher
 from daemon.system import files
 from daemon.system.text import same_name
@@ -118,7 +119,8 @@ def refuse(monkeypatch: pytest.MonkeyPatch, folder: Path, code: int) -> None:
             raise OSError(code, os.strerror(code), str(wanted))
         real(wanted, group)
 
-    monkeypatch.setattr("daemon.jobs.outbox.make_folder", make_folder)
+    for module in ("publication", "originals", "case_folding"):
+        monkeypatch.setattr(f"daemon.jobs.{module}.make_folder", make_folder)
     monkeypatch.setattr("daemon.system.files.make_folder", make_folder)
 
 

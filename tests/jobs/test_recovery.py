@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from daemon.config.station import Station
+from daemon.jobs.access import Access
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.outbox import Access, Publication
+from daemon.jobs.publication import Publication
 from daemon.jobs.publisher import Publisher
 from daemon.jobs.recovery import CrashRecovery
 from daemon.jobs.staging import Staging

@@ -10,8 +10,9 @@ from structlog.testing import capture_logs
 
 from daemon.config.station_setup import open_station
 from daemon.jobs.job_log import JobLog
-from daemon.jobs.ledger import archive as archive_rows
-from daemon.jobs.ledger.archive import jobs
+from daemon.jobs.ledger import originals as original_rows
+from daemon.jobs.ledger import retention as retention_rows
+from daemon.jobs.ledger.originals import jobs
 from daemon.jobs.ledger.writer import Ledger
 from daemon.service.daemon import RunSummary
 from daemon.service.events import EventQueue, LoopEvents
@@ -100,7 +101,7 @@ def test_an_original_that_somebody_changed_is_kept(
     finished.clean(days_later=31, archive_days=30)
     assert (root / "archive/denoise/a.png").read_bytes() == b"better scan"
     assert (root / "archive/denoise/b.png").is_symlink()
-    assert archive_rows.oldest(finished.ledger, 10) == []
+    assert original_rows.oldest(finished.ledger, 10) == []
 
 
 def test_beyond_a_size_the_oldest_are_removed(root: Path, run_with: RunWith) -> None:
@@ -120,7 +121,7 @@ def test_the_oldest_are_removed_until_enough_space_is_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     finished = run_with(*(f"denoise/{number:03}.png" for number in range(100)))
-    whole = sum(o.size_bytes for o in archive_rows.oldest(finished.ledger, 1000))
+    whole = sum(o.size_bytes for o in original_rows.oldest(finished.ledger, 1000))
     taken = 10**9 - whole
 
     def usage(_: Path) -> Usage:
@@ -129,7 +130,7 @@ def test_the_oldest_are_removed_until_enough_space_is_free(
 
     monkeypatch.setattr("daemon.service.housekeeping.shutil.disk_usage", usage)
     finished.clean(free_gb=whole / 2 / 1e9)
-    left = sum(o.size_bytes for o in archive_rows.oldest(finished.ledger, 1000))
+    left = sum(o.size_bytes for o in original_rows.oldest(finished.ledger, 1000))
     assert whole / 2 - 2000 < left <= whole / 2
 
 
@@ -156,7 +157,7 @@ def test_an_archive_on_an_unmounted_disk_does_not_count_as_empty(
     (root / "archive").rename(root / "elsewhere")
     (root / "archive").mkdir()
     finished.clean(days_later=400, archive_days=30, ledger_days=30)
-    assert len(archive_rows.oldest(finished.ledger, 10)) == 1
+    assert len(original_rows.oldest(finished.ledger, 10)) == 1
     assert finished.rows() == 1
 
 
@@ -238,18 +239,18 @@ def test_a_result_that_a_person_removed_is_forgotten(
     finished = run_with()
     (root / "outbox/denoise/a.png").unlink()
     finished.clean(days_later=400, archive_days=30, ledger_days=365)
-    assert [one.result.name for one in archive_rows.results_after(finished.ledger, "", 10)] == [
+    assert [one.result.name for one in retention_rows.results_after(finished.ledger, "", 10)] == [
         "b.png"
     ]
     (root / "outbox").rename(root / "unmounted")
     (root / "outbox").mkdir()
     finished.clean(days_later=500, ledger_days=365)
-    assert len(archive_rows.results_after(finished.ledger, "", 10)) == 1
+    assert len(retention_rows.results_after(finished.ledger, "", 10)) == 1
     (root / "outbox").rmdir()
     (root / "unmounted").rename(root / "outbox")
     (root / "outbox/denoise/b.png").unlink()
     finished.clean(days_later=500, ledger_days=365)
-    assert archive_rows.results_after(finished.ledger, "", 10) == []
+    assert retention_rows.results_after(finished.ledger, "", 10) == []
 
 
 def test_rows_of_failures_stay_while_the_photograph_lies_in_failed(
@@ -283,13 +284,13 @@ def test_a_crash_while_it_removes_leaves_only_entries_without_files(
         def cut(*_: object) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr("daemon.service.housekeeping.archive_rows.remove", cut)
+        patch.setattr("daemon.service.housekeeping.original_rows.remove", cut)
         with pytest.raises(KeyboardInterrupt):
             finished.clean(days_later=31, archive_days=30)
     assert finished.archived() == set()
-    assert len(archive_rows.oldest(finished.ledger, 10)) == 5
+    assert len(original_rows.oldest(finished.ledger, 10)) == 5
     finished.clean(days_later=31, archive_days=30)
-    assert archive_rows.oldest(finished.ledger, 10) == []
+    assert original_rows.oldest(finished.ledger, 10) == []
 
 
 def test_a_crash_does_not_lose_the_path_of_an_archived_original(root: Path) -> None:
@@ -297,7 +298,7 @@ def test_a_crash_does_not_lose_the_path_of_an_archived_original(root: Path) -> N
     run_once(root)
     station = open_station(root)[0]
     ledger = Ledger(station.ledger)
-    (known,) = archive_rows.oldest(ledger, 10)
+    (known,) = original_rows.oldest(ledger, 10)
     assert known.path == root / "archive/denoise/a.png"
     with ledger.transaction() as db:
         db.execute("UPDATE job SET state = 'published', ended_at = 0")
@@ -305,7 +306,7 @@ def test_a_crash_does_not_lose_the_path_of_an_archived_original(root: Path) -> N
     ledger.close()
     run_once(root)
     ledger = Ledger(station.ledger)
-    (again,) = archive_rows.oldest(ledger, 10)
+    (again,) = original_rows.oldest(ledger, 10)
     assert (again.path, again.row, again.size_bytes) == (known.path, known.row, known.size_bytes)
 
 
@@ -316,7 +317,7 @@ def test_one_original_that_cannot_be_removed_does_not_stop_the_others(
 ) -> None:
     finished = run_with(*(f"denoise/{number:03}.png" for number in range(100)))
     real = Path.unlink
-    stuck = {original.path for original in archive_rows.oldest(finished.ledger, 70)}
+    stuck = {original.path for original in original_rows.oldest(finished.ledger, 70)}
 
     def refuse_some(path: Path, missing_ok: bool = False) -> None:
         if path in stuck:
@@ -378,7 +379,7 @@ def test_originals_that_a_person_removed_do_not_count_in_the_size(
     for name in ("a", "b", "c"):
         drop_photo(root, f"denoise/{name}.png", size=10 + ord(name))
         finished = run_with()
-    whole = archive_rows.size_bytes(finished.ledger)
+    whole = original_rows.size_bytes(finished.ledger)
     (root / "archive/denoise/c.png").unlink()
     finished.clean(archive_gb=(whole - 1) / 1e9)
     assert finished.archived() == {"denoise/a.png", "denoise/b.png"}

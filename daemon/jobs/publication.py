@@ -1,21 +1,19 @@
-"""The outbox: results and their records, failed originals and the archive, as files.
+"""Publication: results and their records become files in an outbox.
 
 A result is complete when its record exists; nothing partial is ever seen and nothing is
-overwritten. Every function here may be repeated after a crash; it then finishes what it had begun.
+overwritten. Publishing may be repeated after a crash; it then finishes what it had begun.
 """
 
-import contextlib
 import errno
 import json
 import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daemon.jobs.access import Access
 from daemon.jobs.case_folding import FoldedNames
-from daemon.jobs.failure_reasons import is_foreign, reason_path
 from daemon.jobs.record import with_file_names
 from daemon.jobs.sidecars import AFTER_NAME, AFTER_STEM
 from daemon.system.errors import UsageError
@@ -23,33 +21,17 @@ from daemon.system.files import (
     alternative,
     fit_name,
     make_folder,
-    move_to_free,
     place,
     read_json,
     replace_file,
     same_content,
-    sha256_of,
     sync_folders,
     write_json,
-    write_new,
 )
 
 _MAX_RECORD_BYTES = 16 << 20
 """Largest record in bytes: JSON escapes a character to at most 12, and a file of 256 prompts of
 2000 characters, each with a negative one, is repeated in the record."""
-
-
-@dataclass(frozen=True)
-class Access:
-    """Permissions of what is written.
-
-    Attributes:
-        file_mode: Permission bits of results and records.
-        group: Group id of everything that is made; None for the group of the process.
-    """
-
-    file_mode: int = 0o644
-    group: int | None = None
 
 
 @dataclass(frozen=True)
@@ -160,127 +142,6 @@ def read_record(path: Path) -> Mapping[str, Any]:
 def is_published(result: Path) -> bool:
     """Whether a result and its record are where they were published."""
     return result.exists() and record_path(result).exists()
-
-
-def discard(staging: Path) -> None:
-    """Remove a staging folder and what lies in it."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(staging)
-
-
-def make_alike(folder: Path, root: Path, access: Access, names: FoldedNames) -> Path:
-    """Make a folder, unless there is one that a case-insensitive share takes for it.
-
-    Args:
-        folder: The folder that is wanted.
-        root: The folder above it below which names are compared.
-        access: Permissions of new folders.
-        names: The names that are there.
-
-    Returns:
-        The folder to use.
-    """
-    there = names.folder(folder, root)
-    if not there.is_dir():
-        make_folder(there, access.group)
-        above = (there, *there.parents)
-        names.add(path for path in above if path != root and path.is_relative_to(root))
-    return there
-
-
-def retire(
-    source: Path,
-    target: Path,
-    key: str,
-    access: Access,
-    *,
-    keep: bool,
-    names: FoldedNames | None = None,
-) -> Path | None:
-    """Move the original of a finished job to the archive, or remove it.
-
-    Args:
-        source: The claimed original; it may be gone already.
-        target: Its place in the archive.
-        key: Part of the name if another original has that.
-        access: Permissions of new folders.
-        keep: False removes it.
-        names: The names in the archive, if they were asked for before.
-
-    Returns:
-        Where it is now; None if nowhere, or if it was moved before a crash.
-    """
-    if not source.exists():
-        return None
-    if keep:
-        return _move(source, target, key, access, names or FoldedNames())
-    source.unlink()
-    return None
-
-
-def _move(source: Path, target: Path, key: str, access: Access, names: FoldedNames) -> Path:
-    path = move_to_free(source, target, key, access.group, names.is_taken)
-    names.add([path])
-    return path
-
-
-def find_archived(target: Path, key: str, digest: str) -> Path | None:
-    """Find a file that `retire` moved before a crash, by its content; None if there is none.
-
-    Args:
-        target: Its place in the archive.
-        key: The key that was given to `retire`.
-        digest: sha256 of the file, hex.
-    """
-    for name in (fit_name(target.name), alternative(target.name, key)):
-        path = target.with_name(name)
-        if path.is_file() and sha256_of(path.resolve()) == digest:
-            return path
-    return None
-
-
-def reject(
-    source: Path | None,
-    target: Path,
-    key: str,
-    why: Mapping[str, object],
-    access: Access,
-    names: FoldedNames | None = None,
-) -> Path:
-    """Put the untouched original into failed/ with its reason beside it.
-
-    Args:
-        source: The claimed original; None where originals stay in their place.
-        target: Its place below failed/.
-        key: Part of the name if another original has that.
-        why: Content of the reason file.
-        access: Permissions of new files.
-        names: The names in failed/, if they were asked for before.
-
-    A file that is named like the reason and is none keeps its name; the original takes another.
-
-    Returns:
-        Where the original is now; where it would be, if it stays in its place.
-    """
-    names = names or FoldedNames()
-    make_folder(target.parent, access.group)
-    origin = why.get("origin")
-    kept = target.with_name(fit_name(target.name))
-    if is_foreign(reason_path(kept), origin) or names.is_taken(reason_path(kept)):
-        kept = target = target.with_name(alternative(target.name, key))
-    if source is not None:
-        before = target.with_name(alternative(target.name, key))
-        if source.exists():
-            kept = _move(source, target, key, access, names)
-        elif before.exists():  # a crash came between its move and its reason
-            kept = before
-    error = reason_path(kept)
-    if not is_foreign(error, origin):
-        error.unlink(missing_ok=True)
-    write_new(error, why, access.file_mode, access.group)
-    names.add([error])
-    sync_folders([kept.parent])
-    return kept
 
 
 def _place_files(publication: Publication, access: Access, names: FoldedNames) -> list[Path]:
