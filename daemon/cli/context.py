@@ -1,5 +1,6 @@
 """What every command needs: where to print, and the station that --station names."""
 
+import contextlib
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +29,13 @@ def say(text: str, to: Console = out) -> None:
 
 def complain(text: str) -> None:
     """Print a message about what went wrong on standard error."""
-    print(f"restored: {paragraph(text)}", file=sys.stderr)
+    print_error(f"restored: {paragraph(text)}\n")
+
+
+def print_error(text: str) -> None:
+    """Print on standard error; where that cannot be written the exit code still tells."""
+    with contextlib.suppress(OSError):
+        print(text, end="", file=sys.stderr, flush=True)
 
 
 def print_json(value: object) -> None:

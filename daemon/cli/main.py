@@ -16,7 +16,8 @@ import typer
 
 from daemon import __version__
 from daemon.cli import bulk, estimate, models, queue, run, station
-from daemon.cli.context import complain, say
+from daemon.cli.context import complain, print_error, say
+from daemon.cli.faults import fault_code, flushed, let_go_of_output, watch_output
 from daemon.config.settings import STATION_VARIABLE
 from daemon.system import logging as log
 from daemon.system.errors import RestoredError
@@ -47,7 +48,7 @@ for _panel, _commands in _COMMANDS.items():
 app.add_typer(bulk.app, rich_help_panel=_PHOTOS)
 app.add_typer(models.app, rich_help_panel=_MODELS)
 
-USAGE, BUG, NO_PERMISSION, INTERRUPTED, TERMINATED = 64, 70, 77, 130, 143
+USAGE, BUG, INTERRUPTED, TERMINATED = 64, 70, 130, 143
 """Exit codes of sysexits.h, and 128 plus the number of a signal."""
 
 _STDERR = 2
@@ -59,11 +60,15 @@ _CommandLineError: Any = typer.BadParameter.__mro__[1]
 def main() -> None:
     """Run a command and exit with its code."""
     _open_standard_files()
+    watch_output()
     escape_on_output()
     log.configure()
     # SIGTERM ends a command after its clean-up; `run` and `once` drain instead.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))
-    sys.exit(exit_code(sys.argv[1:]))
+    try:
+        sys.exit(exit_code(sys.argv[1:]))
+    finally:
+        let_go_of_output()
 
 
 def _open_standard_files() -> None:
@@ -82,30 +87,31 @@ def _open_standard_files() -> None:
 
 def exit_code(arguments: list[str]) -> int:
     """Run a command; returns its exit code, after saying on stderr what went wrong."""
+    return flushed(_exit_code(arguments))
+
+
+def _exit_code(arguments: list[str]) -> int:
+    """The exit code of a command, whether its output can be written or not."""
     try:
         result = app(_station_first(arguments), prog_name="restored", standalone_mode=False)
     except _CommandLineError as error:
         usage = io.StringIO()
         error.show(usage)
-        print(printable(usage.getvalue(), keep="\n"), end="", file=sys.stderr)
+        print_error(printable(usage.getvalue(), keep="\n"))
         return USAGE
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except RestoredError as error:
         complain(str(error))
         return error.exit_code
-    except PermissionError as error:
-        complain(f"{error}; run as a user who may, or fix its mode")
-        return NO_PERMISSION
-    except (BrokenPipeError, SystemExit) as end:
-        # Click turns a broken pipe into SystemExit(1).
-        if not isinstance(end.__context__ or end, BrokenPipeError):
+    except SystemExit as end:  # click turns a broken pipe into SystemExit(1)
+        if not isinstance(end.__context__, BrokenPipeError):
             raise
-        # The reader of the output has gone; Python would complain once more while it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        return fault_code(error)
     except Exception:
-        print(printable(traceback.format_exc(), keep="\n"), end="", file=sys.stderr)
+        print_error(printable(traceback.format_exc(), keep="\n"))
         return BUG
     return result if isinstance(result, int) else 0
 

@@ -1,13 +1,17 @@
+import io
 import json
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
 from daemon import __version__
+from daemon.cli.faults import let_go_of_output, watch_output
 from daemon.cli.main import exit_code
 from tests.support.station_runs import drop_photo, run_once
 
@@ -204,7 +208,86 @@ def test_commands_print_by_one_way_only() -> None:
     ]
     assert found == [
         "demo.py: to.print(table)",
-        'main.py: print(printable(usage.getvalue(), keep="\\n"), end="", file=sys.stderr)',
-        'main.py: print(printable(traceback.format_exc(), keep="\\n"), end="", file=sys.stderr)',
         "status_text.py: to.print(table)",
     ]
+
+
+def _run(arguments: list[str], **streams: int) -> subprocess.CompletedProcess[str]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+    command = [sys.executable, "-m", "daemon", *arguments]
+    return subprocess.run(command, text=True, check=False, timeout=60, **pipes)
+
+
+@pytest.fixture
+def full() -> Iterator[int]:
+    """A file on a full disk."""
+    with open("/dev/full", "w") as file:  # noqa: PTH123
+        yield file.fileno()
+
+
+@pytest.mark.parametrize("unbuffered", [False, True])
+@pytest.mark.parametrize(
+    "words", ["--help", "--version", "recipes", "status", "status --json", "redo", "bulk list"]
+)
+def test_output_on_a_full_disk_ends_a_command_with_74(
+    words: str,
+    unbuffered: bool,
+    station: Path,
+    full: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    raw = io.FileIO(full, "w", closefd=False)
+    output = io.TextIOWrapper(
+        raw if unbuffered else io.BufferedWriter(raw),  # type: ignore[type-var]
+        write_through=unbuffered,
+    )
+    monkeypatch.setattr(sys, "stdout", output)
+    watch_output()
+    capsys.readouterr()
+    assert exit_code(["--station", str(station), *words.split()]) == 74
+    why = "restored: standard output cannot be written: No space left on device\n"
+    assert capsys.readouterr().err == why
+    let_go_of_output()
+
+
+def test_the_program_ends_with_74_where_its_output_is_lost(full: int) -> None:
+    ran = _run(["recipes"], stdout=full)
+    assert (ran.returncode, ran.stderr.count("\n")) == (74, 1)
+
+
+def test_a_message_that_cannot_be_written_changes_no_exit_code(full: int) -> None:
+    assert _run(["juggle"], stderr=full).returncode == 64
+
+
+def test_a_reader_that_has_gone_ends_a_command_calmly() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = _run(["recipes", "--schema"], stdout=writing)
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (OSError(28, "No space left on device", "a"), 73, "a: No space left on device; free some"),
+        (OSError(30, "Read-only file system", "a"), 73, "a: Read-only file system; mount it"),
+        (OSError(17, "File exists", "a\n"), 73, "a\\n: File exists\n"),
+        (OSError(5, "Input/output error", "a", None, "b"), 74, "a: Input/output error\n"),
+        (OSError(13, "Permission denied", b"a"), 77, "Permission denied; run as a user who may"),
+        (OSError("what a library says"), 74, "restored: what a library says\n"),
+    ],
+)
+def test_what_the_system_refuses_is_told_in_a_line(
+    error: OSError,
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("daemon.cli.main.app", Mock(side_effect=error))
+    assert exit_code([]) == code
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
