@@ -46,6 +46,9 @@ _MAX_RECORDS = 1000
 _MAX_NAMED = 200
 """Files that each list of the Markdown names; the JSON names all failures."""
 
+_MAX_NOTED = 1000
+"""Photographs whose notes the JSON names; each record has its own."""
+
 _Item = TypeVar("_Item")
 
 
@@ -58,6 +61,12 @@ class _EndedPhoto:
 
 
 @dataclass(frozen=True)
+class _NoteText:
+    kind: str
+    note: str
+
+
+@dataclass(frozen=True)
 class _FailedPhoto:
     photo: str
     why: str
@@ -67,6 +76,31 @@ class _FailedPhoto:
 class _PassedOverFile:
     path: str
     why: str
+
+
+@dataclass(frozen=True)
+class _NotedPhoto:
+    """A photograph whose result has notes, each with its kind."""
+
+    photo: str
+    notes: tuple[_NoteText, ...]
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """Notes of the results; the first `_MAX_NOTED` photographs are named.
+
+    Attributes:
+        results: How many have notes.
+        kinds: By kind of note, how many of them have one.
+        told: The same in words; "" for none.
+        photos: The photographs.
+    """
+
+    results: int
+    kinds: dict[str, int]
+    told: str
+    photos: tuple[_NotedPhoto, ...]
 
 
 @dataclass(frozen=True)
@@ -115,6 +149,7 @@ class _Report:
     ended: str
     counts: _Counts
     timings: _Timings
+    notes: _Notes
     failed: tuple[_FailedPhoto, ...]
     passed_over: tuple[_PassedOverFile, ...]
 
@@ -148,9 +183,10 @@ def write_report(ledger: Path, name: str, folder: Path, limits: Limits, group: i
         # Whole rows of all that is done would be gigabytes where there are a million.
         sample = _spread(rows, _MAX_RECORDS)
         done = [_EndedPhoto(*one) for one in bulk_rows.ended_entries(view, sample)]
+        notes = _notes(view, name)
     finally:
         view.close()
-    report = _report(bulk, counts, failed, _seconds(done))
+    report = _report(bulk, counts, (failed, notes), _seconds(done))
     # First, because it says whose the others are.
     _write(folder / "report.json", json_text(asdict(report), indent=2) + "\n")
     drawn = _draw(_spread(done, _SHEET_ROWS), folder / "contact-sheet.jpg", limits)
@@ -178,9 +214,10 @@ def _refuse_other_files(folder: Path, name: str) -> None:
 def _report(
     bulk: BulkJob,
     counts: BulkCounts,
-    failed: Sequence[_FailedPhoto],
+    said: tuple[Sequence[_FailedPhoto], _Notes],
     seconds: Sequence[float],
 ) -> _Report:
+    failed, notes = said
     took_s = max(0.0, bulk.ended_at - bulk.began_at) if bulk.began_at else 0.0
     return _Report(
         name=bulk.name,
@@ -198,9 +235,24 @@ def _report(
             median_s=round(median(seconds), 2) if seconds else None,
             p95_s=round(quantiles(seconds, n=20)[-1], 2) if len(seconds) > 1 else None,
         ),
+        notes=notes,
         failed=tuple(failed),
         passed_over=tuple(_PassedOverFile(path, why) for path, why in bulk.notes),
     )
+
+
+def _notes(view: LedgerReader, name: str) -> _Notes:
+    counts = view.note_counts(name)
+    noted = view.notes(bulk_rows.noted_rows(view, name, _MAX_NOTED))
+    photos = tuple(
+        _NotedPhoto(
+            shown(entry.claim.files[0].path),
+            tuple(_NoteText(note.kind.value, str(note)) for note in noted[entry.row]),
+        )
+        for entry in view.entries(list(noted))
+    )
+    kinds = {kind.value: number for kind, number in counts.kinds}
+    return _Notes(counts.results, kinds, counts.describe(), photos)
 
 
 def _markdown(report: _Report, *, drawn: bool) -> str:
@@ -227,9 +279,13 @@ def _markdown(report: _Report, *, drawn: bool) -> str:
             f"the device), 95 % of them at most {timings.p95_s or timings.median_s} s.",
             "",
         ]
+    if report.notes.told:
+        lines += [f"{report.notes.told}.", ""]
     if drawn:
         lines += ["![Before and after, a sample](contact-sheet.jpg)", ""]
     lines += _listed("Failed", [(one.photo, one.why) for one in report.failed], counts.failed)
+    noted = [(one.photo, "; ".join(n.note for n in one.notes)) for one in report.notes.photos]
+    lines += _listed("Notes", noted, report.notes.results)
     passed_over = [(one.path, one.why) for one in report.passed_over]
     lines += _listed("Passed over", passed_over, counts.passed_over)
     return "\n".join(lines)

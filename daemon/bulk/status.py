@@ -33,6 +33,7 @@ class BulkStatus:
         failed: Could not be restored.
         taken_off: Were queued when the job was cancelled.
         passed_over: Files that are no photographs for the recipe.
+        notes: How many of its results have notes, by kind, in words; "" for none.
         rate_per_h: Photographs finished in an hour, judged by the last ones.
         left_s: Seconds until it ends; None where that is not known.
         ready_at: When that is, ISO 8601.
@@ -54,6 +55,7 @@ class BulkStatus:
     failed: int
     taken_off: int
     passed_over: int
+    notes: str
     rate_per_h: float
     left_s: int | None
     ready_at: str | None
@@ -105,6 +107,7 @@ def _status(station: Station, view: LedgerReader, bulk: BulkJob, now: float) -> 
         found=numbers.found,
         **asdict(numbers),
         passed_over=bulk.passed_over,
+        notes=view.note_counts(bulk.name).describe(),
         rate_per_h=round(rate * 3600, 1),
         left_s=None if left_s is None else round(left_s),
         ready_at=None if left_s is None else iso(now + left_s, local_zone()),

@@ -24,6 +24,7 @@ def print_status(status: StationStatus, to: Console) -> None:
         *(f"bulk job {bulk_line(bulk)}" for bulk in status.bulk if bulk.state != "ended"),
         *(held.told for held in status.held_back),
         *([f"loaded: {', '.join(status.models)}"] if status.models else []),
+        *([f"{status.notes.told}; each record has its own"] if status.notes.told else []),
         *(f"failed: {printable(failure.path)}: {failure.reason}" for failure in status.failures),
         *(f"waits: {printable(notice.path)}: {notice.what}" for notice in status.notices),
     ]
@@ -57,10 +58,12 @@ def bulk_line(bulk: BulkStatus) -> str:
 
 
 def bulk_details(bulk: BulkStatus) -> list[str]:
-    """What `bulk show` says below the line: paths, files passed over, the report."""
+    """What `bulk show` says below the line: paths, files passed over, notes, the report."""
     lines = [f"  {printable(path)}" for path in bulk.paths]
     if bulk.passed_over:
         lines.append(f"  {bulk.passed_over} files passed over, named in the report")
+    if bulk.notes:
+        lines.append(f"  {bulk.notes}; the report and the records name them")
     if bulk.report:
         lines.append(f"  report: {printable(bulk.report)}")
     return lines

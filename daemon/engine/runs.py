@@ -27,6 +27,7 @@ from daemon.messages.reports import Inspected, Outcome, Restored, StagedFile, Ti
 from daemon.messages.tasks import InspectTask, Job, RestoreTask, Task
 from daemon.models.calls import Answer, AnswerWithNotes, ModelCall, ModelCalls, Reply, answer_of
 from daemon.photo import Limits, Photo, Picture, Source
+from daemon.photo.notes import each_once
 from daemon.system.errors import PhotoError
 from daemon.system.files import shown
 
@@ -300,7 +301,7 @@ class RestoreRun(TaskRun[RecipeOutput]):
             self._calls,
             self._passes,
         )
-        notes = tuple(dict.fromkeys(self._notes))
+        notes = each_once(self._notes)
         return Restored(self.fence, self._files, tuple(result.measures), notes, timing, device)
 
     @property

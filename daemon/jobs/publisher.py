@@ -27,8 +27,9 @@ from daemon.jobs.ledger.entries import ClaimedFile, Entry, Original
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.originals import find_archived, reject, retire
 from daemon.jobs.publication import Publication, publish
-from daemon.jobs.record import reason_of
+from daemon.jobs.record import notes_of, reason_of
 from daemon.jobs.staging import discard
+from daemon.photo.notes import Note
 from daemon.system.clock import is_over
 from daemon.system.files import AWAY, NO_SPACE, as_text, shown
 from daemon.system.mounts import MountWatch
@@ -167,6 +168,7 @@ class Publisher:
         published = iter(publish(sent, self._access, self._names))
         results = [one if isinstance(one, OSError) else next(published) for one in ready]
         good: list[tuple[int, str, Path]] = []
+        noted: dict[int, tuple[Note, ...]] = {}
         recipes: list[str] = []
         no_space = False
         for entry, publication, result in zip(entries, publications, results, strict=True):
@@ -175,6 +177,7 @@ class Publisher:
                 continue
             good.append((entry.row, entry.id, result))
             recipes.append(entry.recipe)
+            noted[entry.row] = notes = notes_of(publication.record)
             _log.info(
                 "restored",
                 row=entry.row,
@@ -182,10 +185,11 @@ class Publisher:
                 photo=entry.photo_name,
                 seconds=publication.record.get("seconds"),
                 result=shown(result),
+                **({"notes": [str(note) for note in notes]} if notes else {}),
             )
             self._job_log.append({**publication.record, "result": as_text(result)}, now)
             self._stuck.pop(entry.row, None)
-        self._ledger.publish(good)
+        self._ledger.publish(good, noted)
         for publication, result in zip(publications, results, strict=True):
             if isinstance(result, Path):
                 discard(publication.staging)

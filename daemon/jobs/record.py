@@ -14,6 +14,7 @@ from daemon.jobs.ledger.entries import ClaimedFile, Entry
 from daemon.messages.reports import Restored, StagedFile
 from daemon.messages.tasks import Job
 from daemon.photo import PROMPTS, Header
+from daemon.photo.notes import Note, kind_of, note_of
 from daemon.system.files import as_text
 
 FORMAT = 1
@@ -103,8 +104,20 @@ def describe(
         ],
         "outputs": [_output(file) for file in outcome.files],
         "measures": [asdict(measure) for measure in outcome.measures],
-        "notes": list(outcome.notes),
+        "notes": [str(note) for note in outcome.notes],
+        "note_kinds": [note_of(note).kind.value for note in outcome.notes],
     }
+
+
+def notes_of(record: Mapping[str, object]) -> tuple[Note, ...]:
+    """The notes of a record; those of records from before there were kinds are `OTHER`."""
+    texts, kinds = record.get("notes"), record.get("note_kinds")
+    if not isinstance(texts, list):
+        return ()
+    names = kinds if isinstance(kinds, list) and len(kinds) == len(texts) else [""] * len(texts)
+    return tuple(
+        Note(kind_of(str(name)), str(text)) for text, name in zip(texts, names, strict=True)
+    )
 
 
 def _header(header: Header) -> dict[str, object]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import assert_never
 
 from daemon.photo import Prompt
+from daemon.photo.notes import Note
 from daemon.system.errors import photo_message
 
 
@@ -78,7 +79,7 @@ class Restored:
         fence: Fence of the task.
         files: Staged files, the main result first.
         measures: Numbers for the record.
-        notes: What a person should know about the result.
+        notes: What a person should know about the result, each once.
         timing: Where the time went.
         device: Name of the device that did it, such as "cuda:0".
     """
@@ -86,7 +87,7 @@ class Restored:
     fence: int
     files: tuple[StagedFile, ...]
     measures: tuple[Measure, ...]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     timing: Timing
     device: str
 

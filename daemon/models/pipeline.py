@@ -28,6 +28,7 @@ from daemon.models.noise_schedule import noise_schedule_of
 from daemon.models.placing import place_pipeline
 from daemon.models.prompt_length import truncation_notes
 from daemon.models.registry import Placement
+from daemon.photo.notes import Note, NoteKind
 from daemon.system.errors import PhotoError
 
 _PROBE_STEPS = 1000
@@ -92,7 +93,8 @@ class Pipeline:
         notes = truncation_notes(pipeline, call.prompt)
         if call.negative and "negative_prompt" in convention.ignored_keys:
             reference = self._placement.checkpoint.reference
-            notes += (f"{reference} takes no negative prompt: {call.negative!r} was ignored",)
+            said = f"{reference} takes no negative prompt: {call.negative!r} was ignored"
+            notes += (Note(NoteKind.PROMPT, said),)
         elif call.negative:
             notes += truncation_notes(pipeline, call.negative)
         return AnswerWithNotes(picture, notes) if notes else picture

@@ -8,6 +8,8 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from daemon.photo.notes import Note, NoteKind
+
 _SHOWN_CHARACTERS = 60
 """Characters of the unread part that a note quotes."""
 
@@ -33,10 +35,11 @@ def truncation_notes(pipeline: Any, prompt: str) -> tuple[str, ...]:  # noqa: AN
         return ()
     limit, count, unread = max(truncated)
     quoted = unread if len(unread) <= _SHOWN_CHARACTERS else f"{unread[:_SHOWN_CHARACTERS]}…"
-    return (
+    said = (
         f"the prompt has {count} tokens, of which the model reads {limit}: {quoted!r} at its end "
-        "went unread; make it shorter",
+        "went unread; make it shorter"
     )
+    return (Note(NoteKind.PROMPT, said),)
 
 
 def _tokenizers(pipeline: Any) -> Iterator[tuple[Any, int]]:  # noqa: ANN401

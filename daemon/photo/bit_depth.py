@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from daemon.photo.decoded import Codes
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.picture import SLAB_PIXELS
 
 _FLOAT_WHITES = (1.0, 255.0, 65535.0)
@@ -123,7 +124,7 @@ def unit_floats(codes: Codes, kind: str, *, nominal: bool) -> tuple[NDArray[np.f
     note = f"{name} of {shown[0]:g} to {shown[1]:g} read as 16-bit"
     if lost:
         note += f"; {lost} pixels are no finite numbers, read as 0"
-    return values, "" if nominal and not lost else note
+    return values, "" if nominal and not lost else Note(NoteKind.DEPTH, note)
 
 
 def _white(codes: Codes, low: float, high: float, *, nominal: bool) -> float | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import BinaryIO
 
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.tiff_directory import Layout, read_layout
 from daemon.photo.tiff_fields import (
     RawField,
@@ -138,7 +139,8 @@ def _placed(fields: Sequence[RawField]) -> tuple[list[RawField], tuple[str, ...]
         elif field.content.startswith(_MOVABLE):
             placed.append(field)
         else:
-            notes += ("its maker notes hold only where they lay in the file: left out",)
+            said = "its maker notes hold only where they lay in the file: left out"
+            notes += (Note(NoteKind.METADATA, said),)
     return placed, notes
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from daemon.photo.bit_depth import highest_level, slabs, to_depth, to_unit
 from daemon.photo.colour import ColourSpace, Floats, is_too_dark, output_space
 from daemon.photo.decoded import CHANNELS, Codes
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.outputs import Depth, OutputFormat, Profile
 from daemon.photo.picture import Metadata, Original, Picture
 from daemon.photo.profiles import ADOBE_RGB_ICC, DISPLAY_P3_ICC
@@ -71,9 +72,10 @@ def finish(
     if dtype == np.uint8 and picture.pixels.dtype != np.uint8 and is_too_dark(space):
         space, note = _space(picture, format, "srgb" if picture.grey else "display-p3")
         note = note or "its profile would lose its shadows in 8 bits: written in another"
-    notes += [note] if note else []
+    notes += [Note(NoteKind.COLOUR, note)] if note else []
     flatten = picture.alpha is not None and not format.has_alpha
-    notes += [f"{format.label} has no transparency: flattened on white"] if flatten else []
+    said = f"{format.label} has no transparency: flattened on white"
+    notes += [Note(NoteKind.TRANSPARENCY, said)] if flatten else []
     has_alpha = picture.alpha is not None and not flatten
     height, width = picture.pixels.shape[:2]
     plain = picture.original is None and not flatten and space.icc is None and not has_alpha
@@ -116,7 +118,7 @@ class _Target:
 
 def _depth(
     picture: Picture, format: OutputFormat, depth: Depth
-) -> tuple[np.dtype[np.generic], list[str]]:
+) -> tuple[np.dtype[np.generic], list[Note]]:
     original = picture.original
     is_float = (
         original is not None and original.codes.dtype.kind == "f" and original.space.model != "lab"
@@ -125,7 +127,7 @@ def _depth(
         return np.dtype(np.float32), []
     wanted = {"same": picture.pixels.dtype, 8: np.dtype(np.uint8), 16: np.dtype(np.uint16)}[depth]
     if wanted == np.uint16 and 16 not in format.depths:
-        return np.dtype(np.uint8), ["16-bit written as 8-bit"]
+        return np.dtype(np.uint8), [Note(NoteKind.DEPTH, "16-bit written as 8-bit")]
     return np.dtype(wanted), []
 
 

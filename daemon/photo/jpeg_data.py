@@ -12,13 +12,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.picture import SLAB_PIXELS, Header
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-DAMAGED = "the JPEG's data are damaged: part of the picture may be lost"
-NO_END = "the JPEG lacks its end marker; its picture is whole"
+DAMAGED = Note(NoteKind.DAMAGE, "the JPEG's data are damaged: part of the picture may be lost")
+NO_END = Note(NoteKind.DAMAGE, "the JPEG lacks its end marker; its picture is whole")
 
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 _SEGMENTS = {*range(0xC0, 0xD0), _SCAN, *range(0xDB, 0xF0), 0xFE}

@@ -25,6 +25,7 @@ from daemon.photo.embedded_blocks import (
 )
 from daemon.photo.exif_block import ExifParts, exif_parts, tiff_parts
 from daemon.photo.jpeg_data import without_scans
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.picture import Metadata
 from daemon.photo.pillow_files import open_image
 from daemon.photo.tiff_directory import Directory, Field, Layout, read_directory, read_layout
@@ -58,9 +59,11 @@ class FileMetadata:
     notes: tuple[str, ...] = ()
 
 
-_LOST_MANIFEST = (
-    "its C2PA manifest (content credentials) is signed for the original alone: left out"
+_LOST_MANIFEST = Note(
+    NoteKind.CREDENTIALS,
+    "its C2PA manifest (content credentials) is signed for the original alone: left out",
 )
+_DAMAGED_SECOND_XMP = Note(NoteKind.METADATA, "the second part of its XMP is damaged: left out")
 _BLOCKS: dict[str, Callable[[BinaryIO], EmbeddedBlocks]] = {
     "JPEG": jpeg_blocks,
     "PNG": png_blocks,
@@ -94,13 +97,13 @@ def read_metadata(
         parts = exif_parts(block) if block else parts
     except Exception as error:
         # Directories in the wild are damaged in every way; Pillow raises nearly anything.
-        notes = (f"its EXIF is damaged ({type(error).__name__}: {error}): left out",)
+        notes = (_damaged_exif(error),)
     xmp = image.info.get("xmp") or blocks.xmp or parts.xmp
     if isinstance(xmp, str):
         xmp = xmp.encode()
     if xmp and blocks.extended_xmp:
         merged = merged_xmp(xmp, blocks.extended_xmp)
-        notes += () if merged else ("the second part of its XMP is damaged: left out",)
+        notes += () if merged else (_DAMAGED_SECOND_XMP,)
         xmp = merged or xmp
     metadata = Metadata(
         format,
@@ -116,6 +119,11 @@ def read_metadata(
     notes = (*notes, *parts.notes, *blocks.notes)
     notes += (_LOST_MANIFEST,) if blocks.has_manifest else ()
     return FileMetadata(metadata, _valid(orientation), is_adobe_rgb, notes)
+
+
+def _damaged_exif(error: Exception) -> Note:
+    said = f"its EXIF is damaged ({type(error).__name__}: {error}): left out"
+    return Note(NoteKind.METADATA, said)
 
 
 def _photoshop(parts: ExifParts, resources: bytes | None) -> bytes | None:
@@ -182,8 +190,7 @@ def read_tiff_metadata(file: BinaryIO, layout: Layout, offset: int, mode: str) -
         is_adobe_rgb = _says_adobe_rgb(exif)
     except Exception as error:
         # As above: whatever is wrong with it, the pixels are another matter.
-        note = f"its EXIF is damaged ({type(error).__name__}: {error}): left out"
-        return FileMetadata(Metadata("TIFF", mode), notes=(note,))
+        return FileMetadata(Metadata("TIFF", mode), notes=(_damaged_exif(error),))
     xmp, photoshop = _upright_xmp(parts.xmp), _photoshop(parts, None)
     metadata = Metadata("TIFF", mode, None, parts.exif, xmp, dpi, photoshop)
     notes = (*parts.notes, _LOST_MANIFEST) if _C2PA in directory.fields else parts.notes

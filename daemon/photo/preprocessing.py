@@ -22,6 +22,7 @@ from daemon.photo.bit_depth import (
 )
 from daemon.photo.colour import ColourSpace, space_of
 from daemon.photo.decoded import Codes, Decoded
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.picture import Metadata, Original, Picture
 from daemon.photo.tone_mapping import without_high_range
 
@@ -58,7 +59,7 @@ def preprocess(decoded: Decoded, *, is_only_page: bool = True) -> Preprocessed:
     space, space_notes = space_of(decoded.tags, decoded.model)
     codes, alpha, note = _normalised(decoded)
     notes += [note] if note else []
-    notes += space_notes
+    notes += [Note(NoteKind.COLOUR, text) for text in space_notes]
     if decoded.premultiplied and alpha is not None:
         codes = _unassociated(codes, alpha)
     codes = upright(codes, decoded.orientation)
@@ -94,7 +95,8 @@ def page_notes(pages: int) -> list[str]:
     if pages == 1:
         return []
     left = f"{pages - 1} more {'page was' if pages == 2 else 'pages were'}"
-    return [f"the first of {pages} pages or frames was restored; {left} left out"]
+    said = f"the first of {pages} pages or frames was restored; {left} left out"
+    return [Note(NoteKind.PAGES, said)]
 
 
 def upright(codes: Codes, orientation: int) -> Codes:
@@ -140,8 +142,8 @@ def _normalised(decoded: Decoded) -> tuple[Codes, Codes | None, str]:
         unsigned = np.ascontiguousarray(codes).view(f"u{codes.dtype.itemsize}")
         white = float(highest_level(unsigned.dtype))
         opacity = None if alpha is None else _opacity(alpha, None)
-        note = f"its {bits}-bit levels are marked as signed and are not: read as unsigned"
-        return full_range(unsigned, white), opacity, note
+        said = f"its {bits}-bit levels are marked as signed and are not: read as unsigned"
+        return full_range(unsigned, white), opacity, Note(NoteKind.DEPTH, said)
     nominal = decoded.tags.icc is not None
     values, note = unit_floats(codes, _KINDS[decoded.model], nominal=nominal)
     opacity = None if alpha is None else _opacity(alpha, white)

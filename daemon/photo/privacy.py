@@ -8,6 +8,7 @@ from typing import Literal, assert_never
 
 from daemon.photo.embedded_blocks import iptc_of, with_iptc, without_iptc
 from daemon.photo.exif_block import without_directory
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.picture import Metadata
 from daemon.photo.tiff_fields import GPS
 from daemon.photo.xmp import without_location
@@ -50,11 +51,13 @@ def _without_location(metadata: Metadata) -> tuple[Metadata, tuple[str, ...]]:
         try:
             exif = without_directory(exif, GPS)
         except (ValueError, struct.error):
-            exif, notes = None, ("its EXIF is damaged and may tell a place: left out",)
+            said = "its EXIF is damaged and may tell a place: left out"
+            exif, notes = None, (Note(NoteKind.METADATA, said),)
     if xmp is not None:
         xmp = without_location(xmp)
         if xmp is None:
-            notes += ("its XMP cannot be searched for a place: left out",)
+            said = "its XMP cannot be searched for a place: left out"
+            notes += (Note(NoteKind.METADATA, said),)
     if photoshop is not None:
         iptc = iptc_of(photoshop)
         photoshop = with_iptc(without_iptc(photoshop), None if iptc is None else _placeless(iptc))

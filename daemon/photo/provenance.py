@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from daemon.photo.exif_block import with_software
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.picture import Metadata, Picture
 from daemon.photo.xmp import with_history
 
@@ -64,7 +65,8 @@ def with_provenance(picture: Picture, provenance: Provenance) -> tuple[Metadata,
     notes: tuple[str, ...] = ()
     xmp = with_history(metadata.xmp, **properties)
     if xmp is None:
-        notes = ("its XMP is damaged: how the result was made is not in it",)
+        said = "its XMP is damaged: how the result was made is not in it"
+        notes = (Note(NoteKind.METADATA, said),)
         xmp = metadata.xmp
     exif = metadata.exif
     if exif is not None:

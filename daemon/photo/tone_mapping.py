@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from daemon.photo.bit_depth import slabs
 from daemon.photo.colour import HDR_TRANSFERS
 from daemon.photo.decoded import Codes, ColourTags, Decoded
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.profiles import BT709, CICP_PRIMARIES, SRGB_CURVE, rgb_profile
 
 _PAGE_WHITE_NITS = 203
@@ -62,7 +63,7 @@ def without_high_range(decoded: Decoded) -> Decoded:
         tags=ColourTags(icc=icc),
         white=65535,
         alpha=alpha,
-        notes=(*decoded.notes, f"high dynamic range ({HDR_TRANSFERS[transfer]}) was tone-mapped"),
+        notes=(*decoded.notes, tone_mapping_note(HDR_TRANSFERS[transfer])),
     )
 
 
@@ -75,7 +76,12 @@ def exposed(light: Floats) -> tuple[Floats, tuple[str, ...]]:
         return light, ()
     stops = np.log2(_MIDDLE_GREY / middle)
     scaled = (light * np.float32(_MIDDLE_GREY / middle)).astype(np.float32)
-    return scaled, (f"its light was scaled by {stops:+.1f} stops",)
+    return scaled, (Note(NoteKind.COLOUR, f"its light was scaled by {stops:+.1f} stops"),)
+
+
+def tone_mapping_note(name: str) -> Note:
+    """Say that high dynamic range was tone-mapped; `name` is how the file has it, such as "PQ"."""
+    return Note(NoteKind.COLOUR, f"high dynamic range ({name}) was tone-mapped")
 
 
 def mapped_to_srgb_curve(light: Floats) -> NDArray[np.uint16]:

@@ -15,6 +15,7 @@ from typing import BinaryIO, cast
 from PIL import Image
 
 from daemon.photo.finishing import Finished, finish
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.outputs import Depth, Profile, output_named
 from daemon.photo.picture import Picture
 from daemon.photo.privacy import kept_metadata
@@ -81,7 +82,10 @@ def write_picture(
         without = replace(finished, metadata=bare)
         metadata_notes = (
             *_save(path, lambda file: write(without, file, quality)),
-            f"EXIF and XMP cannot be written as {output.name} ({error}): left out",
+            Note(
+                NoteKind.METADATA,
+                f"EXIF and XMP cannot be written as {output.name} ({error}): left out",
+            ),
         )
     return (*notes, *metadata_notes)
 

@@ -20,6 +20,7 @@ from daemon.config.steps import Colorize
 from daemon.diffusion.noise import Noise
 from daemon.models.calls import ColourCall, ModelCalls, ask
 from daemon.photo import Picture
+from daemon.photo.notes import Note, NoteKind
 from daemon.restorers.chroma import (
     Floats,
     Grey,
@@ -153,7 +154,7 @@ def painted(
         return Restoration((result,), measures)
     per_cent = round(100 * unsure)
     doubt = f": unsure in {per_cent} % of the picture" if per_cent else ""
-    note = f"the colours are a guess{doubt}"
+    note = Note(NoteKind.GUESS, f"the colours are a guess{doubt}")
     return Restoration((result,), (*measures, ("unsure", unsure)), (note,))
 
 

@@ -33,6 +33,7 @@ from daemon.diffusion.tiling import Denoiser, denoise_tiles, regress, restore_ti
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import Degradation, ModelCalls
 from daemon.photo import Picture
+from daemon.photo.notes import Note, NoteKind
 from daemon.restorers.ddnm import DDNM_SAMPLER, Measurement, ddnm_sample
 from daemon.restorers.interface import Restoration
 from daemon.restorers.sampling_plan import SamplingPlan
@@ -107,7 +108,8 @@ def denoise(
     pixels = picture.pixels
     if sigma > 0:
         pixels = yield from by_windows(picture.pixels, restore_window)
-    notes = (f"{traits.description} knows no blind repair: noise was estimated",) if blind else ()
+    said = f"{traits.description} knows no blind repair: noise was estimated"
+    notes = (Note(NoteKind.MODEL, said),) if blind else ()
     return Restoration((replace(picture, pixels=pixels),), (("sigma", sigma),), notes)
 
 

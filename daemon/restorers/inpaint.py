@@ -26,6 +26,7 @@ from daemon.diffusion.samplers import SAMPLERS
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
+from daemon.photo.notes import Note, NoteKind
 from daemon.restorers.crack_search import find_cracks
 from daemon.restorers.interface import Restoration
 from daemon.restorers.restyle import SdeditInput, fitted_mask, sdedit
@@ -92,7 +93,8 @@ def inpaint(
         raise PhotoError("", "the mask has no black (0) pixel", "paint what is to be kept black")
     measures = (("filled", share),)
     what = "damage was" if params.find == "cracks" else "scratches were"
-    notes = (f"no {what} found",) if searched and share == 0 else ()
+    nothing = Note(NoteKind.NOTHING_FOUND, f"no {what} found")
+    notes = (nothing,) if searched and share == 0 else ()
     if params.mask_only:
         return Restoration((_picture_of_mask(picture, mask),), measures, notes)
     space = yield from working_space(params, traits)

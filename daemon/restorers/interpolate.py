@@ -28,6 +28,7 @@ from daemon.diffusion.tiling import denoise_tiles
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
 from daemon.photo.bit_depth import highest_level, to_depth
+from daemon.photo.notes import Note, NoteKind
 from daemon.restorers.interface import Restoration
 from daemon.restorers.spaces import WorkingSpace, end_spaces, interpolated_space, working_space
 
@@ -71,10 +72,11 @@ def interpolate(
     ]
     notes = []
     if second.pixels.shape != first.pixels.shape:
-        notes.append(
+        said = (
             f"the second photograph was fitted from {second.pixels.shape[1]}x"
             f"{second.pixels.shape[0]} to {width}x{height}: enlarged or reduced to fill, then cut"
         )
+        notes.append(Note(NoteKind.SIZE, said))
     grey = first.grey and second.grey
     space = yield from working_space(params, traits)
     spaces = yield from end_spaces(params, space)

@@ -13,6 +13,7 @@ from daemon.config.steps import Unfade
 from daemon.diffusion.noise import Noise
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
+from daemon.photo.notes import Note, NoteKind
 from daemon.restorers.dye_fading import (
     Fading,
     apply_tables,
@@ -45,7 +46,8 @@ def unfade(pictures: tuple[Picture, ...], params: Unfade, noise: Noise) -> Model
     (picture,) = pictures
     fading = _estimate(picture)
     if fading is None:
-        note = "it has no contrast to tell its fading by, and stays as it is"
+        said = "it has no contrast to tell its fading by, and stays as it is"
+        note = Note(NoteKind.NOTHING_FOUND, said)
         return Restoration((picture,), notes=(note,))
     undone = (fading.without_cast() if picture.grey or not params.cast else fading).scaled(
         params.strength

@@ -6,13 +6,13 @@ Nothing is written. The fields of `StationStatus` are the keys of `restored stat
 import math
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from daemon.bulk.status import BulkStatus, read_bulk
 from daemon.config.station import Notice, Station
 from daemon.config.station_setup import known_recipes
 from daemon.jobs.failure_reasons import has_reason
-from daemon.jobs.ledger.entries import Failure
+from daemon.jobs.ledger.entries import Failure, NoteCounts
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.time_estimates import RATE_WINDOW_S, rate_per_s
 from daemon.jobs.timetable import HeldBack, held_back
@@ -74,6 +74,21 @@ class NoticeStatus:
 
 
 @dataclass(frozen=True)
+class NotesStatus:
+    """Results in whose records notes stand, as far as the ledger has them.
+
+    Attributes:
+        results: How many.
+        kinds: By kind of note, how many of them have one.
+        told: The same as a line of text; "" for none.
+    """
+
+    results: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+    told: str = ""
+
+
+@dataclass(frozen=True)
 class StationStatus:
     """The state of a station.
 
@@ -85,6 +100,7 @@ class StationStatus:
         problem: Why nothing can be said about schedules, or None.
         failures: The newest photographs in failed/.
         notices: Files that wait, and why.
+        notes: What people should know of results, counted.
         bulk: Bulk jobs, the oldest first.
         models: Models that the daemon's worker has loaded.
         rate_per_h: Jobs finished in an hour, judged by the last ones.
@@ -99,6 +115,7 @@ class StationStatus:
     problem: str | None = None
     failures: tuple[FailureStatus, ...] = ()
     notices: tuple[NoticeStatus, ...] = ()
+    notes: NotesStatus = NotesStatus()
     bulk: tuple[BulkStatus, ...] = ()
     models: tuple[str, ...] = ()
     rate_per_h: float = 0.0
@@ -141,6 +158,7 @@ def read_status(station: Station) -> StationStatus:
             notices=tuple(
                 NoticeStatus(as_text(n.path), n.what, n.since) for n in _notices(station, ledger)
             ),
+            notes=_notes_status(ledger.note_counts()),
             bulk=read_bulk(station, ledger),
             models=models,
             rate_per_h=round(rate * 3600, 1),
@@ -179,6 +197,11 @@ def _held_back(
         return held_back(ledger, known_recipes(station), now), None
     except ConfigError as error:  # the daemon goes on with the recipes that it read before
         return (), f"{error}: what waits for schedules is unknown"
+
+
+def _notes_status(counts: NoteCounts) -> NotesStatus:
+    kinds = {kind.value: number for kind, number in counts.kinds}
+    return NotesStatus(counts.results, kinds, counts.describe())
 
 
 def _held_back_status(held: HeldBack, now: float) -> HeldBackStatus:

@@ -67,6 +67,24 @@ def test_a_report_is_never_written_over_a_file_that_is_not_its_own(
     assert {path.name: path.read_text() for path in theirs.parent.iterdir()} == {name: content}
 
 
+def test_a_report_counts_the_notes_of_results_and_names_them(
+    root: Path, scans: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a-noted.png", "b.png", "c-noted.png"):
+        save_photo(scans / name)
+    submit_and_run(root, scans)
+    notes = read_report(root)["notes"]
+    told = "2 results have notes: 2 guessed colours"
+    assert (notes["results"], notes["kinds"], notes["told"]) == (2, {"guess": 2}, told)
+    said = [{"kind": "guess", "note": "the colours are a guess"}]
+    named = [str(scans / name) for name in ("a-noted.png", "c-noted.png")]
+    assert notes["photos"] == [{"photo": name, "notes": said} for name in named]
+    text = (root / "reports/job/report.md").read_text()
+    assert f"\n{told}.\n" in text
+    assert f"## Notes\n\n- `{named[0]}`: `the colours are a guess`\n" in text
+    assert bulk_status(root).notes == told
+
+
 def test_a_report_is_not_written_through_a_link(root: Path, scans: Path, tmp_path: Path) -> None:
     save_photo(scans / "a.png")
     outside = tmp_path / "outside"

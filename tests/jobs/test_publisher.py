@@ -1,18 +1,22 @@
 import errno
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.config.station import Station
 from daemon.jobs.access import Access
 from daemon.jobs.accounting import JobEnded
 from daemon.jobs.failure_reasons import Reason
-from daemon.jobs.ledger.entries import Entry
+from daemon.jobs.ledger import originals, retention
+from daemon.jobs.ledger.entries import Entry, NoteCounts
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.publication import Publication
 from daemon.jobs.publisher import Publisher
+from daemon.photo.notes import NoteKind
 from daemon.system import files
 from daemon.system.text import same_name
 from tests.support.claims import QUEUED_AT as NOW
@@ -35,13 +39,16 @@ def entry(tmp_path: Path, ledger: Ledger) -> Entry:
     return entry
 
 
-def intend(ledger: Ledger, entry: Entry, folder: Path) -> None:
+def intend(
+    ledger: Ledger, entry: Entry, folder: Path, said: Mapping[str, object] | None = None
+) -> None:
     """Stage a result and intend its publication."""
     staging = folder / "staged"
     staging.mkdir()
     (staging / "0.png").write_text("pixels")
     files = (("0.png", "{stem}.png", "digest"),)
-    publication = Publication(folder / "out", "a", "12345678", staging, files, {"job": entry.id})
+    record = {"job": entry.id, **(said or {})}
+    publication = Publication(folder / "out", "a", "12345678", staging, files, record)
     ledger.intend_publication([(entry.row, publication.dump())])
 
 
@@ -61,6 +68,36 @@ def test_an_intent_ends_with_the_result_published_and_the_original_archived(
     assert (tmp_path / "old/denoise/a.jpg").exists()
     assert not (tmp_path / "staged").exists()
     assert ledger.open_jobs() == 0
+
+
+def test_notes_of_a_result_go_to_the_log_and_are_counted_by_kind_in_the_ledger(
+    tmp_path: Path, ledger: Ledger, publisher: Publisher, entry: Entry
+) -> None:
+    said = {"notes": ["16-bit written as 8-bit", "odd"], "note_kinds": ["depth", "later"]}
+    intend(ledger, entry, tmp_path, said)
+    with capture_logs() as logged:
+        publisher.finish(NOW)
+    (line,) = [one for one in logged if one["event"] == "restored"]
+    assert line["notes"] == said["notes"]
+    counts = ledger.note_counts()
+    assert (counts.results, dict(counts.kinds)) == (1, {NoteKind.DEPTH: 1, NoteKind.OTHER: 1})
+    assert counts.describe() == "1 result has notes: 1 other bits than the file, 1 other"
+    assert ledger.notes([entry.row, 99]) == {entry.row: tuple(said["notes"])}
+    retention.forget(ledger, retention.expired(ledger, NOW + 1, None, 9), [])
+    assert ledger.note_counts().results == 1, "its original is still in the archive"
+    originals.remove(ledger, originals.originals_of(ledger, entry.row))
+    retention.forget(ledger, retention.expired(ledger, NOW + 1, None, 9), [])
+    assert ledger.note_counts() == NoteCounts()
+
+
+def test_a_result_without_notes_logs_none(
+    tmp_path: Path, ledger: Ledger, publisher: Publisher, entry: Entry
+) -> None:
+    intend(ledger, entry, tmp_path)
+    with capture_logs() as logged:
+        publisher.finish(NOW)
+    assert "notes" not in logged[-1]
+    assert ledger.note_counts().describe() == ""
 
 
 def test_a_result_that_cannot_be_published_is_tried_again_and_fails_in_the_end(

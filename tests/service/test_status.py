@@ -15,11 +15,12 @@ from daemon.config.station_setup import find_station, open_station
 from daemon.jobs.failure_reasons import NO_REASON
 from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.reports import ModelLoaded
+from daemon.photo.notes import Note, NoteKind
 from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.startup import is_daemon_running
 from daemon.service.status import HeldBackStatus, StationStatus, read_status
 from daemon.service.status_publisher import DaemonState, StatusPublisher
-from tests.support.claims import claimed
+from tests.support.claims import claimed, leased
 from tests.support.station_runs import open_daemon
 
 
@@ -196,3 +197,27 @@ def test_status_survives_an_output_that_is_not_utf_8(hostile: Path, encoding: st
     ran = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, b"")
     assert b"waits: \\u5199\\u771f\\x1b[2J" in ran.stdout
+
+
+def test_status_counts_the_notes_of_results_by_kind_and_says_where_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exit_code(["init", str(tmp_path)])
+    ledger = Ledger(tmp_path / ".restored/ledger.sqlite3")
+    guess, depth = Note(NoteKind.GUESS, "a guess"), Note(NoteKind.DEPTH, "16-bit written as 8-bit")
+    entries = [leased(ledger, tmp_path, f"{name}.jpg")[0] for name in "abc"]
+    results = [(entry.row, entry.id, tmp_path / f"{entry.row}.png") for entry in entries]
+    rows = [entry.row for entry in entries]
+    ledger.publish(results, {rows[0]: (guess,), rows[1]: (guess, depth)})
+    ledger.publish(results[:2], {rows[0]: (guess,), rows[1]: (guess, depth)})
+    ledger.close()
+    capsys.readouterr()
+    exit_code(["--station", str(tmp_path), "status", "--json"])
+    told = "2 results have notes: 2 guessed colours, 1 other bits than the file"
+    assert json.loads(capsys.readouterr().out)["notes"] == {
+        "results": 2,
+        "kinds": {"guess": 2, "depth": 1},
+        "told": told,
+    }
+    exit_code(["--station", str(tmp_path), "status"])
+    assert f"{told}; each record has its own" in " ".join(capsys.readouterr().out.split())

@@ -19,6 +19,7 @@ from daemon.messages.reports import (
     WorkerReady,
 )
 from daemon.messages.tasks import Compute, InspectTask, RestoreTask, Task
+from daemon.photo.notes import Note, NoteKind
 
 
 def restored(task: RestoreTask) -> Restored:
@@ -29,7 +30,8 @@ def restored(task: RestoreTask) -> Restored:
     digest = hashlib.sha256(content).hexdigest()
     timing = Timing(0.1, 0.2, 0.3, 0.4, 5, 6)
     file = StagedFile(path, "{stem}.png", digest, 1, 1)
-    notes = ("the colours are a guess",) if "noted" in task.job.photos[0].name else ()
+    guess = Note(NoteKind.GUESS, "the colours are a guess")
+    notes = (guess,) if "noted" in task.job.photos[0].name else ()
     return Restored(task.fence, (file,), (), notes, timing, "fake")
 
 

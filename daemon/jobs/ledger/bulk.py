@@ -190,6 +190,15 @@ def ended_rows(reader: LedgerReader, name: str, state: Literal["done", "failed"]
     return [row["row"] for row in reader.select(query, name, state)]
 
 
+def noted_rows(reader: LedgerReader, name: str, limit: int) -> list[int]:
+    """Rows of photographs whose results have notes, in the order in which they were found."""
+    query = (
+        f"SELECT row FROM job WHERE {_OF} AND state = 'done' AND row IN (SELECT row FROM note)"
+        " ORDER BY row LIMIT ?"
+    )
+    return [row["row"] for row in reader.select(query, name, limit)]
+
+
 def ended_entries(reader: LedgerReader, rows: Iterable[int]) -> Iterator[tuple[Entry, Path | None]]:
     """These photographs, each with its result (None where it failed), one after the other."""
     for number in rows:

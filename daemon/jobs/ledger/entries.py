@@ -14,6 +14,7 @@ from daemon.config.station import InboxFolder
 from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.ledger.database import Row
 from daemon.photo import Header, Photo
+from daemon.photo.notes import NoteKind
 from daemon.system.files import shown
 
 State = Literal[
@@ -151,6 +152,27 @@ class QueueCount:
     in_flight: int
     done: int
     failed: int
+
+
+@dataclass(frozen=True)
+class NoteCounts:
+    """How many results have notes.
+
+    Attributes:
+        results: Results with at least one.
+        kinds: Results with a note of a kind, for each kind that occurs, the most frequent first.
+    """
+
+    results: int = 0
+    kinds: tuple[tuple[NoteKind, int], ...] = ()
+
+    def describe(self) -> str:
+        """Such as "12 results have notes: 8 other bits than the file, 4 guessed colours"; or ""."""
+        if not self.results:
+            return ""
+        who = "1 result has" if self.results == 1 else f"{self.results} results have"
+        counted = ", ".join(f"{number} {kind.words}" for kind, number in self.kinds)
+        return f"{who} notes: {counted}"
 
 
 @dataclass(frozen=True)

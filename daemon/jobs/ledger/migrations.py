@@ -80,7 +80,17 @@ def _remedy_of_a_reason(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE job ADD COLUMN remedy TEXT NOT NULL DEFAULT ''")
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first_numbered, _remedy_of_a_reason)
+def _notes_of_results(db: sqlite3.Connection) -> None:
+    """What a person should know of a result stood in its record alone."""
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS note"
+        " (row INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL)"
+    )
+    db.execute("CREATE INDEX IF NOT EXISTS note_row ON note (row)")
+    db.execute("CREATE INDEX IF NOT EXISTS note_kind ON note (kind, row)")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first_numbered, _remedy_of_a_reason, _notes_of_results)
 """Step n, counted from 1, leads from version n - 1 to version n."""
 
 

@@ -4,6 +4,7 @@ A reader changes nothing, and may lack the right to write where the ledger lies.
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from daemon.jobs.ledger.database import Database, Row
 from daemon.jobs.ledger.entries import (
     Entry,
     Failure,
+    NoteCounts,
     QueueCount,
     State,
     Waiting,
     entry_of,
     path_text,
 )
+from daemon.photo.notes import Note, NoteKind, kind_of
 
 DONE = "done/"
 """Prefix of the counter, by recipe, of jobs that were done and whose rows are gone."""
@@ -211,6 +214,34 @@ class LedgerReader:
             *(len(DONE) + 1, f"{DONE}*"),
         )
         return tuple(QueueCount(*row) for row in rows)
+
+    def note_counts(self, bulk: str = "") -> NoteCounts:
+        """How many results have notes, by kind: of all rows, or of those of a bulk job."""
+        of_bulk = (
+            " WHERE row IN (SELECT row FROM job WHERE bulk = ? AND bulk <> '')" if bulk else ""
+        )
+        values = (bulk,) if bulk else ()
+        counted = self.select(
+            f"SELECT kind, count(DISTINCT row) FROM note{of_bulk} GROUP BY kind", *values
+        )
+        ((results,),) = self.select(f"SELECT count(DISTINCT row) FROM note{of_bulk}", *values)
+        kinds: Counter[NoteKind] = Counter()
+        for name, number in counted:
+            kinds[kind_of(name)] += number
+        return NoteCounts(int(results), tuple(kinds.most_common()))
+
+    def notes(self, rows: Sequence[int]) -> dict[int, tuple[Note, ...]]:
+        """The notes of the results of these rows, in their order; rows without any are left out."""
+        found = {
+            row: tuple(
+                Note(kind_of(kind), text)
+                for kind, text in self.select(
+                    "SELECT kind, text FROM note WHERE row = ? ORDER BY rowid", row
+                )
+            )
+            for row in rows
+        }
+        return {row: notes for row, notes in found.items() if notes}
 
     def waiting(self, now: float) -> tuple[Waiting, ...]:
         """What is queued, by recipe; `now` in UTC seconds since the epoch."""

@@ -85,7 +85,7 @@ def expired(
 
 
 def forget(ledger: Ledger, jobs: Sequence[ExpiredJob], kept: Sequence[KeptResult]) -> None:
-    """Remove the rows of expired jobs, with what was measured in their photographs.
+    """Remove the rows of expired jobs, with their notes and what was measured in their photographs.
 
     How many jobs of each recipe were done is still counted.
 
@@ -104,6 +104,7 @@ def forget(ledger: Ledger, jobs: Sequence[ExpiredJob], kept: Sequence[KeptResult
             [(DONE + job.recipe,) for job in jobs if job.failed_to is None],
         )
         db.executemany("DELETE FROM job WHERE row = ?", [(job.row,) for job in jobs])
+        db.executemany("DELETE FROM note WHERE row = ?", [(job.row,) for job in jobs])
         photos = [(photo,) for job in jobs for photo in job.photos]
         db.executemany("DELETE FROM look WHERE photo = ?", photos)
 

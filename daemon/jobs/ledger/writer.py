@@ -34,6 +34,7 @@ from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.ledger.database import Database, Transaction
 from daemon.jobs.ledger.entries import ClaimedFiles, Entry, Original, claim_text, path_text
 from daemon.jobs.ledger.reader import LedgerReader
+from daemon.photo.notes import Note
 
 
 class Ledger(LedgerReader):
@@ -249,17 +250,31 @@ class Ledger(LedgerReader):
             [(row,)],
         )
 
-    def publish(self, results: Iterable[tuple[int, str, Path]]) -> None:
+    def publish(
+        self,
+        results: Sequence[tuple[int, str, Path]],
+        notes: Mapping[int, Sequence[Note]] | None = None,
+    ) -> None:
         """Record that results and their records are in the outbox.
 
         Args:
             results: (row, id of the job, main result).
+            notes: By row, what a person should know of its result; rows without any may lack.
         """
-        self.execute_each(
-            "UPDATE job SET state = 'published', publication = '', id = ?, result = ?"
-            " WHERE row = ?",
-            [(job, path_text(path), row) for row, job, path in results],
-        )
+        if not results:
+            return
+        noted = [(row, note) for row, some in (notes or {}).items() for note in some]
+        with self.transaction() as db:
+            db.executemany(
+                "UPDATE job SET state = 'published', publication = '', id = ?, result = ?"
+                " WHERE row = ?",
+                [(job, path_text(path), row) for row, job, path in results],
+            )
+            db.executemany("DELETE FROM note WHERE row = ?", [(row,) for row, _, _ in results])
+            db.executemany(
+                "INSERT INTO note VALUES (?, ?, ?)",
+                [(row, note.kind.value, str(note)) for row, note in noted],
+            )
 
     def fail(self, failures: Iterable[tuple[int, Reason]]) -> None:
         """Record that these are about to go to failed/, and why.

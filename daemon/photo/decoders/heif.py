@@ -21,6 +21,7 @@ from daemon.photo.isobmff import (
     read_heif_info,
 )
 from daemon.photo.metadata import read_block_metadata
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.truncation import truncated_error
 
 _THREADS = 1
@@ -105,7 +106,7 @@ def _notes(info: HeifInfo) -> tuple[str, ...]:
     notes = []
     if info.images > 1:
         left = "1 more was" if info.images == 2 else f"{info.images - 1} more were"
-        notes.append(f"its main image was restored; {left} left out")
+        notes.append(Note(NoteKind.PAGES, f"its main image was restored; {left} left out"))
     if info.is_sequence:
-        notes.append("an animation: its still was restored")
+        notes.append(Note(NoteKind.PAGES, "an animation: its still was restored"))
     return tuple(notes)

@@ -18,6 +18,7 @@ from daemon.photo.jpeg2000_header import (
     read_jpeg2000_info,
 )
 from daemon.photo.metadata import FileMetadata, read_block_metadata
+from daemon.photo.notes import Note, NoteKind, extra_channels_note
 from daemon.photo.truncation import truncated_error
 from daemon.system.errors import PhotoError
 
@@ -86,7 +87,7 @@ def _decoded(codes: Codes, info: Jpeg2000Info, said: FileMetadata) -> Decoded:
         opacity = count  # as every reader takes a channel that nothing tells of
     has_alpha = opacity is not None and count <= opacity < channels
     left = channels - count - has_alpha
-    notes = (f"{left} extra channel{'s' * (left > 1)} left out: no opacity",) if left else ()
+    notes = (extra_channels_note(left),) if left else ()
     return Decoded(
         codes[..., :count],
         model,
@@ -105,6 +106,6 @@ def _by_pillow(file: BinaryIO, info: Jpeg2000Info, said: FileMetadata) -> Decode
     opened.load()
     image: Image.Image = opened.convert("RGB") if opened.mode == "YCbCr" else opened
     found = pillow_codes(image)
-    notes = (f"its {info.bits} bits were read as 8",) if info.bits > 8 else ()
+    notes = (Note(NoteKind.DEPTH, f"its {info.bits} bits were read as 8"),) if info.bits > 8 else ()
     decoded = Decoded(found.codes, found.model, said.metadata, ColourTags(icc=info.icc), white=255)
     return replace(decoded, alpha=found.alpha, notes=(*said.notes, *notes))

@@ -20,6 +20,7 @@ from daemon.photo.jpegxl_header import (
     read_jpegxl_info,
 )
 from daemon.photo.metadata import FileMetadata, read_block_metadata
+from daemon.photo.notes import Note, NoteKind, extra_channels_note
 from daemon.photo.profiles import CICP_CURVES, Curve, Primaries, grey_profile, rgb_profile
 from daemon.system.errors import PhotoError
 
@@ -65,9 +66,9 @@ def _decoded(codes: Codes, info: JpegXlInfo, said: FileMetadata) -> Decoded:
     notes = list(said.notes)
     left = info.extra_channels - has_alpha
     if left:
-        notes.append(f"{left} extra channel{'s' * (left > 1)} left out: no opacity")
+        notes.append(extra_channels_note(left))
     if info.is_animated:
-        notes.append("an animation: its first frame was restored")
+        notes.append(Note(NoteKind.PAGES, "an animation: its first frame was restored"))
     return Decoded(
         codes[..., :count],
         model,
@@ -109,7 +110,7 @@ def _said(file: BinaryIO, boxes: list[Box], mode: str) -> FileMetadata:
         try:
             kind, content = _block(file, box)
         except Exception as error:  # a decompressor raises what it likes; the pixels are sound
-            notes = (f"its metadata are damaged ({error}): left out",)
+            notes = (Note(NoteKind.METADATA, f"its metadata are damaged ({error}): left out"),)
             continue
         if kind in (b"Exif", b"xml ") and content:
             blocks.setdefault(kind, content)

@@ -11,9 +11,10 @@ from PIL import Image
 from daemon.photo.bit_depth import slabs
 from daemon.photo.decoded import CHANNELS, Codes, ColourTags, Decoded, Model
 from daemon.photo.metadata import read_metadata
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.pillow_files import format_name, open_image
 
-DAMAGED_PAGES = "its later pages are damaged; the first was restored"
+DAMAGED_PAGES = Note(NoteKind.DAMAGE, "its later pages are damaged; the first was restored")
 
 _MODELS: dict[str, Model] = {"1": "grey", "L": "grey", "LA": "grey", "La": "grey", "CMYK": "cmyk"}
 """What the channels of Pillow's modes are; "rgb" for all others."""

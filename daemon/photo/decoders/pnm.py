@@ -8,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from daemon.photo.decoded import Codes, ColourTags, Decoded
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.picture import Metadata
 from daemon.photo.pnm_header import PnmHead, read_pnm_head, read_pnm_header
 from daemon.photo.truncation import truncated_error
@@ -41,7 +42,7 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
         Metadata("PPM", mode),
         ColourTags(),
         white=None if head.kind in "Ff" else float(head.white),
-        notes=("further pictures in the file were left out",) if more else (),
+        notes=(Note(NoteKind.PAGES, "further pictures in the file were left out"),) if more else (),
     )
 
 

@@ -12,6 +12,7 @@ from daemon.photo import psd_header
 from daemon.photo.bit_depth import slabs
 from daemon.photo.decoded import CHANNELS, Codes, ColourTags, Decoded, Model
 from daemon.photo.metadata import read_block_metadata
+from daemon.photo.notes import extra_channels_note
 from daemon.photo.psd_header import (
     PsdHead,
     has_transparency,
@@ -55,7 +56,7 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
         codes = _unmatted(codes, alpha) if model in ("grey", "rgb") else codes
     left = planes.shape[2] - count - (alpha is not None)
     if left:
-        notes = (f"{left} extra channel{'s' * (left > 1)} left out: no opacity",)
+        notes = (extra_channels_note(left),)
     white = {1: 1.0, 8: 255.0, 16: 65535.0, 32: 1.0}[head.bits]
     said = read_block_metadata(
         "PSD",

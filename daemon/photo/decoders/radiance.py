@@ -10,7 +10,7 @@ import numpy as np
 from daemon.photo.decoded import Decoded
 from daemon.photo.picture import Metadata
 from daemon.photo.radiance_header import read_radiance_header
-from daemon.photo.tone_mapping import exposed, mapped_to_srgb_curve
+from daemon.photo.tone_mapping import exposed, mapped_to_srgb_curve, tone_mapping_note
 
 
 def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
@@ -26,5 +26,5 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
         "rgb",
         Metadata("HDR", header.mode),
         white=65535,
-        notes=("high dynamic range (Radiance) was tone-mapped", *note),
+        notes=(tone_mapping_note("Radiance"), *note),
     )

@@ -8,6 +8,7 @@ import rawpy
 
 from daemon.photo.decoded import ColourTags, Decoded
 from daemon.photo.metadata import read_tiff_metadata
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.profiles import DISPLAY_P3_ICC
 from daemon.photo.raw_header import read_raw_header
 from daemon.photo.tiff_directory import read_layout
@@ -15,7 +16,10 @@ from daemon.photo.tiff_directory import read_layout
 _SRGB_CURVE = (2.4, 12.92)
 """Exponent and slope at black, as LibRaw takes the curve."""
 
-_DEVELOPED = "a camera's raw file was developed with the camera's white balance, as exposed"
+_DEVELOPED = Note(
+    NoteKind.COLOUR,
+    "a camera's raw file was developed with the camera's white balance, as exposed",
+)
 
 
 def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:

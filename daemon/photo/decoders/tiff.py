@@ -14,6 +14,7 @@ from daemon.photo.bit_depth import slabs
 from daemon.photo.decoded import CHANNELS, Codes, ColourTags, Decoded, Model
 from daemon.photo.decoders.pillow import DAMAGED_PAGES, pillow_codes
 from daemon.photo.metadata import FileMetadata, read_tiff_metadata
+from daemon.photo.notes import extra_channels_note
 from daemon.photo.picture import Metadata
 from daemon.photo.pillow_files import open_image
 from daemon.photo.tiff_directory import (
@@ -185,7 +186,7 @@ def _split(
     kinds = (kinds + [0] * extras)[:extras]
     place = next((i for i, kind in enumerate(kinds) if kind in (_ASSOCIATED, _UNASSOCIATED)), None)
     left = extras - (place is not None)
-    notes = (f"{left} extra channel{'s' * (left > 1)} left out: no opacity",) if left else ()
+    notes = (extra_channels_note(left),) if left else ()
     if place is None:
         return samples[..., :count], None, False, notes
     return samples[..., :count], samples[..., count + place], kinds[place] == _ASSOCIATED, notes

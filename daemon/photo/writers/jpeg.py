@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 from daemon.photo.embedded_blocks import photoshop_segments
 from daemon.photo.finishing import Finished
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.writers.pillow import common_options, exif_of, image_of
 from daemon.photo.xmp import extended_segments
 
@@ -21,7 +22,7 @@ def write(finished: Finished, file: BinaryIO, quality: int) -> tuple[str, ...]:
     options, notes = common_options(finished), []
     exif, xmp = exif_of(finished), finished.metadata.xmp
     if exif is not None and len(exif) > _MAX_EXIF_BYTES:
-        notes.append("its EXIF is longer than JPEG allows: left out")
+        notes.append(Note(NoteKind.METADATA, "its EXIF is longer than JPEG allows: left out"))
     elif exif is not None:
         options["exif"] = exif
     segments = b""
@@ -30,7 +31,7 @@ def write(finished: Finished, file: BinaryIO, quality: int) -> tuple[str, ...]:
     if segments:
         options["extra"] = segments
     elif xmp is not None and len(xmp) > _MAX_XMP_BYTES:
-        notes.append("its XMP is longer than JPEG allows: left out")
+        notes.append(Note(NoteKind.METADATA, "its XMP is longer than JPEG allows: left out"))
     elif xmp is not None:
         options["xmp"] = xmp
     if finished.metadata.photoshop is not None:

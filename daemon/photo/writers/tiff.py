@@ -17,6 +17,7 @@ import imagecodecs
 from daemon.photo.decoded import Codes
 from daemon.photo.embedded_blocks import iptc_of, without_iptc
 from daemon.photo.finishing import Finished
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.tiff_directory import Photometric
 from daemon.photo.tiff_fields import (
     RawField,
@@ -70,10 +71,12 @@ def write_pages(pages: Iterable[Finished], file: BinaryIO, nbytes: int) -> tuple
             _write_pinned(carried, file)
         elif own_order != order:
             carried = []
-            notes.append("EXIF and XMP of a page of another byte order: left out")
+            said = "EXIF and XMP of a page of another byte order: left out"
+            notes.append(Note(NoteKind.METADATA, said))
         elif pinned_fields(carried):
             carried = without_pinned(carried)
-            notes.append("maker notes of a later page, which hold only at their place: left out")
+            said = "maker notes of a later page, which hold only at their place: left out"
+            notes.append(Note(NoteKind.METADATA, said))
         link = _append_page(finished, carried, file, _Layout(order, big, link))
     return tuple(dict.fromkeys(notes))
 
