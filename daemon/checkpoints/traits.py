@@ -159,7 +159,7 @@ def traits_of(folder: Path) -> Traits:
 
 def _read_traits(folder: Path) -> Traits:
     index_file = folder / "model_index.json"
-    index = _read_json(index_file if index_file.is_file() else folder / "config.json")
+    index = read_config(index_file if index_file.is_file() else folder / "config.json")
     if index.get("model_type") == "clip":
         return Traits("clip", ("likeness",), "a CLIP model")
     pipeline = str(index.get("_class_name") or index.get("model_type") or "network without a name")
@@ -239,7 +239,7 @@ def _component_config(folder: Path, *names: str) -> Mapping[str, Any]:
         lone = name in {"unet", "scheduler"} and not (folder / "unet").is_dir()
         for path in (folder / name / file, *([folder / file] if lone else [])):
             if path.is_file():
-                return _read_json(path)
+                return read_config(path)
     return {}
 
 
@@ -260,7 +260,12 @@ def _side(network: Mapping[str, Any], default: int) -> int:
     return int(side if isinstance(side, int) else min(side))
 
 
-def _read_json(path: Path) -> Mapping[str, Any]:
+def read_config(path: Path) -> Mapping[str, Any]:
+    """Read a JSON file of a checkpoint that holds a table of settings.
+
+    Raises:
+        ConfigError: It cannot be read, or holds something else.
+    """
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:

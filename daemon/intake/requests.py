@@ -13,10 +13,11 @@ import contextlib
 import errno
 import json
 import os
+import random
 import secrets
 import stat
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -60,6 +61,12 @@ _MAX_NAME = 255
 _MAX_PATH_BYTES = 4096
 _MAX_KNOWN = 1024
 """Most requests held in memory at once; those behind them wait in the folder."""
+
+_MAX_OF_SORT = 64
+"""Most requests of one person and sort that are offered at once."""
+
+_READ_S = 0.2
+"""Seconds in which requests are read in one turn of the loop; the next turn reads on."""
 
 _KEEP_S = 7 * 86400.0
 """Age in seconds after which answers, refused and half-written requests are removed."""
@@ -214,6 +221,25 @@ class Pending:
     request: Request
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What is remembered of every request: its owner's user id and its sort."""
+
+    owner: int
+    sort: str
+
+
+def _sort_of(request: Request) -> str:
+    """Requests of one sort stay in order: a pause and its end, all about bulk jobs."""
+    match request:
+        case PauseRequest() | ResumeRequest():
+            return "pause"
+        case RetryRequest() | RedoRequest():
+            return request.kind
+        case _:
+            return "bulk"
+
+
 def leave(station: Station, request: Request) -> str:
     """Leave a request for the daemon, which takes it now or when it runs next.
 
@@ -271,7 +297,11 @@ def answer_to(station: Station, request_id: str) -> Answer | None:
 
 
 class RequestFolder:
-    """The daemon's side: reads requests, sets invalid ones aside, and answers."""
+    """The daemon's side: reads requests, sets invalid ones aside, and answers.
+
+    However many requests somebody leaves, and whatever their names, they hold back nobody else's
+    and none of another sort for ever: of each person and sort the first ones are offered.
+    """
 
     def __init__(self, station: Station, group: int | None = None) -> None:
         """Begin without having read any.
@@ -284,25 +314,68 @@ class RequestFolder:
         self._answers = station.answers
         self._group = group
         self._known: dict[str, Pending] = {}
+        self._seen: dict[str, _Seen] = {}
+        """Every request that was read; what it asks in detail may have been dropped."""
+        self._last_answer: dict[int, int] = {}
+        """Number of the last answer to each person, by user id."""
         self._answered: set[str] = set()
         """Files that were answered and can be neither removed nor set aside: they count once."""
 
-    def pending(self) -> list[Pending]:
-        """The requests that wait for an answer, in order; the first of them if there are many."""
+    def pending(self, held_up: Collection[str] = ()) -> list[Pending]:
+        """The requests that wait for an answer, in order; the first of each sort if there are many.
+
+        Args:
+            held_up: Ids of those that the file system holds up; they keep no other one back.
+        """
         names = [name for name in _names(self._folder) if name not in self._answered]
-        names = names[:_MAX_KNOWN]
-        self._known = {name: self._known[name] for name in names if name in self._known}
+        there = set(names)
+        self._seen = {name: seen for name, seen in self._seen.items() if name in there}
+        self._known = {name: one for name, one in self._known.items() if name in there}
+        self._read_new([name for name in names if name not in self._seen])
+        offered: dict[tuple[int, str, bool], list[str]] = {}
         for name in names:
+            if (seen := self._seen.get(name)) is not None:
+                sort = (seen.owner, seen.sort, _id_of(name) in held_up)
+                offered.setdefault(sort, []).append(name)
+        most = min(_MAX_OF_SORT, max(1, _MAX_KNOWN // max(1, len(offered))))
+        chosen = sorted(name for of_sort in offered.values() for name in of_sort[:most])
+        for name in chosen:
             if name not in self._known:
-                try:
-                    request = _read(self._folder / name)
-                except OSError:
-                    continue
-                except UsageError as error:
-                    self._set_aside(name, str(error))
-                    continue
-                self._known[name] = Pending(_id_of(name), request)
-        return [self._known[name] for name in names if name in self._known]
+                self._learn(name)
+        self._known = {name: self._known[name] for name in chosen if name in self._known}
+        return list(self._known.values())
+
+    def next_in_turn(self, waiting: Sequence[Pending]) -> Pending:
+        """The first request of whoever has been answered longest ago; `waiting` is not empty."""
+
+        def last_answer(pending: Pending) -> int:
+            seen = self._seen.get(f"{pending.id}.json")
+            return self._last_answer.get(seen.owner, -1) if seen is not None else -1
+
+        return min(waiting, key=last_answer)
+
+    def _read_new(self, names: list[str]) -> None:
+        """Read requests for as long as a turn may take; of too many any, so that each has luck."""
+        if len(names) > _MAX_KNOWN:
+            random.shuffle(names)
+        until = time.monotonic() + _READ_S
+        for name in names:
+            self._learn(name)
+            if time.monotonic() >= until:
+                break
+
+    def _learn(self, name: str) -> None:
+        """Read a request, or set it aside."""
+        path = self._folder / name
+        try:
+            request = _read(path)
+            self._seen[name] = _Seen(path.lstat().st_uid, _sort_of(request))
+        except OSError:
+            return
+        except UsageError as error:
+            self._set_aside(name, str(error))
+            return
+        self._known[name] = Pending(_id_of(name), request)
 
     def is_empty(self, but: Collection[str] = ()) -> bool:
         """Whether no request waits for an answer, except those with these ids."""
@@ -312,6 +385,7 @@ class RequestFolder:
     def take(self, pending: Pending) -> None:
         """Answer that a request was taken, and remove it."""
         self._answer(pending.id, Answer(state="taken"))
+        self._count_answer(pending)
         name = f"{pending.id}.json"
         try:
             (self._folder / name).unlink(missing_ok=True)
@@ -323,6 +397,11 @@ class RequestFolder:
     def refuse(self, pending: Pending, reason: str) -> None:
         """Answer that a request is refused, and set it aside."""
         self._set_aside(f"{pending.id}.json", reason)
+
+    def _count_answer(self, pending: Pending) -> None:
+        seen = self._seen.get(f"{pending.id}.json")
+        if seen is not None:
+            self._last_answer[seen.owner] = 1 + max(self._last_answer.values(), default=0)
 
     def prune(self, now: float) -> None:
         """Remove old answers, refused and half-written requests; `now` in UTC seconds."""

@@ -1,11 +1,15 @@
 """Sidecars of results: the XMP that lay beside a photograph is copied to stand beside its result.
 
+It was claimed with its photograph where originals are archived. Where they are left in their place
+or removed, and in bulk jobs, it is no part of the claim and is looked for where the photograph lay.
+
 Lightroom looks for NAME.xmp and darktable for NAME.EXT.xmp. The copy has the form in which the
 photograph's own one came, since whoever wrote that reads it. Orientation is reset, as results are
 upright; the rest is copied byte by byte.
 """
 
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +26,9 @@ _log = structlog.get_logger()
 
 AFTER_STEM, AFTER_NAME = "{result stem}.xmp", "{result}.xmp"
 """Names of sidecars, to be completed with the name of the main result."""
+
+_Found = tuple[str, Path, Path]
+"""An XMP file: its form, its place below the inbox, its path."""
 
 _MAX_BYTES = 16 << 20
 """Largest XMP file in bytes that is copied; darktable's masks take up to about one megabyte."""
@@ -57,9 +64,11 @@ def stage_sidecars(claim: ClaimedFiles, staging: Path) -> list[Sidecar]:
         OSError: A file cannot be read or written.
     """
     staged: list[Sidecar] = []
-    for form, relative, path in _xmp_files(claim):
+    archived = claim.folder.originals == "archive"
+    beneath = None if archived else claim.folder.path
+    for form, relative, path in _claimed(claim) if archived else _beside(claim):
         try:
-            packet = upright_xmp(read_bounded(path, _MAX_BYTES))
+            packet = upright_xmp(read_bounded(path, _MAX_BYTES, beneath))
         except UsageError as error:
             _log.warning("sidecar_not_copied", file=shown(relative), why=str(error))
             continue
@@ -74,13 +83,34 @@ def stage_sidecars(claim: ClaimedFiles, staging: Path) -> list[Sidecar]:
     return staged
 
 
-def _xmp_files(claim: ClaimedFiles) -> Sequence[tuple[str, Path, Path]]:
-    """XMP files, one of a form: the form, the place below the inbox, and the path of each."""
+def _claimed(claim: ClaimedFiles) -> Sequence[_Found]:
+    """The claimed XMP files, one of a form."""
     photo = claim.files[0].relative
     forms = {same_name(photo.stem): AFTER_STEM, same_name(photo.name): AFTER_NAME}
-    found: dict[str, tuple[str, Path, Path]] = {}
+    found: dict[str, _Found] = {}
     for file in claim.files:
         form = forms.get(same_name(file.relative.stem))
         if file.role == "companion" and file.relative.suffix.lower() == ".xmp" and form:
             found.setdefault(form, (form, file.relative, file.path))
     return tuple(found.values())
+
+
+def _beside(claim: ClaimedFiles) -> Sequence[_Found]:
+    """The XMP files where the photograph lay, one of a form; a folder may be too large to list."""
+    photo = claim.files[0].relative
+    found: dict[str, _Found] = {}
+    for form, name in ((AFTER_STEM, photo.stem), (AFTER_NAME, photo.name)):
+        for suffix in (".xmp", ".XMP"):
+            relative = photo.with_name(name + suffix)
+            path = claim.folder.path / relative
+            if form not in found and _is_file(path):
+                found[form] = (form, relative, path)
+    return tuple(found.values())
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a regular file is there; False, too, where the folder does not say."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False

@@ -3,8 +3,9 @@
 Runs in float32 throughout: CLIP is small beside a denoiser.
 """
 
-import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoTokenizer
 
+from daemon.checkpoints.traits import read_config
 from daemon.models.calls import ClipCall
 from daemon.models.loading import load_transformers_network
 from daemon.models.registry import Placement
 from daemon.system.errors import ConfigError
+from daemon.system.files import shown
 
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
@@ -45,15 +48,15 @@ class Clip:
             self._tokenizer = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             name = placement.checkpoint.reference
             raise ConfigError(f"model {name}: cannot be loaded: {error}") from error
         self._model = model.eval().to(self._device)
         self._side_px = int(self._model.config.vision_config.image_size)
         file = folder / "preprocessor_config.json"
-        config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-        self._mean = torch.tensor(config.get("image_mean", _MEAN))[:, None, None]
-        self._std = torch.tensor(config.get("image_std", _STD))[:, None, None]
+        config = read_config(file) if file.is_file() else {}
+        self._mean = _levels(config, "image_mean", _MEAN, file)
+        self._std = _levels(config, "image_std", _STD, file)
 
     def predict(self, calls: Sequence[ClipCall]) -> list[Tensor]:
         """Logits of the phrases for each picture.
@@ -88,3 +91,23 @@ class Clip:
         square = resized.crop((left, top, left + side, top + side))
         pixels = torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1) / 255
         return (pixels - self._mean) / self._std
+
+
+def _levels(config: Mapping[str, Any], key: str, default: tuple[float, ...], file: Path) -> Tensor:
+    """Three numbers of a configuration, one for each of R, G and B, (3, 1, 1).
+
+    Raises:
+        ConfigError: They are no such numbers; of "image_std", that are above 0.
+    """
+    found = config.get(key, default)
+    least = 0.0 if key == "image_std" else -math.inf
+    numbers = found if isinstance(found, list | tuple) else ()
+    good = [n for n in numbers if isinstance(n, int | float) and least < n < math.inf]
+    if len(good) != len(numbers) or len(good) != len(default):
+        above = " above 0" if key == "image_std" else ""
+        shown_value = repr(found)[:80]
+        raise ConfigError(
+            f"{shown(file)}: {key} is {shown_value}; it must be three numbers{above}, one for each "
+            "of red, green and blue; pull the model again, or remove the file for CLIP's own ones"
+        )
+    return torch.tensor(good, dtype=torch.float32)[:, None, None]

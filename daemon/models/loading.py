@@ -5,7 +5,6 @@ network. A checkpoint that lacks weights is refused: the libraries would leave t
 them in at random.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from torch import nn
 
 from daemon.checkpoints.digests import PICKLES
 from daemon.checkpoints.library import Checkpoint
-from daemon.checkpoints.traits import component_folder
+from daemon.checkpoints.traits import component_folder, read_config
 from daemon.models.noise_schedule import NoiseSchedule, read_noise_schedule
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
@@ -201,9 +200,13 @@ def _single_file_networks(checkpoint: Checkpoint) -> dict[str, str]:
 
 def _components(checkpoint: Checkpoint, library: str) -> dict[str, str]:
     """The components that model_index.json takes from a library, with their classes."""
-    index = json.loads((checkpoint.folder / "model_index.json").read_text("utf-8"))
-    entries = {name: tuple(entry) for name, entry in index.items() if isinstance(entry, list)}
-    return {name: class_name for name, (origin, class_name) in entries.items() if origin == library}
+    index = read_config(checkpoint.folder / "model_index.json")
+    entries = {name: entry for name, entry in index.items() if isinstance(entry, list)}
+    return {
+        name: str(entry[1])
+        for name, entry in entries.items()
+        if len(entry) == 2 and entry[0] == library  # library and class
+    }
 
 
 def _network_from_file(

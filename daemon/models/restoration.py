@@ -83,6 +83,13 @@ class RestorationModel:
         return found
 
 
+_DAMAGED = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError),
+    RecursionError,
+)
+"""What reading the files of a network raises where they are damaged."""
+
+
 def task_of(degradation: Degradation) -> RestorationTask:
     """The task that undoes a degradation."""
     if degradation.blind:
@@ -127,7 +134,7 @@ def _read_networks(placement: Placement) -> list[RestorationNetwork]:
     try:
         names = json.loads((folder / CONFIG).read_text("utf-8"))["networks"]
         return [read_network(folder, name) for name in names]
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except _DAMAGED as error:
         raise ConfigError(
             f"model {reference}: cannot be loaded: {error}; install the package again"
         ) from error

@@ -69,7 +69,7 @@ class RequestHandler:
     def take_pauses(self, now: float) -> None:
         """Pause and resume as asked; also while paused, when no other request is taken."""
         self._prune(now)  # before anything is answered: what is newer than `now` looks old
-        for pending in self._folder.pending():
+        for pending in self._folder.pending(self._held_up):
             if isinstance(pending.request, PauseRequest | ResumeRequest):
                 self._handle(pending, (), now)
 
@@ -84,14 +84,13 @@ class RequestHandler:
             Whether more of it can follow at once.
         """
         self._prune(now)
-        redone = more = False
-        for pending in self._folder.pending():
-            if isinstance(pending.request, RedoRequest):
-                if redone:
-                    more = True
-                    continue
-                redone = True
-            more |= self._handle(pending, recipes, now)
+        waiting = self._folder.pending(self._held_up)
+        redo = [one for one in waiting if isinstance(one.request, RedoRequest)]
+        chosen = self._folder.next_in_turn(redo) if redo else None
+        more = len(redo) > 1
+        for pending in waiting:
+            if pending is chosen or not isinstance(pending.request, RedoRequest):
+                more |= self._handle(pending, recipes, now)
         return more
 
     def _prune(self, now: float) -> None:

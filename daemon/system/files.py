@@ -327,18 +327,19 @@ def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
     return file.read(length)
 
 
-def read_bounded(path: Path, max_bytes: int) -> bytes:
+def read_bounded(path: Path, max_bytes: int, beneath: Path | None = None) -> bytes:
     """Read a whole file that anybody may have put there.
 
     Args:
         path: The file.
         max_bytes: Size beyond which it is refused; no more is read of it.
+        beneath: A folder below which no link is followed, see `open_regular`.
 
     Raises:
         UsageError: It is too large.
         OSError: See `open_regular`.
     """
-    with open_regular(path) as file:
+    with open_regular(path, beneath) as file:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise UsageError(f"it has more than {max_bytes >> 20} MB")

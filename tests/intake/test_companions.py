@@ -303,6 +303,34 @@ def test_a_result_has_the_xmp_of_its_photograph_beside_it(
     assert_no_leftovers(root)
 
 
+@pytest.mark.parametrize("originals", ["leave", "delete", "bulk"])
+@pytest.mark.parametrize(
+    ("name", "sidecar"), [("i.xmp", "i.xmp"), ("i.png.XMP", "i.png.xmp"), ("j.xmp", "")]
+)
+def test_a_result_has_the_xmp_wherever_its_photograph_was(
+    root: Path, originals: str, name: str, sidecar: str
+) -> None:
+    scans = root.parent / "scans"
+    put(scans / "2012", ("i.png",))
+    (scans / "2012" / name).write_text(_XMP.format(6))
+    if originals == "bulk":
+        exit_code(["--station", str(root), "submit", str(scans), "--recipe", "denoise"])
+    else:
+        watch = f'path = "{scans}"\nrecipe = "denoise"\noriginals = "{originals}"\n'
+        with (root / "restored.toml").open("a") as file:
+            file.write(f'\n[[watch]]\n{watch}outbox = "{root}/outbox"\n')
+    assert run_once(root).done == 1
+    (result,) = (root / "outbox").rglob("i.png")
+    found = everything_below(result.parent)
+    expected = {"i.png", "i.png.json", *([sidecar] if sidecar else [])}
+    assert set(found) == expected
+    if sidecar:
+        assert found[sidecar] == _XMP.format(1).encode()
+        (one,) = json.loads(found["i.png.json"])["sidecars"]
+        assert (one["from"], one["file"]) == (f"2012/{name}", sidecar)
+    assert (scans / "2012" / name).read_text() == _XMP.format(6)
+
+
 def test_a_file_too_large_to_be_xmp_is_archived_and_not_copied(root: Path) -> None:
     drop_photo(root, "denoise/i.png")
     with (root / "inbox/denoise/i.xmp").open("wb") as file:

@@ -29,16 +29,24 @@ from daemon.intake.requests import (
     RedoRequest,
     Request,
     RequestFolder,
+    ResumeRequest,
     RetryRequest,
     answer_to,
     leave,
+    leave_as,
     waiting_requests,
 )
 from daemon.intake.retry import RetryTaker
 from daemon.service.daemon import RunSummary
 from daemon.system.errors import UsageError
 from daemon.system.files import MAX_JSON_BYTES
-from tests.support.station_runs import cut_off_after, drop_photo, published_results, run_once
+from tests.support.station_runs import (
+    cut_off_after,
+    drop_photo,
+    open_daemon,
+    published_results,
+    run_once,
+)
 
 ODD_PATH = Path(os.fsdecode(b"/scans/caf\xe9 \xff.png"))
 
@@ -219,6 +227,64 @@ def test_of_very_many_requests_the_first_are_taken_first(
     assert [pending.id for pending in folder.pending()] == ids[:3]
     folder.take(folder.pending()[0])
     assert [pending.id for pending in folder.pending()] == ids[1:4]
+
+
+def flood(station: Station, request: Request, count: int, first: str = "0") -> None:
+    """Leave many requests whose names come before all others."""
+    for number in range(count):
+        leave_as(station, request, f"{first}-{number:05}")
+
+
+def test_a_flood_of_requests_keeps_no_resume_back_while_the_station_is_paused(
+    root: Path, station: Station
+) -> None:
+    flood(station, RedoRequest(rows=(1,)), 1100)
+    flood(station, BulkPauseRequest(name="job"), 1100, "1")
+    exit_code(["--station", str(root), "pause"])
+    resumed = leave(station, ResumeRequest())
+    with open_daemon(root) as daemon:
+        for _ in range(60):
+            daemon.turn(at_once=True)
+            if answer_to(station, resumed) is not None:
+                break
+    assert answer_to(station, resumed) == requests.Answer(state="taken")
+    assert not station.paused.exists()
+
+
+def test_requests_that_are_held_up_keep_no_others_back(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "_MAX_OF_SORT", 3)
+    flood(station, BulkCancelRequest(name="job"), 5)
+    last = leave(station, BulkPauseRequest(name="other"))
+    folder = RequestFolder(station)
+    held_up: set[str] = set()
+    for _ in range(3):
+        held_up |= {pending.id for pending in folder.pending(held_up)}
+    assert last in held_up
+    assert len(folder.pending(held_up)) == 3
+
+
+def test_who_was_answered_longest_ago_is_next_and_a_flood_takes_nobodys_turn(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flood(station, RedoRequest(rows=(1,)), 70)
+    other = leave(station, RedoRequest(rows=(2,)))
+    real = Path.lstat
+
+    def owned(path: Path) -> os.stat_result:
+        found = list(real(path))
+        found[stat.ST_UID] = 1002 if path.name == f"{other}.json" else 1001
+        return os.stat_result(found)
+
+    monkeypatch.setattr(Path, "lstat", owned)
+    folder = RequestFolder(station)
+    taken = []
+    for _ in range(3):
+        chosen = folder.next_in_turn(folder.pending())
+        taken.append(chosen.id)
+        folder.take(chosen)
+    assert taken == ["0-00000", other, "0-00001"]
 
 
 def test_what_is_still_being_written_is_no_request(station: Station) -> None:

@@ -71,3 +71,27 @@ def test_a_folder_without_weights_is_named(folder: Path, tmp_path: Path) -> None
     (torn / "model.safetensors").unlink()
     with pytest.raises(ConfigError, match=r"model .*torn: cannot be loaded: "):
         Clip(Placement(Library().checkpoint(str(torn)), "cpu"))
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("{", "not a readable checkpoint"),
+        ("[" * 100_000, "not a readable checkpoint"),
+        ("[1]", "not a table of settings"),
+        ('{"image_mean": "grey"}', "image_mean is 'grey'; it must be three numbers"),
+        ('{"image_std": [0.2, 0.0, 0.2]}', "image_std is .*three numbers above 0"),
+        ('{"image_mean": [0.5]}', "image_mean is .*three numbers"),
+        ('{"image_std": [0.2, 0.2, 1e999]}', "image_std is .*three numbers"),
+        ('{"image_mean": [0.5, NaN, 0.5]}', "image_mean is .*three numbers"),
+    ],
+)
+def test_a_damaged_preprocessor_configuration_is_named_with_what_is_expected(
+    folder: Path, tmp_path: Path, content: str, named: str
+) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "clip"))
+    file = copy / "preprocessor_config.json"
+    file.write_text(content)
+    checkpoint = Library().checkpoint(str(copy))
+    with pytest.raises(ConfigError, match=f"preprocessor_config.json: .*{named}"):
+        Clip(Placement(checkpoint, "cpu"))
