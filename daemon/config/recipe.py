@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -25,6 +25,7 @@ from pydantic import (
 from daemon.config.content_features import COLOUR, GREY_BELOW, NOISE, Feature, likeness_probability
 from daemon.config.error_messages import explain, explain_toml
 from daemon.config.model_reference import absolute_reference
+from daemon.config.output import Output
 from daemon.config.schedule import Schedule
 from daemon.config.steps import PROMPT_SUFFIXES, Step
 from daemon.system.errors import ConfigError, UsageError
@@ -43,8 +44,7 @@ PHOTO_SUFFIXES = (
     *(".dng", ".nef", ".nrw", ".cr2", ".arw", ".sr2", ".pef"),
     *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".jpx", ".jpf", ".j2k", ".j2c"),
 )
-_LATER_OUTPUT_KEYS = ("depth", "profile", "pages", "metadata", "mtime", "provenance")
-"""Keys that count for a digest only where they are set: recipes from before them keep theirs."""
+
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -171,70 +171,6 @@ class Match(BaseModel):
         return None
 
 
-class Output(BaseModel):
-    """How the result is written."""
-
-    model_config = _FROZEN
-
-    format: Literal["png", "jpeg", "webp", "tiff", "same"] = Field(
-        "png",
-        description="Format of the result. `same` keeps that of the photograph; GIF and BMP "
-        "become PNG.",
-        examples=["jpeg"],
-    )
-    quality: int = Field(
-        95,
-        ge=1,
-        le=100,
-        description="Quality of JPEG and WebP; other formats lose nothing. WebP at 100 loses "
-        "nothing either.",
-        examples=[90],
-    )
-    depth: Literal["same", 8, 16] = Field(
-        "same",
-        description="Bits of each channel. `same` keeps those of the photograph where the format "
-        "holds them: PNG and TIFF hold 8 and 16, JPEG and WebP 8. With 16 an 8-bit photograph is "
-        "worked on in 16 bits, too.",
-        examples=[16],
-    )
-    metadata: Literal["keep", "strip", "strip-location"] = Field(
-        "keep",
-        description="What the result says beside its pixels. `keep` is all that the photograph "
-        "says and that still holds: EXIF, XMP, IPTC, text. `strip-location` leaves out GPS and the "
-        "names of places in XMP and IPTC; maker notes and free text stay. `strip` leaves out all "
-        "but profile and resolution.",
-        examples=["strip-location"],
-    )
-    provenance: bool = Field(
-        True,
-        description="Whether the result says how it was made: in XMP the program, the steps, an "
-        "identifier of its own, what it was derived from, and IPTC's digital source type "
-        "(`algorithmicallyEnhanced` where it was only cleaned, "
-        "`compositeWithTrainedAlgorithmicMedia` where a network invented content); in EXIF, where "
-        "there is any, the program.",
-        examples=[False],
-    )
-    mtime: Literal["keep", "now"] = Field(
-        "now",
-        description="Modification time of the result. `keep` is that of the photograph, of the "
-        "first of a pair; `now` is when the result was written.",
-        examples=["keep"],
-    )
-    profile: Literal["keep", "srgb", "display-p3", "adobe-rgb"] = Field(
-        "keep",
-        description="Colours of the result. `keep` is the profile of the photograph, whose colours "
-        "beyond sRGB stay; CMYK with a profile and Lab become Adobe RGB. The others convert.",
-        examples=["srgb"],
-    )
-    pages: Literal["all", "first"] = Field(
-        "all",
-        description="Pages of a TIFF that are restored. A TIFF result has them all; in another "
-        "format each page is a file, `NAME.png`, `NAME-2.png`. The first alone is restored where a "
-        "mask or hints lie beside it, and by `interpolate`. Of animations it is the first frame.",
-        examples=["first"],
-    )
-
-
 RECIPE_NAME = r"^[a-z0-9][a-z0-9-]{0,63}$"
 """What a recipe may be called; pydantic's $ is the end of the text."""
 
@@ -346,11 +282,8 @@ class Recipe(BaseModel):
     @property
     def digest(self) -> str:
         """Sha256 of what it does to pixels; `about`, `match` and `schedule` do not count."""
-        meaning = self.model_dump(mode="json", include={"name", "output"})
+        meaning: dict[str, object] = {"name": self.name, "output": self.output.meaning}
         meaning["steps"] = [step.meaning for step in self.steps]
-        for key in _LATER_OUTPUT_KEYS:
-            if meaning["output"][key] == Output.model_fields[key].default:
-                del meaning["output"][key]
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
     def mismatch(self, name: str, megapixels: float) -> str | None:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import get_args
 
 from daemon.config.key_descriptions import Key, keys_of
-from daemon.config.recipe import Match, Output, Recipe
+from daemon.config.output import Output
+from daemon.config.recipe import Match, Recipe
 from daemon.config.schedule import Schedule
 from daemon.config.settings import PREFIX, Settings, Watch
 from daemon.config.steps import BaseStep, Step

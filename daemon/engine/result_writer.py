@@ -13,6 +13,7 @@ from daemon.config.recipe import Recipe
 from daemon.engine.backend import Staged
 from daemon.messages.reports import StagedFile
 from daemon.photo import Picture
+from daemon.photo.outputs import EncoderOptions
 from daemon.photo.privacy import kept_metadata
 from daemon.photo.provenance import DigitalSource, Provenance, with_provenance
 from daemon.photo.writing import write_animation, write_picture, write_tiff_pages
@@ -120,16 +121,28 @@ def _stage_one(
         picture,
         path,
         format=format_name,
-        quality=output.quality,
         depth=output.depth,
         profile=output.profile,
+        options=EncoderOptions(
+            output.quality,
+            output.lossless,
+            output.chroma,
+            output.progressive,
+            output.compression,
+        ),
     )
     return _verified(path, f"{published_stem}{suffix}", picture), tuple(notes)
 
 
 def _stage_pages(pictures: Sequence[Picture], recipe: Recipe, path: Path) -> Staged:
     output = recipe.output
-    notes = write_tiff_pages(pictures, path, depth=output.depth, profile=output.profile)
+    notes = write_tiff_pages(
+        pictures,
+        path,
+        depth=output.depth,
+        profile=output.profile,
+        compression=output.compression,
+    )
     file = _verified(path, f"{_STEM}{path.suffix}", pictures[0])
     _sync(path.parent)
     return (file,), notes
@@ -145,7 +158,7 @@ def _stage_frames(pictures: Sequence[Picture], staging: Path) -> Staged:
     digits = max(2, len(str(len(pictures) - 1)))
     for index, picture in enumerate(pictures):
         path = frames / f"{index:0{digits}}.png"
-        notes += write_picture(picture, path, format="PNG", quality=95)
+        notes += write_picture(picture, path, format="PNG")
         files.append(_verified(path, f"{_STEM}.frames/{path.name}", picture))
     _sync(frames)
     _sync(staging)

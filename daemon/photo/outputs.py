@@ -14,23 +14,68 @@ from daemon.photo.picture import Metadata
 if TYPE_CHECKING:
     from daemon.photo.finishing import Finished
 
-Depth = Literal["same", 8, 16]
+Depth = Literal["same", 8, 10, 12, 16]
 """Bits of a sample that a result is asked to have."""
 
 Profile = Literal["keep", "srgb", "display-p3", "adobe-rgb"]
 """Colours that a result is asked to be written in."""
 
 
+Chroma = Literal["4:4:4", "4:2:0"]
+"""Colour detail: all of it, or half across and half down."""
+
+Compression = Literal["deflate", "zstd", "none"]
+"""Compression of a TIFF."""
+
+_WHOLE_CHROMA = 90
+"""Quality below which the eye does not miss the colour detail that subsampling drops."""
+
+_LOSSLESS = 100
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """How a result is encoded; a writer heeds what its format knows.
+
+    Attributes:
+        quality: 1 to 100.
+        lossless: Nothing is lost.
+        chroma: Colour detail; None leaves it to the quality.
+        progressive: A JPEG shows itself coarse first.
+        compression: Compression of a TIFF.
+    """
+
+    quality: int = 95
+    lossless: bool = False
+    chroma: Chroma | None = None
+    progressive: bool = False
+    compression: Compression = "deflate"
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether formats that can lose nothing do so."""
+        return self.lossless or self.quality == _LOSSLESS
+
+    @property
+    def has_whole_chroma(self) -> bool:
+        """Whether all colour detail is kept."""
+        if self.chroma is None:
+            return self.quality >= _WHOLE_CHROMA
+        return self.chroma == "4:4:4"
+
+
 class Write(Protocol):
     """Encodes a result into an open file."""
 
-    def __call__(self, finished: Finished, file: BinaryIO, quality: int, /) -> tuple[str, ...]:
+    def __call__(
+        self, finished: Finished, file: BinaryIO, options: EncoderOptions, /
+    ) -> tuple[str, ...]:
         """Returns notes on metadata that the format cannot hold.
 
         Args:
             finished: The codes and what is carried with them.
             file: An empty file; it may be read and sought, and has no descriptor.
-            quality: 1 to 100.
+            options: How it is encoded.
         """
 
 

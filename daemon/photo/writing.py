@@ -16,7 +16,13 @@ from PIL import Image
 
 from daemon.photo.finishing import Finished, finish
 from daemon.photo.notes import Note, NoteKind
-from daemon.photo.outputs import Depth, Profile, output_named
+from daemon.photo.outputs import (
+    Compression,
+    Depth,
+    EncoderOptions,
+    Profile,
+    output_named,
+)
 from daemon.photo.picture import Picture
 from daemon.photo.privacy import kept_metadata
 from daemon.photo.reading import to_eight_bits
@@ -36,25 +42,29 @@ _ENCODER_ERRORS = (
 """What encoders raise for pixels or metadata that they cannot write."""
 
 
+_DEFAULTS = EncoderOptions()
+
+
 def write_picture(
     picture: Picture,
     path: Path,
     *,
     format: str,
-    quality: int,
+    quality: int | None = None,
     depth: Depth = "same",
     profile: Profile = "keep",
+    options: EncoderOptions = _DEFAULTS,
 ) -> tuple[str, ...]:
     """Write a result, synced to disk, with EXIF, XMP and resolution.
 
     Args:
         picture: The picture.
         path: The file; an existing one is replaced.
-        format: "png", "jpeg", "webp" or "tiff", in any case.
-        quality: 1 to 100, for JPEG (from 90 on without colour subsampling) and WebP (at 100
-            lossless).
+        format: Name of one of `photo.outputs.OUTPUTS`, in any case.
+        quality: 1 to 100, in place of that of the options.
         depth: Bits of a sample; "same" is the picture's own depth.
         profile: Colours; "keep" is the profile of the picture's file.
+        options: How it is encoded.
 
     Returns:
         Notes on what could not be kept.
@@ -65,12 +75,13 @@ def write_picture(
         OSError: The disk is full or refuses.
     """
     output = output_named(format)
+    options = options if quality is None else replace(options, quality=quality)
     height, width = picture.pixels.shape[:2]
     _check_side(output.name, output.max_side_px, width, height)
     finished, notes = finish(picture, output, depth, profile)
     write = output.writer()
     try:
-        metadata_notes = _save(path, lambda file: write(finished, file, quality))
+        metadata_notes = _save(path, lambda file: write(finished, file, options))
     except OSError as error:
         if error.errno is not None:
             raise
@@ -81,7 +92,7 @@ def write_picture(
             raise CannotWriteError(f"{shown(path.name)}: cannot be encoded: {error}") from error
         without = replace(finished, metadata=bare)
         metadata_notes = (
-            *_save(path, lambda file: write(without, file, quality)),
+            *_save(path, lambda file: write(without, file, options)),
             Note(
                 NoteKind.METADATA,
                 f"EXIF and XMP cannot be written as {output.name} ({error}): left out",
@@ -91,7 +102,12 @@ def write_picture(
 
 
 def write_tiff_pages(
-    pictures: Sequence[Picture], path: Path, *, depth: Depth = "same", profile: Profile = "keep"
+    pictures: Sequence[Picture],
+    path: Path,
+    *,
+    depth: Depth = "same",
+    profile: Profile = "keep",
+    compression: Compression = "deflate",
 ) -> tuple[str, ...]:
     """Write results as the pages of one TIFF, synced to disk; see `write_picture`."""
     output = output_named("tiff")
@@ -106,7 +122,7 @@ def write_tiff_pages(
     # Opacity and the largest sample, so that a TIFF is big rather than broken.
     nbytes = sum(picture.pixels.size // 3 * 16 for picture in pictures)
     try:
-        more = _save(path, lambda file: write_pages(finished_pages(), file, nbytes))
+        more = _save(path, lambda file: write_pages(finished_pages(), file, nbytes, compression))
     except _ENCODER_ERRORS as error:
         raise CannotWriteError(f"{shown(path.name)}: cannot be encoded: {error}") from error
     return tuple(dict.fromkeys((*notes, *more)))

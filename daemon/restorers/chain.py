@@ -49,7 +49,7 @@ def restore(
     measures: list[Measure] = []
     notes: list[str] = []
     pictures: tuple[Picture, ...] = ()
-    if recipe.output.depth == 16:
+    if recipe.output.depth in (10, 12, 16):
         sources = tuple(deepened(one) if isinstance(one, Picture) else one for one in sources)
     for index, step in enumerate(recipe.steps):
         noise = Noise(seed).child(index) if step.seed is None else Noise(step.seed)

@@ -57,6 +57,21 @@ def message_of(tmp_path: Path, text: str) -> str:
             '[[steps]]\nkind = "denoise"\n[output]\nquality = 0\n',
             "output.quality is 0; allowed: whole numbers 1 to 100",
         ),
+        (
+            '[[steps]]\nkind = "denoise"\n[output]\nchroma = "4:2:0"\n',
+            'output: chroma does not fit format = "png"; set format to "jpeg" or "same", '
+            "or leave chroma out",
+        ),
+        (
+            '[[steps]]\nkind = "denoise"\n[output]\nformat = "jpeg"\ndepth = 16\n',
+            'output: depth = 16 does not fit format = "jpeg"; set depth to "same" or 8, '
+            'or format to "png" or "tiff"',
+        ),
+        (
+            '[[steps]]\nkind = "denoise"\n[output]\nformat = "webp"\n'
+            "lossless = true\nquality = 9\n",
+            "output: lossless leaves quality without meaning; leave one of them out",
+        ),
     ],
 )
 def test_a_bad_recipe_names_file_key_value_and_what_is_allowed(

@@ -12,7 +12,8 @@ import pytest
 from pydantic import BaseModel
 
 from daemon.config.key_descriptions import Key, keys_of
-from daemon.config.recipe import Match, Output, Recipe, read_recipe
+from daemon.config.output import Output
+from daemon.config.recipe import Match, Recipe, read_recipe
 from daemon.config.reference import PAGES, key_lists, main, stale_pages
 from daemon.config.schedule import Schedule
 from daemon.config.settings import Settings, Watch, load_settings
@@ -73,6 +74,8 @@ def needed_by(kind: str, key: str) -> str:
     """What an example of a key needs beside it."""
     if kind == "inpaint" and key in ("sensitivity", "tone", "mask_only"):
         return "find = true\n"
+    if key in ("quality", "lossless", "chroma", "progressive", "compression"):
+        return 'format = "same"\n'
     return 'looks_like = "a cat"\n' if key in ("unlike", "looks_like_above") else ""
 
 

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from daemon import photo
-from daemon.config.recipe import Output, Recipe
+from daemon.config.output import Output
+from daemon.config.recipe import Recipe
 from daemon.engine.result_writer import stage
 from daemon.photo import Metadata, Picture
 from daemon.system.errors import CannotWriteError, PassingError

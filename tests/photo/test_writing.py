@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
 from daemon.photo import Metadata, Picture, verify_file
+from daemon.photo.outputs import Chroma, Compression, EncoderOptions
 from daemon.photo.writing import write_animation, write_picture
 from daemon.system.errors import PhotoError
 from tests.support.photos import FORMATS, PNG, cat, opened, read, written
@@ -93,6 +95,49 @@ def test_jpeg_subsamples_colour_only_below_90(tmp_path: Path) -> None:
     for quality, sampling in ((95, (1, 1)), (90, (1, 1)), (89, (2, 2))):
         image = written(picture, tmp_path, "jpeg", quality)
         assert image.layer[0][1:3] == sampling
+
+
+def test_an_encoder_does_as_the_options_say(tmp_path: Path) -> None:
+    picture, path = Picture(cat(), False, PNG), tmp_path / "x.jpg"
+    samplings: dict[Chroma, tuple[int, int]] = {"4:4:4": (1, 1), "4:2:0": (2, 2)}
+    for chroma, sampling in samplings.items():
+        options = EncoderOptions(50, chroma=chroma, progressive=chroma == "4:2:0")
+        write_picture(picture, path, format="jpeg", options=options)
+        image = opened(path)
+        assert image.layer[0][1:3] == sampling
+        assert ("progressive" in image.info) == options.progressive
+    path = tmp_path / "x.webp"
+    write_picture(picture, path, format="webp", options=EncoderOptions(50, lossless=True))
+    assert np.array_equal(np.asarray(opened(path)), cat())
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(("compression", "code"), [("none", 1), ("deflate", 8), ("zstd", 50000)])
+def test_a_tiff_is_compressed_as_asked_for_and_reads_back(
+    tmp_path: Path, dtype: type[np.generic], compression: Compression, code: int
+) -> None:
+    pixels = cat() if dtype == np.uint8 else cat().astype(np.uint16) * 257 + 3
+    path = tmp_path / "x.tif"
+    options = EncoderOptions(compression=compression)
+    write_picture(Picture(pixels, False, PNG), path, format="tiff", options=options)
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        assert (page.compression, page.predictor) == (code, 1 if compression == "none" else 2)
+        assert np.array_equal(page.asarray(), pixels)
+    assert np.array_equal(read(path).pixels, pixels)
+
+
+def test_a_tiff_that_might_pass_four_gigabytes_is_big(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, path = Picture(cat(), False, PNG), tmp_path / "x.tif"
+    for limit, is_big in ((cat().nbytes, False), (cat().nbytes - 1, True)):
+        monkeypatch.setattr("daemon.photo.writers.tiff._LARGEST_CLASSIC", limit)
+        write_picture(picture, path, format="tiff")
+        with tifffile.TiffFile(path) as tiff:
+            assert tiff.is_bigtiff == is_big
+        assert np.array_equal(read(path).pixels, cat())
+        verify_file(path, 60, 40)
 
 
 def test_a_side_too_long_for_the_format_is_refused_with_others_that_hold_it(

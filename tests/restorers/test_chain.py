@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from daemon.config.recipe import Output, Recipe
+from daemon.config.output import Output
+from daemon.config.recipe import Recipe
 from daemon.messages.reports import Measure
 from daemon.restorers.chain import restore
 from daemon.restorers.footprint import output_size

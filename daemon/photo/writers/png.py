@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from daemon.photo.embedded_blocks import raw_profile
 from daemon.photo.finishing import Finished
+from daemon.photo.outputs import EncoderOptions
 from daemon.photo.png_chunks import SIGNATURE, packed, read_chunks
 from daemon.photo.writers.pillow import common_options, exif_of, image_of
 
@@ -19,21 +20,21 @@ _HEADER_BYTES = len(SIGNATURE) + 25
 """Signature and IHDR; what is said beside the pixels stands behind them."""
 
 
-def write(finished: Finished, file: BinaryIO, quality: int) -> tuple[str, ...]:
-    """Write a PNG; see `photo.outputs.Write`. Its quality is always that of the codes."""
-    options = _options(finished)
+def write(finished: Finished, file: BinaryIO, options: EncoderOptions) -> tuple[str, ...]:
+    """Write a PNG; see `photo.outputs.Write`. It never loses anything."""
+    carried = _carried(finished)
     if finished.codes.dtype == np.uint8:
-        image_of(finished).save(file, "PNG", compress_level=_LEVEL, **options)
+        image_of(finished).save(file, "PNG", compress_level=_LEVEL, **carried)
         return ()
     codes = finished.codes[..., 0] if finished.codes.shape[2] == 1 else finished.codes
     encoded = imagecodecs.png_encode(np.ascontiguousarray(codes), level=_LEVEL)
     file.write(encoded[:_HEADER_BYTES])
-    file.write(_said(options))
+    file.write(_said(carried))
     file.write(memoryview(encoded)[_HEADER_BYTES:])
     return ()
 
 
-def _options(finished: Finished) -> dict[str, Any]:
+def _carried(finished: Finished) -> dict[str, Any]:
     options, exif = common_options(finished), exif_of(finished)
     text = PngImagePlugin.PngInfo()
     if finished.metadata.xmp is not None:

@@ -1,4 +1,4 @@
-"""TIFF of 8 or 16 bits or floats, of any pages: strips of deflate with a predictor, one by one.
+"""TIFF of 8 or 16 bits or floats, of any pages: strips, compressed one by one.
 
 A file that may pass 4 GB is a BigTIFF. Numbers are in the byte order of the EXIF that is carried.
 """
@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import BinaryIO
+from typing import BinaryIO, assert_never
 
 import imagecodecs
 
@@ -18,6 +18,7 @@ from daemon.photo.decoded import Codes
 from daemon.photo.embedded_blocks import iptc_of, without_iptc
 from daemon.photo.finishing import Finished
 from daemon.photo.notes import Note, NoteKind
+from daemon.photo.outputs import Compression, EncoderOptions
 from daemon.photo.tiff_directory import Photometric
 from daemon.photo.tiff_fields import (
     RawField,
@@ -32,8 +33,13 @@ _STRIP_BYTES = 1 << 20
 _LARGEST_CLASSIC = (1 << 32) - (1 << 26)
 """Bytes of codes up to which a classic TIFF holds them, with room for what is carried."""
 
-_LEVEL = 6
-_DEFLATE = 8
+_LEVELS = {"deflate": 6, "zstd": 9}
+"""Levels beyond which more time saves no more than 2 % of a photograph. At them Zstandard's are 6 %
+smaller than deflate's, take 2.5 times as long to write and half as long to read."""
+
+_SCHEMES = {"none": 1, "deflate": 8, "zstd": 50000}
+"""Codes of the compressions. Zstandard's is that of libtiff 4.0.10 and later."""
+
 _HORIZONTAL = 2
 _UNSIGNED, _FLOAT = 1, 3
 _UNASSOCIATED = 2
@@ -44,18 +50,21 @@ _DPI_UNIT = 10_000
 """Largest denominator of a resolution."""
 
 
-def write(finished: Finished, file: BinaryIO, quality: int) -> tuple[str, ...]:
-    """Write a TIFF; see `photo.outputs.Write`. Its quality is always that of the codes."""
-    return write_pages((finished,), file, finished.codes.nbytes)
+def write(finished: Finished, file: BinaryIO, options: EncoderOptions) -> tuple[str, ...]:
+    """Write a TIFF; see `photo.outputs.Write`. It never loses anything."""
+    return write_pages((finished,), file, finished.codes.nbytes, options.compression)
 
 
-def write_pages(pages: Iterable[Finished], file: BinaryIO, nbytes: int) -> tuple[str, ...]:
+def write_pages(
+    pages: Iterable[Finished], file: BinaryIO, nbytes: int, compression: Compression = "deflate"
+) -> tuple[str, ...]:
     """Write a TIFF with a directory for each page, which are asked for one by one.
 
     Args:
         pages: At least one.
         file: An empty file; it may be sought.
         nbytes: Bytes of the codes of all pages.
+        compression: How they are compressed.
 
     Returns:
         Notes on metadata that could not be kept.
@@ -77,7 +86,7 @@ def write_pages(pages: Iterable[Finished], file: BinaryIO, nbytes: int) -> tuple
             carried = without_pinned(carried)
             said = "maker notes of a later page, which hold only at their place: left out"
             notes.append(Note(NoteKind.METADATA, said))
-        link = _append_page(finished, carried, file, _Layout(order, big, link))
+        link = _append_page(finished, carried, file, _Layout(order, compression, big, link))
     return tuple(dict.fromkeys(notes))
 
 
@@ -91,9 +100,10 @@ def _write_pinned(fields: list[RawField], file: BinaryIO) -> None:
 
 @dataclass(frozen=True)
 class _Layout:
-    """How numbers are written, and where the offset of the next directory stands."""
+    """How numbers and codes are written, and where the offset of the next directory stands."""
 
     order: str
+    compression: Compression
     big: bool
     link: int
 
@@ -103,14 +113,14 @@ def _append_page(
 ) -> int:
     """Write a page and link it to the one before; where the offset of the next shall stand."""
     order, big = layout.order, layout.big
-    offsets, lengths, rows = _write_strips(finished.codes, file, order)
+    offsets, lengths, rows = _write_strips(finished.codes, file, layout)
     begin = file.seek(0, os.SEEK_END)
     file.write(b"\0" * (begin % 2))
     begin += begin % 2
     place = _LONG8 if big else _LONG
     fields = [
         *carried,
-        *_picture_fields(finished, order),
+        *_picture_fields(finished, layout),
         numbers_field(order, 273, place, offsets),
         numbers_field(order, 278, _LONG, [rows]),
         numbers_field(order, 279, place, lengths),
@@ -132,27 +142,46 @@ def _head(order: str, *, big: bool) -> bytes:
     return start + struct.pack(f"{order}HI", 42, 0)
 
 
-def _write_strips(codes: Codes, file: BinaryIO, order: str) -> tuple[list[int], list[int], int]:
+def _write_strips(
+    codes: Codes, file: BinaryIO, layout: _Layout
+) -> tuple[list[int], list[int], int]:
     """Write the codes; the offsets and lengths of the strips, and the rows of each."""
     height, width, channels = codes.shape
     rows = max(1, _STRIP_BYTES // (width * channels * codes.dtype.itemsize))
     offsets, lengths = [], []
-    stored = codes.dtype.newbyteorder("<" if order == "<" else ">")
+    stored = codes.dtype.newbyteorder("<" if layout.order == "<" else ">")
     for top in range(0, height, rows):
         strip = codes[top : top + rows]
-        if codes.dtype.kind == "u":
+        if _is_predicted(codes, layout):
             predicted = strip.copy()
             predicted[:, 1:] -= strip[:, :-1]
             strip = predicted
-        content = imagecodecs.deflate_encode(strip.astype(stored).tobytes(), level=_LEVEL)
+        content = _compressed(strip.astype(stored, copy=False).tobytes(), layout.compression)
         offsets.append(file.tell())
         lengths.append(len(content))
         file.write(content)
     return offsets, lengths, rows
 
 
-def _picture_fields(finished: Finished, order: str) -> list[RawField]:
-    codes = finished.codes
+def _is_predicted(codes: Codes, layout: _Layout) -> bool:
+    """Whether differences of neighbours are stored, which compress better."""
+    return codes.dtype.kind == "u" and layout.compression != "none"
+
+
+def _compressed(content: bytes, compression: Compression) -> bytes:
+    match compression:
+        case "none":
+            return content
+        case "deflate":
+            return bytes(imagecodecs.deflate_encode(content, level=_LEVELS["deflate"]))
+        case "zstd":
+            return bytes(imagecodecs.zstd_encode(content, level=_LEVELS["zstd"]))
+        case _:
+            assert_never(compression)
+
+
+def _picture_fields(finished: Finished, layout: _Layout) -> list[RawField]:
+    codes, order = finished.codes, layout.order
     height, width, channels = codes.shape
     is_float = codes.dtype.kind == "f"
     photometric = Photometric.BLACK_IS_ZERO if finished.is_grey else Photometric.RGB
@@ -160,14 +189,14 @@ def _picture_fields(finished: Finished, order: str) -> list[RawField]:
         numbers_field(order, 256, _LONG, [width]),
         numbers_field(order, 257, _LONG, [height]),
         numbers_field(order, 258, _SHORT, [8 * codes.dtype.itemsize] * channels),
-        numbers_field(order, 259, _SHORT, [_DEFLATE]),
+        numbers_field(order, 259, _SHORT, [_SCHEMES[layout.compression]]),
         numbers_field(order, 262, _SHORT, [photometric]),
         numbers_field(order, 274, _SHORT, [1]),
         numbers_field(order, 277, _SHORT, [channels]),
         numbers_field(order, 284, _SHORT, [1]),
         numbers_field(order, 339, _SHORT, [_FLOAT if is_float else _UNSIGNED] * channels),
     ]
-    if not is_float:
+    if _is_predicted(codes, layout):
         fields.append(numbers_field(order, 317, _SHORT, [_HORIZONTAL]))
     if finished.has_alpha:
         fields.append(numbers_field(order, 338, _SHORT, [_UNASSOCIATED]))

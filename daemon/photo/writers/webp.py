@@ -1,4 +1,4 @@
-"""WebP of 8 bits, by Pillow; at quality 100 it loses nothing."""
+"""WebP of 8 bits, by Pillow."""
 
 from __future__ import annotations
 
@@ -6,21 +6,29 @@ from typing import BinaryIO
 
 from daemon.photo.embedded_blocks import iptc_of
 from daemon.photo.finishing import Finished
+from daemon.photo.outputs import EncoderOptions
 from daemon.photo.tiff_fields import RawField
 from daemon.photo.writers.pillow import common_options, exif_of, image_of
 
 _IPTC, _UNDEFINED = 33723, 7
+_LOSSLESS_EFFORT = 50
+"""Quality of a lossless picture, which is its effort: 100 takes nine times as long for 0.002 %."""
 
 
-def write(finished: Finished, file: BinaryIO, quality: int) -> tuple[str, ...]:
+def write(finished: Finished, file: BinaryIO, options: EncoderOptions) -> tuple[str, ...]:
     """Write a WebP; see `photo.outputs.Write`."""
-    options, exif = common_options(finished), exif_of(finished, *_iptc(finished))
+    carried, exif = common_options(finished), exif_of(finished, *_iptc(finished))
     if finished.metadata.xmp is not None:
-        options["xmp"] = finished.metadata.xmp
+        carried["xmp"] = finished.metadata.xmp
     if exif is not None:
-        options["exif"] = exif
-    options |= {"quality": quality, "lossless": quality == 100, "method": 4, "exact": True}
-    image_of(finished).save(file, "WEBP", **options)
+        carried["exif"] = exif
+    carried |= {
+        "quality": _LOSSLESS_EFFORT if options.is_lossless else options.quality,
+        "lossless": options.is_lossless,
+        "method": 4,
+        "exact": True,
+    }
+    image_of(finished).save(file, "WEBP", **carried)
     return ()
 
 
