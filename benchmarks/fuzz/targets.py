@@ -39,7 +39,8 @@ from daemon.photo.tiff_fields import parse_block
 from daemon.photo.writing import write_picture
 from daemon.service.status_publisher import read_loaded_models, read_trouble
 from daemon.system.errors import ConfigError, PhotoError
-from daemon.system.files import fit_name, read_json
+from daemon.system.files import fit_name
+from daemon.system.json_files import read_json
 from daemon.system.mounts import MountWatch
 from daemon.system.text import printable, same_name
 

@@ -29,7 +29,7 @@ from daemon.intake.requests import (
     RequestState,
 )
 from daemon.intake.scanner import PassedOver, why_missing
-from daemon.intake.sorter import SettledFolder
+from daemon.intake.settled_files import SettledFolder
 from daemon.jobs.access import Access
 from daemon.jobs.failure_reasons import reason_path
 from daemon.jobs.ledger import bulk as bulk_rows

@@ -24,7 +24,8 @@ from daemon.jobs.publication import read_record, record_path
 from daemon.jobs.record import utc
 from daemon.photo import Limits, Photo, read_header
 from daemon.photo.contact_sheet import Row, draw_sheet
-from daemon.system.files import make_folder, read_json, shown
+from daemon.system.files import make_folder, shown
+from daemon.system.json_files import read_json
 from daemon.system.text import json_text, printable
 
 _log = structlog.get_logger()

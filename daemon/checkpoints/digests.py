@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from daemon.system.files import sha256_of, write_whole
+from daemon.system.files import sha256_of
+from daemon.system.json_files import write_whole
 
 LOCK = "restored.lock.json"
 """Name of the file in a pulled model's folder that holds what was pulled and each file's digest."""

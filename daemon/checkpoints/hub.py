@@ -30,7 +30,8 @@ from daemon.checkpoints.library import (
 from daemon.checkpoints.traits import traits_of
 from daemon.config.model_reference import Hub, parse_reference
 from daemon.system.errors import BusyError, CannotWriteError, ConfigError, PassingError
-from daemon.system.files import shown, write_whole
+from daemon.system.files import shown
+from daemon.system.json_files import write_whole
 
 _WEIGHTS = ".safetensors"
 _SPARE_BYTES = 1 << 30

@@ -29,8 +29,8 @@ from daemon.config.output import Output
 from daemon.config.schedule import Schedule
 from daemon.config.steps import PROMPT_SUFFIXES, Step
 from daemon.system.errors import ConfigError, UsageError
-from daemon.system.files import read_toml
 from daemon.system.text import same_name
+from daemon.system.toml_files import read_toml
 
 SHIPPED_RECIPES = Path(__file__).parents[1] / "shipped_recipes"
 """Folder of the recipes inside the package."""

@@ -22,7 +22,7 @@ from pydantic_settings import (
 from daemon.config.error_messages import explain, explain_toml, suggestion
 from daemon.config.model_reference import absolute_reference, valid_reference
 from daemon.system.errors import ConfigError, UsageError
-from daemon.system.files import read_toml
+from daemon.system.toml_files import read_toml
 
 STATION_VARIABLE = "RESTORED_STATION"
 """Environment variable that names the station's folder for the commands; it is not a setting."""

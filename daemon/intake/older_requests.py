@@ -24,7 +24,8 @@ from daemon.intake.requests import (
     RetryRequest,
     leave_as,
 )
-from daemon.system.files import read_json, shown
+from daemon.system.files import shown
+from daemon.system.json_files import read_json
 
 _log = structlog.get_logger()
 

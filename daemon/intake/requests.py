@@ -37,15 +37,8 @@ from daemon.config.recipe import RECIPE_NAME
 from daemon.config.station import Station
 from daemon.system.clock import LATEST_S
 from daemon.system.errors import UsageError
-from daemon.system.files import (
-    MAX_JSON_BYTES,
-    NO_SPACE,
-    fit_name,
-    make_folder,
-    read_json,
-    shown,
-    write_whole,
-)
+from daemon.system.files import NO_SPACE, fit_name, make_folder, shown
+from daemon.system.json_files import MAX_JSON_BYTES, read_json, write_whole
 from daemon.system.text import printable
 
 _log = structlog.get_logger()

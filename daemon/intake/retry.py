@@ -6,7 +6,6 @@ remembers that it has seen them and only the daemon writes the ledger.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -18,7 +17,8 @@ from daemon.intake.requests import RetryRequest, leave
 from daemon.jobs.failure_reasons import REASON_SUFFIX, is_foreign, reason_path
 from daemon.jobs.ledger.writer import Ledger
 from daemon.system.errors import ConfigError, UsageError
-from daemon.system.files import read_json, shown
+from daemon.system.files import shown
+from daemon.system.json_files import read_json
 from daemon.system.shared_folder import give_back
 
 _log = structlog.get_logger()
@@ -120,7 +120,7 @@ def _put_back(
 
 
 def _origin(
-    path: Path, why: Mapping[str, Any], folders: Sequence[InboxFolder]
+    path: Path, why: Mapping[str, object], folders: Sequence[InboxFolder]
 ) -> tuple[Path, Path]:
     """Where an original came from if that is an inbox still, else the inbox that it fell out of.
 
@@ -159,7 +159,7 @@ def _other_half(path: Path, sides: Sequence[Path]) -> list[Path]:
     return [path.with_name(other)] if other is not None else []
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Mapping[str, object]:
     try:
         content = read_json(path)
     except FileNotFoundError:

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from daemon.system.errors import photo_message
-from daemon.system.files import read_json
+from daemon.system.json_files import read_json
 
 REASON_SUFFIX = ".error.json"
 
@@ -61,7 +60,7 @@ def is_foreign(path: Path, origin: object = None) -> bool:
     return origin is not None and content.get("origin") != origin
 
 
-def _content(path: Path) -> Mapping[str, Any] | None:
+def _content(path: Path) -> Mapping[str, object] | None:
     try:
         content = read_json(path)
     except Exception:  # others may write to failed/; a parser raises what it likes

@@ -17,8 +17,8 @@ from daemon.system.files import (
     move_to_free,
     sha256_of,
     sync_folders,
-    write_new,
 )
+from daemon.system.json_files import write_new
 
 
 def retire(

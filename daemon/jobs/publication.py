@@ -22,12 +22,11 @@ from daemon.system.files import (
     fit_name,
     make_folder,
     place,
-    read_json,
     replace_file,
     same_content,
     sync_folders,
-    write_json,
 )
+from daemon.system.json_files import read_json, write_json
 
 _MAX_RECORD_BYTES = 16 << 20
 """Largest record in bytes: JSON escapes a character to at most 12, and a file of 256 prompts of

@@ -21,7 +21,8 @@ from daemon.jobs.staging import Staging
 from daemon.jobs.worker_deaths import halves
 from daemon.system.disk_space import is_no_space
 from daemon.system.errors import LedgerError, PassingError
-from daemon.system.files import clear_parts, shown
+from daemon.system.files import shown
+from daemon.system.json_files import clear_parts
 
 _log = structlog.get_logger()
 

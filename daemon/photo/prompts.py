@@ -15,7 +15,8 @@ from daemon.config.error_messages import problems
 from daemon.config.steps import PROMPT_SUFFIXES, SizePx
 from daemon.photo.picture import PROMPTS, Header, Prompt, Prompts
 from daemon.system.errors import PhotoError, UsageError
-from daemon.system.files import open_regular, parse_toml
+from daemon.system.files import open_regular
+from daemon.system.toml_files import parse_toml
 
 MAX_PICTURES = 256
 """Pictures that one prompt file may ask for."""

@@ -38,15 +38,14 @@ from daemon.messages.reports import (
     WorkerReady,
 )
 from daemon.messages.tasks import Task
-from daemon.service.component_settings import station_folders
 from daemon.service.components import Components, Progress, open_components, usable_recipes
 from daemon.service.monitoring.systemd import SystemdNotifier
+from daemon.service.notices import notices, why_hopeless, why_no_work
 from daemon.service.startup import when_unlocked
 from daemon.service.status_publisher import DaemonState
 from daemon.system.disk_space import is_no_space
 from daemon.system.errors import ConfigError, LedgerError
 from daemon.system.files import shown
-from daemon.system.logging import lost_lines
 
 _log = structlog.get_logger()
 
@@ -139,7 +138,7 @@ class Daemon:
                 yield daemon
             finally:
                 with contextlib.suppress(LedgerError):  # the next start reports a full disk
-                    components.ledger.set_notices(daemon._notices())
+                    components.ledger.set_notices(notices(components, daemon._recipes))
                     components.claimer.close()
                 _log.info("stopped", done=daemon._done, failed=daemon._failed)
 
@@ -189,7 +188,7 @@ class Daemon:
             self._parts.lock.check()
             result_lacked_space = self._hear(now)
             self._replace_stalled_worker()
-            self._parts.systemd.health.held_up = self._why_no_work(now)
+            self._parts.systemd.health.held_up = why_no_work(self._parts, now)
             held = self._parts.outcomes.holds.held
             self._parts.systemd.health.held_recipes = {one.recipe: one.why for one in held}
             self._parts.requests.take_pauses(now)
@@ -308,17 +307,6 @@ class Daemon:
         if why := parts.systemd.health.why_stalled(time.monotonic()):
             parts.dispatcher.replace_worker(why)
 
-    def _why_no_work(self, now: float) -> str:
-        """Why no photograph can be restored now, or ""."""
-        waiting = self._parts.outcomes.deaths.why_waiting(now)
-        return self._parts.dispatcher.why_no_worker or self._parts.reader.why_no_reader or waiting
-
-    def _why_hopeless(self) -> str:
-        """Why waiting for a process of this daemon leads nowhere, or ""."""
-        parts = self._parts
-        no_process = parts.dispatcher.why_no_worker or parts.reader.why_no_reader
-        return no_process or parts.outcomes.deaths.why_hopeless
-
     def _take_answers(self, now: float) -> None:
         """Take what the reader process found, and queue the jobs whose files have been read."""
         self._parts.reader.deliver()
@@ -377,7 +365,7 @@ class Daemon:
         if publisher.is_due(now):
             in_flight, full = len(self._parts.dispatcher), self._parts.space.full
             state = DaemonState(in_flight, self._done, self._failed, full=full)
-            publisher.publish(self._notices(), state, now)
+            publisher.publish(notices(self._parts, self._recipes), state, now)
 
     def _note_failed_turn(self, error: LedgerError | OSError) -> None:
         """Log once why a turn failed; reports stay undelivered, and their leases stand.
@@ -421,8 +409,8 @@ class Daemon:
         except LedgerError as error:
             _log.warning("leases_stand", why=str(error), what_to_do="the next start takes them")
         parts.monitor.record_in_flight(len(parts.dispatcher))
-        notices = self._notices(at_once=True)
-        return RunSummary(self._done, self._failed, notices, held_back=self._held_back())
+        waiting = notices(self._parts, self._recipes, at_once=True)
+        return RunSummary(self._done, self._failed, waiting, held_back=self._held_back())
 
     def _is_allowed_to_start(self) -> bool:
         """Whether anything new may be claimed or leased."""
@@ -446,7 +434,7 @@ class Daemon:
 
     def _may_end(self) -> bool:
         """Whether `once` is at its end, because of a worker that is not to be had or otherwise."""
-        if self._why_hopeless():
+        if why_hopeless(self._parts):
             return True
         return not len(self._parts.dispatcher) and bool(self._held_up() or not self._more_to_do())
 
@@ -468,44 +456,7 @@ class Daemon:
             return "the disk is full; free some space"
         if self._failed_turns > _MAX_FAILED_TURNS:
             return self._failure
-        return self._why_hopeless()
-
-    def _notices(self, *, at_once: bool = False) -> tuple[Notice, ...]:
-        """What waits for somebody, and why; with `at_once` also what may still settle by itself."""
-        parts, now = self._parts, time.monotonic()
-        why = self._why_no_work(time.time())
-        return (
-            *parts.inbox.notices(now, at_once=at_once),
-            *parts.sorter.waiting(now, at_once=at_once),
-            *parts.claimer.notices(),
-            *parts.publisher.notices(),
-            *self._unmounted(),
-            *parts.bulk_manager.notices(self._recipes),
-            *((Notice(parts.station.root, why, time.time()),) if why else ()),
-            *(
-                Notice(parts.station.root, held.describe(), held.since)
-                for held in parts.outcomes.holds.held
-            ),
-            *self._lost_log(),
-        )
-
-    def _unmounted(self) -> tuple[Notice, ...]:
-        """Folders whose disks were there before, in this run or an earlier one."""
-        station = self._parts.station
-        what = (
-            "its disk is not mounted; what belongs there waits. If it is not to come back, remove "
-            f"{shown(station.mounts)}"
-        )
-        folders = station_folders(station, self._parts.settings)
-        gone = (folder for folder in folders if self._parts.publisher.mounts.is_unmounted(folder))
-        return tuple(Notice(folder, what, time.time()) for folder in gone)
-
-    def _lost_log(self) -> tuple[Notice, ...]:
-        lost = lost_lines()
-        if lost is None:
-            return ()
-        what = f"the log cannot be written, {lost.lines} lines are lost: {lost.why}"
-        return (Notice(self._parts.station.root, what, lost.since),)
+        return why_hopeless(self._parts)
 
     def _count(self, delivered: Delivered) -> None:
         self._done += delivered.done

@@ -18,7 +18,7 @@ from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.reports import ModelLoaded
 from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.system.clock import LATEST_S, is_over
-from daemon.system.files import write_whole
+from daemon.system.json_files import write_whole
 
 _log = structlog.get_logger()
 

@@ -7,20 +7,17 @@ is copied, compared, and only then removed.
 import contextlib
 import errno
 import hashlib
-import json
 import os
-import re
 import secrets
 import shutil
 import stat
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from daemon.system.errors import UsageError
 from daemon.system.safe_open import folder_beneath, parts_beneath
-from daemon.system.text import json_text, printable
+from daemon.system.text import printable
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers for a full disk and a full quota."""
@@ -39,22 +36,11 @@ BAD_SEEK = frozenset((errno.EINVAL, errno.EOVERFLOW, errno.EFBIG))
 NAME_MAX = 255
 """Most bytes of a file name on any file system in common use."""
 
-MAX_JSON_BYTES = 1 << 20
-"""Largest file in bytes that `read_json` reads unless it is told otherwise."""
-
 _COPY_BYTES = 1 << 20
 """Bytes copied at a time."""
 
-_LONG_KEY = re.compile(
-    r"""(?<![\w\\-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){16}"""
-)
-"""A dotted key for which tomllib's memory grows with the square of the number of its parts."""
-
 _BLOCK = 4 << 20
 """Bytes of a file that are in memory at a time."""
-
-_PART = re.compile(r"\.[0-9a-f]{16}\.part")
-"""Names of files that are being written."""
 
 _RECORD_ROOM = len(".error.json")
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
@@ -346,108 +332,17 @@ def read_bounded(path: Path, max_bytes: int, beneath: Path | None = None) -> byt
     return content
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read TOML that a person wrote and may have named through links.
-
-    Raises:
-        Exception: Whatever is wrong with it: it is no file, is gone or has more than 1 MB, may not
-            be read, or is no TOML. A parser may raise what it likes.
-    """
-    return parse_toml(read_bounded(Path(os.path.realpath(path)), MAX_JSON_BYTES).decode())
-
-
-def parse_toml(text: str) -> dict[str, Any]:
-    """Parse TOML.
-
-    Raises:
-        UsageError: A key would take memory without end.
-        Exception: It is no TOML; the parser also raises `RecursionError`.
-    """
-    if _LONG_KEY.search(text):
-        raise UsageError("a dotted key has more than 16 parts")
-    return tomllib.loads(text)
-
-
-def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> object:
-    """Read JSON that anybody may have put there.
-
-    Args:
-        path: The file.
-        max_bytes: Size beyond which it is refused; no more is read of it.
-
-    Raises:
-        Exception: Whatever is wrong with it: it is a link, a FIFO or a folder, it is gone or too
-            large, it may not be read, or it is no JSON. A parser may raise what it likes.
-    """
-    raw = read_bounded(path, max_bytes)
-    return json.loads(raw.decode(), parse_constant=_refuse_constant)
-
-
-def _refuse_constant(name: str) -> object:
-    raise UsageError(f"{name} is not a number in JSON")
-
-
-def write_json(path: Path, content: Mapping[str, object], mode: int, group: int | None) -> None:
-    """Write a new JSON file durably; its name must be free."""
-    with path.open("x", encoding="utf-8") as file:
-        file.write(json_text(content, indent=2) + "\n")
-        file.flush()
-        os.fchmod(file.fileno(), mode)
-        if group is not None:
-            os.fchown(file.fileno(), -1, group)
-        os.fsync(file.fileno())
-
-
-def write_new(path: Path, content: Mapping[str, object], mode: int, group: int | None) -> None:
-    """Write a JSON file durably to a name that must be free; it appears whole or not at all.
-
-    What a killed one left is removed when it is repeated.
-
-    Raises:
-        FileExistsError: The name is taken.
-        OSError: The disk is full or refuses.
-    """
-    part = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.part")
-    try:
-        part.unlink(missing_ok=True)
-        write_json(part, content, mode, group)
-        if not _name_copy(part, path, None):
-            raise FileExistsError(errno.EEXIST, "the name is taken", str(path))
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write_whole(path: Path, content: Mapping[str, object]) -> None:
-    """Write or replace a JSON file durably; a reader sees the old one or the new one, whole."""
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with part.open("x", encoding="utf-8") as file:
-            file.write(json_text(content, indent=2))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def clear_parts(folder: Path) -> None:
-    """Remove what killed writers left in a folder that only this program writes to."""
-    for path in folder.glob(".*.part"):
-        if _PART.fullmatch(path.name) and stat.S_ISREG(path.lstat().st_mode):
-            path.unlink(missing_ok=True)
-
-
 def _place_copy(source: Path, target: Path, folder: int | None) -> bool:
     """Copy under another name beside the target, then give the copy the target's name if free."""
     part = part_path(source, target.parent)
     try:
         _copy(source, part, folder)
-        return _name_copy(part, target, folder) or same_content(source, target, folder)
+        return give_name(part, target, folder) or same_content(source, target, folder)
     finally:
         _remove(part, folder)
 
 
-def _name_copy(part: Path, target: Path, folder: int | None) -> bool:
+def give_name(part: Path, target: Path, folder: int | None) -> bool:
     """Rename a whole copy to a name of its folder; returns False if that is taken."""
     try:
         os.link(part, target, src_dir_fd=folder, dst_dir_fd=folder)

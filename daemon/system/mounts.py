@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from daemon.system.files import write_whole
+from daemon.system.json_files import write_whole
 
 _MOUNTINFO = Path("/proc/self/mountinfo")
 _NETWORK = frozenset(

@@ -10,7 +10,7 @@ import pytest
 from daemon.bulk import walk as bulk_walk
 from daemon.config.recipe import recipe_named
 from daemon.config.station_setup import find_station, known_recipes
-from daemon.intake.sorter import SettledFolder
+from daemon.intake.settled_files import SettledFolder
 from daemon.jobs.ledger import bulk as bulk_rows
 from tests.support.bulk_runs import (
     bulk_counts,

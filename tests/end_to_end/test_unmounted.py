@@ -6,6 +6,7 @@ import pytest
 
 from daemon.config.station import Station
 from daemon.service.daemon import Daemon
+from daemon.service.notices import notices
 from tests.support.fakes import everything_below
 from tests.support.station_runs import drop_photo, open_daemon, published_results, run_once
 
@@ -22,7 +23,9 @@ def mounted(station: Station, monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 
 def notices_of(daemon: Daemon, folder: Path) -> list[str]:
-    return [notice.what for notice in daemon._notices() if notice.path == folder]
+    return [
+        notice.what for notice in notices(daemon._parts, daemon._recipes) if notice.path == folder
+    ]
 
 
 def test_a_start_without_the_outbox_waits_says_so_and_goes_on_when_it_is_back(

@@ -39,7 +39,7 @@ from daemon.intake.requests import (
 from daemon.intake.retry import RetryTaker
 from daemon.service.daemon import RunSummary
 from daemon.system.errors import UsageError
-from daemon.system.files import MAX_JSON_BYTES
+from daemon.system.json_files import MAX_JSON_BYTES
 from tests.support.station_runs import (
     cut_off_after,
     drop_photo,

@@ -1,0 +1,68 @@
+"""Notices of a daemon: what waits for somebody, and why; for the status and the end of a run."""
+
+import time
+from collections.abc import Sequence
+
+from daemon.config.recipe import Recipe
+from daemon.config.station import Notice
+from daemon.service.component_settings import station_folders
+from daemon.service.components import Components
+from daemon.system.files import shown
+from daemon.system.logging import lost_lines
+
+
+def notices(
+    parts: Components, recipes: Sequence[Recipe], *, at_once: bool = False
+) -> tuple[Notice, ...]:
+    """What waits for somebody, and why.
+
+    Args:
+        parts: The daemon's components.
+        recipes: The recipes as they are now.
+        at_once: Include files that may still settle or be joined by themselves.
+    """
+    now, utc = time.monotonic(), time.time()
+    root = parts.station.root
+    why = why_no_work(parts, utc)
+    return (
+        *parts.inbox.notices(now, at_once=at_once),
+        *parts.sorter.waiting(now, at_once=at_once),
+        *parts.claimer.notices(),
+        *parts.publisher.notices(),
+        *_unmounted(parts, utc),
+        *parts.bulk_manager.notices(recipes),
+        *((Notice(root, why, utc),) if why else ()),
+        *(Notice(root, held.describe(), held.since) for held in parts.outcomes.holds.held),
+        *_lost_log(parts),
+    )
+
+
+def why_no_work(parts: Components, now: float) -> str:
+    """Why no photograph can be restored now, or ""; `now` in UTC seconds since the epoch."""
+    no_process = parts.dispatcher.why_no_worker or parts.reader.why_no_reader
+    return no_process or parts.outcomes.deaths.why_waiting(now)
+
+
+def why_hopeless(parts: Components) -> str:
+    """Why waiting for a process of this daemon leads nowhere, or ""."""
+    no_process = parts.dispatcher.why_no_worker or parts.reader.why_no_reader
+    return no_process or parts.outcomes.deaths.why_hopeless
+
+
+def _unmounted(parts: Components, utc: float) -> tuple[Notice, ...]:
+    """Folders whose disks were there before, in this run or an earlier one."""
+    what = (
+        "its disk is not mounted; what belongs there waits. If it is not to come back, remove "
+        f"{shown(parts.station.mounts)}"
+    )
+    folders = station_folders(parts.station, parts.settings)
+    gone = (folder for folder in folders if parts.publisher.mounts.is_unmounted(folder))
+    return tuple(Notice(folder, what, utc) for folder in gone)
+
+
+def _lost_log(parts: Components) -> tuple[Notice, ...]:
+    lost = lost_lines()
+    if lost is None:
+        return ()
+    what = f"the log cannot be written, {lost.lines} lines are lost: {lost.why}"
+    return (Notice(parts.station.root, what, lost.since),)
