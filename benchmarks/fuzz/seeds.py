@@ -22,6 +22,7 @@ def pictures() -> tuple[bytes, ...]:
     """A small picture of every kind that is read."""
     made = [*_jpegs(), *_pngs(), *_webps(), *_tiffs(), *_avifs(), *_others()]
     made += [*_jpegxls(), *_jpeg2000s(), *_pnms(), *_psds()]
+    made.append(_saved(_rgb(), "PDF"))
     made.append(bytes(imagecodecs.rgbe_encode(_levels(8, 8, 3).astype(np.float32) / 255)))
     return tuple(content for content in made if len(content) <= MAX_BYTES)
 

@@ -114,9 +114,10 @@ class Output(BaseModel):
     )
     pages: Literal["all", "first"] = Field(
         "all",
-        description="Pages of a TIFF that are restored. A TIFF result has them all; in another "
-        "format each page is a file, `NAME.png`, `NAME-2.png`. The first alone is restored where a "
-        "mask or hints lie beside it, and by `interpolate`. Of animations it is the first frame.",
+        description="Pages of a TIFF or PDF that are restored. A TIFF result has them all; in "
+        "another format each page is a file, `NAME.png`, `NAME-2.png`. The first alone is restored "
+        "where a mask or hints lie beside it, and by `interpolate`. Of animations it is the first "
+        "frame.",
         examples=["first"],
     )
 

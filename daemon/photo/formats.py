@@ -15,6 +15,8 @@ from daemon.photo.isobmff import is_avif, is_heif, read_heif_header
 from daemon.photo.jpeg2000_header import read_jpeg2000_header
 from daemon.photo.jpeg_data import is_deep_jpeg, read_jpeg_header
 from daemon.photo.jpegxl_header import read_jpegxl_header
+from daemon.photo.pdf_pages import SIGNATURE as PDF_SIGNATURE
+from daemon.photo.pdf_pages import read_pdf_header
 from daemon.photo.picture import Header
 from daemon.photo.pillow_files import read_pillow_header
 from daemon.photo.pnm_header import is_pnm, read_pnm_header
@@ -110,6 +112,12 @@ def _heif() -> Decode:
     return decode
 
 
+def _pdf() -> Decode:
+    from daemon.photo.decoders.pdf import decode
+
+    return decode
+
+
 def _pnm() -> Decode:
     from daemon.photo.decoders.pnm import decode
 
@@ -193,6 +201,7 @@ FORMATS = (
         read_radiance_header,
         _radiance,
     ),
+    Format("PDF", "PDF", _begins_with(PDF_SIGNATURE), read_pdf_header, _pdf),
     Format("GIF", "GIF", _begins_with(b"GIF87a", b"GIF89a"), read_pillow_header, _pillow),
 )
 """Every format that is read; the first that matches counts."""

@@ -111,12 +111,14 @@ def output_format(choice: str, metadata: Metadata) -> tuple[str, str]:
 
     Args:
         choice: "png", "jpeg", "webp", "tiff", or "same" for that of the input.
-        metadata: Metadata of the input; formats that are not written (GIF, BMP) become PNG.
+        metadata: Metadata of the input; formats that are not written (GIF, BMP) become PNG, and a
+            PDF, which has pages, TIFF.
 
     Returns:
         The format, one of `OUTPUTS`, and the suffix of its files, such as ".jpg".
     """
-    same = next((one.name for one in OUTPUTS if one.source == metadata.format), "png")
+    same = "tiff" if metadata.format == "PDF" else "png"
+    same = next((one.name for one in OUTPUTS if one.source == metadata.format), same)
     found = output_named(same if choice == "same" else choice)
     return found.name, found.suffix
 

@@ -29,6 +29,9 @@ _MAX_PARTS = 100_000
 _MAX_FILL = 4096
 """Fill bytes in a row between two JPEG segments; more of them are no JPEG."""
 
+_PDF_TAIL = 1 << 16
+"""Bytes at the end of a PDF among which its last line stands: some programs append to it."""
+
 _MAX_TIFF_PARTS = 1 << 20
 """Strips or tiles of a TIFF; photographs have some ten thousand at most."""
 
@@ -41,8 +44,8 @@ def is_truncated(path: Path, *, beneath: Path | None = None) -> bool:
 
     JPEG must have its end marker, PNG its last chunk, GIF its trailer, WebP and BMP the length
     they declare, TIFF all that its first directory points at, HEIF, AVIF, JPEG XL and JPEG 2000
-    all boxes. A prompt file has no end to lack, whatever its first characters. An end that a
-    bounded search does not find is lacking.
+    all boxes, a PDF its last line. A prompt file has no end to lack, whatever its first characters.
+    An end that a bounded search does not find is lacking.
 
     Args:
         path: The file.
@@ -71,6 +74,8 @@ def is_truncated(path: Path, *, beneath: Path | None = None) -> bool:
                 return size < _bmp_length(start)
             if start.startswith(_TIFF_SIGNATURES):
                 return is_tiff_truncated(file, size)
+            if start.startswith(b"%PDF"):
+                return b"%%EOF" not in _tail(file, size, _PDF_TAIL)
             if is_heif(start):
                 return is_heif_truncated(file, size)
             if start.startswith(jpegxl_header.CONTAINER):

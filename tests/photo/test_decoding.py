@@ -96,7 +96,7 @@ def test_a_file_that_is_no_picture_is_refused_with_its_first_bytes(tmp_path: Pat
         (b"", "0 bytes"),
         (b"Dear photographer,", "Dear pho"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "<svg xml"),
-        (b"%PDF-1.7 and so on and on", "%PDF-1.7"),
+        (b"AT&TFORM and so on and on", "AT&TFORM"),
         (b"gimp xcf file", "gimp xcf"),
     ):
         path.write_bytes(content)
@@ -109,7 +109,7 @@ def test_a_file_that_is_no_picture_is_refused_with_its_first_bytes(tmp_path: Pat
 @pytest.mark.parametrize(
     ("start", "message"),
     [
-        (b"%PDF-1.7\n", "is a PDF, which is not read; export its pages as TIFF"),
+        (b"AT&TFORM....DJVU", "is a DjVu document, which is not read; export its pages as TIFF"),
         (b"\x76\x2f\x31\x01" + bytes(60), "is an OpenEXR picture, which is not read; convert it"),
         (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "is a Canon raw file, which is not read; develop"),
         (b"FUJIFILMCCD-RAW 0201FF383301", "is a Fujifilm raw file, which is not read; develop"),
