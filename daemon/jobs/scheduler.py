@@ -7,7 +7,7 @@ that its schedule holds back stays queued.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import assert_never
 
@@ -57,6 +57,37 @@ class _RecipeChosen:
 
 
 _Plan = Job | NeedsInspection | NoRecipe | _AlreadyPublished | _RecipeChosen | _ModelMissing | None
+_Planned = dict[str, tuple[Entry, Job | NeedsInspection]]
+"""Plans to be leased, by the ids of the tasks."""
+
+
+@dataclass
+class _Round:
+    """Plans for the entries of one turn.
+
+    Attributes:
+        planned: To be leased.
+        duplicates: Their results stand.
+        refused: Rows that no recipe takes, and why.
+        chosen: Whether the recipe of one was chosen.
+        waiting: How many wait for the same task of another job.
+    """
+
+    planned: _Planned = field(default_factory=dict)
+    duplicates: list[_AlreadyPublished] = field(default_factory=list)
+    refused: list[tuple[int, Reason]] = field(default_factory=list)
+    chosen: bool = False
+    waiting: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether jobs end without an executor."""
+        return bool(self.duplicates or self.refused)
+
+    @property
+    def all_wait(self) -> bool:
+        """Whether nothing can be done but to wait."""
+        return self.waiting > 0 and not (self.planned or self.ended or self.chosen)
 
 
 class Scheduler:
@@ -122,44 +153,52 @@ class Scheduler:
         room = MAX_IN_FLIGHT - in_flight
         if not suspects and room < MAX_IN_FLIGHT // 4:
             return []  # one commit serves many leases
-        planned: dict[str, tuple[Entry, Job | NeedsInspection]] = {}
-        duplicates: list[_AlreadyPublished] = []
-        refused: list[tuple[int, Reason]] = []
-        chosen = False
-        waiting = 0
-        for entry in suspects or self._ready(recipes, room, now):
+        found = self._sorted(suspects or self._ready(recipes, room, now), recipes, now)
+        self._all_wait = found.all_wait
+        self._end_without_work(found)
+        if not found.planned:
+            return []
+        return self._leased(found.planned, now, suspects=len(suspects))
+
+    def _sorted(self, entries: Sequence[Entry], recipes: Sequence[Recipe], now: float) -> _Round:
+        """Find out what is to be done with each of some entries; nothing is written."""
+        found = _Round()
+        for entry in entries:
             key, plan = self._plan(entry, recipes)
             match plan:
                 case _AlreadyPublished():
-                    duplicates.append(plan)
+                    found.duplicates.append(plan)
                 case NoRecipe():
-                    refused.append((entry.row, Reason(plan.reason)))
+                    found.refused.append((entry.row, Reason(plan.reason)))
                 case _RecipeChosen():
-                    chosen = True
+                    found.chosen = True
                 case _ModelMissing():
                     self._holds.model_missing(plan.recipe, plan.why, now)
                 case Job() | NeedsInspection():
-                    planned.setdefault(key, (entry, plan))
+                    found.planned.setdefault(key, (entry, plan))
                 case None:
-                    waiting += 1
+                    found.waiting += 1
                 case _:
                     assert_never(plan)
-        self._all_wait = waiting > 0 and not (planned or duplicates or refused or chosen)
-        if duplicates:
-            self._end_duplicates(duplicates)
-        if refused:
-            self._ledger.fail(refused)
-        if duplicates or refused or chosen:
+        return found
+
+    def _end_without_work(self, found: _Round) -> None:
+        """Record jobs that need no executor, and wake the loop if that has left room for more."""
+        if found.duplicates:
+            self._end_duplicates(found.duplicates)
+        if found.refused:
+            self._ledger.fail(found.refused)
+        if found.ended or found.chosen:
             self._wake()
-        if not planned:
-            return []
+
+    def _leased(self, planned: _Planned, now: float, *, suspects: int) -> list[Task]:
+        """Lease what was planned, in one commit; `suspects` of it may kill a worker."""
         leased = self._ledger.lease([(entry.row, key) for key, (entry, _) in planned.items()])
-        self._suspects_in_flight = bool(suspects)
+        self._suspects_in_flight = suspects > 0
         for recipe in {entry.recipe for entry in leased}:
             self._holds.started(recipe, now)
-        alone = len(suspects) == 1
         return [
-            self._task(entry, plan, now, alone=alone)
+            self._task(entry, plan, now, alone=suspects == 1)
             for entry, (_, plan) in zip(leased, planned.values(), strict=True)
         ]
 
@@ -194,7 +233,7 @@ class Scheduler:
     def _startable(
         self, recipes: Sequence[Recipe], limit: int, now: float, *, alone: bool
     ) -> list[RecipeQueue]:
-        """What schedules and held recipes let start."""
+        """Queued jobs that schedules and held recipes let start."""
         queues = startable(self._ledger, recipes, limit, now, alone=alone)
         allowed = (
             replace(queue, rows=tuple(self._holds.allowed(queue.recipe, queue.rows, now)))
@@ -212,7 +251,7 @@ class Scheduler:
         return RestoreTask(plan, entry.fence, staging, alone=alone, queued_s=queued_s)
 
     def _plan(self, entry: Entry, recipes: Sequence[Recipe]) -> tuple[str, _Plan]:
-        """What to do with an entry.
+        """Decide what to do with an entry.
 
         Returns:
             The id of the task, and what it is; None to leave the entry queued until the same task,

@@ -1,4 +1,4 @@
-"""High dynamic range brought to what a print or a screen of standard range shows.
+"""Tone mapping: high dynamic range brought to what a print or a standard screen shows.
 
 Light in which 1 is the white of a page keeps its mid-tones; what is brighter is compressed into the
 room that is left below white, by the curve of Reinhard et al., Photographic Tone Reproduction for
@@ -20,19 +20,35 @@ from daemon.photo.notes import Note, NoteKind
 from daemon.photo.profiles import BT709, CICP_PRIMARIES, SRGB_CURVE, rgb_profile
 
 _PAGE_WHITE_NITS = 203
-"""Light of a white page on screens of high dynamic range (ITU-R BT.2408)."""
+"""Luminance of diffuse white on screens of high dynamic range, in cd/m2 (ITU-R BT.2408)."""
+
+_PQ_PEAK_NITS = 10_000
+"""Luminance of the highest PQ code in cd/m2 (SMPTE ST 2084)."""
+
+_PQ_M1, _PQ_M2 = 2610 / 16384, 2523 / 32
+_PQ_C1, _PQ_C2, _PQ_C3 = 107 / 128, 2413 / 128, 2392 / 128
+"""Constants of the PQ transfer function, by their names in SMPTE ST 2084."""
+
+_HLG_A, _HLG_B, _HLG_C = 0.17883277, 0.28466892, 0.55991073
+"""Constants of the HLG transfer function, by their names in ITU-R BT.2100."""
 
 _HLG_PEAK_NITS, _HLG_GAMMA = 1000, 1.2
-"""The screen for which HLG is shown, and its system gamma (ITU-R BT.2100)."""
+"""Peak of the screen for which HLG is shown, in cd/m2, and its system gamma (ITU-R BT.2100)."""
+
+_BT2020_LUMA = (0.2627, 0.6780, 0.0593)
+"""Shares of linear R, G and B of BT.2020 in luminance (ITU-R BT.2100)."""
 
 _KNEE = np.float32(0.5)
-"""Light up to which nothing changes."""
+"""Light (1 is diffuse white) from which on the curve compresses; below it nothing changes."""
 
-_PEAK_SHARE = 99.99
-"""Per cent of the pixels that the brightest of them is taken from, so that no spark counts."""
+_WHITE_POINT_PERCENTILE = 99.99
+"""Percentile of the pixels' light that becomes white: a few brighter sparks are clipped to it."""
 
-_MIDDLE_GREY, _DARKEST_MIDDLE, _BRIGHTEST_MIDDLE = 0.18, 0.04, 0.6
-"""Light of a mid-tone, and geometric means of pictures that are exposed well enough."""
+_MIDDLE_GREY = 0.18
+"""Light that a middle grey reflects, as photographers expose for it."""
+
+_DARKEST_MIDDLE, _BRIGHTEST_MIDDLE = 0.04, 0.6
+"""Geometric means of the light between which a picture counts as exposed well enough."""
 
 Floats = NDArray[np.float32]
 
@@ -87,7 +103,7 @@ def tone_mapping_note(name: str) -> Note:
 def mapped_to_srgb_curve(light: Floats) -> NDArray[np.uint16]:
     """Linear light, (H, W, C), of which 1 is the white of a page, as codes of sRGB's curve."""
     codes = np.empty(light.shape, np.uint16)
-    peak = max(1.0, float(np.percentile(light.max(axis=2), _PEAK_SHARE)))
+    peak = max(1.0, float(np.percentile(light.max(axis=2), _WHITE_POINT_PERCENTILE)))
     for rows in slabs(*light.shape[:2]):
         codes[rows] = np.rint(_srgb_curve(_compressed(light[rows], peak)) * 65535)
     return codes
@@ -115,18 +131,18 @@ def _srgb_curve(light: Codes) -> Codes:
 
 def _pq(signal: Floats) -> Floats:
     """Light of PQ codes (SMPTE ST 2084), of which 1 is the white of a page."""
-    power = np.maximum(signal, 0) ** np.float32(32 / 2523)
-    over = np.maximum(power - np.float32(107 / 128), 0)
-    under = np.float32(2413 / 128) - np.float32(2392 / 128) * power
-    nits = 10_000 * (over / under) ** np.float32(16384 / 2610)
+    power = np.maximum(signal, 0) ** np.float32(1 / _PQ_M2)
+    over = np.maximum(power - np.float32(_PQ_C1), 0)
+    under = np.float32(_PQ_C2) - np.float32(_PQ_C3) * power
+    nits = _PQ_PEAK_NITS * (over / under) ** np.float32(1 / _PQ_M1)
     return np.asarray(nits / _PAGE_WHITE_NITS, np.float32)
 
 
 def _hlg(signal: Floats) -> Floats:
     """Light of HLG codes on the screen (ITU-R BT.2100), of which 1 is the white of a page."""
-    a, b, c = 0.17883277, 0.28466892, 0.55991073
-    scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
-    weights = np.array([0.2627, 0.6780, 0.0593]) if scene.shape[2] == 3 else np.ones(1)
+    above = (np.exp((signal - _HLG_C) / _HLG_A) + _HLG_B) / 12
+    scene = np.where(signal <= 0.5, signal**2 / 3, above)
+    weights = np.array(_BT2020_LUMA) if scene.shape[2] == 3 else np.ones(1)
     luminance = np.maximum((scene * weights).sum(axis=2, keepdims=True), 1e-6)
     nits = _HLG_PEAK_NITS * luminance ** (_HLG_GAMMA - 1) * scene
     return np.asarray(nits / _PAGE_WHITE_NITS, np.float32)
