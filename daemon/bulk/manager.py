@@ -103,7 +103,7 @@ class BulkManager:
         self._notify = notify
         self._walks: dict[str, tuple[Recipe, Iterator[Slice]]] = {}
         self._looks: dict[str, tuple[_Look, str]] = {}
-        """What each job looks at now, with the position of the last file of that."""
+        """The folder that each job looks at now, with the position of its last file."""
         self._report_processes = ReportProcesses(station, access, claimer.reads.limits)
         self._folders: dict[str, tuple[Path, ...]] = {}
         self._errors: dict[str, str] = {}

@@ -139,7 +139,7 @@ class _Timings:
 
 @dataclass(frozen=True)
 class _Report:
-    """What became of a bulk job; the fields are the keys of report.json. Times are ISO 8601."""
+    """The outcome of a bulk job; the fields are the keys of report.json. Times are ISO 8601."""
 
     name: str
     recipe: str

@@ -1,4 +1,4 @@
-"""What may be submitted as a bulk job; the command and the daemon both check it."""
+"""Checks on a bulk job that is submitted; the command and the daemon both make them."""
 
 import contextlib
 from collections.abc import Sequence

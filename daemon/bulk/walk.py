@@ -217,7 +217,7 @@ def _companions(names: Sequence[str]) -> set[str]:
 
 
 def _note_of(companion: str) -> PassedOver:
-    """What a person is told of all companions of a kind."""
+    """The message about all companions of a kind."""
     return f"*{PurePath(companion).suffix.lower()}", _COMPANIONS
 
 

@@ -98,7 +98,7 @@ def expand_card_name(name: str) -> str:
 
 
 def describe_card(card: Card) -> str:
-    """What a card says, for people: several lines."""
+    """The card as text for people: several lines."""
     size = f"{card.download_gb:g} GB" if card.download_gb else "unknown; pull says it first"
     use = "commercial use allowed" if card.free else "NON-COMMERCIAL USE ONLY"
     return "\n".join(

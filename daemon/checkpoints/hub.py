@@ -55,7 +55,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class PullPlan:
-    """What a pull is about to fetch.
+    """The files that a pull is about to fetch.
 
     Attributes:
         repo: Hub id, "org/name".

@@ -10,7 +10,7 @@ from daemon.config.model_reference import SHIPPED
 
 @dataclass(frozen=True)
 class ShippedCard:
-    """What people should know of networks inside the package.
+    """The card of a network inside the package.
 
     Attributes:
         name: Reference of the networks.
@@ -46,7 +46,7 @@ def shipped_cards() -> tuple[ShippedCard, ...]:
 
 
 def describe_shipped(card: ShippedCard) -> str:
-    """What a card says, for people: several lines."""
+    """The card as text for people: several lines."""
     return "\n".join(
         (
             f"{card.name}: inside the package, {card.size_bytes / 1e6:.1f} MB",

@@ -1,4 +1,4 @@
-"""What kind of model a checkpoint is, read from the JSON files of diffusers' layout.
+"""Traits of checkpoints: the kind of model, read from the JSON files of diffusers' layout.
 
 Never opens weights and imports no torch, so that recipes are checked in milliseconds.
 """
@@ -19,17 +19,17 @@ a pixel-space UNet, a Stable Diffusion driven step by step, any other diffusers 
 model."""
 
 PipelineUse = Literal["text", "image", "edit", "upscale"]
-"""What a diffusers pipeline makes a picture of: a prompt; a prompt and a picture, partly kept; an
+"""Inputs of a diffusers pipeline: a prompt; a prompt and a picture, partly kept; an
 instruction and a picture; a small picture."""
 
 Use = Literal["prior", "pixel", "latent", "likeness"] | PipelineUse
-"""What a step can use a checkpoint as: driven step by step ("prior", "pixel", "latent") or as a
+"""Uses of a checkpoint in a step: driven step by step ("prior", "pixel", "latent") or as a
 pipeline; "likeness" scores pictures for [match] looks_like."""
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What is known of a checkpoint before it is loaded.
+    """The traits of a checkpoint, known before it is loaded.
 
     Attributes:
         family: Which class of `daemon.models` loads it.
@@ -76,7 +76,7 @@ the steps of the prior and cannot be the model of a step."""
 
 @dataclass(frozen=True)
 class PipelineKind:
-    """What the class of a diffusers pipeline tells of a checkpoint.
+    """The traits of a class of diffusers pipelines.
 
     Attributes:
         family: Which class of `daemon.models` loads it.

@@ -1,4 +1,4 @@
-"""What every command needs: where to print, and the station that --station names."""
+"""Context of every command: where to print, and the station that --station names."""
 
 import contextlib
 import sys

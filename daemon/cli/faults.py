@@ -1,4 +1,4 @@
-"""What the file system or the terminal refuses a command: in words, and as an exit code."""
+"""Faults of the file system or the terminal that end a command: in words, and as exit codes."""
 
 import contextlib
 import errno

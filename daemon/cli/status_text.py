@@ -58,7 +58,7 @@ def bulk_line(bulk: BulkStatus) -> str:
 
 
 def bulk_details(bulk: BulkStatus) -> list[str]:
-    """What `bulk show` says below the line: paths, files passed over, notes, the report."""
+    """Lines of `bulk show` below the first: paths, files passed over, notes, the report."""
     lines = [f"  {printable(path)}" for path in bulk.paths]
     if bulk.passed_over:
         lines.append(f"  {bulk.passed_over} files passed over, named in the report")

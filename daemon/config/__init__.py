@@ -1,1 +1,1 @@
-"""What people write: station, settings, recipes, schedules."""
+"""Configuration that people write: station, settings, recipes, schedules."""

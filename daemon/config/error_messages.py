@@ -85,7 +85,7 @@ def explain_toml(error: Exception) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """What a misspelt word may have meant, as the end of a sentence, or ""."""
+    """Suggestion for a misspelt word, as the end of a sentence, or ""."""
     close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
     return f"; did you mean {_either(close)}?" if close else ""
 
@@ -208,7 +208,7 @@ def _how_to_write(place: _Place) -> str:
 
 
 def _where_it_belongs(place: _Place) -> str:
-    """What a person who wrote an unknown key may have meant."""
+    """Suggestion for an unknown key."""
     known = sorted(place.table.get("properties", {}))
     kinds = [s["properties"]["kind"]["const"] for s in place.others if _has(s, place.name)]
     if kinds:
@@ -240,7 +240,7 @@ def _has(schema: Schema, name: str) -> bool:
 
 
 def _hint(value: object, schema: Schema) -> str:
-    """What to do about a value that is nearly right."""
+    """Remedy for a value that is nearly right."""
     choices = schema.get("enum", ())
     if isinstance(value, str) and value in map(str, choices):
         return "; write it without quotes"
@@ -293,7 +293,7 @@ def _item(schema: Schema, index: int) -> Schema:
 
 
 def _phrase(schema: Schema) -> str | None:
-    """What one branch allows; "" if that is not short to say, None for "absent"."""
+    """Values that one branch allows; "" if that is not short to say, None for "absent"."""
     if "const" in schema:
         return str(schema["const"])
     if "enum" in schema:

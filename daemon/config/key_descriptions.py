@@ -1,4 +1,4 @@
-"""What a reader must know about each key of a configuration model.
+"""Descriptions of the keys of a configuration model: meaning, values, default and an example.
 
 The manuals and the settings file of a new station are written from this, so that neither can say
 anything but what the models check.

@@ -145,7 +145,7 @@ class Output(BaseModel):
 
     @property
     def meaning(self) -> dict[str, object]:
-        """What counts for the digest of a recipe."""
+        """The values that count for the digest of a recipe."""
         values = self.model_dump(mode="json")
         fields = type(self).model_fields
         return {

@@ -172,11 +172,11 @@ class Match(BaseModel):
 
 
 RECIPE_NAME = r"^[a-z0-9][a-z0-9-]{0,63}$"
-"""What a recipe may be called; pydantic's $ is the end of the text."""
+"""Pattern of a recipe's name; pydantic's $ is the end of the text."""
 
 
 class Recipe(BaseModel):
-    """What is done to which photographs."""
+    """A recipe: which photographs it takes, and the steps that it does to them."""
 
     model_config = _FROZEN
 

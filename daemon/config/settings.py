@@ -31,7 +31,7 @@ CONFIG_VARIABLE = "RESTORED_CONFIG"
 """Environment variable that names another folder of restored.toml and recipes/; not a setting."""
 
 PREFIX = "RESTORED_"
-"""What the names of all environment variables of settings begin with."""
+"""Prefix of the environment variables of settings."""
 
 _OTHER_VARIABLES = (STATION_VARIABLE, CONFIG_VARIABLE)
 

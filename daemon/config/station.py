@@ -76,12 +76,12 @@ class Station:
 
     @property
     def requests(self) -> Path:
-        """What people ask of the daemon, one file each; the station's group may write here."""
+        """Requests of people to the daemon, one file each; the station's group may write here."""
         return self.state / "requests"
 
     @property
     def answers(self) -> Path:
-        """What the daemon answers to requests, one file each."""
+        """Answers of the daemon to requests, one file each."""
         return self.state / "answers"
 
     @property

@@ -21,7 +21,7 @@ from daemon.diffusion.process import ddim_step
 
 @dataclass(frozen=True, eq=False)
 class SamplerState:
-    """What a step starts from.
+    """The state that a step starts from.
 
     Attributes:
         x_t: Noisy picture at t, (C, H, W).

@@ -134,7 +134,7 @@ class Activity:
             self._out_of_memory += 1
 
     def collect(self) -> tuple[BatchCounts, bool]:
-        """What was done since the last call, and whether there was progress."""
+        """Work done since the last call, and whether there was progress."""
         self._count_busy()
         with self._lock:
             counts = BatchCounts(tuple(self._sizes), self._calls, self._busy_s, self._out_of_memory)

@@ -28,7 +28,7 @@ _DEFAULT = Compute()
 
 
 class RecipeOutput(Protocol):
-    """What a recipe returns."""
+    """The result of a recipe."""
 
     @property
     def pictures(self) -> Sequence[Picture]:
@@ -40,7 +40,7 @@ class RecipeOutput(Protocol):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What a person should know about the result."""
+        """Notes about the result for people."""
 
 
 class Read(Protocol):

@@ -37,7 +37,7 @@ class BatchMember(NamedTuple):
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """What happened in one forward pass, for tests and benchmarks.
+    """One forward pass, as tests and benchmarks see it.
 
     Attributes:
         key: What its calls have in common.

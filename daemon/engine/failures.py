@@ -1,4 +1,4 @@
-"""What an exception means: is the photograph, the machine or the program at fault?
+"""Failures: whether the photograph, the machine or the program is at fault for an exception.
 
 It imports no torch, and so knows torch's exceptions by their names and messages.
 """
@@ -60,7 +60,7 @@ def outcome_of(fence: int, error: BaseException, photos: Sequence[Photo] = ()) -
 
 
 def _name_of(photos: Sequence[Photo]) -> str:
-    """What messages call the first photograph; "" if there is none."""
+    """Name of the first photograph in messages; "" if there is none."""
     return photos[0].labels[photos[0].path] if photos else ""
 
 

@@ -1,4 +1,4 @@
-"""What cannot be right: numbers that are none, and pictures that a model left empty.
+"""Plausibility: refuses answers with numbers that are none, and pictures that a model left empty.
 
 Checked where one part hands over to the next: the decoder to the restorer, a model to the restorer,
 the restorer to the writer. Nothing implausible is ever published.

@@ -61,7 +61,7 @@ StepResult = CallsMade | GeneratorEnded | ResultsStaged | StepFailed
 
 
 class RunState(Enum):
-    """What a run is doing."""
+    """The activity of a run."""
 
     QUEUED = "queued"
     """It has not started; nothing of it is in memory."""
@@ -208,7 +208,7 @@ class TaskRun(ABC, Generic[R]):
 
     @abstractmethod
     def outcome(self, device: str) -> Outcome:
-        """What to report of the run once its results are staged.
+        """The report of the run once its results are staged.
 
         Args:
             device: Name of the device that answered its calls.

@@ -52,10 +52,10 @@ class StartFailed:
 
 
 ToWorker = Task | Stop
-"""What the parent sends."""
+"""Messages that the parent sends."""
 
 FromWorker = Report | TaskStarted | StartFailed
-"""What the worker sends."""
+"""Messages that the worker sends."""
 
 
 def run_worker(

@@ -1,4 +1,4 @@
-"""What a worker process and its libraries print: events of the log, and its last words.
+"""Output of a worker process and its libraries: events of the log, and its last words.
 
 Both ends are here. Whatever writes to files 1 and 2 in the worker, also C code, writes to a pipe
 that a thread of the parent reads.

@@ -1,4 +1,4 @@
-"""What lies in an inbox: files that have settled, and those that are claimed together."""
+"""Arrivals: files that have settled in an inbox, and those that are claimed together."""
 
 import math
 from dataclasses import dataclass, field

@@ -184,7 +184,7 @@ def _with_copy(photo: str, copy: str) -> str:
 
 
 def _cut_by_takeout(photo: str) -> list[str]:
-    """What Takeout calls a photograph, as names are compared, whose name it has to cut."""
+    """Takeout's name of a photograph, as names are compared, whose own it has to cut."""
     name = same_name(photo)
     found = _COPY.search(name)
     copy = found[0] if found is not None else ""

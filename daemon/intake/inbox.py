@@ -146,7 +146,7 @@ class Inbox:
         return sum(watch.files.unsettled() for watch in self._watches)
 
     def notices(self, now: float, *, at_once: bool = False) -> list[Notice]:
-        """What is left alone in the inboxes, and folders that cannot be read or watched.
+        """Files that are left alone in the inboxes, and folders that cannot be read or watched.
 
         Args:
             now: Monotonic seconds.

@@ -132,7 +132,7 @@ class Began:
 
 
 FromReader = Ready | Began | Answer
-"""What the reader process sends: `Ready` once, then steps and one answer for each question."""
+"""Messages of the reader process: `Ready` once, then steps and one answer for each question."""
 
 
 def run_reader(pipe: Connection, limits: Limits, parent: int) -> None:

@@ -28,7 +28,7 @@ Fate = Literal["redo", "up_to_date", "not_there", "no_recipe"]
 
 @dataclass(frozen=True)
 class RedoPlan:
-    """What is to be done again, and what is not.
+    """A plan of redo: the jobs that are to be done again, and those that are not.
 
     Attributes:
         rows: Rows of the jobs to be done again.

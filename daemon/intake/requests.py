@@ -216,7 +216,7 @@ class Pending:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is remembered of every request: its owner's user id and its sort."""
+    """A request as it is remembered: its owner's user id and its sort."""
 
     owner: int
     sort: str

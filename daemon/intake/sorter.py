@@ -338,7 +338,7 @@ def _size(path: str) -> int:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with the settled files.
+    """A decision about the settled files.
 
     Attributes:
         claims: What to claim; no file is in two of them.

@@ -54,7 +54,7 @@ _WATCHED_EVENTS: list[type[FileSystemEvent]] = [
 
 @dataclass(frozen=True)
 class FileEvent:
-    """What happened to one path since events were last taken.
+    """Events of one path since they were last taken.
 
     Attributes:
         kind: The last thing that happened to it.

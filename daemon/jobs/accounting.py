@@ -1,4 +1,4 @@
-"""What metrics count: how long photographs spend in each stage, and how their jobs end."""
+"""Accounting for metrics: how long photographs spend in each stage, and how their jobs end."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -59,7 +59,7 @@ class RetryPolicy:
 
 @dataclass
 class Decided:
-    """What was decided about one group of outcomes; the intents stand in the ledger.
+    """Decisions about one group of outcomes; the intents stand in the ledger.
 
     Attributes:
         publications: Rows to be published, each with its publication as JSON.

@@ -203,7 +203,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _entry(path: Path, folder: Path) -> Path:
-    """What lies in the folder itself: the file, or the folder that it is in."""
+    """The entry of the folder itself: the file, or the folder that the file is in."""
     return folder / path.relative_to(folder).parts[0]
 
 

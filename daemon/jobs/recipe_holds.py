@@ -56,7 +56,7 @@ class HeldRecipe:
 
 @dataclass
 class _Record:
-    """What is known of a recipe with the models that it has now.
+    """The state of a recipe with the models that it has now.
 
     Attributes:
         identity: Digests of recipe and models.

@@ -23,7 +23,7 @@ FORMAT = 1
 RETRY_HINT = (
     "Fix the cause named in `why`, then run `restored retry`, or drop the photograph in again."
 )
-"""What a person can do about any failure."""
+"""Remedy that applies to any failure."""
 
 
 def record_of(entry: Entry, job: Job, outcome: Restored, now: float) -> Mapping[str, object]:

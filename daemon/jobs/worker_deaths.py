@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass
 class _Suspect:
-    """What is known of a photograph that was in flight when a worker died.
+    """A photograph that was in flight when a worker died.
 
     Attributes:
         lived_before: Tasks that had ended with a living worker before it became a suspect.

@@ -1,1 +1,1 @@
-"""What crosses the process boundary: tasks and reports, frozen and picklable."""
+"""Messages between processes: tasks and reports, frozen and picklable."""

@@ -212,7 +212,7 @@ BATCH_SIZE_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 @dataclass(frozen=True)
 class BatchCounts:
-    """What a worker has done since its last heartbeat.
+    """The work of a worker since its last heartbeat.
 
     Attributes:
         batches: Number of forward passes by batch size: one count for each of BATCH_SIZE_BOUNDS,
@@ -262,7 +262,7 @@ class ModelLoaded:
 
 
 Report = Outcome | HandedBack | WorkerDied | WorkerReady | Heartbeat | ModelLoaded
-"""What an executor reports to the function it was given."""
+"""Reports of an executor to the function it was given."""
 
 
 def fences_of(report: Report) -> tuple[int, ...]:

@@ -75,7 +75,7 @@ class InspectTask:
 
 
 Task = RestoreTask | InspectTask
-"""What an executor is given to do."""
+"""Tasks of an executor."""
 
 
 def job_id(recipe: Recipe, model_digests: tuple[str, ...], place: bytes, *digests: str) -> str:

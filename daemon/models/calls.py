@@ -26,7 +26,7 @@ Operation = Literal[
     "colour",
     "damage",
 ]
-"""What a forward pass computes; "predict-exact" is "predict" in float32 throughout."""
+"""Kinds of forward passes; "predict-exact" is "predict" in float32 throughout."""
 
 _EMBED_PIXELS = 64 * 64
 """Pixels that a prompt counts for where calls are gathered into a pass."""
@@ -36,7 +36,7 @@ _CLIP_PIXELS = 224 * 224
 
 
 class BatchKey(NamedTuple):
-    """What calls must have in common to share a forward pass.
+    """The properties that calls must have in common to share a forward pass.
 
     Attributes:
         model: Reference of the model.
@@ -135,7 +135,7 @@ class DenoiseCall:
 
     @property
     def key(self) -> BatchKey:
-        """What it shares with the calls of its batch."""
+        """The key that the calls of its batch have in common."""
         operation: Operation = "predict-exact" if self.exact else "predict"
         shape = tuple(self.x_t.shape)
         # Under guidance the network is evaluated twice: with the prompt and with the negative.
@@ -164,7 +164,7 @@ class RestoreCall:
 
     @property
     def key(self) -> BatchKey:
-        """What it shares with the calls of its batch."""
+        """The key that the calls of its batch have in common."""
         shape, degradation = tuple(self.picture.shape), self.degradation
         # An enlargement works at each small pixel, the other tasks at each 2x2 block.
         pixels = _area(shape) * (4 if degradation.scale > 1 else 1)
@@ -190,7 +190,7 @@ class EncodeCall:
 
     @property
     def key(self) -> BatchKey:
-        """What it shares with the calls of its batch."""
+        """The key that the calls of its batch have in common."""
         shape = tuple(self.pixels.shape)
         return BatchKey(self.model, "encode", shape, None, _area(shape))
 
@@ -215,7 +215,7 @@ class DecodeCall:
 
     @property
     def key(self) -> BatchKey:
-        """What it shares with the calls of its batch."""
+        """The key that the calls of its batch have in common."""
         shape = tuple(self.latent.shape)
         return BatchKey(self.model, "decode", shape, None, _area(shape) * self.reduction**2)
 
@@ -238,13 +238,13 @@ class EmbedCall:
 
     @property
     def key(self) -> BatchKey:
-        """What it shares with the calls of its batch."""
+        """The key that the calls of its batch have in common."""
         return BatchKey(self.model, "embed", (), None, _EMBED_PIXELS)
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineSettings:
-    """What pictures that go through a pipeline as one batch have in common.
+    """The properties that pictures have in common to go through a pipeline as one batch.
 
     None leaves a setting to the pipeline's own default.
 
@@ -290,7 +290,7 @@ class PipelineCall:
 
     @property
     def key(self) -> BatchKey:
-        """What it shares with the calls of its batch."""
+        """The key that the calls of its batch have in common."""
         shape = () if self.image is None else tuple(self.image.shape)
         # Pipelines tell an empty negative prompt from none, and a batch has all or none.
         common = (self.settings, bool(self.negative))
@@ -318,7 +318,7 @@ class ClipCall:
 
     @property
     def key(self) -> BatchKey:
-        """What it shares with the calls of its batch."""
+        """The key that the calls of its batch have in common."""
         return BatchKey(self.model, "clip", (), self.phrases, _CLIP_PIXELS)
 
 
@@ -348,7 +348,7 @@ class ColourCall:
 
     @property
     def key(self) -> BatchKey:
-        """What it shares with the calls of its batch."""
+        """The key that the calls of its batch have in common."""
         shape = tuple(self.grey.shape)
         return BatchKey(self.model, "colour", shape, None, _area(shape))
 
@@ -371,7 +371,7 @@ class DamageCall:
 
     @property
     def key(self) -> BatchKey:
-        """What it shares with the calls of its batch."""
+        """The key that the calls of its batch have in common."""
         shape = tuple(self.picture.shape)
         return BatchKey(self.model, "damage", shape, None, _area(shape))
 
@@ -393,7 +393,7 @@ ModelCall = TensorCall | EmbedCall
 calls other than `DenoiseCall` stand at t = 0."""
 
 Answer: TypeAlias = "Tensor | Embedding"
-"""What a restorer is resumed with: an `Embedding` for an `EmbedCall`, else a tensor."""
+"""Answers that a restorer is resumed with: an `Embedding` for an `EmbedCall`, else a tensor."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -410,7 +410,7 @@ class AnswerWithNotes:
 
 
 Reply: TypeAlias = "Tensor | Embedding | AnswerWithNotes"
-"""What a model returns for a call."""
+"""The reply of a model to a call."""
 
 R = TypeVar("R")
 ModelCalls = Generator[Sequence[ModelCall], Sequence[Answer], R]

@@ -166,11 +166,11 @@ class ColourNetwork(nn.Module):
         return log_odds
 
     def features(self, grey: Tensor) -> Tensor:
-        """What `head` reads of pictures as `forward` takes them: (B, 48, H / 4, W / 4)."""
+        """The inputs of `head`, from pictures as `forward` takes them: (B, 48, H / 4, W / 4)."""
         return self.decode(grey, self.encoder(grey))
 
     def decode(self, grey: Tensor, taps: list[Tensor]) -> Tensor:
-        """What `head` reads, given the pictures and what the encoder found in them."""
+        """The inputs of `head`, from the pictures and what the encoder found in them."""
         features = self.lateral[3](taps[3])
         features = features + self.scene(taps[3].mean((2, 3)))[..., None, None]
         features = self.refine[3](features)

@@ -120,7 +120,7 @@ class Latent:
         return unet
 
     def _xl_conditions(self, rows: Sequence["_Row"]) -> dict[str, Tensor] | None:
-        """What XL takes besides: the pooled prompt, and that a tile is a full native picture."""
+        """Further inputs of XL: the pooled prompt, and that a tile is a full native picture."""
         pooled = [row.prompt.pooled for row in rows if row.prompt.pooled is not None]
         if self._pipe.unet.config.get("addition_embed_type") != "text_time":
             return None
@@ -173,7 +173,7 @@ class Latent:
         return self._embeddings[text]
 
     def _unconditional(self) -> Embedding:
-        """What stands for the absence of a prompt, as in the checkpoint's training."""
+        """The embedding that stands for no prompt, as in the checkpoint's training."""
         empty = self._embedding("")
         if not self._pipe.config.get("force_zeros_for_empty_prompt"):
             return empty

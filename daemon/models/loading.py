@@ -35,7 +35,7 @@ _DAMAGED = (
     SafetensorError,
     SingleFileComponentError,
 )
-"""What the libraries raise for an incomplete or damaged checkpoint."""
+"""Exceptions of the libraries for an incomplete or damaged checkpoint."""
 
 
 def load_noise_schedule(checkpoint: Checkpoint) -> NoiseSchedule:

@@ -23,7 +23,7 @@ from torch import Tensor
 from daemon.system.errors import ConfigError
 
 Prediction = Literal["epsilon", "v_prediction", "sample", "flow_prediction"]
-"""What a network outputs: eps; v = cos(t) eps - sin(t) x0; x0; or eps - x0 of flow matching."""
+"""Output of a network: eps; v = cos(t) eps - sin(t) x0; x0; or eps - x0 of flow matching."""
 
 _LEAST_SIGNAL = 2.0**-24
 """Share of the picture's power in a last training step that has none of it (zero terminal SNR), so
@@ -81,7 +81,7 @@ class NoiseSchedule:
         return math.atan(math.exp(self.log_noise_levels[-1]))
 
     def timestep(self, t: float) -> float:
-        """What the network is given as the time at angle t.
+        """The network's time input at angle t.
 
         Between training timesteps the logarithm of the noise level is interpolated, as
         EulerDiscreteScheduler does; beyond them the outermost one holds. Flow matching gives the

@@ -27,7 +27,7 @@ CONFIG = "config.json"
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """What a network's weights must fit.
+    """The architecture that a network's weights must fit.
 
     Attributes:
         tasks: The tasks it serves.
@@ -87,7 +87,7 @@ _DAMAGED = (
     *(OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError),
     RecursionError,
 )
-"""What reading the files of a network raises where they are damaged."""
+"""Exceptions of reading a network's files where they are damaged."""
 
 
 def task_of(degradation: Degradation) -> RestorationTask:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from daemon.models.prior_network import ModulatedBlock
 
 RestorationTask = Literal["x2", "x3", "x4", "noise", "blind"]
-"""What a network is asked for: enlargement, removal of noise of a known level, blind repair."""
+"""Tasks of a network: enlargement, removal of noise of a known level, blind repair."""
 
 TASKS: tuple[RestorationTask, ...] = get_args(RestorationTask)
 
@@ -129,7 +129,7 @@ class RestorationNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class _Frame:
-    """What the answer is framed in: mean = base + gain network(shrink given).
+    """The frame of the answer: mean = base + gain network(shrink given).
 
     Attributes:
         base: First guess of the mean, (B, 3, H, W) of the result.
@@ -165,7 +165,7 @@ def _frame(batch: RestorationBatch) -> _Frame:
 
 
 def _task_numbers(batch: RestorationBatch) -> Tensor:
-    """What the embedding is made of, (B, 8): the task as one of five, and the noise level."""
+    """Inputs of the embedding, (B, 8): the task as one of five, and the noise level."""
     sigma = batch.sigma
     numbers = sigma.new_zeros(len(sigma), len(TASKS) + _LEVEL_NUMBERS)
     numbers[:, TASKS.index(batch.task)] = 1

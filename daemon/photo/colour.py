@@ -1,4 +1,4 @@
-"""What colours the codes of a file stand for, and conversions between them and sRGB.
+"""Colour spaces of files' codes, and conversions between them and sRGB.
 
 Networks see sRGB in [0, 1]. Colours outside it are kept as extended sRGB: float32, the same curve
 continued below 0 and above 1, nothing clipped. Arrays are slabs of rows, (h, w, C).
@@ -62,7 +62,7 @@ _PROFILE_ERRORS = (imagecodecs.CmsError, ValueError, TypeError, IndexError)
 
 @dataclass(frozen=True)
 class ColourSpace:
-    """What colours codes stand for.
+    """The colour space of codes.
 
     Attributes:
         model: What the channels are.
@@ -128,7 +128,7 @@ _LAB_ICC: bytes = imagecodecs.cms_profile("lab4")
 
 
 def space_of(tags: ColourTags, model: Model) -> tuple[ColourSpace, tuple[str, ...]]:
-    """What colours codes stand for, by the first of a file's statements that is of use.
+    """The colour space of codes, by the first of a file's statements that is of use.
 
     cICP goes before the profile, the profile before sRGB, that before gAMA, as PNG has it; DCF's
     Adobe RGB counts where there is nothing else.

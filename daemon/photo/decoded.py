@@ -1,4 +1,4 @@
-"""What every decoder returns: one page of a file with its codes as stored and what they mean.
+"""The result of every decoder: one page of a file, its codes as stored and their meaning.
 
 `photo.preprocessing` alone turns it into the pixels of a `Picture`.
 """
@@ -16,7 +16,7 @@ from daemon.photo.profiles import Primaries
 Codes = NDArray[Any]
 
 Model = Literal["grey", "rgb", "cmyk", "lab"]
-"""What the channels are: grey 1, RGB and Lab 3, CMYK 4; decoders convert YCbCr and palettes to RGB.
+"""Colour models: grey 1 channel, RGB and Lab 3, CMYK 4. Decoders convert YCbCr and palettes to RGB.
 
 CMYK has 0 for no ink. Lab is float32 under D50: L* of 0 to 100, a* and b* around 0.
 """

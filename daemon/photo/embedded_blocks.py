@@ -1,4 +1,4 @@
-"""What files keep beside their pixels and Pillow does not hand on: IPTC, comments, text, manifests.
+"""Metadata blocks that Pillow does not hand on: IPTC, comments, text, manifests.
 
 Everything is bounded: the number of segments, their lengths, and all of them together.
 """

@@ -64,7 +64,7 @@ _DENOMINATOR = 10_000
 
 @dataclass(frozen=True)
 class ExifParts:
-    """What the EXIF of a file, or the directory of a TIFF, has.
+    """The fields of a file's EXIF, or of a TIFF's directory.
 
     Attributes:
         exif: The block that is carried, or None.
@@ -180,7 +180,7 @@ def with_software(block: bytes, software: str) -> bytes:
 
 @dataclass(frozen=True)
 class ExifChanges:
-    """What is different in a result.
+    """The differences of a result from its original.
 
     Attributes:
         width, height: Its size in pixels.

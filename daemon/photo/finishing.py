@@ -93,7 +93,7 @@ def finish(
 
 
 def _changed_metadata(picture: Picture, format: OutputFormat, space: ColourSpace) -> Metadata:
-    """What is carried, with the XMP of the result."""
+    """The metadata that is carried, with the XMP of the result."""
     metadata = picture.metadata
     if metadata.xmp is None:
         return metadata
@@ -216,7 +216,7 @@ def _with_residual(levels: Codes, residual: Floats | None, target: _Target) -> C
 
 
 def _residual(codes: Codes, seen: Codes, space: ColourSpace) -> Floats | None:
-    """What sRGB in [0, 1] lacks of an original, (h, w, 3); None if nothing."""
+    """The part of an original that sRGB in [0, 1] lacks, (h, w, 3); None if nothing."""
     if space.is_srgb and codes.dtype.kind != "f":
         return None
     clipped = ((seen == 0) | (seen == highest_level(seen.dtype))).any(axis=2)

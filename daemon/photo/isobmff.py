@@ -1,4 +1,4 @@
-"""What an image in boxes (HEIF, AVIF: ISO/IEC 23008-12) says of itself, read with bounds.
+"""Headers of images in boxes (HEIF, AVIF: ISO/IEC 23008-12), read with bounds.
 
 Nothing is decoded: the daemon reads headers with it, decoders the colours and what is carried.
 """
@@ -120,7 +120,7 @@ def is_heif(start: bytes) -> bool:
 
 
 def read_heif_info(file: BinaryIO, label: str) -> HeifInfo:
-    """What a file says of its main image.
+    """The header of a file's main image.
 
     Raises:
         ValueError: It describes no image.

@@ -1,4 +1,4 @@
-"""What a JPEG 2000 file (ISO/IEC 15444-1) says of itself, read with bounds and without decoding."""
+"""The header of a JPEG 2000 file (ISO/IEC 15444-1), read with bounds and without decoding."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 
 @dataclass(frozen=True)
 class Jpeg2000Info:
-    """What a file says of its picture.
+    """The header of a file's picture.
 
     Attributes:
         width, height: Size in pixels.
@@ -68,7 +68,7 @@ def read_jpeg2000_header(file: BinaryIO, label: str) -> Header:
 
 
 def read_jpeg2000_info(file: BinaryIO) -> Jpeg2000Info:
-    """What a file says of its picture.
+    """The header of a file's picture.
 
     Raises:
         ValueError: It ends within its header or has none.

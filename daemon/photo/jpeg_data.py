@@ -34,7 +34,7 @@ _COMPONENTS = 5
 """Offset of the number of components in a frame header."""
 
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-"""What ends compressed data: any marker but a restart."""
+"""Markers that end compressed data: any but a restart."""
 
 _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 
@@ -121,7 +121,7 @@ def read_jpeg_header(file: BinaryIO, label: str) -> Header:
 
 
 def without_scans(file: BinaryIO) -> bytes:
-    """What a JPEG says before its first scan, as a JPEG of 8 bits and one pixel.
+    """The headers of a JPEG before its first scan, as a JPEG of 8 bits and one pixel.
 
     Whatever reads metadata takes it, of whichever kind the file's own pixels are.
     """

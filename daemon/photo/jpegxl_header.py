@@ -1,4 +1,4 @@
-"""What a JPEG XL file (ISO/IEC 18181) says of itself, read with bounds and without decoding."""
+"""The header of a JPEG XL file (ISO/IEC 18181), read with bounds and without decoding."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MAX_EXTRA_CHANNELS = 64
 
 @dataclass(frozen=True)
 class Colours:
-    """What a codestream says of its colours.
+    """The colour fields of a codestream.
 
     Attributes:
         is_grey: Whether it has one channel of colour.
@@ -101,7 +101,7 @@ def read_jpegxl_header(file: BinaryIO, label: str) -> Header:
 
 
 def read_jpegxl_info(file: BinaryIO) -> JpegXlInfo:
-    """What the codestream says of itself.
+    """The header of the codestream.
 
     Raises:
         ValueError: It ends within its header or has none.

@@ -44,7 +44,7 @@ _CENTIMETRES = 3
 
 @dataclass(frozen=True)
 class FileMetadata:
-    """What a file says beside its pixels.
+    """The metadata of a file.
 
     Attributes:
         metadata: What is carried to the result, with orientation reset.

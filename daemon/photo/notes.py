@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class NoteKind(StrEnum):
-    """What a note is about; the values are those of records, the ledger and `status --json`."""
+    """Kinds of notes; the values are those of records, the ledger and `status --json`."""
 
     DEPTH = "depth"
     PAGES = "pages"

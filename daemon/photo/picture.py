@@ -41,7 +41,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Header:
-    """What the header of a file says before any pixels are decoded.
+    """The header of a file, read before any pixels are decoded.
 
     Attributes:
         format: Pillow's name of the format, or `PROMPTS`.
@@ -110,7 +110,7 @@ class Photo:
 
     @property
     def labels(self) -> dict[Path, str]:
-        """What messages call each file, by its path."""
+        """Names of the files in messages, by their paths."""
         files = (
             (self.path, self.label or self.name),
             (self.mask, self.mask_label),
@@ -121,7 +121,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is carried from the input file to the result, unseen by any network.
+    """Metadata carried from the input file to the result, unseen by any network.
 
     Attributes:
         format: Pillow's name of the input's format, such as "JPEG".
@@ -235,4 +235,4 @@ class Picture:
 
 
 Source = Picture | Prompts
-"""What the first step of a recipe is given: a photograph, or prompts for `generate`."""
+"""Inputs of a recipe's first step: a photograph, or prompts for `generate`."""

@@ -106,7 +106,7 @@ def png_header(chunks: list[Chunk]) -> PngHeader:
 
 
 def colour_tags(chunks: list[Chunk], icc: bytes | None, *, is_adobe_rgb: bool) -> ColourTags:
-    """What a PNG says of its colours.
+    """The colour chunks of a PNG.
 
     Args:
         chunks: Its chunks.

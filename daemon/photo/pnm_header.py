@@ -21,7 +21,7 @@ _SCALE = re.compile(rb"\s+(?P<scale>[-+.0-9eE]{1,30})")
 
 @dataclass(frozen=True)
 class PnmHead:
-    """What the head says.
+    """The fields of the head.
 
     Attributes:
         kind: The letter or digit after the P.

@@ -1,4 +1,4 @@
-"""What a result says of the photograph beside its pixels: all, all but where it was, or nothing."""
+"""Privacy: the metadata that a result carries: all, all but the place, or nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from daemon.photo.tiff_fields import GPS
 from daemon.photo.xmp import without_location
 
 MetadataChoice = Literal["keep", "strip", "strip-location"]
-"""What of the metadata a result is asked to carry."""
+"""How much of the metadata a result carries."""
 
 _IPTC_LOCATIONS = frozenset((26, 27, 90, 92, 95, 100, 101))
 """IPTC's datasets of record 2 that name a place, from content location to country."""
@@ -23,7 +23,7 @@ _MAX_DATASETS = 10_000
 
 
 def kept_metadata(metadata: Metadata, choice: MetadataChoice) -> tuple[Metadata, tuple[str, ...]]:
-    """What of the metadata a result carries; profile and resolution always.
+    """The metadata that a result carries; profile and resolution always.
 
     Args:
         metadata: What the file has.

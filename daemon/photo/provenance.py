@@ -1,4 +1,4 @@
-"""What a result says of how it was made: in XMP, and in EXIF where it has any.
+"""Provenance: how a result was made, told in its XMP, and in its EXIF where it has any.
 
 No time is said: equal jobs give equal files. When it was is in the record.
 """

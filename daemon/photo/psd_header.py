@@ -1,4 +1,4 @@
-"""What a Photoshop file (PSD, PSB) says of its merged picture, read with bounds."""
+"""The header of a Photoshop file's (PSD, PSB) merged picture, read with bounds."""
 
 from __future__ import annotations
 

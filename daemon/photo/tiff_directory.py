@@ -63,7 +63,7 @@ class Tag(IntEnum):
 
 
 class Photometric(IntEnum):
-    """What the samples of a pixel mean."""
+    """The meaning of a pixel's samples."""
 
     WHITE_IS_ZERO = 0
     BLACK_IS_ZERO = 1

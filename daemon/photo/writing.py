@@ -39,7 +39,7 @@ _ENCODER_ERRORS = (
     OverflowError,
     struct.error,
 )
-"""What encoders raise for pixels or metadata that they cannot write."""
+"""Exceptions of encoders for pixels or metadata that they cannot write."""
 
 
 _DEFAULTS = EncoderOptions()

@@ -46,7 +46,7 @@ _GONE_NAMESPACES = frozenset(
         "http://ns.google.com/photos/1.0/audio/",
     )
 )
-"""What is said of gain maps, films, depth maps and sounds, which a result has not."""
+"""Properties about gain maps, films, depth maps and sounds, which a result has not."""
 
 _GONE = frozenset(
     (
@@ -92,7 +92,7 @@ _MADE = (
     'stEvt:parameters="{action}" stEvt:instanceID="xmp.iid:{identifier}"/></rdf:Seq>'
     "</xmpMM:History></rdf:Description>"
 )
-"""What a packet says of how a result was made."""
+"""Properties of a packet that say how a result was made."""
 
 _PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
 _IPTC_CORE = "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/"
@@ -120,7 +120,7 @@ def upright_xmp(packet: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class XmpChanges:
-    """What is different in a result.
+    """The differences of a result from its original.
 
     Attributes:
         width, height: Its size in pixels.

@@ -22,7 +22,7 @@ _PRIOR_ONLY = Library()
 
 @dataclass(frozen=True)
 class ChainOutput:
-    """What a recipe returns.
+    """The result of a recipe.
 
     Attributes:
         pictures: The last step's results, in order.

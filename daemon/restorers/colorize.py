@@ -65,7 +65,7 @@ spotty."""
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """What the network found on a small grid.
+    """The answer of the network on a small grid.
 
     Attributes:
         chroma: Colours to paint, (h, w, 2).
@@ -127,7 +127,7 @@ def luminance_guide(grey: Grey, longest: int) -> Floats:
 
 
 def hint_propagation(picture: Picture, params: Colorize, guide: Floats) -> HintPropagation | None:
-    """What spreads the picture's hints, on the guide's grid; None if there are none to use."""
+    """Spreads the picture's hints on the guide's grid; None if there are none to use."""
     layer = picture.hints if params.hints else None
     hints = None if layer is None else hints_on_grid(layer, *guide.shape)
     return None if hints is None else HintPropagation(guide, hints)
@@ -186,7 +186,7 @@ def _mean_and_choice(
 
 
 def _on_grid(answer: Tensor, chosen: Tensor, guide: Floats) -> _Found:
-    """What the network found, at the guide's size.
+    """The network's answer at the guide's size.
 
     Args:
         answer: As `ColourCall` is answered, (3, h, w).

@@ -40,7 +40,7 @@ Project = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Measurement:
-    """What is known of a picture.
+    """A measurement of a picture.
 
     Attributes:
         x0: A first estimate that agrees with it, (3, H, W) in [-1, 1].

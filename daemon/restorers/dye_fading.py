@@ -57,7 +57,7 @@ _LEAST_CONTRAST = 0.28
 
 @dataclass(frozen=True, eq=False)
 class Fading:
-    """What became of the densities of red, green and blue.
+    """The fading of the densities of red, green and blue.
 
     Attributes:
         contrast: What is left of each density, float64 (3,), (0, 1]; 1 has not faded.
@@ -95,7 +95,7 @@ class Regression:
         return predicted
 
     def terms(self, quantiles: Floats) -> Floats:
-        """What the weights multiply: (N, 3, Q) -> (N, 2 F + 1)."""
+        """The features that the weights multiply: (N, 3, Q) -> (N, 2 F + 1)."""
         standard = (features(quantiles) - self.mean) / self.deviation
         standard = np.clip(standard, -_FURTHEST, _FURTHEST)
         return np.concatenate((standard, standard**2, np.ones((len(standard), 1))), axis=1)

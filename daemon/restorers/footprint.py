@@ -1,4 +1,4 @@
-"""What a recipe needs, known before any work: the size of its result and the memory it takes."""
+"""The footprint of a recipe, known before any work: the size of its result and its memory."""
 
 from collections.abc import Sequence
 

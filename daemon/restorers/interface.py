@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Restoration:
-    """What a restorer returns.
+    """The result of a restorer.
 
     Attributes:
         pictures: The results: one, or the frames of an interpolation in order.

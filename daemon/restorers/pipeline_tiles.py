@@ -28,7 +28,7 @@ _LONGEST_TO_SHORTEST = 8
 
 @dataclass(frozen=True)
 class PipelineRequest:
-    """What a pipeline is asked for every tile; None leaves a choice to it.
+    """The arguments of a pipeline for every tile; None leaves a choice to it.
 
     Attributes:
         model: Reference of the model.
@@ -50,7 +50,7 @@ class PipelineRequest:
 
     @classmethod
     def for_step(cls, params: BaseStep, use: PipelineUse, prompt: str = "") -> "PipelineRequest":
-        """What a step asks; `prompt` is what it asks if the recipe has no prompt."""
+        """The arguments that a step asks for; `prompt` stands in where the recipe has none."""
         return cls(
             params.model,
             use,

@@ -120,11 +120,11 @@ _MODEL_FOR: dict[Use, str] = {
     "text": "a text-to-image checkpoint",
     "likeness": "a CLIP model",
 }
-"""What to call a model that can be used so."""
+"""Names for models by their uses, for messages."""
 
 
 def digital_source(step: Step) -> DigitalSource:
-    """What a step makes of a photograph; one that samples, or by a checkpoint, invents."""
+    """Whether a step restores or invents; one that samples, or by a checkpoint, invents."""
     source = STEP_KINDS[step.kind].source
     cleans = step.model == PRIOR and not getattr(step, "realism", 0)
     if source == DigitalSource.ENHANCED and not cleans:
@@ -207,7 +207,7 @@ def check_clip(recipes: Sequence[Recipe], clip: str | None, library: Library) ->
 
 
 def _use_of(kind: str, traits: Traits) -> Use:
-    """What a step of this kind uses such a model as: the model's first use that the kind knows."""
+    """The use of such a model in a step of this kind: the model's first use that the kind knows."""
     restorers = STEP_KINDS[kind].restorers
     for use in traits.uses:
         if use in restorers:

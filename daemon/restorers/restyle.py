@@ -149,7 +149,7 @@ class _Restyling:
 
 @dataclass(frozen=True, eq=False)
 class SdeditInput:
-    """What SDEdit takes to noise and back.
+    """The picture that SDEdit takes to noise and back.
 
     Attributes:
         original: (3, H, W) in [-1, 1].

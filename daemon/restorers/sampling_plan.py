@@ -10,7 +10,7 @@ from daemon.diffusion.sampling import Trajectory
 
 @dataclass(frozen=True)
 class SamplingPlan:
-    """What a sampling run goes by.
+    """The plan of a sampling run.
 
     Attributes:
         sampler: Its steps.

@@ -23,7 +23,7 @@ DEFAULT_GUIDANCE = 5.0
 
 @dataclass(frozen=True)
 class WorkingSpace:
-    """What a model denoises.
+    """A working space: the tensors that a model denoises.
 
     Attributes:
         denoiser: The model, with its prompt.

@@ -93,7 +93,7 @@ def super_resolve(
 
 
 def enlarged_restoration(picture: Picture, pixels: NDArray[np.generic], scale: int) -> Restoration:
-    """What is returned for a picture that was enlarged.
+    """The result for a picture that was enlarged.
 
     Args:
         picture: The small picture.

@@ -207,7 +207,7 @@ ApplyOutcome = Restored | Rejected | Failed
 
 @dataclass(frozen=True)
 class Applied:
-    """What became of one photograph or pair.
+    """The outcome of one photograph or pair.
 
     Attributes:
         photo: The first input.
@@ -347,7 +347,7 @@ def _delivered(
 
 
 def _beside(first: Path, fault: PhotoError | Rejected) -> str:
-    """What is wrong, for a line that already names the first photograph: only others are named."""
+    """The reason, for a line that already names the first photograph: only others are named."""
     photo = "" if fault.photo == shown(first.name) else fault.photo
     return photo_message(photo, fault.why, fault.remedy)
 

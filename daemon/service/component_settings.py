@@ -68,7 +68,7 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def monitor_settings(settings: Settings) -> MonitorSettings:
-    """What is served, and who gets messages.
+    """Settings of monitoring: what is served, and who gets messages.
 
     Raises:
         ConfigError: An address for messages is wrong, or apprise is not installed.

@@ -203,7 +203,7 @@ def _claimer(
 
 
 def _publisher(station: Station, settings: Settings, ledger: Ledger, access: Access) -> Publisher:
-    """What publishes, knowing on which disks the station's folders lie."""
+    """A publisher that knows on which disks the station's folders lie."""
     publisher = Publisher(
         station, ledger, access, attempts=settings.attempts, retry_s=settings.retry_s
     )

@@ -64,7 +64,7 @@ _MAX_ARRIVALS = 1024
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run came to.
+    """The outcome of a run.
 
     Attributes:
         done: Jobs whose result stands.

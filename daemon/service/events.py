@@ -16,7 +16,7 @@ from daemon.messages.reports import Report
 
 @dataclass(frozen=True)
 class LoopEvents:
-    """What came since the loop last looked.
+    """Events since the loop last looked.
 
     Attributes:
         reports: Reports of the executor, in their order.

@@ -14,7 +14,7 @@ from daemon.system.logging import lost_lines
 def notices(
     parts: Components, recipes: Sequence[Recipe], *, at_once: bool = False
 ) -> tuple[Notice, ...]:
-    """What waits for somebody, and why.
+    """List what waits for somebody, and why.
 
     Args:
         parts: The daemon's components.

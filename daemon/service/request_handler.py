@@ -1,4 +1,4 @@
-"""What the daemon does about requests: each is carried out, refused with a reason, or waits."""
+"""Handles requests: each is carried out, refused with a reason, or waits."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a daemon needs of its station at the start: folders, an open ledger, the lock."""
+"""Start of a daemon on its station: its folders, the open ledger, the lock."""
 
 import contextlib
 import errno

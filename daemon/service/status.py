@@ -181,7 +181,7 @@ def _notices(station: Station, ledger: LedgerReader) -> tuple[Notice, ...]:
 
 
 def _current_failures(ledger: LedgerReader) -> list[Failure]:
-    """What lies in failed/ now, the newest first.
+    """The failed originals that lie in failed/ now, the newest first.
 
     The row of a photograph that was retried since stays, but it has left failed/ with its reason.
     """
@@ -192,7 +192,7 @@ def _current_failures(ledger: LedgerReader) -> list[Failure]:
 def _held_back(
     station: Station, ledger: LedgerReader, now: float
 ) -> tuple[tuple[HeldBack, ...], str | None]:
-    """What waits for a schedule; or nothing, and why that is unknown."""
+    """Jobs that wait for a schedule; or nothing, and why that is unknown."""
     try:
         return held_back(ledger, known_recipes(station), now), None
     except ConfigError as error:  # the daemon goes on with the recipes that it read before

@@ -81,7 +81,7 @@ def as_text(path: Path | str) -> str:
 
 
 def os_error_text(error: OSError, labels: Mapping[Path, str]) -> str:
-    """What the file system refused, for people who know a file by another name than its path.
+    """The message of an OSError, for people who know a file by another name than its path.
 
     Args:
         error: What was raised.

@@ -29,7 +29,7 @@ class KernelKills:
 
 
 def read_kernel_kills(proc: Path = _PROC) -> KernelKills:
-    """What the kernel has counted until now; 0 where it does not tell."""
+    """The kernel's count until now; 0 where it does not tell."""
     groups = [folder / name for folder in memory_groups(proc / "self") for name in _EVENTS]
     return KernelKills(
         of_group=sum(_number(path, "oom_kill") for path in groups),

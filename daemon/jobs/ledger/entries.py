@@ -60,7 +60,7 @@ class ClaimedFiles:
 
     @property
     def inputs(self) -> tuple[ClaimedFile, ...]:
-        """What the result is made of: all but the companions."""
+        """Files that the result is made of: all but the companions."""
         return tuple(file for file in self.files if file.role != "companion")
 
     @property
@@ -70,7 +70,7 @@ class ClaimedFiles:
 
     @property
     def labels(self) -> dict[Path, str]:
-        """What messages call each file, by its path: its place below the inbox."""
+        """Names of the files in messages, by their paths: their places below the inbox."""
         return {file.path: shown(file.relative) for file in self.files}
 
     @property
@@ -117,7 +117,7 @@ class Entry:
 
     @property
     def photo_name(self) -> str:
-        """What logs call the job's first photograph: its place below the inbox."""
+        """Name of the job's first photograph in logs: its place below the inbox."""
         return shown(self.claim.files[0].relative)
 
 

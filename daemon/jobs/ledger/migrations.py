@@ -76,12 +76,12 @@ def _first_numbered(db: sqlite3.Connection) -> None:
 
 
 def _remedy_of_a_reason(db: sqlite3.Connection) -> None:
-    """What to do about a failure stood in its reason alone."""
+    """The remedy of a failure stood in its reason alone."""
     db.execute("ALTER TABLE job ADD COLUMN remedy TEXT NOT NULL DEFAULT ''")
 
 
 def _notes_of_results(db: sqlite3.Connection) -> None:
-    """What a person should know of a result stood in its record alone."""
+    """The notes about a result stood in its record alone."""
     db.execute(
         "CREATE TABLE IF NOT EXISTS note"
         " (row INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL)"

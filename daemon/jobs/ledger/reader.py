@@ -1,4 +1,4 @@
-"""What the ledger says, for whoever only reads it: `status`, and the daemon itself.
+"""Reads the ledger, for `status` and for the daemon itself.
 
 A reader changes nothing, and may lack the right to write where the ledger lies.
 """
@@ -69,7 +69,7 @@ class LedgerReader:
         return [Path(json.loads(row["path"])) for row in rows]
 
     def answers(self, photo: str, *, clip_digest: str) -> dict[Feature, float]:
-        """What is known of a photograph's content.
+        """The measured content of a photograph.
 
         Args:
             photo: Its sha256, hex.
@@ -244,7 +244,7 @@ class LedgerReader:
         return {row: notes for row, notes in found.items() if notes}
 
     def waiting(self, now: float) -> tuple[Waiting, ...]:
-        """What is queued, by recipe; `now` in UTC seconds since the epoch."""
+        """Queued jobs by recipe; `now` in UTC seconds since the epoch."""
         rows = self.select(
             "SELECT recipe, jobs, (SELECT queued_at FROM job WHERE row = first) AS since FROM"
             " (SELECT recipe, count(*) AS jobs, min(row) AS first FROM job"

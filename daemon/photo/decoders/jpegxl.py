@@ -103,7 +103,7 @@ def _tags(colours: Colours) -> ColourTags:
 
 
 def _said(file: BinaryIO, boxes: list[Box], mode: str) -> FileMetadata:
-    """What the boxes beside the codestream say."""
+    """The fields of the boxes beside the codestream."""
     blocks: dict[bytes, bytes] = {}
     notes: tuple[str, ...] = ()
     for box in boxes:

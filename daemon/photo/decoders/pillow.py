@@ -17,7 +17,7 @@ from daemon.photo.pillow_files import format_name, open_image
 DAMAGED_PAGES = Note(NoteKind.DAMAGE, "its later pages are damaged; the first was restored")
 
 _MODELS: dict[str, Model] = {"1": "grey", "L": "grey", "LA": "grey", "La": "grey", "CMYK": "cmyk"}
-"""What the channels of Pillow's modes are; "rgb" for all others."""
+"""Colour models of Pillow's modes; "rgb" for all others."""
 
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
 _PILLOW_MODES: dict[Model, str] = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK"}
@@ -25,7 +25,7 @@ _PILLOW_MODES: dict[Model, str] = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK"}
 
 @dataclass(frozen=True, eq=False)
 class PillowCodes:
-    """What Pillow decoded: codes in uint8, and opacity where there is any."""
+    """A picture as Pillow decoded it: codes in uint8, and opacity where there is any."""
 
     codes: Codes
     model: Model

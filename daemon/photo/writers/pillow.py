@@ -1,4 +1,4 @@
-"""What the writers that use Pillow have in common."""
+"""Shared parts of the writers that use Pillow."""
 
 from __future__ import annotations
 

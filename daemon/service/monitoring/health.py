@@ -68,7 +68,7 @@ class Health:
             self._heard_at = now
 
     def why_not_alive(self, now: float) -> str:
-        """What has stopped making progress, or "".
+        """The part that has stopped making progress, or "".
 
         Args:
             now: Monotonic seconds.
@@ -107,7 +107,7 @@ class Health:
         return f"the worker has taken no step for {silent_s:.0f} s"
 
     def why_not_ready(self, *, full: bool, now: float | None = None) -> str:
-        """What keeps new photographs from being restored, or "".
+        """The reason why no new photographs are restored, or "".
 
         Args:
             full: The disk is full.

@@ -40,7 +40,7 @@ class StationState(Protocol):
     """The state at the time of a scrape; answers in any thread."""
 
     def queue(self) -> Sequence[Waiting]:
-        """What is queued, by recipe."""
+        """Queued jobs by recipe."""
 
     def flags(self) -> dict[str, bool]:
         """Gauges that are 0 or 1, by metric name without `restored_`."""

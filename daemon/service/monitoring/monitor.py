@@ -61,7 +61,7 @@ def _never_raises(record: Callable[P, None]) -> Callable[P, None]:
 
 @dataclass(frozen=True)
 class MonitorSettings:
-    """What is served, and who gets messages.
+    """Settings of monitoring: what is served, and who gets messages.
 
     Attributes:
         port: TCP port of the pages; None serves none, 0 takes a free port.
@@ -189,7 +189,7 @@ class Monitor:
         self._alarms.disk_checked(full=self._full())
 
     def queue(self) -> Sequence[Waiting]:
-        """What is queued, by recipe; read from the ledger by any thread."""
+        """Queued jobs by recipe; read from the ledger by any thread."""
         try:
             view = LedgerReader(self._station.ledger)
         except (ConfigError, LedgerError):
