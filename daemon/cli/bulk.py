@@ -13,7 +13,7 @@ from rich.text import Text
 from daemon.bulk.status import BulkStatus, pending, read_bulk
 from daemon.bulk.submission import check_name, check_roots
 from daemon.cli.context import SOME_FAILED, print_json, say, station_of
-from daemon.cli.status_text import bulk_details, bulk_line
+from daemon.cli.status_text import NO_DAEMON, bulk_details, bulk_line
 from daemon.config.recipe import Recipe, recipe_named
 from daemon.config.settings import Settings
 from daemon.config.station import Station
@@ -260,7 +260,7 @@ def _print_if_no_daemon(station: Station) -> None:
     from daemon.service.startup import is_daemon_running
 
     if not is_daemon_running(station):
-        say("no daemon runs on this station now; `restored run` or `once` will take it up")
+        say(NO_DAEMON)
 
 
 def _line(name: str, bulk: BulkStatus | None) -> str:

@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from daemon.cli.context import SOME_FAILED, complain, out, say, station_of
+from daemon.cli.layout import FileMatter, matter_lines
 from daemon.config.settings import load_settings
 from daemon.config.station_setup import make_station, open_station, recipe_for
 from daemon.system.errors import BusyError
-from daemon.system.files import shown
+from daemon.system.files import as_text, shown
 
 
 def apply(
@@ -101,8 +102,9 @@ def once(context: typer.Context) -> int:
         Daemon.open(station, settings, progress=progress, systemd=systemd) as daemon,
     ):
         summary = daemon.once()
-    for notice in summary.waiting:
-        say(f"waits: {shown(notice.path)}: {notice.what}")
+    waits = (FileMatter(as_text(notice.path), notice.what) for notice in summary.waiting)
+    for line in matter_lines("waits", waits, out.width):
+        say(line)
     for held in summary.held_back:
         say(f"waits: {held.describe(time.time())}")
     waiting = len(summary.waiting) + sum(held.jobs for held in summary.held_back)

@@ -5,31 +5,59 @@ from rich.table import Table
 
 from daemon.bulk.status import BulkStatus
 from daemon.cli.context import say
-from daemon.service.status import StationStatus
+from daemon.cli.layout import FileMatter, matter_lines, say_wrapped
+from daemon.service.status import RecipeStatus, StationStatus
 from daemon.system.text import printable
+
+NO_DAEMON = "no daemon runs on this station now; `restored run` or `once` will take it up"
 
 
 def print_status(status: StationStatus, to: Console) -> None:
-    """Print the state of a station: a table of recipes, then a line for each matter."""
-    table = Table("recipe", "queued", "in flight", "done", "failed")
-    for row in status.recipes:
-        unnamed = "(being inspected)" if row.queued + row.in_flight else "(none matches)"
-        counts = (row.queued, row.in_flight, row.done, row.failed)
-        table.add_row(printable(row.recipe) or unnamed, *map(str, counts))
-    to.print(table)
-    paused = ", paused" if status.paused else ""
-    say(f"{status.rate_per_h:.0f} an hour{_time_left(status)}{paused}", to)
+    """Print the state of a station: a table of recipes, then a few lines for each matter."""
+    if not status.running:
+        say_wrapped(NO_DAEMON, to)
+    if status.recipes:
+        to.print(_table(status))
+    if not status.inbox_counted:
+        say_wrapped("more lies in the inboxes than could be counted at once", to)
+    known = status.running and status.rate_per_h
+    rate = f"{status.rate_per_h:.0f} an hour{_time_left(status)}" if known else ""
+    if pace := ", ".join([rate] * bool(rate) + ["paused"] * status.paused):
+        say_wrapped(pace, to)
     lines = [
         *([status.problem] if status.problem else []),
         *(f"bulk job {bulk_line(bulk)}" for bulk in status.bulk if bulk.state != "ended"),
         *(held.told for held in status.held_back),
         *([f"loaded: {', '.join(status.models)}"] if status.models else []),
         *([f"{status.notes.told}; each record has its own"] if status.notes.told else []),
-        *(f"failed: {printable(failure.path)}: {failure.reason}" for failure in status.failures),
-        *(f"waits: {printable(notice.path)}: {notice.what}" for notice in status.notices),
     ]
     for line in lines:
+        say_wrapped(line, to)
+    failed = (FileMatter(f.path, f.reason.removeprefix(f"{f.label}: ")) for f in status.failures)
+    waiting = (FileMatter(notice.path, notice.what) for notice in status.notices)
+    for line in matter_lines("failed", failed, to.width):
         say(line, to)
+    if unnamed := sum(row.failed for row in status.recipes) - len(status.failures):
+        say(f"failed: {unnamed} more, older", to)
+    for line in matter_lines("waits", waiting, to.width):
+        say(line, to)
+
+
+def _table(status: StationStatus) -> Table:
+    table = Table("recipe", "in inbox", "queued", "in flight", "done", "failed")
+    for row in status.recipes:
+        counts = (row.in_inbox, row.queued, row.in_flight, row.done, row.failed)
+        table.add_row(printable(row.recipe) or _unnamed(row), *map(str, counts))
+    return table
+
+
+def _unnamed(row: RecipeStatus) -> str:
+    """What a row is called while no recipe is chosen."""
+    if row.queued + row.in_flight:
+        return "(being inspected)"
+    if not row.in_inbox:
+        return "(none matches)"
+    return "(no recipe)" if row.done + row.failed else "(not sorted yet)"
 
 
 def _time_left(status: StationStatus) -> str:

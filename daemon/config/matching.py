@@ -63,12 +63,12 @@ def route_by_match(
     A recipe that asks for features of the content may take it or not. It and all that follow, up
     to the first that takes the file in any case, become the candidates. Messages call it `label`.
     """
-    reasons: list[str] = []
+    reasons: list[tuple[str, str]] = []
     candidates: list[Recipe] = []
     for recipe_name, recipe in sorted(recipes.items()):
         why = _mismatch(recipe, name, megapixels)
         if why is not None:
-            reasons.append(f"{recipe_name}: {why}")
+            reasons.append((recipe_name, why))
             continue
         candidates.append(recipe)
         if not recipe.match.features:
@@ -119,18 +119,22 @@ def route_by_content(
         answers: Values of all that `missing_features` listed.
         label: What messages call the file.
     """
-    reasons: list[str] = []
+    reasons: list[tuple[str, str]] = []
     for recipe in recipes:
         why = _mismatch(recipe, name, megapixels) or recipe.match.content_mismatch(answers)
         if why is None:
             return Route(recipe)
-        reasons.append(f"{recipe.name}: {why}")
+        reasons.append((recipe.name, why))
     return Route(None, _no_match(label, reasons))
 
 
-def _no_match(label: str, reasons: Sequence[str]) -> str:
-    why = "; ".join(reasons) or "there are no recipes"
-    return f"no recipe matches {label}, because {why}"
+def _no_match(label: str, reasons: Sequence[tuple[str, str]]) -> str:
+    """Say why no recipe takes a file; `reasons`: the name of each, and why it does not."""
+    recipes: dict[str, list[str]] = {}
+    for name, why in reasons:
+        recipes.setdefault(why, []).append(name)
+    told = [f"{', '.join(names)}: {why}" for why, names in recipes.items()]
+    return f"{label}: no recipe matches it, because {'; '.join(told) or 'there are none'}"
 
 
 def _mismatch(recipe: Recipe, name: str, megapixels: Megapixels) -> str | None:

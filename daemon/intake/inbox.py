@@ -18,7 +18,7 @@ import structlog
 from daemon.config.station import InboxFolder, Notice
 from daemon.intake.arrivals import Arrival
 from daemon.intake.file_reader import FileReads
-from daemon.intake.scanner import ignored, kind_in_words, walk_files
+from daemon.intake.scanner import folders_not_entered, ignored, kind_in_words, walk_files
 from daemon.intake.settling import SettlePolicy, SettleTracker
 from daemon.intake.watcher import FileEvent, FileEvents, Watcher
 from daemon.system.files import shown
@@ -87,7 +87,7 @@ class Inbox:
             _Watch(
                 str(folder.path.absolute()),
                 SettleTracker(folder, policy, reads, wall),
-                _not_entered(folder, folders),
+                folders_not_entered(folder, folders),
             )
             for folder in folders
         ]
@@ -256,10 +256,3 @@ class Inbox:
         watch.unwatched = notice
         watch.scan_due_s = -math.inf
         _log.warning("polled", folder=shown(watch.root), every_s=self._settle_polled_s, why=why)
-
-
-def _not_entered(folder: InboxFolder, folders: Sequence[InboxFolder]) -> frozenset[str]:
-    """Folders whose files never arrive in this inbox folder, although they may lie in it."""
-    kept = {other.path for other in folders if other.path != folder.path}
-    kept |= {path for each in folders for path in (each.outbox, each.failed, each.archive)}
-    return frozenset(str(path.absolute()) for path in kept - {folder.path})

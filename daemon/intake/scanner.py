@@ -111,6 +111,19 @@ def _look_at(root: str, folder: Folder) -> Iterator[Found]:
             yield relative, kind_in_words(status.st_mode) or status
 
 
+def folders_not_entered(folder: InboxFolder, folders: Iterable[InboxFolder]) -> frozenset[str]:
+    """Folders whose files never arrive in an inbox folder, although they may lie in it.
+
+    Args:
+        folder: The inbox folder.
+        folders: All of the station.
+    """
+    folders = list(folders)
+    kept = {other.path for other in folders if other.path != folder.path}
+    kept |= {path for each in folders for path in (each.outbox, each.failed, each.archive)}
+    return frozenset(str(path.absolute()) for path in kept - {folder.path})
+
+
 def kind_in_words(mode: int) -> str:
     """Say what a thing is that is no regular file, from its `st_mode`; "" for a regular file."""
     if stat.S_ISREG(mode):

@@ -4,18 +4,23 @@ Nothing is written. The fields of `StationStatus` are the keys of `restored stat
 """
 
 import math
+import os
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from daemon.bulk.status import BulkStatus, read_bulk
+from daemon.config.recipe import Recipe
 from daemon.config.station import Notice, Station
-from daemon.config.station_setup import known_recipes
-from daemon.jobs.failure_reasons import has_reason
-from daemon.jobs.ledger.entries import Failure, NoteCounts
+from daemon.config.station_setup import known_recipes, open_station
+from daemon.jobs.failure_reasons import has_reason, reason_path
+from daemon.jobs.ledger.entries import Failure, NoteCounts, QueueCount
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.time_estimates import RATE_WINDOW_S, rate_per_s
 from daemon.jobs.timetable import HeldBack, held_back
+from daemon.service.component_settings import inbox_folders
+from daemon.service.inbox_count import InboxCount, count_inboxes
 from daemon.service.startup import is_daemon_running
 from daemon.service.status_publisher import read_loaded_models, read_trouble
 from daemon.system.clock import iso
@@ -28,13 +33,23 @@ _MAX_FAILURES = 10
 
 @dataclass(frozen=True)
 class RecipeStatus:
-    """How many jobs of a recipe are where; `recipe` is "" while none is chosen."""
+    """How many jobs of a recipe are where; `recipe` is "" while none is chosen.
+
+    Attributes:
+        recipe: Its name.
+        queued: Jobs that wait for their turn.
+        in_flight: Jobs that are being restored or published.
+        done: Jobs whose result stands.
+        failed: Photographs that lie in failed/ now, or in their place with a reason in failed/.
+        in_inbox: Photographs that lie in an inbox, of which no daemon has made jobs yet.
+    """
 
     recipe: str
     queued: int
     in_flight: int
     done: int
     failed: int
+    in_inbox: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,12 +71,23 @@ class HeldBackStatus:
 
 @dataclass(frozen=True)
 class FailureStatus:
-    """A photograph in failed/; `at` in UTC seconds since the epoch."""
+    """A photograph that failed.
+
+    Attributes:
+        path: Where it lies: in failed/, or where it was if originals stay in their place.
+        recipe: Name of its recipe.
+        reason: Why it failed, and what to do.
+        at: When, UTC seconds since the epoch.
+        label: What the reason calls it.
+        reason_file: The file in failed/ that has more.
+    """
 
     path: str
     recipe: str
     reason: str
     at: float
+    label: str
+    reason_file: str
 
 
 @dataclass(frozen=True)
@@ -106,6 +132,8 @@ class StationStatus:
         rate_per_h: Jobs finished in an hour, judged by the last ones.
         left_s: Seconds until the queue is empty, without what a schedule, a pause or an absent
             disk holds back; None where the rate is not known.
+        running: A daemon is at work on it.
+        inbox_counted: All that lies in the inboxes is counted; otherwise there is more.
     """
 
     station: str
@@ -120,64 +148,107 @@ class StationStatus:
     models: tuple[str, ...] = ()
     rate_per_h: float = 0.0
     left_s: int | None = None
+    running: bool = True
+    inbox_counted: bool = True
 
 
 def read_status(station: Station) -> StationStatus:
-    """Read the state of a station; before its first run there is nothing but its name."""
-    path, paused, models = (
+    """Read the state of a station, whether a daemon runs or ever ran."""
+    state = StationStatus(
         as_text(station.root),
-        station.paused.exists(),
-        read_loaded_models(station),
+        running=is_daemon_running(station),
+        paused=station.paused.exists(),
+        models=read_loaded_models(station),
     )
+    try:
+        recipes, problem = known_recipes(station), None
+    except ConfigError as error:  # the daemon goes on with the recipes that it read before
+        recipes, problem = (), f"{error}: what waits for schedules is unknown"
+    folders = inbox_folders(station, open_station(station.root)[1])
     if not station.ledger.exists():
-        return StationStatus(path, paused, models=models)
-    now = time.time()
+        lying = count_inboxes(folders, recipes, None)
+        rows = _rows((), lying, Counter())
+        return replace(state, recipes=rows, problem=problem, inbox_counted=lying.whole)
     ledger = LedgerReader(station.ledger)
     try:
-        counts = ledger.counts()
-        failures = _current_failures(ledger)
-        failed = Counter(failure.recipe for failure in failures)
-        held, problem = _held_back(station, ledger, now)
-        done, first = ledger.finished_since(now - RATE_WINDOW_S)
-        rate = rate_per_s(done, first, now)
-        waiting = sum(count.queued + count.in_flight for count in counts)
-        waiting -= sum(line.jobs for line in held) + ledger.held_jobs()
-        return StationStatus(
-            station=path,
-            paused=paused,
-            recipes=tuple(
-                RecipeStatus(c.recipe, c.queued, c.in_flight, c.done, failed[c.recipe])
-                for c in counts
-            ),
-            held_back=tuple(_held_back_status(line, now) for line in held),
-            problem=problem,
-            failures=tuple(
-                FailureStatus(as_text(f.path), f.recipe, f.reason, f.at)
-                for f in failures[:_MAX_FAILURES]
-            ),
-            notices=tuple(
-                NoticeStatus(as_text(n.path), n.what, n.since) for n in _notices(station, ledger)
-            ),
-            notes=_notes_status(ledger.note_counts()),
-            bulk=read_bulk(station, ledger),
-            models=models,
-            rate_per_h=round(rate * 3600, 1),
-            left_s=round(waiting / rate) if rate else None,
-        )
+        lying = count_inboxes(folders, recipes, ledger)
+        state = replace(state, problem=problem, inbox_counted=lying.whole)
+        return _with_jobs(state, station, ledger, recipes, lying)
     finally:
         ledger.close()
 
 
-def _notices(station: Station, ledger: LedgerReader) -> tuple[Notice, ...]:
+def _with_jobs(
+    state: StationStatus,
+    station: Station,
+    ledger: LedgerReader,
+    recipes: tuple[Recipe, ...],
+    lying: InboxCount,
+) -> StationStatus:
+    """The state with what the ledger says."""
+    now = time.time()
+    counts = ledger.counts()
+    failures = _current_failures(ledger)
+    held = () if state.problem else held_back(ledger, recipes, now)
+    done, first = ledger.finished_since(now - RATE_WINDOW_S)
+    rate = rate_per_s(done, first, now)
+    waiting = sum(count.queued + count.in_flight for count in counts)
+    waiting -= sum(line.jobs for line in held) + ledger.held_jobs()
+    return replace(
+        state,
+        recipes=_rows(counts, lying, Counter(failure.recipe for failure in failures)),
+        held_back=tuple(_held_back_status(line, now) for line in held),
+        failures=tuple(
+            FailureStatus(
+                path=as_text(f.photo),
+                recipe=f.recipe,
+                reason=f.reason,
+                at=f.at,
+                label=f.label,
+                reason_file=as_text(reason_path(f.path)),
+            )
+            for f in failures[:_MAX_FAILURES]
+        ),
+        notices=tuple(
+            NoticeStatus(as_text(n.path), n.what, n.since)
+            for n in _notices(station, ledger, running=state.running)
+        ),
+        notes=_notes_status(ledger.note_counts()),
+        bulk=read_bulk(station, ledger),
+        rate_per_h=round(rate * 3600, 1),
+        left_s=round(waiting / rate) if rate else None,
+    )
+
+
+def _rows(
+    counts: Sequence[QueueCount], lying: InboxCount, failed: Mapping[str, int]
+) -> tuple[RecipeStatus, ...]:
+    """One row for each recipe that has jobs, or photographs in an inbox."""
+    known = {count.recipe: count for count in counts}
+    rows = []
+    for name in sorted(known.keys() | lying.by_recipe.keys()):
+        c = known.get(name, QueueCount(name, 0, 0, 0, 0))
+        in_inbox = lying.by_recipe.get(name, 0)
+        row = RecipeStatus(name, c.queued, c.in_flight, c.done, failed.get(name, 0), in_inbox)
+        rows.append(row)
+    return tuple(rows)
+
+
+def _notices(station: Station, ledger: LedgerReader, *, running: bool) -> tuple[Notice, ...]:
     """What does not get on: what the daemon wrote, and what it could not write to its ledger.
 
-    Files that wait do so without a daemon too; its own trouble ended with it.
+    Without a daemon only files that still lie there wait; its own trouble ended with it.
     """
-    if not is_daemon_running(station):
-        own = (station.root, station.logs)
-        return tuple(notice for notice in ledger.notices() if notice.path not in own)
-    trouble = read_trouble(station)
-    return (*((trouble,) if trouble else ()), *ledger.notices())
+    if running:
+        trouble = read_trouble(station)
+        return (*((trouble,) if trouble else ()), *ledger.notices())
+    folders = inbox_folders(station, open_station(station.root)[1])
+    return tuple(
+        notice
+        for notice in ledger.notices()
+        if any(folder.path in notice.path.parents for folder in folders)
+        and os.path.lexists(notice.path)
+    )
 
 
 def _current_failures(ledger: LedgerReader) -> list[Failure]:
@@ -187,16 +258,6 @@ def _current_failures(ledger: LedgerReader) -> list[Failure]:
     """
     current = {f.path: f for f in reversed(ledger.failures(-1)) if has_reason(f.path)}
     return sorted(current.values(), key=lambda failure: -failure.at)
-
-
-def _held_back(
-    station: Station, ledger: LedgerReader, now: float
-) -> tuple[tuple[HeldBack, ...], str | None]:
-    """Jobs that wait for a schedule; or nothing, and why that is unknown."""
-    try:
-        return held_back(ledger, known_recipes(station), now), None
-    except ConfigError as error:  # the daemon goes on with the recipes that it read before
-        return (), f"{error}: what waits for schedules is unknown"
 
 
 def _notes_status(counts: NoteCounts) -> NotesStatus:

@@ -135,7 +135,7 @@ def test_what_no_recipe_matches_is_refused_and_says_what_each_would_need(
     (claim,) = inbox.arrive("large.png").claims
     assert claim.recipe == ""
     assert claim.refusal == (
-        "no recipe matches large.png, because colorize: its name fits none of grey-*; "
+        "large.png: no recipe matches it, because colorize: its name fits none of grey-*; "
         "denoise: it has 0.04 megapixels, more than 0.01; "
         "inpaint: it takes photographs with a mask, from inbox/inpaint/ only; "
         "interpolate: it takes pairs, from inbox/interpolate/ only; "

@@ -18,10 +18,17 @@ from daemon.messages.reports import ModelLoaded
 from daemon.photo.notes import Note, NoteKind
 from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.startup import is_daemon_running
-from daemon.service.status import HeldBackStatus, StationStatus, read_status
+from daemon.service.status import (
+    FailureStatus,
+    HeldBackStatus,
+    NoticeStatus,
+    RecipeStatus,
+    StationStatus,
+    read_status,
+)
 from daemon.service.status_publisher import DaemonState, StatusPublisher
 from tests.support.claims import claimed, leased
-from tests.support.station_runs import open_daemon
+from tests.support.station_runs import drop_photo, open_daemon, run_once, write_settings
 
 
 def test_status_before_the_first_run_is_empty(
@@ -38,14 +45,89 @@ def test_status_names_the_files_that_wait_and_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exit_code(["init", str(tmp_path)])
+    half, gone = (tmp_path / "inbox" / name for name in ("a-a.jpg", "gone.jpg"))
+    half.touch()
     ledger = Ledger(tmp_path / ".restored/ledger.sqlite3")
-    ledger.set_notices([Notice(Path("a-a.jpg"), "waits for its other half", 5.0)])
+    ledger.set_notices([Notice(path, "waits for its other half", 5.0) for path in (half, gone)])
     ledger.close()
     capsys.readouterr()
     exit_code(["--station", str(tmp_path), "status", "--json"])
     assert json.loads(capsys.readouterr().out)["notices"] == [
-        {"path": "a-a.jpg", "what": "waits for its other half", "since": 5.0}
+        {"path": str(half), "what": "waits for its other half", "since": 5.0}
     ]
+
+
+def _status(root: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What `restored status` prints."""
+    capsys.readouterr()
+    assert exit_code(["--station", str(root), "status"]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_what_lies_in_the_inbox_is_counted_without_a_daemon(
+    paused: bool, root: Path, station: Station, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("denoise/a.png", "denoise/trip/b.png", "c.png", "denoise/.d.png", "e.mask.png"):
+        drop_photo(root, name)
+    (root / "inbox/denoise/notes.txt").write_text("no photograph")
+    if paused:
+        station.paused.touch()
+    found = read_status(station)
+    assert {row.recipe: row.in_inbox for row in found.recipes} == {"": 1, "denoise": 2}
+    assert (found.running, found.paused) == (False, paused)
+    told = _status(root, capsys)
+    assert told.startswith("no daemon runs on this station now; `restored run` or `once`")
+    assert ("paused" in told.splitlines()) == paused
+    with open_daemon(root) as daemon:
+        assert read_status(station).running
+        daemon.once()
+    left = sum(row.in_inbox for row in read_status(station).recipes)
+    assert left == (3 if paused else 0)
+
+
+def test_what_was_left_in_its_place_is_in_no_inbox_any_more(root: Path, station: Station) -> None:
+    write_settings(root, originals="leave")
+    drop_photo(root, "denoise/a.png")
+    run_once(root)
+    drop_photo(root, "denoise/b.png")
+    assert [(row.in_inbox, row.done) for row in read_status(station).recipes] == [(1, 1)]
+
+
+def test_the_count_of_a_large_inbox_ends_in_time(
+    root: Path,
+    station: Station,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    drop_photo(root, "denoise/a.png")
+    monkeypatch.setattr("daemon.service.inbox_count._LONGEST_S", -1.0)
+    assert not read_status(station).inbox_counted
+    assert "more lies in the inboxes than could be counted" in _status(root, capsys)
+
+
+def test_each_reason_is_told_once_in_lines_of_80_columns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    why = "its name ends with none of .jpg, .jpeg, .png, .webp, .tif, .tiff, .bmp, and 25 others"
+    failures = tuple(
+        FailureStatus(f"/s/failed/{n}.jpg", "denoise", f"{n}.jpg: {why}", 5.0, f"{n}.jpg", "")
+        for n in range(7)
+    )
+    rows = (RecipeStatus("denoise", 0, 0, 0, failed=9),)
+    notices = (NoticeStatus("/s/inbox/half.jpg", "unpaired: waits for its other half", 5.0),)
+    found = StationStatus("s", paused=False, recipes=rows, failures=failures, notices=notices)
+    print_status(found, Console(width=80))
+    told = capsys.readouterr().out.splitlines()
+    assert told[-10:] == [
+        "failed: 7 files: its name ends with none of .jpg, .jpeg, .png, .webp, .tif,",
+        "  .tiff, .bmp, and 25 others",
+        *(f"  /s/failed/{n}.jpg" for n in range(5)),
+        "  and 2 more",
+        "failed: 2 more, older",
+        "waits: /s/inbox/half.jpg: unpaired: waits for its other half",
+    ]
+    assert max(map(len, told)) <= 80
 
 
 @pytest.fixture
@@ -110,9 +192,11 @@ def test_the_time_left_is_that_of_what_may_start_now(
 def test_trouble_of_a_former_daemon_is_told_no_more(root: Path, station: Station) -> None:
     ledger = Ledger(station.ledger)
     file = Notice(station.inbox / "a-a.jpg", "waits for its other half", 5.0)
+    file.path.touch()
     ledger.set_notices([Notice(station.root, "the device is lost", 5.0), file])
     ledger.close()
     assert [notice.what for notice in read_status(station).notices] == ["waits for its other half"]
+    file.path.unlink()
     with open_daemon(root) as daemon:
         daemon.turn(at_once=True)
         assert read_status(station).notices == ()
@@ -131,7 +215,7 @@ def test_a_wrong_recipe_leaves_the_rest_of_the_status(
     capsys.readouterr()
     assert exit_code(["--station", str(scheduled), "status"]) == 0
     told = capsys.readouterr().out
-    assert "leap.toml: steps" in told
+    assert "leap.toml: steps" in " ".join(told.split())
     assert "wait for" not in told
 
 
@@ -170,8 +254,9 @@ def hostile(tmp_path: Path) -> Path:
     """A station that tells of names which move the cursor, forge a line and turn it round."""
     exit_code(["init", str(tmp_path)])
     ledger = Ledger(tmp_path / ".restored/ledger.sqlite3")
-    name = "写真\x1b[2J\nfailed: forged\u202e.jpg"
-    ledger.set_notices([Notice(Path(name), "waits\nwaits: forged\x9b", 5.0)])
+    path = tmp_path / "inbox/写真\x1b[2J\nfailed: forged\u202e.jpg"
+    path.touch()
+    ledger.set_notices([Notice(path, "waits\nwaits: forged\x9b", 5.0)])
     ledger.close()
     return tmp_path
 
@@ -181,13 +266,14 @@ def test_status_escapes_names_for_people_and_keeps_them_for_programs(
 ) -> None:
     capsys.readouterr()
     assert exit_code(["--station", str(hostile), "status"]) == 0
-    assert capsys.readouterr().out.splitlines()[-2:] == [
-        "waits: 写真\\x1b[2J\\nfailed: forged\\u202e.jpg: waits",
-        "  waits: forged\\x9b",
-    ]
+    told = capsys.readouterr().out.splitlines()[1:]
+    assert " ".join(line.strip() for line in told) == (
+        f"waits: {hostile}/inbox/写真\\x1b[2J\\nfailed: forged\\u202e.jpg: waits waits: forged\\x9b"
+    )
+    assert not any(line.startswith(("failed: forged", "waits: forged")) for line in told)
     assert exit_code(["--station", str(hostile), "status", "--json"]) == 0
     (notice,) = json.loads(capsys.readouterr().out)["notices"]
-    assert notice["path"] == "写真\x1b[2J\nfailed: forged\u202e.jpg"
+    assert notice["path"] == f"{hostile}/inbox/写真\x1b[2J\nfailed: forged\u202e.jpg"
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
@@ -196,7 +282,7 @@ def test_status_survives_an_output_that_is_not_utf_8(hostile: Path, encoding: st
     environment = os.environ | {"PYTHONIOENCODING": encoding}
     ran = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, b"")
-    assert b"waits: \\u5199\\u771f\\x1b[2J" in ran.stdout
+    assert b"inbox/\\u5199\\u771f\\x1b[2J" in ran.stdout
 
 
 def test_status_counts_the_notes_of_results_by_kind_and_says_where_they_are(

@@ -195,13 +195,18 @@ class Failure:
     """A job that ended in failed/.
 
     Attributes:
-        path: Where its first photograph is, or would be if originals stay in their place.
+        path: Where its first photograph is, or would be if originals stay in their place: the
+            reason lies beside it.
+        photo: Where the photograph is.
+        label: What its reason calls the photograph.
         recipe: Name of its recipe.
         reason: Why it failed, and what to do, as one text.
         at: When, UTC seconds since the epoch.
     """
 
     path: Path
+    photo: Path
+    label: str
     recipe: str
     reason: str
     at: float
@@ -247,6 +252,21 @@ def path_text(path: Path) -> str:
 def claim_text(claim: ClaimedFiles) -> str:
     """A claim as JSON."""
     return json.dumps(asdict(claim), default=str)
+
+
+def failure_of(row: Row) -> Failure:
+    """The failure that a row of the table `job` tells of."""
+    claim = json.loads(row["claim"])
+    first = claim["files"][0]
+    went_to = Path(json.loads(row["failed_to"] or '""'))
+    return Failure(
+        path=went_to,
+        photo=Path(first["path"]) if claim["folder"]["originals"] == "leave" else went_to,
+        label=shown(first["relative"]),
+        recipe=row["recipe"],
+        reason=str(Reason(row["reason"], row["remedy"])),
+        at=row["ended_at"],
+    )
 
 
 def entry_of(row: Row) -> Entry:

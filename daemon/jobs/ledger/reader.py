@@ -10,7 +10,6 @@ from pathlib import Path
 
 from daemon.config.content_features import Feature
 from daemon.config.station import Notice
-from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.ledger.database import Database, Row
 from daemon.jobs.ledger.entries import (
     Entry,
@@ -20,6 +19,7 @@ from daemon.jobs.ledger.entries import (
     State,
     Waiting,
     entry_of,
+    failure_of,
     path_text,
 )
 from daemon.photo.notes import Note, NoteKind, kind_of
@@ -255,19 +255,11 @@ class LedgerReader:
     def failures(self, limit: int) -> tuple[Failure, ...]:
         """The latest jobs that ended in failed/, the newest first; all for a limit below 0."""
         rows = self.select(
-            "SELECT failed_to, recipe, reason, remedy, ended_at FROM job WHERE state = 'failed'"
-            " ORDER BY ended_at DESC LIMIT ?",
+            "SELECT failed_to, claim, recipe, reason, remedy, ended_at FROM job"
+            " WHERE state = 'failed' ORDER BY ended_at DESC LIMIT ?",
             limit,
         )
-        return tuple(
-            Failure(
-                Path(json.loads(row["failed_to"] or '""')),
-                row["recipe"],
-                str(Reason(row["reason"], row["remedy"])),
-                row["ended_at"],
-            )
-            for row in rows
-        )
+        return tuple(map(failure_of, rows))
 
     def finished_since(self, since: float) -> tuple[int, float]:
         """How many jobs were done since a time (UTC seconds), and when the first of them was."""
