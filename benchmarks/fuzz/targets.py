@@ -26,10 +26,10 @@ from daemon.intake.requests import RequestFolder, answer_to, waiting_requests
 from daemon.jobs.failure_reasons import is_foreign
 from daemon.jobs.time_estimates import job_time_of, pace_of
 from daemon.photo import Limits, Photo, is_truncated, read_header
+from daemon.photo.file_names import is_photo_name
 from daemon.photo.isobmff import is_heif_truncated, read_heif_info
 from daemon.photo.jpeg_data import last_scan, read_frame, without_scans
-from daemon.photo.names import is_photo_name
-from daemon.photo.outputs import OUTPUTS
+from daemon.photo.output_formats import OUTPUTS
 from daemon.photo.picture import Header
 from daemon.photo.png_chunks import colour_tags, read_chunks, without_pixels
 from daemon.photo.prompts import read_prompt_file

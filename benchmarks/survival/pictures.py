@@ -15,7 +15,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from daemon.photo.formats import format_names
+from daemon.photo.input_formats import format_names
 
 _MAX_SIDE_PX = 40
 

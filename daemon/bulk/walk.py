@@ -20,7 +20,7 @@ from daemon.intake.scanner import Folder, PassedOver, walk_folders
 from daemon.intake.settled_files import SettledFile, SettledFolder
 from daemon.intake.sorter import FolderSorter
 from daemon.jobs.ledger.bulk import BulkJob
-from daemon.photo.names import is_photo_name
+from daemon.photo.file_names import is_photo_name
 from daemon.system.files import shown
 
 _MAX_FILES, _MAX_BYTES = 128, 256 << 20

@@ -13,7 +13,7 @@ from daemon.config.recipe import Recipe
 from daemon.engine.backend import Staged
 from daemon.messages.reports import StagedFile
 from daemon.photo import Picture
-from daemon.photo.outputs import EncoderOptions
+from daemon.photo.output_formats import EncoderOptions
 from daemon.photo.privacy import kept_metadata
 from daemon.photo.provenance import DigitalSource, Provenance, with_provenance
 from daemon.photo.writing import write_animation, write_picture, write_tiff_pages

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path, PurePath
 
-from daemon.photo.names import is_photo_name
+from daemon.photo.file_names import is_photo_name
 from daemon.system.text import same_name
 
 ROLES = ("mask", "hints")

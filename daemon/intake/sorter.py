@@ -37,7 +37,7 @@ from daemon.intake.reader_process import HeaderQuestion, HeaderRead, Refused, Va
 from daemon.intake.routing import is_below_recipe, named_recipe
 from daemon.intake.scanner import list_files
 from daemon.intake.settled_files import SettledFile, SettledFolder
-from daemon.photo.names import is_photo_name
+from daemon.photo.file_names import is_photo_name
 from daemon.system.errors import PhotoError, photo_message
 from daemon.system.files import shown
 

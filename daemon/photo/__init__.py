@@ -6,7 +6,7 @@ numpy and are left to those who work on pixels.
 """
 
 from daemon.photo.decoding import read_header, refuse_large_file, verify_file
-from daemon.photo.outputs import Depth, Profile, output_format
+from daemon.photo.output_formats import Depth, Profile, output_format
 from daemon.photo.picture import (
     PROMPTS,
     Header,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from daemon.photo.formats import START_BYTES, Format, accepted, format_of
+from daemon.photo.input_formats import START_BYTES, Format, accepted, format_of
 from daemon.photo.picture import Header, Limits
 from daemon.photo.prompts import is_prompt_file, prompt_file_header
 from daemon.photo.truncation import is_truncated, truncated_error

@@ -14,9 +14,8 @@ from typing import BinaryIO, cast
 
 from PIL import Image
 
-from daemon.photo.finishing import Finished, finish
 from daemon.photo.notes import Note, NoteKind
-from daemon.photo.outputs import (
+from daemon.photo.output_formats import (
     Compression,
     Depth,
     EncoderOptions,
@@ -24,6 +23,7 @@ from daemon.photo.outputs import (
     output_named,
 )
 from daemon.photo.picture import Picture
+from daemon.photo.postprocessing import Finished, finish
 from daemon.photo.privacy import kept_metadata
 from daemon.photo.reading import to_eight_bits
 from daemon.photo.writers.tiff import write_pages
@@ -60,7 +60,7 @@ def write_picture(
     Args:
         picture: The picture.
         path: The file; an existing one is replaced.
-        format: Name of one of `photo.outputs.OUTPUTS`, in any case.
+        format: Name of one of `photo.output_formats.OUTPUTS`, in any case.
         quality: 1 to 100, in place of that of the options.
         depth: Bits of a sample; "same" is the picture's own depth.
         profile: Colours; "keep" is the profile of the picture's file.

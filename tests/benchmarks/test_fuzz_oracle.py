@@ -14,7 +14,7 @@ from benchmarks.fuzz import mutations, seeds
 from benchmarks.fuzz.isolation import judge_apart, minimise
 from benchmarks.fuzz.oracle import MAX_MESSAGE, BrokenPromiseError, Target, judge
 from benchmarks.fuzz.targets import TARGETS
-from daemon.photo.formats import format_names, format_of
+from daemon.photo.input_formats import format_names, format_of
 from daemon.system.errors import PhotoError
 
 PICTURES = ("headers", "decoders", "results", "side-files")

@@ -17,8 +17,8 @@ from daemon.photo.embedded_blocks import (
     with_iptc,
 )
 from daemon.photo.exif_block import exif_parts
-from daemon.photo.finishing import finish
-from daemon.photo.outputs import output_named
+from daemon.photo.output_formats import output_named
+from daemon.photo.postprocessing import finish
 from daemon.photo.tiff_fields import RawField, numbers_field, packed_block, parse_block
 from daemon.photo.writers.tiff import write_pages
 from tests.support.photos import FORMATS, cat, read, written

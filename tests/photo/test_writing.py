@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from daemon.photo import Metadata, Picture, verify_file
-from daemon.photo.outputs import Chroma, Compression, EncoderOptions
+from daemon.photo.output_formats import Chroma, Compression, EncoderOptions
 from daemon.photo.writing import write_animation, write_picture
 from daemon.system.errors import PhotoError
 from tests.support.photos import FORMATS, PNG, cat, opened, read, written

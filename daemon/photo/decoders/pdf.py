@@ -164,7 +164,7 @@ def _as_stored(image: PdfImage, label: str) -> Decoded | None:
 
 def _of_file(content: bytes, icc: bytes | None, label: str) -> Decoded | None:
     """A JPEG or JPEG 2000 as it lies in the PDF; the page says what its colours are."""
-    from daemon.photo.formats import format_of
+    from daemon.photo.input_formats import format_of
 
     file = io.BytesIO(content)
     format = format_of(file)

@@ -1,4 +1,4 @@
-"""Writers, one module for each format; `photo.outputs` says which is for what.
+"""Writers, one module for each format; `photo.output_formats` says which is for what.
 
-Each has `write`, as `photo.outputs.Write` describes it.
+Each has `write`, as `photo.output_formats.Write` describes it.
 """

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from daemon.photo.embedded_blocks import photoshop_segments
-from daemon.photo.finishing import Finished
 from daemon.photo.notes import Note, NoteKind
-from daemon.photo.outputs import EncoderOptions
+from daemon.photo.output_formats import EncoderOptions
+from daemon.photo.postprocessing import Finished
 from daemon.photo.writers.pillow import common_options, exif_of, image_of
 from daemon.photo.xmp import extended_segments
 
@@ -17,7 +17,7 @@ _MAX_XMP_BYTES = 65504
 
 
 def write(finished: Finished, file: BinaryIO, options: EncoderOptions) -> tuple[str, ...]:
-    """Write a JPEG; see `photo.outputs.Write`."""
+    """Write a JPEG; see `photo.output_formats.Write`."""
     carried, notes = common_options(finished), []
     exif, xmp = exif_of(finished), finished.metadata.xmp
     if exif is not None and len(exif) > _MAX_EXIF_BYTES:

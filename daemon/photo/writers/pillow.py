@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from daemon.photo.exif_block import ExifChanges, changed_exif
-from daemon.photo.finishing import Finished
 from daemon.photo.picture import Metadata
+from daemon.photo.postprocessing import Finished
 from daemon.photo.tiff_fields import RawField, packed_block
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from daemon.photo.embedded_blocks import raw_profile
-from daemon.photo.finishing import Finished
-from daemon.photo.outputs import EncoderOptions
+from daemon.photo.output_formats import EncoderOptions
 from daemon.photo.png_chunks import SIGNATURE, packed, read_chunks
+from daemon.photo.postprocessing import Finished
 from daemon.photo.writers.pillow import common_options, exif_of, image_of
 
 _LEVEL = 4
@@ -21,7 +21,7 @@ _HEADER_BYTES = len(SIGNATURE) + 25
 
 
 def write(finished: Finished, file: BinaryIO, options: EncoderOptions) -> tuple[str, ...]:
-    """Write a PNG; see `photo.outputs.Write`. It never loses anything."""
+    """Write a PNG; see `photo.output_formats.Write`. It never loses anything."""
     carried = _carried(finished)
     if finished.codes.dtype == np.uint8:
         image_of(finished).save(file, "PNG", compress_level=_LEVEL, **carried)

@@ -16,9 +16,9 @@ import imagecodecs
 
 from daemon.photo.decoded import Codes
 from daemon.photo.embedded_blocks import iptc_of, without_iptc
-from daemon.photo.finishing import Finished
 from daemon.photo.notes import Note, NoteKind
-from daemon.photo.outputs import Compression, EncoderOptions
+from daemon.photo.output_formats import Compression, EncoderOptions
+from daemon.photo.postprocessing import Finished
 from daemon.photo.tiff_directory import Photometric
 from daemon.photo.tiff_fields import (
     RawField,
@@ -51,7 +51,7 @@ _DPI_UNIT = 10_000
 
 
 def write(finished: Finished, file: BinaryIO, options: EncoderOptions) -> tuple[str, ...]:
-    """Write a TIFF; see `photo.outputs.Write`. It never loses anything."""
+    """Write a TIFF; see `photo.output_formats.Write`. It never loses anything."""
     return write_pages((finished,), file, finished.codes.nbytes, options.compression)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from daemon.photo.embedded_blocks import iptc_of
-from daemon.photo.finishing import Finished
-from daemon.photo.outputs import EncoderOptions
+from daemon.photo.output_formats import EncoderOptions
+from daemon.photo.postprocessing import Finished
 from daemon.photo.tiff_fields import RawField
 from daemon.photo.writers.pillow import common_options, exif_of, image_of
 
@@ -16,7 +16,7 @@ _LOSSLESS_EFFORT = 50
 
 
 def write(finished: Finished, file: BinaryIO, options: EncoderOptions) -> tuple[str, ...]:
-    """Write a WebP; see `photo.outputs.Write`."""
+    """Write a WebP; see `photo.output_formats.Write`."""
     carried, exif = common_options(finished), exif_of(finished, *_iptc(finished))
     if finished.metadata.xmp is not None:
         carried["xmp"] = finished.metadata.xmp

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 from daemon.photo.picture import Metadata
 
 if TYPE_CHECKING:
-    from daemon.photo.finishing import Finished
+    from daemon.photo.postprocessing import Finished
 
 Depth = Literal["same", 8, 10, 12, 16]
 """Bits of a sample that a result is asked to have."""

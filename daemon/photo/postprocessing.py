@@ -1,4 +1,4 @@
-"""From a restored picture to the codes of its file: the inverse of `photo.preprocessing`.
+"""Postprocessing: a restored picture becomes the codes of its file; reverses `photo.preprocessing`.
 
 The networks saw the original clipped to sRGB; what they did not see is added to what they made of
 it: original + (restored - clip(original)), in extended sRGB. A pixel that no step changed gets the
@@ -16,7 +16,7 @@ from daemon.photo.bit_depth import highest_level, slabs, to_depth, to_unit
 from daemon.photo.colour import ColourSpace, Floats, is_too_dark, output_space
 from daemon.photo.decoded import CHANNELS, Codes
 from daemon.photo.notes import Note, NoteKind
-from daemon.photo.outputs import Depth, OutputFormat, Profile
+from daemon.photo.output_formats import Depth, OutputFormat, Profile
 from daemon.photo.picture import Metadata, Original, Picture
 from daemon.photo.profiles import ADOBE_RGB_ICC, DISPLAY_P3_ICC
 from daemon.photo.xmp import XmpChanges, changed_xmp
