@@ -16,7 +16,7 @@ from daemon.intake.companions import side_of
 from daemon.intake.routing import named_recipe
 from daemon.intake.scanner import folders_not_entered, walk_files
 from daemon.jobs.ledger.reader import LedgerReader
-from daemon.photo.names import is_photo_name
+from daemon.photo.file_names import is_photo_name
 
 _LONGEST_S = 2.0
 """Seconds after which the count ends: a share that answers slowly must not hold up a status."""
