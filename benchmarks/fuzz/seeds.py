@@ -22,7 +22,7 @@ def pictures() -> tuple[bytes, ...]:
     """A small picture of every kind that is read."""
     made = [*_jpegs(), *_pngs(), *_webps(), *_tiffs(), *_avifs(), *_others()]
     made += [*_jpegxls(), *_jpeg2000s(), *_pnms(), *_psds()]
-    made.append(_saved(_rgb(), "PDF"))
+    made += [_saved(_rgb(), "PDF"), _openexr()]
     made.append(bytes(imagecodecs.rgbe_encode(_levels(8, 8, 3).astype(np.float32) / 255)))
     return tuple(content for content in made if len(content) <= MAX_BYTES)
 
@@ -278,6 +278,34 @@ def _jpegxls() -> list[bytes]:
         bytes(imagecodecs.jpegxl_encode(levels[..., 0].astype(np.float32) / 255)),
         bytes(imagecodecs.jpegxl_encode_jpeg(plain)),
     ]
+
+
+def _openexr() -> bytes:
+    """A float picture of 2 x 2 pixels, not compressed."""
+    channels = b"".join(
+        name + b"\0" + struct.pack("<iIii", 2, 0, 1, 1) for name in (b"B", b"G", b"R")
+    )
+    window = struct.pack("<4i", 0, 0, 1, 1)
+    attributes = (
+        (b"channels", b"chlist", channels + b"\0"),
+        (b"compression", b"compression", b"\0"),
+        (b"dataWindow", b"box2i", window),
+        (b"displayWindow", b"box2i", window),
+        (b"lineOrder", b"lineOrder", b"\0"),
+        (b"pixelAspectRatio", b"float", struct.pack("<f", 1)),
+        (b"screenWindowCenter", b"v2f", bytes(8)),
+        (b"screenWindowWidth", b"float", struct.pack("<f", 1)),
+    )
+    head = b"\x76\x2f\x31\x01\2\0\0\0" + b"".join(
+        name + b"\0" + kind + b"\0" + struct.pack("<I", len(value)) + value
+        for name, kind, value in attributes
+    )
+    head += b"\0"
+    first = len(head) + 16
+    row = struct.pack("<6f", 0.1, 0.9, 0.2, 0.8, 0.3, 0.7)
+    table = struct.pack("<QQ", first, first + 8 + len(row))
+    rows = b"".join(struct.pack("<iI", y, len(row)) + row for y in (0, 1))
+    return head + table + rows
 
 
 def _pnms() -> list[bytes]:

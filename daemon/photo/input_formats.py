@@ -10,11 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from daemon.photo import jpeg2000_header, jpegxl_header, psd_header, radiance_header
+from daemon.photo import (
+    jpeg2000_header,
+    jpegxl_header,
+    openexr_header,
+    psd_header,
+    radiance_header,
+)
 from daemon.photo.isobmff import is_avif, is_heif, read_heif_header
 from daemon.photo.jpeg2000_header import read_jpeg2000_header
 from daemon.photo.jpeg_data import is_deep_jpeg, read_jpeg_header
 from daemon.photo.jpegxl_header import read_jpegxl_header
+from daemon.photo.openexr_header import read_openexr_header
 from daemon.photo.pdf_pages import SIGNATURE as PDF_SIGNATURE
 from daemon.photo.pdf_pages import read_pdf_header
 from daemon.photo.picture import Header
@@ -112,6 +119,12 @@ def _heif() -> Decode:
     return decode
 
 
+def _openexr() -> Decode:
+    from daemon.photo.decoders.openexr import decode
+
+    return decode
+
+
 def _pdf() -> Decode:
     from daemon.photo.decoders.pdf import decode
 
@@ -200,6 +213,13 @@ FORMATS = (
         _begins_with(*radiance_header.SIGNATURES),
         read_radiance_header,
         _radiance,
+    ),
+    Format(
+        "EXR",
+        "OpenEXR",
+        _begins_with(openexr_header.SIGNATURE),
+        read_openexr_header,
+        _openexr,
     ),
     Format("PDF", "PDF", _begins_with(PDF_SIGNATURE), read_pdf_header, _pdf),
     Format("GIF", "GIF", _begins_with(b"GIF87a", b"GIF89a"), read_pillow_header, _pillow),

@@ -88,7 +88,8 @@ def exposed(light: Floats) -> tuple[Floats, tuple[str, ...]]:
     luminance = np.nan_to_num(light.max(axis=2), posinf=0)
     lit = luminance[luminance > 0]
     middle = float(np.exp(np.log(lit).mean())) if lit.size else _MIDDLE_GREY
-    if _DARKEST_MIDDLE <= middle <= _BRIGHTEST_MIDDLE:
+    is_within_white = middle > _BRIGHTEST_MIDDLE and bool(luminance.max() <= 1)
+    if is_within_white or _DARKEST_MIDDLE <= middle <= _BRIGHTEST_MIDDLE:
         return light, ()
     stops = np.log2(_MIDDLE_GREY / middle)
     scaled = (light * np.float32(_MIDDLE_GREY / middle)).astype(np.float32)

@@ -24,7 +24,6 @@ class UnreadKind:
 
 
 _KINDS = (
-    UnreadKind("an OpenEXR picture", _TO_TIFF, ((0, b"\x76\x2f\x31\x01"),)),
     UnreadKind("a JPEG XR picture", _TO_TIFF, ((0, b"II\xbc\x01"), (0, b"II\xbc\x00"))),
     UnreadKind("a DjVu document", "export its pages as TIFF", ((0, b"AT&TFORM"),)),
     UnreadKind("a GIMP picture", "export it as TIFF", ((0, b"gimp xcf"),)),
