@@ -12,6 +12,7 @@ from typing import assert_never
 
 import structlog
 
+from daemon.bulk.report_folder import written_report
 from daemon.bulk.report_process import ReportProcesses
 from daemon.bulk.walk import Slice, folders_of, slices, take_slices
 from daemon.config.recipe import Recipe
@@ -289,7 +290,10 @@ class BulkManager:
             raise UsageError(f"bulk job {bulk.name!r} has ended")
 
     def _retry(self, bulk: BulkJob, asked_at: float, now: float) -> bool:
-        """Queue some of what had failed when it was asked; returns whether there may be more."""
+        """Queue some of what had failed when it was asked; returns whether there may be more.
+
+        A report that could not be written is written then.
+        """
         failed = bulk_rows.failed_entries(self._ledger, bulk.name, asked_at, _RETRY_BATCH)
         rows = [entry.row for entry, _ in failed]
         for _, beside in failed:
@@ -301,6 +305,8 @@ class BulkManager:
         if rows and bulk.state in ("reporting", "ended"):
             self._report_processes.stop(bulk.name)
             bulk_rows.save(self._ledger, replace(bulk, state="working", summary=None, ended_at=0.0))
+        elif bulk.state == "ended" and written_report(self._station, bulk.name) is None:
+            bulk_rows.save(self._ledger, replace(bulk, state="reporting"))
         _log.info("bulk_retried", bulk=bulk.name, photographs=len(rows))
         return len(rows) == _RETRY_BATCH
 

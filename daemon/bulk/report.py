@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import structlog
 
+from daemon.bulk.report_folder import report_title
 from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.bulk import BulkCounts, BulkJob
 from daemon.jobs.ledger.entries import Entry
@@ -261,7 +262,7 @@ def _markdown(report: _Report, *, drawn: bool) -> str:
     began = f"began {report.began}" if report.began else "never begun"
     how = "was cancelled" if report.cancelled else "ended"
     lines = [
-        f"# Bulk job {report.name}",
+        report_title(report.name),
         "",
         f"Recipe `{report.recipe}`, submitted {report.submitted}, {began}, {how} {report.ended}.",
         "",

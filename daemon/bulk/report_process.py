@@ -3,28 +3,46 @@
 A report whose process was killed is written at the next start of the daemon.
 """
 
+import contextlib
 import multiprocessing
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import structlog
 
 from daemon.bulk.report import write_report
+from daemon.bulk.report_folder import report_folder
 from daemon.config.station import Station
 from daemon.jobs.access import Access
 from daemon.jobs.ledger.bulk import BulkJob
 from daemon.photo import Limits
 from daemon.system import logging as log
-from daemon.system.files import fit_name, shown
+from daemon.system.files import shown
 
 _log = structlog.get_logger()
 
 
-def _write(ledger: Path, name: str, folder: Path, limits: Limits, group: int | None) -> None:
-    """Write a report; the main function of the process."""
+def _write(request: tuple[Path, str, Path, Limits, int | None], told: Connection) -> None:
+    """Write a report; the main function of the process.
+
+    Args:
+        request: What `write_report` takes.
+        told: Gets why it could not be written, as UTF-8; nothing where it was.
+    """
     log.configure()
-    write_report(ledger, name, folder, limits, group)
+    _, name, folder, *_ = request
+    try:
+        write_report(*request)
+    except OSError as error:
+        why = f"{shown(error.filename or folder)}: {error.strerror or error}"
+    except Exception as error:
+        _log.exception("bulk_report_failed", bulk=name)
+        why = f"{type(error).__name__}: {error}"
+    else:
+        why = ""
+    told.send_bytes(why.encode("utf-8", "backslashreplace"))
 
 
 @dataclass(frozen=True)
@@ -38,6 +56,21 @@ class Reported:
 
     folder: Path | None
     text: str
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """A report that is being written; `told` says in the end why it could not be."""
+
+    process: BaseProcess
+    told: Connection
+
+    def outcome(self) -> str:
+        """Why the report could not be written, or "" if it was; its process has ended."""
+        with contextlib.suppress(EOFError, OSError):
+            if self.told.poll():
+                return self.told.recv_bytes().decode()
+        return f"the process that writes it ended with {self.process.exitcode}"
 
 
 class ReportProcesses:
@@ -54,36 +87,42 @@ class ReportProcesses:
         self._station = station
         self._access = access
         self._limits = limits
-        self._processes: dict[str, BaseProcess] = {}
+        self._writing: dict[str, _Writing] = {}
 
     def report(self, bulk: BulkJob) -> Reported | None:
         """Have a report written; None while its process runs, so call again."""
-        folder = self._station.reports / fit_name(bulk.name)
-        process = self._processes.get(bulk.name)
-        if process is None:
-            spawn = multiprocessing.get_context("spawn")
-            arguments = (self._station.ledger, bulk.name, folder, self._limits, self._access.group)
-            process = spawn.Process(target=_write, args=arguments, daemon=True)
-            process.start()
-            self._processes[bulk.name] = process
-        if process.exitcode is None:
+        folder = report_folder(self._station, bulk.name)
+        writing = self._writing.get(bulk.name)
+        if writing is None:
+            writing = self._writing[bulk.name] = self._start(bulk.name, folder)
+        if writing.process.exitcode is None:
             return None
-        code = process.exitcode
+        why = writing.outcome()
         self.stop(bulk.name)
-        if code == 0:
+        if not why:
             return Reported(folder, f"report in {shown(folder)}")
-        what = f"make the folder writable, then submit or retry: {shown(folder)}"
-        _log.warning("bulk_report_failed", bulk=bulk.name, exit_code=code, what_to_do=what)
-        return Reported(None, f"no report, since {shown(folder)} could not be written")
+        what = "correct that; then `restored bulk retry NAME` has the report written"
+        _log.warning("bulk_report_failed", bulk=bulk.name, why=why, what_to_do=what)
+        return Reported(None, f"no report: {why}")
+
+    def _start(self, name: str, folder: Path) -> _Writing:
+        told, teller = multiprocessing.Pipe(duplex=False)
+        request = (self._station.ledger, name, folder, self._limits, self._access.group)
+        spawn = multiprocessing.get_context("spawn")
+        process = spawn.Process(target=_write, args=(request, teller), daemon=True)
+        process.start()
+        teller.close()
+        return _Writing(process, told)
 
     def stop(self, name: str) -> None:
         """Stop writing the report of this job."""
-        process = self._processes.pop(name, None)
-        if process is not None:
-            process.kill()
-            process.join()
+        writing = self._writing.pop(name, None)
+        if writing is not None:
+            writing.process.kill()
+            writing.process.join()
+            writing.told.close()
 
     def close(self) -> None:
         """Stop writing all reports."""
-        for name in list(self._processes):
+        for name in list(self._writing):
             self.stop(name)

@@ -3,6 +3,7 @@
 import time
 from dataclasses import asdict, dataclass
 
+from daemon.bulk.report_folder import written_report
 from daemon.config.station import Station
 from daemon.intake.requests import BulkSubmitRequest, waiting_requests
 from daemon.jobs.ledger import bulk as bulk_rows
@@ -10,7 +11,7 @@ from daemon.jobs.ledger.bulk import BulkJob, BulkState
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.time_estimates import RATE_WINDOW_S, rate_per_s
 from daemon.system.clock import instant_in_words, iso, local_zone
-from daemon.system.files import as_text, fit_name
+from daemon.system.files import as_text
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,8 @@ def _status(station: Station, view: LedgerReader, bulk: BulkJob, now: float) -> 
 
 
 def _report(station: Station, bulk: BulkJob) -> str | None:
-    path = station.reports / fit_name(bulk.name) / "report.md"
-    return as_text(path) if bulk.state == "ended" and path.exists() else None
+    path = written_report(station, bulk.name) if bulk.state == "ended" else None
+    return None if path is None else as_text(path)
 
 
 def _standing(bulk: BulkJob, now: float, *, held: bool) -> str:

@@ -174,7 +174,7 @@ def cancel(context: typer.Context, name: _Name) -> None:
 
 @app.command()
 def retry(context: typer.Context, name: _Name) -> None:
-    """Try again whatever failed of a bulk job.
+    """Try again whatever failed of a bulk job, its report too.
 
     Example: `restored --station photos bulk retry scans`
     """
@@ -201,7 +201,8 @@ def _check_useful(request: BulkRequest, bulk: BulkStatus) -> None:
         raise UsageError(f"bulk job {bulk.name!r} has ended")
     if isinstance(request, BulkResumeRequest) and not bulk.paused:
         raise UsageError(f"bulk job {bulk.name!r} is not paused")
-    if isinstance(request, BulkRetryRequest) and not bulk.failed:
+    lacks_report = bulk.state == "ended" and bulk.report is None
+    if isinstance(request, BulkRetryRequest) and not (bulk.failed or lacks_report):
         raise UsageError(f"bulk job {bulk.name!r} has no failed photographs")
 
 

@@ -1,5 +1,7 @@
 """The state of a station and of its bulk jobs as text for people."""
 
+import shlex
+
 from rich.console import Console
 from rich.table import Table
 
@@ -94,4 +96,7 @@ def bulk_details(bulk: BulkStatus) -> list[str]:
         lines.append(f"  {bulk.notes}; the report and the records name them")
     if bulk.report:
         lines.append(f"  report: {printable(bulk.report)}")
+    elif bulk.state == "ended":
+        lines.append("  no report could be written, the log says why (bulk_report_failed);")
+        lines.append(f"  then `restored bulk retry {shlex.quote(bulk.name)}` has it written")
     return lines

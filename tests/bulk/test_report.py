@@ -103,6 +103,39 @@ def test_a_report_that_cannot_be_written_ends_the_job_nonetheless(root: Path, sc
     assert bulk_status(root).report is None
 
 
+def test_a_report_of_somebody_else_is_not_the_job_s_and_comes_once_that_is_away(
+    root: Path, scans: Path, capsys: pytest.CaptureFixture[str], log_as_before: None
+) -> None:
+    save_photo(scans / "a.png")
+    mine = root / "reports/job/report.md"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("my own report\n")
+    submit_and_run(root, scans)
+    told = capsys.readouterr()
+    assert "Traceback" not in told.out + told.err
+    assert "it is no report of this bulk job" in told.out + told.err
+    assert (bulk_status(root).state, bulk_status(root).report) == ("ended", None)
+    bulk_command(root, "show")
+    shown = capsys.readouterr().out
+    assert str(mine) not in shown
+    assert "`restored bulk retry job` has it written" in shown
+    assert mine.read_text() == "my own report\n"
+    mine.unlink()
+    bulk_command(root, "retry")
+    run_once(root)
+    assert bulk_status(root).report == str(mine)
+    bulk_command(root, "retry", expect=64)
+
+
+def test_a_report_behind_a_link_is_not_the_job_s(root: Path, scans: Path) -> None:
+    save_photo(scans / "a.png")
+    submit_and_run(root, scans)
+    folder = root / "reports/job"
+    folder.rename(root / "elsewhere")
+    folder.symlink_to(root / "elsewhere")
+    assert bulk_status(root).report is None
+
+
 def test_a_contact_sheet_that_cannot_be_drawn_leaves_the_report(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +180,7 @@ def test_reports_that_cannot_be_written_hold_nothing_up(
     drop_photo(root, "denoise/mine.png", size=40)
     assert run_once(root).done == 2
     assert (bulk_status(root).state, bulk_status(root).report) == ("ended", None)
-    assert told[0].endswith(f"no report, since {root / 'reports/job'} could not be written")
+    assert told[0].endswith(f"no report: {root / 'reports/job'}: Not a directory")
 
 
 def test_a_job_cancelled_before_its_time_was_never_begun(root: Path, scans: Path) -> None:
