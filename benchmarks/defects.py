@@ -1,13 +1,15 @@
-"""Fits the scratch search: `python -m benchmarks.defects --photos DIR [--count 400]`.
+"""Fits the searches for damage: `python -m benchmarks.defects --photos DIR [--count 400]`.
 
 It scratches photographs of the training split and fits to them the numbers that tell scratches from
 texture, which `daemon.restorers.scratch_search` holds. It prints these, and a table of what the
-numbers that ship do to the validation split. `--find cracks` prints the same table for the damage
-network of `daemon.restorers.crack_search`, which needs no fitting.
+numbers that ship do to the validation split. `--find toned` does the same for prints of one tone:
+it fits the numbers of `daemon.restorers.crack_search` to cracked prints, and the table is of the
+validation split in brown. `--find cracks` prints the table for the damage network alone, which
+needs no fitting.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +24,25 @@ from benchmarks.restoring import Pixels, run_generator
 from benchmarks.scratches import worn
 from daemon.config.model_reference import PRIOR
 from daemon.executors.process_env import tune_process
-from daemon.restorers.crack_search import connected, damage_levels
+from daemon.restorers.crack_search import (
+    Cracks,
+    connected,
+    crack_candidates,
+    damage_levels,
+    damage_probability,
+)
+from daemon.restorers.damage_patches import Mask
 from daemon.restorers.inpaint import filled
-from daemon.restorers.scratch_search import SIGNS, Candidates, Mask, candidates, change_contrast
+from daemon.restorers.print_tone import tone_curve
+from daemon.restorers.scratch_search import (
+    SIGNS,
+    Candidates,
+    candidates,
+    change_contrast,
+    lightness,
+)
 from training.damage import camera_noise
+from training.damage_examples import DAMAGED, EITHER, damaged_print, print_square
 from training.photos import is_grey, photo_paths, to_pixels, to_tensor
 from training.validation import psnr
 
@@ -38,6 +55,9 @@ _HYSTERESIS = (
     *((0.5, surely) for surely in (0.8, 0.9, 0.95, 0.98)),
     *((0.7, surely) for surely in (0.9, 0.95, 0.98)),
 )
+_FITTED_PX = 700
+_MOSTLY = 0.5
+_TOLD = 0.3
 _ROUNDS = 30
 _RIDGE = 1e-3
 
@@ -62,13 +82,35 @@ class Print:
         return to_pixels(filled(to_tensor(self.damaged), torch.from_numpy(wider))), wider
 
 
-def prints(paths: Sequence[Path], rng: Generator, *, noisy: bool = False) -> Iterator[Print]:
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """Patches of which is known what they are.
+
+    Attributes:
+        features: (N, F).
+        damaged: Whether most of each is damage, (N,).
+        weights: The root of each patch's area, (N,).
+    """
+
+    features: NDArray[np.float64]
+    damaged: NDArray[np.bool_]
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, found: Candidates | Cracks, damaged: Mask, kept: Mask) -> "Weighed":
+        """Those of the patches that are kept, (N,)."""
+        return cls(found.features[kept], damaged[kept], np.sqrt(found.patches.areas[kept]))
+
+
+def prints(
+    paths: Sequence[Path], rng: Generator, *, noisy: bool = False, toned: bool = False
+) -> Iterator[Print]:
     """Photographs at 480 px, three of four scratched; both versions have the same noise."""
     for path in paths:
         with Image.open(path) as opened:
             picture = opened.convert("RGB")
         picture.thumbnail((_LONGEST_PX, _LONGEST_PX), Image.Resampling.LANCZOS)
-        truth = np.asarray(picture)
+        truth = in_brown(np.asarray(picture)) if toned else np.asarray(picture)
         if min(picture.size) < _SHORTEST_PX:
             continue
         damaged = truth
@@ -85,25 +127,70 @@ def prints(paths: Sequence[Path], rng: Generator, *, noisy: bool = False) -> Ite
 def patches_of(photograph: Print) -> tuple[Candidates, Candidates]:
     """The patches that the prior would change in a print, and in its negative."""
     seen, grey = to_tensor(photograph.damaged), is_grey(photograph.damaged)
+    probability = run_generator(damage_probability(seen)).numpy()
     bright, dark = (
-        candidates(run_generator(change_contrast(sign * seen, PRIOR, grey=grey)))
+        candidates(
+            run_generator(change_contrast(sign * seen, PRIOR, grey=grey)),
+            probability,
+            lightness(sign * seen),
+        )
         for sign in SIGNS["both"]
     )
     return bright, dark
 
 
-def fitted(photographs: Sequence[Print]) -> NDArray[np.float64]:
-    """Fit a logistic regression of "most of this patch is damage" on the patches' features.
+def cracks_of(pixels: Pixels) -> tuple[Cracks, Cracks]:
+    """The patches that the damage network takes for damage, bright ones and dark ones."""
+    seen = to_tensor(pixels)
+    probability = run_generator(damage_probability(seen)).numpy()
+    bright, dark = (crack_candidates(probability, lightness(sign * seen)) for sign in SIGNS["both"])
+    return bright, dark
 
-    Each patch is weighted by the root of its area.
+
+def weighed_scratches(paths: Sequence[Path], rng: Generator) -> Iterator[Weighed]:
+    """The patches of scratched photographs that the prior would change."""
+    for one in prints(paths, rng):
+        for found in patches_of(one):
+            share = found.patches.mean(one.where.astype(np.float64))
+            yield Weighed.of(found, share > _MOSTLY, found.visible)
+
+
+def weighed_cracks(paths: Sequence[Path], rng: Generator) -> Iterator[Weighed]:
+    """What the damage network finds on two square prints of each photograph.
+
+    One of them is drawn as those that it was trained on; the other is whole, and brown.
+    """
+    for path in paths:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+        picture.thumbnail((_FITTED_PX, _FITTED_PX), Image.Resampling.LANCZOS)
+        square = print_square(np.asarray(picture), rng)
+        whole = in_brown(square)
+        drawn = (damaged_print(square, rng), (whole, np.zeros(whole.shape[:2], np.uint8)))
+        for scan, labels in drawn:
+            for found in cracks_of(scan):
+                told = found.patches.mean((labels != EITHER).astype(np.float64))
+                share = found.patches.mean((labels == DAMAGED).astype(np.float64))
+                kept = found.visible & (told > _TOLD)
+                yield Weighed.of(found, share > _MOSTLY * told, kept)
+
+
+def in_brown(pixels: Pixels) -> Pixels:
+    """A photograph as a print of one tone, (H, W, 3)."""
+    light = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)[..., None] / 255
+    return np.rint(20 + 210 * light * np.array((1, 0.93, 0.8))).astype(np.uint8)
+
+
+def fitted(rows: Iterable[Weighed]) -> NDArray[np.float64]:
+    """Fit a logistic regression of "most of this patch is damage" on the patches' features.
 
     Returns:
         The weight of each feature, then the bias.
     """
-    seen = [(one.where, patches) for one in photographs for patches in patches_of(one)]
-    features = np.concatenate([patches.features for _, patches in seen])
-    labels = np.concatenate([_damaged(*one) for one in seen]).astype(float)
-    counts = np.exp(features[:, 2] / 2)
+    seen = list(rows)
+    features = np.concatenate([one.features for one in seen])
+    labels = np.concatenate([one.damaged for one in seen]).astype(float)
+    counts = np.concatenate([one.weights for one in seen])
     inputs = np.column_stack((features, np.ones(len(features))))
     result = np.zeros(inputs.shape[1])
     for _ in range(_ROUNDS):  # Newton's method
@@ -114,17 +201,14 @@ def fitted(photographs: Sequence[Print]) -> NDArray[np.float64]:
     return result
 
 
-def _damaged(where: Mask, patches: Candidates) -> NDArray[np.bool_]:
-    """Whether more than half of each patch is damage, (N,)."""
-    inside = np.bincount(patches.labels.ravel(), where.ravel(), len(patches.features) + 1)[1:]
-    damaged: NDArray[np.bool_] = inside > 0.5 * np.exp(patches.features[:, 2])
-    return damaged
-
-
 def scratches_found(photograph: Print) -> dict[str, Mask]:
     """What the scratch search finds, for each sensitivity."""
-    bright, dark = patches_of(photograph)
-    return {f"{s:g}": bright.damage(s) | dark.damage(s) for s in _SENSITIVITIES}
+    searches: tuple[Candidates | Cracks, ...] = patches_of(photograph)
+    if tone_curve(photograph.damaged).is_toned:
+        searches += cracks_of(photograph.damaged)
+    return {
+        f"{s:g}": np.logical_or.reduce([one.damage(s) for one in searches]) for s in _SENSITIVITIES
+    }
 
 
 def cracks_found(photograph: Print) -> dict[str, Mask]:
@@ -163,21 +247,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.defects", description=__doc__)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--count", type=int, default=400, help="number of photographs to fit to")
-    parser.add_argument("--find", choices=("scratches", "cracks"), default="scratches")
+    parser.add_argument("--find", choices=("scratches", "toned", "cracks"), default="scratches")
     options = parser.parse_args(arguments)
     tune_process(None)
-    if options.find == "scratches":
-        rng = np.random.default_rng(0)
-        paths = photo_paths(options.photos, validation=False)
-        chosen = [paths[index] for index in rng.permutation(len(paths))[: options.count]]
-        weights = fitted(list(prints(chosen, rng)))
+    if options.find != "cracks":
+        weights = _fit(options.photos, options.count, toned=options.find == "toned")
         print("evidence and bias:", ", ".join(f"{weight:.2f}" for weight in weights), flush=True)
     held_out = photo_paths(options.photos, validation=True)
     for noisy in (False, True):
         print("\nwith camera noise:" if noisy else "\nwithout noise:")
-        validated = list(prints(held_out, np.random.default_rng(1), noisy=noisy))
+        drawn = prints(
+            held_out, np.random.default_rng(1), noisy=noisy, toned=options.find == "toned"
+        )
         search = cracks_found if options.find == "cracks" else scratches_found
-        print("\n".join(table(validated, search)), flush=True)
+        print("\n".join(table(list(drawn), search)), flush=True)
+
+
+def _fit(photos: Path, count: int, *, toned: bool) -> NDArray[np.float64]:
+    """The numbers of a search, fitted to some photographs of the training split."""
+    rng = np.random.default_rng(0)
+    paths = photo_paths(photos, validation=False)
+    chosen = [paths[index] for index in rng.permutation(len(paths))[:count]]
+    return fitted((weighed_cracks if toned else weighed_scratches)(chosen, rng))
 
 
 if __name__ == "__main__":

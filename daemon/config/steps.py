@@ -328,10 +328,10 @@ class Inpaint(BaseStep):
         False,
         description="What happens to a photograph without a side file `NAME.mask.png`. `false`: "
         "it waits in the inbox until its mask is there. `true`: scratches and dust are searched "
-        "for, and only sure ones taken. `cracks`: the damage of old prints is searched for by a "
-        "network of its own, which finds most cracks, but also takes bright collars, buttons and "
-        'ropes for damage; look at what it did, or use `mask_only`. Works with `model = "prior"` '
-        "only.",
+        "for, on prints of one tone (grey or brown) cracks too, and only sure ones taken. "
+        "`cracks`: all that a network takes for damage, which is most cracks, but also bright "
+        "collars, buttons and ropes; look at what it did, or use `mask_only`. Works with "
+        '`model = "prior"` only.',
         examples=["cracks"],
     )
     sensitivity: Annotated[float, Field(ge=0, lt=1)] = Field(
@@ -369,7 +369,7 @@ class Inpaint(BaseStep):
     @property
     def models(self) -> tuple[str, ...]:
         """References to the models that it may call."""
-        return (*super().models, DAMAGE) if self.find == "cracks" else super().models
+        return (*super().models, DAMAGE) if self.find else super().models
 
 
 class Unfade(BaseStep):

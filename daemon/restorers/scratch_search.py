@@ -1,9 +1,11 @@
-"""Find the scratches and dust of a photograph by what the network would change.
+"""Find the scratches and dust of a photograph by what the prior would change, and a second opinion.
 
-The network was trained to remove scratches and dust. It does so faintly, and changes texture too;
-but where it changes a patch of some size evenly and far more than all that is around it, that patch
-is damage. It knows bright, upright scratches best, so the picture is shown to it in four quarter
-turns, and dark damage is looked for in its negative; wide scratches are found in reduced pictures.
+The prior was trained to remove scratches and dust. It does so faintly, and changes texture too; but
+where it changes a thin patch of some size evenly and far more than all that is around it, that
+patch is damage, the more so if the damage network says so too. The prior knows bright, upright
+scratches best, so the picture is shown to it in four quarter turns, and dark damage is looked for
+in its negative; wide scratches are found in reduced pictures. On a print of one tone, grey or
+brown, what the damage network finds alone counts too (`daemon.restorers.crack_search`).
 `benchmarks.defects` fits the weights below and measures them.
 """
 
@@ -13,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import binary_dilation, find_objects, gaussian_filter, label, maximum
+from scipy.ndimage import binary_dilation, gaussian_filter
 from torch import Tensor
 
 from daemon.config.steps import Inpaint
@@ -23,10 +25,18 @@ from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.chroma import eight_bits
+from daemon.restorers.crack_search import crack_candidates, damage_probability
+from daemon.restorers.damage_patches import (
+    LEAST_EXCESS,
+    Mask,
+    Patches,
+    connected_patches,
+    log_odds,
+)
 from daemon.restorers.denoise import blind_mean
+from daemon.restorers.print_tone import tone_curve
 
 Floats = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 REDUCTIONS = (1, 2, 4, 8)
 """How many times the picture is reduced for each search, as far as it is large enough."""
@@ -60,12 +70,16 @@ _AROUND_PX = 12.0
 _NO_CHANGE = 1.0
 """Levels that are added to the usual change, so that rounding on even ground does not stand out."""
 
-_WEIGHTS = (7.59, -4.37, 0.86)
-_BIAS = -7.63
+_LEAST_PROBABILITY = 0.004
+"""Mean probabilities of the damage network nearer to 0 or 1 than this count as this."""
+
+_WEIGHTS = (6.02, -4.0, 1.12, 0.48, -1.95)
+_BIAS = -4.75
 """Weights of a patch's features, and the constant, in the log-odds that it is damage.
 
-`python -m benchmarks.defects --photos PHOTOS` printed them for the photographs of
-training/README.md.
+Fitted as `python -m benchmarks.defects --photos PHOTOS` fits them, to the first 90 photographs that
+it scratches; the constant is 0.54 lower than fitted, so that at the default sensitivity one of 40
+photographs gets worse and not two.
 """
 
 
@@ -74,28 +88,27 @@ class Candidates:
     """Patches that may be damage.
 
     Attributes:
-        labels: Number of each pixel's patch, from 1, or 0, (H, W).
-        features: Natural logarithms, for each patch, of the mean contrast of its change, of the
-            largest, and of its area in pixels, (N, 3).
-        thickness: Area of each patch over the diagonal of its bounding box, in pixels, (N,).
+        patches: The patches, N of them.
+        features: For each patch, natural logarithms of the mean contrast of its change, of the
+            largest, of its area in pixels, of the odds that the damage network gives it on average,
+            and of half a pixel more than its thickness, (N, 5).
+        visible: Whether each is lighter than what is around it, (N,); what is not is no bright
+            damage, whatever the prior would change.
     """
 
-    labels: NDArray[np.int32]
+    patches: Patches
     features: NDArray[np.float64]
-    thickness: NDArray[np.float64]
+    visible: Mask
 
     def probability(self) -> NDArray[np.float64]:
         """The probability that each patch is damage, (N,)."""
         odds: NDArray[np.float64] = np.exp(self.features @ np.array(_WEIGHTS) + _BIAS)
-        return np.where(self.thickness > THICKEST_PX, 0, odds / (1 + odds))
-
-    def among(self, chosen: Mask) -> Mask:
-        """Which pixels belong to the chosen patches, (N,) -> (H, W)."""
-        return np.concatenate(([False], chosen))[self.labels]
+        possible = self.visible & (self.patches.thickness <= THICKEST_PX)
+        return np.where(possible, odds / (1 + odds), 0)
 
     def damage(self, sensitivity: float) -> Mask:
         """Which pixels belong to patches that are damage with more than 1 - sensitivity, (H, W)."""
-        return self.among(self.probability() > 1 - sensitivity)
+        return self.patches.among(self.probability() > 1 - sensitivity)
 
 
 def find_scratches(picture: Picture, params: Inpaint) -> ModelCalls[NDArray[np.uint8]]:
@@ -110,6 +123,7 @@ def find_scratches(picture: Picture, params: Inpaint) -> ModelCalls[NDArray[np.u
     """
     height, width = picture.pixels.shape[:2]
     levels = eight_bits(picture.pixels)
+    toned = tone_curve(levels).is_toned
     found = np.zeros((height, width), np.uint8)
     for reduction in REDUCTIONS:
         if reduction > 1 and max(height, width) < reduction * SMALLEST_PX:
@@ -117,7 +131,7 @@ def find_scratches(picture: Picture, params: Inpaint) -> ModelCalls[NDArray[np.u
         reduced = _reduced(levels, reduction)
 
         def search(window: Window, reduced: NDArray[np.uint8] = reduced) -> ModelCalls[Tensor]:
-            return _search_window(window.crop(reduced), params, grey=picture.grey)
+            return _search_window(window.crop(reduced), params, grey=picture.grey, toned=toned)
 
         mask = (yield from by_windows(reduced, search))[..., 0]
         enlarged = np.repeat(np.repeat(mask, reduction, 0), reduction, 1)[:height, :width]
@@ -154,25 +168,45 @@ def _darkened(picture: Tensor, repaired: Tensor) -> Floats:
     return result
 
 
-def candidates(contrast: Floats) -> Candidates:
-    """The connected patches whose change stands out, given what `change_contrast` returns."""
-    labels, count = label(contrast > CANDIDATE, np.ones((3, 3)))
-    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    sums = np.bincount(labels.ravel(), contrast.ravel(), count + 1)[1:]
-    peaks = np.asarray(maximum(contrast, labels, np.arange(1, count + 1)), np.float64)
-    lengths = [np.hypot(*(side.stop - side.start for side in box)) for box in find_objects(labels)]
-    features = np.log(np.stack([sums / areas, peaks, areas], axis=1))
-    return Candidates(labels, features, areas / np.array(lengths, np.float64))
+def candidates(contrast: Floats, probability: Floats, light: Floats) -> Candidates:
+    """The connected patches whose change stands out.
+
+    Args:
+        contrast: What `change_contrast` returns, (H, W).
+        probability: Of damage, as the damage network sees it, (H, W).
+        light: Lightness of the picture, or of its negative, in levels of 0 to 255, (H, W).
+    """
+    patches = connected_patches(contrast > CANDIDATE)
+    features = (
+        np.log(patches.mean(contrast)),
+        np.log(patches.most(contrast)),
+        np.log(patches.areas),
+        log_odds(patches.mean(probability), _LEAST_PROBABILITY),
+        np.log(np.minimum(patches.thickness, THICKEST_PX) + 0.5),
+    )
+    usual, _ = patches.surroundings(light)
+    visible = patches.mean(light) > usual + LEAST_EXCESS
+    return Candidates(patches, np.column_stack(features), visible)
+
+
+def lightness(picture: Tensor) -> Floats:
+    """Mean of the channels, (3, H, W) in [-1, 1] -> (H, W) in levels of 0 to 255."""
+    return np.asarray((picture.mean(0) + 1) / LEVEL, np.float32)
 
 
 def _search_window(
-    pixels: NDArray[np.generic], params: Inpaint, *, grey: bool
+    pixels: NDArray[np.generic], params: Inpaint, *, grey: bool, toned: bool
 ) -> ModelCalls[Tensor]:
     """1 where a window of a picture is damaged, -1 elsewhere, (3, H, W)."""
+    picture = to_tensor(pixels)
+    probability = (yield from damage_probability(picture)).numpy()
     damaged = np.zeros(pixels.shape[:2], bool)
     for sign in SIGNS[params.tone]:
-        contrast = yield from change_contrast(sign * to_tensor(pixels), params.model, grey=grey)
-        damaged |= candidates(contrast).damage(params.sensitivity)
+        light = lightness(sign * picture)
+        contrast = yield from change_contrast(sign * picture, params.model, grey=grey)
+        damaged |= candidates(contrast, probability, light).damage(params.sensitivity)
+        if toned:
+            damaged |= crack_candidates(probability, light).damage(params.sensitivity)
     mask = torch.from_numpy(binary_dilation(damaged)).float() * 2 - 1
     return mask.expand(3, -1, -1)
 

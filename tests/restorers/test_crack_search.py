@@ -147,9 +147,10 @@ def test_more_sensitivity_takes_less_sure_patches() -> None:
         assert mask[where].mean() == least
 
 
-def test_only_this_search_needs_the_damage_network_and_it_knows_no_tone() -> None:
+def test_both_searches_need_the_damage_network_and_this_one_knows_no_tone() -> None:
     assert recipe_of({"kind": "inpaint", "find": "cracks"}).models == ("prior", "damage")
-    assert recipe_of({"kind": "inpaint", "find": True}).models == ("prior",)
+    assert recipe_of({"kind": "inpaint", "find": True}).models == ("prior", "damage")
+    assert recipe_of({"kind": "inpaint"}).models == ("prior",)
     assert not recipe_of({"kind": "inpaint", "find": "cracks"}).needs_mask
     with pytest.raises(ValidationError, match='find = "cracks" takes both: leave tone out'):
         Inpaint(find="cracks", tone="dark")

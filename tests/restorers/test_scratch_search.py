@@ -11,20 +11,38 @@ from pydantic import ValidationError
 from skimage import data
 
 from daemon.config.steps import Inpaint
-from daemon.restorers.scratch_search import candidates, change_contrast, find_scratches
+from daemon.restorers.scratch_search import (
+    Candidates,
+    candidates,
+    change_contrast,
+    find_scratches,
+)
 from tests.support.answering import (
     Turns,
     answer,
     echo,
     picture,
+    pixels_of,
     psnr,
     random_pixels,
     real,
     recipe_of,
     run,
 )
+from tests.support.photographs import cracked_print
 
 FIND = Inpaint(find=True)
+
+DOUBTED = np.full((100, 100), 0.5, np.float32)
+"""The damage network knows nothing either way."""
+
+DARK = np.full((100, 100), 40, np.float32)
+"""Ground on which every patch of a change is drawn brighter."""
+
+
+def patches(field: NDArray[np.float32], probability: NDArray[np.float32] = DOUBTED) -> Candidates:
+    """Candidates of a change that makes visible marks darker."""
+    return candidates(field, probability, np.where(field > 0, 200, DARK))
 
 
 def even(height: int, width: int) -> NDArray[np.uint8]:
@@ -77,7 +95,7 @@ def test_an_even_picture_asks_only_for_the_search_and_a_note_says_that_nothing_w
     turns: Turns = []
     pixels = even(40, 50)
     result = run(FIND, picture(pixels), model=echo, turns=turns)
-    assert [len(turn) for turn in turns] == [4, 4]
+    assert [len(turn) for turn in turns] == [1, 4, 4]
     assert np.array_equal(result.pictures[0].pixels, pixels)
     assert result.notes == ("no scratches were found",)
     assert dict(result.measures) == {"filled": 0}
@@ -122,16 +140,44 @@ def contrast(*patches: tuple[slice, slice, float]) -> NDArray[np.float32]:
 def test_a_large_even_patch_is_likelier_damage_than_a_small_or_peaked_one() -> None:
     line = (slice(10, 12), slice(5, 95), 8.0)
     dot = (slice(50, 51), slice(50, 52), 8.0)
-    likely = candidates(contrast(line, dot)).probability()
+    likely = patches(contrast(line, dot)).probability()
     assert likely[0] > 0.9 and likely[1] < 0.7
-    peaked = candidates(contrast(line, (slice(10, 11), slice(20, 21), 80.0))).probability()
+    peaked = patches(contrast(line, (slice(10, 11), slice(20, 21), 80.0))).probability()
     assert peaked[0] < likely[0] - 0.2
 
 
+def test_a_patch_is_likelier_damage_if_the_damage_network_says_so() -> None:
+    line = contrast((slice(10, 12), slice(5, 40), 4.5))
+    doubted, said, denied = (
+        patches(line, np.full_like(line, p)).probability()[0] for p in (0.5, 0.95, 0.02)
+    )
+    assert denied < doubted - 0.1 < said - 0.2
+
+
 def test_what_is_as_thick_as_it_is_long_is_no_scratch() -> None:
-    patches = candidates(contrast((slice(10, 60), slice(10, 60), 8.0)))
-    assert patches.probability().tolist() == [0]
-    assert not patches.among(patches.probability() > 0.5).any()
+    found = patches(contrast((slice(10, 60), slice(10, 60), 8.0)))
+    assert found.probability().tolist() == [0]
+    assert not found.damage(0.5).any()
+
+
+def test_a_change_beside_a_scratch_of_the_other_tone_is_no_damage() -> None:
+    """The rim of a dark scratch is as light as the ground, though lighter than the mean there."""
+    light = np.full((100, 100), 120, np.float32)
+    light[50:54] = 10
+    rim = contrast((slice(54, 55), slice(5, 95), 8.0))
+    assert candidates(rim, DOUBTED, light).probability().tolist() == [0]
+    light[54, 5:95] = 160
+    assert candidates(rim, DOUBTED, light).probability()[0] > 0.9
+
+
+def test_a_crack_that_the_prior_would_not_change_is_found_on_a_print_of_one_tone_only() -> None:
+    whole, damaged, where = cracked_print()
+    cracks = answer(find_scratches(picture(damaged), FIND), real) > 0
+    assert cracks[where].mean() > 0.5
+    assert psnr(pixels_of(run(FIND, picture(damaged))), whole) > psnr(damaged, whole) + 3
+    colours = np.array([(1, 0.3, 0.6), (0.4, 1, 0.8)])[np.arange(len(damaged)) // 8 % 2][:, None]
+    coloured = picture(np.rint(damaged * colours).astype(np.uint8))
+    assert (answer(find_scratches(coloured, FIND), real) > 0)[where].mean() < 0.1
 
 
 @pytest.mark.parametrize("key", ["sensitivity", "tone", "mask_only"])
