@@ -17,9 +17,9 @@ _LATER_KEYS = frozenset(
 """Keys that count for a digest only where they are set: recipes from before them keep theirs."""
 
 _FITTING = {
-    "quality": ("jpeg", "webp"),
-    "lossless": ("webp",),
-    "chroma": ("jpeg",),
+    "quality": ("jpeg", "webp", "jxl", "avif"),
+    "lossless": ("webp", "jxl", "avif"),
+    "chroma": ("jpeg", "avif"),
     "progressive": ("jpeg",),
     "compression": ("tiff",),
 }
@@ -30,6 +30,8 @@ _DEPTHS = {
     "jpeg": (8,),
     "webp": (8,),
     "tiff": (8, 16),
+    "jxl": (8, 16),
+    "avif": (8, 10, 12),
 }
 
 
@@ -38,28 +40,29 @@ class Output(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["png", "jpeg", "webp", "tiff", "same"] = Field(
+    format: Literal["png", "jpeg", "webp", "tiff", "jxl", "avif", "same"] = Field(
         "png",
-        description="Format of the result. `same` keeps that of the photograph; GIF and BMP "
-        "become PNG.",
+        description="Format of the result. `same` keeps that of the photograph where it is "
+        "written; HEIC becomes AVIF, JPEG 2000 and JPEG of 12 bits become JPEG XL, PSD, HDR, "
+        "camera raw and PDF become TIFF, and all else, such as GIF and BMP, becomes PNG.",
         examples=["jpeg"],
     )
     quality: int = Field(
         95,
         ge=1,
         le=100,
-        description="Quality of JPEG and WebP; other formats lose nothing. WebP at 100 loses "
-        "nothing either.",
+        description="Quality of JPEG, WebP, JPEG XL and AVIF; PNG and TIFF lose nothing. At 100 "
+        "WebP, JPEG XL and AVIF lose nothing either.",
         examples=[90],
     )
     lossless: bool = Field(
         False,
-        description="Whether WebP loses nothing.",
+        description="Whether WebP, JPEG XL and AVIF lose nothing.",
         examples=[True],
     )
     chroma: Literal["4:4:4", "4:2:0"] | None = Field(
         None,
-        description="Colour detail of JPEG: all of it, or half across and half down. Not "
+        description="Colour detail of JPEG and AVIF: all of it, or half across and half down. Not "
         "set: 4:4:4 from quality 90 on, 4:2:0 below.",
         examples=["4:4:4"],
     )
@@ -76,11 +79,11 @@ class Output(BaseModel):
         "`none` is what some archives demand.",
         examples=["none"],
     )
-    depth: Literal["same", 8, 16] = Field(
+    depth: Literal["same", 8, 10, 12, 16] = Field(
         "same",
         description="Bits of each channel. `same` keeps those of the photograph where the format "
-        "holds them: PNG and TIFF hold 8 and 16, JPEG and WebP 8. With 16 a photograph of 8 bits "
-        "is worked on in 16, too.",
+        "holds them: PNG, TIFF and JPEG XL hold 8 and 16, AVIF 8, 10 and 12, JPEG and WebP 8. "
+        "Above 8 a photograph of 8 bits is worked on in 16, too.",
         examples=[16],
     )
     metadata: Literal["keep", "strip", "strip-location"] = Field(

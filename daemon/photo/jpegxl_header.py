@@ -22,6 +22,7 @@ _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 
 
 _SIZES = ((9, 1), (13, 1), (18, 1), (30, 1))
 _ENUM = ((0, 0), (0, 1), (4, 2), (6, 18))
+_EXTRA_CHANNELS = ((0, 0), (0, 1), (4, 2), (12, 1))
 _COORDINATES = ((19, 0), (19, 1 << 19), (20, 1 << 20), (21, 1 << 21))
 """Choices of numbers: how many bits, and what is added."""
 
@@ -138,14 +139,14 @@ class _Bits:
 
     def __init__(self, content: bytes) -> None:
         self._value = int.from_bytes(content, "little")
-        self._left = 8 * len(content)
+        self._end = 8 * len(content)
+        self.place = 0
 
     def u(self, count: int) -> int:
-        if count > self._left:
+        if self.place + count > self._end:
             raise ValueError("it ends within its header")
-        value = self._value & ((1 << count) - 1)
-        self._value >>= count
-        self._left -= count
+        value = self._value >> self.place & ((1 << count) - 1)
+        self.place += count
         return value
 
     def flag(self) -> bool:
@@ -185,7 +186,7 @@ def _info(bits: _Bits) -> JpegXlInfo:
             _skip_animation(bits)
     depth, is_float = _depth(bits)
     bits.flag()
-    channels = bits.choice(((0, 0), (0, 1), (4, 2), (12, 1)))
+    channels = bits.choice(_EXTRA_CHANNELS)
     if channels > _MAX_EXTRA_CHANNELS:
         raise ValueError(f"it has {channels} extra channels")
     extras = [_extra_channel(bits) for _ in range(channels)]
@@ -204,6 +205,48 @@ def _info(bits: _Bits) -> JpegXlInfo:
         is_xyb=is_xyb,
         colours=_colours(bits),
     )
+
+
+@dataclass(frozen=True)
+class PlainHeader:
+    """Where an encoder's header says what it may be told to say otherwise, in bits from its start.
+
+    Attributes:
+        depth: Bits of a sample.
+        colours: What its colours are.
+        end: Where the header ends; zeros fill its last byte.
+    """
+
+    depth: slice
+    colours: slice
+    end: int
+
+
+def plain_header(codestream: bytes) -> PlainHeader:
+    """The places in the header of a still picture that is upright and has no preview.
+
+    Raises:
+        ValueError: It has another header.
+    """
+    bits = _Bits(codestream[:_HEAD_BYTES])
+    bits.u(8 * len(CODESTREAM))
+    _size(bits)
+    if bits.flag() or bits.flag():
+        raise ValueError("the encoder wrote a header of another kind")
+    begin = bits.place
+    _depth(bits)
+    depth = slice(begin, bits.place)
+    bits.flag()
+    for _ in range(bits.choice(_EXTRA_CHANNELS)):
+        _extra_channel(bits)
+    bits.flag()
+    begin = bits.place
+    if _colours(bits) != Colours():
+        bits.choice(_ENUM)  # the rendering intent
+    colours = slice(begin, bits.place)
+    if bits.u(2) or not bits.flag():
+        raise ValueError("the encoder wrote a header of another kind")
+    return PlainHeader(depth, colours, bits.place)
 
 
 def _size(bits: _Bits) -> tuple[int, int]:

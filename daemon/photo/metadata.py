@@ -40,6 +40,8 @@ _RESOLUTION_X, _RESOLUTION_Y, _RESOLUTION_UNIT = 282, 283, 296
 _C2PA = 52545
 _CM_PER_INCH = 2.54
 _CENTIMETRES = 3
+_OWN_RESOLUTION = ("JPEG", "PNG", "TIFF", "BMP", "GIF")
+"""Formats that have a resolution of their own; of others EXIF tells it alone."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ def read_metadata(
         blocks = _BLOCKS[format](file)
     if blocks.exif and "exif" not in image.info:
         image.info["exif"] = blocks.exif
+    block = image.info.get("exif")
     try:
-        block = image.info.get("exif")
         found = image.getexif()
         orientation = int(found.get(_ORIENTATION, 1))
         is_adobe_rgb = _says_adobe_rgb(found)
@@ -98,6 +100,7 @@ def read_metadata(
     except Exception as error:
         # Directories in the wild are damaged in every way; Pillow raises nearly anything.
         notes = (_damaged_exif(error),)
+    dpi = _dpi(image.info.get("dpi"))
     xmp = image.info.get("xmp") or blocks.xmp or parts.xmp
     if isinstance(xmp, str):
         xmp = xmp.encode()
@@ -111,7 +114,7 @@ def read_metadata(
         image.info.get("icc_profile") or None,
         parts.exif,
         _upright_xmp(xmp),
-        _dpi(image.info.get("dpi")),
+        _exif_dpi(block) if dpi is None and format not in _OWN_RESOLUTION else dpi,
         _photoshop(parts, blocks.photoshop),
         blocks.comments,
         blocks.png_text,
@@ -149,15 +152,6 @@ def read_block_metadata(
     image.info |= {"icc_profile": icc, "xmp": xmp.rstrip(b"\0") if xmp else None}
     if exif:
         image.info["exif"] = exif
-        try:
-            block = io.BytesIO(exif.removeprefix(b"Exif\0\0"))
-            layout = read_layout(block)
-            if layout is not None:
-                directory = read_directory(block, layout, layout.first)
-                image.info["dpi"] = _directory_dpi(block, directory)
-        except Exception:
-            # Directories in the wild are damaged in every way; `read_metadata` says so.
-            image.info["dpi"] = None
     return read_metadata(image, format, mode)
 
 
@@ -221,6 +215,19 @@ def _directory_dpi(file: BinaryIO, directory: Directory) -> tuple[float, float] 
     factor = _CM_PER_INCH if unit == _CENTIMETRES else 1
     values = [_rational(file, directory.layout, field) for field in (across, down)]
     return _dpi([value * factor for value in values])
+
+
+def _exif_dpi(exif: bytes | None) -> tuple[float, float] | None:
+    """Resolution that EXIF alone tells."""
+    block = io.BytesIO((exif or b"").removeprefix(b"Exif\0\0"))
+    try:
+        layout = read_layout(block)
+        if layout is None:
+            return None
+        return _directory_dpi(block, read_directory(block, layout, layout.first))
+    except Exception:
+        # Directories in the wild are damaged in every way; `read_metadata` says so.
+        return None
 
 
 def _rational(file: BinaryIO, layout: Layout, field: Field) -> float:

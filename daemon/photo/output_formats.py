@@ -6,7 +6,7 @@ Imports neither numpy nor Pillow; a writer is imported when something is written
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 from daemon.photo.picture import Metadata
@@ -64,6 +64,10 @@ class EncoderOptions:
         return self.chroma == "4:4:4"
 
 
+_LIKE_TIFF = ("TIFF", "RAW", "PSD", "HDR", "EXR", "PDF")
+"""Formats in whose place a TIFF stands: deep, large, of several pages, or all of it."""
+
+
 class Write(Protocol):
     """Encodes a result into an open file."""
 
@@ -87,39 +91,44 @@ class OutputFormat:
         name: Its name in recipes.
         label: What people call it.
         suffix: Ending of its files.
-        source: Name of the format that it stands for with `same`, as in `Metadata.format`.
-        depths: Depths that it holds: 8, 16, "float".
+        sources: Names of the formats that it stands for with `same`, as in `Metadata.format`.
+        depths: Depths that it holds: 8, 10, 12, 16, "float".
+        writer: Imports its writer.
         has_grey: Whether it has grey.
         has_alpha: Whether it has transparency.
+        has_profiles: Whether it carries any profile; else only colours that it has names for.
         max_side_px: Longest side, or None. JPEG has room for 65535, libjpeg stops at 65500.
-        writer: Imports its writer.
     """
 
     name: str
     label: str
     suffix: str
-    source: str
+    sources: tuple[str, ...]
     depths: tuple[int | str, ...]
-    has_grey: bool
-    has_alpha: bool
-    max_side_px: int | None
     writer: Callable[[], Write]
+    _: KW_ONLY
+    has_grey: bool = True
+    has_alpha: bool = True
+    has_profiles: bool = True
+    max_side_px: int | None = None
 
 
 def output_format(choice: str, metadata: Metadata) -> tuple[str, str]:
     """The format in which a result is written.
 
     Args:
-        choice: "png", "jpeg", "webp", "tiff", or "same" for that of the input.
-        metadata: Metadata of the input; formats that are not written (GIF, BMP) become PNG, and a
-            PDF, which has pages, TIFF.
+        choice: Name of one of `OUTPUTS`, or "same" for that of the input.
+        metadata: Metadata of the input. What is not written has a likeness that loses no depth and
+            is not ten times as large; anything else becomes PNG.
 
     Returns:
         The format, one of `OUTPUTS`, and the suffix of its files, such as ".jpg".
     """
-    same = "tiff" if metadata.format == "PDF" else "png"
-    same = next((one.name for one in OUTPUTS if one.source == metadata.format), same)
-    found = output_named(same if choice == "same" else choice)
+    if choice == "same":
+        is_deep_jpeg = metadata.format == "JPEG" and ";" in metadata.mode
+        source = "JXL" if is_deep_jpeg else metadata.format
+        choice = next((one.name for one in OUTPUTS if source in one.sources), "png")
+    found = output_named(choice)
     return found.name, found.suffix
 
 
@@ -153,6 +162,18 @@ def _webp() -> Write:
     return write
 
 
+def _avif() -> Write:
+    from daemon.photo.writers.avif import write
+
+    return write
+
+
+def _jpegxl() -> Write:
+    from daemon.photo.writers.jpegxl import write
+
+    return write
+
+
 def _tiff() -> Write:
     from daemon.photo.writers.tiff import write
 
@@ -160,9 +181,17 @@ def _tiff() -> Write:
 
 
 OUTPUTS = (
-    OutputFormat("png", "PNG", ".png", "PNG", (8, 16), True, True, None, _png),
-    OutputFormat("jpeg", "JPEG", ".jpg", "JPEG", (8,), True, False, 65500, _jpeg),
-    OutputFormat("webp", "WebP", ".webp", "WEBP", (8,), False, True, 16383, _webp),
-    OutputFormat("tiff", "TIFF", ".tif", "TIFF", (8, 16, "float"), True, True, None, _tiff),
+    OutputFormat("png", "PNG", ".png", ("PNG",), (8, 16), _png),
+    OutputFormat(
+        "jpeg", "JPEG", ".jpg", ("JPEG",), (8,), _jpeg, has_alpha=False, max_side_px=65500
+    ),
+    OutputFormat(
+        "webp", "WebP", ".webp", ("WEBP",), (8,), _webp, has_grey=False, max_side_px=16383
+    ),
+    OutputFormat("tiff", "TIFF", ".tif", _LIKE_TIFF, (8, 16, "float"), _tiff),
+    OutputFormat(
+        "jxl", "JPEG XL", ".jxl", ("JXL", "JPEG2000"), (8, 16), _jpegxl, has_profiles=False
+    ),
+    OutputFormat("avif", "AVIF", ".avif", ("AVIF", "HEIF"), (8, 10, 12), _avif, max_side_px=65536),
 )
 """Every format that is written."""

@@ -7,6 +7,7 @@ code that it had.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from daemon.photo.bit_depth import highest_level, slabs, to_depth, to_unit
 from daemon.photo.colour import ColourSpace, Floats, is_too_dark, output_space
 from daemon.photo.decoded import CHANNELS, Codes
+from daemon.photo.jpegxl_codestream import named_colours
 from daemon.photo.notes import Note, NoteKind
 from daemon.photo.output_formats import Depth, OutputFormat, Profile
 from daemon.photo.picture import Metadata, Original, Picture
@@ -29,6 +31,11 @@ _SAME, _OTHER = 0.1, 0.3
 """Change of a channel, of 0 to 1, up to which a step is taken to have kept a pixel's colour, and
 from which it is taken to have made another."""
 
+_DTYPES = {8: np.dtype(np.uint8), 32: np.dtype(np.float32)}
+"""Types of codes by the bits of the file; all others have uint16."""
+
+_MODE_BITS = re.compile(r";(\d+)")
+
 
 @dataclass(frozen=True, eq=False)
 class Finished:
@@ -40,12 +47,14 @@ class Finished:
         has_alpha: Whether the last channel is opacity.
         icc: Profile to embed, or None for sRGB.
         metadata: What is carried; its own `icc` does not count here.
+        bits: Bits of a sample in the file, which may be fewer than the codes have.
     """
 
     codes: Codes
     has_alpha: bool
     icc: bytes | None
     metadata: Metadata
+    bits: int
 
     @property
     def is_grey(self) -> bool:
@@ -67,7 +76,8 @@ def finish(
     Returns:
         The codes, and notes on what could not be kept.
     """
-    dtype, notes = _depth(picture, format, depth)
+    bits, notes = _bits(picture, format, depth)
+    dtype = _DTYPES.get(bits, np.dtype(np.uint16))
     space, note = _space(picture, format, profile)
     if dtype == np.uint8 and picture.pixels.dtype != np.uint8 and is_too_dark(space):
         space, note = _space(picture, format, "srgb" if picture.grey else "display-p3")
@@ -89,7 +99,7 @@ def finish(
             if has_alpha and picture.alpha is not None:
                 codes[rows, :, -1] = to_depth(picture.alpha[rows], dtype)
     metadata = _changed_metadata(picture, format, space)
-    return Finished(codes, has_alpha, space.icc, metadata), tuple(notes)
+    return Finished(codes, has_alpha, space.icc, metadata, bits), tuple(notes)
 
 
 def _changed_metadata(picture: Picture, format: OutputFormat, space: ColourSpace) -> Metadata:
@@ -116,22 +126,44 @@ class _Target:
     flatten: bool
 
 
-def _depth(
-    picture: Picture, format: OutputFormat, depth: Depth
-) -> tuple[np.dtype[np.generic], list[Note]]:
+def _bits(picture: Picture, format: OutputFormat, depth: Depth) -> tuple[int, list[Note]]:
+    """Bits of a sample in the file: those asked for, or the next that the format holds."""
     original = picture.original
     is_float = (
         original is not None and original.codes.dtype.kind == "f" and original.space.model != "lab"
     )
     if depth == "same" and is_float and "float" in format.depths and _same_size(picture):
-        return np.dtype(np.float32), []
-    wanted = {"same": picture.pixels.dtype, 8: np.dtype(np.uint8), 16: np.dtype(np.uint16)}[depth]
-    if wanted == np.uint16 and 16 not in format.depths:
-        return np.dtype(np.uint8), [Note(NoteKind.DEPTH, "16-bit written as 8-bit")]
-    return np.dtype(wanted), []
+        return 32, []
+    wanted = _own_bits(picture) if depth == "same" else depth
+    held = [bits for bits in format.depths if isinstance(bits, int)]
+    bits = min((bits for bits in held if bits >= wanted), default=max(held))
+    if bits < wanted:
+        return bits, [Note(NoteKind.DEPTH, f"{wanted}-bit written as {bits}-bit")]
+    return bits, []
+
+
+def _own_bits(picture: Picture) -> int:
+    """Bits of a sample of the photograph; 16 where its file does not say how many above 8."""
+    if picture.pixels.dtype == np.uint8:
+        return 8
+    said = _MODE_BITS.search(picture.metadata.mode)
+    return int(said[1]) if said is not None and 8 < int(said[1]) <= 16 else 16
 
 
 def _space(picture: Picture, format: OutputFormat, profile: Profile) -> tuple[ColourSpace, str]:
+    """The colours of the file, and a note or ""."""
+    space, note = _asked_space(picture, format, profile)
+    if format.has_profiles or named_colours(space) is not None:
+        return space, note
+    other = None if picture.grey else ADOBE_RGB_ICC
+    space, _ = output_space(other, grey=picture.grey, has_grey=format.has_grey)
+    name = "sRGB" if other is None else "Adobe RGB"
+    return space, f"{format.label} has no name for its colours: written as {name}"
+
+
+def _asked_space(
+    picture: Picture, format: OutputFormat, profile: Profile
+) -> tuple[ColourSpace, str]:
     grey, has_grey = picture.grey, format.has_grey
     match profile:
         case "srgb":

@@ -39,6 +39,8 @@ _FORMATS = {
     ".webp": "webp",
     ".tif": "tiff",
     ".tiff": "tiff",
+    ".jxl": "jxl",
+    ".avif": "avif",
 }
 
 

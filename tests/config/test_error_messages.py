@@ -47,7 +47,8 @@ STEP = '[[steps]]\nkind = "denoise"\n'
         ),
         (
             f'{STEP}[output]\nformat = "jpg"\n',
-            "output.format is 'jpg'; allowed: png, jpeg, webp, tiff, same; did you mean jpeg",
+            "output.format is 'jpg'; allowed: png, jpeg, webp, tiff, jxl, avif, same; "
+            "did you mean jpeg",
         ),
         (
             f'[match]\nsuffixes = ["jpg"]\n{STEP}',

@@ -59,13 +59,13 @@ def message_of(tmp_path: Path, text: str) -> str:
         ),
         (
             '[[steps]]\nkind = "denoise"\n[output]\nchroma = "4:2:0"\n',
-            'output: chroma does not fit format = "png"; set format to "jpeg" or "same", '
+            'output: chroma does not fit format = "png"; set format to "jpeg", "avif" or "same", '
             "or leave chroma out",
         ),
         (
             '[[steps]]\nkind = "denoise"\n[output]\nformat = "jpeg"\ndepth = 16\n',
             'output: depth = 16 does not fit format = "jpeg"; set depth to "same" or 8, '
-            'or format to "png" or "tiff"',
+            'or format to "png", "tiff" or "jxl"',
         ),
         (
             '[[steps]]\nkind = "denoise"\n[output]\nformat = "webp"\n'

@@ -168,7 +168,7 @@ def test_formats_may_be_named_in_capitals_and_others_are_refused(tmp_path: Path)
     for name in ("a", "b"):
         write_picture(picture, tmp_path / name, format="PNG" if name == "a" else "png", quality=9)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    with pytest.raises(ValueError, match="'bmp' is none of png, jpeg, webp, tiff"):
+    with pytest.raises(ValueError, match="'bmp' is none of png, jpeg, webp, tiff, jxl, avif"):
         write_picture(picture, tmp_path / "c", format="bmp", quality=95)
 
 

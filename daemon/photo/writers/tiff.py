@@ -9,7 +9,6 @@ import os
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import BinaryIO, assert_never
 
 import imagecodecs
@@ -27,7 +26,7 @@ from daemon.photo.tiff_fields import (
     pinned_fields,
     without_pinned,
 )
-from daemon.photo.writers.pillow import exif_fields, scaled_dpi
+from daemon.photo.writers.pillow import exif_fields, resolution_fields, scaled_dpi
 
 _STRIP_BYTES = 1 << 20
 _LARGEST_CLASSIC = (1 << 32) - (1 << 26)
@@ -43,11 +42,9 @@ _SCHEMES = {"none": 1, "deflate": 8, "zstd": 50000}
 _HORIZONTAL = 2
 _UNSIGNED, _FLOAT = 1, 3
 _UNASSOCIATED = 2
-_UNDEFINED, _BYTE, _SHORT, _LONG, _RATIONAL, _LONG8 = 7, 1, 3, 4, 5, 16
+_UNDEFINED, _BYTE, _SHORT, _LONG, _LONG8 = 7, 1, 3, 4, 16
 _XMP, _ICC, _IPTC, _PHOTOSHOP = 700, 34675, 33723, 34377
-_RESOLUTION, _PER_INCH = 282, 2
-_DPI_UNIT = 10_000
-"""Largest denominator of a resolution."""
+_RESOLUTION = 282
 
 
 def write(finished: Finished, file: BinaryIO, options: EncoderOptions) -> tuple[str, ...]:
@@ -218,11 +215,7 @@ def _carried(finished: Finished) -> tuple[str, list[RawField]]:
         fields += _photoshop(finished.metadata.photoshop)
     # EXIF's own resolution, exact and in its unit, goes before that of the format.
     if dpi is not None and not any(field.tag == _RESOLUTION for field in fields):
-        for tag, value in zip((282, 283), dpi, strict=True):
-            share = Fraction(value).limit_denominator(_DPI_UNIT)
-            content = struct.pack(f"{order}II", share.numerator, share.denominator)
-            fields.append(RawField(tag, _RATIONAL, 1, content))
-        fields.append(numbers_field(order, 296, _SHORT, [_PER_INCH]))
+        fields += resolution_fields(dpi, order)
     return order, fields
 
 
