@@ -34,12 +34,18 @@ def restore(step: Step, *given: Pixels, seed: int = 0, mask: Pixels | None = Non
         seed: Seed of all noise.
         mask: What is to be inpainted, (H, W).
     """
+    recipe = Recipe(name="quality", steps=(step,))
+    return restore_by(recipe, *given, seed=seed, mask=mask)
+
+
+def restore_by(
+    recipe: Recipe, *given: Pixels, seed: int = 0, mask: Pixels | None = None
+) -> list[Pixels]:
+    """Run all steps of a recipe; the arguments are those of `restore`."""
     pictures = tuple(
         Picture(pixels, is_grey(pixels), Metadata("PNG", "RGB"), mask=mask) for pixels in given
     )
-    output = run_generator(
-        _backend().restore(Recipe(name="quality", steps=(step,)), pictures, seed)
-    )
+    output = run_generator(_backend().restore(recipe, pictures, seed))
     return [np.asarray(one.pixels, np.uint8) for one in output.pictures]
 
 

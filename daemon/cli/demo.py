@@ -1,4 +1,4 @@
-"""The demo: damaged photographs through every shipped recipe, with a table and a contact sheet.
+"""The demo: photographs through every shipped recipe, with a table and a contact sheet.
 
 It drops them into a station and restores them as any other run does.
 """
@@ -18,7 +18,7 @@ from daemon.cli.demo_photos import DemoPhoto, demo_photos, psnr
 from daemon.config.settings import Settings
 from daemon.config.station import Station
 from daemon.jobs.ledger.entries import QueueCount
-from daemon.photo.contact_sheet import Row, draw_sheet
+from daemon.photo.contact_sheet import Row, draw_grid
 from daemon.service.daemon import Daemon
 from daemon.system import logging as log
 
@@ -26,9 +26,14 @@ SHEET = "contact-sheet.png"
 """File name of the contact sheet in the station's folder."""
 
 _CAVEAT = (
-    "Colours are a guess: skin, sky and wood come out, a red cup stays grey; look at the sheet. "
+    "Colours are a guess: skin, fur and wood come out, an orange suit turns brown; look at the "
+    "sheet. Old prints have no truth, and so no PSNR. "
     "Seconds count from reading to writing while the others share the processor."
 )
+_SEQUENCE = "interpolate"
+_PANEL = (190, 154)
+"""Width and height of a picture on the sheet, in pixels: ten cells fit 1,600 x 1,000."""
+
 _SHOWN_FRAMES = (3, 5)
 """Frames of a sequence that the sheet shows."""
 
@@ -68,9 +73,9 @@ def demo(
             daemon.once()
         log.configure()
     found = tuple(_result_of(station, photo) for photo in chosen)
-    rows = [_row(one) for one in found if one.result is not None]
-    if rows:
-        draw_sheet(rows).save(station.root / SHEET)
+    cells = _cells(found)
+    if cells:
+        draw_grid(cells, _PANEL).save(station.root / SHEET)
     return found
 
 
@@ -119,29 +124,42 @@ def _result_of(station: Station, photo: DemoPhoto) -> DemoResult:
     return DemoResult(photo, result, seconds, psnr(photo.before, photo.truth), out)
 
 
-def _row(one: DemoResult) -> Row:
-    photo, result = one.photo, one.result
-    label = f"{photo.recipe}   {photo.files[0][0]}   {one.seconds:.1f} s"
-    if result is None:
-        return Row(label, ())
-    if photo.recipe == "interpolate":
-        with Image.open(result) as sequence:
-            return Row(label, (("before", photo.before), ("between", _strip(sequence))))
-    with Image.open(result) as after:
-        panels = (
-            ("before " + _decibels(one.psnr_in), photo.before),
-            ("after " + _decibels(one.psnr_out), after.copy()),
+def _cells(found: tuple[DemoResult, ...]) -> list[Row]:
+    """One cell for each recipe with both photographs, or for each pair that is interpolated."""
+    done = [one for one in found if one.result is not None]
+    recipes = dict.fromkeys(one.photo.recipe for one in done if one.photo.recipe != _SEQUENCE)
+    cells = []
+    for recipe in recipes:
+        both = [one for one in done if one.photo.recipe == recipe]
+        label = "   ".join([recipe, *(f"{one.photo.name} {one.seconds:.1f} s" for one in both)])
+        cells.append(Row(label, tuple(panel for one in both for panel in _before_after(one))))
+    return cells + [_sequence(one) for one in done if one.photo.recipe == _SEQUENCE]
+
+
+def _before_after(one: DemoResult) -> tuple[tuple[str, Image.Image], ...]:
+    with _opened(one) as after:
+        return (
+            (f"before {_decibels(one.psnr_in)}", one.photo.before),
+            (f"after {_decibels(one.psnr_out)}", after.copy()),
         )
-    return Row(label, panels if photo.truth is None else (*panels, ("truth", photo.truth)))
 
 
-def _strip(sequence: Image.Image) -> Image.Image:
-    """Two frames from between the ends, side by side."""
-    frames = []
-    for index in _SHOWN_FRAMES:
-        sequence.seek(min(index, getattr(sequence, "n_frames", 1) - 1))
-        frames.append(sequence.convert("RGB"))
-    strip = Image.new("RGB", (sum(frame.width for frame in frames), frames[0].height))
-    for index, frame in enumerate(frames):
-        strip.paste(frame, (index * frame.width, 0))
-    return strip
+def _sequence(one: DemoResult) -> Row:
+    """The first picture, two frames from between, and the second picture."""
+    both = one.photo.before
+    middle = both.width // 2
+    first = both.crop((0, 0, middle, both.height))
+    second = both.crop((middle, 0, both.width, both.height))
+    panels = [("first", first)]
+    with _opened(one) as frames:
+        for index in _SHOWN_FRAMES:
+            frames.seek(min(index, getattr(frames, "n_frames", 1) - 1))
+            panels.append((f"frame {index}", frames.convert("RGB")))
+    label = f"{_SEQUENCE}   {one.photo.name} {one.seconds:.1f} s"
+    return Row(label, (*panels, ("second", second)))
+
+
+def _opened(one: DemoResult) -> Image.Image:
+    if one.result is None:
+        raise ValueError(f"{one.photo.name} has no result")
+    return Image.open(one.result)

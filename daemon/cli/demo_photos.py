@@ -1,7 +1,8 @@
-"""Photographs of the demo: those that ship with scikit-image, damaged the same way in each run."""
+"""Photographs of the demo: real ones, and scikit-image's, damaged the same way in each run."""
 
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import skimage.data
@@ -10,6 +11,9 @@ from PIL import Image, ImageDraw
 from daemon.restorers.dye_fading import Fading, faded
 
 _BLOCK_PX = 8
+
+_REAL = Path(__file__).with_name("real_photos")
+"""Real prints and phone pictures, with their sources and licences in `SOURCES.tsv`."""
 
 
 @dataclass(frozen=True)
@@ -32,23 +36,33 @@ class DemoPhoto:
 
 
 def demo_photos() -> tuple[DemoPhoto, ...]:
-    """Two or three photographs for each shipped recipe."""
+    """Two photographs for each shipped recipe, best recipes first; one of them real if it can be.
+
+    The real ones were never damaged by a program: old prints, a worn plate, a phone picture. Only
+    the phone picture, halved here, has a truth.
+    """
     people, coffee, cat, rocket = (
         _bundled(name) for name in ("astronaut", "coffee", "cat", "rocket")
     )
     face = people.crop((96, 0, 352, 256))
     whiskers = cat.crop((80, 0, 328, 248)).resize((256, 256), Image.Resampling.BICUBIC)
+    seated, portrait = (_opened(name) for name in ("tesla-seated.jpg", "tesla-portrait.jpg"))
     return (
-        *(_grey(*one) for one in (("coffee", coffee), ("astronaut", people), ("cat", cat))),
-        *(_noisy(*one) for one in (("coffee", coffee), ("astronaut", people), ("rocket", rocket))),
-        *(_small(*one) for one in (("cat", cat), ("astronaut", people), ("rocket", rocket))),
-        *(_strokes(*one) for one in (("rocket", rocket), ("coffee", coffee))),
         *(_scratched("inpaint", *one) for one in (("cat", cat), ("rocket", rocket))),
-        *(_scratched("scratches", *one) for one in (("cat", cat), ("rocket", rocket))),
-        *(_faded(*one) for one in (("astronaut", people), ("coffee", coffee))),
+        *(_small(*one) for one in (("astronaut", people), ("pug", _opened("pug.jpg")))),
+        _faded("astronaut", people),
+        _real("unfade", "rio-1897.jpg"),
+        _noisy("rocket", rocket),
+        _real("denoise", "andersson.jpg"),
+        _grey("cat", cat),
+        _real("colorize", "tesla-seated.jpg"),
+        _old_print("astronaut", people),
+        _real("old-photo", "tesla-portrait.jpg"),
+        _scratched("scratches", "cat", cat),
+        _real("scratches", "claudet.webp"),
+        *(_strokes(*one) for one in (("rocket", rocket), ("coffee", coffee))),
         _pair("face-to-cat", face, whiskers),
-        _pair("cup-to-cat", coffee.crop((64, 0, 320, 256)), whiskers),
-        *(_old_print(*one) for one in (("cat", cat), ("astronaut", people))),
+        _pair("tesla", _square(seated, (70, 0)), _square(portrait, (0, 25))),
     )
 
 
@@ -65,6 +79,22 @@ def _bundled(name: str) -> Image.Image:
     height = round(image.height * 384 / image.width)
     image = image.resize((384, height), Image.Resampling.LANCZOS)
     return image.crop((0, 0, 384, height // _BLOCK_PX * _BLOCK_PX))
+
+
+def _opened(file: str) -> Image.Image:
+    return Image.open(_REAL / file).convert("RGB")
+
+
+def _square(photo: Image.Image, corner: tuple[int, int]) -> Image.Image:
+    """The 252 px of a portrait that show the face, as 256 px."""
+    left, top = corner
+    face = photo.crop((left, top, left + 252, top + 252))
+    return face.resize((256, 256), Image.Resampling.BICUBIC)
+
+
+def _real(recipe: str, file: str) -> DemoPhoto:
+    path = _REAL / file
+    return DemoPhoto(recipe, path.stem, ((file, path.read_bytes()),), _opened(file), None)
 
 
 def _grey(name: str, photo: Image.Image) -> DemoPhoto:

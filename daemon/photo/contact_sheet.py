@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 _GAP_PX = 12
 _LABEL_PX = 26
+_CAPTION_PX = 16
+_GRID_GAP_PX = 4
+_CENTRE = (0.5, 0.1)
+"""What stays of a picture that is cut, as shares: faces lie above the middle."""
+
 _INK = (40, 40, 40)
 
 
@@ -41,6 +46,34 @@ def draw_sheet(rows: Sequence[Row], width_px: int = 256) -> Image.Image:
             sheet.paste(image, (left, top + _LABEL_PX))
             pen.text((left, top + _LABEL_PX + row_height + 4), caption, _INK, font)
         top += row_height + 2 * _LABEL_PX + _GAP_PX
+    return sheet
+
+
+def draw_grid(cells: Sequence[Row], panel: tuple[int, int], columns: int = 2) -> Image.Image:
+    """Draw cells beside and below each other, every panel of one size.
+
+    Args:
+        cells: What to draw, in reading order.
+        panel: Width and height of a panel in pixels; pictures of other shapes lose their borders.
+        columns: Cells beside each other.
+    """
+    font, small = ImageFont.load_default(14), ImageFont.load_default(11)
+    width, height = panel
+    across = max(len(cell.panels) for cell in cells) * (width + _GRID_GAP_PX) + _GAP_PX
+    down = height + _LABEL_PX + _CAPTION_PX
+    lines = -(-len(cells) // columns)
+    sheet = Image.new("RGB", (columns * across + _GAP_PX, lines * down + _GRID_GAP_PX), "white")
+    pen = ImageDraw.Draw(sheet)
+    for index, cell in enumerate(cells):
+        left, top = _GAP_PX + index % columns * across, index // columns * down
+        pen.text((left, top + 5), cell.label, _INK, font)
+        for number, (caption, image) in enumerate(cell.panels):
+            x = left + number * (width + _GRID_GAP_PX)
+            fitted = ImageOps.fit(
+                image.convert("RGB"), panel, Image.Resampling.LANCZOS, centering=_CENTRE
+            )
+            sheet.paste(fitted, (x, top + _LABEL_PX))
+            pen.text((x, top + _LABEL_PX + height + 1), caption, _INK, small)
     return sheet
 
 

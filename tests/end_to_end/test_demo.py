@@ -1,3 +1,4 @@
+import csv
 import hashlib
 from collections.abc import Callable
 from io import StringIO
@@ -7,13 +8,16 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+import daemon.cli.demo_photos as demo_photos_module
 from daemon.cli.demo import demo, print_table
 from daemon.cli.demo_photos import demo_photos, psnr
 from daemon.config.station_setup import make_station, open_station
 from daemon.executors import EXECUTORS
 from daemon.messages.reports import Report, Restored, StagedFile, Timing, WorkerReady
 from daemon.messages.tasks import Compute, RestoreTask
-from daemon.photo.contact_sheet import Row, draw_sheet
+from daemon.photo.contact_sheet import Row, draw_grid, draw_sheet
+
+REAL = Path(demo_photos_module.__file__).with_name("real_photos")
 
 
 class Copying:
@@ -43,16 +47,26 @@ class Copying:
         pass
 
 
-def test_every_recipe_has_two_or_three_samples_of_256_to_512_px() -> None:
+def test_every_recipe_has_two_samples() -> None:
     chosen = demo_photos()
     counts = {s.recipe: sum(o.recipe == s.recipe for o in chosen) for s in chosen}
     assert set(counts) == {
         "colorize", "denoise", "inpaint", "interpolate", "old-photo", "restyle", "scratches",
         "super-resolve", "unfade",
     }  # fmt: skip
-    assert set(counts.values()) <= {2, 3}
+    assert set(counts.values()) == {2}
     assert all(s.truth is None or s.truth.size == s.before.size for s in chosen)
     assert {s.files for s in chosen} == {s.files for s in demo_photos()}
+
+
+def test_real_photographs_are_among_the_samples_and_their_sources_are_told() -> None:
+    with (REAL / "SOURCES.tsv").open(encoding="utf-8", newline="") as lines:
+        rows = {row["file"]: row for row in csv.DictReader(lines, delimiter="\t")}
+    assert set(rows) == {path.name for path in REAL.iterdir()} - {"SOURCES.tsv"}
+    assert all(row["licence"] and row["source"] and row["trained on"] for row in rows.values())
+    assert sum((REAL / name).stat().st_size for name in rows) < 700_000
+    whole = {content for sample in demo_photos() for _, content in sample.files}
+    assert sum((REAL / name).read_bytes() in whole for name in rows) == 5
 
 
 def test_psnr_of_an_error_of_ten_levels_is_known() -> None:
@@ -67,6 +81,16 @@ def test_the_sheet_puts_panels_beside_each_other() -> None:
     assert (sheet.getpixel((20, 45)), sheet.getpixel((54, 45))) == ((0, 0, 0), (255, 0, 0))
 
 
+def test_the_grid_puts_cells_of_one_size_beside_and_below_each_other() -> None:
+    wide, tall = Image.new("RGB", (30, 10), "red"), Image.new("L", (10, 40), 0)
+    cell = Row("x", (("before", wide), ("after", tall)))
+    sheet = draw_grid([cell] * 3, (20, 10))
+    assert sheet.size == (2 * (2 * 24 + 12) + 12, 2 * (10 + 26 + 16) + 4)
+    for left, top in ((12, 26), (72, 26), (12, 78)):
+        assert sheet.getpixel((left + 5, top + 5)) == (255, 0, 0)
+        assert sheet.getpixel((left + 24 + 5, top + 5)) == (0, 0, 0)
+
+
 def test_the_demo_finds_each_result_and_computes_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,10 +100,13 @@ def test_the_demo_finds_each_result_and_computes_nothing_twice(
     station = make_station(tmp_path / "d")
     first = demo(station, open_station(station.root)[1], executor="copying")
     assert [one.seconds for one in first] == [2.0] * len(demo_photos())
-    grey = first[0]
+    grey = next(f for f in first if f.photo.recipe == "colorize")
     assert grey.psnr_in == grey.psnr_out
     small = next(f for f in first if f.photo.recipe == "super-resolve")
     assert small.psnr_in == pytest.approx(small.psnr_out)
+    with Image.open(station.root / "contact-sheet.png") as sheet:
+        assert (sheet.width > 1500, sheet.height > 900) == (True, True)
+        assert (sheet.width <= 1600, sheet.height <= 1000) == (True, True)
     assert (station.root / "contact-sheet.png").stat().st_size > 100_000
     again = demo(station, open_station(station.root)[1], executor="copying")
     assert [f.result for f in again] == [f.result for f in first]

@@ -1,0 +1,110 @@
+"""Draw what every shipped recipe makes of real old prints, scans and phone pictures.
+
+    python -m benchmarks.real_photos            # writes docs/real-photos.webp
+    python -m benchmarks.real_photos --only tesla --folder RESULTS   # results at full size
+
+The pictures lie in `daemon/cli/real_photos` with their sources. They have no truth: the sheet is to
+be looked at.
+"""
+
+import argparse
+import csv
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from benchmarks.restoring import Pixels, restore_by
+from daemon.config.recipe import Recipe, read_recipe
+from daemon.config.steps import Inpaint
+from daemon.photo.contact_sheet import Row, draw_sheet
+
+ROOT = Path(__file__).parents[1]
+PICTURES = ROOT / "daemon/cli/real_photos"
+SHEET = ROOT / "docs/real-photos.webp"
+
+WORST_FIRST = (
+    "mehemet-ali", "claudet", "tesla-cage", "tesla-laboratory", "frontispiece", "on-deck", "map",
+    "tesla-portrait", "rio-1897", "tesla-tower", "hopper", "pen", "tesla-lamp", "dahlgren",
+    "andersson", "tesla-seated", "plant", "pug",
+)  # fmt: skip
+"""Order of the sheet: by eye, what the recipes did worst to comes first."""
+
+_PANEL_PX = 176
+_WEBP_QUALITY = 72
+
+Treatment = Callable[[Pixels], Pixels]
+"""What makes a column of the sheet from a picture."""
+
+
+def treatments() -> dict[str, Treatment]:
+    """Every shipped recipe that takes one picture and no drawing, by its name."""
+    names = ("denoise", "scratches", "unfade", "colorize", "old-photo", "super-resolve", "restyle")
+    found: dict[str, Treatment] = {name: partial(_by, _recipe(name)) for name in names}
+    cracks = Recipe(name="cracks", steps=(Inpaint(find="cracks"),))
+    return {
+        "denoise": found["denoise"],
+        "scratches": found["scratches"],
+        'find = "cracks"': partial(_by, cracks),
+        **{name: found[name] for name in names[2:]},
+    }
+
+
+def read_pictures(only: str = "") -> dict[str, Pixels]:
+    """The pictures with this in their name, worst first."""
+    with (PICTURES / "SOURCES.tsv").open(encoding="utf-8", newline="") as lines:
+        files = {
+            Path(row["file"]).stem: row["file"] for row in csv.DictReader(lines, delimiter="\t")
+        }
+    return {
+        name: np.asarray(Image.open(PICTURES / files[name]).convert("RGB"))
+        for name in WORST_FIRST
+        if only in name
+    }
+
+
+def draw(pictures: dict[str, Pixels], folder: Path | None = None) -> Image.Image:
+    """One row a picture, one column a recipe; results at full size go to a folder."""
+    rows = []
+    for name, pixels in pictures.items():
+        panels = [("before", _panel(pixels))]
+        for title, treat in treatments().items():
+            result = treat(pixels)
+            if folder is not None:
+                Image.fromarray(result).save(folder / f"{name}.{title.split()[-1]}.png")
+            panels.append((title, _panel(result)))
+            print(name, title, flush=True)
+        rows.append(Row(name, tuple(panels)))
+    return draw_sheet(rows, _PANEL_PX)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the sheet."""
+    parser = argparse.ArgumentParser(prog="benchmarks.real_photos", description=__doc__)
+    parser.add_argument("--only", default="", help="pictures with this in their name")
+    parser.add_argument("--folder", type=Path, help="where the results go at full size")
+    parser.add_argument("--out", type=Path, default=SHEET)
+    chosen = parser.parse_args(arguments)
+    sheet = draw(read_pictures(chosen.only), chosen.folder)
+    sheet.save(chosen.out, quality=_WEBP_QUALITY, method=6)
+
+
+def _recipe(name: str) -> Recipe:
+    return read_recipe(ROOT / f"recipes/{name}.toml")
+
+
+def _by(recipe: Recipe, pixels: Pixels) -> Pixels:
+    return restore_by(recipe, pixels)[0]
+
+
+def _panel(pixels: Pixels) -> Image.Image:
+    return ImageOps.pad(
+        Image.fromarray(pixels), (_PANEL_PX, _PANEL_PX), Image.Resampling.LANCZOS, "white"
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
