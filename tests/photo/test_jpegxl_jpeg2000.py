@@ -18,6 +18,7 @@ from PIL import Image
 
 from daemon.photo import Limits, is_truncated, read_header
 from daemon.photo.colour import ColourSpace
+from daemon.photo.decoders import jpegxl_icc
 from daemon.photo.preprocessing import upright
 from daemon.photo.profiles import DISPLAY_P3_ICC
 from daemon.system.errors import PhotoError
@@ -136,9 +137,23 @@ def test_jpeg_xl_with_code_points_of_display_p3() -> None:
     assert np.abs(picture.original.codes.astype(int) - CAT).mean() < 5
 
 
-def test_jpeg_xl_with_a_compressed_profile_is_refused() -> None:
+def test_jpeg_xl_with_a_compressed_profile_keeps_it() -> None:
+    picture = read(DATA / "profile.jxl")
+    assert picture.metadata.icc == DISPLAY_P3_ICC
+    assert picture.original is not None
+    assert np.array_equal(picture.original.codes, cat(48, 32))
+
+
+def test_without_libjxl_a_compressed_profile_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jpegxl_icc, "_libjxl", lambda: None)
     with pytest.raises(PhotoError, match=r"profile cannot be read; convert it to PNG \(djxl"):
         read(DATA / "profile.jxl")
+
+
+def test_lossy_jpeg_xl_with_a_profile_of_its_own_is_refused() -> None:
+    """`cat(12, 8)` with a profile whose curve is that of L*, written by libvips."""
+    with pytest.raises(PhotoError, match="a lossy JPEG XL with a colour profile of its own"):
+        read(DATA / "lossy-profile.jxl")
 
 
 @pytest.mark.parametrize("lost", [1, 100, 1500])

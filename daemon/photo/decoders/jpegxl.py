@@ -11,6 +11,7 @@ import imagecodecs
 from daemon.photo.colour import HDR_TRANSFERS
 from daemon.photo.decoded import CHANNELS, Codes, ColourTags, Decoded, Model
 from daemon.photo.decoders.jpeg import decode as decode_jpeg
+from daemon.photo.decoders.jpegxl_icc import read_jpegxl_profile
 from daemon.photo.isobmff import Box
 from daemon.photo.jpegxl_header import (
     Colours,
@@ -37,7 +38,7 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     """Decode the picture, of an animation the first frame; see `photo.decoded.Decode`.
 
     Raises:
-        PhotoError: Its profile is compressed within its codestream.
+        PhotoError: Its profile cannot be read, or is not that of its pixels.
     """
     boxes = jpegxl_boxes(file)
     info = read_jpegxl_info(file)
@@ -46,17 +47,33 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     if any(box.kind == b"jbrd" for box in boxes):
         jpeg = decode_jpeg(io.BytesIO(imagecodecs.jpegxl_decode_jpeg(content, numthreads=1)), label)
         return replace(jpeg, metadata=replace(jpeg.metadata, format="JXL"))
-    if info.colours.has_icc:
-        # What libjxl then gives is in that profile, or in linear light and clipped to sRGB.
-        raise PhotoError(
-            label,
-            "is a JPEG XL whose embedded colour profile cannot be read",
-            "convert it to PNG (djxl IN.jxl OUT.png) and hand that in",
-        )
+    icc = _profile(content, info, label) if info.colours.has_icc else None
     codes = imagecodecs.jpegxl_decode(content, 0, keeporientation=True)
     codes = codes.reshape(*codes.shape[:2], -1)
     said = _said(file, boxes, read_jpegxl_header(file, label).mode)
-    return _decoded(codes, info, said)
+    decoded = _decoded(codes, info, said)
+    if icc is None:
+        return decoded
+    return replace(decoded, tags=ColourTags(icc=icc), metadata=replace(decoded.metadata, icc=icc))
+
+
+def _profile(content: bytes, info: JpegXlInfo, label: str) -> bytes:
+    """The profile that the codestream has compressed.
+
+    Raises:
+        PhotoError: The pixels are not in it, or it cannot be read.
+    """
+    # Of XYB libjxl gives linear light, clipped to sRGB, where there is no name for its colours.
+    icc = None if info.is_xyb else read_jpegxl_profile(content)
+    if icc is None:
+        why = "is a lossy JPEG XL with a colour profile of its own, which cannot be applied"
+        if not info.is_xyb:
+            why = "is a JPEG XL whose embedded colour profile cannot be read"
+        raise PhotoError(label, why, "convert it to PNG (djxl IN.jxl OUT.png) and hand that in")
+    if icc[16:20] not in (b"RGB ", b"GRAY"):
+        why = f"is a JPEG XL with a profile for {icc[16:20].decode('latin-1').strip()} pixels"
+        raise PhotoError(label, why, "convert it to TIFF and hand that in")
+    return icc
 
 
 def _decoded(codes: Codes, info: JpegXlInfo, said: FileMetadata) -> Decoded:
