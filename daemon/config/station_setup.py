@@ -9,7 +9,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from daemon.config.recipe import SHIPPED_RECIPES, Recipe, load_recipes, read_recipe, recipe_named
@@ -136,6 +136,18 @@ def known_recipes(station: Station | None) -> tuple[Recipe, ...]:
     )
 
 
+def recipe_files(station: Station) -> frozenset[tuple[str, int, int, int]]:
+    """The state of the files that `known_recipes` reads: it differs once one has changed."""
+    found = set()
+    for folder in (SHIPPED_RECIPES, station.recipes):
+        for path in folder.glob("*.toml"):
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                state = (status.st_mtime_ns, status.st_size, status.st_ino)
+                found.add((str(path), *state))
+    return frozenset(found)
+
+
 def recipe_for(reference: str, station: Station | None = None) -> Recipe:
     """Find the recipe that a person names.
 
@@ -171,6 +183,24 @@ def make_request_folders(station: Station, settings: Settings, group: int | None
         station.requests.chmod(wanted)
 
 
+def make_inboxes(
+    station: Station, recipes: Iterable[Recipe], settings: Settings, group: int | None
+) -> None:
+    """Make the inbox folders that recipes lack; the group, if there is one, may write there.
+
+    Args:
+        station: The station.
+        recipes: Its recipes.
+        settings: Its settings.
+        group: Number of the group that shares the station.
+    """
+    with shared_umask(settings):
+        for recipe in recipes:
+            make_folder(station.inbox / recipe.name, group)
+    if group is not None:
+        _share_inboxes(station, group)
+
+
 def _share_inboxes(station: Station, group: int) -> None:
     """Let the group drop photographs, also into inboxes that are older than the setting."""
     for folder in (station.inbox, *station.inbox.iterdir()):
@@ -192,17 +222,12 @@ def _make(station: Station, group: int | None, settings: Settings) -> None:
     if station.config == station.root:  # another folder is the administrator's
         _write_if_missing(station.settings_file, settings_template(), group)
         make_folder(station.recipes, group)
-    names = [recipe.name for recipe in known_recipes(station)]
-    with shared_umask(settings):
-        for name in names:
-            make_folder(station.inbox / name, group)
+    make_inboxes(station, known_recipes(station), settings, group)
     for folder in (
         *(station.outbox, station.failed, station.archive, station.logs),
         *(station.work, station.staged),
     ):
         make_folder(folder, group)
     make_request_folders(station, settings, group)
-    if group is not None:
-        _share_inboxes(station, group)
     mark = json.dumps({"format": 1}) + "\n"
     _write_if_missing(station.state / "station.json", mark, group)

@@ -20,6 +20,7 @@ import structlog
 
 from daemon.config.settings import Settings
 from daemon.config.station import Notice, Station
+from daemon.config.station_setup import group_id, make_inboxes, recipe_files
 from daemon.intake.arrivals import Arrival
 from daemon.intake.scanner import is_away
 from daemon.jobs.accounting import Delivered
@@ -88,6 +89,7 @@ class Daemon:
         """Take over parts that are open; nothing is started yet."""
         self._parts = components
         self._recipes = components.recipes
+        self._recipe_files: frozenset[tuple[str, int, int, int]] | None = None  # may have changed
         self._undelivered: tuple[Report, ...] = ()
         self._failed_turns = 0
         self._failure = ""
@@ -218,8 +220,12 @@ class Daemon:
         self._parts.monitor.record_in_flight(len(self._parts.dispatcher))
 
     def reload(self) -> None:
-        """Read the recipes again; if one is wrong, those read before stay."""
+        """Read the recipes again and make the inboxes of new ones.
+
+        If a recipe is wrong, those read before stay.
+        """
         parts = self._parts
+        self._recipe_files = recipe_files(parts.station)
         with parts.systemd.reloading(time.monotonic()):
             try:
                 self._recipes = usable_recipes(parts.station, parts.settings, parts.library)
@@ -228,7 +234,16 @@ class Daemon:
                 return
             parts.sorter.set_recipes(self._recipes)
             parts.monitor.set_recipes([recipe.name for recipe in self._recipes])
+            self._make_inboxes()
         _log.info("recipes_reloaded", recipes=len(self._recipes))
+
+    def _make_inboxes(self) -> None:
+        station, settings = self._parts.station, self._parts.settings
+        try:
+            make_inboxes(station, self._recipes, settings, group_id(settings))
+        except OSError as error:  # whoever wants to drop something can make it, too
+            what = shown(error.filename or station.inbox)
+            _log.warning("inbox_not_made", folder=what, why=error.strerror or str(error))
 
     def stop(self) -> None:
         """Begin to drain: nothing is claimed or leased, what is in flight may finish."""
@@ -316,6 +331,10 @@ class Daemon:
         """Carry out what people ask of the running daemon."""
         if self._parts.requests.waiting():
             self._parts.outcomes.holds.try_now()
+            # Whoever asks for a recipe has read it as it is now, and is to get that.
+            changed = recipe_files(self._parts.station) != self._recipe_files
+            if changed and self._parts.requests.name_recipes():
+                self.reload()
         if self._parts.requests.turn(self._recipes, now):
             self._parts.events.wake()
 

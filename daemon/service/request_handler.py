@@ -66,6 +66,11 @@ class RequestHandler:
         """Whether a request waits that the file system does not hold up."""
         return not self._folder.is_empty(but=self._held_up)
 
+    def name_recipes(self) -> bool:
+        """Whether a request waits for which somebody read the recipes as they are now."""
+        pending = self._folder.pending()
+        return any(isinstance(one.request, RedoRequest | BulkSubmitRequest) for one in pending)
+
     def take_pauses(self, now: float) -> None:
         """Pause and resume as asked; also while paused, when no other request is taken."""
         self._prune(now)  # before anything is answered: what is newer than `now` looks old

@@ -373,6 +373,30 @@ def test_a_changed_recipe_counts_for_what_was_not_yet_looked_at(
     assert bulk_counts(root) == {"found": 2, "done": 2, "passed_over": 1}
 
 
+def test_a_running_daemon_takes_a_job_for_a_recipe_written_meanwhile(
+    root: Path, scans: Path
+) -> None:
+    save_photo(scans / "a.png")
+    with open_daemon(root) as daemon:
+        daemon.turn(at_once=True)
+        (root / "recipes/new.toml").write_text('[[steps]]\nkind = "denoise"\n')
+        submit(root, scans, recipe="new")
+        assert daemon.once().done == 1
+    assert (root / "inbox/new").is_dir()
+
+
+def test_a_reload_makes_the_inbox_of_a_new_recipe(root: Path) -> None:
+    with open_daemon(root) as daemon:
+        (root / "recipes/new.toml").write_text('[[steps]]\nkind = "denoise"\n')
+        daemon.reload()
+        assert (root / "inbox/new").is_dir()
+        (root / "recipes/other.toml").write_text('[[steps]]\nkind = "denoise"\n')
+        (root / "inbox/other").write_text("in the way")
+        daemon.reload()  # what is in the way ends nothing
+        drop_photo(root, "new/a.png")
+        assert daemon.once().done == 1
+
+
 def test_what_failed_is_tried_again_a_few_in_a_turn_and_each_once(
     root: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

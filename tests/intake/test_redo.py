@@ -16,6 +16,7 @@ from tests.support.fakes import FakeExecutor, everything_below
 from tests.support.station_runs import (
     assert_no_leftovers,
     drop_photo,
+    open_daemon,
     published_results,
     run_once,
 )
@@ -70,6 +71,20 @@ def test_what_a_changed_recipe_did_is_done_again_beside_the_old_result(
     assert redo(root, capsys) == ["0 to be done again, 2 up to date"]
     assert run_once(root) == RunSummary()
     assert_no_leftovers(root)
+
+
+def test_a_running_daemon_does_again_what_a_recipe_edited_meanwhile_did(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drop_photo(root, "mine/a.png")
+    with open_daemon(root) as daemon:
+        while not published_results(root):
+            daemon.turn(at_once=True)
+        recipe(root, 0.9)
+        assert redo(root, capsys)[0] == "1 to be done again, 0 up to date"
+        assert daemon.once().done == 2
+    records = [json.loads(p.read_text()) for p in (root / "outbox/mine").glob("*.json")]
+    assert sorted(record["steps"][0]["realism"] for record in records) == [0.1, 0.9]
 
 
 def test_new_results_never_replace_others(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
