@@ -132,7 +132,7 @@ def _by_loop(tasks: Sequence[RestoreTask], threads: int | None) -> float:
             while True:
                 calls = generator.send([answer_of(model.predict([call])[0]) for call in calls])
         except StopIteration as end:
-            backend.write(end.value.pictures, job.recipe, task.staging)
+            backend.write(end.value.pictures, job, task.staging)
     return time.monotonic() - began
 
 

@@ -112,6 +112,6 @@ def _restored(task: RestoreTask, compute: Compute) -> Restored:
     picture = read_picture(task.job.photos[0], compute.limits)
     time.sleep(random.random() * float(os.environ[LIGHT]))
     frames = 3 if task.job.recipe.photos == 2 else 1
-    files, notes = stage((picture,) * frames, task.job.recipe, task.staging)
+    files, notes = stage((picture,) * frames, task.job, task.staging)
     seconds = time.monotonic() - began
     return Restored(task.fence, files, (), notes, Timing(0.0, seconds, 0.0, 0.0, 0, 0), "light")

@@ -13,7 +13,7 @@ from daemon.checkpoints.library import Library
 from daemon.config.content_features import Feature
 from daemon.config.recipe import Recipe
 from daemon.messages.reports import Measure, StagedFile
-from daemon.messages.tasks import Compute
+from daemon.messages.tasks import Compute, Job
 from daemon.models.calls import ModelCalls
 from daemon.models.registry import Model, Placement, Tick, load_model
 from daemon.photo import Limits, Photo, Picture, Source
@@ -74,9 +74,9 @@ class OutputSize(Protocol):
 
 
 class Write(Protocol):
-    """Stage the results of a recipe."""
+    """Stage the results of a job."""
 
-    def __call__(self, pictures: Sequence[Picture], recipe: Recipe, staging: Path, /) -> Staged:
+    def __call__(self, pictures: Sequence[Picture], job: Job, staging: Path, /) -> Staged:
         """`staging` is an existing, empty folder."""
 
 

@@ -12,6 +12,7 @@ from daemon import __version__, photo
 from daemon.config.recipe import Recipe
 from daemon.engine.backend import Staged
 from daemon.messages.reports import StagedFile
+from daemon.messages.tasks import Job
 from daemon.photo import Picture
 from daemon.photo.output_formats import EncoderOptions
 from daemon.photo.privacy import kept_metadata
@@ -27,7 +28,7 @@ FRAME_MS = 120
 _STEM = "{stem}"
 
 
-def stage(pictures: Sequence[Picture], recipe: Recipe, staging: Path) -> Staged:
+def stage(pictures: Sequence[Picture], job: Job, staging: Path) -> Staged:
     """Write the pictures of one task, read them back, and sync the files and their folders.
 
     One picture becomes one file in the recipe's format. Generated pictures become a file each, and
@@ -36,7 +37,7 @@ def stage(pictures: Sequence[Picture], recipe: Recipe, staging: Path) -> Staged:
 
     Args:
         pictures: Results, at least one.
-        recipe: Its `output` section gives format and quality.
+        job: The job; the `output` section of its recipe gives format and quality.
         staging: Existing folder of this task only.
 
     Returns:
@@ -47,7 +48,8 @@ def stage(pictures: Sequence[Picture], recipe: Recipe, staging: Path) -> Staged:
         PhotoError: The format cannot hold the picture.
         OSError: A file could not be written.
     """
-    pictures, notes = _with_kept_metadata(pictures, recipe)
+    recipe = job.recipe
+    pictures, notes = _with_kept_metadata(pictures, job)
     files, more = _stage_all(pictures, recipe, staging)
     if recipe.output.mtime == "keep":
         for file in files:
@@ -57,23 +59,25 @@ def stage(pictures: Sequence[Picture], recipe: Recipe, staging: Path) -> Staged:
 
 
 def _with_kept_metadata(
-    pictures: Sequence[Picture], recipe: Recipe
+    pictures: Sequence[Picture], job: Job
 ) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
     """The pictures with the metadata that the recipe keeps, and notes."""
+    recipe = job.recipe
     kept: list[Picture] = []
     notes: tuple[str, ...] = ()
     for picture in pictures:
         metadata, more = kept_metadata(picture.metadata, recipe.output.metadata)
         stripped = replace(picture, metadata=metadata)
         if recipe.output.provenance:
-            metadata, further = with_provenance(stripped, _provenance(recipe))
+            metadata, further = with_provenance(stripped, _provenance(job))
             stripped, more = replace(picture, metadata=metadata), (*more, *further)
         kept.append(stripped)
         notes += more
     return tuple(kept), notes
 
 
-def _provenance(recipe: Recipe) -> Provenance:
+def _provenance(job: Job) -> Provenance:
+    recipe = job.recipe
     sources = {digital_source(step) for step in recipe.steps}
     # The strongest word holds for the whole result.
     strength = (DigitalSource.ENHANCED, DigitalSource.COMPOSITE, DigitalSource.GENERATED)
@@ -81,6 +85,7 @@ def _provenance(recipe: Recipe) -> Provenance:
         f"restored {__version__}",
         tuple(step.kind for step in recipe.steps),
         recipe.digest,
+        job.provenance_digest,
         max(sources, key=strength.index),
     )
 

@@ -318,7 +318,7 @@ class RestoreRun(TaskRun[RecipeOutput]):
         task = self._task
         if self._must_show_something:
             check_result(result.pictures, self.models)
-        self._files, notes = self._backend.write(result.pictures, task.job.recipe, task.staging)
+        self._files, notes = self._backend.write(result.pictures, task.job, task.staging)
         self._notes = (*self._notes, *result.notes, *notes)
 
 

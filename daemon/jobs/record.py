@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from daemon import __version__
 from daemon.jobs.ledger.entries import ClaimedFile, Entry
 from daemon.messages.reports import Restored, StagedFile
 from daemon.messages.tasks import Job
@@ -80,14 +79,11 @@ def describe(
     timing = asdict(outcome.timing)
     return {
         "format": FORMAT,
-        "job": job.id,
-        "restored": __version__,
+        **job.provenance,
+        "provenance_digest": job.provenance_digest,
         "at": utc(now),
         "recipe": job.recipe.name,
-        "recipe_digest": job.recipe.digest,
         "steps": [step.model_dump(mode="json") for step in job.recipe.steps],
-        "models": dict(zip(job.recipe.models, job.weights, strict=True)),
-        "seed": job.seed,
         "attempt": attempt,
         "device": outcome.device,
         "seconds": round(timing["decode_s"] + timing["restore_s"] + timing["encode_s"], 3),

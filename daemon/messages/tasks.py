@@ -4,10 +4,13 @@ All types here are frozen and picklable, since they are sent to worker processes
 """
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from daemon import __version__
 from daemon.config.content_features import Feature
 from daemon.config.recipe import Recipe
 from daemon.photo import Limits, Photo
@@ -32,6 +35,26 @@ class Job:
     stem: str
     seed: int
     weights: tuple[str, ...] = ()
+
+    @property
+    def provenance(self) -> Mapping[str, object]:
+        """The entries of its record that are known before it is done, and are always the same."""
+        return {
+            "job": self.id,
+            "restored": __version__,
+            "recipe_digest": self.recipe.digest,
+            "models": dict(zip(self.recipe.models, self.weights, strict=True)),
+            "seed": self.seed,
+        }
+
+    @property
+    def provenance_digest(self) -> str:
+        """Sha256 by which a result names its record, and a record can be shown to be its own.
+
+        It is that of `provenance` as JSON with sorted keys and without spaces.
+        """
+        text = json.dumps(self.provenance, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -41,12 +41,14 @@ class Provenance:
         software: Program and version.
         steps: Kinds of steps, in order.
         recipe_digest: Digest of the recipe, as in the record.
+        record_digest: What names the record: its `provenance_digest`.
         source: What the picture is now.
     """
 
     software: str
     steps: tuple[str, ...]
     recipe_digest: str
+    record_digest: str
     source: DigitalSource
 
 
@@ -55,12 +57,13 @@ def with_provenance(picture: Picture, provenance: Provenance) -> tuple[Metadata,
     metadata = picture.metadata
     content = hashlib.blake2b(picture.pixels.tobytes()).hexdigest()
     identifier = uuid.uuid5(_SPACE, f"{provenance.recipe_digest} {content}")
-    action = f"{', '.join(provenance.steps)}; recipe {provenance.recipe_digest}"
+    steps = ", ".join(provenance.steps)
+    named = f"recipe {provenance.recipe_digest}; record {provenance.record_digest}"
     properties = {
         "software": provenance.software,
         "source": provenance.source.uri,
         "identifier": str(identifier),
-        "action": action,
+        "action": f"{steps}; {named}",
     }
     notes: tuple[str, ...] = ()
     xmp = with_history(metadata.xmp, **properties)

@@ -174,10 +174,10 @@ def test_an_exception_is_the_outcome_of_its_own_task(
             raise error
         return result
 
-    def faulty_write(pictures, recipe, staging):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def faulty_write(pictures, job, staging):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         if pictures[0].pixels[0, 0, 0] == 1:
             raise error
-        return write(pictures, recipe, staging)
+        return write(pictures, job, staging)
 
     faulty = {"read": faulty_read, "restore": faulty_restore, "write": faulty_write}[stage]
     with running_engine(fake_backend(ToyModel(), **{stage: faulty})) as (engine, recorder):
@@ -237,8 +237,8 @@ def _most_at_once(
             beside[int(photo.path.stem)] = len(in_flight) - 1
         return read(photo, limits)
 
-    def noted_write(pictures, recipe, staging):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        written = write(pictures, recipe, staging)
+    def noted_write(pictures, job, staging):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        written = write(pictures, job, staging)
         with lock:
             in_flight.discard(int(pictures[0].pixels[0, 0, 0]))
         return written

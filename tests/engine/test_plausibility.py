@@ -74,9 +74,9 @@ def test_a_result_of_one_colour_of_a_photograph_is_never_written(tmp_path: Path)
 
         return run()
 
-    def kept(pictures, recipe, staging):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def kept(pictures, job, staging):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         written.append(len(pictures))
-        return write(pictures, recipe, staging)
+        return write(pictures, job, staging)
 
     backend = fake_backend(ToyModel(), read=read, restore=emptied, write=kept)
     with running_engine(backend) as (engine, recorder):

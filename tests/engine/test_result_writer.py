@@ -11,6 +11,7 @@ from daemon import photo
 from daemon.config.output import Output
 from daemon.config.recipe import Recipe
 from daemon.engine.result_writer import stage
+from daemon.messages.tasks import Job
 from daemon.photo import Metadata, Picture
 from daemon.system.errors import CannotWriteError, PassingError
 from daemon.system.files import sha256_of
@@ -20,13 +21,17 @@ RECIPE = Recipe.model_validate({"name": "r", "steps": [{"kind": "denoise"}]})
 MORPH = Recipe.model_validate({"name": "m", "steps": [{"kind": "interpolate"}]})
 
 
+def job(recipe: Recipe) -> Job:
+    return Job("0" * 64, recipe, (), "result", 7, ("d" * 64,) * len(recipe.models))
+
+
 def picture(level: int) -> Picture:
     pixels = np.full((6, 9, 3), level, np.uint8)
     return Picture(pixels, grey=False, metadata=Metadata("PNG", "RGB"))
 
 
 def test_one_picture_becomes_one_file_whose_digest_is_right(tmp_path: Path) -> None:
-    (staged,), notes = stage([picture(7)], RECIPE, tmp_path)
+    (staged,), notes = stage([picture(7)], job(RECIPE), tmp_path)
     assert (staged.name, staged.width, staged.height, notes) == ("{stem}.png", 9, 6, ())
     assert staged.digest == sha256_of(staged.path)
     with Image.open(staged.path) as image:
@@ -34,7 +39,7 @@ def test_one_picture_becomes_one_file_whose_digest_is_right(tmp_path: Path) -> N
 
 
 def test_several_pictures_become_a_film_and_its_frames(tmp_path: Path) -> None:
-    files, _ = stage([picture(level) for level in (0, 100, 200)], MORPH, tmp_path)
+    files, _ = stage([picture(level) for level in (0, 100, 200)], job(MORPH), tmp_path)
     assert [file.name for file in files] == [
         "{stem}.webp", "{stem}.frames/00.png", "{stem}.frames/01.png", "{stem}.frames/02.png",
     ]  # fmt: skip
@@ -52,7 +57,7 @@ def test_a_result_that_does_not_read_back_is_tried_again_not_published(
 
     monkeypatch.setattr(photo, "verify_file", broken)
     with pytest.raises(PassingError, match="does not read back"):
-        stage([picture(7)], RECIPE, tmp_path)
+        stage([picture(7)], job(RECIPE), tmp_path)
 
 
 def test_a_result_says_only_what_the_recipe_keeps_and_is_as_old_as_it_asks(tmp_path: Path) -> None:
@@ -61,7 +66,7 @@ def test_a_result_says_only_what_the_recipe_keeps_and_is_as_old_as_it_asks(tmp_p
     recipe = RECIPE.model_copy(update={"output": Output.model_validate(asked)})
     for name, used in (("kept", RECIPE), ("stripped", recipe)):
         (tmp_path / name).mkdir()
-        (staged,), notes = stage([replace(picture(7), metadata=said)], used, tmp_path / name)
+        (staged,), notes = stage([replace(picture(7), metadata=said)], job(used), tmp_path / name)
         with Image.open(staged.path) as image:
             image.load()
             assert ("xmp" in image.info, "Comment" in image.info) == ((name == "kept",) * 2)
@@ -83,12 +88,13 @@ def test_a_result_says_how_it_was_made_and_is_the_same_each_time(
     digests = set()
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        (staged,), notes = stage([picture(7)], recipe, tmp_path / name)
+        (staged,), notes = stage([picture(7)], job(recipe), tmp_path / name)
         digests.add(staged.digest)
     assert (len(digests), notes) == (1, ())
     with Image.open(staged.path) as image:
         image.load()
         said = image.info["xmp"].decode()
     assert f"digitalsourcetype/{source}" in said
-    assert f"{step['kind']}; recipe {recipe.digest}" in said
+    named = f"recipe {recipe.digest}; record {job(recipe).provenance_digest}"
+    assert f"{step['kind']}; {named}" in said
     assert 'xmpMM:DocumentID="xmp.did:' in said

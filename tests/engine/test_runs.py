@@ -22,7 +22,7 @@ from daemon.engine.runs import (
     make_run,
 )
 from daemon.messages.reports import Inspected, Measure, Restored
-from daemon.messages.tasks import InspectTask
+from daemon.messages.tasks import InspectTask, Job
 from daemon.models.calls import AnswerWithNotes, DenoiseCall, ModelCalls
 from daemon.photo import Limits, Photo, Picture
 from daemon.system.errors import PhotoError
@@ -112,8 +112,8 @@ def test_notes_of_reading_answers_recipe_and_writing_are_kept_once_in_that_order
     def noted_read(photo: Photo, limits: Limits) -> Picture:
         return replace(read(photo, limits), notes=("from the file",))
 
-    def noted_write(pictures: Sequence[Picture], recipe: Recipe, staging: Path) -> Staged:
-        return write(pictures, recipe, staging)[0], ("from the file", "from the encoder")
+    def noted_write(pictures: Sequence[Picture], job: Job, staging: Path) -> Staged:
+        return write(pictures, job, staging)[0], ("from the file", "from the encoder")
 
     run = toy_run(tmp_path, read=noted_read, restore=two_calls, write=noted_write)
     run.admit()

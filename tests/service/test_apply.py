@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,18 @@ def test_results_lie_in_the_folder_and_originals_are_untouched(tmp_path: Path) -
         "one.png": before["one.png"][::-1],
         "two.png": before["two.jpg"][::-1],
     }
+
+
+def test_a_result_names_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # the executor of the program, not the fake one
+    (done,) = run("unfade", [photograph(tmp_path / "a.png")], tmp_path / "out", record=True)
+    assert done.result is not None
+    record = json.loads(Path(f"{done.result}.json").read_text())
+    said = {key: record[key] for key in ("job", "restored", "recipe_digest", "models", "seed")}
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    assert record["provenance_digest"] == digest
+    assert f"record {digest}".encode() in done.result.read_bytes()
 
 
 def test_one_broken_photograph_fails_and_its_neighbours_do_not(

@@ -86,7 +86,7 @@ def restore(recipe: Recipe, pictures: tuple[Picture, ...], seed: int) -> ModelCa
     return ToyResult(pictures, (Measure(0, "steps", count),))
 
 
-def write(pictures: Sequence[Picture], recipe: Recipe, staging: Path) -> Staged:
+def write(pictures: Sequence[Picture], job: Job, staging: Path) -> Staged:
     height, width = pictures[0].pixels.shape[:2]
     return (StagedFile(staging / "x", "{stem}.png", "0", width, height),), ()
 
