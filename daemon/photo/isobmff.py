@@ -246,6 +246,9 @@ class _Description:
             item = self._item(_number(inner, 4, wide))
             item.kind = inner[6 + wide : 10 + wide]
             item.mime = inner[10 + wide :].split(b"\0", 2)[1:2][0] if item.kind == b"mime" else b""
+            # libheif's binding dies of a kind that is no text.
+            if not (item.kind + item.mime).isascii():
+                raise ValueError("a part of it is of a kind that is no text")
 
     def _read_places(self, content: bytes) -> None:
         version = content[0]

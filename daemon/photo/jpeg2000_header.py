@@ -87,7 +87,7 @@ def read_jpeg2000_info(file: BinaryIO) -> Jpeg2000Info:
 
 def jpeg2000_boxes(file: BinaryIO) -> list[Box]:
     """The boxes of a file; a bare codestream counts as one."""
-    size = os.fstat(file.fileno()).st_size
+    size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if file.read(4) == CODESTREAM:
         return [Box(b"jp2c", 0, size)]

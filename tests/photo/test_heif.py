@@ -137,6 +137,17 @@ def test_no_damage_does_more_than_refuse(tmp_path: Path) -> None:
             read_header(path, Limits())
 
 
+def test_a_part_whose_kind_is_no_text_is_refused(tmp_path: Path) -> None:
+    """libheif's binding would end the process."""
+    path = tmp_path / "a.avif"
+    Image.fromarray(cat(16, 16)).save(path, exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0")
+    content = path.read_bytes()
+    assert b"Exif" in content
+    path.write_bytes(content.replace(b"Exif", b"E\xeaif", 1))
+    with pytest.raises(PhotoError, match="of a kind that is no text"):
+        read(path)
+
+
 def test_lists_without_end_are_left(tmp_path: Path) -> None:
     """Extents of no bytes, 65535 for each of a million items, would take hours."""
     item = b"\0\1\0\0\xff\xff"

@@ -121,6 +121,13 @@ def test_a_jpeg_comes_out_as_its_own_decoder_has_it(tmp_path: Path) -> None:
     assert np.array_equal(picture.pixels, alone.pixels)
 
 
+def test_a_jpeg_2000_comes_out_exactly(tmp_path: Path) -> None:
+    content = bytes(imagecodecs.jpeg2k_encode(DEEP, level=0, codecformat="jp2"))
+    within = jpeg_image(content).replace(b"/DCTDecode", b"/JPXDecode")
+    (picture,) = pictures(pdf(tmp_path / "a.pdf", [(WHOLE, within)]))
+    assert np.array_equal(picture.pixels, DEEP)
+
+
 def test_the_page_says_which_way_up_an_image_is(tmp_path: Path) -> None:
     on_its_side = np.ascontiguousarray(np.rot90(CAT, 1))
     turned = b"q 0 -288 432 0 0 288 cm /I Do Q"

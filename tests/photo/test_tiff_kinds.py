@@ -1,5 +1,7 @@
 """Kinds of TIFF that archives have: each comes out as the colours that it means, or is refused."""
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -223,6 +225,40 @@ def test_old_subsampled_ycbcr_is_read_by_pillow_and_turned_once(tmp_path: Path) 
     exif[274] = 6
     image.save(tmp_path / "a.tif", exif=exif)
     assert np.abs(read(tmp_path / "a.tif").pixels.astype(int) - cat()).mean() < 3
+
+
+def strip_of(path: Path, width: int, height: int, compression: int, content: bytes) -> Path:
+    """A TIFF of one strip, bilevel where it is a fax and grey where not."""
+    fax = compression == 4
+    fields = {256: width, 257: height, 258: 1 if fax else 8, 259: compression, 262: 0 if fax else 1}
+    fields |= {273: 8, 277: 1, 278: height, 279: len(content)}
+    content += bytes(len(content) % 2)
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields.items())
+    begin = struct.pack("<4sI", b"II*\0", 8 + len(content)) + content
+    path.write_bytes(begin + struct.pack("<H", len(fields)) + entries + bytes(4))
+    return path
+
+
+def test_a_fax_is_read_as_libtiff_reads_it(tmp_path: Path) -> None:
+    """Runs of no pixels, which some scanners write: three white, none black, five white."""
+    runs = "001" + "1000" + "0000110111" + "001" + "1100" + "0000110111"
+    bits = runs + "1" * 3 + "000000000001" * 2
+    content = int(bits.ljust(64, "0"), 2).to_bytes(8, "big")
+    path = strip_of(tmp_path / "a.tif", 8, 2, 4, content)
+    with Image.open(path) as image:
+        wanted = np.asarray(image)
+    assert np.array_equal(read(path).pixels[..., 0] == 255, wanted)
+    assert not wanted.all()
+
+
+def test_a_strip_that_is_longer_than_it_need_be_is_read(tmp_path: Path) -> None:
+    levels = cat(16, 12)[..., 1]
+    content = zlib.compress(levels.tobytes() + bytes(40))
+    path = strip_of(tmp_path / "a.tif", 16, 12, 8, content)
+    assert np.array_equal(read(path).pixels[..., 0], levels)
+    path.write_bytes(path.read_bytes().replace(content[10:14], b"\xff\xff\xff\xff"))
+    with pytest.raises(PhotoError):
+        read(path)
 
 
 def test_a_result_is_compressed_and_carries_what_it_must(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""TIFF of every kind, decoded by tifffile and imagecodecs; YCbCr that is no JPEG by Pillow."""
+"""TIFF of every kind, by tifffile and imagecodecs; fax and YCbCr that is no JPEG by Pillow."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from typing import BinaryIO, cast
 
+import imagecodecs
 import numpy as np
 from tifffile import TiffFile, TiffPage
 
@@ -41,6 +42,9 @@ _ASSOCIATED, _UNASSOCIATED = 1, 2
 """Kinds of extra samples that are opacity: colours multiplied by it, and not."""
 
 _OLD_JPEG, _JPEG = 6, 7
+_FAX = (2, 3, 4)
+"""Compressions of fax machines; imagecodecs' decoder stops in silence at what libtiff reads."""
+
 _NO_METADATA = Metadata("TIFF", "")
 _MAX_TILE_PIXELS = 1 << 28
 _MAX_SAMPLES = 16
@@ -133,7 +137,7 @@ def _metadata(file: BinaryIO, page: TiffPage, mode: str) -> FileMetadata:
 
 
 def _needs_pillow(page: TiffPage) -> bool:
-    if int(page.compression) == _OLD_JPEG:
+    if int(page.compression) in (_OLD_JPEG, *_FAX):
         return True
     return int(page.photometric) == Photometric.YCBCR and int(page.compression) != _JPEG
 
@@ -165,13 +169,29 @@ def _decode_page(page: TiffPage) -> Decoded:
 
 def _interleaved(page: TiffPage) -> Codes:
     """The samples, (H, W, C), in native byte order."""
-    samples = page.asarray()
+    try:
+        samples = page.asarray()
+    except RuntimeError:
+        # Strips longer than they need be, and the like, which libtiff takes.
+        samples = _by_libtiff(page)
     if not samples.dtype.isnative:
         samples = samples.astype(samples.dtype.newbyteorder("="))
     height, width = page.imagelength, page.imagewidth
     if int(page.planarconfig) == 2 and page.samplesperpixel > 1:
         return np.moveaxis(samples.reshape(page.samplesperpixel, height, width), 0, 2)
     return samples.reshape(height, width, page.samplesperpixel)
+
+
+def _by_libtiff(page: TiffPage) -> Codes:
+    """The samples as libtiff reads them, which is as strict but takes more kinds of strips."""
+    file = page.parent.filehandle
+    file.seek(0)
+    samples: Codes = imagecodecs.tiff_decode(file.read(), page.index)
+    shape = (page.imagelength, page.imagewidth)
+    grey = page.samplesperpixel == 1
+    if samples.shape != (shape if grey else (*shape, page.samplesperpixel)):
+        raise ValueError("its strips are damaged")
+    return samples
 
 
 def _split(
@@ -243,7 +263,7 @@ def _lab(samples: Codes, photometric: int) -> Codes:
 
 
 def _by_pillow(file: BinaryIO, page: int) -> Decoded:
-    """YCbCr with its subsampling, and the first kind of JPEG in TIFF, as libtiff reads them."""
+    """YCbCr with its subsampling, fax and the first kind of JPEG in TIFF, as libtiff reads them."""
     image = open_image(file)
     image.seek(page)
     image.load()
