@@ -31,6 +31,7 @@ from training.colour_validation import measure_colours
 from training.loop import stop_on_sigterm, train_until
 from training.optimiser import rate_share, set_rate
 from training.photos import Pixels
+from training.prefetch import drawn_ahead
 from training.run_log import append_line, read_lines
 from training.sources import Sources, load_sources, source_paths
 
@@ -65,6 +66,7 @@ class Plan:
         encoder_lr: Full rate of the encoder's later blocks. At 2e-4 its features are destroyed
             within 100 steps; 4e-5 is fine.
         batch: Pictures in a step.
+        workers: Processes that draw examples ahead; 0: none.
         average: Decay of the averaged weights per step.
         checkpoint_s: Seconds between checkpoints.
         validate_s: Seconds between validations.
@@ -76,6 +78,7 @@ class Plan:
     lr: float = 1e-3
     encoder_lr: float = 4e-5
     batch: int = 16
+    workers: int = 0
     average: float = 0.998
     checkpoint_s: float = 300.0
     validate_s: float = 600.0
@@ -236,9 +239,14 @@ def train(
         stop: Called before every step.
     """
 
+    def draw(step: int) -> ColourBatch:
+        rng = np.random.default_rng((run.progress.seed, step))
+        return draw_batch(sources, run.plan.batch, rng)
+
+    batches = drawn_ahead(draw, run.progress.step, run.plan.workers)
+
     def step() -> None:
-        rng = np.random.default_rng((run.progress.seed, run.progress.step))
-        run.step(draw_batch(sources, run.plan.batch, rng))
+        run.step(next(batches))
 
     def losses() -> dict[str, object]:
         return {"loss": run.losses.take()}
@@ -268,7 +276,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    plan = Plan(60 * options.minutes, options.hold, options.lr, options.encoder_lr, options.batch)
+    plan = Plan(
+        60 * options.minutes,
+        options.hold,
+        options.lr,
+        options.encoder_lr,
+        options.batch,
+        options.workers,
+    )
     device = torch.device(options.device)
     run = Run(read_weights(options.init), plan, options.out, Progress(seed=options.seed), device)
     if options.resume and (options.out / FILE).exists():
@@ -326,6 +341,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--encoder-lr", type=float, default=Plan.encoder_lr)
     add("--batch", type=int, default=Plan.batch)
     add("--validate", type=int, default=60, help="photographs to validate on")
+    add("--workers", type=int, default=Plan.workers, help="processes that draw examples")
     add("--device", default="cpu", help="cpu, or cuda")
     add("--threads", type=int, default=2)
     add("--seed", type=int, default=0)

@@ -28,6 +28,7 @@ from training.checkpoint import FILE, Progress, load_checkpoint, save_checkpoint
 from training.damage_examples import DAMAGED, EITHER, DamageBatch, draw_batch
 from training.loop import stop_on_sigterm, train_until
 from training.optimiser import rate_share, set_rate
+from training.prefetch import drawn_ahead
 from training.run_log import append_line, read_lines
 from training.sources import Sources, load_sources, source_paths
 
@@ -51,6 +52,7 @@ class Plan:
         hold: Share of the time until the rates begin to fall.
         lr: Full rate.
         batch: Crops in a step.
+        workers: Processes that draw examples ahead; 0: none.
         average: Decay of the averaged weights per step.
         checkpoint_s: Seconds between checkpoints.
         validate_s: Seconds between validations.
@@ -61,6 +63,7 @@ class Plan:
     hold: float = 0.2
     lr: float = 5e-4
     batch: int = 10
+    workers: int = 0
     average: float = 0.995
     checkpoint_s: float = 300.0
     validate_s: float = 300.0
@@ -216,9 +219,14 @@ def train(
         stop: Called before every step.
     """
 
+    def draw(step: int) -> DamageBatch:
+        rng = np.random.default_rng((run.progress.seed, step))
+        return draw_batch(sources, run.plan.batch, rng)
+
+    batches = drawn_ahead(draw, run.progress.step, run.plan.workers)
+
     def step() -> None:
-        rng = np.random.default_rng((run.progress.seed, run.progress.step))
-        run.step(draw_batch(sources, run.plan.batch, rng))
+        run.step(next(batches))
 
     def losses() -> dict[str, object]:
         return {"loss": run.take_loss()}
@@ -249,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    plan = Plan(60 * options.minutes, options.hold, options.lr, options.batch)
+    plan = Plan(60 * options.minutes, options.hold, options.lr, options.batch, options.workers)
     device = torch.device(options.device)
     run = Run(read_weights(options.init), plan, options.out, Progress(seed=options.seed), device)
     if options.resume and (options.out / FILE).exists():
@@ -279,6 +287,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--lr", type=float, default=Plan.lr)
     add("--batch", type=int, default=Plan.batch)
     add("--validate", type=int, default=12, help="batches to validate on")
+    add("--workers", type=int, default=Plan.workers, help="processes that draw examples")
     add("--device", default="cpu", help="cpu, or cuda")
     add("--threads", type=int, default=2)
     add("--seed", type=int, default=0)

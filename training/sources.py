@@ -6,9 +6,12 @@ others, so whole sources are held out.
 """
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -89,11 +92,12 @@ def load_sources(paths: dict[str, list[Path]], longest_px: int, shortest_px: int
         shortest_px: Photographs with a shorter side then are left out, and sources without any.
     """
     kept: dict[str, tuple[Pixels, ...]] = {}
-    for source, files in paths.items():
-        pictures = [_read(path, longest_px) for path in files]
-        group = tuple(one for one in pictures if min(one.shape[:2]) >= shortest_px)
-        if group:
-            kept[source] = group
+    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        for source, files in paths.items():
+            pictures = pool.map(_read, files, repeat(longest_px))
+            group = tuple(one for one in pictures if min(one.shape[:2]) >= shortest_px)
+            if group:
+                kept[source] = group
     return Sources(tuple(kept), tuple(kept.values()))
 
 
