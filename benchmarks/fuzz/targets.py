@@ -21,8 +21,9 @@ from daemon.checkpoints.traits import PRIOR_TRAITS, traits_of
 from daemon.config.recipe import read_recipe
 from daemon.config.settings import load_settings
 from daemon.config.station import Station
-from daemon.intake import companions, older_requests
+from daemon.intake import older_requests
 from daemon.intake.requests import RequestFolder, answer_to, waiting_requests
+from daemon.jobs import companions
 from daemon.jobs.failure_reasons import is_foreign
 from daemon.jobs.time_estimates import job_time_of, pace_of
 from daemon.photo import Limits, Photo, is_truncated, read_header

@@ -14,11 +14,11 @@ from pathlib import Path, PurePath
 from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder, Station
 from daemon.intake.arrivals import Arrival, Claim
-from daemon.intake.companions import Companions, SideFiles, companion_of, side_of
 from daemon.intake.file_reader import FileReads
 from daemon.intake.scanner import Folder, PassedOver, walk_folders
 from daemon.intake.settled_files import SettledFile, SettledFolder
 from daemon.intake.sorter import FolderSorter
+from daemon.jobs.companions import Companions, SideFiles, companion_of, side_of
 from daemon.jobs.ledger.bulk import BulkJob
 from daemon.photo.file_names import is_photo_name
 from daemon.system.files import shown

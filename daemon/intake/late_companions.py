@@ -1,8 +1,10 @@
 """Late companions: those whose photograph is in the archive already follow it there.
 
 A companion is copied into the archive, recorded, and only then taken out of the inbox, so that a
-crash leaves it in the inbox and its repetition finds the copy. It never takes another name: where
-the archive holds other content under its own, nobody knows which of the two is meant, and it stays.
+crash leaves it in the inbox and its repetition finds the copy. A photograph that found its name
+taken is called otherwise in the archive, and so is its late companion. Where the archive has two
+photographs of one name, or other content under the companion's name, nobody knows which is meant,
+and it stays.
 """
 
 import contextlib
@@ -14,14 +16,21 @@ from pathlib import Path
 import structlog
 
 from daemon.intake.arrivals import Arrival
-from daemon.intake.companions import Photographs
 from daemon.intake.scanner import list_files
 from daemon.jobs.case_folding import FoldedNames
+from daemon.jobs.companions import (
+    Photographs,
+    called_like,
+    half_of,
+    stem_of,
+    without_key,
+)
 from daemon.jobs.ledger import originals as original_rows
 from daemon.jobs.ledger.entries import Original
 from daemon.jobs.ledger.writer import Ledger
 from daemon.system.files import copy_open, open_in, part_path, place, shown, sync_folders
 from daemon.system.safe_open import folder_beneath, lstat_beneath, parts_beneath
+from daemon.system.text import same_name
 
 _log = structlog.get_logger()
 
@@ -93,12 +102,25 @@ class LateCompanions:
         if listing is None or not listing.is_current(folder):
             listing = self._listings[folder] = _Listing(folder)
         name = stray.relative.name
-        photo = listing.photos.of(name)
-        if photo is None or stray.size_bytes > _MAX_BYTES:
+        own, renamed = listing.photos.of(name), listing.photos.renamed(name)
+        if (own is None and not renamed) or stray.size_bytes > _MAX_BYTES:
             return None
         below = stray.relative.parent.as_posix()
         beside = list_files(str(stray.folder.path), "" if below == "." else below)
-        return photo if Photographs(beside).of(name) is None else None  # another is arriving
+        if Photographs(beside).of(name) is not None:  # another is arriving
+            return None
+        meant = [own] if own is not None else []
+        meant += [photo for photo in renamed if self._was_renamed(folder / photo)]
+        return meant[0] if len(meant) == 1 else None
+
+    def _was_renamed(self, photo: Path) -> bool:
+        """Whether the daemon, not a person, called an archived photograph NAME~KEY."""
+        row = original_rows.job_of(self._ledger, photo)
+        entries = self._ledger.entries([row]) if row is not None else []
+        before = stem_of(without_key(photo.name))
+        half = half_of(before)
+        names = {before, half.name if half is not None else before}
+        return any(same_name(entry.claim.stem) in map(same_name, names) for entry in entries)
 
     def _follow(self, stray: Arrival, photo: Path, now: float) -> bool:
         """Move a companion beside its photograph; returns whether that was done."""
@@ -106,7 +128,10 @@ class LateCompanions:
         if row is None:  # somebody else put it into the archive
             return False
         *parts, name = parts_beneath(stray.path, stray.folder.path)
-        target = photo.with_name(name)
+        called = name
+        if Photographs([photo.name]).of(name) is None:
+            called = called_like(name, without_key(photo.name), photo.name)
+        target = photo.with_name(called)
         with folder_beneath(stray.folder.path, parts) as folder:
             if not self._copy(stray, name, folder, target):
                 return False

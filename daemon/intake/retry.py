@@ -4,24 +4,40 @@ Originals that never left their place are asked for by a request instead, becaus
 remembers that it has seen them and only the daemon writes the ledger.
 """
 
+import contextlib
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path, PurePath
+from typing import Any
 
 import structlog
 
 from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder, Station
-from daemon.intake.companions import ROLES, SideFilesOnDisk, companion_of, other_half
 from daemon.intake.inbox import Inbox
 from daemon.intake.requests import RetryRequest, leave
+from daemon.jobs.companions import (
+    ROLES,
+    SideFilesOnDisk,
+    called_like,
+    companion_of,
+    group_names,
+    other_half,
+    side_of,
+)
 from daemon.jobs.failure_reasons import REASON_SUFFIX, is_foreign, reason_path
 from daemon.jobs.ledger.writer import Ledger
 from daemon.system.errors import ConfigError, UsageError
-from daemon.system.files import shown
+from daemon.system.files import same_content, shown
 from daemon.system.json_files import read_json
 from daemon.system.shared_folder import give_back
 
 _log = structlog.get_logger()
+
+_KEY = "retry"
+"""Part of the names in an inbox of what finds its own names taken."""
 
 
 def retry_failed(
@@ -65,7 +81,7 @@ def retry_failed(
         if not path.is_relative_to(failed) or not known:
             raise UsageError(f"{shown(path)} is not a failed photograph of {shown(station.root)}")
     pairing = {recipe.name for recipe in recipes if recipe.photos == 2}
-    beside = SideFilesOnDisk()
+    beside = _FailedFolders()
     return [_put_back(station, path, folders, pairing, beside) for path in chosen]
 
 
@@ -90,33 +106,155 @@ class RetryTaker:
             self._inbox.look_again(path)
 
 
+class _FailedFolders:
+    """What lies in the folders of failed originals, and what their reasons say lies there."""
+
+    def __init__(self) -> None:
+        self.beside = SideFilesOnDisk()
+        self._told: dict[Path, dict[Path, Mapping[str, str]]] = {}
+
+    def told(self, path: Path) -> Mapping[str, str]:
+        """What the files beside a failed photograph were called, by their names here."""
+        return self._reasons(path.parent).get(path, {})
+
+    def is_anothers(self, other: Path, path: Path) -> bool:
+        """Whether the reason of another photograph than `path` says that a file is its."""
+        reasons = self._reasons(path.parent)
+        if other.name in reasons.get(path, {}):
+            return False
+        return any(other.name in told for photo, told in reasons.items() if photo != path)
+
+    def _reasons(self, folder: Path) -> dict[Path, Mapping[str, str]]:
+        if folder not in self._told:
+            found = {}
+            for reason in folder.glob(f"*{REASON_SUFFIX}"):
+                with contextlib.suppress(ConfigError):  # whoever retries that one is told
+                    told = _beside(_read(reason))
+                    if told:
+                        found[reason.with_name(reason.name.removesuffix(REASON_SUFFIX))] = told
+            self._told[folder] = found
+        return self._told[folder]
+
+
+def _beside(why: Mapping[str, Any]) -> Mapping[str, str]:
+    """The names in a reason, as far as they are names: others may write to failed/."""
+    told = why.get("beside")
+    pairs = told.items() if isinstance(told, dict) else ()
+    return {here: there for here, there in pairs if _is_name(here) and _is_name(there)}
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and "\0" not in name and PurePath(name).name == name
+
+
 def _put_back(
     station: Station,
     path: Path,
     folders: Sequence[InboxFolder],
     pairing: set[str],
-    beside: SideFilesOnDisk,
+    failed: _FailedFolders,
 ) -> Path:
     reason = reason_path(path)
     own = not reason_path(reason).exists()  # else an original is named like this one's reason
     why = _read(reason) if own else {}
     inbox, origin = _origin(path, why, folders)
 
-    def companions(photo: Path) -> list[Path]:
-        sides = [side for role in ROLES for side in beside.all_of(photo, role)]
+    def by_name(photo: Path) -> list[Path]:
+        sides = [side for role in ROLES for side in failed.beside.all_of(photo, role)]
         halves = _other_half(photo, sides) if why.get("recipe") in pairing else []
-        return [*sides, *(c for p in (photo, *halves) for c in beside.companions_of(p)), *halves]
+        companions = (c for p in (photo, *halves) for c in failed.beside.companions_of(p))
+        return [*halves, *sides, *companions]
 
     if path.is_file():
-        # Side files first: the photograph must not be taken without them.
-        for other in companions(path):
-            give_back(other, origin.with_name(other.name), inbox, "retry")
-        origin = give_back(path, origin, inbox, "retry")
+        told = failed.told(path) if own else {}
+        if origin.name != PurePath(str(why.get("origin"))).name:  # it came from the archive
+            told = {name: name for name in told}
+        found = [other for other in by_name(path) if not failed.is_anothers(other, path)]
+        together = dict.fromkeys([*(path.with_name(name) for name in told), *found])
+        origin = _give_back_together(_Group(path, origin, tuple(together), told), inbox)
     elif origin.is_file():
-        leave(station, RetryRequest(paths=(origin, *companions(origin))))
+        leave(station, RetryRequest(paths=(origin, *by_name(origin))))
     if own:
         reason.unlink(missing_ok=True)
     return origin
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A failed photograph and what belongs to it.
+
+    Attributes:
+        path: The photograph in failed/.
+        origin: Where it came from.
+        beside: Its other half, side files and companions; a crash may have moved some.
+        told: What these were called where they came from, by their names in failed/.
+    """
+
+    path: Path
+    origin: Path
+    beside: tuple[Path, ...]
+    told: Mapping[str, str]
+
+    @property
+    def files(self) -> list[Path]:
+        """The photographs, then what is beside them."""
+        halves = [o for o in self.beside if o != self.path and _is_photo(o.name)]
+        return [self.path, *halves, *(o for o in self.beside if o not in (self.path, *halves))]
+
+    def targets(self, key: str) -> list[Path]:
+        """Where all of them go, in the order of `files`; a key makes their names others."""
+        own = {self.path.name: self.origin.name}
+        photos: list[str] = []
+        beside: list[str] = []
+        for file in self.files:
+            name = own[file.name] = self._own_name(file.name, own)
+            (photos if _is_photo(file.name) or file == self.path else beside).append(name)
+        return [self.origin.with_name(name) for name in group_names(photos, beside, key)]
+
+    def _own_name(self, name: str, own: Mapping[str, str]) -> str:
+        """What a file was called where it came from."""
+        if name in own or name in self.told:
+            return own.get(name) or self.told[name]
+        called = (called_like(name, photo, before) for photo, before in own.items())
+        return next((other for other in called if other != name), name)
+
+
+def _give_back_together(group: _Group, inbox: Path) -> Path:
+    """Put a group back under names that still belong together; returns where the first is."""
+    files = group.files
+    there = [file.is_file() and not file.is_symlink() for file in files]
+
+    def is_free(targets: Sequence[Path]) -> bool:
+        found = zip(files, targets, there, strict=True)
+        return all(_is_free(file, target) for file, target, is_there in found if is_there)
+
+    def has_begun(targets: Sequence[Path]) -> bool:
+        found = zip(targets, there, strict=True)
+        return any(os.path.lexists(target) for target, is_there in found if not is_there)
+
+    keys = [f"{_KEY}{more}" for more in ("", "-2", "-3", "-4", "-5")]
+    tried = [targets for key in keys if has_begun(targets := group.targets(key))]
+    endless = (group.targets(f"{_KEY}-{number}") for number in count(2))
+    wanted = chain(tried, [group.targets(""), group.targets(_KEY)], endless)
+    targets = next(targets for targets in wanted if is_free(targets))
+    # Side files first: the photograph must not be taken without them.
+    at = targets[0]
+    for file, target, is_there in reversed(list(zip(files, targets, there, strict=True))):
+        if is_there:
+            at = give_back(file, target, inbox, _KEY)
+    return at
+
+
+def _is_photo(name: str) -> bool:
+    return side_of(name) is None and companion_of(name) is None
+
+
+def _is_free(source: Path, target: Path) -> bool:
+    """Whether a name is free, or holds this very file since a crash."""
+    try:
+        return not os.path.lexists(target) or same_content(source, target)
+    except OSError:
+        return False
 
 
 def _origin(

@@ -18,7 +18,12 @@ from daemon.config.matching import Route, route_by_match, route_to
 from daemon.config.recipe import Recipe
 from daemon.config.station import Notice
 from daemon.intake.arrivals import Arrival, Claim
-from daemon.intake.companions import (
+from daemon.intake.file_reader import FileReads
+from daemon.intake.reader_process import HeaderQuestion, HeaderRead, Refused, Vanished
+from daemon.intake.routing import is_below_recipe, named_recipe
+from daemon.intake.scanner import list_files
+from daemon.intake.settled_files import SettledFile, SettledFolder
+from daemon.jobs.companions import (
     WHAT_PAIRS_ARE,
     Companions,
     Pair,
@@ -32,11 +37,6 @@ from daemon.intake.companions import (
     side_of,
     stem_of,
 )
-from daemon.intake.file_reader import FileReads
-from daemon.intake.reader_process import HeaderQuestion, HeaderRead, Refused, Vanished
-from daemon.intake.routing import is_below_recipe, named_recipe
-from daemon.intake.scanner import list_files
-from daemon.intake.settled_files import SettledFile, SettledFolder
 from daemon.photo.file_names import is_photo_name
 from daemon.system.errors import PhotoError, photo_message
 from daemon.system.files import shown
@@ -88,9 +88,7 @@ class FolderSorter:
             if route is None:
                 continue
             recipe = route.recipe
-            if route.refusal and (recipe is None or recipe.photos > 1):
-                self._claim((name,), route, stem_of(name))
-            elif recipe is not None and recipe.photos > 1:
+            if recipe is not None and recipe.photos > 1 and not route.refusal:
                 pairs.setdefault(recipe.name, []).append(name)
             else:
                 self._claim_with_sides((name,), route, stem_of(name))

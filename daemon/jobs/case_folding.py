@@ -31,7 +31,7 @@ class FoldedNames:
         Raises:
             OSError: The folder cannot be listed.
         """
-        return _folded(path.name) in self._names(path.parent) and not os.path.lexists(path)
+        return folded(path.name) in self._names(path.parent) and not os.path.lexists(path)
 
     def folder(self, path: Path, root: Path) -> Path:
         """The folder that is there and that a share takes for a folder, else the folder itself.
@@ -49,7 +49,7 @@ class FoldedNames:
         wanted = above / path.name
         if os.path.lexists(wanted) or not above.is_dir():
             return wanted
-        known = self._names(above).get(_folded(path.name))
+        known = self._names(above).get(folded(path.name))
         return above / known if known is not None and (above / known).is_dir() else wanted
 
     def add(self, paths: Iterable[Path]) -> None:
@@ -57,7 +57,7 @@ class FoldedNames:
         for path in paths:
             _, names = self._folders.get(path.parent, (0, None))
             if names is not None:
-                names.setdefault(_folded(path.name), path.name)
+                names.setdefault(folded(path.name), path.name)
                 self._folders[path.parent] = (path.parent.stat().st_mtime_ns, names)
 
     def _names(self, folder: Path) -> dict[str, str]:
@@ -67,7 +67,7 @@ class FoldedNames:
         if known_ns != changed_ns:
             with os.scandir(folder) as entries:
                 there = sorted((entry.name for entry in entries), reverse=True)
-            names = {_folded(name): name for name in there}
+            names = {folded(name): name for name in there}
         self._folders[folder] = (changed_ns, names)
         if len(self._folders) > _MAX_FOLDERS:
             del self._folders[next(iter(self._folders))]
@@ -94,5 +94,6 @@ def make_alike(folder: Path, root: Path, group: int | None, names: FoldedNames) 
     return there
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """What a case-insensitive share compares of a name."""
     return same_name(same_name(name).casefold())

@@ -1,116 +1,201 @@
 """Where originals go when their jobs have ended: into archive/, or into failed/ with the reason.
 
-Nothing is overwritten. Every function may be repeated after a crash; it then finishes what it had
-begun.
+The files of a claim move as a group. If one of their names is taken, all take others from which
+one still sees that they belong together (`companions.group_names`). Nothing is overwritten. Every
+function may be repeated after a crash; it then finishes what it had begun, under the same names.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.jobs.access import Access
-from daemon.jobs.case_folding import FoldedNames
+from daemon.jobs.case_folding import FoldedNames, folded
+from daemon.jobs.companions import group_names
 from daemon.jobs.failure_reasons import is_foreign, reason_path
-from daemon.system.files import (
-    alternative,
-    fit_name,
-    make_folder,
-    move_to_free,
-    sha256_of,
-    sync_folders,
-)
+from daemon.jobs.ledger.entries import ClaimedFile
+from daemon.system.files import make_folder, place, same_content, sync_folders, with_mark
 from daemon.system.json_files import write_new
+
+_TIMES_DIFFER_NS = 2_000_000_000
+"""Nanoseconds by which a copy's time may differ from its original's: FAT counts in two seconds."""
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The files of a claim on their way into a folder.
+
+    Attributes:
+        files: The files; the photographs come first.
+        folder: Where they go.
+        key: Part of their names if one of their own is taken.
+        names: The names in that folder.
+    """
+
+    files: Sequence[ClaimedFile]
+    folder: Path
+    key: str
+    names: FoldedNames
+
+    def paths(self) -> Iterator[list[Path]]:
+        """What all are called, in order of preference, without end."""
+        photos = [file.relative.name for file in self.files if file.role == "photo"]
+        beside = [file.relative.name for file in self.files if file.role != "photo"]
+        number = 0
+        while True:
+            key = ["", self.key][number] if number < 2 else f"{self.key}-{number}"
+            names = _distinct(group_names(photos, beside, key), self.key)
+            yield [self.folder / name for name in names]
+            number += 1
+
+    def begun(self) -> list[Path] | None:
+        """What all are called if a crash interrupted their move; None if that had not begun."""
+        wanted = self.paths()
+        own = next(wanted)
+        for paths in wanted:
+            if not any(map(os.path.lexists, paths)):
+                break
+            if any(map(self._has_moved, range(len(paths)), paths)):
+                return paths
+        gone = [n for n, file in enumerate(self.files) if not _is(file)]
+        return own if any(self._has_moved(n, own[n]) for n in gone) else None
+
+    def fits(self, paths: Sequence[Path]) -> bool:
+        """Whether names are free, or hold these very files."""
+        return all(map(self._fits, range(len(paths)), paths))
+
+    def move(self, paths: Sequence[Path]) -> bool:
+        """Move the files; False, and none has moved, if somebody took a name meanwhile."""
+        there = [(file, path) for file, path in zip(self.files, paths, strict=True) if _is(file)]
+        new: list[Path] = []
+        for file, path in there:
+            was_free = not os.path.lexists(path)
+            if not place(file.path, path):
+                for placed in new:
+                    placed.unlink()
+                return False
+            new += [path] if was_free else []
+        for file, path in reversed(there):
+            file.path.unlink()
+            self.names.add([path])
+        return True
+
+    def _fits(self, position: int, path: Path) -> bool:
+        if not os.path.lexists(path):
+            return not self.names.is_taken(path)
+        file = self.files[position]
+        return same_content(file.path, path) if _is(file) else self._has_moved(position, path)
+
+    def _has_moved(self, position: int, path: Path) -> bool:
+        file = self.files[position]
+        try:
+            found = path.lstat()
+        except OSError:
+            return False
+        differs_ns = abs(found.st_mtime_ns - file.mtime_ns)
+        return found.st_size == file.size_bytes and differs_ns <= _TIMES_DIFFER_NS
+
+
+def _distinct(names: Sequence[str], key: str) -> list[str]:
+    """Names that a case-insensitive share tells apart: of i.XMP and i.xmp the second is another."""
+    taken: set[str] = set()
+    found: list[str] = []
+    for name in names:
+        free = name
+        while folded(free) in taken:
+            free = with_mark(free, f"~{key}")
+        taken.add(folded(free))
+        found.append(free)
+    return found
+
+
+def _is(file: ClaimedFile) -> bool:
+    """Whether a claimed file has not moved yet."""
+    return file.path.exists()
 
 
 def retire(
-    source: Path,
-    target: Path,
+    files: Sequence[ClaimedFile],
+    folder: Path,
     key: str,
     access: Access,
-    *,
-    keep: bool,
     names: FoldedNames | None = None,
-) -> Path | None:
-    """Move the original of a finished job to the archive, or remove it.
+) -> list[Path]:
+    """Move the originals of a finished job into a folder of the archive.
 
     Args:
-        source: The claimed original; it may be gone already.
-        target: Its place in the archive.
-        key: Part of the name if another original has that.
+        files: The claimed files; some may be there already, or be gone.
+        folder: Their folder in the archive.
+        key: Part of their names if other files have those.
         access: Permissions of new folders.
-        keep: False removes it.
         names: The names in the archive, if they were asked for before.
 
     Returns:
-        Where it is now; None if nowhere, or if it was moved before a crash.
+        Where each of them is; nothing is there of one that was gone.
     """
-    if not source.exists():
-        return None
-    if keep:
-        return _move(source, target, key, access, names or FoldedNames())
-    source.unlink()
-    return None
-
-
-def _move(source: Path, target: Path, key: str, access: Access, names: FoldedNames) -> Path:
-    path = move_to_free(source, target, key, access.group, names.is_taken)
-    names.add([path])
-    return path
-
-
-def find_archived(target: Path, key: str, digest: str) -> Path | None:
-    """Find a file that `retire` moved before a crash, by its content; None if there is none.
-
-    Args:
-        target: Its place in the archive.
-        key: The key that was given to `retire`.
-        digest: sha256 of the file, hex.
-    """
-    for name in (fit_name(target.name), alternative(target.name, key)):
-        path = target.with_name(name)
-        if path.is_file() and sha256_of(path.resolve()) == digest:
-            return path
-    return None
+    make_folder(folder, access.group)
+    return _move(_Group(files, folder, key, names or FoldedNames()), lambda _: True)
 
 
 def reject(
-    source: Path | None,
-    target: Path,
+    files: Sequence[ClaimedFile],
+    folder: Path,
     key: str,
     why: Mapping[str, object],
     access: Access,
     names: FoldedNames | None = None,
+    *,
+    moves: bool = True,
 ) -> Path:
-    """Put the untouched original into failed/ with its reason beside it.
+    """Put untouched originals into failed/ with the reason beside the first.
 
     Args:
-        source: The claimed original; None where originals stay in their place.
-        target: Its place below failed/.
-        key: Part of the name if another original has that.
+        files: The claimed files.
+        folder: Their folder below failed/.
+        key: Part of their names if other files have those.
         why: Content of the reason file.
         access: Permissions of new files.
         names: The names in failed/, if they were asked for before.
+        moves: False where originals stay in their place: only the reason is written.
 
-    A file that is named like the reason and is none keeps its name; the original takes another.
+    A file that is named like the reason and is none keeps its name; the originals take others.
 
     Returns:
-        Where the original is now; where it would be, if it stays in its place.
+        Where the first original is now; where it would be, if it stays in its place.
     """
     names = names or FoldedNames()
-    make_folder(target.parent, access.group)
+    make_folder(folder, access.group)
     origin = why.get("origin")
-    kept = target.with_name(fit_name(target.name))
-    if is_foreign(reason_path(kept), origin) or names.is_taken(reason_path(kept)):
-        kept = target = target.with_name(alternative(target.name, key))
-    if source is not None:
-        before = target.with_name(alternative(target.name, key))
-        if source.exists():
-            kept = _move(source, target, key, access, names)
-        elif before.exists():  # a crash came between its move and its reason
-            kept = before
+
+    def has_room(first: Path) -> bool:
+        reason = reason_path(first)
+        return not is_foreign(reason, origin) and not names.is_taken(reason)
+
+    group = _Group(files if moves else files[:1], folder, key, names)
+    if moves:
+        kept, *others = _move(group, has_room)
+        if others:
+            own = (file.relative.name for file in files[1:])
+            why = {**why, "beside": {o.name: n for o, n in zip(others, own, strict=True)}}
+    else:
+        kept = next(paths[0] for paths in group.paths() if has_room(paths[0]))
     error = reason_path(kept)
-    if not is_foreign(error, origin):
-        error.unlink(missing_ok=True)
+    error.unlink(missing_ok=True)
     write_new(error, why, access.file_mode, access.group)
     names.add([error])
-    sync_folders([kept.parent])
+    sync_folders([folder])
     return kept
+
+
+def _move(group: _Group, has_room: Callable[[Path], bool]) -> list[Path]:
+    """Move a group to names that are free, and whose first has room for its reason."""
+    paths = group.begun()
+    if paths is not None and group.fits(paths) and group.move(paths):
+        sync_folders([group.folder])
+        return paths
+    for paths in group.paths():
+        if has_room(paths[0]) and group.fits(paths) and group.move(paths):
+            sync_folders([group.folder])
+            return paths
+    raise AssertionError("there is always one more name")

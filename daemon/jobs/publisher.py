@@ -9,7 +9,7 @@ any other fault has a limit.
 import contextlib
 import errno
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,9 +23,9 @@ from daemon.jobs.accounting import Delivered, JobEnded, StageDuration
 from daemon.jobs.case_folding import FoldedNames, make_alike
 from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.job_log import JobLog
-from daemon.jobs.ledger.entries import ClaimedFile, Entry, Original
+from daemon.jobs.ledger.entries import Entry, Original
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.originals import find_archived, reject, retire
+from daemon.jobs.originals import reject, retire
 from daemon.jobs.publication import Publication, publish
 from daemon.jobs.record import notes_of, reason_of
 from daemon.jobs.staging import discard
@@ -274,50 +274,44 @@ class Publisher:
         """Archive or remove the originals of a finished job, or leave them in their place."""
         if entry.claim.folder.originals == "leave":
             return
-        kept = [self._retire_file(entry, n, now) for n in range(len(entry.claim.files))]
-        archived += [original for some in kept for original in some]
+        if entry.claim.folder.originals == "delete":
+            for file in entry.claim.files:
+                file.path.unlink(missing_ok=True)
+        else:
+            archived += self._archive(entry, now)
         _remove_if_empty(entry)
 
-    def _retire_file(self, entry: Entry, position: int, now: float) -> list[Original]:
-        """Move or remove one original; returns what is in the archive now."""
-        folder, file = entry.claim.folder, entry.claim.files[position]
-        keep = folder.originals == "archive"
-        target, key = folder.archive / file.relative, entry.id[:8]
-        if keep:
-            target = self._folder(target.parent, folder.archive) / target.name
-        path = retire(file.path, target, key, self._access, keep=keep, names=self._names)
-        if path is None and keep:
-            path = find_archived(target, key, file.digest)
-        if path is None:
-            return []
-        stat = path.stat()
-        return [Original(path, entry.row, position, stat.st_size, stat.st_mtime_ns, now)]
+    def _archive(self, entry: Entry, now: float) -> list[Original]:
+        """Move the files of a job to the archive; returns what of it is there now."""
+        files, root = entry.claim.files, entry.claim.folder.archive
+        folder = self._folder(root / files[0].relative.parent, root)
+        paths = retire(files, folder, entry.id[:8], self._access, self._names)
+        found: list[Original] = []
+        for position, path in enumerate(paths):
+            with contextlib.suppress(FileNotFoundError):  # somebody took it out of the work folder
+                stat = path.stat()
+                found.append(
+                    Original(path, entry.row, position, stat.st_size, stat.st_mtime_ns, now)
+                )
+        return found
 
     def _reject(self, entry: Entry, now: float) -> Path:
         """Move the originals to failed/, with the reason; returns where the first of them is."""
         why = reason_of(entry, now)
-        kept = [self._reject_file(entry, file, why) for file in entry.claim.files]
+        files, root = entry.claim.files, entry.claim.folder.failed
+        wanted = root / files[0].relative.parent
+        stuck = self._stuck.get(entry.row)
+        if stuck is not None and not stuck.away and stuck.tries >= self._attempts:
+            wanted = root  # the path is too long, or in the way
+        kept = reject(
+            *(files, self._folder(wanted, root), f"{entry.row:08x}", why),
+            *(self._access, self._names),
+            moves=entry.claim.folder.originals != "leave",
+        )
         _remove_if_empty(entry)
         _log.warning("failed", row=entry.row, photo=entry.photo_name, why=str(entry.reason))
         self._job_log.append(why, now)
-        return kept[0]
-
-    def _reject_file(self, entry: Entry, file: ClaimedFile, why: Mapping[str, object]) -> Path:
-        """Move one original; the reason goes beside the first, and only there."""
-        folder = entry.claim.folder
-        target = folder.failed / file.relative
-        stuck = self._stuck.get(entry.row)
-        if stuck is not None and not stuck.away and stuck.tries >= self._attempts:
-            target = folder.failed / file.relative.name  # its path is too long, or in the way
-        target = self._folder(target.parent, folder.failed) / target.name
-        source = None if folder.originals == "leave" else file.path
-        key = f"{entry.row:08x}"
-        if file is entry.claim.files[0]:
-            return reject(source, target, key, why, self._access, self._names)
-        if source is None:
-            return target
-        kept = retire(source, target, key, self._access, keep=True, names=self._names)
-        return kept or target
+        return kept
 
     def _is_due(self, entry: Entry, now: float) -> bool:
         stuck = self._stuck.get(entry.row)

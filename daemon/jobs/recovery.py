@@ -7,12 +7,14 @@ begun are finished, and what belongs to no job is cleared away. No original is e
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
 from daemon.config.station import Station
 from daemon.jobs.access import Access
 from daemon.jobs.accounting import Delivered
+from daemon.jobs.ledger.entries import ClaimedFile
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.originals import reject
 from daemon.jobs.publisher import Publisher
@@ -101,13 +103,17 @@ class CrashRecovery:
             "why": "found in the work folder with no entry in the ledger",
             "what_to_do": RETRY_HINT,
         }
+        lost = self.station.failed / "lost"
         for group in self.station.work.iterdir():
             for path in group.iterdir() if group.is_dir() else ():
                 if path not in known:
                     _log.warning("lost_original", photo=shown(path.name))
-                    target = self.station.failed / "lost" / path.name
                     try:
-                        reject(path, target, group.name, why, self.access)
+                        found = path.stat()
+                        file = ClaimedFile(
+                            "photo", Path(path.name), path, found.st_size, found.st_mtime_ns
+                        )
+                        reject([file], lost, group.name, why, self.access)
                     except OSError as error:  # failed/ may be away; the next start tries again
                         if is_no_space(error):
                             raise

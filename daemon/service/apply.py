@@ -15,7 +15,7 @@ from daemon import photo
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
 from daemon.executors import make_executor
-from daemon.intake.companions import SideFilesOnDisk, without_side_files
+from daemon.jobs.companions import SideFilesOnDisk, without_side_files
 from daemon.jobs.ledger.entries import ClaimedFile, photos_of
 from daemon.jobs.record import describe, with_file_names
 from daemon.messages.reports import Failed, HandedBack, Rejected, Report, Restored, WorkerDied

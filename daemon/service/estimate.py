@@ -12,8 +12,8 @@ from pathlib import Path
 
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
-from daemon.intake.companions import side_of
 from daemon.intake.scanner import walk_folders
+from daemon.jobs.companions import side_of
 from daemon.jobs.publication import record_path
 from daemon.jobs.time_estimates import Pace, estimate_s, job_time_of, job_times, pace_of
 from daemon.messages.tasks import Compute

@@ -12,9 +12,9 @@ from pathlib import Path
 from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder
 from daemon.intake.arrivals import Arrival
-from daemon.intake.companions import side_of
 from daemon.intake.routing import named_recipe
 from daemon.intake.scanner import folders_not_entered, walk_files
+from daemon.jobs.companions import side_of
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.photo.file_names import is_photo_name
 

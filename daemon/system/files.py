@@ -42,12 +42,14 @@ _COPY_BYTES = 1 << 20
 _BLOCK = 4 << 20
 """Bytes of a file that are in memory at a time."""
 
-_RECORD_ROOM = len(".error.json")
+RECORD_ROOM = len(".error.json")
+"""Bytes that must fit behind a name: a record or a reason is called after it."""
+
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
 """Error numbers of file systems that have no hard links, or do not let us make one."""
 
 
-def fit_name(name: str, room: int = _RECORD_ROOM) -> str:
+def fit_name(name: str, room: int = RECORD_ROOM) -> str:
     """Shorten a name so that `room` more bytes fit behind it; a hash keeps it distinct."""
     raw = os.fsencode(name)
     if len(raw) + room <= NAME_MAX:
@@ -66,8 +68,13 @@ def fit_name(name: str, room: int = _RECORD_ROOM) -> str:
 
 def alternative(name: str, key: str) -> str:
     """The name of a file where `name` is taken: NAME~key.ext."""
+    return fit_name(with_mark(name, f"~{key}"))
+
+
+def with_mark(name: str, mark: str) -> str:
+    """A name with a mark before its suffix."""
     stem, suffix = os.path.splitext(name)  # noqa: PTH122
-    return fit_name(f"{stem}~{key}{suffix}")
+    return f"{stem}{mark}{suffix}"
 
 
 def shown(path: Path | str) -> str:

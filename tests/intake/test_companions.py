@@ -16,18 +16,21 @@ from daemon.config.recipe import recipe_named
 from daemon.config.station import InboxFolder
 from daemon.config.station_setup import find_station, known_recipes
 from daemon.intake.arrivals import Arrival, Claim
-from daemon.intake.companions import (
+from daemon.intake.retry import retry_failed
+from daemon.intake.sorter import Sorter
+from daemon.jobs.companions import (
     COMPANIONS,
     Companions,
     SideFiles,
     SideFilesOnDisk,
+    by_name,
+    called_like,
     companion_of,
+    group_names,
     other_half,
     side_of,
     without_side_files,
 )
-from daemon.intake.retry import retry_failed
-from daemon.intake.sorter import Sorter
 from daemon.jobs.ledger.bulk import BulkJob
 from daemon.messages.tasks import Compute
 from daemon.photo import Limits
@@ -360,6 +363,19 @@ def test_a_companion_fails_and_comes_back_with_its_photograph(root: Path) -> Non
     assert set(everything_below(root / "inbox/denoise")) == set(names)
 
 
+@pytest.mark.parametrize("recipe", ["interpolate", ""])
+def test_a_companion_of_a_photograph_that_is_refused_at_once_goes_with_it(
+    root: Path, recipe: str
+) -> None:
+    (root / "inbox" / recipe).mkdir(exist_ok=True)
+    for name in ("x-a.jpg", "x-a.xmp"):
+        (root / "inbox" / recipe / name).write_text("no picture")
+    assert run_once(root).failed == 1
+    assert set(everything_below(root / "failed" / recipe)) == {
+        "x-a.jpg", "x-a.xmp", "x-a.jpg.error.json",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("taken_away", [True, False])
 def test_redo_takes_a_companion_along_if_it_is_there(root: Path, *, taken_away: bool) -> None:
     drop_photo(root, "denoise/i.png")
@@ -401,6 +417,98 @@ def test_a_late_companion_follows_its_photograph_into_the_archive(
     assert exit_code(["--station", str(root), "redo"]) == 0
     assert run_once(root).done == 1
     assert everything_below(root / "archive/denoise/2012") == archived
+
+
+def archive_two(root: Path, name: str) -> tuple[Path, Path]:
+    """Have two photographs of one name archived; returns where they are."""
+    for colour in ("red", "blue"):
+        drop_photo(root, f"denoise/{name}", colour)
+        assert run_once(root).done == 1
+    folder = root / "archive/denoise"
+    (second,) = (path for path in folder.iterdir() if "~" in path.name)
+    return folder / name, second
+
+
+def test_of_two_photographs_of_one_name_redo_takes_each_with_its_own_xmp(root: Path) -> None:
+    for colour in ("red", "blue"):
+        (root / "inbox/denoise").mkdir(exist_ok=True)
+        (root / "inbox/denoise/i.xmp").write_text(_XMP.format(1) + colour)
+        drop_photo(root, "denoise/i.png", colour)
+        assert run_once(root).done == 1
+    (root / "recipes").mkdir(exist_ok=True)
+    (root / "recipes/denoise.toml").write_text('[[steps]]\nkind = "denoise"\nseed = 7\n')
+    assert exit_code(["--station", str(root), "redo"]) == 0
+    assert run_once(root).done == 2
+    archived = everything_below(root / "archive/denoise")
+    (stem,) = {name.split(".")[0] for name in archived} - {"i"}
+    assert set(archived) == {"i.png", "i.xmp", f"{stem}.png", f"{stem}.xmp"}
+    assert archived["i.xmp"].endswith(b"red") and archived[f"{stem}.xmp"].endswith(b"blue")
+    sidecars = [text for path, text in everything_below(root / "outbox").items() if "xmp" in path]
+    assert sorted(text[-3:] for text in sidecars) == [b"lue", b"lue", b"red", b"red"]
+
+
+def test_a_late_companion_stays_if_two_archived_photographs_may_be_meant(root: Path) -> None:
+    archive_two(root, "i.png")
+    (root / "inbox/denoise/i.xmp").write_text("companion")
+    (notice,) = run_once(root).waiting
+    assert notice.path == root / "inbox/denoise/i.xmp"
+    assert set(everything_below(root / "archive/denoise")) == {
+        path.name for path in (root / "archive/denoise").iterdir() if path.suffix == ".png"
+    }
+
+
+@pytest.mark.parametrize("name", ["i.xmp", "i.png.json"])
+def test_a_late_companion_is_called_like_its_photograph_in_the_archive(
+    root: Path, name: str
+) -> None:
+    first, second = archive_two(root, "i.png")
+    first.unlink()
+    (root / "inbox/denoise" / name).write_text("companion")
+    assert run_once(root).waiting == ()
+    called = name.replace("i.", f"{second.stem}.", 1)
+    assert set(everything_below(root / "archive/denoise")) == {second.name, called}
+
+
+def test_a_late_companion_stays_if_a_person_called_a_photograph_nearly_like_it(root: Path) -> None:
+    drop_photo(root, "denoise/i~12345678.png")
+    assert run_once(root).done == 1
+    (root / "inbox/denoise/i.xmp").write_text("companion")
+    assert [notice.path.name for notice in run_once(root).waiting] == ["i.xmp"]
+    (root / "inbox/denoise/i~12345678.xmp").write_text("companion")
+    assert [notice.path.name for notice in run_once(root).waiting] == ["i.xmp"]
+
+
+@pytest.mark.parametrize("key", ["", "0123abcd"])
+@pytest.mark.parametrize("photo", ["i", "i(1)", "e\u0301", "n" * 60, "n" * 251])
+def test_what_belongs_to_a_photograph_is_found_under_the_new_names(photo: str, key: str) -> None:
+    stem, photo = photo, f"{photo}.JPG"
+    sides = [f"{stem}.mask.png", f"{stem}.hints.PNG"] if len(stem) < 200 else []
+    ends = [".xmp", ".AAE", ".json"] if len(stem) < 200 else []
+    companions = [f"{called}{end}" for called in (stem, photo) for end in ends]
+    cut = [f"{stem[:46]}.json"] if len(stem) > 50 else []
+    companions += cut
+    companions += ["i.JPG(1).json"] if "(1)" in photo else []
+    names = group_names([photo], [*sides, *companions], key)
+    assert len(set(names)) == len(names)
+    assert all(len(name.encode()) <= 255 for name in names)
+    new, *beside = names
+    assert (new != photo) == bool(key or len(stem) > 240)
+    found = SideFiles(beside)
+    assert [found.of(new, "mask"), found.of(new, "hints")] == [*beside[:2]] if sides else True
+    called_alike = [name for name in beside if "~2" in name]  # whole and cut, both of Takeout
+    assert len(called_alike) <= bool(key)
+    assert set(Companions(beside).of(new)) == set(beside[len(sides) :]) - set(called_alike)
+    back = [called_like(name, new, photo) for name in beside]
+    assert set(back) <= {*sides, *companions, f"{photo}.json", *called_alike}
+
+
+@pytest.mark.parametrize("key", ["", "0123abcd"])
+@pytest.mark.parametrize("stem", ["x", "n" * 249])
+def test_halves_are_halves_of_one_pair_under_the_new_names(stem: str, key: str) -> None:
+    names = group_names([f"{stem}-a.jpg", f"{stem}-b.tif"], [], key)
+    (pair,) = by_name(names)
+    assert [pair.first, pair.second] == names
+    assert all(len(name.encode()) <= 255 for name in names)
 
 
 def test_a_late_companion_stays_that_may_belong_to_another_photograph(root: Path) -> None:

@@ -12,8 +12,8 @@ from PIL import Image
 from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder
 from daemon.intake.arrivals import Arrival
-from daemon.intake.companions import by_name, half_of
 from daemon.intake.sorter import Sorter
+from daemon.jobs.companions import by_name, half_of
 from tests.support.file_reads import ReadsNow
 
 RECIPES = [

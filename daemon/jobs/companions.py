@@ -1,6 +1,7 @@
 """The rule for file names that belong together: side files, the halves of pairs, companions.
 
-This is the only place that knows it; inbox, redo, retry, bulk jobs, `apply` and estimates ask here.
+This is the only place that knows it; inbox, archive, redo, retry, bulk jobs, `apply` and estimates
+ask here. Where one file of a group must be called otherwise, `group_names` names them all.
 
 A side file is called after its photograph: NAME.mask.png or NAME.hints.png, where NAME is the
 photograph's name with or without its suffix. NAME is compared exactly but for the Unicode form (a
@@ -19,6 +20,7 @@ Takeout cuts long names, so the first characters of a photograph's name are enou
 Only names are looked at; no function here opens or lists anything, except `SideFilesOnDisk`.
 """
 
+import os
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from itertools import product
 from pathlib import Path, PurePath
 
 from daemon.photo.file_names import is_photo_name
+from daemon.system.files import RECORD_ROOM, fit_name, with_mark
 from daemon.system.text import same_name
 
 ROLES = ("mask", "hints")
@@ -214,21 +217,138 @@ class Photographs:
     """The photographs among the names of one folder, to be found by their companions."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._by_called: dict[str, str] = {}
-        self._by_cut: dict[str, str] = {}
+        self._own = _ByCalled()
+        self._renamed = _ByCalled()
         for name in sorted(filter(is_photo_name, names)):
-            for called in called_after(name):
-                self._by_called.setdefault(called, name)
-            for called in _cut_by_takeout(name):
-                self._by_cut.setdefault(called, name)
+            before = without_key(name)
+            self._own.add(name, name)
+            if before != name:
+                self._renamed.add(name, before)
 
     def of(self, companion: str) -> str | None:
         """The photograph that a companion belongs to; None if there is none."""
+        return next(iter(self._own.of(companion)), None)
+
+    def renamed(self, companion: str) -> list[str]:
+        """Photographs called NAME~KEY to which a companion may belong that is called after NAME."""
+        return self._renamed.of(companion)
+
+
+class _ByCalled:
+    """Names of photographs by what their companions call them."""
+
+    def __init__(self) -> None:
+        self._whole: dict[str, list[str]] = {}
+        self._cut: dict[str, list[str]] = {}
+
+    def add(self, name: str, photo: str) -> None:
+        """Add a name of which the companions are called after `photo`."""
+        for called in called_after(photo):
+            self._whole.setdefault(called, []).append(name)
+        for called in _cut_by_takeout(photo):
+            self._cut.setdefault(called, []).append(name)
+
+    def of(self, companion: str) -> list[str]:
         called = companion_of(companion)
         if called is None:
-            return None
-        cut = self._by_cut.get(called) if companion.lower().endswith(".json") else None
-        return self._by_called.get(called, cut)
+            return []
+        cut = self._cut.get(called, []) if companion.lower().endswith(".json") else []
+        return [*self._whole.get(called, []), *cut]
+
+
+_KEYED = re.compile(r"~[0-9a-f]{8}(-\d+)?(?=([-_][ab12])?(\.[^.]*)?$)", re.IGNORECASE)
+"""What `group_names` adds to a photograph's name in the archive, before the mark of a half."""
+
+
+def without_key(name: str) -> str:
+    """NAME.jpg, of NAME~KEY.jpg."""
+    found = _KEYED.search(name)
+    return name if found is None else name[: found.start()] + name[found.end() :]
+
+
+def group_names(photos: Sequence[str], beside: Sequence[str], key: str = "") -> list[str]:
+    """Names of files that belong together, where some of their own are taken or too long.
+
+    Whoever looks for the side files, companions and the other half of a photograph by the rules
+    here finds the same ones under the new names.
+
+    Args:
+        photos: Names of a photograph or of the two of a pair.
+        beside: Names of side files and companions.
+        key: What makes the names others, as in NAME~KEY.jpg; "" only shortens them.
+
+    Returns:
+        The new names, in the order of both.
+    """
+    owned = [(name, *_belonging(name, photos)) for name in beside]
+    ends = [ending for _, _, ending in owned]
+    if not key and all(fit_name(name) == name for name in (*photos, *beside)):
+        return [*photos, *beside]
+    room = max([RECORD_ROOM, *(len(os.fsencode(ending)) for ending in ends)])
+    named = _photo_names(photos, key, room)
+    found = list(named)
+    for one in owned:  # one whose name Takeout had cut may now be called like another
+        name = _beside_name(one, photos, named, key)
+        while name in found:
+            name = with_mark(name, "~2")
+        found.append(name)
+    return found
+
+
+def called_like(name: str, photo: str, new_photo: str) -> str:
+    """What a side file or companion of a photograph is called once that is called otherwise.
+
+    One that is not called after the photograph keeps its name.
+    """
+    owner, ending = _belonging(name, (photo,))
+    return _beside_name((name, owner, ending), (photo,), (new_photo,), "")
+
+
+def _belonging(name: str, photos: Sequence[str]) -> tuple[str | None, str]:
+    """The photograph that a name is called after, and what follows the name of that with suffix.
+
+    An ending that follows the name without suffix begins with "*" in its place.
+    """
+    for photo in photos:
+        if side := _SIDE.fullmatch(name):
+            called, ending = side["photo"], name[side.end("photo") :]
+        elif found := next((f for rule in _COMPANION if (f := rule.fullmatch(name))), None):
+            copy = found.groupdict().get("copy") or ""
+            called = _with_copy(found["photo"], copy)
+            ending = name[found.end("photo") :].replace(copy, "")
+        else:
+            continue
+        if same_name(called) == same_name(photo) or same_name(called) in _cut_by_takeout(photo):
+            return photo, ending
+        if same_name(called) == same_name(stem_of(photo)):
+            return photo, f"*{ending}"
+    return None, ""
+
+
+def _photo_names(photos: Sequence[str], key: str, room: int) -> list[str]:
+    """New names of photographs; halves of a pair stay halves of a pair."""
+    mark = f"~{key}" if key else ""
+    halves = [half for photo in photos if (half := half_of(photo)) is not None]
+    if len(photos) == len(halves) == 2:
+        first, second = halves
+        if first.mark == second.mark and _OTHER[first.half] == second.half:
+            ends = [photo[len(stem_of(photo)) - 2 :] for photo in photos]
+            room += max(len(os.fsencode(end)) for end in ends)
+            stems = [fit_name(f"{half.name}{mark}", room) for half in halves]
+            return [stem + end for stem, end in zip(stems, ends, strict=True)]
+    return [fit_name(with_mark(photo, mark), room) for photo in photos]
+
+
+def _beside_name(
+    owned: tuple[str, str | None, str], photos: Sequence[str], named: Sequence[str], key: str
+) -> str:
+    name, owner, ending = owned
+    if owner is None:
+        return fit_name(with_mark(name, f"~{key}" if key else ""))
+    new = named[photos.index(owner)]
+    if new == owner:
+        return fit_name(name)
+    return stem_of(new) + ending[1:] if ending.startswith("*") else new + ending
 
 
 class SideFilesOnDisk:
