@@ -124,10 +124,13 @@ def read_heif_info(file: BinaryIO, label: str) -> HeifInfo:
 
     Raises:
         ValueError: It describes no image.
-        PhotoError: It holds a film only.
+        PhotoError: It holds a film only, or a part whose kind is no text.
     """
     start = file_start(file)
     description = _Description(file)
+    # libheif's binding dies of a kind that is no text.
+    if any(not (item.kind + item.mime).isascii() for item in description.items.values()):
+        raise PhotoError(label, "is damaged: a part of it is of a kind that is no text")
     if not description.items:
         if _has_brand(start, b"msf1", b"avis", b"hevc"):
             raise PhotoError(label, "is an image sequence without a still", "export a frame of it")
@@ -246,9 +249,6 @@ class _Description:
             item = self._item(_number(inner, 4, wide))
             item.kind = inner[6 + wide : 10 + wide]
             item.mime = inner[10 + wide :].split(b"\0", 2)[1:2][0] if item.kind == b"mime" else b""
-            # libheif's binding dies of a kind that is no text.
-            if not (item.kind + item.mime).isascii():
-                raise ValueError("a part of it is of a kind that is no text")
 
     def _read_places(self, content: bytes) -> None:
         version = content[0]
