@@ -87,7 +87,7 @@ class ColourSpace:
         """
         if self.is_srgb:
             levels = to_depth(codes, dtype)
-            return np.repeat(levels, 3, axis=2) if levels.shape[2] == 1 else levels
+            return np.broadcast_to(levels, (*levels.shape[:2], 3))
         if codes.dtype.kind == "f":
             return to_depth(self.to_extended(codes), dtype)
         if self.icc is None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.png_chunks import read_chunks
 
 _PHOTOSHOP = b"Photoshop 3.0\0"
@@ -30,6 +31,19 @@ _RAW_PROFILE = re.compile(rb"\s*\w+\s+\d+\s+([0-9a-fA-F\s]*)")
 """Its name, its length, which is often wrong, and its bytes as digits."""
 
 _SCAN, _COMMENT, _APP1, _APP11, _APP13 = 0xDA, 0xFE, 0xE1, 0xEB, 0xED
+_APPLICATIONS = range(0xE0, 0xF0)
+_KNOWN: dict[int, tuple[bytes, ...]] = {
+    0xE0: (b"JFIF\0", b"JFXX\0"),
+    _APP1: (b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0"),
+    0xE2: (b"ICC_PROFILE\0", b"MPF\0"),
+    0xEC: (b"Ducky",),
+    _APP13: (b"Adobe_CM\0",),
+    0xEE: (b"Adobe",),
+}
+"""How segments begin that are read elsewhere, or tell of the file's own coding alone."""
+
+_SEGMENT_NAME = re.compile(rb"[ -~]{2,40}")
+_MAX_NAMED = 6
 _GONE_RESOURCES = frozenset(
     (
         *(1005, 1007, 1024, 1026, 1033, 1036, 1039, 1041, 1045, 1050, 1053, 1057, 1058, 1059),
@@ -61,13 +75,15 @@ class EmbeddedBlocks:
     xmp: bytes | None = None
     extended_xmp: bytes | None = None
     has_manifest: bool = False
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def jpeg_blocks(file: BinaryIO) -> EmbeddedBlocks:
     """Read the segments of a JPEG before its first scan."""
-    photoshop, extended, total = bytearray(), bytearray(), 0
+    photoshop, total = bytearray(), 0
+    extended: dict[int, bytes] = {}
     comments: list[bytes] = []
+    others: list[str] = []
     has_manifest = False
     for marker, content in _segments(file):
         total += len(content)
@@ -79,15 +95,36 @@ def jpeg_blocks(file: BinaryIO) -> EmbeddedBlocks:
             photoshop += content[len(_PHOTOSHOP) :]
         elif marker == _APP1 and content.startswith(_EXTENDED_XMP):
             # A digest of 32 letters, the whole length and this part's offset stand before it.
-            extended += content[len(_EXTENDED_XMP) + 40 :]
-        elif marker == _APP11 and b"c2pa" in content:
-            has_manifest = True
+            head = content[len(_EXTENDED_XMP) :][:40]
+            extended[int.from_bytes(head[36:])] = content[len(_EXTENDED_XMP) + 40 :]
+        elif marker == _APP11 and content.startswith(b"JP"):
+            has_manifest |= b"c2pa" in content
+        elif name := _foreign_name(marker, content):
+            others.append(name)
+    said = f"what a camera or a program put beside the picture was left out: {_listed(others)}"
     return EmbeddedBlocks(
         kept_resources(bytes(photoshop)),
         tuple(comments),
-        extended_xmp=bytes(extended) or None,
+        # Parts may stand in any order.
+        extended_xmp=b"".join(extended[offset] for offset in sorted(extended)) or None,
         has_manifest=has_manifest,
+        notes=(Note(NoteKind.METADATA, said),) if others else (),
     )
+
+
+def _foreign_name(marker: int, content: bytes) -> str:
+    """What a segment is called that nothing else reads; "" for the known ones."""
+    if marker not in _APPLICATIONS or content.startswith(_KNOWN.get(marker, ())):
+        return ""
+    found = _SEGMENT_NAME.match(content)
+    return f"APP{marker - 0xE0}" + (f" {found[0].decode().strip()}" if found else "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names, each once, and how many more there are."""
+    unique = list(dict.fromkeys(names))
+    more = len(unique) - _MAX_NAMED
+    return ", ".join(unique[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -31,6 +31,10 @@ _ORIENTATIONS = ((1, 4, 2), (8, 5, 7), (3, 2, 4), (6, 7, 5))
 
 _UNSPECIFIED = 2
 
+C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+_MANIFEST_HEAD = 128
+"""Bytes of a box in which its kind stands."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -153,6 +157,24 @@ def is_heif_truncated(file: BinaryIO, size: int) -> bool:
         if not item.in_description
         for begin, length in item.extents
     )
+
+
+def has_manifest(file: BinaryIO) -> bool:
+    """Whether a file of boxes has a C2PA manifest.
+
+    Source: C2PA Technical Specification 2.1, A.5 (a box "uuid") and A.3.7 (JPEG XL: "jumb").
+    """
+    try:
+        for box in boxes(file, 0, file.seek(0, os.SEEK_END)):
+            if box.kind not in (b"uuid", b"jumb"):
+                continue
+            file.seek(box.begin)
+            content = file.read(min(box.end - box.begin, _MANIFEST_HEAD))
+            if content.startswith(C2PA_UUID) or (box.kind == b"jumb" and b"c2pa" in content):
+                return True
+    except (struct.error, ValueError):
+        return False
+    return False
 
 
 def boxes(file: BinaryIO, begin: int, end: int) -> Iterator[Box]:

@@ -7,7 +7,8 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from daemon.photo.isobmff import Box, boxes
+from daemon.photo.isobmff import C2PA_UUID, Box, boxes
+from daemon.photo.notes import Note, NoteKind
 from daemon.photo.picture import Header
 
 CODESTREAM = b"\xff\x4f\xff\x51"
@@ -20,7 +21,8 @@ _OPACITY, _PREMULTIPLIED = 1, 2
 
 _EXIF = b"JpgTiffExif->JP2"
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-"""Identifiers of the boxes of EXIF and XMP."""
+_IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
+"""Identifiers of the boxes of EXIF, XMP and IPTC."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,19 @@ def is_jpeg2000_truncated(file: BinaryIO, size: int) -> bool:
         return True
 
 
-def read_jpeg2000_blocks(file: BinaryIO) -> tuple[bytes | None, bytes | None]:
-    """The EXIF block and the XMP packet of a file."""
-    exif, xmp = None, None
+@dataclass(frozen=True)
+class Jpeg2000Blocks:
+    """What a file says beside its picture: EXIF, XMP and IPTC, and notes on what is not read."""
+
+    exif: bytes | None
+    xmp: bytes | None
+    iptc: bytes | None
+    notes: tuple[Note, ...]
+
+
+def read_jpeg2000_blocks(file: BinaryIO) -> Jpeg2000Blocks:
+    """What the boxes of a file say beside its picture."""
+    exif, xmp, iptc, others = None, None, None, False
     for box in jpeg2000_boxes(file):
         length = box.end - box.begin
         if box.kind not in (b"uuid", b"xml ") or length > _MAX_BLOCK_BYTES:
@@ -117,7 +129,13 @@ def read_jpeg2000_blocks(file: BinaryIO) -> tuple[bytes | None, bytes | None]:
             xmp = content[16:]
         elif box.kind == b"xml " and b"x:xmpmeta" in content:
             xmp = xmp or content
-    return exif, xmp
+        elif content[:16] == _IPTC:
+            iptc = content[16:]
+        elif content[:16] != C2PA_UUID:
+            others = True
+    said = "what a program put into boxes beside the picture was left out"
+    notes = (Note(NoteKind.METADATA, said),) if others else ()
+    return Jpeg2000Blocks(exif, xmp, iptc, notes)
 
 
 def _codestream(head: bytes) -> Jpeg2000Info:

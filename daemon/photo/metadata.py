@@ -10,13 +10,14 @@ import io
 import math
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from PIL import ExifTags, Image
 
 from daemon.photo.embedded_blocks import (
     EmbeddedBlocks,
+    iptc_of,
     jpeg_blocks,
     kept_resources,
     png_blocks,
@@ -136,23 +137,47 @@ def _photoshop(parts: ExifParts, resources: bytes | None) -> bytes | None:
     return with_iptc(resources, parts.iptc)
 
 
-def read_block_metadata(
-    format: str, mode: str, *, icc: bytes | None, exif: bytes | None, xmp: bytes | None
-) -> FileMetadata:
+@dataclass(frozen=True)
+class FileBlocks:
+    """Blocks that a file keeps apart from its pixels.
+
+    Attributes:
+        icc: Its profile.
+        exif: Its EXIF, from the TIFF header on.
+        xmp: Its XMP packet.
+        photoshop: Photoshop's resource blocks, or IPTC alone.
+        has_manifest: Whether it has a C2PA manifest.
+    """
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    photoshop: bytes | None = None
+    has_manifest: bool = False
+
+
+def read_block_metadata(format: str, mode: str, blocks: FileBlocks) -> FileMetadata:
     """Read blocks that a file keeps apart from its pixels.
 
     Args:
         format: Name of its format.
         mode: What its pixels are called.
-        icc: Its profile.
-        exif: Its EXIF, from the TIFF header on.
-        xmp: Its XMP packet.
+        blocks: The blocks.
     """
+    exif, xmp = blocks.exif, blocks.xmp
     image = Image.new("L", (1, 1))
-    image.info |= {"icc_profile": icc, "xmp": xmp.rstrip(b"\0") if xmp else None}
+    image.info |= {"icc_profile": blocks.icc, "xmp": xmp.rstrip(b"\0") if xmp else None}
     if exif:
         image.info["exif"] = exif
-    return read_metadata(image, format, mode)
+    said = read_metadata(image, format, mode)
+    resources = kept_resources(blocks.photoshop) if blocks.photoshop else None
+    metadata = said.metadata
+    if resources is not None:
+        metadata = replace(
+            metadata, photoshop=with_iptc(resources, iptc_of(metadata.photoshop or b""))
+        )
+    lost = (_LOST_MANIFEST,) if blocks.has_manifest else ()
+    return replace(said, metadata=metadata, notes=(*said.notes, *lost))
 
 
 def read_jpeg_metadata(file: BinaryIO, mode: str) -> FileMetadata:

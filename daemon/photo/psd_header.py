@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from daemon.photo.picture import Header
 from daemon.system.errors import PhotoError
+from daemon.system.files import read_at
 
 SIGNATURE = b"8BPS"
 
@@ -111,6 +112,14 @@ def read_psd_resources(file: BinaryIO, head: PsdHead) -> dict[int, bytes]:
             found.setdefault(number, file.read(length))
         place += 4 + length + length % 2
     return found
+
+
+def psd_resource_block(file: BinaryIO, head: PsdHead) -> bytes:
+    """All resources as they stand in the file; nothing if they are too long."""
+    length = head.layers - head.resources - 4
+    if not 0 < length <= _MAX_RESOURCE_BYTES:
+        return b""
+    return read_at(file, head.resources + 4, length)
 
 
 def has_transparency(file: BinaryIO, head: PsdHead) -> bool:

@@ -23,8 +23,8 @@ _MAX_BYTES = 1 << 26
 """Bytes of all values of a block together: fields that share their bytes cannot multiply them."""
 
 _HEADER_BYTES = 8
-_LONG, _IFD, _LONG8, _IFD8 = 4, 13, 16, 18
-_POINTERS = {_LONG: "I", _IFD: "I", _LONG8: "Q", _IFD8: "Q"}
+_LONG, _SIGNED, _IFD, _LONG8, _IFD8 = 4, 9, 13, 16, 18
+_POINTERS = {_LONG: "I", _SIGNED: "I", _IFD: "I", _LONG8: "Q", _IFD8: "Q"}
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from daemon.photo.isobmff import (
     HeifInfo,
     boxes,
     file_start,
+    has_manifest,
     is_avif,
     is_heif_truncated,
     read_heif_header,
     read_heif_info,
 )
-from daemon.photo.metadata import read_block_metadata
+from daemon.photo.metadata import FileBlocks, read_block_metadata
 from daemon.photo.notes import Note, NoteKind
 from daemon.photo.truncation import truncated_error
 
@@ -46,7 +47,9 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     model: Model = "grey" if codes.shape[2] < CHANNELS["rgb"] else "rgb"
     colours = CHANNELS[model]
     said = read_block_metadata(
-        header.format, header.mode, icc=info.icc, exif=info.exif, xmp=info.xmp
+        header.format,
+        header.mode,
+        FileBlocks(info.icc, info.exif, info.xmp, has_manifest=has_manifest(file)),
     )
     return Decoded(
         codes[..., :colours],

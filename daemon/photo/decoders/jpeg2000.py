@@ -10,6 +10,7 @@ from PIL import Image, Jpeg2KImagePlugin
 
 from daemon.photo.decoded import CHANNELS, Codes, ColourTags, Decoded, Model
 from daemon.photo.decoders.pillow import pillow_codes
+from daemon.photo.isobmff import has_manifest
 from daemon.photo.jpeg2000_header import (
     Jpeg2000Info,
     is_jpeg2000_truncated,
@@ -17,7 +18,7 @@ from daemon.photo.jpeg2000_header import (
     read_jpeg2000_header,
     read_jpeg2000_info,
 )
-from daemon.photo.metadata import FileMetadata, read_block_metadata
+from daemon.photo.metadata import FileBlocks, FileMetadata, read_block_metadata
 from daemon.photo.notes import Note, NoteKind, extra_channels_note
 from daemon.photo.truncation import truncated_error
 from daemon.system.errors import PhotoError
@@ -44,9 +45,14 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
         raise truncated_error(label, size)
     info = read_jpeg2000_info(file)
     _refuse_other_kinds(info, label)
-    exif, xmp = read_jpeg2000_blocks(file)
+    found = read_jpeg2000_blocks(file)
     mode = read_jpeg2000_header(file, label).mode
-    said = read_block_metadata("JPEG2000", mode, icc=info.icc, exif=exif, xmp=xmp)
+    said = read_block_metadata(
+        "JPEG2000",
+        mode,
+        FileBlocks(info.icc, found.exif, found.xmp, found.iptc, has_manifest(file)),
+    )
+    said = replace(said, notes=(*said.notes, *found.notes))
     if info.is_subsampled or info.colours == _SYCC:
         return _by_pillow(file, info, said)
     codes = imagecodecs.jpeg2k_decode(_as_plain(file, info))

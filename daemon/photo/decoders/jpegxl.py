@@ -12,7 +12,7 @@ from daemon.photo.colour import HDR_TRANSFERS
 from daemon.photo.decoded import CHANNELS, Codes, ColourTags, Decoded, Model
 from daemon.photo.decoders.jpeg import decode as decode_jpeg
 from daemon.photo.decoders.jpegxl_icc import read_jpegxl_profile
-from daemon.photo.isobmff import Box
+from daemon.photo.isobmff import Box, has_manifest
 from daemon.photo.jpegxl_header import (
     Colours,
     JpegXlInfo,
@@ -20,7 +20,7 @@ from daemon.photo.jpegxl_header import (
     read_jpegxl_header,
     read_jpegxl_info,
 )
-from daemon.photo.metadata import FileMetadata, read_block_metadata
+from daemon.photo.metadata import FileBlocks, FileMetadata, read_block_metadata
 from daemon.photo.notes import Note, NoteKind, extra_channels_note
 from daemon.photo.profiles import CICP_CURVES, Curve, Primaries, grey_profile, rgb_profile
 from daemon.system.errors import PhotoError
@@ -134,7 +134,9 @@ def _said(file: BinaryIO, boxes: list[Box], mode: str) -> FileMetadata:
     exif = blocks.get(b"Exif")
     if exif is not None:
         exif = exif[4 + int.from_bytes(exif[:4], "big") :]
-    said = read_block_metadata("JXL", mode, icc=None, exif=exif, xmp=blocks.get(b"xml "))
+    said = read_block_metadata(
+        "JXL", mode, FileBlocks(None, exif, blocks.get(b"xml "), has_manifest=has_manifest(file))
+    )
     return replace(said, notes=(*notes, *said.notes))
 
 

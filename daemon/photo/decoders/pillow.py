@@ -59,6 +59,7 @@ def decoded_image(
     notes: tuple[str, ...] = (),
     tags: ColourTags | None = None,
     file: BinaryIO | None = None,
+    found: PillowCodes | None = None,
 ) -> Decoded:
     """A loaded image with its metadata.
 
@@ -68,11 +69,12 @@ def decoded_image(
         notes: What is known of it already.
         tags: What the file says of its colours; None: Pillow's profile and EXIF say all.
         file: The file, in which Pillow left some metadata; None: there is none.
+        found: The codes, where another decoder has them and the image is not loaded.
     """
     said = read_metadata(image, format_name(image), image.mode, file)
     if tags is None:
         tags = ColourTags(icc=said.metadata.icc, is_adobe_rgb=said.is_adobe_rgb)
-    found = pillow_codes(image)
+    found = found or pillow_codes(image)
     return Decoded(
         found.codes,
         found.model,

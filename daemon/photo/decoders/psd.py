@@ -11,11 +11,12 @@ import numpy as np
 from daemon.photo import psd_header
 from daemon.photo.bit_depth import slabs
 from daemon.photo.decoded import CHANNELS, Codes, ColourTags, Decoded, Model
-from daemon.photo.metadata import read_block_metadata
+from daemon.photo.metadata import FileBlocks, read_block_metadata
 from daemon.photo.notes import extra_channels_note
 from daemon.photo.psd_header import (
     PsdHead,
     has_transparency,
+    psd_resource_block,
     read_psd_head,
     read_psd_header,
     read_psd_resources,
@@ -61,9 +62,12 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     said = read_block_metadata(
         "PSD",
         header.mode,
-        icc=resources.get(psd_header.ICC),
-        exif=resources.get(psd_header.EXIF),
-        xmp=resources.get(psd_header.XMP),
+        FileBlocks(
+            resources.get(psd_header.ICC),
+            resources.get(psd_header.EXIF),
+            resources.get(psd_header.XMP),
+            psd_resource_block(file, head),
+        ),
     )
     linear = (1, 8) if head.bits == 32 else None
     return Decoded(
