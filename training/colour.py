@@ -28,6 +28,7 @@ from daemon.restorers.print_tone import tone_curve
 from training.checkpoint import FILE, Progress, load_checkpoint, save_checkpoint, update_average
 from training.colour_examples import ColourBatch, draw_batch
 from training.colour_validation import measure_colours
+from training.command_line import begin, run_parser
 from training.loop import stop_on_sigterm, train_until
 from training.optimiser import rate_share, set_rate
 from training.photos import Pixels
@@ -274,8 +275,7 @@ def write_weights(network: ColourNetwork, path: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     options = _parser().parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    options.out.mkdir(parents=True, exist_ok=True)
+    begin(options)
     plan = Plan(
         60 * options.minutes,
         options.hold,
@@ -329,22 +329,16 @@ def _dropped(features: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training.colour", description=__doc__)
+    parser = run_parser("colour", __doc__, hold=Plan.hold)
     add = parser.add_argument
     add("--photos", type=Path, nargs="+", required=True, help="folders of photographs")
-    add("--out", type=Path, required=True, help="folder of the run")
     add("--init", type=Path, default=WEIGHTS / COLOUR / "colour.safetensors")
-    add("--resume", action="store_true", help="continue from the checkpoint")
-    add("--minutes", type=float, default=60, help="minutes of training, all sessions together")
-    add("--hold", type=float, default=Plan.hold)
     add("--lr", type=float, default=Plan.lr)
     add("--encoder-lr", type=float, default=Plan.encoder_lr)
     add("--batch", type=int, default=Plan.batch)
     add("--validate", type=int, default=60, help="photographs to validate on")
     add("--workers", type=int, default=Plan.workers, help="processes that draw examples")
     add("--device", default="cpu", help="cpu, or cuda")
-    add("--threads", type=int, default=2)
-    add("--seed", type=int, default=0)
     return parser
 
 

@@ -25,6 +25,7 @@ from daemon.checkpoints.library import WEIGHTS
 from daemon.config.model_reference import DAMAGE
 from daemon.models.damage_network import DamageNetwork
 from training.checkpoint import FILE, Progress, load_checkpoint, save_checkpoint, update_average
+from training.command_line import begin, run_parser
 from training.damage_examples import DAMAGED, EITHER, DamageBatch, draw_batch
 from training.loop import stop_on_sigterm, train_until
 from training.optimiser import rate_share, set_rate
@@ -255,8 +256,7 @@ def write_weights(network: DamageNetwork, path: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     options = _parser().parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    options.out.mkdir(parents=True, exist_ok=True)
+    begin(options)
     plan = Plan(60 * options.minutes, options.hold, options.lr, options.batch, options.workers)
     device = torch.device(options.device)
     run = Run(read_weights(options.init), plan, options.out, Progress(seed=options.seed), device)
@@ -276,21 +276,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training.damage_network", description=__doc__)
+    parser = run_parser("damage_network", __doc__, hold=Plan.hold)
     add = parser.add_argument
     add("--photos", type=Path, nargs="+", required=True, help="folders of photographs")
-    add("--out", type=Path, required=True, help="folder of the run")
     add("--init", type=Path, default=WEIGHTS / DAMAGE / "damage.safetensors")
-    add("--resume", action="store_true", help="continue from the checkpoint")
-    add("--minutes", type=float, default=60, help="minutes of training, all sessions together")
-    add("--hold", type=float, default=Plan.hold)
     add("--lr", type=float, default=Plan.lr)
     add("--batch", type=int, default=Plan.batch)
     add("--validate", type=int, default=12, help="batches to validate on")
     add("--workers", type=int, default=Plan.workers, help="processes that draw examples")
     add("--device", default="cpu", help="cpu, or cuda")
-    add("--threads", type=int, default=2)
-    add("--seed", type=int, default=0)
     return parser
 
 

@@ -27,6 +27,7 @@ from daemon.config.model_reference import RESTORATION
 from daemon.models.restoration import read_weights, write_network
 from daemon.models.restoration_network import RestorationNetwork, RestorationTask
 from training.checkpoint import FILE, Progress, load_checkpoint, save_checkpoint, update_average
+from training.command_line import begin, run_parser
 from training.crop_store import CropStore
 from training.loop import stop_on_sigterm
 from training.optimiser import make_optimisers, rate_share, set_rate
@@ -224,8 +225,7 @@ def train(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     options = _parser().parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    options.out.mkdir(parents=True, exist_ok=True)
+    begin(options)
     device = torch.device(options.device)
     network = _beginning(options.tasks, options.init, options.channels, options.blocks)
     small = SmallPictures(options.blurred, options.compressed)
@@ -272,26 +272,20 @@ def _tasks(text: str) -> tuple[RestorationTask, ...]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training.restoration", description=__doc__)
+    parser = run_parser("restoration", __doc__, hold=Plan.hold, threads=1)
     add = parser.add_argument
     add("--photos", type=Path, required=True, help="folder of photographs")
-    add("--out", type=Path, required=True, help="folder of the run")
     add("--tasks", type=_tasks, default="x2,x3,x4", help="x2,x3,x4 or noise,blind")
     add("--init", default="", help="weights to begin with; none: from nothing")
-    add("--resume", action="store_true", help="continue from the checkpoint")
-    add("--minutes", type=float, default=60, help="minutes of training, all sessions together")
     add("--channels", type=int, default=64, help="features of the trunk")
     add("--blocks", type=int, default=5, help="blocks of the trunk")
     add("--blurred", type=float, default=0.3, help="share of small pictures from blurred ones")
     add("--compressed", type=float, default=0.3, help="share of small pictures that are JPEG")
-    add("--hold", type=float, default=Plan.hold)
     add("--squared-from", type=float, default=Plan.squared_from)
     add("--muon-lr", type=float, default=Plan.muon_lr)
     add("--adamw-lr", type=float, default=Plan.adamw_lr)
     add("--crops", type=float, default=1.0, help="times the crops of a step; 12 on an H100")
     add("--device", default="cpu", help="cpu, or cuda")
-    add("--threads", type=int, default=1)
-    add("--seed", type=int, default=0)
     return parser
 
 

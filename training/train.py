@@ -26,6 +26,7 @@ from training.checkpoint import (
     untrained,
     update_average,
 )
+from training.command_line import run_parser
 from training.growth import grow
 from training.loop import stop_on_sigterm, train_until
 from training.objective import LogVariance, colour_rarity, predict_error
@@ -246,9 +247,8 @@ def _first_network(options: argparse.Namespace) -> PhotoPrior:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
+    parser = run_parser("train", __doc__, hold=Plan.hold)
     parser.add_argument("--photos", type=Path, required=True, help="folder of photographs")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--init", type=Path, help="weights to start from")
     parser.add_argument(
         "--channels",
@@ -260,16 +260,9 @@ def _parser() -> argparse.ArgumentParser:
         "--blocks", type=int, nargs="+", help="blocks at each resolution; not fewer than in --init"
     )
     parser.add_argument("--crop-px", type=int, default=Plan.crop_px)
-    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint")
-    parser.add_argument(
-        "--minutes", type=float, default=60, help="minutes of training, all sessions together"
-    )
-    parser.add_argument("--hold", type=float, default=Plan.hold)
     parser.add_argument("--muon-lr", type=float, default=Plan.muon_lr)
     parser.add_argument("--adamw-lr", type=float, default=Plan.adamw_lr)
     parser.add_argument("--rarity", type=float, default=Plan.rarity)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
     return parser
 
 

@@ -57,8 +57,8 @@ def list_models(
     for shipped in shipped_cards():
         say(f"  {shipped.name:17} {shipped.size_bytes / 1e6:4.1f} MB  {shipped.licence}")
     say("")
-    say("Recommended (`restored models list NAME` says more);")
-    say("the memory of a card that should do is an estimate, not measured:")
+    say("Recommended (`restored models list NAME` says more).")
+    say("GB: memory that a card should need; it is estimated, not measured:")
     for card in all_cards():
         mark = "  (here)" if card.repo in repos else ""
         terms = card.licence if card.free else f"{card.licence}  NON-COMMERCIAL"
@@ -90,7 +90,7 @@ def pull(context: typer.Context, name: _Name) -> None:
 
     done = fetch(expand_card_name(name), _library(context), announce)
     size = size_bytes(done) / 1e9
-    say(f'here: model = "{done.repo}@{done.commit}"  {size:.2f} GB')
+    say(f'pulled: model = "{done.repo}@{done.commit}"  {size:.2f} GB')
 
 
 @app.command()
@@ -111,7 +111,7 @@ def verify(
     for one in library.all_pulled() if name is None else [_pulled(library, name)]:
         found = wrongs(one)
         wrong += [f"{one.repo}@{one.commit}: {line}" for line in found]
-        say(f"{one.repo}@{one.commit}  {'damaged' if found else 'right'}")
+        say(f"{one.repo}@{one.commit}  {'damaged' if found else 'intact'}")
     if wrong:
         raise ConfigError("\n".join([*wrong, "remove what is damaged and pull it again"]))
 

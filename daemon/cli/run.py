@@ -110,7 +110,7 @@ def once(context: typer.Context) -> int:
     waiting = len(summary.waiting) + sum(held.jobs for held in summary.held_back)
     say(f"{summary.done} restored, {summary.failed} failed, {waiting} waiting")
     if summary.held_up:
-        raise BusyError(f"no more was started: {summary.held_up}")
+        raise BusyError(f"nothing more was started: {summary.held_up}")
     return SOME_FAILED if summary.failed else 0
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _TABLE_ENTRIES = 2048
+"""Entries of the table by which the mean of clipped noise is inverted."""
 
 _SIDE_PX = 9
 """Side of the square around a pixel in which clipped pixels are counted."""

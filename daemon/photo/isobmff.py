@@ -30,6 +30,7 @@ _ORIENTATIONS = ((1, 4, 2), (8, 5, 7), (3, 2, 4), (6, 7, 5))
 """EXIF orientation by the quarters turned anticlockwise, and by mirroring: none, axis 0, axis 1."""
 
 _UNSPECIFIED = 2
+"""Code point of primaries and transfer functions that are not told (ITU-T H.273)."""
 
 C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _MANIFEST_HEAD = 128

@@ -208,7 +208,7 @@ def test_commands_print_by_one_way_only() -> None:
     ]
     assert found == [
         "demo.py: to.print(table)",
-        "status_text.py: to.print(table)",
+        "status_text.py: to.print(_table(status))",
     ]
 
 

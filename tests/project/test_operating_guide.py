@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from daemon.cli.context import SOME_FAILED
+from daemon.cli.faults import INPUT_OUTPUT
 from daemon.cli.main import BUG, INTERRUPTED, TERMINATED, USAGE, app
 from daemon.config.settings import Settings
 from daemon.system import errors
@@ -55,7 +56,7 @@ def test_every_event_that_is_logged_is_explained_and_no_other() -> None:
 def test_every_exit_code_is_explained_and_no_other() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     own = {kind.exit_code for kind in kinds if issubclass(kind, errors.RestoredError)}
-    known = own | {0, USAGE, SOME_FAILED, BUG, INTERRUPTED, TERMINATED}
+    known = own | {0, USAGE, SOME_FAILED, BUG, INTERRUPTED, TERMINATED, INPUT_OUTPUT}
     rows = re.findall(r"^\| (\d+) \|", section("Exit codes"), re.MULTILINE)
     assert sorted(map(int, rows)) == sorted(known)
 
