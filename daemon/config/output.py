@@ -91,7 +91,8 @@ class Output(BaseModel):
         description="What the result says beside its pixels. `keep` is all that the photograph "
         "says and that still holds: EXIF, XMP, IPTC, text. `strip-location` leaves out GPS and the "
         "names of places in XMP and IPTC; maker notes and free text stay. `strip` leaves out all "
-        "but profile and resolution.",
+        "but profile and resolution. An XMP file beside the photograph is copied beside the "
+        "result, likewise without places, or not at all.",
         examples=["strip-location"],
     )
     provenance: bool = Field(

@@ -5,7 +5,7 @@ decision is recorded in the ledger as an intent; the publisher carries it out, a
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -200,7 +200,8 @@ class OutcomePolicy:
 
     def _publication(self, entry: Entry, job: Job, outcome: Restored, now: float) -> Publication:
         staging = self._staging.path(outcome.fence)
-        sidecars = stage_sidecars(entry.claim, staging)
+        sidecars, notes = stage_sidecars(entry.claim, staging, job.recipe.output.metadata)
+        outcome = replace(outcome, notes=(*outcome.notes, *notes))
         record = record_of(entry, job, outcome, now)
         if sidecars:
             record = {**record, "sidecars": [one.record() for one in sidecars]}

@@ -5,7 +5,8 @@ or removed, and in bulk jobs, it is no part of the claim and is looked for where
 
 Lightroom looks for NAME.xmp and darktable for NAME.EXT.xmp. The copy has the form in which the
 photograph's own one came, since whoever wrote that reads it. Orientation is reset, as results are
-upright; the rest is copied byte by byte.
+upright; the rest is copied byte by byte, but for what `metadata` of the recipe leaves out. No other
+companion is copied: a telephone's or an album's files (AAE, JSON) stay with the original.
 """
 
 import os
@@ -17,6 +18,8 @@ from pathlib import Path
 import structlog
 
 from daemon.jobs.ledger.entries import ClaimedFiles
+from daemon.photo.notes import Note, NoteKind
+from daemon.photo.privacy import MetadataChoice, kept_side_file
 from daemon.photo.xmp import upright_xmp
 from daemon.system.errors import UsageError
 from daemon.system.files import as_text, read_bounded, sha256_of, shown, sync_folders
@@ -55,15 +58,26 @@ class Sidecar:
         return {"from": self.origin, "sha256": self.digest}
 
 
-def stage_sidecars(claim: ClaimedFiles, staging: Path) -> list[Sidecar]:
+def stage_sidecars(
+    claim: ClaimedFiles, staging: Path, choice: MetadataChoice = "keep"
+) -> tuple[list[Sidecar], tuple[Note, ...]]:
     """Copy the XMP files of the first photograph into the staging folder, durably.
 
     It may be repeated. One that is too large to be XMP is left out.
+
+    Args:
+        claim: The photograph's files.
+        staging: The folder.
+        choice: What of the metadata a result carries.
+
+    Returns:
+        The sidecars, and notes on those that could not be searched for places.
 
     Raises:
         OSError: A file cannot be read or written.
     """
     staged: list[Sidecar] = []
+    notes: tuple[Note, ...] = ()
     archived = claim.folder.originals == "archive"
     beneath = None if archived else claim.folder.path
     for form, relative, path in _claimed(claim) if archived else _beside(claim):
@@ -72,15 +86,21 @@ def stage_sidecars(claim: ClaimedFiles, staging: Path) -> list[Sidecar]:
         except UsageError as error:
             _log.warning("sidecar_not_copied", file=shown(relative), why=str(error))
             continue
+        kept = kept_side_file(packet, choice)
+        if kept is None:
+            if choice != "strip":
+                said = f"{shown(relative)} cannot be searched for a place: not copied"
+                notes += (Note(NoteKind.METADATA, said),)
+            continue
         target = staging / f"sidecar-{len(staged)}.xmp"
         with target.open("wb") as file:
-            file.write(packet)
+            file.write(kept)
             file.flush()
             os.fsync(file.fileno())
         staged.append(Sidecar(target.name, form, as_text(relative), sha256_of(target)))
     if staged:
         sync_folders([staging])
-    return staged
+    return staged, notes
 
 
 def _claimed(claim: ClaimedFiles) -> Sequence[_Found]:

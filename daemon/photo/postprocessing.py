@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.photo.bit_depth import highest_level, slabs, to_depth, to_unit
+from daemon.photo.carried_text import carried_text
 from daemon.photo.colour import ColourSpace, Floats, is_too_dark, output_space
 from daemon.photo.decoded import CHANNELS, Codes
 from daemon.photo.jpegxl_codestream import named_colours
@@ -98,7 +99,8 @@ def finish(
             codes[rows, :, : CHANNELS[space.model]] = _slab(picture, target, rows)
             if has_alpha and picture.alpha is not None:
                 codes[rows, :, -1] = to_depth(picture.alpha[rows], dtype)
-    metadata = _changed_metadata(picture, format, space)
+    metadata, text_notes = carried_text(_changed_metadata(picture, format, space), format.name)
+    notes += text_notes
     return Finished(codes, has_alpha, space.icc, metadata, bits), tuple(notes)
 
 

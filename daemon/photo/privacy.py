@@ -44,6 +44,24 @@ def kept_metadata(metadata: Metadata, choice: MetadataChoice) -> tuple[Metadata,
             assert_never(choice)
 
 
+def kept_side_file(packet: bytes, choice: MetadataChoice) -> bytes | None:
+    """What is carried of an XMP file beside a photograph; None if nothing may be.
+
+    Args:
+        packet: Its content.
+        choice: What is asked for.
+    """
+    match choice:
+        case "keep":
+            return packet
+        case "strip":
+            return None
+        case "strip-location":
+            return without_location(packet)
+        case _:
+            assert_never(choice)
+
+
 def _without_location(metadata: Metadata) -> tuple[Metadata, tuple[str, ...]]:
     notes: tuple[str, ...] = ()
     exif, xmp, photoshop = metadata.exif, metadata.xmp, metadata.photoshop

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from xml.dom import Node
 from xml.dom.minidom import Attr, Document, Element, Text, parseString
@@ -93,6 +93,18 @@ _MADE = (
     "</xmpMM:History></rdf:Description>"
 )
 """Properties of a packet that say how a result was made."""
+
+_DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"
+_DESCRIPTION = (
+    f'<rdf:Description xmlns:rdf="{_RDF}" xmlns:dc="{_DUBLIN_CORE}" rdf:about="">'
+    "{}</rdf:Description>"
+)
+_ALTERNATIVE = '<dc:{0}><rdf:Alt><rdf:li xml:lang="x-default">{{}}</rdf:li></rdf:Alt></dc:{0}>'
+_TEXTS = {
+    **{name: _ALTERNATIVE.format(name) for name in ("title", "description", "rights")},
+    "creator": "<dc:creator><rdf:Seq><rdf:li>{}</rdf:li></rdf:Seq></dc:creator>",
+}
+"""Properties of Dublin Core that text becomes, by their name."""
 
 _PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
 _IPTC_CORE = "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/"
@@ -217,6 +229,58 @@ def with_history(
         _remove(history)
     root.appendChild(added)
     return _packed(document)
+
+
+def with_texts(
+    packet: bytes | None, texts: Mapping[str, str]
+) -> tuple[bytes | None, tuple[str, ...]]:
+    """A packet with texts as properties of Dublin Core, unless it has other ones there.
+
+    Args:
+        packet: The original's, or None.
+        texts: By name: "title", "description", "rights" or "creator".
+
+    Returns:
+        The packet, and the names of properties that could not be added.
+    """
+    document = _parsed(packet or _EMPTY)
+    root = None if document is None else _first(document, _RDF, "RDF")
+    if document is None or root is None:
+        return packet, tuple(texts)
+    present = {
+        (node.localName or ""): "".join(_all_text(node).split())
+        for description in _descriptions(document)
+        for node in _properties(description)
+        if node.namespaceURI == _DUBLIN_CORE
+    }
+    missing = tuple(
+        name
+        for name, text in texts.items()
+        if present.get(name, "".join(text.split())) != "".join(text.split())
+    )
+    added = {name: text for name, text in texts.items() if name not in present}
+    if not added:
+        return packet, missing
+    lines = "".join(_TEXTS[name].format(escape(_printable(text))) for name, text in added.items())
+    root.appendChild(_root(parseString(_DESCRIPTION.format(lines).encode())))
+    return _packed(document), missing
+
+
+def _printable(text: str) -> str:
+    """Text without the characters that XML cannot hold."""
+    return "".join(one for one in text if one in "\t\n\r" or one >= " ")
+
+
+def _all_text(node: Attr | Element) -> str:
+    """The text of a property and of what is below it."""
+    if not isinstance(node, Element):
+        return str(node.value)
+    found, stack = "", [node]
+    while stack:
+        element = stack.pop()
+        found += _text(element)
+        stack += [one for one in element.childNodes if isinstance(one, Element)]
+    return found
 
 
 def merged_xmp(packet: bytes, extended: bytes) -> bytes | None:

@@ -306,6 +306,43 @@ def test_a_result_has_the_xmp_of_its_photograph_beside_it(
     assert_no_leftovers(root)
 
 
+_PLACE = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
+    'syntax-ns#"><rdf:Description xmlns:exif="http://ns.adobe.com/exif/1.0/" '
+    'xmlns:xmp="http://ns.adobe.com/xap/1.0/" exif:GPSLatitude="36,27N" xmp:Rating="4"/></rdf:RDF>'
+    "</x:xmpmeta>"
+)
+
+
+@pytest.mark.parametrize(
+    ("choice", "content", "expected", "notes"),
+    [
+        ("keep", _PLACE, b"GPSLatitude", 0),
+        ("strip-location", _PLACE, b"Rating", 0),
+        ("strip-location", "<broken", None, 1),
+        ("strip", _PLACE, None, 0),
+    ],
+)
+def test_the_xmp_beside_a_result_says_no_more_than_the_recipe_keeps(
+    root: Path, choice: str, content: str, expected: bytes | None, notes: int
+) -> None:
+    recipe = f'[[steps]]\nkind = "denoise"\n[output]\nmetadata = "{choice}"\n'
+    (root / "recipes/private.toml").write_text(recipe)
+    drop_photo(root, "private/i.tif")
+    for name in ("i.xmp", "i.tif.supplemental-metadata.json"):
+        (root / "inbox/private" / name).write_text(content)
+    assert run_once(root).done == 1
+    folder = root / "outbox/private"
+    found = everything_below(folder)
+    assert set(found) == {"i.png", "i.png.json", *(["i.xmp"] if expected else [])}
+    if expected:
+        assert expected in found["i.xmp"]
+        assert (b"GPS" in found["i.xmp"]) == (choice == "keep")
+    record = json.loads(found["i.png.json"])
+    said = ["private/i.xmp cannot be searched for a place: not copied"] if notes else []
+    assert (record["notes"], record["note_kinds"]) == (said, ["metadata"] * notes)
+
+
 @pytest.mark.parametrize("originals", ["leave", "delete", "bulk"])
 @pytest.mark.parametrize(
     ("name", "sidecar"), [("i.xmp", "i.xmp"), ("i.png.XMP", "i.png.xmp"), ("j.xmp", "")]
