@@ -1,7 +1,7 @@
 """Draw what every shipped recipe makes of real old prints, scans and phone pictures.
 
     python -m benchmarks.real_photos            # writes docs/real-photos.webp
-    python -m benchmarks.real_photos --only tesla --folder RESULTS   # results at full size
+    python -m benchmarks.real_photos --only tesla --folder RESULTS   # keeps the results
 
 The pictures lie in `daemon/cli/real_photos` with their sources. They have no truth: the sheet is to
 be looked at.
@@ -15,26 +15,28 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from benchmarks.restoring import Pixels, restore_by
 from daemon.config.recipe import Recipe, read_recipe
 from daemon.config.steps import Inpaint
-from daemon.photo.contact_sheet import Row, draw_sheet
+from daemon.photo.contact_sheet import Row, draw_grid
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "daemon/cli/real_photos"
 SHEET = ROOT / "docs/real-photos.webp"
 
 WORST_FIRST = (
-    "mehemet-ali", "claudet", "tesla-cage", "tesla-laboratory", "frontispiece", "on-deck", "map",
-    "tesla-portrait", "rio-1897", "tesla-tower", "hopper", "pen", "tesla-lamp", "dahlgren",
-    "andersson", "tesla-seated", "plant", "pug",
+    "hopper", "plant", "pen", "map", "dahlgren", "mehemet-ali", "tesla-cage", "claudet",
+    "tesla-seated", "on-deck", "andersson", "tesla-portrait", "frontispiece", "tesla-lamp",
+    "rio-1897", "tesla-laboratory", "tesla-tower", "pug",
 )  # fmt: skip
 """Order of the sheet: by eye, what the recipes did worst to comes first."""
 
-_PANEL_PX = 176
-_WEBP_QUALITY = 72
+_PANEL = (150, 126)
+"""Width and height of a picture on the sheet, in pixels."""
+
+_WEBP_QUALITY = 45
 
 Treatment = Callable[[Pixels], Pixels]
 """What makes a column of the sheet from a picture."""
@@ -67,25 +69,31 @@ def read_pictures(only: str = "") -> dict[str, Pixels]:
 
 
 def draw(pictures: dict[str, Pixels], folder: Path | None = None) -> Image.Image:
-    """One row a picture, one column a recipe; results at full size go to a folder."""
+    """One row a picture, one column a recipe; a folder keeps results, and is asked for them."""
     rows = []
     for name, pixels in pictures.items():
-        panels = [("before", _panel(pixels))]
+        panels = [("before", Image.fromarray(pixels))]
         for title, treat in treatments().items():
-            result = treat(pixels)
-            if folder is not None:
-                Image.fromarray(result).save(folder / f"{name}.{title.split()[-1]}.png")
-            panels.append((title, _panel(result)))
-            print(name, title, flush=True)
+            kept = folder and folder / f"{name}.{title.split()[-1]}.png"
+            if kept and kept.exists():
+                result = np.asarray(Image.open(kept).convert("RGB"))
+            else:
+                result = treat(pixels)
+                print(name, title, flush=True)
+            if kept:
+                Image.fromarray(result).save(kept)
+            panels.append((title, Image.fromarray(result)))
         rows.append(Row(name, tuple(panels)))
-    return draw_sheet(rows, _PANEL_PX)
+    return draw_grid(rows, _PANEL, columns=1)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Write the sheet."""
     parser = argparse.ArgumentParser(prog="benchmarks.real_photos", description=__doc__)
     parser.add_argument("--only", default="", help="pictures with this in their name")
-    parser.add_argument("--folder", type=Path, help="where the results go at full size")
+    parser.add_argument(
+        "--folder", type=Path, help="where results are kept at full size, and found"
+    )
     parser.add_argument("--out", type=Path, default=SHEET)
     chosen = parser.parse_args(arguments)
     sheet = draw(read_pictures(chosen.only), chosen.folder)
@@ -98,12 +106,6 @@ def _recipe(name: str) -> Recipe:
 
 def _by(recipe: Recipe, pixels: Pixels) -> Pixels:
     return restore_by(recipe, pixels)[0]
-
-
-def _panel(pixels: Pixels) -> Image.Image:
-    return ImageOps.pad(
-        Image.fromarray(pixels), (_PANEL_PX, _PANEL_PX), Image.Resampling.LANCZOS, "white"
-    )
 
 
 if __name__ == "__main__":
