@@ -365,6 +365,20 @@ class Settings(BaseSettings):
         examples=[("mailtos://user:password@example.org",)],
         json_schema_extra={"allowed": 'a list of URLs, such as ["mailtos://…"]'},
     )
+    c2pa_certificate: Path | None = Field(
+        None,
+        description="File of the certificate with which results are signed (content credentials, "
+        "C2PA), in PEM, followed by those that vouch for it. Needs the extra `restored[c2pa]` and "
+        "`c2pa_key`. Not set: results are not signed.",
+        examples=["/etc/restored/certificate.pem"],
+    )
+    c2pa_key: Path | None = Field(
+        None,
+        description="File of the private key of `c2pa_certificate`, in PEM without a password: "
+        "P-256, P-384, P-521, Ed25519 or RSA. Nobody but its owner and group may open it. Not set: "
+        "results are not signed.",
+        examples=["/etc/restored/key.pem"],
+    )
     notify_file: Path | None = Field(
         None,
         description="File with more addresses to notify, one on a line, so that secrets stay out "

@@ -26,6 +26,7 @@ SETTING_GROUPS: dict[str, tuple[str, ...]] = {
     "Choose where things are stored": ("state_dir", "logs_dir", "models_dir"),
     "Refuse what is too large": ("max_file_mb", "max_input_megapixels", "max_output_megapixels"),
     "Share results with other people": ("file_mode", "group", "umask"),
+    "Sign results": ("c2pa_certificate", "c2pa_key"),
     "Choose the device and its memory": ("device", "threads", "memory_mb", "model_memory_mb"),
     "Run models of your own": ("dtype", "offload", "compile", "attention", "clip_model"),
     "Handle faults and stop cleanly": (

@@ -159,7 +159,7 @@ def torch_backend(compute: Compute = _DEFAULT) -> Backend:
         restore=partial(chain.restore, library=library),
         footprint=partial(footprint.footprint, library=library),
         output_size=partial(footprint.output_size, library=library),
-        write=stage,
+        write=partial(stage, signing=compute.signing),
         load_model=load,
         model_bytes=model_bytes,
         inspect=content.measure_features,

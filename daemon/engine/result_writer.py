@@ -14,7 +14,9 @@ from daemon.engine.backend import Staged
 from daemon.messages.reports import StagedFile
 from daemon.messages.tasks import Job
 from daemon.photo import Picture
-from daemon.photo.output_formats import EncoderOptions
+from daemon.photo.content_credentials import Ingredient, NotSignedError, Signing, sign_file
+from daemon.photo.notes import Note, NoteKind
+from daemon.photo.output_formats import OUTPUTS, EncoderOptions
 from daemon.photo.privacy import kept_metadata
 from daemon.photo.provenance import DigitalSource, Provenance, with_provenance
 from daemon.photo.writing import write_animation, write_picture, write_tiff_pages
@@ -28,7 +30,9 @@ FRAME_MS = 120
 _STEM = "{stem}"
 
 
-def stage(pictures: Sequence[Picture], job: Job, staging: Path) -> Staged:
+def stage(
+    pictures: Sequence[Picture], job: Job, staging: Path, signing: Signing | None = None
+) -> Staged:
     """Write the pictures of one task, read them back, and sync the files and their folders.
 
     One picture becomes one file in the recipe's format. Generated pictures become a file each, and
@@ -39,6 +43,7 @@ def stage(pictures: Sequence[Picture], job: Job, staging: Path) -> Staged:
         pictures: Results, at least one.
         job: The job; the `output` section of its recipe gives format and quality.
         staging: Existing folder of this task only.
+        signing: With what results are signed, or None.
 
     Returns:
         The files, the main one first, and notes for the record.
@@ -51,6 +56,9 @@ def stage(pictures: Sequence[Picture], job: Job, staging: Path) -> Staged:
     recipe = job.recipe
     pictures, notes = _with_kept_metadata(pictures, job)
     files, more = _stage_all(pictures, recipe, staging)
+    if signing is not None and recipe.output.provenance:
+        files, why = _with_credentials(files, job, signing)
+        more = (*more, *why)
     if recipe.output.mtime == "keep":
         for file in files:
             _keep_mtime(file.path, pictures[0])
@@ -88,6 +96,40 @@ def _provenance(job: Job) -> Provenance:
         job.provenance_digest,
         max(sources, key=strength.index),
     )
+
+
+def _with_credentials(files: Sequence[StagedFile], job: Job, signing: Signing) -> Staged:
+    """The files, signed, or a note that says why they are not."""
+    output = job.recipe.output
+    ingredients = [
+        # What a manifest says of places is left out with all else that says it.
+        Ingredient(
+            one.path,
+            one.name,
+            one.header.format,
+            one.beneath,
+            has_manifest=output.metadata == "keep",
+        )
+        for one in job.photos
+        if not job.recipe.generates
+    ]
+    signed: list[StagedFile] = []
+    notes: list[str] = []
+    for file in files:
+        mime = next(f"image/{one.name}" for one in OUTPUTS if one.suffix == file.path.suffix)
+        try:
+            sign_file(file.path, mime, _provenance(job), ingredients, signing)
+        except NotSignedError as error:
+            # The picture is right all the same, and may be signed later.
+            said = f"not signed: c2pa_certificate {error}"
+            notes.append(Note(NoteKind.CREDENTIALS, said))
+            signed.append(file)
+            continue
+        _verify(file.path, file.width, file.height)
+        signed.append(replace(file, digest=sha256_of(file.path), signed=True))
+    for folder in dict.fromkeys(file.path.parent for file in files):
+        _sync(folder)
+    return tuple(signed), tuple(dict.fromkeys(notes))
 
 
 def _keep_mtime(path: Path, picture: Picture) -> None:
@@ -173,12 +215,16 @@ def _stage_frames(pictures: Sequence[Picture], staging: Path) -> Staged:
 def _verified(path: Path, name: str, picture: Picture) -> StagedFile:
     _sync(path)
     height, width = picture.pixels.shape[:2]
+    _verify(path, width, height)
+    return StagedFile(path, name, sha256_of(path), width, height, picture.prompt)
+
+
+def _verify(path: Path, width: int, height: int) -> None:
     try:
         photo.verify_file(path, width, height)
     except CannotWriteError as error:
         # The disk or the encoder is at fault, not the photograph.
         raise PassingError(f"the result does not read back: {error}") from error
-    return StagedFile(path, name, sha256_of(path), width, height, picture.prompt)
 
 
 def _sync(path: Path) -> None:

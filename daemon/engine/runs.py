@@ -27,7 +27,7 @@ from daemon.messages.reports import Inspected, Outcome, Restored, StagedFile, Ti
 from daemon.messages.tasks import InspectTask, Job, RestoreTask, Task
 from daemon.models.calls import Answer, AnswerWithNotes, ModelCall, ModelCalls, Reply, answer_of
 from daemon.photo import Limits, Photo, Picture, Source
-from daemon.photo.notes import each_once
+from daemon.photo.notes import NoteKind, each_once, note_of
 from daemon.system.errors import PhotoError
 from daemon.system.files import shown
 
@@ -319,7 +319,11 @@ class RestoreRun(TaskRun[RecipeOutput]):
         if self._must_show_something:
             check_result(result.pictures, self.models)
         self._files, notes = self._backend.write(result.pictures, task.job, task.staging)
-        self._notes = (*self._notes, *result.notes, *notes)
+        said = (*self._notes, *result.notes)
+        if task.job.recipe.output.metadata == "keep" and all(file.signed for file in self._files):
+            # The manifest that reading leaves out has come along as an ingredient's.
+            said = tuple(one for one in said if note_of(one).kind is not NoteKind.CREDENTIALS)
+        self._notes = (*said, *notes)
 
 
 def _pages_to_read(job: Job) -> tuple[Photo, ...]:

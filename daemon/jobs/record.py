@@ -128,7 +128,12 @@ def _header(header: Header) -> dict[str, object]:
 
 def _output(file: StagedFile) -> dict[str, object]:
     """One result file, with the prompt that it was generated from."""
-    plain = {"sha256": file.digest, "width": file.width, "height": file.height}
+    plain: dict[str, object] = {
+        "sha256": file.digest,
+        "width": file.width,
+        "height": file.height,
+        **({"signed": True} if file.signed else {}),
+    }
     if file.prompt is None:
         return plain
     made_from = {"prompt": file.prompt.text, "seed": file.prompt.seed}

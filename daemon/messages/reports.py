@@ -40,6 +40,7 @@ class StagedFile:
         width: Pixels.
         height: Pixels.
         prompt: Prompt and seed it was generated from; None if it was restored from a photograph.
+        signed: Whether it carries content credentials of its own.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class StagedFile:
     width: int
     height: int
     prompt: Prompt | None = None
+    signed: bool = False
 
 
 @dataclass(frozen=True)

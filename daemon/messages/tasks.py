@@ -14,6 +14,7 @@ from daemon import __version__
 from daemon.config.content_features import Feature
 from daemon.config.recipe import Recipe
 from daemon.photo import Limits, Photo
+from daemon.photo.content_credentials import Signing
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ class Compute:
         models_dir: Folder of models pulled from the Hub; None means that there are none.
         model_bytes: Memory for loaded models; None means a share of the device's memory.
         options: How models are run.
+        signing: With what results are signed; None for not at all.
     """
 
     device: str = "auto"
@@ -164,3 +166,4 @@ class Compute:
     models_dir: Path | None = None
     model_bytes: int | None = None
     options: ModelOptions = ModelOptions()
+    signing: Signing | None = None

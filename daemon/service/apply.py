@@ -21,6 +21,7 @@ from daemon.jobs.record import describe, with_file_names
 from daemon.messages.reports import Failed, HandedBack, Rejected, Report, Restored, WorkerDied
 from daemon.messages.tasks import Compute, Job, RestoreTask, job_id, seed_of
 from daemon.photo import PROMPTS, Limits, Metadata
+from daemon.photo.content_credentials import check_signing
 from daemon.restorers.registry import check_models
 from daemon.system.errors import (
     CannotWriteError,
@@ -247,11 +248,12 @@ def apply(
         What became of each, as soon as it is known.
 
     Raises:
-        ConfigError: A model is missing, or does not serve its step.
+        ConfigError: A model is missing or does not serve its step, or results cannot be signed.
         UsageError: The inputs and the output do not fit together.
         CannotWriteError: A result exists already; nothing has been computed.
     """
     check_models([recipe], Library(compute.models_dir))
+    check_signing(compute.signing)
     recipe, stem = with_output_format(recipe, inputs, options)
     tasks: list[PlannedJob] = []
     beside = SideFilesOnDisk()

@@ -9,8 +9,9 @@ from daemon.config.settings import Settings
 from daemon.config.station import Station
 from daemon.config.station_setup import known_recipes
 from daemon.models.registry import Placement, load_model
+from daemon.photo.content_credentials import check_signing
 from daemon.restorers.registry import check_clip, check_models
-from daemon.service.component_settings import compute_of
+from daemon.service.component_settings import compute_of, signing_of
 from daemon.system.errors import ConfigError, RestoredError
 from daemon.system.files import shown
 from daemon.system.mounts import is_network_path
@@ -36,6 +37,10 @@ def problems(station: Station, settings: Settings) -> list[str]:
     except ConfigError as error:
         found.append(str(error))
     found += _folder_problems(station, settings)
+    try:
+        check_signing(signing_of(settings))
+    except ConfigError as error:
+        return [*found, *str(error).splitlines()]  # without it no executor can be told anything
     found += _model_problems(recipes, settings)
     return found
 

@@ -9,8 +9,10 @@ from daemon.config.settings import Settings
 from daemon.config.station import InboxFolder, Station
 from daemon.messages.tasks import Compute, ModelOptions
 from daemon.photo import Limits
+from daemon.photo.content_credentials import Signing
 from daemon.service.monitoring.monitor import MonitorSettings
 from daemon.service.monitoring.notifier import read_addresses
+from daemon.system.errors import ConfigError
 from daemon.system.files import alternative
 from daemon.system.mounts import is_network_path
 
@@ -83,8 +85,27 @@ def monitor_settings(settings: Settings) -> MonitorSettings:
     )
 
 
+def signing_of(settings: Settings) -> Signing | None:
+    """With what results are signed, or None.
+
+    Raises:
+        ConfigError: One of certificate and key is missing.
+    """
+    certificate, key = settings.c2pa_certificate, settings.c2pa_key
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        said, other = ("c2pa_key", "c2pa_certificate")[:: 1 if certificate is None else -1]
+        raise ConfigError(f"{said} needs {other}; set it, or leave {said} out")
+    return Signing(certificate, key)
+
+
 def compute_of(settings: Settings) -> Compute:
-    """How an executor may use this machine."""
+    """How an executor may use this machine.
+
+    Raises:
+        ConfigError: Results can only half be signed.
+    """
     memory = settings.memory_mb * 2**20 if settings.memory_mb else None
     models = settings.model_memory_mb * 2**20 if settings.model_memory_mb else None
     return Compute(
@@ -97,4 +118,5 @@ def compute_of(settings: Settings) -> Compute:
         options=ModelOptions(
             settings.dtype, settings.offload, settings.compile, settings.attention
         ),
+        signing=signing_of(settings),
     )

@@ -34,12 +34,14 @@ from daemon.jobs.recipe_holds import RecipeHolds
 from daemon.jobs.recovery import CrashRecovery
 from daemon.jobs.scheduler import Scheduler
 from daemon.jobs.staging import Staging
+from daemon.photo.content_credentials import check_signing
 from daemon.restorers.registry import check_clip, check_models
 from daemon.service.component_settings import (
     compute_of,
     inbox_folders,
     limits_of,
     monitor_settings,
+    signing_of,
     station_folders,
 )
 from daemon.service.dispatcher import Dispatcher
@@ -117,6 +119,7 @@ def open_components(
     """
     library = Library(settings.models_dir)
     recipes = usable_recipes(station, settings, library)
+    check_signing(signing_of(settings))
     events = EventQueue()
     space = DiskSpace((station.state, station.outbox), settings.min_free_mb * 1e6)
     dispatcher = Dispatcher(executor, compute_of(settings), events)

@@ -33,6 +33,25 @@ def test_every_problem_is_listed_at_once(
     assert "model 'prior': the weights are torn" in said
 
 
+def test_what_keeps_results_from_being_signed_ends_check_and_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "s"
+    exit_code(["init", str(root)])
+    settings = {
+        f'c2pa_key = "{tmp_path}/key.pem"\n': "c2pa_key needs c2pa_certificate; set it, or leave",
+        f'c2pa_key = "{tmp_path}/key.pem"\nc2pa_certificate = "{tmp_path}/none.pem"\n': (
+            f"c2pa_certificate is {tmp_path}/none.pem, which cannot be read: No such file"
+        ),
+    }
+    for text, message in settings.items():
+        (root / "restored.toml").write_text(text)
+        for command in ("check", "once"):
+            capsys.readouterr()
+            assert exit_code(["--station", str(root), command]) == 78
+            assert message in capsys.readouterr().err
+
+
 def broken(placement: object) -> None:
     raise OSError("the weights are torn")
 
