@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from daemon.photo.bit_depth import to_depth
+from daemon.photo.decoded import Decoded
 from daemon.photo.decoding import known_format, photo_errors, read_header
 from daemon.photo.picture import PROMPTS, Limits, Photo, Picture, Source
 from daemon.photo.preprocessing import Preprocessed, preprocess
 from daemon.photo.prompts import read_prompt_file
 from daemon.photo.transparency import without_hidden
+from daemon.photo.zero_tails import zero_tail_notes
 from daemon.system.errors import PhotoError
 from daemon.system.files import open_regular, shown
 
@@ -102,7 +105,7 @@ def _decode_page(photo: Photo, limits: Limits) -> Preprocessed:
         allowed = f"allowed: at most {limits.max_input_megapixels:g}"
         raise PhotoError(name, f"{why}; {allowed}", "raise the setting max_input_megapixels")
     with open_regular(photo.path, photo.beneath) as file, photo_errors(photo.path, name):
-        decoded = known_format(file).decoder()(file, name, page)
+        decoded = _decoded(file, name, page)
         if decoded.codes.shape[0] * decoded.codes.shape[1] != width * height:
             raise ValueError(f"its page {page + 1} is not of {width}x{height} pixels")
         return preprocess(decoded, is_only_page=False)
@@ -111,9 +114,16 @@ def _decode_page(photo: Photo, limits: Limits) -> Preprocessed:
 def _decode(path: Path, name: str, limits: Limits, beneath: Path | None) -> Preprocessed:
     header = read_header(path, limits, name=name, beneath=beneath)
     with open_regular(path, beneath) as file, photo_errors(path, shown(name)):
-        decoded = known_format(file).decoder()(file, shown(name))
+        decoded = _decoded(file, shown(name))
         height, width = decoded.codes.shape[:2]
         if height * width > header.height * header.width:  # the limits were checked for these
             said = f"its header says {header.width}x{header.height} pixels"
             raise ValueError(f"{said}, and it has {width}x{height}")
         return preprocess(decoded)
+
+
+def _decoded(file: BinaryIO, label: str, page: int = 0) -> Decoded:
+    """Decode a page, with a note if its file ends as an interrupted copy does."""
+    format = known_format(file)
+    decoded = format.decoder()(file, label, page)
+    return replace(decoded, notes=(*decoded.notes, *zero_tail_notes(file, format.name)))

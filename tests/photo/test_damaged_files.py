@@ -1,6 +1,7 @@
 """Random and flipped bytes: nothing but a `PhotoError` comes out."""
 
 import io
+import struct
 import warnings
 import zlib
 from pathlib import Path
@@ -8,10 +9,14 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from daemon.photo import is_truncated, png_chunks, read_header
+from daemon.photo import Photo, is_truncated, png_chunks, read_header
+from daemon.photo.notes import NoteKind
+from daemon.photo.reading import read_picture
 from daemon.system.errors import PhotoError
 from tests.support.photos import ENCODINGS, SMALL, decoded_pixels, encoded
 
@@ -88,3 +93,71 @@ def test_a_png_whose_second_half_is_zeros_is_refused(tmp_path: Path, depth: str)
         (tmp_path / "fuzz").write_bytes(whole[:kept].ljust(len(whole), b"\0"))
         with pytest.raises(PhotoError):
             decoded_pixels(tmp_path / "fuzz")
+
+
+def as_file(path: Path, format: str, pixels: np.ndarray, **options: object) -> bytes:
+    """Pixels in a format that stores them as they are; their bytes."""
+    if format == "psd":
+        head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, *pixels.shape[:2], 8, 3)
+        planes = pixels.transpose(2, 0, 1).tobytes()
+        path.write_bytes(head + bytes(12) + struct.pack(">H", 0) + planes)
+    else:
+        Image.fromarray(pixels).save(path, format=format, **options)
+    return path.read_bytes()
+
+
+def photo_of(path: Path) -> Photo:
+    return Photo(path, path.name, "digest", read_header(path, SMALL))
+
+
+NOISE = np.random.default_rng(7).integers(1, 255, (128, 200, 3), np.uint8)
+
+
+@pytest.mark.parametrize("format", ["bmp", "ppm", "tiff", "psd"])
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_an_uncompressed_file_whose_rest_is_zeros_has_a_note(
+    tmp_path: Path, format: str, share: float
+) -> None:
+    path = tmp_path / f"half.{format}"
+    content = as_file(path, format, NOISE)
+    assert read_picture(photo_of(path), SMALL).notes == ()
+    kept = int(len(content) * share) // 512 * 512
+    path.write_bytes(content[:kept].ljust(len(content), b"\0"))
+    (note,) = read_picture(photo_of(path), SMALL).notes
+    percent = round(100 * (1 - kept / len(content)))
+    assert note.startswith(f"the last {percent} % of its file are zeros")
+    assert note.kind is NoteKind.DAMAGE  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("black_rows", [0, 6, 9])
+@pytest.mark.parametrize("format", ["ppm", "tiff", "psd"])
+def test_a_black_margin_at_the_end_of_a_picture_has_no_note(
+    tmp_path: Path, format: str, black_rows: int
+) -> None:
+    pixels = NOISE.copy()
+    pixels[len(pixels) - black_rows :] = 0
+    path = tmp_path / f"margin.{format}"
+    as_file(path, format, pixels)
+    assert read_picture(photo_of(path), SMALL).notes == ()
+
+
+def test_a_picture_whose_lower_half_is_black_is_read_with_a_note(tmp_path: Path) -> None:
+    pixels = NOISE.copy()
+    pixels[64:] = 0
+    path = tmp_path / "night.tif"
+    as_file(path, "tiff", pixels)
+    picture = read_picture(photo_of(path), SMALL)
+    assert np.array_equal(picture.pixels, pixels)
+    assert len(picture.notes) == 1
+
+
+@pytest.mark.parametrize("compression", ["packbits", "lzw", "deflate"])
+def test_a_compressed_tiff_whose_rest_is_zeros_is_refused(tmp_path: Path, compression: str) -> None:
+    path = tmp_path / "half.tif"
+    with tifffile.TiffWriter(path) as tiff:  # it writes the directory first
+        tiff.write(NOISE, compression=compression, rowsperstrip=16, photometric="rgb")
+    content = path.read_bytes()
+    assert read_picture(photo_of(path), SMALL).notes == ()
+    path.write_bytes(content[: len(content) // 2].ljust(len(content), b"\0"))
+    with pytest.raises(PhotoError):
+        read_picture(photo_of(path), SMALL)
