@@ -195,7 +195,8 @@ class BulkManager:
         except OSError as error:
             if error.errno in NO_SPACE:
                 raise
-            why = f"{error.strerror or error}: {shown(error.filename or '')}; it is tried again"
+            place = f"{shown(error.filename)}: " if error.filename else ""
+            why = f"{place}{error.strerror or error}; it is tried again"
             if self._errors.get(name) != why:
                 _log.warning("bulk_held_up", bulk=name, why=why)
             self._errors[name] = why

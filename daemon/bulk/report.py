@@ -10,6 +10,7 @@ import errno
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from statistics import median, quantiles
 from typing import TypeVar
@@ -25,6 +26,7 @@ from daemon.jobs.publication import read_record, record_path
 from daemon.jobs.record import utc
 from daemon.photo import Limits, Photo, read_header
 from daemon.photo.contact_sheet import Row, draw_sheet
+from daemon.system.clock import date_in_words, local_zone
 from daemon.system.files import make_folder, shown
 from daemon.system.json_files import read_json
 from daemon.system.text import json_text, printable
@@ -179,7 +181,7 @@ def write_report(ledger: Path, name: str, folder: Path, limits: Limits, group: i
         counts = bulk_rows.counts(view, bulk)
         rows, lost = (bulk_rows.ended_rows(view, name, state) for state in ("done", "failed"))
         failed = [
-            _FailedPhoto(shown(entry.claim.files[0].path), str(entry.reason))
+            _FailedPhoto(shown(entry.claim.files[0].path), _why_of(entry))
             for entry, _ in bulk_rows.ended_entries(view, lost)
         ]
         # Whole rows of all that is done would be gigabytes where there are a million.
@@ -193,6 +195,11 @@ def write_report(ledger: Path, name: str, folder: Path, limits: Limits, group: i
     _write(folder / "report.json", json_text(asdict(report), indent=2) + "\n")
     drawn = _draw(_spread(done, _SHEET_ROWS), folder / "contact-sheet.jpg", limits)
     _write(folder / "report.md", _markdown(report, drawn=drawn))
+
+
+def _why_of(entry: Entry) -> str:
+    """Why a photograph failed, without its name, which stands beside it."""
+    return str(entry.reason).removeprefix(f"{entry.photo_name}: ")
 
 
 def _refuse_other_files(folder: Path, name: str) -> None:
@@ -259,12 +266,13 @@ def _notes(view: LedgerReader, name: str) -> _Notes:
 
 def _markdown(report: _Report, *, drawn: bool) -> str:
     counts, timings = report.counts, report.timings
-    began = f"began {report.began}" if report.began else "never begun"
+    submitted, ended = _local(report.submitted), _local(report.ended)
+    began = f"began {_local(report.began)}" if report.began else "never begun"
     how = "was cancelled" if report.cancelled else "ended"
     lines = [
         report_title(report.name),
         "",
-        f"Recipe `{report.recipe}`, submitted {report.submitted}, {began}, {how} {report.ended}.",
+        f"Recipe `{report.recipe}`, submitted {submitted}, {began}, {how} {ended}.",
         "",
         *(f"- {_plain(path)}" for path in report.paths),
         "",
@@ -291,6 +299,11 @@ def _markdown(report: _Report, *, drawn: bool) -> str:
     passed_over = [(one.path, one.why) for one in report.passed_over]
     lines += _listed("Passed over", passed_over, counts.passed_over)
     return "\n".join(lines)
+
+
+def _local(instant: str) -> str:
+    """An instant in ISO 8601 as people read it here: "2026-11-28 22:00 CET"."""
+    return date_in_words(datetime.fromisoformat(instant).timestamp(), local_zone())
 
 
 def _listed(title: str, files: Sequence[tuple[str, str]], number: int) -> list[str]:

@@ -13,6 +13,7 @@ from daemon.cli.context import SOME_FAILED, complain, out, say, station_of
 from daemon.cli.layout import FileMatter, matter_lines
 from daemon.config.settings import load_settings
 from daemon.config.station_setup import make_station, open_station, recipe_for
+from daemon.jobs.timetable import opening_in_words
 from daemon.system.errors import BusyError
 from daemon.system.files import as_text, shown
 
@@ -108,7 +109,10 @@ def once(context: typer.Context) -> int:
     for held in summary.held_back:
         say(f"waits: {held.describe(time.time())}")
     waiting = len(summary.waiting) + sum(held.jobs for held in summary.held_back)
-    say(f"{summary.done} restored, {summary.failed} failed, {waiting} waiting")
+    opening = opening_in_words(summary.held_back, time.time())
+    idle = opening and not (summary.done or summary.failed)
+    hours = f"; nothing may start before {opening}" if idle else ""
+    say(f"{summary.done} restored, {summary.failed} failed, {waiting} waiting{hours}")
     if summary.held_up:
         raise BusyError(f"nothing more was started: {summary.held_up}")
     return SOME_FAILED if summary.failed else 0

@@ -1,6 +1,7 @@
 """The state of a station and of its bulk jobs as text for people."""
 
 import shlex
+import time
 
 from rich.console import Console
 from rich.table import Table
@@ -9,6 +10,7 @@ from daemon.bulk.status import BulkStatus
 from daemon.cli.context import say
 from daemon.cli.layout import FileMatter, matter_lines, say_wrapped
 from daemon.service.status import RecipeStatus, StationStatus
+from daemon.system.clock import instant_in_words, local_zone
 from daemon.system.text import printable
 
 NO_DAEMON = "no daemon runs on this station now; `restored run` or `once` will take it up"
@@ -23,9 +25,13 @@ def print_status(status: StationStatus, to: Console) -> None:
     if not status.inbox_counted:
         say_wrapped("more lies in the inboxes than could be counted at once", to)
     known = status.running and status.rate_per_h
-    rate = f"{status.rate_per_h:.0f} an hour{_time_left(status)}" if known else ""
-    if pace := ", ".join([rate] * bool(rate) + ["paused"] * status.paused):
-        say_wrapped(pace, to)
+    pace = (
+        f"{status.rate_per_h:.0f} an hour{_time_left(status)}" if known else "",
+        "paused" if status.paused else "",
+        f"nothing may start before {status.opens}" if status.opens else "",
+    )
+    if told := ", ".join(filter(None, pace)):
+        say_wrapped(told, to)
     lines = [
         *([status.problem] if status.problem else []),
         *(f"bulk job {bulk_line(bulk)}" for bulk in status.bulk if bulk.state != "ended"),
@@ -83,8 +89,14 @@ def bulk_line(bulk: BulkStatus) -> str:
     )
     parts += [f"{number} {word}" for number, word in counts if number]
     if bulk.left_s is not None:
-        parts.append(f"{bulk.rate_per_h:.0f} an hour, ready about {bulk.ready_at}")
+        parts.append(f"{bulk.rate_per_h:.0f} an hour, ready about {_ready(bulk)}")
     return ", ".join(parts)
+
+
+def _ready(bulk: BulkStatus) -> str:
+    """When a bulk job may be ready: "22:00 CET"."""
+    now = time.time()
+    return instant_in_words(now + (bulk.left_s or 0), now, local_zone())
 
 
 def bulk_details(bulk: BulkStatus) -> list[str]:

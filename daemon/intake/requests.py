@@ -457,7 +457,7 @@ def _read(path: Path) -> Request:
         raise UsageError(error.strerror or str(error)) from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(map(str, first["loc"])) or "the whole file"
         raise UsageError(f"{where}: {first['msg']}") from error
     except Exception as error:
         raise UsageError(str(error) or type(error).__name__) from error

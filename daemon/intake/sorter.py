@@ -37,11 +37,13 @@ from daemon.jobs.companions import (
     side_of,
     stem_of,
 )
+from daemon.jobs.failure_reasons import is_reason_name
 from daemon.photo.file_names import is_photo_name
 from daemon.system.errors import PhotoError, photo_message
 from daemon.system.files import shown
 
 _NO_PHOTO = "its name is not that of a photograph; it is left here"
+_NO_PHOTO_BESIDE = "no photograph lies beside it; it follows its own once that is in the archive"
 _WAITS_FOR_PHOTO = "waits for the photograph it belongs to, of the same name"
 _UNPAIRED = "unpaired: waits for its other half"
 _HEADER_AWAITED = "its header is being read"
@@ -152,7 +154,9 @@ class FolderSorter:
         if photo is not None and photo in self._photos_called:
             file.why = _WAITS_FOR_PHOTO
         else:
-            file.why, file.stuck = _NO_PHOTO, True
+            kept = file.arrival.folder.originals == "archive" and not is_reason_name(name)
+            strays = photo is not None and kept
+            file.why, file.stuck = (_NO_PHOTO_BESIDE, False) if strays else (_NO_PHOTO, True)
         if photo is not None and file.arrival.folder.originals == "leave":
             file.fresh = False  # it stays beside its photograph, and nothing is to be said of it
 
@@ -429,11 +433,8 @@ class Sorter:
         return [
             file.arrival
             for folder in self._folders.values()
-            for name, file in folder.files.items()
-            if file.why == _NO_PHOTO
-            and file.arrival.folder.originals == "archive"
-            and (at_once or now - file.since_s >= self._pair_wait_s)
-            and companion_of(name) is not None
+            for file in folder.files.values()
+            if file.why == _NO_PHOTO_BESIDE and (at_once or now - file.since_s >= self._pair_wait_s)
         ]
 
     def forget(self, arrivals: Iterable[Arrival]) -> None:

@@ -40,6 +40,11 @@ def reason_path(original: Path) -> Path:
     return original.with_name(original.name + REASON_SUFFIX)
 
 
+def is_reason_name(name: str) -> bool:
+    """Whether a file name is one that this module gives."""
+    return name.endswith(REASON_SUFFIX)
+
+
 def has_reason(original: Path) -> bool:
     """Whether an original lies in failed/ still: a retry takes the reason away with it."""
     return bool(original.name) and reason_path(original).exists()

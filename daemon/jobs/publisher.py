@@ -54,6 +54,7 @@ class _Stuck:
         tries: How often it was refused, but for a full disk.
         root: The outbox, archive or folder of failed originals that it goes to.
         away: That folder is away.
+        full: Its disk is full.
         why: What the file system said.
         is_news: The try before was not refused for the same reason.
         notice: What people are told.
@@ -65,6 +66,7 @@ class _Stuck:
     tries: int
     root: Path
     away: bool
+    full: bool
     why: str
     is_news: bool
     notice: Notice
@@ -139,6 +141,15 @@ class Publisher:
             ),
             *((Notice(self._job_log.folder, what, time.time()),) if lost else ()),
         )
+
+    @property
+    def full_folder(self) -> Path | None:
+        """A folder whose disk is full, so that a result, a record or an original waits for it."""
+        return next((stuck.root for stuck in self._stuck.values() if stuck.full), None)
+
+    def waiting_for(self, folder: Path) -> int:
+        """How many photographs wait for an outbox, an archive or a folder of failed originals."""
+        return sum(stuck.away and stuck.root == folder for stuck in self._stuck.values())
 
     def given_up(self, now: float) -> int:
         """Jobs for which it is no use to wait: their folder stays away, or all was tried."""
@@ -326,7 +337,7 @@ class Publisher:
         longest_s = max(self._retry_s, _LONGEST_WAIT_S)
         wait_s = min(longest_s, 2 * before.wait_s) if before else self._retry_s
         away = error.errno in AWAY
-        what = f"{why}: {shown(error.filename or '')}; it is tried again"
+        what = f"{why}: {shown(error.filename or root)}; it is tried again"
         stuck = _Stuck(
             again_at=now + wait_s,
             wait_s=wait_s,
@@ -334,6 +345,7 @@ class Publisher:
             tries=(before.tries if before else 0) + (error.errno not in NO_SPACE),
             root=root,
             away=away,
+            full=error.errno in NO_SPACE,
             why=why,
             is_news=before is None or before.why != why,
             notice=Notice(entry.claim.folder.path / entry.claim.files[0].relative, what, now),
@@ -360,8 +372,12 @@ def _why_away(root: Path, mounts: MountWatch) -> OSError | None:
 
 
 def _for_people(waiting: Sequence[_Stuck]) -> str:
-    jobs = "1 photograph waits" if len(waiting) == 1 else f"{len(waiting)} photographs wait"
-    return f"{waiting[-1].why}; {jobs} for it"
+    return f"{waiting[-1].why}; {waiting_in_words(len(waiting))} for it"
+
+
+def waiting_in_words(photographs: int) -> str:
+    """How many photographs wait: "1 photograph waits"."""
+    return "1 photograph waits" if photographs == 1 else f"{photographs} photographs wait"
 
 
 def _remove_if_empty(entry: Entry) -> None:

@@ -44,6 +44,14 @@ class HeldBack:
         )
 
 
+def opening_in_words(held: Sequence[HeldBack], now: float) -> str:
+    """When the first of these jobs may start: "22:00 CET"; "" where there are none, or never."""
+    first = min(held, key=lambda line: line.until, default=None)
+    if first is None or math.isinf(first.until):
+        return ""
+    return instant_in_words(first.until, now, first.zone)
+
+
 def startable(
     ledger: LedgerReader, recipes: Sequence[Recipe], limit: int, now: float, *, alone: bool
 ) -> list[RecipeQueue]:

@@ -313,7 +313,9 @@ class Daemon:
         self._count(delivered)
         no_space = decided.no_space or delivered.no_space
         if no_space:
-            parts.space.ran_out("a result or a record could not be written", time.monotonic())
+            full = parts.publisher.full_folder or parts.station.staged
+            why = "a result or a record could not be written"
+            parts.space.ran_out(why, time.monotonic(), full)
         return no_space
 
     def _replace_stalled_worker(self) -> None:
@@ -383,7 +385,8 @@ class Daemon:
         publisher = self._parts.status_publisher
         if publisher.is_due(now):
             in_flight, full = len(self._parts.dispatcher), self._parts.space.full
-            state = DaemonState(in_flight, self._done, self._failed, full=full)
+            where = self._parts.space.full_folder
+            state = DaemonState(in_flight, self._done, self._failed, full=full, full_folder=where)
             publisher.publish(notices(self._parts, self._recipes), state, now)
 
     def _note_failed_turn(self, error: LedgerError | OSError) -> None:
@@ -395,7 +398,9 @@ class Daemon:
         self._may_start = False
         why = str(error)
         if is_no_space(error):
-            self._parts.space.ran_out(why, time.monotonic())
+            of_ledger = isinstance(error, LedgerError)
+            folder = self._parts.station.state if of_ledger else None
+            self._parts.space.ran_out(why, time.monotonic(), folder)
         elif why != self._failure:
             _log.error("turn_failed", why=why, what_to_do="fix the cause; the daemon tries again")
         self._failure = why
@@ -472,7 +477,8 @@ class Daemon:
         if self._parts.station.paused.exists():
             return "the station is paused; `restored resume` goes on"
         if self._parts.space.stays_full(time.monotonic()):
-            return "the disk is full; free some space"
+            full = self._parts.space.full_folder or self._parts.station.root
+            return f"{shown(full)}: its disk is full; free some space"
         if self._failed_turns > _MAX_FAILED_TURNS:
             return self._failure
         return why_hopeless(self._parts)

@@ -232,7 +232,7 @@ class Housekeeping:
         return bool(struck) or len(originals) == _BATCH
 
     def _log_not_removed(self, error: OSError) -> None:
-        what = shown(error.filename or "")
+        what = shown(error.filename or self._station.archive)
         _log.warning("not_removed", path=what, why=str(error), tries_again_in_s=_RETRY_S)
 
     def _remove_one(self, original: Original) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from daemon.config.recipe import Recipe
 from daemon.config.station import Notice
+from daemon.jobs.publisher import waiting_in_words
 from daemon.service.component_settings import station_folders
 from daemon.service.components import Components
 from daemon.system.files import shown
@@ -24,17 +25,19 @@ def notices(
     now, utc = time.monotonic(), time.time()
     root = parts.station.root
     why = why_no_work(parts, utc)
-    return (
+    unmounted = _unmounted(parts, utc)
+    gone = {notice.path for notice in unmounted}
+    found = (
         *parts.inbox.notices(now, at_once=at_once),
         *parts.sorter.waiting(now, at_once=at_once),
         *parts.claimer.notices(),
         *parts.publisher.notices(),
-        *_unmounted(parts, utc),
         *parts.bulk_manager.notices(recipes),
         *((Notice(root, why, utc),) if why else ()),
         *(Notice(root, held.describe(), held.since) for held in parts.outcomes.holds.held),
         *_lost_log(parts),
     )
+    return (*(notice for notice in found if notice.path not in gone), *unmounted)
 
 
 def why_no_work(parts: Components, now: float) -> str:
@@ -51,13 +54,14 @@ def why_hopeless(parts: Components) -> str:
 
 def _unmounted(parts: Components, utc: float) -> tuple[Notice, ...]:
     """Folders whose disks were there before, in this run or an earlier one."""
-    what = (
-        "its disk is not mounted; what belongs there waits. If it is not to come back, remove "
-        f"{shown(parts.station.mounts)}"
-    )
-    folders = station_folders(parts.station, parts.settings)
-    gone = (folder for folder in folders if parts.publisher.mounts.is_unmounted(folder))
-    return tuple(Notice(folder, what, utc) for folder in gone)
+    found = []
+    for folder in station_folders(parts.station, parts.settings):
+        if parts.publisher.mounts.is_unmounted(folder):
+            waiting = parts.publisher.waiting_for(folder)
+            what = f"{waiting_in_words(waiting)} for it" if waiting else "what belongs there waits"
+            remedy = f"If it is not to come back, remove {shown(parts.station.mounts)}"
+            found.append(Notice(folder, f"its disk is not mounted; {what}. {remedy}", utc))
+    return tuple(found)
 
 
 def _lost_log(parts: Components) -> tuple[Notice, ...]:

@@ -18,7 +18,7 @@ from daemon.jobs.failure_reasons import has_reason, reason_path
 from daemon.jobs.ledger.entries import Failure, NoteCounts, QueueCount
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.time_estimates import RATE_WINDOW_S, rate_per_s
-from daemon.jobs.timetable import HeldBack, held_back
+from daemon.jobs.timetable import HeldBack, held_back, opening_in_words
 from daemon.service.component_settings import inbox_folders
 from daemon.service.inbox_count import InboxCount, count_inboxes
 from daemon.service.startup import is_daemon_running
@@ -133,6 +133,8 @@ class StationStatus:
         left_s: Seconds until the queue is empty, without what a schedule, a pause or an absent
             disk holds back; None where the rate is not known.
         running: A daemon is at work on it.
+        opens: When the hours of the first recipe begin, in words, if all that is queued waits for
+            hours; None otherwise.
         inbox_counted: All that lies in the inboxes is counted; otherwise there is more.
     """
 
@@ -149,6 +151,7 @@ class StationStatus:
     rate_per_h: float = 0.0
     left_s: int | None = None
     running: bool = True
+    opens: str | None = None
     inbox_counted: bool = True
 
 
@@ -194,6 +197,7 @@ def _with_jobs(
     rate = rate_per_s(done, first, now)
     waiting = sum(count.queued + count.in_flight for count in counts)
     waiting -= sum(line.jobs for line in held) + ledger.held_jobs()
+    first_hours = opening_in_words(held, now) if waiting <= 0 else ""
     return replace(
         state,
         recipes=_rows(counts, lying, Counter(failure.recipe for failure in failures)),
@@ -217,6 +221,7 @@ def _with_jobs(
         bulk=read_bulk(station, ledger),
         rate_per_h=round(rate * 3600, 1),
         left_s=round(waiting / rate) if rate else None,
+        opens=first_hours or None,
     )
 
 

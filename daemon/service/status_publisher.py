@@ -7,6 +7,7 @@ counts to the terminal of whoever watches.
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated
 
 import structlog
@@ -25,6 +26,8 @@ _log = structlog.get_logger()
 _INTERVAL_S = 1.0
 """Seconds between two publications."""
 
+_FULL = "its disk is full; until it has room, nothing new is taken in"
+
 
 @dataclass(frozen=True)
 class DaemonState:
@@ -35,12 +38,14 @@ class DaemonState:
         done: Jobs restored since the start.
         failed: Jobs that ended in failed/ since the start.
         full: The disk is full.
+        full_folder: A folder on that disk; None where that is not known.
     """
 
     in_flight: int
     done: int
     failed: int
     full: bool
+    full_folder: Path | None = None
 
 
 class StatusPublisher:
@@ -132,9 +137,7 @@ class StatusPublisher:
         paused = self._station.paused.exists()
         notices = list(waiting)
         if state.full:
-            notices.append(
-                Notice(self._station.root, "the disk is full: nothing new is taken in", now)
-            )
+            notices.append(Notice(state.full_folder or self._station.root, _FULL, now))
         written: list[tuple[object, str]] = [(notice.path, notice.what) for notice in notices]
         if written != self._notices:
             self._ledger.set_notices(notices)

@@ -76,6 +76,11 @@ def instant_in_words(at: float, now: float, zone: ZoneInfo) -> str:
     return f"{then:%a %H:%M %Z}" if at - now < 6 * 86400 else f"{then:%Y-%m-%d %H:%M %Z}"
 
 
+def date_in_words(at: float, zone: ZoneInfo) -> str:
+    """An instant as it is written down for later: "2026-11-28 22:00 CET"."""
+    return f"{datetime.fromtimestamp(at, zone):%Y-%m-%d %H:%M %Z}"
+
+
 def duration_in_words(seconds: float) -> str:
     """A duration as people say it: "40 s", "12 min", "3 h 20 min", "2 d 4 h"."""
     if seconds < 90:

@@ -20,7 +20,11 @@ STAYS_FULL_S = 30.0
 
 
 class DiskSpace:
-    """Knows whether the disks of a station are full."""
+    """Knows whether the disks of a station are full.
+
+    Attributes:
+        full_folder: A folder on the disk that was found full last, if that is known.
+    """
 
     def __init__(self, folders: Sequence[Path], min_free_bytes: float) -> None:
         """Begin with disks that are not full.
@@ -33,6 +37,7 @@ class DiskSpace:
         self._min_free_bytes = min_free_bytes
         self._low = False
         self._full_since: float | None = None
+        self.full_folder: Path | None = None
 
     @property
     def full(self) -> bool:
@@ -44,11 +49,18 @@ class DiskSpace:
         low = [f for f in self._folders if _free_bytes(f) < self._min_free_bytes]
         self._low = bool(low)
         if low:
-            self.ran_out(f"less than min_free_mb is free at {shown(low[0])}", now)
+            self.ran_out(f"less than min_free_mb is free at {shown(low[0])}", now, low[0])
         return not low
 
-    def ran_out(self, why: str, now: float) -> None:
-        """Take note that something could not be written; `now` in monotonic seconds."""
+    def ran_out(self, why: str, now: float, folder: Path | None = None) -> None:
+        """Take note that something could not be written.
+
+        Args:
+            why: What could not be written.
+            now: Monotonic seconds.
+            folder: Where, if that is known.
+        """
+        self.full_folder = folder or self.full_folder
         if self._full_since is None:
             _log.warning("disk_full", why=why, what_to_do="free some space; work resumes alone")
             self._full_since = now
@@ -56,7 +68,7 @@ class DiskSpace:
     def sufficed(self) -> None:
         """Take note that all that had to be written was written."""
         if self._full_since is not None and not self._low:
-            self._full_since = None
+            self._full_since = self.full_folder = None
             _log.info("disk_has_space", folders=[shown(folder) for folder in self._folders])
 
     def stays_full(self, now: float) -> bool:

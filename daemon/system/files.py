@@ -291,7 +291,13 @@ def open_regular(path: Path, beneath: Path | None = None) -> BinaryIO:
 def open_in(folder: int | None, path: Path) -> BinaryIO:
     """Open a regular file by its path, or by its name in an open folder."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    handle = os.open(path, flags, dir_fd=folder)
+    try:
+        handle = os.open(path, flags, dir_fd=folder)
+    except OSError as error:
+        # The system's words are of "too many levels".
+        if error.errno == errno.ELOOP and _is_link(path, folder):
+            raise OSError(errno.ELOOP, "it is a symbolic link", str(path)) from error
+        raise
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
@@ -299,6 +305,14 @@ def open_in(folder: int | None, path: Path) -> BinaryIO:
     except BaseException:
         os.close(handle)
         raise
+
+
+def _is_link(path: Path, folder: int | None) -> bool:
+    try:
+        found = os.stat(path, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    return stat.S_ISLNK(found.st_mode)
 
 
 def read_at(file: BinaryIO, offset: int, length: int) -> bytes:

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from daemon.intake.arrivals import Arrival
 from daemon.intake.retry import retry_failed
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
+from daemon.jobs.publication import Publication
 from daemon.messages.tasks import RestoreTask
 from daemon.service.component_settings import inbox_folders
 from daemon.service.daemon import Daemon, RunSummary
 from daemon.service.startup import only_daemon
+from daemon.service.status import read_status
 from daemon.system import files
 from daemon.system import logging as log
 from daemon.system.errors import BusyError, ConfigError
@@ -334,6 +337,37 @@ def test_once_ends_with_what_holds_it_up_when_the_disk_stays_full(root: Path) ->
     write_settings(root, min_free_mb=1e12)
     assert "disk is full" in run_once(root).held_up
     assert set(everything_below(root / "inbox")) == {"denoise/a.png"}
+
+
+def test_status_names_the_disk_that_is_full(
+    root: Path, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def free_bytes(folder: Path) -> int:
+        return 0 if folder == station.outbox else 1 << 40
+
+    write_settings(root, min_free_mb=1)
+    monkeypatch.setattr("daemon.system.disk_space._free_bytes", free_bytes)
+    with open_daemon(root) as daemon:
+        daemon.turn(at_once=True)
+        (notice,) = read_status(station).notices
+        assert notice.path == str(station.outbox)
+        assert notice.what.startswith("its disk is full")
+
+
+def test_a_result_without_room_names_the_outbox_that_is_full(
+    root: Path, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def publish(publications: Sequence[Publication], *_: object) -> list[OSError]:
+        return [OSError(errno.ENOSPC, "No space left on device") for _ in publications]
+
+    monkeypatch.setattr("daemon.jobs.publisher.publish", publish)
+    drop_photo(root, "denoise/a.png")
+    with open_daemon(root) as daemon:
+        while not daemon._parts.space.full:
+            daemon.turn(at_once=True)
+        assert daemon._parts.space.full_folder == station.outbox
+        (notice,) = daemon._parts.publisher.notices()
+    assert notice.what == f"No space left on device: {station.outbox}; it is tried again"
 
 
 def test_once_ends_while_the_outbox_is_away_and_the_next_run_publishes(

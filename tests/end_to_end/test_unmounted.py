@@ -42,6 +42,8 @@ def test_a_start_without_the_outbox_waits_says_so_and_goes_on_when_it_is_back(
         assert first.startswith("its disk is not mounted; what belongs there waits")
         assert first.endswith(f"remove {station.mounts}")
         summary = daemon.once()
+        (told,) = notices_of(daemon, station.outbox)
+        assert told.startswith("its disk is not mounted; 1 photograph waits for it. ")
     assert (summary.done, summary.failed) == (0, 0)
     assert "its disk is not mounted any more" in summary.held_up
     assert everything_below(station.outbox) == before

@@ -433,6 +433,9 @@ def test_a_companion_without_its_photograph_stays_and_is_named(root: Path) -> No
     (root / "inbox/denoise/j.xmp").write_text("companion")
     (notice,) = run_once(root).waiting
     assert notice.path == root / "inbox/denoise/j.xmp"
+    assert notice.what == (
+        "no photograph lies beside it; it follows its own once that is in the archive"
+    )
 
 
 @pytest.mark.parametrize(

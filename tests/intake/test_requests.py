@@ -71,7 +71,7 @@ CONTENTS: dict[str, tuple[bytes, str]] = {
     "no JSON": (b"nonsense", "Expecting value"),
     "no text": (b"\xff\xfe{}", "decode"),
     "half of it": (body()[:-9], "Unterminated"),
-    "a list": (b'["submit"]', "valid dictionary"),
+    "a list": (b'["submit"]', "the whole file: Input should be a valid dictionary"),
     "nothing": (b"{}", "kind"),
     "no kind": (b'{"rows": [1]}', "kind"),
     "wrong kind": (b'{"kind": "explode"}', "kind"),
@@ -161,9 +161,9 @@ def test_what_is_no_request_is_set_aside_with_its_reason(root: Path, what: str) 
     [
         (put_fifo, "not a regular file"),
         (put_folder, "not a regular file"),
-        (put_link, "symbolic links"),
-        (put_dangling_link, "symbolic links"),
-        (put_link_to_a_device, "symbolic links"),
+        (put_link, "it is a symbolic link"),
+        (put_dangling_link, "it is a symbolic link"),
+        (put_link_to_a_device, "it is a symbolic link"),
     ],
 )
 @pytest.mark.timeout(60)

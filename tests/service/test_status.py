@@ -12,6 +12,7 @@ from daemon.cli.main import exit_code
 from daemon.cli.status_text import print_status
 from daemon.config.station import Notice, Station
 from daemon.config.station_setup import find_station, open_station
+from daemon.executors import EXECUTORS
 from daemon.jobs.failure_reasons import NO_REASON
 from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.reports import ModelLoaded
@@ -144,8 +145,9 @@ def scheduled(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.usefixtures("log_as_before", "fake_executor")
 def test_status_says_what_waits_for_its_schedule_and_until_when(
-    scheduled: Path, capsys: pytest.CaptureFixture[str]
+    scheduled: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     capsys.readouterr()
     assert exit_code(["--station", str(scheduled), "status", "--json"]) == 0
@@ -156,6 +158,11 @@ def test_status_says_what_waits_for_its_schedule_and_until_when(
     assert exit_code(["--station", str(scheduled), "status"]) == 0
     told = capsys.readouterr().out
     assert f"leap: 2 wait for {held['until'][:10]} 22:30 +0545" in told
+    assert f"nothing may start before {held['until'][:10]} 22:30 +0545" in told.splitlines()
+    monkeypatch.setitem(EXECUTORS, "process", EXECUTORS["fake"])
+    assert exit_code(["--station", str(scheduled), "once"]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.endswith(f" waiting; nothing may start before {held['until'][:10]} 22:30 +0545")
 
 
 def test_the_time_left_leaves_out_what_waits_for_its_schedule(scheduled: Path) -> None:
