@@ -29,7 +29,12 @@ from daemon.photo.pillow_files import read_pillow_header
 from daemon.photo.pnm_header import is_pnm, read_pnm_header
 from daemon.photo.psd_header import read_psd_header
 from daemon.photo.radiance_header import read_radiance_header
-from daemon.photo.raw_header import is_raw_tiff, read_raw_header
+from daemon.photo.raw_header import (
+    is_other_raw,
+    is_raw_tiff,
+    read_other_raw_header,
+    read_raw_header,
+)
 from daemon.photo.tiff_directory import read_tiff_header
 from daemon.photo.webp_header import read_webp_header
 
@@ -193,6 +198,7 @@ FORMATS = (
     Format("PNG", "PNG", _begins_with(b"\x89PNG\r\n\x1a\n"), read_pillow_header, _png),
     Format("WEBP", "WebP", _is_webp, read_webp_header, _pillow),
     Format("RAW", "camera raw", is_raw_tiff, read_raw_header, _raw),
+    Format("RAW", "camera raw", is_other_raw, read_other_raw_header, _raw),
     Format("TIFF", "TIFF", _begins_with(*_TIFF_STARTS), read_tiff_header, _tiff),
     Format("BMP", "BMP", _begins_with(b"BM"), read_pillow_header, _pillow),
     Format("AVIF", "AVIF", _is_avif, read_heif_header, _heif),

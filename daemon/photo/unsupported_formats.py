@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _TO_TIFF = "convert it to TIFF and hand that in"
-_DEVELOP = "develop it with a raw converter and hand in the TIFF that it writes"
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,6 @@ _KINDS = (
     UnreadKind("a DjVu document", "export its pages as TIFF", ((0, b"AT&TFORM"),)),
     UnreadKind("a GIMP picture", "export it as TIFF", ((0, b"gimp xcf"),)),
     UnreadKind("a drawing (SVG)", "export it as PNG", ((0, b"<svg"),)),
-    UnreadKind("a Canon raw file", _DEVELOP, ((4, b"ftypcrx"), (6, b"HEAPCCDR"))),
-    UnreadKind("a Fujifilm raw file", _DEVELOP, ((0, b"FUJIFILMCCD-RAW"),)),
-    UnreadKind("a Panasonic raw file", _DEVELOP, ((0, b"IIU\0"),)),
-    UnreadKind("an Olympus raw file", _DEVELOP, ((0, b"IIRO"), (0, b"IIRS"), (0, b"MMOR"))),
-    UnreadKind("a Sigma raw file", _DEVELOP, ((0, b"FOVb"),)),
-    UnreadKind("a Minolta raw file", _DEVELOP, ((0, b"\0MRM"),)),
     UnreadKind("a film", "export a frame of it", ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"))),
 )
 """The first that matches counts."""

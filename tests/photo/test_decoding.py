@@ -111,8 +111,6 @@ def test_a_file_that_is_no_picture_is_refused_with_its_first_bytes(tmp_path: Pat
     [
         (b"AT&TFORM....DJVU", "is a DjVu document, which is not read; export its pages as TIFF"),
         (b"II\xbc\x01" + bytes(60), "is a JPEG XR picture, which is not read; convert it"),
-        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "is a Canon raw file, which is not read; develop"),
-        (b"FUJIFILMCCD-RAW 0201FF383301", "is a Fujifilm raw file, which is not read; develop"),
         (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "is a film, which is not read; export a frame"),
     ],
 )

@@ -1,5 +1,6 @@
 """Camera raw files, developed by the extra `raw`: never their thumbnail."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,14 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from daemon.photo import Limits, read_header
+from daemon.photo import Header, Limits, raw_header, read_header
 from daemon.photo.profiles import DISPLAY_P3_ICC
-from daemon.system.errors import PhotoError
+from daemon.photo.raw_header import refuse_cut_raw
+from daemon.system.errors import PhotoError, TruncatedError
 from tests.support.photos import cat, read
 
 HEIGHT, WIDTH = 64, 96
+NO_EXIF = "EXIF is not read from raw files of this kind: left out"
 PATTERN = (0, 1, 1, 2)
 """Colours of the filters, red, green, green and blue."""
 
@@ -86,3 +89,71 @@ def test_what_only_calls_itself_a_dng_is_no_picture_of_its_thumbnail(tmp_path: P
     )
     with pytest.raises(PhotoError):
         read(tmp_path / "a.dng")
+
+
+def test_raw_files_that_are_no_tiff_are_developed_too(tmp_path: Path) -> None:
+    """Olympus and Panasonic write a TIFF under another name."""
+    content = dng(tmp_path / "a.dng", mosaic((20000, 15000, 9000))).read_bytes()
+    plain = read(tmp_path / "a.dng")
+    for start, has_exif in ((b"IIRO", True), (b"IIU\0", False)):
+        path = tmp_path / "a.orf"
+        path.write_bytes(start + content[4:])
+        header = read_header(path, Limits())
+        assert (header.format, header.width, header.height) == ("RAW", WIDTH, HEIGHT)
+        picture = read(path)
+        assert np.array_equal(picture.pixels, plain.pixels)
+        assert (
+            "EXIF is not read from raw files of this kind: left out" in picture.notes
+        ) != has_exif
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"\0\0\0\x18ftypcrx \0\0\0\1crx isom",
+        b"FUJIFILMCCD-RAW 0201FF383301",
+        b"II\x1a\0\0\0HEAPCCDR",
+        b"IIRO\x08\0\0\0",
+        b"IIU\0\x08\0\0\0",
+        b"FOVb\0\0\0\0",
+        b"\0MRM\0\0\0\0",
+    ],
+)
+def test_raw_files_are_known_by_their_first_bytes(
+    tmp_path: Path, start: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(start + bytes(500))
+    with pytest.raises(PhotoError):
+        read(path)
+    monkeypatch.setattr(raw_header, "find_spec", lambda name: None)
+    with pytest.raises(PhotoError, match="needs the extra `raw`"):
+        read_header(path, Limits())
+
+
+def test_a_raw_file_that_lacks_its_end_is_refused(tmp_path: Path) -> None:
+    """LibRaw would give what is there, and black or noise for the rest."""
+    content = dng(tmp_path / "a.dng", mosaic((9000, 9000, 9000))).read_bytes()
+    for start in (content[:4], b"IIRO", b"IIU\0"):
+        path = tmp_path / "a.orf"
+        path.write_bytes((start + content[4:])[:-7000])
+        with pytest.raises(PhotoError):
+            read(path)
+
+
+def test_an_empty_shell_of_a_raw_file_is_refused(tmp_path: Path) -> None:
+    path = dng(tmp_path / "a.dng", mosaic((9000, 9000, 9000)))
+    with path.open("rb") as file, pytest.raises(TruncatedError):
+        refuse_cut_raw(file, "a.dng", Header("RAW", 6000, 4000, "RGB;16"))
+
+
+def test_a_phase_one_file_is_no_tiff_of_its_thumbnail(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    levels = cat(12, 8)
+    fields = {256: 12, 257: 8, 259: 1, 262: 2, 273: 16, 277: 3, 278: 8, 279: levels.nbytes}
+    begin = b"II*\0" + struct.pack("<I", 16 + levels.nbytes) + b"IIIITwaR" + levels.tobytes()
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields.items())
+    path.write_bytes(begin + struct.pack("<H", len(fields)) + entries + bytes(4))
+    assert read_header(path, Limits()).format == "RAW"
+    with pytest.raises(PhotoError):
+        read(path)

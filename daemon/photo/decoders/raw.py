@@ -7,11 +7,20 @@ from typing import BinaryIO
 import rawpy
 
 from daemon.photo.decoded import ColourTags, Decoded
-from daemon.photo.metadata import read_tiff_metadata
+from daemon.photo.metadata import FileMetadata, read_tiff_metadata
 from daemon.photo.notes import Note, NoteKind
+from daemon.photo.picture import Metadata
 from daemon.photo.profiles import DISPLAY_P3_ICC
-from daemon.photo.raw_header import read_raw_header
-from daemon.photo.tiff_directory import read_layout
+from daemon.photo.raw_header import (
+    is_raw_tiff,
+    raw_layout,
+    read_other_raw_header,
+    read_raw_header,
+    refuse_cut_raw,
+)
+
+_START_BYTES = 16
+"""First bytes by which a raw file that is a TIFF is told from others."""
 
 _SRGB_CURVE = (2.4, 12.92)
 """Exponent and slope at black, as LibRaw takes the curve."""
@@ -21,18 +30,21 @@ _DEVELOPED = Note(
     "a camera's raw file was developed with the camera's white balance, as exposed",
 )
 
+_NO_EXIF = Note(NoteKind.METADATA, "EXIF is not read from raw files of this kind: left out")
+
 
 def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     """Develop the photograph; see `photo.decoded.Decode`.
 
     Raises:
         PhotoError: What reads raw files is not installed.
+        TruncatedError: It ends before its sensor's data does.
     """
-    header = read_raw_header(file, label)
-    layout = read_layout(file)
-    if layout is None:
-        raise ValueError("no TIFF")
-    said = read_tiff_metadata(file, layout, layout.first, header.mode)
+    file.seek(0)
+    is_tiff = is_raw_tiff(file.read(_START_BYTES), file)
+    header = (read_raw_header if is_tiff else read_other_raw_header)(file, label)
+    refuse_cut_raw(file, label, header)
+    said = _said(file, header.mode)
     file.seek(0)
     with rawpy.imread(file) as raw:
         sizes = raw.sizes
@@ -55,3 +67,11 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
         orientation=1,
         notes=(_DEVELOPED, *said.notes),
     )
+
+
+def _said(file: BinaryIO, mode: str) -> FileMetadata:
+    """The EXIF of a raw file that is a TIFF; of others it is left out with a note."""
+    layout = raw_layout(file)
+    if layout is None:
+        return FileMetadata(Metadata("TIFF", mode), notes=(_NO_EXIF,))
+    return read_tiff_metadata(file, layout, layout.first, mode)
