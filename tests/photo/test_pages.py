@@ -38,9 +38,12 @@ def three_pages(path: Path) -> Photo:
 
 
 def run_of(photo: Photo, how: Recipe, limits: Limits | None = None) -> RestoreRun:
-    job = Job("j", how, (photo,), "j", 0)
-    task = RestoreTask(job, 1, photo.path.parent)
+    task = RestoreTask(job_of(photo, how), 1, photo.path.parent)
     return RestoreRun(1, task, torch_backend(), limits or Limits())
+
+
+def job_of(photo: Photo, how: Recipe) -> Job:
+    return Job("j", how, (photo,), "j", 0, ("0" * 64,))
 
 
 def test_a_header_has_the_size_of_each_page(tmp_path: Path) -> None:
@@ -63,9 +66,10 @@ def test_each_page_is_read_at_its_own_depth_without_a_note(tmp_path: Path) -> No
 
 
 def test_a_tiff_comes_out_with_all_its_pages(tmp_path: Path) -> None:
-    pages = [read_picture(page, Limits()) for page in three_pages(tmp_path / "a.tif").each_page()]
+    photo = three_pages(tmp_path / "a.tif")
+    pages = [read_picture(page, Limits()) for page in photo.each_page()]
     (staging := tmp_path / "staging").mkdir()
-    (staged,), notes = stage(pages, recipe(format="same"), staging)
+    (staged,), notes = stage(pages, job_of(photo, recipe(format="same")), staging)
     assert (staged.name, staged.width, staged.height, notes) == ("{stem}.tif", 60, 40, ())
     with tifffile.TiffFile(staged.path) as tiff:
         assert len(tiff.pages) == 3
@@ -74,9 +78,10 @@ def test_a_tiff_comes_out_with_all_its_pages(tmp_path: Path) -> None:
 
 
 def test_other_formats_have_a_file_for_each_page(tmp_path: Path) -> None:
-    pages = [read_picture(page, Limits()) for page in three_pages(tmp_path / "a.tif").each_page()]
+    photo = three_pages(tmp_path / "a.tif")
+    pages = [read_picture(page, Limits()) for page in photo.each_page()]
     (staging := tmp_path / "staging").mkdir()
-    files, _ = stage(pages, recipe(format="png"), staging)
+    files, _ = stage(pages, job_of(photo, recipe(format="png")), staging)
     assert [file.name for file in files] == ["{stem}.png", "{stem}-2.png", "{stem}-3.png"]
     assert np.array_equal(read_picture(photo_at(files[1].path), Limits()).pixels, DEEP)
 

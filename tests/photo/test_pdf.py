@@ -11,14 +11,15 @@ import pypdfium2
 import pytest
 import tifffile
 
+from daemon.config.recipe import Recipe
 from daemon.engine.result_writer import stage
+from daemon.messages.tasks import Job
 from daemon.photo import Limits, Photo, pdf_pages, read_header
 from daemon.photo.picture import Picture
 from daemon.photo.profiles import ADOBE_RGB_ICC
 from daemon.photo.reading import read_picture
 from daemon.photo.truncation import is_truncated
 from daemon.system.errors import PhotoError
-from tests.photo.test_pages import recipe
 from tests.support.photos import cat, photo_at
 
 WIDTH, HEIGHT = 60, 40
@@ -204,7 +205,10 @@ def test_every_page_is_restored_into_one_tiff(tmp_path: Path) -> None:
     assert np.array_equal(second.pixels[..., 0], small[..., 1])
     assert first.notes == second.notes == ()
     (staging := tmp_path / "staging").mkdir()
-    (staged,), _ = stage([first, second], recipe(format="same"), staging)
+    steps = [{"kind": "denoise", "sigma": 0}]
+    how = Recipe.model_validate({"name": "r", "steps": steps, "output": {"format": "same"}})
+    job = Job("j", how, (photo_at(path),), "j", 0, ("0" * 64,))
+    (staged,), _ = stage([first, second], job, staging)
     with tifffile.TiffFile(staged.path) as tiff:
         assert np.array_equal(tiff.pages[0].asarray(), DEEP)
         assert np.array_equal(tiff.pages[1].asarray(), small[..., 1])
