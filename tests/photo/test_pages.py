@@ -43,7 +43,7 @@ def run_of(photo: Photo, how: Recipe, limits: Limits | None = None) -> RestoreRu
 
 
 def job_of(photo: Photo, how: Recipe) -> Job:
-    return Job("j", how, (photo,), "j", 0, ("0" * 64,))
+    return Job("j", how, (photo,), "j", 0, ("0",) * len(how.models))
 
 
 def test_a_header_has_the_size_of_each_page(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_every_page_is_restored_into_one_tiff(tmp_path: Path) -> None:
     (staging := tmp_path / "staging").mkdir()
     steps = [{"kind": "denoise", "sigma": 0}]
     how = Recipe.model_validate({"name": "r", "steps": steps, "output": {"format": "same"}})
-    job = Job("j", how, (photo_at(path),), "j", 0, ("0" * 64,))
+    job = Job("j", how, (photo_at(path),), "j", 0, ("0",) * len(how.models))
     (staged,), _ = stage([first, second], job, staging)
     with tifffile.TiffFile(staged.path) as tiff:
         assert np.array_equal(tiff.pages[0].asarray(), DEEP)
