@@ -59,22 +59,33 @@ Progress = Callable[[tuple[QueueCount, ...]], None]
 
 
 @dataclass(frozen=True)
-class Components:
-    """The parts of a daemon at work on one station; each is described where it is defined.
+class Foundation:
+    """The parts that all others stand on; each is described where it is defined.
 
     Attributes:
         recipes: The recipes as they were when the daemon started.
+        access: Permissions of what is written.
     """
 
     station: Station
     settings: Settings
-    lock: StationLock
     library: Library
     recipes: tuple[Recipe, ...]
     events: EventQueue
     space: DiskSpace
+    dispatcher: Dispatcher
+    systemd: SystemdNotifier
+    monitor: Monitor
+    access: Access
+    lock: StationLock
     ledger: Ledger
     reader: FileReader
+
+
+@dataclass(frozen=True)
+class Components(Foundation):
+    """The parts of a daemon at work on one station; each is described where it is defined."""
+
     inbox: Inbox
     sorter: Sorter
     claimer: Claimer
@@ -85,10 +96,7 @@ class Components:
     scheduler: Scheduler
     requests: RequestHandler
     bulk_manager: BulkManager
-    dispatcher: Dispatcher
     housekeeping: Housekeeping
-    systemd: SystemdNotifier
-    monitor: Monitor
     status_publisher: StatusPublisher
 
 
@@ -137,50 +145,50 @@ def open_components(
         closing.callback(ledger.close)
         reader = FileReader(limits_of(settings), events.wake, settings.attempts)
         closing.callback(reader.close)
-        inbox = _inbox(station, settings, events, reader)
-        retries = _retries(settings)
-        claimer = _claimer(station, ledger, reader, inbox, retries)
-        staging = Staging(station.staged, ledger)
-        publisher = _publisher(station, settings, ledger, access)
-        bulk_manager = BulkManager(station, ledger, claimer, access, monitor.notify)
         take_over(station)
-        components = Components(
-            station=station,
-            settings=settings,
-            lock=lock,
-            library=library,
-            recipes=recipes,
-            events=events,
-            space=space,
-            ledger=ledger,
-            reader=reader,
-            inbox=inbox,
-            sorter=Sorter(recipes, reads=reader, pair_wait_s=settings.pair_wait_s),
-            claimer=claimer,
-            late_companions=LateCompanions(ledger),
-            outcomes=OutcomePolicy(ledger, staging, retries, RecipeHolds(library)),
-            publisher=publisher,
-            recovery=CrashRecovery(station, ledger, staging, publisher, access, retries.crashes),
-            scheduler=Scheduler(ledger, staging, library, events.wake, settings.clip_model),
-            requests=RequestHandler(
-                RequestFolder(station, access.group),
-                RetryTaker(ledger, inbox),
-                Redo(ledger, claimer, library),
-                bulk_manager,
-                paused=station.paused,
-                own_folders=_own_folders(station, settings),
-            ),
-            bulk_manager=bulk_manager,
-            dispatcher=dispatcher,
-            housekeeping=Housekeeping(station, ledger, retention_of(settings)),
-            systemd=systemd,
-            monitor=monitor,
-            status_publisher=StatusPublisher(station, ledger, systemd, progress),
+        base = Foundation(
+            *(station, settings, library, recipes, events, space, dispatcher, systemd, monitor),
+            *(access, lock, ledger, reader),
         )
-        closers = (components.status_publisher.close, bulk_manager.close, inbox.stop)
+        parts = _joined(base, progress)
+        closers = (parts.status_publisher.close, parts.bulk_manager.close, parts.inbox.stop)
         for close in (*closers, monitor.close, dispatcher.kill):
             closing.callback(close)
-        yield components
+        yield parts
+
+
+def _joined(base: Foundation, progress: Progress | None) -> Components:
+    """Build the parts that need no closing of their own, or only once all are built."""
+    station, settings, ledger, access = base.station, base.settings, base.ledger, base.access
+    retries = _retries(settings)
+    inbox = _inbox(station, settings, base.events, base.reader)
+    claimer = _claimer(station, ledger, base.reader, inbox, retries)
+    staging = Staging(station.staged, ledger)
+    publisher = _publisher(station, settings, ledger, access)
+    bulk_manager = BulkManager(station, ledger, claimer, access, base.monitor.notify)
+    clip = settings.clip_model
+    return Components(
+        **vars(base),
+        inbox=inbox,
+        sorter=Sorter(base.recipes, reads=base.reader, pair_wait_s=settings.pair_wait_s),
+        claimer=claimer,
+        late_companions=LateCompanions(ledger),
+        outcomes=OutcomePolicy(ledger, staging, retries, RecipeHolds(base.library)),
+        publisher=publisher,
+        recovery=CrashRecovery(station, ledger, staging, publisher, access, retries.crashes),
+        scheduler=Scheduler(ledger, staging, base.library, base.events.wake, clip),
+        requests=RequestHandler(
+            RequestFolder(station, access.group),
+            RetryTaker(ledger, inbox),
+            Redo(ledger, claimer, base.library),
+            bulk_manager,
+            paused=station.paused,
+            own_folders=_own_folders(station, settings),
+        ),
+        bulk_manager=bulk_manager,
+        housekeeping=Housekeeping(station, ledger, retention_of(settings)),
+        status_publisher=StatusPublisher(station, ledger, base.systemd, progress),
+    )
 
 
 def _own_folders(station: Station, settings: Settings) -> tuple[Path, ...]:
