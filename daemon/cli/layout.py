@@ -15,7 +15,7 @@ _MAX_NAMED = 5
 
 @dataclass(frozen=True)
 class FileMatter:
-    """What there is to say of a file.
+    """A message about a file.
 
     Attributes:
         path: The file.

@@ -60,7 +60,7 @@ def _table(status: StationStatus) -> Table:
 
 
 def _unnamed(row: RecipeStatus) -> str:
-    """What a row is called while no recipe is chosen."""
+    """Name of a row while no recipe is chosen."""
     if row.queued + row.in_flight:
         return "(being inspected)"
     if not row.in_inbox:

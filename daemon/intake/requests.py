@@ -195,7 +195,7 @@ the file system, and tried again."""
 
 
 class Answer(BaseModel):
-    """What became of a request.
+    """The answer to a request.
 
     Attributes:
         state: Taken: it was carried out, or the daemon has recorded it.

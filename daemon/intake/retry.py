@@ -107,14 +107,14 @@ class RetryTaker:
 
 
 class _FailedFolders:
-    """What lies in the folders of failed originals, and what their reasons say lies there."""
+    """The folders of failed originals: what lies there, and what their reasons say lies there."""
 
     def __init__(self) -> None:
         self.beside = SideFilesOnDisk()
         self._told: dict[Path, dict[Path, Mapping[str, str]]] = {}
 
     def told(self, path: Path) -> Mapping[str, str]:
-        """What the files beside a failed photograph were called, by their names here."""
+        """Earlier names of the files beside a failed photograph, by their names here."""
         return self._reasons(path.parent).get(path, {})
 
     def is_anothers(self, other: Path, path: Path) -> bool:
@@ -212,7 +212,7 @@ class _Group:
         return [self.origin.with_name(name) for name in group_names(photos, beside, key)]
 
     def _own_name(self, name: str, own: Mapping[str, str]) -> str:
-        """What a file was called where it came from."""
+        """Name of a file where it came from."""
         if name in own or name in self.told:
             return own.get(name) or self.told[name]
         called = (called_like(name, photo, before) for photo, before in own.items())

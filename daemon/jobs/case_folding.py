@@ -95,5 +95,5 @@ def make_alike(folder: Path, root: Path, group: int | None, names: FoldedNames) 
 
 
 def folded(name: str) -> str:
-    """What a case-insensitive share compares of a name."""
+    """The form of a name that a case-insensitive share compares."""
     return same_name(same_name(name).casefold())

@@ -32,7 +32,7 @@ from daemon.system.files import RECORD_ROOM, fit_name, with_mark
 from daemon.system.text import same_name
 
 ROLES = ("mask", "hints")
-"""What a side file is to its photograph: NAME.mask.png, NAME.hints.png."""
+"""Roles of side files: NAME.mask.png, NAME.hints.png."""
 
 _HALF = re.compile(r"(?P<name>.+)(?P<mark>[-_])(?P<half>[ab12])", re.IGNORECASE | re.DOTALL)
 _SIDE = re.compile(r"(?P<photo>.+)\.(?P<role>mask|hints)\.png", re.IGNORECASE | re.DOTALL)
@@ -69,7 +69,7 @@ _OTHER = {"a": "b", "b": "a", "1": "2", "2": "1"}
 
 @dataclass(frozen=True)
 class SideName:
-    """What the name of a side file says.
+    """The parts of a side file's name.
 
     Attributes:
         photo: Name of its photograph, with or without suffix, as names are compared.
@@ -82,7 +82,7 @@ class SideName:
 
 @dataclass(frozen=True)
 class Half:
-    """What the name of a half says: in NAME-a, `name` is NAME, `mark` "-" and `half` "a"."""
+    """The parts of a half's name: in NAME-a, `name` is NAME, `mark` "-" and `half` "a"."""
 
     name: str
     mark: str
@@ -257,7 +257,7 @@ class _ByCalled:
 
 
 _KEYED = re.compile(r"~[0-9a-f]{8}(-\d+)?(?=([-_][ab12])?(\.[^.]*)?$)", re.IGNORECASE)
-"""What `group_names` adds to a photograph's name in the archive, before the mark of a half."""
+"""Addition of `group_names` to a photograph's name in the archive, before the mark of a half."""
 
 
 def without_key(name: str) -> str:

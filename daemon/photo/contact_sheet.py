@@ -10,7 +10,7 @@ _LABEL_PX = 26
 _CAPTION_PX = 16
 _GRID_GAP_PX = 4
 _CENTRE = (0.5, 0.1)
-"""What stays of a picture that is cut, as shares: faces lie above the middle."""
+"""Part of a picture that stays when it is cut, as shares: faces lie above the middle."""
 
 _INK = (40, 40, 40)
 

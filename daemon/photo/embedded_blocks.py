@@ -113,7 +113,7 @@ def jpeg_blocks(file: BinaryIO) -> EmbeddedBlocks:
 
 
 def _foreign_name(marker: int, content: bytes) -> str:
-    """What a segment is called that nothing else reads; "" for the known ones."""
+    """Name of a segment that nothing else reads; "" for the known ones."""
     if marker not in _APPLICATIONS or content.startswith(_KNOWN.get(marker, ())):
         return ""
     found = _SEGMENT_NAME.match(content)

@@ -106,7 +106,7 @@ def is_jpeg2000_truncated(file: BinaryIO, size: int) -> bool:
 
 @dataclass(frozen=True)
 class Jpeg2000Blocks:
-    """What a file says beside its picture: EXIF, XMP and IPTC, and notes on what is not read."""
+    """The metadata of a file: EXIF, XMP and IPTC, and notes on what is not read."""
 
     exif: bytes | None
     xmp: bytes | None
@@ -115,7 +115,7 @@ class Jpeg2000Blocks:
 
 
 def read_jpeg2000_blocks(file: BinaryIO) -> Jpeg2000Blocks:
-    """What the boxes of a file say beside its picture."""
+    """The metadata in the boxes of a file."""
     exif, xmp, iptc, others = None, None, None, False
     for box in jpeg2000_boxes(file):
         length = box.end - box.begin

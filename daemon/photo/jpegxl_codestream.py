@@ -1,4 +1,4 @@
-"""What an encoder cannot be told to say at the head of a JPEG XL codestream: depth and colours.
+"""Depth and colours at the head of a JPEG XL codestream, which an encoder cannot be told.
 
 The picture behind the head stays as it is, bit by bit. Colours have names there (primaries, white
 point and curve); a profile itself is not written, as most readers cannot hand it on.

@@ -28,7 +28,7 @@ class NoteKind(StrEnum):
 
     @property
     def words(self) -> str:
-        """What people call it, behind a number of results."""
+        """Its name for people, behind a number of results."""
         return _WORDS[self]
 
 
@@ -63,7 +63,7 @@ class Note(str):
         return note
 
     def __getnewargs__(self) -> tuple[NoteKind, str]:  # type: ignore[override]
-        """What a pickled note is made of again: notes come from the worker through a pipe."""
+        """Arguments by which a pickled note is made again: notes come from the worker by a pipe."""
         return self.kind, str(self)
 
 

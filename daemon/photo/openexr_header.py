@@ -26,7 +26,7 @@ _BYTES = {0: 4, 1: 2, 2: 4}
 
 @dataclass(frozen=True)
 class OpenExrInfo:
-    """What a file says of its first picture.
+    """The header of a file's first picture.
 
     Attributes:
         width, height: Size of its data window in pixels.
@@ -69,7 +69,7 @@ def read_openexr_header(file: BinaryIO, label: str) -> Header:
 
 
 def read_openexr_info(file: BinaryIO) -> OpenExrInfo:
-    """What a file says of its first picture.
+    """The header of a file's first picture.
 
     Raises:
         ValueError: Its header is damaged.

@@ -201,7 +201,7 @@ def _page_size(document: PdfDocument, number: int, label: str) -> tuple[int, int
 
 
 def _kind(one: PdfObject) -> str:
-    """What an object of a page is; "" for what shows nothing."""
+    """Kind of an object of a page; "" for what shows nothing."""
     import pypdfium2.raw as pdfium
 
     match one.type:

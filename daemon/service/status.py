@@ -240,7 +240,7 @@ def _rows(
 
 
 def _notices(station: Station, ledger: LedgerReader, *, running: bool) -> tuple[Notice, ...]:
-    """What does not get on: what the daemon wrote, and what it could not write to its ledger.
+    """List what does not get on: what the daemon wrote, and what it could not write to its ledger.
 
     Without a daemon only files that still lie there wait; its own trouble ended with it.
     """
