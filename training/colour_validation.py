@@ -9,7 +9,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from daemon.config.steps import Colorize
 from daemon.diffusion.noise import Noise
 from daemon.models.calls import ColourCall
-from daemon.models.colour import chroma_moments
+from daemon.models.colour import TEMPERATURE, chroma_moments
 from daemon.models.colour_network import ColourNetwork
 from daemon.photo import Metadata, Picture
 from daemon.restorers.colorize import colorize
@@ -57,4 +57,4 @@ def _coloured(network: ColourNetwork, truth: Pixels) -> Pixels:
 def _answer(network: ColourNetwork, call: ColourCall) -> torch.Tensor:
     log_odds = network(call.grey[None].to(network.palette.device))[0].float()
     plain = log_odds - network.class_weights.log()[:, None, None]
-    return chroma_moments(plain, network.palette).cpu()
+    return chroma_moments(plain, network.palette, TEMPERATURE).cpu()

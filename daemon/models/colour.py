@@ -12,6 +12,10 @@ from daemon.models.memory import run_precision
 from daemon.models.registry import Placement
 from daemon.models.shipped_weights import place_shipped
 
+TEMPERATURE = 0.7
+"""Temperature of the odds whose mean `colorize` paints; docs/design.md has what others do."""
+
+_SHORTEST = 1e-6
 _ALIKE = 0.08
 """Distance of two chromas of the palette at which a random change of the odds still moves both."""
 
@@ -59,24 +63,36 @@ class Colour:
         plain = log_odds - (1 - call.vivid) * network.class_weights.log()[:, None, None]
         if call.variation:
             plain = plain + call.variation * random_change(features, network.palette, call.seed)
-        return chroma_moments(plain, network.palette)
+        return chroma_moments(plain, network.palette, TEMPERATURE)
 
 
-def chroma_moments(log_odds: Tensor, palette: Tensor) -> Tensor:
+def chroma_moments(log_odds: Tensor, palette: Tensor, temperature: float = 1.0) -> Tensor:
     """Mean and standard deviation of the chroma.
 
     Args:
         log_odds: Of each chroma at each position, (K, h, w).
         palette: The chromas, (K, 2).
+        temperature: What the log-odds are divided by for the mean; below 1 it is nearer to the
+            likeliest chroma.
 
     Returns:
         R - Y and B - Y of the mean, then the root of the mean squared distance from it, (3, h, w).
+        The distance is that of the odds as they are, in proportion to their mean: sharpening must
+        not make what is unsure look sure.
     """
-    odds = log_odds.softmax(0)
-    mean = torch.einsum("khw,kc->chw", odds, palette)
-    square = torch.einsum("khw,k->hw", odds, palette.square().sum(1))
-    deviation = (square - mean.square().sum(0)).clamp(min=0).sqrt()
-    return torch.cat((mean, deviation[None]))
+    plain, sharpened = (_mean(one, palette) for one in (log_odds, log_odds / temperature))
+    square = torch.einsum("khw,k->hw", log_odds.softmax(0), palette.square().sum(1))
+    length = plain.square().sum(0)
+    deviation = (square - length).clamp(min=0).sqrt()
+    stretched = sharpened.square().sum(0).sqrt() / length.sqrt().clamp(min=_SHORTEST)
+    if temperature == 1:
+        stretched = torch.ones_like(stretched)
+    return torch.cat((sharpened, (deviation * stretched)[None]))
+
+
+def _mean(log_odds: Tensor, palette: Tensor) -> Tensor:
+    mean: Tensor = torch.einsum("khw,kc->chw", log_odds.softmax(0), palette)
+    return mean
 
 
 def random_change(features: Tensor, palette: Tensor, seed: int) -> Tensor:

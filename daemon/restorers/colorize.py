@@ -42,7 +42,7 @@ the shorter one would have fewer than 128, up to 1024."""
 MULTIPLE_PX = 32
 """Sides of what the network sees are multiples of this many pixels."""
 
-GAIN = 1.4
+GAIN = 1.54
 """Factor on the mean chroma that `saturation = 1` stands for: a mean of many colours is paler than
 any of them. See docs/design.md for what was measured."""
 
