@@ -2,6 +2,7 @@
 
     python -m training.restoration --photos DIR --out RUN --tasks x2,x3,x4 --minutes 60
     python -m training.restoration --photos DIR --out RUN --tasks noise,blind --minutes 60 --resume
+    python -m training.restoration --photos DIR --out RUN --tasks noise,blind,deblur --minutes 60
 
 It goes on from the weights that ship, unless `--init` names others or is `none`. RUN holds
 checkpoint.safetensors (`--resume` goes on from it), log.jsonl, curves.png, and
@@ -20,11 +21,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from daemon.checkpoints.library import WEIGHTS
 from daemon.config.model_reference import RESTORATION
-from daemon.models.restoration import read_weights, write_network
+from daemon.models.restoration import write_network
 from daemon.models.restoration_network import RestorationNetwork, RestorationTask
 from training.checkpoint import FILE, Progress, load_checkpoint, save_checkpoint, update_average
 from training.command_line import begin, run_parser
@@ -227,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     begin(options)
     device = torch.device(options.device)
-    network = _beginning(options.tasks, options.init, options.channels, options.blocks)
+    network = beginning(options.tasks, options.init, options.channels, options.blocks)
     small = SmallPictures(options.blurred, options.compressed)
     plan = Plan(
         60 * options.minutes,
@@ -252,16 +254,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     draw_curves(options.out / "log.jsonl", options.out / "curves.png")
 
 
-def _beginning(
+def beginning(
     tasks: tuple[RestorationTask, ...], init: str, channels: int, blocks: int
 ) -> RestorationNetwork:
     """The network to begin with: fresh, from a file, or that which ships for these tasks."""
     network = RestorationNetwork(tasks, channels, blocks)
     if init == "none":
         return network
-    shipped = WEIGHTS / RESTORATION / f"{NETWORKS.get(tasks, '')}.safetensors"
-    read_weights(network, Path(init) if init else shipped)
+    name = NETWORKS.get(tuple(task for task in tasks if task != "deblur"), "")
+    shipped = WEIGHTS / RESTORATION / f"{name}.safetensors"
+    weights = load_file(init or shipped)
+    network.load_state_dict(weights if "deblur" not in tasks else _with_deblur(weights))
     return network
+
+
+def _with_deblur(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights, with a stem and a head for `deblur` if they have none.
+
+    It begins as what it is most like: it is told a level as `noise` is, and adds to the picture
+    what is missing as `blind` does.
+    """
+    result = dict(weights)
+    for part, like in (("stems", "noise"), ("heads", "blind")):
+        for name in ("weight", "bias"):
+            key = f"{part}.deblur.{name}"
+            result.setdefault(key, weights[f"{part}.{like}.{name}"])
+    return result
 
 
 def _tasks(text: str) -> tuple[RestorationTask, ...]:
@@ -275,7 +293,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = run_parser("restoration", __doc__, hold=Plan.hold, threads=1)
     add = parser.add_argument
     add("--photos", type=Path, required=True, help="folder of photographs")
-    add("--tasks", type=_tasks, default="x2,x3,x4", help="x2,x3,x4 or noise,blind")
+    add(
+        "--tasks",
+        type=_tasks,
+        default="x2,x3,x4",
+        help="x2,x3,x4, or noise,blind, or noise,blind,deblur",
+    )
     add("--init", default="", help="weights to begin with; none: from nothing")
     add("--channels", type=int, default=64, help="features of the trunk")
     add("--blocks", type=int, default=5, help="blocks of the trunk")

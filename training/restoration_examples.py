@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from daemon.models.restoration_network import TASKS, RestorationBatch, RestorationTask
+from daemon.models.restoration_network import BLUR_UNIT, TASKS, RestorationBatch, RestorationTask
 from training.crop_store import CropStore
 from training.torch_damage import Damager
 from training.torch_jpeg import round_to_levels
@@ -17,12 +17,34 @@ CELLS = 32
 BINS = 8 * len(TASKS)
 """Kinds of examples whose errors are compared each with its own running mean."""
 
-CROPS: Mapping[RestorationTask, int] = {"x2": 5, "x3": 1, "x4": 3, "noise": 5, "blind": 6}
+CROPS: Mapping[RestorationTask, int] = {
+    "x2": 5,
+    "x3": 1,
+    "x4": 3,
+    "noise": 5,
+    "blind": 6,
+    "deblur": 4,
+}
 """Crops of each task in a step."""
 
-_CELL_PX: Mapping[RestorationTask, int] = {"x2": 2, "x3": 3, "x4": 4, "noise": 2, "blind": 2}
+_CELL_PX: Mapping[RestorationTask, int] = {
+    "x2": 2,
+    "x3": 3,
+    "x4": 4,
+    "noise": 2,
+    "blind": 2,
+    "deblur": 2,
+}
 _MARGIN_PX = 16
-"""Pixels around a blind crop, so that a part of them do not begin on JPEG's blocks."""
+"""Pixels around a blind crop, so that a part of them do not begin on JPEG's blocks; around one that
+is blurred, so that no mirrored edge is learned."""
+
+BLURS_PX = (0.3, 2.2)
+"""Least and most deviation of the Gaussian blur that is to be undone, in pixels."""
+
+_BLUR_KNOWN = 0.7
+_BLUR_NOISY = 0.5
+_BLUR_COMPRESSED = 0.3
 
 
 @dataclass(frozen=True)
@@ -74,7 +96,7 @@ def draw_examples(
     bins: list[Tensor] = []
     for task, count in crops.items():
         side = CELLS * _CELL_PX[task]
-        margin = _MARGIN_PX if task == "blind" else 0
+        margin = _MARGIN_PX if task in ("blind", "deblur") else 0
         pictures = store.crops(count, side + margin, damager.generator)
         pictures = damager.some_grey(pictures)
         match task:
@@ -84,6 +106,9 @@ def draw_examples(
             case "noise":
                 given, sigma = _noisy(pictures, damager)
                 kinds = (sigma / 10).long().clamp(max=7)
+            case "deblur":
+                given, pictures, blur, kinds = _blurred(pictures, side, damager)
+                sigma = 127.5 * BLUR_UNIT * blur
             case _:
                 given, sigma, kinds = _reduced(pictures, _CELL_PX[task], damager, small)
         batches.append(RestorationBatch(task, _to_unit(given), sigma / 127.5))
@@ -108,6 +133,27 @@ def _noisy(pictures: Tensor, damager: Damager) -> tuple[Tensor, Tensor]:
     sigma = top * damager.uniform(0, 1, count)
     noisy = pictures + sigma[:, None, None, None] * damager.normal(*pictures.shape)
     return torch.where(damager.chosen(0.8, count), round_to_levels(noisy), noisy), sigma
+
+
+def _blurred(
+    pictures: Tensor, side: int, damager: Damager
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Blurred and clean crops, the blur that is told in pixels or 0, and which third it is in.
+
+    Half have up to 3 levels of noise and three tenths are JPEG, as files are: what sharpens them
+    is not to sharpen these. Three tenths are not told their blur.
+    """
+    count = len(pictures)
+    blur = damager.uniform(*BLURS_PX, count, 1)
+    soft = damager.blurred_by(pictures, blur, BLURS_PX[1])
+    noise = damager.chosen(_BLUR_NOISY, count) * damager.uniform(0, 3, count, 1, 1, 1)
+    given = round_to_levels(soft + noise * damager.normal(*pictures.shape))
+    squeezed = damager.compressed(given, lowest=70)
+    given = torch.where(damager.chosen(_BLUR_COMPRESSED, count), squeezed, given)
+    inner = slice(_MARGIN_PX // 2, _MARGIN_PX // 2 + side)
+    told = damager.chosen(_BLUR_KNOWN, count).flatten() * blur.flatten()
+    kinds = (blur.flatten() / 0.3).long().clamp(max=7)
+    return given[:, :, inner, inner], pictures[:, :, inner, inner], told, kinds
 
 
 def _reduced(

@@ -5,10 +5,11 @@ from statistics import mean
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 from torch import Tensor
 
 from daemon.models.restoration_network import (
+    BLUR_UNIT,
     RestorationBatch,
     RestorationNetwork,
     RestorationTask,
@@ -21,6 +22,7 @@ _BICUBIC = Image.Resampling.BICUBIC
 
 _SCALES: tuple[tuple[RestorationTask, int], ...] = (("x2", 2), ("x4", 4))
 _SIGMAS = (15, 25, 50)
+_BLURS_PX = (0.8, 1.3)
 _MULTIPLE_PX = 8
 
 
@@ -62,6 +64,12 @@ def _results(network: RestorationNetwork, truth: Pixels) -> list[tuple[str, Pixe
             ("print", old_print(truth, own_rng(truth))),
         )
         results += [(name, restored(network, "blind", given)) for name, given in harmed]
+    if "deblur" in network.tasks:
+        for blur_px in _BLURS_PX:
+            given = np.asarray(Image.fromarray(truth).filter(ImageFilter.GaussianBlur(blur_px)))
+            level = 127.5 * BLUR_UNIT * blur_px
+            results.append((f"blur{blur_px:g}", restored(network, "deblur", given, level)))
+            results.append((f"blur{blur_px:g} untold", restored(network, "deblur", given)))
     return results
 
 
@@ -75,7 +83,7 @@ def restored(
         network: The network.
         task: What is asked for.
         given: (H, W, 3), sides even.
-        sigma: Noise of it in levels of 0 to 255.
+        sigma: Noise of it in levels of 0 to 255, or its blur in units of `BLUR_UNIT` / 127.5.
     """
     device = next(network.parameters()).device
     level = torch.tensor([sigma / 127.5], device=device)

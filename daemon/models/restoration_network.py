@@ -16,12 +16,26 @@ from torch.nn import functional
 
 from daemon.models.prior_network import ModulatedBlock
 
-RestorationTask = Literal["x2", "x3", "x4", "noise", "blind"]
-"""Tasks of a network: enlargement, removal of noise of a known level, blind repair."""
+RestorationTask = Literal["x2", "x3", "x4", "noise", "blind", "deblur"]
+"""Tasks of a network: enlargement, removal of noise of a known level, blind repair, sharpening."""
 
 TASKS: tuple[RestorationTask, ...] = get_args(RestorationTask)
 
-_CELL: dict[RestorationTask, int] = {"x2": 2, "x3": 3, "x4": 4, "noise": 2, "blind": 2}
+_EMBEDDED = TASKS[:5]
+"""Tasks that are told apart by the embedding; `deblur`, which came later, is none of them. Its stem
+and its head are its own, and weights from before it still fit."""
+
+BLUR_UNIT = 0.1
+"""What a blur of 1 px counts in `RestorationBatch.sigma`, which noise shares."""
+
+_CELL: dict[RestorationTask, int] = {
+    "x2": 2,
+    "x3": 3,
+    "x4": 4,
+    "noise": 2,
+    "blind": 2,
+    "deblur": 2,
+}
 """Pixels of the result along one cell of the grid."""
 
 _GAIN = 0.1
@@ -43,9 +57,10 @@ class RestorationBatch:
 
     Attributes:
         task: What is asked for.
-        given: The small or damaged pictures, (B, 3, H, W) in [-1, 1]; H and W even for noise and
-            blind repair.
-        sigma: Deviation of their noise in units of [-1, 1], (B,); 0 where it is not known.
+        given: The small or damaged pictures, (B, 3, H, W) in [-1, 1]; H and W even but for
+            enlargement.
+        sigma: Deviation of their noise in units of [-1, 1], or of their blur in pixels times
+            `BLUR_UNIT`, (B,); 0 where it is not known.
     """
 
     task: RestorationTask
@@ -75,7 +90,7 @@ class RestorationNetwork(nn.Module):
         self.reach = 2 * blocks + 2
         """Cells around a pixel that its answer depends on."""
         self.embedding = nn.Sequential(
-            nn.Linear(len(TASKS) + _LEVEL_NUMBERS, embedding),
+            nn.Linear(len(_EMBEDDED) + _LEVEL_NUMBERS, embedding),
             nn.SiLU(),
             nn.Linear(embedding, embedding),
             nn.SiLU(),
@@ -154,7 +169,7 @@ def _frame(batch: RestorationBatch) -> _Frame:
             power = sigma.square() + _PHOTO_VARIANCE
             base = given * (_PHOTO_VARIANCE / power)
             return _Frame(base, _PHOTO_VARIANCE**0.5 * sigma * power.rsqrt(), power.rsqrt())
-        case "blind":
+        case "blind" | "deblur":
             return _Frame(given, _GAIN * one, one)
         case _:
             scale = _CELL[batch.task]
@@ -167,8 +182,9 @@ def _frame(batch: RestorationBatch) -> _Frame:
 def _task_numbers(batch: RestorationBatch) -> Tensor:
     """Inputs of the embedding, (B, 8): the task as one of five, and the noise level."""
     sigma = batch.sigma
-    numbers = sigma.new_zeros(len(sigma), len(TASKS) + _LEVEL_NUMBERS)
-    numbers[:, TASKS.index(batch.task)] = 1
+    numbers = sigma.new_zeros(len(sigma), len(_EMBEDDED) + _LEVEL_NUMBERS)
+    if batch.task in _EMBEDDED:
+        numbers[:, _EMBEDDED.index(batch.task)] = 1
     numbers[:, -3], numbers[:, -2] = 2 * sigma, sigma.sqrt()
     numbers[:, -1] = (sigma + 0.01).log() / 3
     return numbers
@@ -176,7 +192,7 @@ def _task_numbers(batch: RestorationBatch) -> Tensor:
 
 def _folds(task: RestorationTask) -> bool:
     """Whether blocks of pixels of what is given are folded into channels."""
-    return task in ("noise", "blind")
+    return task in ("noise", "blind", "deblur")
 
 
 def _input_channels(task: RestorationTask) -> int:

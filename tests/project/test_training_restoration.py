@@ -15,7 +15,7 @@ from daemon.models.restoration_network import RestorationNetwork, RestorationTas
 from training.checkpoint import Progress
 from training.crop_store import CropStore
 from training.photos import Pyramid, is_validation
-from training.restoration import AVERAGE, NETWORKS, Plan, Run, main, train
+from training.restoration import AVERAGE, NETWORKS, Plan, Run, beginning, main, train
 from training.restoration_validation import measure_restoration
 
 CPU = torch.device("cpu")
@@ -92,6 +92,23 @@ def test_a_network_that_ships_is_measured_ahead_of_what_it_was_given(
     least = {"x2": 30, "x4": 23, "noise15": 33, "noise25": 30, "noise50": 26, "jpeg20": 29}
     for task, value in measures.items():
         assert value > least.get(task, 26), task
+
+
+def test_deblurring_joins_the_network_that_ships_and_changes_no_other_task(
+    tmp_path: Path, store: CropStore
+) -> None:
+    tasks: tuple[RestorationTask, ...] = ("noise", "blind", "deblur")
+    shipped, joined = RestorationNetwork(tasks[:2]), beginning(tasks, "", 64, 5)
+    read_weights(shipped, WEIGHTS / "restoration" / "repair.safetensors")
+    picture = [data.coffee()[100:164, 200:264]]
+    before, after = (measure_restoration(network, picture) for network in (shipped, joined))
+    assert before.items() <= after.items()
+    assert {"blur0.8", "blur1.3 untold"} <= after.keys()
+    run = Run(joined, Plan(4, log_steps=1, crops=0.2), tmp_path, Progress(seed=5))
+    run.step(store)
+    again = RestorationNetwork(tasks)
+    run.save()
+    read_weights(again, tmp_path / AVERAGE)
 
 
 def test_the_command_trains_resumes_and_draws(tmp_path: Path) -> None:
