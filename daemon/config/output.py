@@ -134,7 +134,7 @@ class Output(BaseModel):
                         f'{key} does not fit format = "{self.format}"; set format to '
                         f"{_alternatives((*formats, 'same'))}, or leave {key} out"
                     )
-            depths = ("same", *_DEPTHS[self.format])
+            depths: tuple[str | int, ...] = ("same", *_DEPTHS[self.format])
             if self.depth not in depths:
                 raise ValueError(
                     f'depth = {self.depth} does not fit format = "{self.format}"; set depth to '

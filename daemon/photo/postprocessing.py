@@ -32,7 +32,8 @@ _SAME, _OTHER = 0.1, 0.3
 """Change of a channel, of 0 to 1, up to which a step is taken to have kept a pixel's colour, and
 from which it is taken to have made another."""
 
-_DTYPES = {8: np.dtype(np.uint8), 32: np.dtype(np.float32)}
+_DEEP: np.dtype[np.generic] = np.dtype(np.uint16)
+_DTYPES: dict[int, np.dtype[np.generic]] = {8: np.dtype(np.uint8), 32: np.dtype(np.float32)}
 """Types of codes by the bits of the file; all others have uint16."""
 
 _MODE_BITS = re.compile(r";(\d+)")
@@ -78,7 +79,7 @@ def finish(
         The codes, and notes on what could not be kept.
     """
     bits, notes = _bits(picture, format, depth)
-    dtype = _DTYPES.get(bits, np.dtype(np.uint16))
+    dtype = _DTYPES.get(bits, _DEEP)
     space, note = _space(picture, format, profile)
     if dtype == np.uint8 and picture.pixels.dtype != np.uint8 and is_too_dark(space):
         space, note = _space(picture, format, "srgb" if picture.grey else "display-p3")

@@ -21,8 +21,8 @@ _THREADS = 1
 """Threads of an encoder: workers encode side by side already, and one always writes the same."""
 
 _LOSSLESS = 100
-_SRGB_CODES = {"primaries": 1, "transfer": 13}
-_UNSPECIFIED_CODES = {"primaries": 2, "transfer": 2}
+_SRGB, _UNSPECIFIED = (1, 13), (2, 2)
+"""Code points of primaries and transfer function (ITU-T H.273)."""
 
 
 def write(finished: Finished, file: BinaryIO, options: EncoderOptions) -> tuple[str, ...]:
@@ -31,7 +31,9 @@ def write(finished: Finished, file: BinaryIO, options: EncoderOptions) -> tuple[
     channels = codes.shape[2] - finished.has_alpha
     opacity = None
     if finished.has_alpha:
-        opacity = _coded(codes[..., channels:], finished.bits, EncoderOptions(lossless=True), {})
+        opacity = _coded(
+            codes[..., channels:], finished.bits, EncoderOptions(lossless=True), _UNSPECIFIED
+        )
     exif = carried_exif(finished)
     write_avif(
         file,
@@ -40,7 +42,7 @@ def write(finished: Finished, file: BinaryIO, options: EncoderOptions) -> tuple[
             finished.bits,
             options,
             # A profile stands beside the code points, which must not say anything else.
-            _SRGB_CODES if finished.icc is None else _UNSPECIFIED_CODES,
+            _SRGB if finished.icc is None else _UNSPECIFIED,
         ),
         opacity,
         icc=finished.icc,
@@ -50,7 +52,9 @@ def write(finished: Finished, file: BinaryIO, options: EncoderOptions) -> tuple[
     return ()
 
 
-def _coded(codes: Codes, bits: int, options: EncoderOptions, colours: dict[str, int]) -> CodedImage:
+def _coded(
+    codes: Codes, bits: int, options: EncoderOptions, colours: tuple[int, int]
+) -> CodedImage:
     """One or three channels as AV1."""
     is_grey = codes.shape[2] == 1
     whole = "444" if options.is_lossless or options.has_whole_chroma else "420"
@@ -61,9 +65,10 @@ def _coded(codes: Codes, bits: int, options: EncoderOptions, colours: dict[str, 
         bitspersample=bits,
         pixelformat="400" if is_grey else whole,
         numthreads=_THREADS,
-        **colours,
+        primaries=colours[0],
+        transfer=colours[1],
     )
-    return coded_image(content)
+    return coded_image(bytes(content))
 
 
 def _reduced(codes: Codes, bits: int) -> Codes:

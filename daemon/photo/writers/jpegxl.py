@@ -10,7 +10,7 @@ import imagecodecs
 import numpy as np
 
 from daemon.photo.bit_depth import slabs, to_unit
-from daemon.photo.colour import GREY, SRGB, ColourSpace
+from daemon.photo.colour import ColourSpace, output_space
 from daemon.photo.decoded import Codes
 from daemon.photo.isobmff import boxes
 from daemon.photo.jpegxl_codestream import named_colours, with_header
@@ -30,8 +30,7 @@ def write(finished: Finished, file: BinaryIO, options: EncoderOptions) -> tuple[
     Raises:
         ValueError: Its profile has no name in JPEG XL; `photo.postprocessing` chooses one that has.
     """
-    plain = GREY if finished.is_grey else SRGB
-    space = plain if finished.icc is None else ColourSpace(plain.model, finished.icc)
+    space, _ = output_space(finished.icc, grey=finished.is_grey, has_grey=True)
     colours = named_colours(space)
     if colours is None:
         raise ValueError("its colours have no name in JPEG XL")
@@ -49,7 +48,7 @@ def write(finished: Finished, file: BinaryIO, options: EncoderOptions) -> tuple[
     exif, xmp = carried_exif(finished), finished.metadata.xmp
     said = b"" if exif is None else _box(b"Exif", struct.pack(">I", 0) + exif)
     said += b"" if xmp is None else _box(b"xml ", xmp)
-    for kind, content in _encoded_boxes(encoded):
+    for kind, content in _encoded_boxes(bytes(encoded)):
         if kind == b"jxlc":
             file.write(said)
             file.write(_box(kind, with_header(content, finished.bits, colours)))
