@@ -55,6 +55,10 @@ _PLAIN_GAMMA = 1 / 2.2
 _GAMMA_TOLERANCE = 0.01
 """PNGs without cHRM that give 1/2.2 mean sRGB: writers have always put so for it."""
 
+_MOST_FALL, _LEAST_RISE = 16, 64
+"""Levels that a channel of a grey may fall by from one to the next, and that black and white are
+apart at least, in a profile that means anything."""
+
 _DARK_LEVEL = 50
 
 _PROFILE_ERRORS = (imagecodecs.CmsError, ValueError, TypeError, IndexError)
@@ -226,8 +230,10 @@ def _profile_space(icc: bytes, model: Model) -> tuple[ColourSpace | None, str]:
             # An RGB profile that changes nothing is of no use to grey, which it would make RGB.
             kept = icc if own == model else None
             return ColourSpace(model, kept, is_srgb=True), ""
-        channels = 4 if own == "cmyk" else 3
-        _converted(np.zeros((1, 1, channels), np.uint8)[..., : _channels(own)], icc, own)
+        if own == "cmyk":
+            _converted(np.zeros((1, 1, 4), np.uint8), icc, own)
+        elif not _has_greys(icc, own):
+            return None, "the embedded colour profile is broken (it has no greys): left out"
     except _PROFILE_ERRORS as error:
         return None, f"the embedded colour profile is broken ({error}): left out"
     return ColourSpace(own, icc), ""
@@ -290,6 +296,15 @@ def _is_srgb(icc: bytes, model: Model) -> bool:
     grid = levels[None, :, None] if model == "grey" else _lattice(levels)
     converted = _converted(grid, icc, model)
     return bool(np.abs(converted.astype(int) - grid).max() <= 1)
+
+
+def _has_greys(icc: bytes, model: Model) -> bool:
+    """Whether equal codes get lighter as they rise: primaries of no light give noise."""
+    levels = np.arange(0, 256, 17, dtype=np.uint8)
+    greys = np.repeat(levels[None, :, None], _channels(model), axis=2)
+    converted = _converted(greys, icc, model)[0].astype(int)
+    rises = int(np.diff(converted, axis=0).min()) >= -_MOST_FALL
+    return rises and int((converted[-1] - converted[0]).min()) >= _LEAST_RISE
 
 
 def _lattice(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -183,3 +183,12 @@ def test_cmyk_is_written_as_srgb_without_its_profile(tmp_path: Path) -> None:
     image = written(picture, tmp_path, "tiff")
     assert image.mode == "RGB"
     assert "icc_profile" not in image.info
+
+
+def test_a_profile_whose_primaries_have_no_light_is_left_out(tmp_path: Path) -> None:
+    """A JPEG 2000 of Exiv2's suite has such a one; its picture came out as noise."""
+    broken = matrix_profile(1.8, [(0.0, 0.0, 0.0), (-0.5, 0.0, 0.0), (0.0, 0.0, 0.0)])
+    Image.fromarray(cat()).save(tmp_path / "a.png", icc_profile=broken)
+    picture = read(tmp_path / "a.png")
+    assert np.array_equal(picture.pixels, cat())
+    assert picture.notes == ("the embedded colour profile is broken (it has no greys): left out",)

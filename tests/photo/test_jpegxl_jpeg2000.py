@@ -7,6 +7,8 @@ Debian's cjxl 0.7: with `-d 0`, which compresses the profile into the codestream
 """
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,15 @@ def test_jpeg_xl_with_a_compressed_profile_keeps_it() -> None:
     assert picture.metadata.icc == DISPLAY_P3_ICC
     assert picture.original is not None
     assert np.array_equal(picture.original.codes, cat(48, 32))
+
+
+def test_the_profile_is_the_first_thing_that_a_process_can_ask_of_libjxl() -> None:
+    ask = (
+        "from pathlib import Path; from daemon.photo.decoders.jpegxl_icc import *;"
+        f"print(len(read_jpegxl_profile(Path({str(DATA / 'profile.jxl')!r}).read_bytes())))"
+    )
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, check=True, text=True)
+    assert int(done.stdout) == len(DISPLAY_P3_ICC)
 
 
 def test_without_libjxl_a_compressed_profile_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

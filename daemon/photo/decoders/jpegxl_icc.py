@@ -55,6 +55,9 @@ def _profile(library: ctypes.CDLL, decoder: int, content: bytes) -> bytes | None
 @cache
 def _libjxl() -> ctypes.CDLL | None:
     """The library that imagecodecs has loaded, else that of the system."""
+    # Asking loads it, with the libraries beside it that it needs and would not find by itself.
+    if not imagecodecs.JPEGXL.available:
+        return None
     package = Path(imagecodecs.__file__).parent
     bundled = [
         *package.parent.glob("imagecodecs.libs/libjxl-*.so*"),
