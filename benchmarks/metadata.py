@@ -177,8 +177,11 @@ def compare(paths: Sequence[Path], recipe: Recipe, folder: Path) -> Comparison:
             comparison.refused.append((path, "a decoder crashed"))
             pool = _pool()
             continue
-        except (RestoredError, OSError) as error:
+        except RestoredError as error:
             comparison.refused.append((path, str(error)))
+            continue
+        except Exception as error:  # a fault of the program, to be seen beside the others
+            comparison.refused.append((path, f"FAULT: {type(error).__name__}: {error}"))
             continue
         pairs.append((path, result))
         for note in notes:

@@ -26,6 +26,9 @@ WINDOW_OVERLAP_PX = 288
 WINDOW_FEATHER_PX = 128
 """Width of the blend in the middle of an overlap of windows."""
 
+_CONVERTED_ROWS = 256
+"""Rows that become levels at a time: a whole strip of 100 megapixels takes copies of 400 MB."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -95,6 +98,8 @@ def by_windows(
         strip *= down.weights(i)[:, None]
         strip[:, : above.shape[1]] += above
         done = down.starts[i + 1] - top if i + 1 < len(down.starts) else rows
-        result[top : top + done] = to_pixels(strip[:, :done], pixels.dtype)
+        for first in range(0, done, _CONVERTED_ROWS):
+            last = min(done, first + _CONVERTED_ROWS)
+            result[top + first : top + last] = to_pixels(strip[:, first:last], pixels.dtype)
         above = strip[:, done:].clone()
     return result

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -38,6 +39,15 @@ def to_depth(codes: Codes, dtype: DTypeLike) -> Codes:
     if codes.dtype == dtype:
         return codes
     wanted = np.dtype(dtype)
+    if codes.ndim < 2 or codes.shape[0] * codes.shape[1] <= SLAB_PIXELS:
+        return _converted(codes, wanted)
+    converted = np.empty(codes.shape, wanted)
+    for rows in slabs(*codes.shape[:2]):
+        converted[rows] = _converted(codes[rows], wanted)
+    return converted
+
+
+def _converted(codes: Codes, wanted: np.dtype[Any]) -> Codes:
     if wanted.kind == "f":
         return to_unit(codes)
     if codes.dtype.kind == "f":

@@ -45,11 +45,11 @@ def carried_text(metadata: Metadata, format: str) -> tuple[Metadata, tuple[Note,
     if format == "png" or not (metadata.png_text or metadata.comments):
         return metadata, ()
     if format == "jpeg":
-        texts = [
+        lines = [
             f"{keyword}: {text}" if keyword != "Comment" else text
             for keyword, text in _texts(metadata)
         ]
-        comments = (*metadata.comments, *(text.encode() for text in texts))
+        comments = (*metadata.comments, *(line.encode() for line in lines))
         return replace(metadata, comments=comments, png_text=()), ()
     texts = _texts(metadata)
     texts += [("Comment", plain_text(comment)) for comment in metadata.comments]

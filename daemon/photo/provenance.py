@@ -11,6 +11,8 @@ import uuid
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+import numpy as np
+
 from daemon.photo.exif_block import with_software
 from daemon.photo.notes import Note, NoteKind
 from daemon.photo.picture import Metadata, Picture
@@ -55,7 +57,7 @@ class Provenance:
 def with_provenance(picture: Picture, provenance: Provenance) -> tuple[Metadata, tuple[str, ...]]:
     """The metadata of a result with how it was made, and notes on what cannot say it."""
     metadata = picture.metadata
-    content = hashlib.blake2b(picture.pixels.tobytes()).hexdigest()
+    content = hashlib.blake2b(np.ascontiguousarray(picture.pixels).reshape(-1).data).hexdigest()
     identifier = uuid.uuid5(_SPACE, f"{provenance.recipe_digest} {content}")
     steps = ", ".join(provenance.steps)
     named = f"recipe {provenance.recipe_digest}; record {provenance.record_digest}"

@@ -103,10 +103,9 @@ def inpaint(
     return Restoration((replace(picture, pixels=pixels, mask=None),), measures, notes)
 
 
-def _picture_of_mask(picture: Picture, mask: NDArray[np.float32]) -> Picture:
+def _picture_of_mask(picture: Picture, mask: NDArray[np.uint8]) -> Picture:
     """The mask as a grey picture in uint8."""
-    levels = np.rint(mask * 255).astype(np.uint8)
-    pixels = np.repeat(levels[..., None], 3, axis=2)
+    pixels = np.repeat(mask[..., None], 3, axis=2)
     return Picture(pixels, True, picture.metadata, notes=picture.notes)
 
 
@@ -116,14 +115,14 @@ class _Inpainting:
 
     Attributes:
         picture: The photograph.
-        mask: (H, W), 0 keeps, 1 is lost.
+        mask: (H, W), 0 keeps, 255 is lost.
         space: Where the model works.
         params: The recipe's step.
         noise: The step's noise.
     """
 
     picture: Picture
-    mask: NDArray[np.float32]
+    mask: NDArray[np.uint8]
     space: WorkingSpace
     params: Inpaint
     noise: Noise

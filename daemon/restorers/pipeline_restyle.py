@@ -7,7 +7,6 @@ sheet.
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,7 +19,7 @@ from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.interface import Restoration
 from daemon.restorers.pipeline_tiles import PipelineRequest, noise_of_window, run_tiled
-from daemon.restorers.restyle import fitted_mask, picture_or_sheet
+from daemon.restorers.restyle import fitted_mask, mask_window, picture_or_sheet
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,13 @@ class _PipelineRestyling:
 
     Attributes:
         picture: The photograph.
-        mask: (H, W), 0 keeps, 1 restyles; None restyles all.
+        mask: (H, W), 0 keeps, 255 restyles; None restyles all.
         noise: The step's noise.
         traits: Traits of the step's model.
     """
 
     picture: Picture
-    mask: NDArray[np.float32] | None
+    mask: NDArray[np.uint8] | None
     noise: Noise
     traits: Traits
 
@@ -64,7 +63,7 @@ class _PipelineRestyling:
             restyled = to_grey(restyled)
         if self.mask is None:
             return restyled
-        return original.lerp(restyled, torch.from_numpy(window.crop(self.mask).copy()))
+        return original.lerp(restyled, mask_window(self.mask, window))
 
 
 def restyle(

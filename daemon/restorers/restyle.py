@@ -102,15 +102,20 @@ def sweep_labels(params: Restyle) -> list[str]:
     return ["original", *(f"strength {s:g}, sigma {sigma_levels(s):.0f}" for s in params.sweep)]
 
 
-def fitted_mask(picture: Picture) -> NDArray[np.float32] | None:
-    """The picture's mask at its size, (H, W), 0 keeps and 1 changes; None without a mask."""
+def fitted_mask(picture: Picture) -> NDArray[np.uint8] | None:
+    """The picture's mask at its size, (H, W), 0 keeps and 255 changes; None without a mask."""
     if picture.mask is None:
         return None
     height, width = picture.pixels.shape[:2]
     mask = Image.fromarray(picture.mask)
     if mask.size != (width, height):
         mask = mask.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(mask, np.float32) / np.float32(255)
+    return np.asarray(mask)
+
+
+def mask_window(mask: NDArray[np.uint8], window: Window) -> Tensor:
+    """A window of a mask, (h, w), 0 keeps and 1 changes."""
+    return torch.from_numpy(window.crop(mask).astype(np.float32) / np.float32(255))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,14 +124,14 @@ class _Restyling:
 
     Attributes:
         picture: The photograph.
-        mask: (H, W), 0 keeps, 1 restyles; None restyles all.
+        mask: (H, W), 0 keeps, 255 restyles; None restyles all.
         space: Where the model works.
         plan: How it samples.
         noise: The step's noise.
     """
 
     picture: Picture
-    mask: NDArray[np.float32] | None
+    mask: NDArray[np.uint8] | None
     space: WorkingSpace
     plan: SamplingPlan
     noise: Noise
@@ -163,10 +168,10 @@ class SdeditInput:
 
     @classmethod
     def from_window(
-        cls, picture: Picture, mask: NDArray[np.float32] | None, window: Window
+        cls, picture: Picture, mask: NDArray[np.uint8] | None, window: Window
     ) -> "SdeditInput":
         """A window of a picture and of its mask, (H, W)."""
-        part = None if mask is None else torch.from_numpy(window.crop(mask).copy())
+        part = None if mask is None else mask_window(mask, window)
         return cls(to_tensor(window.crop(picture.pixels)), part, picture.grey)
 
 
