@@ -178,7 +178,8 @@ def weighed_cracks(paths: Sequence[Path], rng: Generator) -> Iterator[Weighed]:
 def in_brown(pixels: Pixels) -> Pixels:
     """A photograph as a print of one tone, (H, W, 3)."""
     light = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)[..., None] / 255
-    return np.rint(20 + 210 * light * np.array((1, 0.93, 0.8))).astype(np.uint8)
+    levels = np.rint(20 + 210 * light * np.array((1, 0.93, 0.8)))
+    return np.asarray(levels, np.uint8)
 
 
 def fitted(rows: Iterable[Weighed]) -> NDArray[np.float64]:

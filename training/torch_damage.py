@@ -14,8 +14,8 @@ from torch.nn import functional
 from training.torch_jpeg import jpeg, round_to_levels
 
 BLIND_KINDS = ("jpeg", "noise", "camera", "print")
-_BLIND_ODDS = (0.5, 0.1, 0.16, 0.24)
-_JPEG_ON_TOP = 0.15
+_BLIND_ODDS = (0.44, 0.16, 0.16, 0.24)
+_JPEG_ON_TOP = 0.25
 _NOISY_PRINTS = 0.35
 """Share of prints under camera noise; from the others the network learns to leave texture alone."""
 

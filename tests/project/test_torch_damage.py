@@ -81,7 +81,7 @@ def test_a_blind_batch_holds_every_kind_of_damage_by_its_odds() -> None:
     x = batch()
     kinds = torch.cat([Damager(seed, CPU).damaged(x)[1] for seed in range(60)])
     shares = torch.bincount(kinds, minlength=len(BLIND_KINDS)) / len(kinds)
-    assert shares.tolist() == pytest.approx([0.5, 0.1, 0.16, 0.24], abs=0.06)
+    assert shares.tolist() == pytest.approx([0.44, 0.16, 0.16, 0.24], abs=0.06)
 
 
 def test_a_blur_keeps_the_mean_and_takes_edges() -> None:
