@@ -53,12 +53,14 @@ class SettledFolder:
         root: The inbox folder that it lies in; on the way from there no link is followed.
         files: Its files, by name.
         stale: Something changed since the decision.
+        awaited: Number of headers that were asked for and not answered yet.
     """
 
     path: str
     root: Path
     files: dict[str, SettledFile] = field(default_factory=dict)
     stale: bool = True
+    awaited: int = 0
 
     @property
     def awaits_header(self) -> bool:
@@ -67,6 +69,7 @@ class SettledFolder:
 
     def header_read(self, file: SettledFile, answer: Answer) -> None:
         """Take the answer about a file's header; the folder is decided anew."""
+        self.awaited -= 1
         if isinstance(answer, HeaderRead | Refused | Vanished):
             file.header = answer
             self.stale = True

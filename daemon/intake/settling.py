@@ -27,6 +27,9 @@ COMPLETE_S = 0.2
 _CONTROL_FILE = ".aria2"
 """Ending of the file that aria2 keeps beside a download, which has its own name from the start."""
 
+_MAX_ASKED = 1024
+"""Files whose ends are looked at by the reader at a time."""
+
 _NEVER = math.inf
 _Signature = tuple[int, int, int]
 
@@ -89,6 +92,7 @@ class SettleTracker:
         self._reads = reads
         self._wall = wall
         self._files: dict[str, _Seen] = {}
+        self._asked = 0
         self._due: list[tuple[float, int, str]] = []
         self._count = itertools.count()
         self._scan = 0
@@ -174,12 +178,16 @@ class SettleTracker:
         return arrivals
 
     def due_s(self) -> float:
-        """When the next file may have settled, in monotonic seconds."""
+        """When the next file may have settled, in monotonic seconds.
+
+        Never while the ends of very many are being looked at: an answer wakes the loop.
+        """
         while self._due:
             due_s, _, relative = self._due[0]
             seen = self._files.get(relative)
             if seen is not None and seen.due_s == due_s:
-                return due_s
+                is_held_back = self._asked >= _MAX_ASKED and not seen.whole
+                return _NEVER if is_held_back else due_s
             heapq.heappop(self._due)  # a later look replaced this one
         return _NEVER
 
@@ -255,6 +263,7 @@ class SettleTracker:
             if os.path.lexists(f"{path}{_CONTROL_FILE}"):
                 self._wait(relative, seen, again_s)
                 return False
+        self._asked += 1
         looked = partial(self._end_looked_at, relative, seen, now, again_s)
         self._reads.ask(EndQuestion(Path(path), Path(self._root)), looked)
         return False
@@ -263,10 +272,12 @@ class SettleTracker:
         self, relative: str, seen: _Seen, now: float, again_s: float, answer: Answer
     ) -> None:
         """Have a file handed out whose end was found, and the others looked at again later."""
+        self._asked -= 1
         if self._files.get(relative) is not seen:
             return  # it changed or vanished meanwhile
         seen.whole = not (isinstance(answer, EndRead) and answer.truncated)
-        self._wait(relative, seen, now if seen.whole else again_s)
+        # What is whole goes before all whose end was not looked at yet.
+        self._wait(relative, seen, seen.since_s if seen.whole else again_s)
 
     def _signature(self, status: os.stat_result) -> _Signature:
         # Network file systems may number a file anew whenever they look at it.

@@ -42,6 +42,12 @@ from daemon.photo.file_names import is_photo_name
 from daemon.system.errors import PhotoError, photo_message
 from daemon.system.files import shown
 
+_MAX_AWAITED = 1024
+"""Headers that are asked for and not read yet beyond which nothing more is sorted."""
+
+_MAX_LOOKS = 4096
+"""Files that wait of which one turn sees whether they have changed: 20 ms."""
+
 _NO_PHOTO = "its name is not that of a photograph; it is left here"
 _NO_PHOTO_BESIDE = "no photograph lies beside it; it follows its own once that is in the archive"
 _WAITS_FOR_PHOTO = "waits for the photograph it belongs to, of the same name"
@@ -170,6 +176,7 @@ class FolderSorter:
         """
         if not file.asked:
             file.asked = True
+            self._folder.awaited += 1
             question = HeaderQuestion(Path(file.path), file.arrival.relative, self._folder.root)
             self._reads.ask(question, partial(self._folder.header_read, file))
         match file.header:
@@ -374,8 +381,17 @@ class Sorter:
         self._pair_wait_s = pair_wait_s
         self._wall = wall
         self._folders: dict[str, SettledFolder] = {}
+        self._to_look_at: list[tuple[SettledFolder, str]] = []
         self._recipes: dict[str, Recipe] = {}
         self.set_recipes(recipes)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more is to be sorted until some of the headers asked for are there.
+
+        A folder is decided as a whole, so each file that waits there costs time in every turn.
+        """
+        return sum(folder.awaited for folder in self._folders.values()) >= _MAX_AWAITED
 
     def set_recipes(self, recipes: Sequence[Recipe]) -> None:
         """Use other recipes from now on; what waits is decided anew."""
@@ -445,11 +461,20 @@ class Sorter:
                 folder.files.pop(arrival.path.name, None)
 
     def _forget_changed(self) -> list[Path]:
+        """Forget files that changed while they wait; of very many some are looked at in a turn."""
+        if not self._to_look_at:
+            self._to_look_at = [
+                (folder, name)
+                for folder in self._folders.values()
+                for name, file in folder.files.items()
+                if file.fresh
+            ]
         again: list[Path] = []
-        for folder in self._folders.values():
-            for name, file in list(folder.files.items()):
-                if file.fresh and not file.is_unchanged():
-                    del folder.files[name]
-                    folder.stale = True
-                    again.append(file.arrival.path)
+        for folder, name in self._to_look_at[-_MAX_LOOKS:]:
+            file = folder.files.get(name)
+            if file is not None and file.fresh and not file.is_unchanged():
+                del folder.files[name]
+                folder.stale = True
+                again.append(file.arrival.path)
+        del self._to_look_at[-_MAX_LOOKS:]
         return again

@@ -57,7 +57,7 @@ class FoldedNames:
         for path in paths:
             _, names = self._folders.get(path.parent, (0, None))
             if names is not None:
-                names.setdefault(folded(path.name), path.name)
+                _note(names, path.name)
                 self._folders[path.parent] = (path.parent.stat().st_mtime_ns, names)
 
     def _names(self, folder: Path) -> dict[str, str]:
@@ -66,12 +66,20 @@ class FoldedNames:
         known_ns, names = self._folders.pop(folder, (0, {}))
         if known_ns != changed_ns:
             with os.scandir(folder) as entries:
-                there = sorted((entry.name for entry in entries), reverse=True)
-            names = {folded(name): name for name in there}
+                there = sorted(entry.name for entry in entries)
+            names = {}
+            for name in there:
+                _note(names, name)
         self._folders[folder] = (changed_ns, names)
         if len(self._folders) > _MAX_FOLDERS:
             del self._folders[next(iter(self._folders))]
         return names
+
+
+def _note(names: dict[str, str], name: str) -> None:
+    """Add a name to those of a folder; a folder may have 100,000, so equal text is kept once."""
+    key = folded(name)
+    names.setdefault(key, key if key == name else name)
 
 
 def make_alike(folder: Path, root: Path, group: int | None, names: FoldedNames) -> Path:

@@ -343,7 +343,7 @@ class Daemon:
     def _settle(self, now: float, *, at_once: bool) -> list[Arrival]:
         """Return files that have settled in the inboxes."""
         parts = self._parts
-        if parts.claimer.is_full:
+        if parts.claimer.is_full or parts.sorter.is_full:
             return []
         parts.claimer.retry_refused(now)
         return parts.inbox.settled(time.monotonic(), _MAX_ARRIVALS, at_once=at_once)

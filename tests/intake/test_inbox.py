@@ -12,7 +12,9 @@ from PIL import Image
 
 from daemon.config.station import InboxFolder
 from daemon.intake.arrivals import Arrival
+from daemon.intake.file_reader import Answered
 from daemon.intake.inbox import Inbox
+from daemon.intake.reader_process import EndRead, Question
 from tests.support.file_reads import ReadsNow
 
 LONG_AGO = 1_000_000_000.0
@@ -191,6 +193,29 @@ def test_more_files_than_asked_for_come_with_the_next_calls(
     batches = [inbox.settled(clock.now, 4) for _ in range(4)]
     assert [len(batch) for batch in batches] == [4, 4, 2, 0]
     assert len({arrival.path for batch in batches for arrival in batch}) == 10
+
+
+def test_the_ends_of_few_files_are_looked_at_at_a_time(
+    tmp_path: Path, make: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Question, Answered]] = []
+    monkeypatch.setattr(ReadsNow, "ask", lambda _, *question: asked.append(question))
+    monkeypatch.setattr("daemon.intake.settling._MAX_ASKED", 3)
+    inbox = make(folder_at(tmp_path / "one"))
+    for n in range(7):
+        write(tmp_path / f"one/{n}.jpg")
+    inbox.settled(clock.now, 10)
+    clock.now += 2
+    found: list[Arrival] = []
+    for _ in range(8):
+        assert inbox.settled(clock.now, 10) == []
+        assert len(asked) == min(3, 7 - len(found))
+        assert inbox.next_due_s(clock.now) > 0  # the loop sleeps until an answer comes
+        if asked:
+            _, answered = asked.pop(0)
+            answered(EndRead(truncated=False))
+            found += inbox.settled(clock.now, 10)
+    assert len({arrival.path for arrival in found}) == 7
 
 
 def test_a_file_that_vanishes_before_it_settles_does_not_arrive(

@@ -11,7 +11,10 @@ from PIL import Image
 
 from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder
+from daemon.intake import sorter
 from daemon.intake.arrivals import Arrival, Claim
+from daemon.intake.file_reader import Answered
+from daemon.intake.reader_process import Question
 from daemon.intake.sorter import Decision, Sorter
 from daemon.photo import Limits
 from tests.support.file_reads import ReadsNow
@@ -511,3 +514,53 @@ def test_hints_left_in_place_are_used_again_when_the_photograph_changes(tmp_path
     inbox.put("colorize/grey-1.hints.png", size=7)
     (claim,) = inbox.arrive("colorize/grey-1.hints.png").claims
     assert claim.arrivals[0].relative.name == "grey-1.jpg"
+
+
+class ReadsLater(ReadsNow):
+    """Answers questions when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[tuple[Question, Answered]] = []
+
+    def ask(self, question: Question, answered: Answered) -> None:
+        self.open.append((question, answered))
+
+    def answer_one(self) -> None:
+        super().ask(*self.open.pop(0))
+
+
+def test_it_is_full_while_many_headers_are_awaited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sorter, "_MAX_AWAITED", 3)
+    inbox, reads = SortedInbox(tmp_path), ReadsLater()
+    inbox.sorter = Sorter(RECIPES, reads=reads, pair_wait_s=WAIT_S)
+    inbox.drop("1.png", "2.png")
+    assert not inbox.sorter.is_full
+    inbox.drop("3.png")
+    assert inbox.sorter.is_full
+    reads.answer_one()
+    assert not inbox.sorter.is_full
+    assert [claim.stem for claim in inbox.later()] == ["1"]
+
+
+def test_of_very_many_files_that_wait_each_is_looked_at_in_some_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sorter, "_MAX_LOOKS", 2)
+    inbox = SortedInbox(tmp_path)
+    names = [f"interpolate/{number}-a.png" for number in range(5)]
+    inbox.drop(*names)
+    looks: list[str] = []
+    real = os.lstat
+
+    def counted(path: str) -> os.stat_result:
+        looks.append(path)
+        return real(path)
+
+    monkeypatch.setattr(os, "lstat", counted)
+    for turn in range(3):
+        inbox.later()
+        assert len(looks) == min(5, 2 * turn + 2)
+    assert len(set(looks)) == 5
