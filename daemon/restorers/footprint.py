@@ -28,6 +28,10 @@ _PIXEL_BYTES = 12
 """Bytes for each pixel of a decoded picture: RGB in uint16 beside the codes of its file, in uint16,
 too. While a result is written its codes and the encoded file take the place of what went in."""
 
+_ENCODER_BYTES = {"jxl": 32, "avif": 44, "same": 44}
+"""Bytes for each pixel that the encoders of these formats need beside the picture: 40 megapixels of
+16 bits took 30 as JPEG XL and 43 as AVIF. `same` may be either."""
+
 _CRACK_SEARCH_BYTES = 16
 """Bytes for each pixel of a picture that is searched for cracks: the answer in three channels, the
 probability found so far, that of one size enlarged, the numbers of patches, and masks."""
@@ -74,7 +78,9 @@ def footprint(
         pixels = sum(width * height for width, height in (*inputs, *outputs))
         most = max(most, _PIXEL_BYTES * pixels + _working_bytes(step, inputs))
         inputs = outputs
-    return most
+    written = [width * height for width, height in inputs]
+    encoder = _ENCODER_BYTES.get(recipe.output.format, 0) * max(written)
+    return max(most, _PIXEL_BYTES * sum(written) + encoder)
 
 
 def scale_of(step: Step) -> int:

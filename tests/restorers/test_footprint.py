@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from daemon.config.output import Output
 from daemon.restorers.chain import restore
 from daemon.restorers.footprint import footprint, output_size
 from tests.support.answering import answer, echo, picture, random_pixels, recipe_of
@@ -78,3 +79,12 @@ def test_a_search_for_cracks_needs_room_for_its_findings_in_the_whole_picture() 
         for find in (True, "cracks")
     )
     assert searched - plain == 16 * 48_000_000
+
+
+def test_the_encoder_of_the_result_is_counted() -> None:
+    plain = recipe_of({"kind": "unfade"})
+    needed = {}
+    for format in ("png", "jxl", "avif"):
+        output = Output.model_validate({"format": format})
+        needed[format] = footprint(plain.model_copy(update={"output": output}), ((1000, 1000),))
+    assert needed["avif"] == 56_000_000 > needed["jxl"] > needed["png"]
