@@ -1,4 +1,4 @@
-"""Features of a photograph's content that a recipe's [match] can ask for.
+"""Features of a photograph's content that a recipe's [match] and its steps can ask for.
 
 A feature of a file never changes, so each is measured once and remembered in the ledger. Nothing
 here reads pixels: `restorers.content` measures.
@@ -24,12 +24,14 @@ class Feature:
 
     Attributes:
         name: "colour": how far its colours stray from one tone curve, in levels of 0 to 255.
-            "noise": the deviation of its noise, in the same levels. "likeness": the logit that a
-            CLIP model gives it for the phrase.
+            "noise": the deviation of its noise, in the same levels. "blocks": how much more it
+            jumps at the edges of JPEG's blocks than elsewhere, in the same levels. "faded": the
+            share of contrast that it has lost. "likeness": the logit that a CLIP model gives it
+            for the phrase.
         phrase: For "likeness": what the photograph may look like.
     """
 
-    name: Literal["colour", "noise", "likeness"]
+    name: Literal["colour", "noise", "blocks", "faded", "likeness"]
     phrase: str = ""
 
     @classmethod
@@ -43,6 +45,26 @@ class Feature:
 
 
 COLOUR, NOISE = Feature("colour"), Feature("noise")
+BLOCKS, FADED = Feature("blocks"), Feature("faded")
+
+
+def grey_mismatch(colour: float, *, grey: bool) -> str | None:
+    """Why a photograph is not as grey, or not as colourful, as asked; None if it is.
+
+    Args:
+        colour: Its colour, in levels of 0 to 255.
+        grey: Whether it is to be grey.
+    """
+    if (colour <= GREY_BELOW) == grey:
+        return None
+    said = f"grey = {str(grey).lower()}, and up to {GREY_BELOW:g} is grey"
+    return f"{colour:.1f} levels of colour; {said}"
+
+
+def noise_mismatch(answers: Mapping[Feature, float], above: float) -> str | None:
+    """Why a photograph is not noisy enough, or None if it is."""
+    noise = answers[NOISE]
+    return f"{noise:.1f} levels of noise, not above {above:g}" if noise <= above else None
 
 
 def likeness_probability(

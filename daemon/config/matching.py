@@ -4,11 +4,14 @@ Cheap conditions come first. Of the file itself only the header is read, and onl
 not decide; features of the content are measured elsewhere and passed in.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from daemon.config.content_features import Feature
 from daemon.config.recipe import Recipe
+
+PLAIN_RECIPE = "restore"
+"""Name of the recipe that has what no other takes from the plain inbox."""
 
 Megapixels = Callable[[], float]
 """Reads the size of a picture from its header, in millions of pixels; raises `PhotoError`."""
@@ -58,17 +61,19 @@ def route_to(recipe: Recipe, name: str, megapixels: Megapixels, label: str) -> R
 def route_by_match(
     name: str, megapixels: Megapixels, recipes: Mapping[str, Recipe], label: str
 ) -> Route:
-    """Route a file of the plain inbox to the first recipe, by name, whose [match] takes it.
+    """Route a file of the plain inbox to the first recipe whose [match] takes it.
 
-    A recipe that asks for features of the content may take it or not. It and all that follow, up
-    to the first that takes the file in any case, become the candidates. Messages call it `label`.
+    Nothing that a person did not name may change what a photograph shows, so only recipes that
+    take part in the plain inbox are asked. One that asks for features of the content may take it or
+    not. It and all that follow, up to the first that takes the file in any case, become the
+    candidates. Messages call it `label`.
     """
     reasons: list[tuple[str, str]] = []
     candidates: list[Recipe] = []
-    for recipe_name, recipe in sorted(recipes.items()):
+    for recipe in plain_inbox_order(recipes.values()):
         why = _mismatch(recipe, name, megapixels)
         if why is not None:
-            reasons.append((recipe_name, why))
+            reasons.append((recipe.name, why))
             continue
         candidates.append(recipe)
         if not recipe.match.features:
@@ -78,6 +83,12 @@ def route_by_match(
     if not candidates[0].match.features:
         return Route(candidates[0])
     return Route(None, candidates=tuple(candidates))
+
+
+def plain_inbox_order(recipes: Iterable[Recipe]) -> list[Recipe]:
+    """The recipes that take photographs of the plain inbox: by name, but `restore` comes last."""
+    taking = [recipe for recipe in recipes if recipe.match.takes_plain_inbox]
+    return sorted(taking, key=lambda recipe: (recipe.name == PLAIN_RECIPE, recipe.name))
 
 
 def missing_features(
@@ -134,7 +145,8 @@ def _no_match(label: str, reasons: Sequence[tuple[str, str]]) -> str:
     for name, why in reasons:
         recipes.setdefault(why, []).append(name)
     told = [f"{', '.join(names)}: {why}" for why, names in recipes.items()]
-    return f"{label}: no recipe matches it, because {'; '.join(told) or 'there are none'}"
+    nobody = "none takes what lies in no recipe's folder"
+    return f"{label}: no recipe matches it, because {'; '.join(told) or nobody}"
 
 
 def _mismatch(recipe: Recipe, name: str, megapixels: Megapixels) -> str | None:

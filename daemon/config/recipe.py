@@ -22,7 +22,14 @@ from pydantic import (
     model_validator,
 )
 
-from daemon.config.content_features import COLOUR, GREY_BELOW, NOISE, Feature, likeness_probability
+from daemon.config.content_features import (
+    COLOUR,
+    NOISE,
+    Feature,
+    grey_mismatch,
+    likeness_probability,
+    noise_mismatch,
+)
 from daemon.config.error_messages import explain, explain_toml
 from daemon.config.model_reference import absolute_reference
 from daemon.config.output import Output
@@ -119,6 +126,12 @@ class Match(BaseModel):
         "`unlike`, at which the photograph is taken.",
         examples=[0.8],
     )
+    plain_inbox: bool | None = Field(
+        None,
+        description="Whether the recipe takes photographs that lie in no recipe's folder. Not "
+        "set: only if `names`, `grey`, `noise_above` or `looks_like` says which ones.",
+        examples=[True],
+    )
 
     @field_validator("suffixes")
     @classmethod
@@ -141,6 +154,13 @@ class Match(BaseModel):
         return self
 
     @property
+    def takes_plain_inbox(self) -> bool:
+        """Whether it takes photographs of the plain inbox: if it says so, or says which ones."""
+        if self.plain_inbox is not None:
+            return self.plain_inbox
+        return bool(self.names) or bool(self.features)
+
+    @property
     def features(self) -> tuple[Feature, ...]:
         """Features of the content that must be measured; none if name and size decide."""
         phrases = () if self.looks_like is None else (self.looks_like, *self.unlike)
@@ -156,11 +176,10 @@ class Match(BaseModel):
         Args:
             answers: Values of all `features`.
         """
-        if self.grey is not None and (answers[COLOUR] <= GREY_BELOW) != self.grey:
-            said = f"grey = {str(self.grey).lower()}, and up to {GREY_BELOW:g} is grey"
-            return f"it has {answers[COLOUR]:.1f} levels of colour; {said}"
-        if self.noise_above is not None and answers[NOISE] <= self.noise_above:
-            return f"it has {answers[NOISE]:.1f} levels of noise, not above {self.noise_above:g}"
+        if self.grey is not None and (why := grey_mismatch(answers[COLOUR], grey=self.grey)):
+            return f"it has {why}"
+        if self.noise_above is not None and (why := noise_mismatch(answers, self.noise_above)):
+            return f"it has {why}"
         if self.looks_like is not None:
             probability = likeness_probability(answers, self.looks_like, self.unlike)
             if probability < self.looks_like_above:
@@ -214,6 +233,9 @@ class Recipe(BaseModel):
                 raise ValueError("steps: a restyle step with a sweep must be the last step")
             if step.kind == "inpaint" and step.mask_only:
                 raise ValueError("steps: an inpaint step with mask_only must be the last step")
+        for step in self.steps:
+            if step.when and (step.photos > 1 or step.kind == "generate"):
+                raise ValueError(f"steps: {step.kind} always runs; leave when out")
         if any(step.kind == "generate" for step in self.steps[1:]):
             raise ValueError("steps: generate must be the first step")
         if self.generates and self.photos > 1:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from daemon.config.conditions import Condition
 from daemon.config.key_descriptions import Key, keys_of
 from daemon.config.output import Output
 from daemon.config.recipe import Match, Recipe
@@ -45,6 +46,7 @@ def key_lists() -> dict[str, str]:
     tables = {
         "recipe": keys_of(Recipe),
         "every step": keys_of(BaseStep),
+        "when": keys_of(Condition),
         **steps,
         "match": keys_of(Match),
         "output": keys_of(Output),

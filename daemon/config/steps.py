@@ -11,12 +11,14 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     field_validator,
     model_validator,
 )
 
+from daemon.config.conditions import Condition
 from daemon.config.model_reference import COLOUR, DAMAGE, FORMS, PRIOR, RESTORATION, valid_reference
 
 PROMPT_SUFFIXES = (".txt", ".toml")
@@ -67,7 +69,7 @@ class BaseStep(BaseModel):
     photos: ClassVar[int] = 1
     """How many photographs the step takes at once."""
 
-    added: ClassVar[tuple[str, ...]] = ("sampler", "spacing")
+    added: ClassVar[tuple[str, ...]] = ("sampler", "spacing", "when")
     """Keys that came after the first version: at their default a recipe's digest leaves them out,
     so that what was restored before is not restored again."""
 
@@ -114,6 +116,18 @@ class BaseStep(BaseModel):
         "of the first angle, falling from 1, in place of `steps`. Not set: what was measured best "
         "for the kind of step.",
         examples=["late"],
+    )
+    when: Annotated[
+        tuple[Condition, ...],
+        BeforeValidator(lambda given: (given,) if isinstance(given, dict) else given),
+    ] = Field(
+        (),
+        max_length=8,
+        description="What the photograph must be like, at that point, for the step to run; else "
+        "it passes as it is, and the record says why. One table, all of which must hold, or a "
+        "list of them, one of which must. Not set: the step always runs.",
+        examples=[({"noise_above": 3}, {"blocks_above": 0.6})],
+        json_schema_extra={"allowed": "a table of conditions, or a list of 1 to 8"},
     )
     prompt: str = Field(
         "",

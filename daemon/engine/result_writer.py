@@ -10,6 +10,7 @@ from pathlib import Path
 
 from daemon import __version__, photo
 from daemon.config.recipe import Recipe
+from daemon.config.steps import Step
 from daemon.engine.backend import Staged
 from daemon.messages.reports import StagedFile
 from daemon.messages.tasks import Job
@@ -56,8 +57,9 @@ def stage(
     recipe = job.recipe
     pictures, notes = _with_kept_metadata(pictures, job)
     files, more = _stage_all(pictures, recipe, staging)
-    if signing is not None and recipe.output.provenance:
-        files, why = _with_credentials(files, job, signing)
+    steps = _steps_applied(recipe, pictures[0])
+    if signing is not None and recipe.output.provenance and steps:
+        files, why = _with_credentials(files, job, steps, signing)
         more = (*more, *why)
     if recipe.output.mtime == "keep":
         for file in files:
@@ -76,29 +78,37 @@ def _with_kept_metadata(
     for picture in pictures:
         metadata, more = kept_metadata(picture.metadata, recipe.output.metadata)
         stripped = replace(picture, metadata=metadata)
-        if recipe.output.provenance:
-            metadata, further = with_provenance(stripped, _provenance(job))
+        steps = _steps_applied(recipe, picture)
+        if recipe.output.provenance and steps:
+            metadata, further = with_provenance(stripped, _provenance(job, steps))
             stripped, more = replace(picture, metadata=metadata), (*more, *further)
         kept.append(stripped)
         notes += more
     return tuple(kept), notes
 
 
-def _provenance(job: Job) -> Provenance:
-    recipe = job.recipe
-    sources = {digital_source(step) for step in recipe.steps}
+def _steps_applied(recipe: Recipe, picture: Picture) -> tuple[Step, ...]:
+    """The steps that changed the pixels; with none of them the result is the photograph."""
+    untouched = picture.metadata.untouched_by
+    return tuple(step for index, step in enumerate(recipe.steps) if index not in untouched)
+
+
+def _provenance(job: Job, steps: Sequence[Step]) -> Provenance:
+    sources = {digital_source(step) for step in steps}
     # The strongest word holds for the whole result.
     strength = (DigitalSource.ENHANCED, DigitalSource.COMPOSITE, DigitalSource.GENERATED)
     return Provenance(
         f"restored {__version__}",
-        tuple(step.kind for step in recipe.steps),
-        recipe.digest,
+        tuple(step.kind for step in steps),
+        job.recipe.digest,
         job.provenance_digest,
         max(sources, key=strength.index),
     )
 
 
-def _with_credentials(files: Sequence[StagedFile], job: Job, signing: Signing) -> Staged:
+def _with_credentials(
+    files: Sequence[StagedFile], job: Job, steps: Sequence[Step], signing: Signing
+) -> Staged:
     """The files, signed, or a note that says why they are not."""
     output = job.recipe.output
     ingredients = [
@@ -118,7 +128,7 @@ def _with_credentials(files: Sequence[StagedFile], job: Job, signing: Signing) -
     for file in files:
         mime = next(f"image/{one.name}" for one in OUTPUTS if one.suffix == file.path.suffix)
         try:
-            sign_file(file.path, mime, _provenance(job), ingredients, signing)
+            sign_file(file.path, mime, _provenance(job, steps), ingredients, signing)
         except NotSignedError as error:
             # The picture is right all the same, and may be signed later.
             said = f"not signed: c2pa_certificate {error}"

@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import assert_never
 
 from daemon.config.error_messages import suggestion
-from daemon.config.matching import Route, route_by_match, route_to
+from daemon.config.matching import Route, plain_inbox_order, route_by_match, route_to
 from daemon.config.recipe import Recipe
 from daemon.config.station import Notice
 from daemon.intake.arrivals import Arrival, Claim
@@ -151,7 +151,7 @@ class FolderSorter:
         """Whether neither the name is a photograph's nor a recipe reads files that end like it."""
         if is_photo_name(name):
             return False
-        recipes = self._recipes.values() if recipe is None else (recipe,)
+        recipes = plain_inbox_order(self._recipes.values()) if recipe is None else (recipe,)
         return not any(name.lower().endswith(each.suffixes) for each in recipes)
 
     def _say_of_stranger(self, name: str, file: SettledFile) -> None:

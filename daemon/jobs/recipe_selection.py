@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daemon.config.content_features import Feature
-from daemon.config.matching import missing_features, route_by_content
+from daemon.config.matching import missing_features, plain_inbox_order, route_by_content
 from daemon.config.recipe import Recipe, recipe_named
 from daemon.jobs.ledger.entries import ClaimedFile, Entry
 from daemon.jobs.ledger.writer import Ledger
@@ -69,9 +69,8 @@ def select_recipe(
     header = file.header
     if header is None:
         raise RuntimeError(f"job {entry.row} was queued without a header")
-    in_order = sorted(recipes, key=lambda recipe: recipe.name)
     answers = ledger.answers(file.digest, clip_digest=clip_digest)
-    known = (file.relative.name, lambda: header.megapixels, in_order, answers)
+    known = (file.relative.name, lambda: header.megapixels, plain_inbox_order(recipes), answers)
     if features := missing_features(*known):
         return NeedsInspection(file, features)
     route = route_by_content(*known, shown(file.relative))

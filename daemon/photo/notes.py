@@ -20,6 +20,7 @@ class NoteKind(StrEnum):
     METADATA = "metadata"
     CREDENTIALS = "credentials"
     NOTHING_FOUND = "nothing_found"
+    NOT_NEEDED = "not_needed"
     GUESS = "guess"
     SIZE = "size"
     PROMPT = "prompt"
@@ -41,6 +42,7 @@ _WORDS = {
     NoteKind.METADATA: "metadata left out",
     NoteKind.CREDENTIALS: "content credentials left out",
     NoteKind.NOTHING_FOUND: "nothing found to restore",
+    NoteKind.NOT_NEEDED: "steps not needed",
     NoteKind.GUESS: "guessed colours",
     NoteKind.SIZE: "sizes fitted",
     NoteKind.PROMPT: "prompts not read whole",

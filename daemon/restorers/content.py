@@ -1,21 +1,24 @@
-"""Measure a photograph's content: how colourful and noisy it is, and what it looks like.
+"""Measure a photograph's content: its colour, noise, blocks and fading, and what it looks like.
 
-Recipes are chosen by these features elsewhere.
+Recipes are chosen by these features elsewhere; the conditions of steps are checked here.
 """
 
 from collections.abc import Sequence
+from typing import Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from daemon.config.conditions import Condition
 from daemon.config.content_features import Feature
 from daemon.diffusion.pixels import to_tensor
 from daemon.models.calls import ClipCall, ModelCalls, ask
 from daemon.photo import Picture
 from daemon.restorers.chroma import eight_bits
-from daemon.restorers.denoise import noise_level
+from daemon.restorers.damage_measures import block_edges, quiet_noise
 from daemon.restorers.print_tone import tone_curve
+from daemon.restorers.unfade import fading_of
 
 _LIKENESS_PX = 1024
 """Longest side of the copy that a CLIP model sees, which reduces it further."""
@@ -39,17 +42,59 @@ def measure_features(
     """
     answers: dict[Feature, float] = {}
     for feature in features:
-        match feature.name:
-            case "colour":
-                answers[feature] = 0.0 if picture.grey else colour_level(picture.pixels)
-            case "noise":
-                answers[feature] = noise_level(picture.pixels)
+        if feature.name != "likeness":
+            answers[feature] = measure_feature(picture, feature.name)
     phrases = tuple(feature.phrase for feature in features if feature.name == "likeness")
     if phrases:
         image = to_tensor(np.asarray(_reduced(picture.pixels, _LIKENESS_PX).round(), np.uint8))
         (logits,) = yield from ask([ClipCall(clip, image, phrases)])
         answers |= zip(map(Feature.likeness, phrases), logits.tolist(), strict=True)
     return tuple(answers[feature] for feature in features)
+
+
+def measure_feature(picture: Picture, name: Literal["colour", "noise", "blocks", "faded"]) -> float:
+    """Measure a feature that needs no network; its unit is with `Feature`."""
+    match name:
+        case "colour":
+            return 0.0 if picture.grey else colour_level(picture.pixels)
+        case "noise":
+            return quiet_noise(picture.pixels)
+        case "blocks":
+            return block_edges(picture.pixels)
+        case "faded":
+            fading = fading_of(picture)
+            return 0.0 if fading is None else 1.0 - float(fading.contrast.mean())
+        case _:
+            assert_never(name)
+
+
+def check_conditions(
+    picture: Picture, conditions: Sequence[Condition]
+) -> tuple[tuple[tuple[str, float], ...], str | None]:
+    """Whether one of the conditions of a step holds.
+
+    Args:
+        picture: The picture as the step would get it.
+        conditions: At least one.
+
+    Returns:
+        Names and values of what was measured, and why none holds, or None if one does.
+    """
+    megapixels = picture.pixels.shape[0] * picture.pixels.shape[1] / 1e6
+    answers: dict[Feature, float] = {}
+    reasons: list[str] = []
+    for condition in conditions:
+        for feature in condition.features:
+            if feature.name != "likeness" and feature not in answers:
+                answers[feature] = measure_feature(picture, feature.name)
+        why = condition.mismatch(answers, megapixels)
+        if why is not None:
+            reasons.append(why)
+            continue
+        reasons.clear()
+        break
+    measured = tuple((feature.name, value) for feature, value in answers.items())
+    return measured, " and ".join(reasons) or None
 
 
 def footprint(width: int, height: int) -> int:

@@ -13,9 +13,6 @@ import math
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-from skimage.restoration import estimate_sigma
 from torch import Tensor
 
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
@@ -34,6 +31,7 @@ from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import Degradation, ModelCalls
 from daemon.photo import Picture
 from daemon.photo.notes import Note, NoteKind
+from daemon.restorers.damage_measures import quiet_noise
 from daemon.restorers.ddnm import DDNM_SAMPLER, Measurement, ddnm_sample
 from daemon.restorers.interface import Restoration
 from daemon.restorers.sampling_plan import SamplingPlan
@@ -70,15 +68,6 @@ _LEVELS_PER_UNIT = 127.5
 _CHROMA_DRAW = 2**20
 """Number of the draw of coloured noise for grey photographs, beyond those of any sampling run."""
 
-_ESTIMATE_PX = 1024
-"""Side of the parts of a photograph in which its noise is estimated."""
-
-_SMALLEST_PX = 16
-"""Side below which a photograph says nothing of its noise."""
-
-_SMALLEST_SIGMA = 0.05
-"""Noise level, in levels of 0 to 255, up to which wavelet details are rounding errors."""
-
 
 def denoise(
     pictures: tuple[Picture, ...], params: Denoise, noise: Noise, traits: Traits = PRIOR_TRAITS
@@ -102,7 +91,7 @@ def denoise(
             picture.pixels, lambda window: _repair_blindly(picture, window, params, noise)
         )
         return Restoration((replace(picture, pixels=pixels),))
-    sigma = noise_level(picture.pixels) if blind or params.sigma == "auto" else params.sigma
+    sigma = quiet_noise(picture.pixels) if blind or params.sigma == "auto" else params.sigma
     removal = _NoiseRemoval(picture, space, sigma / _LEVELS_PER_UNIT, params, noise)
     restore_window = removal.through_latents if space.latent else removal.in_pixels
     pixels = picture.pixels
@@ -111,35 +100,6 @@ def denoise(
     said = f"{traits.description} knows no blind repair: noise was estimated"
     notes = (Note(NoteKind.MODEL, said),) if blind else ()
     return Restoration((replace(picture, pixels=pixels),), (("sigma", sigma),), notes)
-
-
-def noise_level(pixels: NDArray[np.generic]) -> float:
-    """Estimate the standard deviation of a picture's noise from its wavelet details.
-
-    Args:
-        pixels: (H, W, 3), uint8 or uint16.
-
-    Returns:
-        Levels of 0 to 255; the median over nine parts of a large picture. 0 for pictures under 16
-        px and for those whose details are rounding errors.
-    """
-    height, width = pixels.shape[:2]
-    if min(height, width) < _SMALLEST_PX:
-        return 0.0
-    levels = 255 / float(np.iinfo(pixels.dtype.name).max)
-    side = _ESTIMATE_PX
-    estimates = []
-    for top in sorted({(height - min(height, side)) * k // 2 for k in range(3)}):
-        for left in sorted({(width - min(width, side)) * k // 2 for k in range(3)}):
-            part = pixels[top : top + side, left : left + side].astype(np.float32) * levels
-            estimates.append(_sigma_of_part(part))
-    sigma = float(np.nan_to_num(np.median(estimates)))
-    return sigma if sigma > _SMALLEST_SIGMA else 0.0
-
-
-def _sigma_of_part(levels: NDArray[np.float32]) -> float:
-    sigmas = estimate_sigma(levels, channel_axis=-1)
-    return float(np.mean(sigmas))
 
 
 @dataclass(frozen=True, eq=False)

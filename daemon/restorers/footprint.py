@@ -16,6 +16,7 @@ from daemon.config.steps import (
 )
 from daemon.diffusion.concurrent import concurrent_count
 from daemon.diffusion.windows import WINDOW_PX
+from daemon.restorers.content import footprint as measuring_footprint
 from daemon.restorers.generate import wanted_size
 from daemon.restorers.inpaint import MEAN_SAMPLES
 from daemon.restorers.restyle import sweep_labels
@@ -77,6 +78,8 @@ def footprint(
             outputs = [inputs[0]] * step.frames
         pixels = sum(width * height for width, height in (*inputs, *outputs))
         most = max(most, _PIXEL_BYTES * pixels + _working_bytes(step, inputs))
+        if step.when:
+            most = max(most, *(_PIXEL_BYTES * pixels + measuring_footprint(*s) for s in inputs))
         inputs = outputs
     written = [width * height for width, height in inputs]
     encoder = _ENCODER_BYTES.get(recipe.output.format, 0) * max(written)

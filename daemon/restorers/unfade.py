@@ -44,7 +44,7 @@ def unfade(pictures: tuple[Picture, ...], params: Unfade, noise: Noise) -> Model
     """
     yield from ()
     (picture,) = pictures
-    fading = _estimate(picture)
+    fading = fading_of(picture)
     if fading is None:
         said = "it has no contrast to tell its fading by, and stays as it is"
         note = Note(NoteKind.NOTHING_FOUND, said)
@@ -57,7 +57,8 @@ def unfade(pictures: tuple[Picture, ...], params: Unfade, noise: Noise) -> Model
     return Restoration((result,), _measures(undone))
 
 
-def _estimate(picture: Picture) -> Fading | None:
+def fading_of(picture: Picture) -> Fading | None:
+    """Estimate a picture's fading; None if it has no contrast to tell it by."""
     counted = None if picture.alpha is None else small_copy(picture.alpha) >= _OPAQUE
     levels = quantiles(small_copy(picture.pixels), counted)
     return None if levels is None else estimate_fading(levels)

@@ -83,11 +83,11 @@ def test_a_bad_recipe_names_file_key_value_and_what_is_allowed(
 def test_the_shipped_recipes_are_these_and_old_photo_is_a_chain() -> None:
     recipes = {recipe.name: recipe for recipe in load_recipes([SHIPPED_RECIPES])}
     assert list(recipes) == [
-        "colorize", "denoise", "inpaint", "interpolate", "old-photo", "restyle", "scratches",
-        "super-resolve", "unfade",
+        "colorize", "denoise", "inpaint", "interpolate", "old-photo", "restore", "restyle",
+        "scratches", "super-resolve", "unfade",
     ]  # fmt: skip
     kinds = [step.kind for step in recipes["old-photo"].steps]
-    assert kinds == ["denoise", "colorize", "super-resolve"]
+    assert kinds == ["denoise", "inpaint", "unfade", "colorize", "super-resolve"]
     assert recipes["interpolate"].photos == 2
 
 

@@ -38,7 +38,7 @@ def test_a_recipe_whose_model_always_fails_is_held_and_goes_on_with_the_next_run
     write_settings(root, retry_s=30)  # they come one by one, and the first waits for the others
     for number in range(5):
         drop_photo(root, f"denoise/{number}.png", size=9 + number)
-    drop_photo(root, "colorize/other.png")
+    drop_photo(root, "colorize/grey.png")
     summary = run_once(root)
     assert (summary.done, summary.failed) == (1, 0)
     assert summary.held_up.startswith(f"denoise is held back, its photographs stay queued: {NAN}")
@@ -104,7 +104,7 @@ def test_a_checkpoint_that_is_gone_holds_its_recipe_until_it_is_back(
     monkeypatch.setattr(Library, "resolved", resolve)
     for number in range(3):
         drop_photo(root, f"denoise/{number}.png", size=9 + number)
-    drop_photo(root, "colorize/other.png")
+    drop_photo(root, "colorize/grey.png")
     with open_daemon(root) as daemon:
         for _ in range(100):
             daemon.turn(at_once=True)

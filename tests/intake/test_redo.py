@@ -122,8 +122,8 @@ def test_pairs_and_side_files_come_back_together(
 ) -> None:
     drop_photo(root, "interpolate/x-a.png")
     drop_photo(root, "interpolate/x-b.png", "blue")
-    drop_photo(root, "colorize/y.hints.png")
-    drop_photo(root, "colorize/y.png", "gray")
+    drop_photo(root, "colorize/grey.hints.png")
+    drop_photo(root, "colorize/grey.png", "gray")
     assert run_once(root).done == 2
     before = everything_below(root / "archive")
     for name in ("interpolate", "colorize"):

@@ -31,7 +31,7 @@ def recipe(
 
 RECIPES = (
     recipe("colorize", "colorize", names=["grey-*"]),
-    recipe("denoise", max_megapixels=0.01),
+    recipe("denoise", max_megapixels=0.01, plain_inbox=True),
     recipe("inpaint", "inpaint"),
     recipe("interpolate", "interpolate"),
     recipe("restyle", "restyle", suffixes=[".png"], names=["style-*"]),
@@ -140,8 +140,6 @@ def test_what_no_recipe_matches_is_refused_and_says_what_each_would_need(
     assert claim.refusal == (
         "large.png: no recipe matches it, because colorize: its name fits none of grey-*; "
         "denoise: it has 0.04 megapixels, more than 0.01; "
-        "inpaint: it takes photographs with a mask, from inbox/inpaint/ only; "
-        "interpolate: it takes pairs, from inbox/interpolate/ only; "
         "restyle: its name fits none of style-*"
     )
 
@@ -176,15 +174,18 @@ def test_what_is_no_photograph_is_left_in_the_inbox_and_named_at_once(
 def test_a_text_file_is_no_stranger_where_a_recipe_reads_prompts(tmp_path: Path) -> None:
     inbox = SortedInbox(tmp_path)
     inbox.sorter.set_recipes([recipe("dream", "generate", {"model": "x/y"}), *RECIPES])
-    for name in ("ideas.txt", "dream/ideas.txt", "denoise/ideas.txt"):
+    names = ("ideas.txt", "dream/ideas.txt", "denoise/ideas.txt")
+    for name in names:
         (inbox.root / name).parent.mkdir(exist_ok=True)
         (inbox.root / name).write_text("a cat")
-    claims = inbox.arrive("ideas.txt", "dream/ideas.txt", "denoise/ideas.txt").claims
-    assert {(c.recipe, str(c.arrivals[0].relative)) for c in claims} == {
-        ("dream", "ideas.txt"),
-        ("dream", "dream/ideas.txt"),
-    }
-    assert list(inbox.waiting()) == ["denoise/ideas.txt"]
+    claims = inbox.arrive(*names).claims
+    assert [(c.recipe, str(c.arrivals[0].relative)) for c in claims] == [
+        ("dream", "dream/ideas.txt")
+    ]
+    assert set(inbox.waiting()) == {"denoise/ideas.txt", "ideas.txt"}
+    taking = recipe("dream", "generate", {"model": "x/y"}, plain_inbox=True)
+    inbox.sorter.set_recipes([taking, *RECIPES])
+    assert short(inbox.later()) == [("dream", ["ideas.txt"], "ideas")]
 
 
 def test_a_file_that_is_no_picture_is_refused_with_the_reason(inbox: SortedInbox) -> None:

@@ -20,7 +20,9 @@ RECIPES = [
     Recipe.model_validate(
         {"name": "both", "steps": [{"kind": "interpolate"}, {"kind": "colorize"}]}
     ),
-    Recipe.model_validate({"name": "one", "steps": [{"kind": "colorize"}]}),
+    Recipe.model_validate(
+        {"name": "one", "steps": [{"kind": "colorize"}], "match": {"plain_inbox": True}}
+    ),
 ]
 
 STEMS = st.sampled_from(

@@ -102,3 +102,35 @@ def test_two_steps_on_a_real_photograph_give_the_predicted_size_and_measures() -
     assert result.pictures[0].pixels.shape == (120, 120, 3)
     assert output_size(recipe, 40, 40) == (120, 120)
     assert [(m.step, m.name) for m in result.measures] == [(0, "sigma"), (1, "residual")]
+
+
+def test_a_step_that_is_not_needed_is_left_out_and_told() -> None:
+    quiet = picture(photograph(64))
+    chain = recipe_of(
+        {"kind": "super-resolve", "when": {"grey": True}},
+        {"kind": "denoise", "when": [{"noise_above": 40}, {"grey": True}]},
+    )
+    result = answer(restore(chain, (quiet,), 0), echo)
+    assert result.pictures[0].pixels is quiet.pixels
+    assert result.pictures[0].metadata.untouched_by == {0, 1}
+    first, second = result.notes
+    assert first.startswith("super-resolve was not needed: ")
+    assert " levels of noise, not above 40 and " in second
+    names = [(measure.step, measure.name) for measure in result.measures]
+    assert names == [(0, "colour"), (1, "noise"), (1, "colour")]
+
+
+def test_a_step_that_is_needed_runs_and_its_measures_stay() -> None:
+    grey = picture(random_pixels(24, 24)[:, :, 0])
+    chain = recipe_of({"kind": "super-resolve", "when": {"grey": True}}, {"kind": "denoise"})
+    result = answer(restore(chain, (grey,), 0), echo)
+    assert result.pictures[0].pixels.shape == (48, 48, 3)
+    assert result.measures[0] == Measure(0, "colour", 0)
+    assert 0 not in result.pictures[0].metadata.untouched_by
+
+
+def test_each_page_has_its_own_conditions() -> None:
+    grey, colour = picture(random_pixels(24, 24)[:, :, 0]), picture(random_pixels(24, 24))
+    chain = recipe_of({"kind": "super-resolve", "when": {"grey": True}})
+    result = answer(restore(chain, (grey, colour), 0), echo)
+    assert [one.pixels.shape for one in result.pictures] == [(48, 48, 3), (24, 24, 3)]

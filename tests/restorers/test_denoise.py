@@ -12,7 +12,7 @@ from skimage import data
 from daemon.config.steps import Denoise
 from daemon.diffusion.pixels import to_tensor
 from daemon.models.calls import Degradation, RestoreCall
-from daemon.restorers.denoise import noise_level
+from daemon.restorers.damage_measures import quiet_noise
 from tests.support.answering import (
     Turns,
     echo,
@@ -104,17 +104,17 @@ def test_realism_mixes_mean_and_sample_of_the_known_posterior() -> None:
 
 def test_the_noise_level_of_a_photograph_is_estimated_and_reported() -> None:
     pixels = noisy(data.rocket()[100:400, 200:500], 20, seed=1)
-    assert noise_level(pixels) == pytest.approx(20, abs=1.5)
-    assert noise_level(pixels.astype(np.uint16) * 257) == pytest.approx(20, abs=1.5)
+    assert quiet_noise(pixels) == pytest.approx(20, abs=1.5)
+    assert quiet_noise(pixels.astype(np.uint16) * 257) == pytest.approx(20, abs=1.5)
     result = run(Denoise(mode="gaussian"), picture(pixels), model=echo)
-    assert dict(result.measures)["sigma"] == noise_level(pixels)
+    assert dict(result.measures)["sigma"] == quiet_noise(pixels)
 
 
 @pytest.mark.parametrize("pixels", [random_pixels(1, 1), np.full((64, 64, 3), 7, np.uint8)])
 def test_pictures_without_details_have_no_noise_and_stay_as_they_are(
     pixels: NDArray[np.generic],
 ) -> None:
-    assert noise_level(pixels) == 0
+    assert quiet_noise(pixels) == 0
     result = run(Denoise(mode="gaussian"), picture(pixels), model=echo)
     assert np.array_equal(result.pictures[0].pixels, pixels)
 

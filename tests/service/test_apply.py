@@ -50,7 +50,9 @@ def test_results_lie_in_the_folder_and_originals_are_untouched(tmp_path: Path) -
 
 def test_a_result_names_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # the executor of the program, not the fake one
-    (done,) = run("unfade", [photograph(tmp_path / "a.png")], tmp_path / "out", record=True)
+    photo = tmp_path / "a.png"
+    Image.linear_gradient("L").point(lambda level: 90 + level // 4).save(photo)
+    (done,) = run("unfade", [photo], tmp_path / "out", record=True)
     assert done.result is not None
     record = json.loads(Path(f"{done.result}.json").read_text())
     said = {key: record[key] for key in ("job", "restored", "recipe_digest", "models", "seed")}
