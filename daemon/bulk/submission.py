@@ -6,7 +6,7 @@ from pathlib import Path
 
 from daemon.intake.requests import MAX_ROOTS
 from daemon.system.errors import UsageError
-from daemon.system.files import is_there, shown
+from daemon.system.files import is_there, real_path, shown
 
 _MAX_NAME = 100
 """Longest name of a bulk job in characters."""
@@ -21,7 +21,7 @@ def check_name(name: str) -> None:
     plain = name.isprintable() and "/" not in name and not name.startswith((".", "-"))
     if not name.strip() or len(name) > _MAX_NAME or not plain:
         raise UsageError(
-            f"--name {name!r}: 1 to {_MAX_NAME} characters, no line break, no /, no . or - first"
+            f"--name {name!r}: 1 to {_MAX_NAME} printable characters, no /, no . or - first"
         )
 
 
@@ -35,9 +35,9 @@ def check_apart(own: Sequence[Path], roots: Sequence[Path]) -> None:
     Raises:
         UsageError: One lies in such a folder or around it.
     """
-    folders = [folder.resolve() for folder in own]
+    folders = [real_path(folder) for folder in own]
     for root in roots:
-        whole = root.resolve()
+        whole = real_path(root)
         for folder in folders:
             if whole.is_relative_to(folder) or folder.is_relative_to(whole):
                 raise UsageError(
@@ -90,7 +90,7 @@ def check_roots_again(own: Sequence[Path], roots: Sequence[Path]) -> tuple[Path,
 def _why_nothing(path: Path) -> str:
     """Why there is nothing to restore at a path, or ""."""
     if not path.exists():
-        return "no such file or folder"
+        return "a link that leads nowhere" if path.is_symlink() else "no such file or folder"
     with contextlib.suppress(PermissionError):  # the daemon's own user may read it
         if path.is_dir() and not is_there(path):
             return "it holds nothing; is its disk mounted?"
@@ -98,6 +98,6 @@ def _why_nothing(path: Path) -> str:
 
 
 def _outermost(paths: Sequence[Path]) -> tuple[Path, ...]:
-    roots = [path.resolve() for path in paths]
+    roots = [real_path(path) for path in paths]
     known = set(roots)
     return tuple(dict.fromkeys(root for root in roots if known.isdisjoint(root.parents)))

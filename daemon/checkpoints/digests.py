@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from daemon.system.files import sha256_of
+from daemon.system.files import real_path, sha256_of
 from daemon.system.json_files import write_whole
 
 LOCK = "restored.lock.json"
@@ -70,7 +70,7 @@ def current_digest(folder: Path, path: Path) -> FileDigest:
     """Digest a file of a checkpoint's folder now, whatever is known of it."""
     size, mtime_ns = _size_and_mtime(path)
     return FileDigest(
-        path.relative_to(folder).as_posix(), size, mtime_ns, sha256_of(path.resolve())
+        path.relative_to(folder).as_posix(), size, mtime_ns, sha256_of(real_path(path))
     )
 
 
@@ -95,7 +95,7 @@ def _combined_digest(stats: tuple[tuple[str, str, int, int], ...], cache: Path |
     for name, path, size, mtime_ns in stats:
         digest = known.get(path) or known.get(name)
         if digest is None or (digest.size, digest.mtime_ns) != (size, mtime_ns):
-            digest = FileDigest(path, size, mtime_ns, sha256_of(Path(path).resolve()))
+            digest = FileDigest(path, size, mtime_ns, sha256_of(real_path(Path(path))))
             new[path] = digest
         combined.update(f"{name}/{digest.sha256}/".encode())
     # A lock holds what was pulled, and is never rewritten.

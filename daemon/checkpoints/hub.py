@@ -28,7 +28,7 @@ from daemon.checkpoints.library import (
     repository_folder,
 )
 from daemon.checkpoints.traits import traits_of
-from daemon.config.model_reference import Hub, parse_reference
+from daemon.config.model_reference import Hub, reference_asked_for
 from daemon.system.errors import BusyError, CannotWriteError, ConfigError, PassingError
 from daemon.system.files import shown
 from daemon.system.json_files import write_whole
@@ -87,7 +87,7 @@ def pull(
         PassingError: The Hub cannot be reached.
         BusyError: Another pull of the same commit is running.
     """
-    wanted = parse_reference(reference)
+    wanted = reference_asked_for(reference)
     if not isinstance(wanted, Hub) or library.models is None:
         raise ConfigError(f"{reference!r} is not on the Hub; pull takes org/name or org/name@rev")
     repository = library.models / repository_folder(wanted.repo)

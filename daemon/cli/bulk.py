@@ -28,7 +28,14 @@ from daemon.intake.requests import (
     answer_to,
     leave,
 )
-from daemon.system.clock import duration_in_words, instant_in_words, instants, local_zone, wall
+from daemon.system.clock import (
+    LATEST_S,
+    duration_in_words,
+    instant_in_words,
+    instants,
+    local_zone,
+    wall,
+)
 from daemon.system.errors import UsageError
 from daemon.system.files import shown
 from daemon.system.text import printable
@@ -234,8 +241,8 @@ def _instant(at: str, now: float) -> float:
     except (ValueError, StopIteration) as error:
         raise UsageError(expected) from error
     found = given.timestamp() if given.tzinfo else max(instants(given, zone), default=0.0)
-    if found <= now:
-        raise UsageError(f"{expected}; this is past, or a time that the clock skips")
+    if not now < found <= LATEST_S:
+        raise UsageError(f"{expected}; this is past or far off, or a time that the clock skips")
     return found
 
 

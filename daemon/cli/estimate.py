@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.context import say
+from daemon.cli.context import say, station_of
 from daemon.config.settings import load_settings
 from daemon.config.station_setup import open_station, recipe_for
 from daemon.system.clock import duration_in_words
@@ -28,7 +28,7 @@ def estimate(
     from daemon.service.estimate import forecast, work_in
 
     station, settings = (
-        (None, load_settings()) if context.obj is None else open_station(context.obj)
+        (None, load_settings()) if context.obj is None else open_station(station_of(context).root)
     )
     chosen, compute = recipe_for(recipe, station), compute_of(settings)
     for path in paths:

@@ -6,7 +6,7 @@ import typer
 
 from daemon.checkpoints.library import Library, PulledModel
 from daemon.cli.context import say
-from daemon.config.model_reference import Hub, parse_reference
+from daemon.config.model_reference import Hub, reference_asked_for
 from daemon.config.settings import Settings, load_settings
 from daemon.config.station_setup import open_station
 from daemon.system.errors import ConfigError
@@ -137,7 +137,7 @@ def _library(context: typer.Context) -> Library:
 def _pulled(library: Library, name: str) -> PulledModel:
     from daemon.checkpoints.cards import expand_card_name
 
-    wanted = parse_reference(expand_card_name(name))
+    wanted = reference_asked_for(expand_card_name(name))
     if not isinstance(wanted, Hub):
         raise ConfigError(f"{name!r} is not on the Hub; name org/name or org/name@rev")
     return library.pulled(wanted)

@@ -46,7 +46,7 @@ def apply(
     from daemon.service.component_settings import compute_of
 
     station, settings = (
-        (None, load_settings()) if context.obj is None else open_station(context.obj)
+        (None, load_settings()) if context.obj is None else open_station(station_of(context).root)
     )
     chosen = recipe_for(recipe, station)
     failed = 0

@@ -39,7 +39,7 @@ def recipes(
     if as_schema:
         print_json(schema())
         return
-    known = known_recipes(None if context.obj is None else open_station(context.obj)[0])
+    known = known_recipes(None if context.obj is None else station_of(context))
     if name is not None:
         print_json(json.loads(recipe_named(name, known).model_dump_json()))
         return

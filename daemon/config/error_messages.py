@@ -74,7 +74,9 @@ def explain_toml(error: Exception) -> str:
     Args:
         error: Of the file system, of the encoding or of the TOML parser.
     """
-    text = f"not a readable TOML file: {error}"
+    # The file is named beside it.
+    why = error.strerror if isinstance(error, OSError) and error.strerror else error
+    text = f"not a readable TOML file: {why}"
     if not isinstance(error, tomllib.TOMLDecodeError):
         return text
     if str(error).startswith("Invalid value"):

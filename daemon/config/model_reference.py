@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.system.errors import ConfigError
+from daemon.system.files import real_path
 
 PRIOR = "prior"
 """Reference of the photo prior; in a recipe it stands for all networks inside the package."""
@@ -98,6 +99,18 @@ def parse_reference(text: str) -> Reference:
     return Hub(found[1], found[2] or DEFAULT_REVISION)
 
 
+def reference_asked_for(text: str) -> Reference:
+    """Parse a reference that a person names in a command.
+
+    Raises:
+        ConfigError: The text has none of the known forms; the message begins with it.
+    """
+    try:
+        return parse_reference(text)
+    except ConfigError as error:
+        raise ConfigError(f"model {error}") from error
+
+
 def valid_reference(text: str) -> str:
     """Check a reference and return it unchanged: a validator for pydantic.
 
@@ -116,4 +129,4 @@ def absolute_reference(text: str, folder: Path) -> str:
     parsed = parse_reference(text)
     if not isinstance(parsed, Local):
         return text
-    return str((folder.absolute() / parsed.path).resolve())
+    return str(real_path(folder.absolute() / parsed.path))

@@ -88,6 +88,8 @@ def open_station(root: Path) -> tuple[Station, Settings]:
         ConfigError: The settings are wrong.
     """
     root = root.absolute()
+    if os.path.lexists(root) and not root.is_dir():
+        raise ConfigError(f"{shown(root)}: not a folder; a station is the folder that `init` makes")
     config = config_folder(root).absolute()
     settings = load_settings(config / "restored.toml")
     state, logs = settings.state_dir or root / ".restored", settings.logs_dir or root / "logs"
@@ -100,8 +102,14 @@ def find_station(root: Path) -> Station:
     Raises:
         ConfigError: There is none.
     """
-    station = open_station(root)[0]
+    station, settings = open_station(root)
     if not station.state.is_dir():
+        if settings.state_dir is not None:
+            raise ConfigError(
+                f"{shown(station.state)}: no such folder, though state_dir in "
+                f"{shown(station.settings_file)} names it; correct that or mount its disk, or "
+                f"`restored init {root}` makes it"
+            )
         raise ConfigError(f"{root} is not a station; `restored init {root}` makes one")
     return station
 

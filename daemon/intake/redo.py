@@ -22,6 +22,7 @@ from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.tasks import job_id
 from daemon.system.errors import ConfigError
+from daemon.system.files import real_path
 
 Fate = Literal["redo", "up_to_date", "not_there", "no_recipe"]
 
@@ -59,7 +60,7 @@ def plan(
         paths: Originals in the archive, their results, or folders of either; all if empty.
         recipe: Name of the only recipe that counts; None for all.
     """
-    chosen = [path.parent.resolve() / path.name for path in paths]
+    chosen = [real_path(path.parent) / path.name for path in paths]
     fates: Counter[Fate] = Counter()
     rows = []
     for row, result in original_rows.jobs(view):

@@ -30,7 +30,7 @@ from daemon.jobs.companions import (
 from daemon.jobs.failure_reasons import REASON_SUFFIX, is_foreign, reason_path
 from daemon.jobs.ledger.writer import Ledger
 from daemon.system.errors import ConfigError, UsageError
-from daemon.system.files import same_content, shown
+from daemon.system.files import real_path, same_content, shown
 from daemon.system.json_files import read_json
 from daemon.system.shared_folder import give_back
 
@@ -60,8 +60,8 @@ def retry_failed(
     Raises:
         UsageError: A path is not a failed photograph of this station, or is one of a bulk job.
     """
-    failed = station.failed.resolve()
-    chosen = [path.parent.resolve() / path.name for path in paths]
+    failed = real_path(station.failed)
+    chosen = [real_path(path.parent) / path.name for path in paths]
     for path in chosen:
         reason = reason_path(path)
         if not reason_path(reason).exists() and (bulk := _read(reason).get("bulk")):
@@ -273,7 +273,7 @@ def _origin(
     if ".." not in origin.parts and around:
         return max(around, key=lambda inbox: len(inbox.parts)), origin
     places = [
-        (folder.failed.resolve(), inbox) for folder, inbox in zip(folders, inboxes, strict=True)
+        (real_path(folder.failed), inbox) for folder, inbox in zip(folders, inboxes, strict=True)
     ]
     failed, inbox = max(
         (place for place in places if path.is_relative_to(place[0])),

@@ -30,7 +30,7 @@ from daemon.system.errors import (
     UsageError,
     photo_message,
 )
-from daemon.system.files import place, sha256_of, shown
+from daemon.system.files import place, real_path, sha256_of, shown
 from daemon.system.text import json_text
 
 _FORMATS = {
@@ -177,7 +177,7 @@ def plan_job(
 
 
 def _read_input(path: Path, role: str, limits: Limits) -> ClaimedFile:
-    real = path.resolve()  # a person may name links; files are opened without following any
+    real = real_path(path)  # a person may name links; files are opened without following any
     stat = real.stat()
     photo.refuse_large_file(stat.st_size, shown(path.name), limits)
     header = photo.read_header(real, limits, name=path.name) if role == "photo" else None
@@ -193,10 +193,10 @@ def check_targets(tasks: Sequence[PlannedJob], options: ApplyOptions) -> None:
         UsageError: Two results have one name.
     """
     taken: dict[Path, Path] = {}
-    originals = {file.path.resolve() for task in tasks for file in task.inputs}
+    originals = {real_path(file.path) for task in tasks for file in task.inputs}
     for task in tasks:
         first = task.inputs[0].path
-        if task.target.resolve() in originals:
+        if real_path(task.target) in originals:
             raise CannotWriteError(f"{task.target} is an original; give another --output")
         if task.target in taken:
             raise UsageError(f"{taken[task.target]} and {first} would both become {task.target}")

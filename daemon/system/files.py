@@ -87,6 +87,14 @@ def as_text(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def real_path(path: Path) -> Path:
+    """The path without links; of links that lead round in a circle, as far as it gets.
+
+    `Path.resolve` raises a RuntimeError there, which nobody who asks for a path expects.
+    """
+    return Path(os.path.realpath(path))
+
+
 def os_error_text(error: OSError, labels: Mapping[Path, str]) -> str:
     """The message of an OSError, for people who know a file by another name than its path.
 
@@ -296,7 +304,7 @@ def open_in(folder: int | None, path: Path) -> BinaryIO:
     except OSError as error:
         # The system's words are of "too many levels".
         if error.errno == errno.ELOOP and _is_link(path, folder):
-            raise OSError(errno.ELOOP, "it is a symbolic link", str(path)) from error
+            raise OSError(errno.ELOOP, "symbolic links are not followed here", str(path)) from error
         raise
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):

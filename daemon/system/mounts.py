@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from daemon.system.files import real_path
 from daemon.system.json_files import write_whole
 
 _MOUNTINFO = Path("/proc/self/mountinfo")
@@ -64,7 +65,7 @@ def is_network_path(path: Path, mountinfo: str | None = None) -> bool:
             mountinfo = _MOUNTINFO.read_text("utf-8", "surrogateescape")
         except OSError:
             return False
-    target = str(path.resolve())
+    target = str(real_path(path))
     best, kind = -1, ""
     for line in mountinfo.splitlines():
         mount = read_mount(line)

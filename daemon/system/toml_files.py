@@ -1,12 +1,12 @@
 """TOML files that people write: read within bounds of size and memory."""
 
-import os
+import errno
 import re
 import tomllib
 from pathlib import Path
 
 from daemon.system.errors import UsageError
-from daemon.system.files import read_bounded
+from daemon.system.files import read_bounded, real_path
 
 _MAX_BYTES = 1 << 20
 """Largest TOML file in bytes that is read."""
@@ -24,7 +24,10 @@ def read_toml(path: Path) -> dict[str, object]:
         Exception: Whatever is wrong with it: it is no file, is gone or has more than 1 MB, may not
             be read, or is no TOML. A parser may raise what it likes.
     """
-    return parse_toml(read_bounded(Path(os.path.realpath(path)), _MAX_BYTES).decode())
+    real = real_path(path)
+    if real.is_symlink():
+        raise OSError(errno.ELOOP, "its symbolic links lead round in a circle", str(path))
+    return parse_toml(read_bounded(real, _MAX_BYTES).decode())
 
 
 def parse_toml(text: str) -> dict[str, object]:

@@ -212,10 +212,11 @@ def test_commands_print_by_one_way_only() -> None:
     ]
 
 
-def _run(arguments: list[str], **streams: int) -> subprocess.CompletedProcess[str]:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+def _run(
+    arguments: list[str], stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "daemon", *arguments]
-    return subprocess.run(command, text=True, check=False, timeout=60, **pipes)
+    return subprocess.run(command, stdout=stdout, stderr=stderr, text=True, check=False, timeout=60)
 
 
 @pytest.fixture
@@ -239,7 +240,7 @@ def test_output_on_a_full_disk_ends_a_command_with_74(
 ) -> None:
     raw = io.FileIO(full, "w", closefd=False)
     output = io.TextIOWrapper(
-        raw if unbuffered else io.BufferedWriter(raw),  # type: ignore[type-var]
+        raw if unbuffered else io.BufferedWriter(raw),
         write_through=unbuffered,
     )
     monkeypatch.setattr(sys, "stdout", output)
@@ -291,3 +292,39 @@ def test_what_the_system_refuses_is_told_in_a_line(
     told = capsys.readouterr().err
     assert said in told
     assert told.count("\n") == 1
+
+
+WRONG: dict[str, tuple[int, str]] = {
+    "--station S/restored.toml status": (78, "restored.toml: not a folder; a station is"),
+    "--station S/loop status": (78, "loop: not a folder; a station is"),
+    "--station S/inbox recipes": (78, "inbox is not a station; `restored init"),
+    "--station S/nowhere apply denoise a.jpg -o out": (78, "nowhere is not a station"),
+    "--station S/nowhere estimate denoise S": (78, "nowhere is not a station"),
+    "--station S submit D/loop --recipe denoise": (64, "loop: a link that leads nowhere"),
+    "--station S submit D --recipe denoise --at 9999-12-31T00:00": (64, "this is past or far off"),
+    "apply denoise S/loop -o S/out": (65, "loop: "),
+    "apply S/recipes -o S/out S/loop": (78, "no recipe is named"),
+    "apply S/loop.toml -o S/out S/loop": (78, "TOML file: its symbolic links lead round"),
+    "init S/restored.toml/x": (78, "TOML file: Not a directory"),
+    "--station T status": (78, "/state: no such folder, though state_dir in "),
+    "models verify nope": (78, "model is 'nope'; allowed: "),
+}
+"""Commands with wrong input: the exit code, and a part of the message."""
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_wrong_input_is_named_with_what_is_expected(
+    words: str, station: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "scans").mkdir()
+    for loop in (station / "loop", station / "loop.toml", tmp_path / "scans/loop"):
+        loop.symlink_to(loop.name)
+    (tmp_path / "scans/a.jpg").write_text("a")
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away/restored.toml").write_text(f'state_dir = "{tmp_path}/state"\n')
+    places = {"S": str(station), "D": str(tmp_path / "scans"), "T": str(tmp_path / "away")}
+    arguments = [re.sub(r"^[SDT](?=/|$)", lambda m: places[m[0]], word) for word in words.split()]
+    capsys.readouterr()
+    code, said = exit_code(arguments), capsys.readouterr().err
+    expected, part = WRONG[words]
+    assert (code, part in said, "Traceback" in said) == (expected, True, False), said

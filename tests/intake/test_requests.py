@@ -161,9 +161,9 @@ def test_what_is_no_request_is_set_aside_with_its_reason(root: Path, what: str) 
     [
         (put_fifo, "not a regular file"),
         (put_folder, "not a regular file"),
-        (put_link, "it is a symbolic link"),
-        (put_dangling_link, "it is a symbolic link"),
-        (put_link_to_a_device, "it is a symbolic link"),
+        (put_link, "symbolic links are not followed here"),
+        (put_dangling_link, "symbolic links are not followed here"),
+        (put_link_to_a_device, "symbolic links are not followed here"),
     ],
 )
 @pytest.mark.timeout(60)
