@@ -49,8 +49,9 @@ _STORAGE = (
 )
 """Tags on how pixels are stored, or that point to such."""
 
-_STORAGE_OF_TIFF = (0x0100, 0x0101, 282, 283, 296, 0x0211, 0x0212, 0x0213, 0x0214)
-"""Those that another file's EXIF may have, and a TIFF's writer gives itself."""
+_STORAGE_OF_TIFF = (0x0100, 0x0101, 0x0211, 0x0212, 0x0213, 0x0214)
+"""Those that another file's EXIF may have, and a TIFF's writer gives itself. Resolution is carried:
+in its own unit, be that inches, centimetres or none, it stays exact."""
 
 _FIRST_DNG, _LAST_DNG = 50706, 51200
 _FARTHEST = 60_000
