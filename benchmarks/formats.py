@@ -36,6 +36,12 @@ _LIMITS = Limits(max_file_mb=200, max_input_megapixels=60)
 _PEER_S = 60
 """Seconds that libvips has for a file."""
 
+_LARGEST_PX = "30000"
+"""Side up to which `vips thumbnail` keeps the size: it turns upright and converts any depth."""
+
+_IN_LAYERS = (".jp2", ".j2k", ".jpc", ".jpf", ".jpx")
+"""JPEG 2000, of which a thumbnail is a smaller layer; nothing in it is to be turned upright."""
+
 _LEVELS = 4
 """Levels of 255 that decoders may differ by: DCT, enlarged chroma and profiles are rounded."""
 
@@ -174,7 +180,11 @@ def read_by_vips(path: Path) -> Reading:
     """What libvips makes of a file: upright, in sRGB."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.png"
-        command = ["vips", "autorot", f"{path}", f"{out}[bitdepth=8,compression=1]"]
+        names = [f"{path}", f"{out}[bitdepth=8,compression=1]"]
+        if path.suffix.lower() in _IN_LAYERS:
+            command = ["vips", "colourspace", *names, "srgb"]
+        else:
+            command = ["vips", "thumbnail", *names, _LARGEST_PX, "--size", "down"]
         try:
             done = subprocess.run(command, capture_output=True, timeout=_PEER_S, check=False)
         except subprocess.TimeoutExpired:
