@@ -27,6 +27,7 @@ ENV PATH=/opt/restored/bin:${PATH} \
     HOME=/tmp \
     USER=restored \
     HF_HOME=/models/huggingface \
+    RESTORED_MODELS_DIR=/models \
     RESTORED_STATION=/station \
     RESTORED_CONFIG=/config \
     RESTORED_ALIVE_FILE=/tmp/restored.alive

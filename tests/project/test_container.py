@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from daemon.config.settings import Settings
 from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +68,17 @@ def test_what_the_dockerfile_copies_is_in_its_context() -> None:
     copied = re.findall(r"^COPY (?:--chmod=755 )?([\w/]+) ", DOCKERFILE, re.MULTILINE)
     assert copied == ["docker/serve"]
     assert copied[0].split("/")[0] in allowed
+
+
+def test_pulled_models_lie_in_a_volume(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home folder of the image is a tmpfs: what is pulled into it is gone at the next start."""
+    for name in ("CACHE_DIRECTORY", "XDG_CACHE_HOME", "RESTORED_MODELS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for pair in instruction("ENV").split():
+        monkeypatch.setenv(*pair.split("=", 1))
+    volumes = map(Path, json.loads(instruction("VOLUME")))
+    models = Settings().models_dir
+    assert any(models.is_relative_to(volume) for volume in volumes)
 
 
 def test_the_container_is_stopped_no_sooner_than_the_daemon_needs() -> None:
