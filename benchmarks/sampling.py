@@ -76,7 +76,8 @@ DAMAGES = (
 
 
 RESTYLES = tuple(
-    Damage(f"restyle {strength:g}", np.copy, partial(_restyle, strength)) for strength in (0.2, 0.4)
+    Damage(f"restyle {strength:g}", np.copy, partial(_restyle, strength))
+    for strength in (0.2, 0.3, 0.4, 0.5, 0.6)
 )
 """Photographs that are only taken to noise and back: what is lost of them is the sampler's."""
 
