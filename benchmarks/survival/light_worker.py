@@ -106,6 +106,7 @@ def _outcome(task: Task, compute: Compute) -> Outcome:
 
 def _restored(task: RestoreTask, compute: Compute) -> Restored:
     from daemon.engine.result_writer import stage
+    from daemon.photo.notes import each_once
     from daemon.photo.reading import read_picture
 
     began = time.monotonic()
@@ -114,4 +115,6 @@ def _restored(task: RestoreTask, compute: Compute) -> Restored:
     frames = 3 if task.job.recipe.photos == 2 else 1
     files, notes = stage((picture,) * frames, task.job, task.staging)
     seconds = time.monotonic() - began
-    return Restored(task.fence, files, (), notes, Timing(0.0, seconds, 0.0, 0.0, 0, 0), "light")
+    return Restored(
+        task.fence, files, (), each_once(notes), Timing(0.0, seconds, 0.0, 0.0, 0, 0), "light"
+    )

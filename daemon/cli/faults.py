@@ -5,6 +5,7 @@ import errno
 import io
 import os
 import sys
+from pathlib import Path
 from typing import TextIO
 
 from daemon.cli.context import complain
@@ -53,9 +54,11 @@ def watch_output() -> None:
     """Have standard output remember its faults; call this before anything is printed."""
     old = sys.stdout
     if isinstance(old, io.TextIOWrapper):
-        how = {"line_buffering": old.line_buffering, "write_through": old.write_through}
         encoding, errors = old.encoding, old.errors
-        sys.stdout = _Output(old.detach(), encoding, errors, **how)
+        by_line, through = old.line_buffering, old.write_through
+        sys.stdout = _Output(
+            old.detach(), encoding, errors, line_buffering=by_line, write_through=through
+        )
 
 
 def fault_code(error: OSError) -> int:
@@ -66,7 +69,7 @@ def fault_code(error: OSError) -> int:
     if _fault_of(sys.stdout):
         return 0
     where = next((name for name in (error.filename, error.filename2) if name is not None), None)
-    place = f"{shown(where)}: " if isinstance(where, str | os.PathLike) else ""
+    place = f"{shown(where)}: " if isinstance(where, str | Path) else ""
     remedy = _REMEDIES.get(error.errno or 0)
     complain(f"{place}{error.strerror or error}" + (f"; {remedy}" if remedy else ""))
     if isinstance(error, PermissionError):

@@ -26,11 +26,13 @@ from daemon.messages.reports import (
     fences_of,
 )
 from daemon.photo import Prompt
+from daemon.photo.notes import Note, NoteKind
 
 PROMPT = Prompt("a lighthouse", "fog", 7)
 FILE = StagedFile(Path("0.png"), "{stem}.png", "digest", 8, 6, PROMPT)
+NOTE = Note(NoteKind.DEPTH, "read 8 of 16 bits")
 REPORTS: list[Report] = [
-    Restored(1, (FILE,), (Measure(0, "sigma", 2.5),), ("note",), Timing(1, 2, 3, 4, 5, 6), "cpu"),
+    Restored(1, (FILE,), (Measure(0, "sigma", 2.5),), (NOTE,), Timing(1, 2, 3, 4, 5, 6), "cpu"),
     Inspected(2, (0.5, 12.0)),
     Rejected(3, "0.png", "it ends early", "copy it again", truncated=True),
     Failed(4, "KeyError", trace="Traceback"),
