@@ -11,8 +11,6 @@ import uuid
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-import numpy as np
-
 from daemon.photo.exif_block import with_software
 from daemon.photo.notes import Note, NoteKind
 from daemon.photo.picture import Metadata, Picture
@@ -57,7 +55,9 @@ class Provenance:
 def with_provenance(picture: Picture, provenance: Provenance) -> tuple[Metadata, tuple[str, ...]]:
     """The metadata of a result with how it was made, and notes on what cannot say it."""
     metadata = picture.metadata
-    content = hashlib.blake2b(np.ascontiguousarray(picture.pixels).reshape(-1).data).hexdigest()
+    pixels = picture.pixels
+    solid = pixels if pixels.flags.c_contiguous else pixels.copy(order="C")
+    content = hashlib.blake2b(solid.reshape(-1).data).hexdigest()
     identifier = uuid.uuid5(_SPACE, f"{provenance.recipe_digest} {content}")
     steps = ", ".join(provenance.steps)
     named = f"recipe {provenance.recipe_digest}; record {provenance.record_digest}"

@@ -29,8 +29,8 @@ def test_init_makes_an_inbox_for_each_recipe_and_repeating_it_keeps_the_settings
     assert exit_code(["init", str(station)]) == 0
     assert (station / "restored.toml").read_text() == "attempts = 7\n"
     assert sorted(p.name for p in (station / "inbox").iterdir()) == [
-        "colorize", "denoise", "inpaint", "interpolate", "old-photo", "restyle", "scratches",
-        "super-resolve", "unfade",
+        "colorize", "denoise", "inpaint", "interpolate", "old-photo", "restore", "restyle",
+        "scratches", "super-resolve", "unfade",
     ]  # fmt: skip
     assert json.loads((station / ".restored/station.json").read_text()) == {"format": 1}
 
