@@ -17,9 +17,9 @@ from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.publication import Publication
 from daemon.jobs.recipe_holds import RecipeHolds
 from daemon.jobs.record import record_of
-from daemon.jobs.sidecars import stage_sidecars
 from daemon.jobs.staging import Staging
 from daemon.jobs.worker_deaths import DeathWatch, halves
+from daemon.jobs.xmp_sidecars import stage_sidecars
 from daemon.messages.reports import (
     Failed,
     Inspected,

@@ -15,7 +15,7 @@ from typing import Any
 from daemon.jobs.access import Access
 from daemon.jobs.case_folding import FoldedNames
 from daemon.jobs.record import with_file_names
-from daemon.jobs.sidecars import AFTER_NAME, AFTER_STEM
+from daemon.jobs.xmp_sidecars import AFTER_NAME, AFTER_STEM
 from daemon.system.errors import UsageError
 from daemon.system.files import (
     alternative,

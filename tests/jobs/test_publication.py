@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daemon.jobs import publication as publication_module
-from daemon.jobs import sidecars
+from daemon.jobs import xmp_sidecars
 from daemon.jobs.access import Access
 from daemon.jobs.case_folding import FoldedNames
 from daemon.jobs.publication import Publication, is_published, publish, record_path
@@ -73,7 +73,11 @@ def test_all_files_of_a_result_share_one_stem(tmp_path: Path) -> None:
 def test_a_sidecar_is_named_after_its_result_and_replaces_nothing(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/scan.png.xmp").write_text("somebody's")
-    content = {"{stem}.png": "pixels", sidecars.AFTER_STEM: "one", sidecars.AFTER_NAME: "two"}
+    content = {
+        "{stem}.png": "pixels",
+        xmp_sidecars.AFTER_STEM: "one",
+        xmp_sidecars.AFTER_NAME: "two",
+    }
     publication = staged(tmp_path, content)
     outputs, beside = [{"width": 8}], [{"from": "scan.xmp"}, {"from": "scan.jpg.xmp"}]
     record = {**publication.record, "outputs": outputs, "sidecars": beside}
@@ -92,7 +96,11 @@ def test_a_sidecar_is_named_after_its_result_and_replaces_nothing(tmp_path: Path
 
 @pytest.mark.parametrize("stem", ["x" * 250, "\u00e9" * 119, "{result}.xmp"])
 def test_a_sidecar_follows_its_result_however_that_is_named(tmp_path: Path, stem: str) -> None:
-    content = {"{stem}.png": "pixels", sidecars.AFTER_STEM: "one", sidecars.AFTER_NAME: "two"}
+    content = {
+        "{stem}.png": "pixels",
+        xmp_sidecars.AFTER_STEM: "one",
+        xmp_sidecars.AFTER_NAME: "two",
+    }
     result = only(publish([staged(tmp_path, content, stem=stem)], Access()))
     assert result.with_suffix(".xmp").read_text() == "one"
     assert result.with_name(f"{result.name}.xmp").read_text() == "two"
@@ -102,7 +110,7 @@ def test_a_sidecar_follows_its_result_however_that_is_named(tmp_path: Path, stem
 def test_a_crash_at_any_call_leaves_one_result_after_publishing_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls_before_the_crash: int
 ) -> None:
-    content = {"{stem}.webp": "film", "{stem}.frames/00.png": "a", sidecars.AFTER_STEM: "xmp"}
+    content = {"{stem}.webp": "film", "{stem}.frames/00.png": "a", xmp_sidecars.AFTER_STEM: "xmp"}
     publication = staged(tmp_path, content)
     left = calls_before_the_crash
 

@@ -1,4 +1,4 @@
-"""Sidecars of results: the XMP that lay beside a photograph is copied to stand beside its result.
+"""XMP sidecars: the XMP that lay beside a photograph is copied to stand beside its result.
 
 It was claimed with its photograph where originals are archived. Where they are left in their place
 or removed, and in bulk jobs, it is no part of the claim and is looked for where the photograph lay.
