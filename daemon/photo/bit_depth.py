@@ -59,7 +59,7 @@ def _converted(codes: Codes, wanted: np.dtype[Any]) -> Codes:
 
 
 def to_unit(codes: Codes) -> NDArray[np.float32]:
-    """Codes as float32 of which 0 is black and 1 is white."""
+    """Scale codes to float32, any shape: 0 is black, 1 is white; floats keep their values."""
     if codes.dtype.kind == "f":
         return codes.astype(np.float32, copy=False)
     return codes.astype(np.float32) / np.float32(highest_level(codes.dtype))

@@ -129,7 +129,7 @@ def numbers_field(order: str, tag: int, kind: int, values: Sequence[int]) -> Raw
 
 
 def pinned_fields(fields: Sequence[RawField]) -> list[RawField]:
-    """The fields that must lie where they lay, of all directories."""
+    """Fields whose values must keep their offset, those of sub-directories included."""
     found = [field for field in fields if field.pinned]
     for field in fields:
         found += pinned_fields(field.below or ())

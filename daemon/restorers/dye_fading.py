@@ -185,7 +185,15 @@ def unfading_tables(fading: Fading, top: int) -> Floats:
 
 
 def faded(pixels: NDArray[np.uint8], fading: Fading) -> NDArray[np.uint8]:
-    """Fade a picture, (H, W, 3)."""
+    """Fade an sRGB picture: its densities shrink by `contrast` and rise by `stain`.
+
+    Args:
+        pixels: (H, W, 3), uint8.
+        fading: How the dyes have faded.
+
+    Returns:
+        The same shape and type, rounded.
+    """
     density = densities(np.arange(256) / 255)
     light = 10 ** -(fading.contrast[:, None] * density + fading.stain[:, None])
     return apply_tables(pixels, _level(light))

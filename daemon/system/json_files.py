@@ -84,7 +84,11 @@ def write_whole(path: Path, content: Mapping[str, object]) -> None:
 
 
 def clear_parts(folder: Path) -> None:
-    """Remove what killed writers left in a folder that only this program writes to."""
+    """Remove the partial files of killed writers from a folder that this program alone writes to.
+
+    Raises:
+        OSError: One of them cannot be removed.
+    """
     for path in folder.glob(".*.part"):
         if _PART.fullmatch(path.name) and stat.S_ISREG(path.lstat().st_mode):
             path.unlink(missing_ok=True)
