@@ -33,6 +33,8 @@ _SAVING_S = 60.0
 """Seconds that a trainer that was told to stop has for its checkpoint."""
 
 _REHEARSED_MINUTES = 0.04
+_REHEARSED_LIMIT_S = 300.0
+"""Seconds of a rehearsed turn at most: to start and to read takes longer there than to train."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ TURNS = (
         "enlargement",
         "training.restoration",
         0.35,
-        (*_ENLARGEMENT, "--crops", "12"),
+        (*_ENLARGEMENT, "--crops", "12", "--blurred", "0.05"),
         (*_ENLARGEMENT, "--crops", "0.1"),
         many_folders=False,
         weights="average.safetensors",
@@ -126,6 +128,10 @@ class Sitting:
     device: str
     rehearsed: bool
 
+    def limit_s(self, turn: Turn) -> float:
+        """Seconds that a turn may last."""
+        return _REHEARSED_LIMIT_S if self.rehearsed else 60 * turn.share * self.minutes
+
     def command(self, turn: Turn) -> list[str]:
         """Arguments of a turn's trainer."""
         photos = self.photos if turn.many_folders else self.photos[:1]
@@ -171,8 +177,8 @@ def train_all(sitting: Sitting, run: RunTrainer = run_trainer) -> list[str]:
     """
     failed = []
     for turn in TURNS:
-        limit_s = 60 * turn.share * sitting.minutes
-        print(f"{turn.name}: {limit_s:.0f} s", flush=True)
+        limit_s = sitting.limit_s(turn)
+        print(f"{turn.name}: {limit_s:.0f} s at most", flush=True)
         if not run(turn.module, sitting.command(turn), limit_s):
             failed.append(turn.name)
         _export(sitting.out, turn)

@@ -94,6 +94,17 @@ def test_turns_share_the_minutes_and_one_that_fails_stops_no_other(tmp_path: Pat
         assert (str(folders[1]) in arguments) == turn.many_folders
 
 
+def test_a_rehearsed_turn_has_time_to_start(tmp_path: Path) -> None:
+    limits: list[float] = []
+
+    def run(module: str, arguments: list[str], limit_s: float) -> bool:
+        limits.append(limit_s)
+        return True
+
+    assert main(["--photos", "a", "--out", str(tmp_path), "--rehearse"], run) == 0
+    assert min(limits) >= 60
+
+
 def test_a_trainer_whose_time_is_over_is_told_to_save(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
