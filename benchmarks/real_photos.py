@@ -33,7 +33,7 @@ WORST_FIRST = (
 )  # fmt: skip
 """Order of the sheet: by eye, what the recipes did worst to comes first."""
 
-_PANEL = (150, 126)
+_PANEL = (140, 118)
 """Width and height of a picture on the sheet, in pixels."""
 
 _WEBP_QUALITY = 45
@@ -44,14 +44,18 @@ Treatment = Callable[[Pixels], Pixels]
 
 def treatments() -> dict[str, Treatment]:
     """Every shipped recipe that takes one picture and no drawing, by its name."""
-    names = ("denoise", "scratches", "unfade", "colorize", "old-photo", "super-resolve", "restyle")
+    names = (
+        "restore", "denoise", "scratches", "unfade", "colorize", "old-photo", "super-resolve",
+        "restyle",
+    )  # fmt: skip
     found: dict[str, Treatment] = {name: partial(_by, _recipe(name)) for name in names}
     cracks = Recipe(name="cracks", steps=(Inpaint(find="cracks"),))
     return {
+        "restore": found["restore"],
         "denoise": found["denoise"],
         "scratches": found["scratches"],
         'find = "cracks"': partial(_by, cracks),
-        **{name: found[name] for name in names[2:]},
+        **{name: found[name] for name in names[3:]},
     }
 
 
