@@ -1,6 +1,7 @@
-"""The demo: photographs through every shipped recipe, with a table and a contact sheet.
+"""The demo: photographs through the shipped recipes, with a table and a contact sheet.
 
-It drops them into a station and restores them as any other run does.
+All recipes but `restore` take part. It drops the photographs into a station and restores them as
+any other run does.
 """
 
 import hashlib

@@ -121,7 +121,7 @@ def once(context: typer.Context) -> int:
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the station to make.")],
 ) -> int:
-    """Restore damaged photographs with every recipe; writes DIR/contact-sheet.png.
+    """Restore damaged photographs with the shipped recipes; writes DIR/contact-sheet.png.
 
     Example: `restored demo demo-station`
     """
