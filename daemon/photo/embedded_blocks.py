@@ -60,9 +60,10 @@ class EmbeddedBlocks:
 
     Attributes:
         photoshop: Photoshop's resource blocks.
-        comments: Comments of a JPEG.
+        comments: Comments of a JPEG or GIF.
         png_text: Text chunks of a PNG but XMP, as kind and content.
-        exif, xmp: Blocks that ImageMagick keeps in text chunks of a PNG.
+        exif, xmp: Blocks that ImageMagick keeps in text chunks of a PNG; XMP of a GIF.
+        icc: Profile of a GIF.
         extended_xmp: The second part of XMP that is too long for one segment of a JPEG.
         has_manifest: Whether it has a C2PA manifest.
         notes: What was left out.
@@ -73,6 +74,7 @@ class EmbeddedBlocks:
     png_text: tuple[tuple[bytes, bytes], ...] = ()
     exif: bytes | None = None
     xmp: bytes | None = None
+    icc: bytes | None = None
     extended_xmp: bytes | None = None
     has_manifest: bool = False
     notes: tuple[Note, ...] = ()
@@ -101,15 +103,20 @@ def jpeg_blocks(file: BinaryIO) -> EmbeddedBlocks:
             has_manifest |= b"c2pa" in content
         elif name := _foreign_name(marker, content):
             others.append(name)
-    said = f"what a camera or a program put beside the picture was left out: {_listed(others)}"
     return EmbeddedBlocks(
         kept_resources(bytes(photoshop)),
         tuple(comments),
         # Parts may stand in any order.
         extended_xmp=b"".join(extended[offset] for offset in sorted(extended)) or None,
         has_manifest=has_manifest,
-        notes=(Note(NoteKind.METADATA, said),) if others else (),
+        notes=(foreign_blocks_note(others),) if others else (),
     )
+
+
+def foreign_blocks_note(names: Sequence[str]) -> Note:
+    """Say that blocks of these names, which nothing reads, are lost."""
+    said = f"what a camera or a program put beside the picture was left out: {_listed(names)}"
+    return Note(NoteKind.METADATA, said)
 
 
 def _foreign_name(marker: int, content: bytes) -> str:

@@ -25,6 +25,7 @@ from daemon.photo.embedded_blocks import (
     with_iptc,
 )
 from daemon.photo.exif_block import ExifParts, exif_parts, tiff_parts
+from daemon.photo.gif_blocks import gif_blocks
 from daemon.photo.jpeg_data import without_scans
 from daemon.photo.notes import Note, NoteKind
 from daemon.photo.picture import Metadata
@@ -71,6 +72,7 @@ _BLOCKS: dict[str, Callable[[BinaryIO], EmbeddedBlocks]] = {
     "JPEG": jpeg_blocks,
     "PNG": png_blocks,
     "WEBP": webp_blocks,
+    "GIF": gif_blocks,
 }
 
 
@@ -112,7 +114,7 @@ def read_metadata(
     metadata = Metadata(
         format,
         mode,
-        image.info.get("icc_profile") or None,
+        image.info.get("icc_profile") or blocks.icc,
         parts.exif,
         _upright_xmp(xmp),
         _exif_dpi(block) if dpi is None and format not in _OWN_RESOLUTION else dpi,

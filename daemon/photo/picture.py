@@ -131,7 +131,7 @@ class Metadata:
         xmp: XMP packet, or None.
         dpi: Resolution across and down in dots per inch, or None.
         photoshop: Photoshop's resource blocks, from the first "8BIM" on, IPTC among them, or None.
-        comments: Comments of a JPEG.
+        comments: Comments of a JPEG or GIF.
         png_text: Text chunks of a PNG, as kind and content.
         turned: EXIF orientation that was applied to the stored pixels, 1 to 8.
         modified_ns: Modification time of the original, nanoseconds since the epoch, or None.
