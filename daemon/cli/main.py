@@ -17,7 +17,7 @@ import typer
 from daemon import __version__
 from daemon.cli import bulk, estimate, models, queue, run, station
 from daemon.cli.context import complain, print_error, say
-from daemon.cli.faults import fault_code, flushed, let_go_of_output, watch_output
+from daemon.cli.os_errors import fault_code, flushed, let_go_of_output, watch_output
 from daemon.config.settings import STATION_VARIABLE
 from daemon.system import logging as log
 from daemon.system.errors import RestoredError

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from daemon.cli.context import SOME_FAILED, complain, out, say, station_of
-from daemon.cli.layout import FileMatter, matter_lines
+from daemon.cli.text_layout import FileMatter, matter_lines
 from daemon.config.settings import load_settings
 from daemon.config.station_setup import make_station, open_station, recipe_for
 from daemon.jobs.timetable import opening_in_words

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from daemon.bulk.status import BulkStatus
 from daemon.cli.context import say
-from daemon.cli.layout import FileMatter, matter_lines, say_wrapped
+from daemon.cli.text_layout import FileMatter, matter_lines, say_wrapped
 from daemon.service.status import RecipeStatus, StationStatus
 from daemon.system.clock import instant_in_words, local_zone
 from daemon.system.text import printable

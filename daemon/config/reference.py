@@ -22,8 +22,8 @@ from daemon.config.output import Output
 from daemon.config.recipe import Match, Recipe
 from daemon.config.schedule import Schedule
 from daemon.config.settings import PREFIX, Settings, Watch
+from daemon.config.settings_template import SETTING_GROUPS
 from daemon.config.steps import BaseStep, Step
-from daemon.config.template import SETTING_GROUPS
 
 PAGES = ("recipes.md", "settings.md")
 

@@ -74,7 +74,7 @@ def _cache_folder() -> Path:
 
 
 class Settings(BaseSettings):
-    """Every setting of a station. `template.SETTING_GROUPS` says how manuals order them."""
+    """Every setting of a station; `settings_template.SETTING_GROUPS` has the order of manuals."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 

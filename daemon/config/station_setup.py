@@ -14,8 +14,8 @@ from pathlib import Path
 
 from daemon.config.recipe import SHIPPED_RECIPES, Recipe, load_recipes, read_recipe, recipe_named
 from daemon.config.settings import Settings, config_folder, load_settings
+from daemon.config.settings_template import settings_template
 from daemon.config.station import Station
-from daemon.config.template import settings_template
 from daemon.system.errors import AccessError, CannotWriteError, ConfigError
 from daemon.system.files import make_folder, shown
 

@@ -19,7 +19,7 @@ from daemon.restorers.colorize import hint_propagation, luminance_guide, painted
 from daemon.restorers.ddnm import DDNM_SAMPLER, Measurement, Project, ddnm_sample
 from daemon.restorers.interface import Restoration
 from daemon.restorers.sampling_plan import SamplingPlan
-from daemon.restorers.spaces import working_space
+from daemon.restorers.working_space import working_space
 
 STEPS = 12
 """Evaluations of a sampling run if the recipe sets no `steps`."""

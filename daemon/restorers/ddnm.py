@@ -21,7 +21,7 @@ from daemon.diffusion.samplers import ddim_sampler
 from daemon.diffusion.sampling import Draw, Trajectory, sample
 from daemon.diffusion.tiling import denoise_tiles
 from daemon.models.calls import ModelCalls
-from daemon.restorers.spaces import WorkingSpace
+from daemon.restorers.working_space import WorkingSpace
 
 MEAN_DRAWS = 4
 """Noisy versions of the first estimate whose posterior means are averaged for realism 0; a fourth

@@ -35,7 +35,7 @@ from daemon.restorers.damage_measures import quiet_noise
 from daemon.restorers.ddnm import DDNM_SAMPLER, Measurement, ddnm_sample
 from daemon.restorers.interface import Restoration
 from daemon.restorers.sampling_plan import SamplingPlan
-from daemon.restorers.spaces import WorkingSpace, working_space
+from daemon.restorers.working_space import WorkingSpace, working_space
 
 STEPS = 12
 """Evaluations of a sampling run if the recipe sets no `steps`."""

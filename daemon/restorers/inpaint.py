@@ -32,7 +32,7 @@ from daemon.restorers.interface import Restoration
 from daemon.restorers.restyle import SdeditInput, fitted_mask, sdedit
 from daemon.restorers.sampling_plan import SamplingPlan
 from daemon.restorers.scratch_search import find_scratches
-from daemon.restorers.spaces import WorkingSpace, working_space
+from daemon.restorers.working_space import WorkingSpace, working_space
 from daemon.system.errors import PhotoError
 
 STEPS = 10

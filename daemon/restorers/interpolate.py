@@ -30,7 +30,12 @@ from daemon.photo import Picture
 from daemon.photo.bit_depth import highest_level, to_depth
 from daemon.photo.notes import Note, NoteKind
 from daemon.restorers.interface import Restoration
-from daemon.restorers.spaces import WorkingSpace, end_spaces, interpolated_space, working_space
+from daemon.restorers.working_space import (
+    WorkingSpace,
+    end_spaces,
+    interpolated_space,
+    working_space,
+)
 
 STEPS = 12
 """Evaluations each way if the recipe sets no `steps`."""

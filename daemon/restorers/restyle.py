@@ -31,8 +31,8 @@ from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.interface import Restoration
 from daemon.restorers.sampling_plan import SamplingPlan
-from daemon.restorers.spaces import WorkingSpace, working_space
 from daemon.restorers.sweep_sheet import labelled_sheet
+from daemon.restorers.working_space import WorkingSpace, working_space
 
 STEPS = 16
 """Evaluations of a sampling run if the recipe sets no `steps`."""

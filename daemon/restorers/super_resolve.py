@@ -32,7 +32,7 @@ from daemon.photo import Picture
 from daemon.restorers.ddnm import DDNM_SAMPLER, Measurement, Project, ddnm_sample
 from daemon.restorers.interface import Restoration
 from daemon.restorers.sampling_plan import SamplingPlan
-from daemon.restorers.spaces import WorkingSpace, working_space
+from daemon.restorers.working_space import WorkingSpace, working_space
 
 STEPS = 10
 """Evaluations of a sampling run if the recipe sets no `steps`."""

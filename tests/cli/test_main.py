@@ -11,8 +11,8 @@ from unittest.mock import Mock
 import pytest
 
 from daemon import __version__
-from daemon.cli.faults import let_go_of_output, watch_output
 from daemon.cli.main import exit_code
+from daemon.cli.os_errors import let_go_of_output, watch_output
 from tests.support.station_runs import drop_photo, run_once
 
 

@@ -11,8 +11,8 @@ import pytest
 import typer
 
 from daemon.cli.context import SOME_FAILED
-from daemon.cli.faults import INPUT_OUTPUT
 from daemon.cli.main import BUG, INTERRUPTED, TERMINATED, USAGE, app
+from daemon.cli.os_errors import INPUT_OUTPUT
 from daemon.config.settings import Settings
 from daemon.system import errors
 

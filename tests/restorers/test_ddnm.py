@@ -11,7 +11,7 @@ from daemon.diffusion.angles import even_angles
 from daemon.diffusion.sampling import Trajectory
 from daemon.diffusion.tiling import Denoiser, TileSpec
 from daemon.restorers.ddnm import DDNM_SAMPLER, MEAN_DRAWS, Measurement, ddnm_sample
-from daemon.restorers.spaces import WorkingSpace
+from daemon.restorers.working_space import WorkingSpace
 from tests.support.answering import Turns, answer
 from tests.support.checkpoints import drive
 from tests.support.known_model import KnownModel, square_draw

@@ -15,7 +15,7 @@ from daemon.diffusion.sampling import Trajectory
 from daemon.diffusion.tiling import Denoiser, TileSpec
 from daemon.restorers.chroma import luminance
 from daemon.restorers.ddnm import DDNM_SAMPLER, MEAN_DRAWS, Measurement, ddnm_sample
-from daemon.restorers.spaces import WorkingSpace
+from daemon.restorers.working_space import WorkingSpace
 from tests.support.answering import picture, pixels_of, seeded
 from tests.support.checkpoints import drive, level_of, trust_at
 from tests.support.known_model import DEVIATION, MU, KnownModel, flat, square_draw

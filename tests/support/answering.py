@@ -31,7 +31,7 @@ from daemon.models.registry import Model, Placement, load_model
 from daemon.photo import Metadata, Picture
 from daemon.restorers.interface import Restoration
 from daemon.restorers.registry import restorer_for
-from daemon.restorers.spaces import WorkingSpace
+from daemon.restorers.working_space import WorkingSpace
 
 T = TypeVar("T")
 PriorCall = DenoiseCall | RestoreCall | ColourCall | DamageCall

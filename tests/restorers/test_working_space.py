@@ -7,7 +7,7 @@ from daemon.checkpoints.traits import Traits
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.tiling import Denoiser, TileSpec
 from daemon.diffusion.windows import Window
-from daemon.restorers.spaces import WorkingSpace
+from daemon.restorers.working_space import WorkingSpace
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 90), (200, 300)])

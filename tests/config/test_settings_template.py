@@ -6,8 +6,8 @@ import pytest
 
 from daemon.config.key_descriptions import keys_of
 from daemon.config.settings import Settings, load_settings
+from daemon.config.settings_template import SETTING_GROUPS, settings_template
 from daemon.config.station_setup import make_station, open_station
-from daemon.config.template import SETTING_GROUPS, settings_template
 
 TEMPLATE = settings_template()
 LINES = re.findall(r"^#(\w+ = .+)$", TEMPLATE, re.MULTILINE)
