@@ -39,7 +39,8 @@ def make_station(root: Path) -> Station:
     except OSError as error:
         if isinstance(error, PermissionError):
             raise
-        raise CannotWriteError(f"{error.filename}: {error.strerror}") from error
+        place = shown(error.filename or root)  # a write names no file
+        raise CannotWriteError(f"{place}: {error.strerror}") from error
     return station
 
 
@@ -220,7 +221,11 @@ def _share_inboxes(station: Station, group: int) -> None:
 def _write_if_missing(path: Path, text: str, group: int | None) -> None:
     if path.exists():
         return
-    path.write_text(text)
+    try:
+        path.write_text(text)
+    except OSError:  # a full disk: half a file would count as there the next time
+        path.unlink(missing_ok=True)
+        raise
     if group is not None:
         os.chown(path, -1, group)
 

@@ -264,12 +264,16 @@ def leave_as(station: Station, request: Request, request_id: str) -> None:
     part = folder / f".{secrets.token_hex(8)}.part"
     # By its handle: whoever may write into the folder could put a link in the place of the file.
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o664)
-    with open(handle, "w") as file:  # noqa: PTH123  # it is open already
-        file.write(text)
-        os.fchmod(handle, 0o664)
-        if os.geteuid() == 0:  # what root asks for the daemon's own user must be able to take, too
-            os.fchown(handle, owner.st_uid, owner.st_gid)
-    part.rename(folder / f"{request_id}.json")
+    try:
+        with open(handle, "w") as file:  # noqa: PTH123  # it is open already
+            file.write(text)
+            os.fchmod(handle, 0o664)
+            if os.geteuid() == 0:  # the daemon's own user must be able to take what root asks
+                os.fchown(handle, owner.st_uid, owner.st_gid)
+        part.rename(folder / f"{request_id}.json")
+    except OSError as error:  # a full disk, above all; a write names no file
+        part.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, error.filename or str(folder)) from error
 
 
 def waiting_requests(station: Station) -> list[Pending]:

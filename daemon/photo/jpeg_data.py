@@ -22,6 +22,7 @@ DAMAGED = Note(NoteKind.DAMAGE, "the JPEG's data are damaged: part of the pictur
 NO_END = Note(NoteKind.DAMAGE, "the JPEG lacks its end marker; its picture is whole")
 
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
+_RESTART_INTERVAL = 0xDD
 _SEGMENTS = {*range(0xC0, 0xD0), _SCAN, *range(0xDB, 0xF0), 0xFE}
 """Markers that a length follows."""
 
@@ -74,6 +75,7 @@ class Scan:
         sound: Whether its restart markers are in order, and the data end with the file or at a
             marker that may follow them.
         complete: Whether the scans together have every coefficient to its last bit.
+        restarts: Restart markers among the data; None if the file has none by its headers.
     """
 
     start: int
@@ -81,6 +83,7 @@ class Scan:
     ended: bool
     sound: bool
     complete: bool
+    restarts: int | None = None
 
 
 def read_frame(file: BinaryIO) -> Frame | None:
@@ -154,7 +157,7 @@ def last_scan(file: BinaryIO) -> Scan | None:
     if file.read(2) != bytes((0xFF, _START)):
         return None
     found: Scan | None = None
-    components = 0
+    components = interval = 0
     done: set[tuple[int, int]] = set()
     offset = 2
     while True:
@@ -169,13 +172,16 @@ def last_scan(file: BinaryIO) -> Scan | None:
         offset += 2 + int.from_bytes(head[2:])
         if head[1] in _FRAMES and len(segment) > _COMPONENTS:
             components = segment[_COMPONENTS]
+        if head[1] == _RESTART_INTERVAL:
+            interval = int.from_bytes(segment[:2])
         if head[1] != _SCAN:
             continue
         done |= _finished_coefficients(segment)
-        end, marker, ordered = _end_of_data(file, offset)
+        end, marker, restarts, ordered = _end_of_data(file, offset)
         sound = ordered and (marker is None or marker == _END or marker in _SEGMENTS)
         complete = len(done) >= 64 * components
-        found = Scan(offset, end, marker == _END, sound, complete)
+        ended, count = marker == _END, restarts if interval else None
+        found = Scan(offset, end, ended, sound, complete, count)
         if marker is None or marker not in _SEGMENTS:
             return found
         offset = end
@@ -198,13 +204,23 @@ def is_damaged(file: BinaryIO, scan: Scan, image: Image) -> bool:
     """
     if not (scan.sound and scan.complete):
         return True
-    if not _same(image, _spliced(file, scan.end, _OTHER_BYTES[0])):
+    if not all(_same(image, _spliced(file, scan.end, more)) for more in _more_data(scan)):
         return True  # the data end before the picture does
     cut = max(scan.start, scan.end - _LAST_BYTES)
     if not all(_same(image, _spliced(file, cut, other)) for other in _OTHER_BYTES):
         return False
     # The picture was full before its data ended, or it is so even that no data change it.
     return not _same(image, _spliced(file, scan.start, _OTHER_BYTES[0]))
+
+
+def _more_data(scan: Scan) -> tuple[bytes, ...]:
+    """What a decoder would take for more of a picture whose data end here.
+
+    Data that end with a restart interval go on with the next restart marker, and with nothing else.
+    """
+    if scan.restarts is None:
+        return _OTHER_BYTES[:1]
+    return _OTHER_BYTES[0], bytes((0xFF, 0xD0 + scan.restarts % 8)) + _OTHER_BYTES[0]
 
 
 def _finished_coefficients(scan_header: bytes) -> set[tuple[int, int]]:
@@ -218,12 +234,12 @@ def _finished_coefficients(scan_header: bytes) -> set[tuple[int, int]]:
     return {(scan_header[1 + 2 * c], k) for c in range(count) for k in range(first, last + 1)}
 
 
-def _end_of_data(file: BinaryIO, offset: int) -> tuple[int, int | None, bool]:
+def _end_of_data(file: BinaryIO, offset: int) -> tuple[int, int | None, int, bool]:
     """Read through compressed data from an offset on.
 
     Returns:
-        Where they end, the marker there (None at the file's end), and whether the restart markers
-        among them are numbered in order.
+        Where they end, the marker there (None at the file's end), how many restart markers are
+        among them, and whether those are numbered in order.
     """
     file.seek(offset)
     before, restarts, ordered = b"", 0, True
@@ -235,10 +251,10 @@ def _end_of_data(file: BinaryIO, offset: int) -> tuple[int, int | None, bool]:
             ordered &= restart[1][0] == 0xD0 + restarts % 8
             restarts += 1
         if match:
-            return offset + len(filled.rstrip(b"\xff")), match[0][1], ordered
+            return offset + len(filled.rstrip(b"\xff")), match[0][1], restarts, ordered
         before = data[-1:] if data.endswith(b"\xff") else b""
         offset += len(data) - len(before)
-    return offset, None, ordered
+    return offset, None, restarts, ordered
 
 
 def _same(image: Image, file: BinaryIO) -> bool:

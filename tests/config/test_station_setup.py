@@ -8,7 +8,7 @@ import pytest
 
 from daemon.config.station_setup import known_recipes, make_station, open_station
 from daemon.service.startup import prepare
-from daemon.system.errors import AccessError, ConfigError
+from daemon.system.errors import AccessError, CannotWriteError, ConfigError
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to any group")
@@ -41,6 +41,19 @@ def test_an_inbox_older_than_the_group_setting_is_opened_to_the_group(
     make_station(tmp_path)
     status = (tmp_path / "inbox" / "denoise").stat()
     assert (status.st_gid, stat.S_IMODE(status.st_mode) & 0o2070) == (group.gr_gid, 0o2070)
+
+
+def test_a_station_for_which_no_space_is_left_is_named_and_gets_no_half_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str) -> int:
+        path.touch()  # a name takes no space, what was to be written does
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(CannotWriteError, match=r"/station: No space left on device$"):
+        make_station(tmp_path / "station")
+    assert not (tmp_path / "station" / "restored.toml").exists()
 
 
 def test_settings_and_recipes_can_come_from_a_folder_that_is_only_read(

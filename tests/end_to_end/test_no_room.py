@@ -25,23 +25,37 @@ def fake_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(EXECUTORS, "process", "tests.support.fakes:FakeExecutor")
 
 
-def full() -> sqlite3.OperationalError:
-    error = sqlite3.OperationalError("database or disk is full")
-    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+def full(
+    text: str = "database or disk is full", code: int = sqlite3.SQLITE_FULL
+) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorcode = code
     return error
 
 
 @pytest.mark.parametrize("command", ["once", "run"])
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("database or disk is full", sqlite3.SQLITE_FULL),
+        ("disk I/O error", sqlite3.SQLITE_IOERR_SHMSIZE),  # where no byte is free
+    ],
+)
 def test_no_space_for_the_ledger_at_the_start_is_temporary(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    text: str,
+    code: int,
 ) -> None:
     def refuse(*_: object, **__: object) -> sqlite3.Connection:
-        raise full()
+        raise full(text, code)
 
     monkeypatch.setattr("daemon.jobs.ledger.database.sqlite3.connect", refuse)
     assert exit_code(["--station", str(root), command]) == 75
     said = capsys.readouterr().err
-    assert "ledger.sqlite3: the ledger cannot be opened: database or disk is full" in said
+    assert f"ledger.sqlite3: the ledger cannot be opened: {text}" in said
     assert "free some space" in said
 
 

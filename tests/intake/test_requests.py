@@ -485,6 +485,20 @@ def test_answers_and_what_was_set_aside_go_after_a_week(station: Station) -> Non
     assert [path.name for path in station.requests.iterdir()] == ["new.refused"]
 
 
+def test_a_request_for_which_no_space_is_left_names_its_folder_and_leaves_nothing(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("daemon.intake.requests.os.fchmod", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        leave(station, RedoRequest(rows=(1,)))
+    assert caught.value.filename == str(station.requests)
+    assert caught.value.errno == errno.ENOSPC
+    assert list(station.requests.iterdir()) == []
+
+
 def test_whoever_of_the_group_asks_first_leaves_the_daemon_its_folder(station: Station) -> None:
     station.requests.rmdir()  # as in a station that an older version made
     station.state.chmod(0o2775)

@@ -129,6 +129,43 @@ def test_an_uncompressed_file_whose_rest_is_zeros_has_a_note(
     assert note.kind is NoteKind.DAMAGE  # type: ignore[attr-defined]
 
 
+CODED: list[tuple[str, dict[str, object]]] = [
+    ("WEBP", {"quality": 90}),
+    ("WEBP", {"lossless": True}),
+    ("AVIF", {"quality": 90}),
+]
+
+
+@pytest.mark.parametrize(("format", "options"), CODED)
+def test_a_compressed_file_whose_rest_is_zeros_is_refused_or_has_a_note(
+    tmp_path: Path, format: str, options: dict[str, object]
+) -> None:
+    path = tmp_path / "half"
+    Image.fromarray(NOISE).save(path, format, **options)
+    content = path.read_bytes()
+    for whole in (content, content + bytes(99)):
+        path.write_bytes(whole)
+        assert read_picture(photo_of(path), SMALL).notes == ()
+    noted = 0
+    for kept in range(len(content) // 4096 * 2048, len(content) - 4600, 512):
+        path.write_bytes(content[:kept].ljust(len(content), b"\0"))
+        try:
+            (note,) = read_picture(photo_of(path), SMALL).notes
+        except PhotoError:
+            continue
+        assert note.kind is NoteKind.DAMAGE  # type: ignore[attr-defined]
+        assert "are zeros, as where a copy was interrupted, and part of the picture" in note
+        noted += 1
+    assert noted
+
+
+def test_zeros_behind_a_whole_webp_are_no_loss(tmp_path: Path) -> None:
+    path = tmp_path / "filled.webp"
+    Image.fromarray(NOISE).save(path, "WEBP", quality=90)
+    path.write_bytes(path.read_bytes() + bytes(100_000))
+    assert read_picture(photo_of(path), SMALL).notes == ()
+
+
 @pytest.mark.parametrize("black_rows", [0, 6, 9])
 @pytest.mark.parametrize("format", ["ppm", "tiff", "psd"])
 def test_a_black_margin_at_the_end_of_a_picture_has_no_note(

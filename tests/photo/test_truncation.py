@@ -56,6 +56,9 @@ def jpeg(levels: Levels | None = None, **options: Any) -> bytes:  # noqa: ANN401
     return file.getvalue()
 
 
+RESTARTS = [bytes((0xFF, marker)) for marker in range(0xD0, 0xD8)]
+"""The restart markers of a JPEG."""
+
 JPEGS: list[dict[str, Any]] = [
     {},
     {"progressive": True},
@@ -97,6 +100,22 @@ def test_a_jpeg_that_lost_its_second_half_is_never_restored_without_a_word(
         path.write_bytes(lost)
         with pytest.raises(TruncatedError, match="ends early"):
             read(path)
+
+
+@pytest.mark.parametrize("options", [{"restart_marker_rows": 1}, {"restart_marker_blocks": 7}])
+def test_a_jpeg_that_ends_with_a_restart_interval_lost_the_rest_of_its_picture(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    path, content = tmp_path / "a.jpg", jpeg(**options)
+    markers = [at for at in range(len(content) - 1) if content[at : at + 2] in RESTARTS]
+    for end in (markers[0], markers[len(markers) // 2], markers[-1]):
+        for kept in (end, end + 1, end + 2):
+            for rest in (b"", b"\xff" * 5000):
+                path.write_bytes(content[:kept] + rest)
+                with pytest.raises(TruncatedError, match="ends early"):
+                    read(path)
+            path.write_bytes(content[:kept] + b"\xff\xd9")
+            assert read(path).notes == (DAMAGED,)
 
 
 def test_a_jpeg_with_flipped_bits_that_shift_its_blocks_is_noted(tmp_path: Path) -> None:

@@ -16,7 +16,11 @@ from daemon.system.files import shown
 
 Row = sqlite3.Row
 
-_NO_SPACE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
+_NO_SPACE = (
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE),
+    # The index of the log does not fit, which SQLite meets first where nothing at all is free.
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+)
 
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
