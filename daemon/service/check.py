@@ -36,6 +36,7 @@ def problems(station: Station, settings: Settings) -> list[str]:
         check_clip(recipes, settings.clip_model, Library(settings.models_dir))
     except ConfigError as error:
         found.append(str(error))
+    found += _settings_problems(settings)
     found += _folder_problems(station, settings)
     try:
         check_signing(signing_of(settings))
@@ -63,6 +64,17 @@ def model_lines(station: Station, settings: Settings) -> list[str]:
             alone = ", more than model_memory_mb allows: alone" if size > budget else ""
             lines.append(f"{what} of {budget:.1f} GB for models{alone}")
     return lines
+
+
+def _settings_problems(settings: Settings) -> list[str]:
+    """Problems of settings that are right one by one and not together."""
+    kept_gb, least_mb = settings.keep_free_gb, settings.min_free_mb
+    if kept_gb is None or kept_gb * 1000 > least_mb:
+        return []
+    return [
+        f"keep_free_gb is {kept_gb:g} GB, not more than min_free_mb, {least_mb:g} MB: intake stops "
+        "before originals are removed; raise keep_free_gb"
+    ]
 
 
 def _folder_problems(station: Station, settings: Settings) -> list[str]:

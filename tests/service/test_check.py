@@ -33,6 +33,20 @@ def test_every_problem_is_listed_at_once(
     assert "model 'prior': the weights are torn" in said
 
 
+def test_space_kept_free_that_would_stop_the_intake_first_is_a_problem(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "s"
+    exit_code(["init", str(root)])
+    (root / "restored.toml").write_text("min_free_mb = 2000\nkeep_free_gb = 2\n")
+    capsys.readouterr()
+    assert exit_code(["--station", str(root), "check"]) == 78
+    said = capsys.readouterr().err
+    assert "keep_free_gb is 2 GB, not more than min_free_mb, 2000 MB: intake stops" in said
+    (root / "restored.toml").write_text("min_free_mb = 2000\nkeep_free_gb = 2.1\n")
+    assert exit_code(["--station", str(root), "check"]) == 0
+
+
 def test_what_keeps_results_from_being_signed_ends_check_and_start(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
