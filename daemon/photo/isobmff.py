@@ -106,7 +106,7 @@ def read_heif_header(file: BinaryIO, label: str) -> Header:
 
 
 def file_start(file: BinaryIO) -> bytes:
-    """The first bytes of a file, with the brands of it."""
+    """The first 64 bytes of a file, which hold the brands of an ISO base media file."""
     file.seek(0)
     return file.read(64)
 
@@ -144,7 +144,7 @@ def read_heif_info(file: BinaryIO, label: str) -> HeifInfo:
 
 
 def is_heif_truncated(file: BinaryIO, size: int) -> bool:
-    """Whether boxes or images of a HEIF or AVIF file lie beyond its end."""
+    """Whether boxes or images of a HEIF or AVIF file lie beyond its end, at `size` bytes."""
     try:
         for box in boxes(file, 0, size):
             if box.end > size:

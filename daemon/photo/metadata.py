@@ -198,8 +198,8 @@ def read_tiff_metadata(file: BinaryIO, layout: Layout, offset: int, mode: str) -
     Args:
         file: The file.
         layout: How it writes numbers.
-        offset: Where the directory begins.
-        mode: What its pixels are called.
+        offset: Where the directory begins, in bytes.
+        mode: Mode of its pixels, as `Header` has it, such as "RGB;16".
     """
     try:
         directory = read_directory(file, layout, offset)

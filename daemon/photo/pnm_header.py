@@ -55,10 +55,14 @@ def is_pnm(start: bytes, file: BinaryIO) -> bool:
 
 
 def read_pnm_header(file: BinaryIO, label: str) -> Header:
-    """The header of a portable map.
+    """Read the size and mode of a portable map (PPM, PGM, PBM, PFM).
+
+    Args:
+        file: The file.
+        label: Not used; readers of all formats have the same arguments.
 
     Raises:
-        ValueError: Its head has no end.
+        ValueError: The head has no end, or its numbers are out of range.
     """
     head = read_pnm_head(file)
     mode = "RGB" if head.channels == 3 else "L"
@@ -67,10 +71,10 @@ def read_pnm_header(file: BinaryIO, label: str) -> Header:
 
 
 def read_pnm_head(file: BinaryIO) -> PnmHead:
-    """The head of a portable map.
+    """Read the head of a portable map.
 
     Raises:
-        ValueError: It has no end, or says what cannot be.
+        ValueError: It has no end, or its numbers are out of range.
     """
     file.seek(0)
     content = file.read(_HEAD_BYTES)
