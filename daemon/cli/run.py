@@ -1,4 +1,4 @@
-"""Commands that restore: apply, run, once, demo."""
+"""Commands that restore in a station: run, once, demo."""
 
 import os
 import time
@@ -6,67 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
-from daemon.cli.context import SOME_FAILED, complain, out, say, station_of
+from daemon.cli.context import SOME_FAILED, out, say, station_of
 from daemon.cli.text_layout import FileMatter, matter_lines
-from daemon.config.settings import load_settings
-from daemon.config.station_setup import make_station, open_station, recipe_for
+from daemon.config.station_setup import make_station, open_station
 from daemon.jobs.timetable import opening_in_words
 from daemon.system.errors import BusyError
 from daemon.system.files import as_text, shown
-
-
-def apply(
-    context: typer.Context,
-    recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="Name of a recipe, or a TOML file.")
-    ],
-    inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Photographs.")],
-    to: Annotated[
-        Path,
-        typer.Option("--output", "-o", help="Folder for the results, or file of a single result."),
-    ],
-    force: Annotated[bool, typer.Option("--force", help="Replace results that exist.")] = False,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, help="Seed of the noise. Default: derived from each photograph."),
-    ] = None,
-    record: Annotated[
-        bool, typer.Option("--record", help="Write a record beside each result.")
-    ] = False,
-) -> int:
-    """Restore files without a station; exit 65 if some photographs failed.
-
-    Example: `restored apply denoise holiday/*.jpg -o restored/`
-    """
-    from daemon.service.apply import ApplyOptions
-    from daemon.service.apply import apply as restore
-    from daemon.service.component_settings import compute_of
-
-    station, settings = (
-        (None, load_settings()) if context.obj is None else open_station(station_of(context).root)
-    )
-    chosen = recipe_for(recipe, station)
-    failed = 0
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(chosen.name, total=max(1, len(inputs) // chosen.photos))
-        for done in restore(
-            chosen,
-            inputs,
-            ApplyOptions(to, force=force, seed=seed, record=record),
-            compute_of(settings),
-        ):
-            progress.advance(bar)
-            if done.result is None:
-                failed += 1
-                complain(f"{shown(done.photo)}: {done.why}")
-            else:
-                say(f"{shown(done.result)}  {done.seconds:.1f} s")
-                for note in done.notes:
-                    say(f"    {note}")
-    return SOME_FAILED if failed else 0
 
 
 def run(context: typer.Context) -> None:

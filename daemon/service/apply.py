@@ -3,11 +3,12 @@
 Originals are only read, and nothing is overwritten unless that is asked for.
 """
 
+import contextlib
 import os
 import queue
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
@@ -45,18 +46,26 @@ _FORMATS = {
 }
 
 
+BESIDE = ".restored"
+"""What follows the photograph's name in that of a result that lies beside it."""
+
+_OWN_ENDINGS = (BESIDE,)
+"""Endings of the stems of files that this program leaves beside photographs."""
+
+
 @dataclass(frozen=True)
 class ApplyOptions:
     """Where results go, and how.
 
     Attributes:
-        to: A folder, or the file of the only result.
+        to: A folder, or the file of the only result. None: each result lies beside its photograph,
+            as NAME.restored.png.
         force: Replace results that exist.
         seed: Seed of the noise; None derives one from each job.
         record: Write a record beside each result.
     """
 
-    to: Path
+    to: Path | None
     _: KW_ONLY
     force: bool = False
     seed: int | None = None
@@ -89,6 +98,8 @@ def with_output_format(
     for path in inputs:
         if path.is_dir():
             raise UsageError(f"{path} is a folder; name its files, such as {path}/*.jpg")
+    if options.to is None:
+        return recipe, None
     if options.to.is_dir() or not options.to.suffix or str(options.to).endswith(os.sep):
         return recipe, None
     if len(inputs) > recipe.photos:
@@ -104,6 +115,48 @@ def with_output_format(
         raise UsageError(f"{options.to}: unknown suffix; use one of {', '.join(_FORMATS)}")
     output = recipe.output.model_copy(update={"format": wanted})
     return recipe.model_copy(update={"output": output}), options.to.stem
+
+
+def photographs_of(recipe: Recipe, paths: Sequence[Path]) -> list[Path]:
+    """The photographs that files and folders stand for, without results that lie beside their own.
+
+    Args:
+        recipe: Says which names of a folder's files count; folders inside it are left alone.
+        paths: Files, taken whatever they are called, and folders.
+
+    Raises:
+        UsageError: A folder holds no photograph.
+        OSError: A folder cannot be listed.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(
+            file
+            for file in path.iterdir()
+            if file.name.lower().endswith(recipe.suffixes)
+            and not file.name.startswith(".")
+            and file.is_file()
+        )
+        if not inside:
+            raise UsageError(f"{path} holds no photographs; folders inside it are left alone")
+        found += inside
+    stems = {file.with_suffix("") for file in found}
+    own = {
+        file
+        for file in found
+        for ending in _OWN_ENDINGS
+        if _without(file.with_suffix(""), ending) in stems
+    }
+    return [file for file in dict.fromkeys(found) if file not in own]
+
+
+def _without(path: Path, ending: str) -> Path | None:
+    """A path without the ending of its name; None if it ends otherwise."""
+    name = path.name.removesuffix(ending)
+    return path.with_name(name) if name not in ("", path.name) else None
 
 
 def group_inputs(recipe: Recipe, inputs: Sequence[Path]) -> list[tuple[Path, ...]]:
@@ -167,11 +220,13 @@ def plan_job(
     key = job_id(recipe, weights, os.fsencode(first.name), *digests)
     photos = photos_of(files)
     target = options.to
-    if stem is None:
+    if stem is None or target is None:
         header = photos[0].header
         metadata = Metadata(format=header.format, mode=header.mode)
         suffix = photo.output_format(recipe.output.format, metadata)[1]
-        target = options.to / f"{first.stem}{'.webp' if recipe.photos == 2 else suffix}"
+        suffix = ".webp" if recipe.photos == 2 else suffix
+        beside = first.with_name(f"{first.stem}{BESIDE}{suffix}")
+        target = beside if target is None else target / f"{first.stem}{suffix}"
     seed = seed_of(key) if options.seed is None else options.seed
     return PlannedJob(tuple(files), Job(key, pinned, photos, target.stem, seed, weights), target)
 
@@ -265,12 +320,26 @@ def apply(
             yield Applied(group[0], None, error.strerror or str(error))
         except PhotoError as error:
             yield Applied(group[0], None, _beside(group[0], error))
-    folder = options.to if stem is None else options.to.parent
     check_targets(tasks, options)
+    with contextlib.ExitStack() as made:
+        scratch = {
+            folder: made.enter_context(_scratch_in(folder))
+            for folder in dict.fromkeys(task.target.parent for task in tasks)
+        }
+        yield from _run(tasks, options, scratch, compute, executor)
+
+
+@contextlib.contextmanager
+def _scratch_in(folder: Path) -> Iterator[Path]:
+    """A temporary folder on the file system of the results, so that they appear by a link.
+
+    Raises:
+        CannotWriteError: A file is in the way, or the file system fails.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".restored-", dir=folder) as scratch:
-            yield from _run(tasks, options, Path(scratch), compute, executor)
+            yield Path(scratch)
     except (FileExistsError, NotADirectoryError) as error:
         raise CannotWriteError(f"{folder}: a file is where a folder must be") from error
     except OSError as error:
@@ -282,7 +351,7 @@ def apply(
 def _run(
     tasks: Sequence[PlannedJob],
     options: ApplyOptions,
-    scratch: Path,
+    scratch: Mapping[Path, Path],
     compute: Compute,
     executor: str,
 ) -> Iterator[Applied]:
@@ -294,13 +363,13 @@ def _run(
     waiting = dict(enumerate(tasks, start=1))
     try:
         for fence, task in waiting.items():
-            staging = scratch / str(fence)
+            staging = scratch[task.target.parent] / str(fence)
             staging.mkdir()
             runner.submit(RestoreTask(task.job, fence, staging))
         while waiting:
             for fence, outcome in _outcomes(reports.get()):
                 if (done := waiting.pop(fence, None)) is not None:
-                    yield _delivered(done, outcome, options, scratch)
+                    yield _delivered(done, outcome, options, scratch[done.target.parent])
     finally:
         runner.stop(0)
 

@@ -12,7 +12,7 @@ from daemon.config.station_setup import recipe_for
 from daemon.executors import EXECUTORS
 from daemon.messages.tasks import Compute
 from daemon.photo import Limits
-from daemon.service.apply import Applied, ApplyOptions, apply
+from daemon.service.apply import Applied, ApplyOptions, apply, photographs_of
 from daemon.system.errors import CannotWriteError, ConfigError, UsageError
 from tests.support.fakes import everything_below
 
@@ -212,3 +212,52 @@ def test_a_folder_that_cannot_be_made_is_a_write_error(
     monkeypatch.setattr(Path, "mkdir", mkdir)
     assert exit_code(["apply", "denoise", str(photo), "-o", str(tmp_path / "out")]) == 73
     assert f"restored: {tmp_path / 'out'}: Read-only file system" in capsys.readouterr().err
+
+
+def test_fix_puts_results_beside_the_photographs_and_knows_them_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = photograph(tmp_path / "one.png"), photograph(tmp_path / "more/two.jpg", 30)
+    mask = photograph(tmp_path / "one.mask.png")
+    (tmp_path / "list.txt").write_text("no photograph")
+    before = everything_below(tmp_path)
+    assert exit_code(["fix", str(tmp_path), str(two)]) == 0
+    after = everything_below(tmp_path)
+    results = {"one.restored.png": before["one.png"], "more/two.restored.png": two.read_bytes()}
+    assert after == {**before, **{name: content[::-1] for name, content in results.items()}}
+    said = capsys.readouterr().out
+    assert f"{tmp_path}/one.restored.png  " in said
+    everything = [str(path) for path in (one, mask, two, *tmp_path.rglob("*.restored.png"))]
+    assert exit_code(["fix", *everything]) == 73
+    assert "exists already; --force replaces it" in capsys.readouterr().err
+    assert exit_code(["fix", *everything, "--force"]) == 0
+    assert everything_below(tmp_path) == after
+
+
+def test_fix_takes_a_folder_or_a_file_for_its_results(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "in/one.jpg")
+    assert exit_code(["fix", str(photo.parent), "-o", str(tmp_path / "out")]) == 0
+    assert exit_code(["fix", str(photo), "-o", str(tmp_path / "x.png")]) == 0
+    assert set(everything_below(tmp_path)) >= {"in/one.jpg", "out/one.png", "x.png"}
+    assert set(everything_below(tmp_path / "in")) == {"one.jpg"}
+
+
+def test_a_result_that_lies_alone_is_a_photograph_like_any(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "one.restored.png")
+    assert photographs_of(recipe_for("restore"), [tmp_path]) == [photo]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="empty holds no photographs"):
+        photographs_of(recipe_for("restore"), [tmp_path / "empty"])
+
+
+def test_keys_of_steps_are_changed_for_one_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = photograph(tmp_path / "x.png")
+    out = ["-o", str(tmp_path / "out"), "--record"]
+    keys = ["--scale", "4", "--realism", "0.25", "--set", "super-resolve.consistent=true"]
+    assert exit_code(["apply", "super-resolve", str(photo), *out, *keys]) == 0
+    (step,) = json.loads((tmp_path / "out/x.png.json").read_text())["steps"]
+    assert (step["scale"], step["realism"], step["consistent"]) == (4, 0.25, True)
+    assert exit_code(["apply", "denoise", str(photo), *out, "--set", "denoise.realsim=1"]) == 64
+    assert "steps[0].realsim is not a known key; did you mean realism?" in capsys.readouterr().err
