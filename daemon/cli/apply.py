@@ -1,6 +1,7 @@
 """Commands that restore files without a station: fix, apply."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +15,11 @@ from daemon.config.settings import Settings, load_settings
 from daemon.config.station import Station
 from daemon.config.station_setup import open_station, recipe_for
 from daemon.config.step_changes import changes_of_keys, with_step_changes
-from daemon.system.files import shown
+from daemon.system.errors import CannotWriteError, PhotoError, UsageError
+from daemon.system.files import real_path, shown
 
 if TYPE_CHECKING:
+    from daemon.photo import Limits
     from daemon.service.apply import Applied, ApplyOptions
 
 _FIX = "restore"
@@ -46,12 +49,23 @@ _Strength = Annotated[
 _Realism = Annotated[
     float | None, typer.Option(help="`realism` of every step that has it.", metavar="0..1")
 ]
+_Compare = Annotated[
+    bool,
+    typer.Option(
+        "--compare", help="Write NAME.compare.png, with the photograph beside what became of it."
+    ),
+]
 
 
 def apply(
     context: typer.Context,
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="Name of a recipe, or a TOML file.")
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="Name of a recipe, or a TOML file. Several with commas between them: the results "
+            "of each lie in a folder of its name.",
+        ),
     ],
     inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Photographs.")],
     to: Annotated[
@@ -61,6 +75,7 @@ def apply(
     force: _Force = False,
     seed: _Seed = None,
     record: _Record = False,
+    compare: _Compare = False,
     changes: _Set = None,
     scale: _Scale = None,
     strength: _Strength = None,
@@ -74,9 +89,10 @@ def apply(
 
     station, settings = _station_and_settings(context)
     keys = {"scale": scale, "strength": strength, "realism": realism}
-    chosen = _changed(recipe_for(recipe, station), keys, changes or [])
+    named = [recipe_for(one, station) for one in _references(recipe)]
+    chosen = [_changed(one, keys, changes or []) for one in named]
     options = ApplyOptions(to, force=force, seed=seed, record=record)
-    return _restore_and_tell(chosen, inputs, options, settings)
+    return _restore_and_tell(chosen, inputs, options, settings, compare=compare)
 
 
 def fix(
@@ -96,6 +112,7 @@ def fix(
     force: _Force = False,
     seed: _Seed = None,
     record: _Record = False,
+    compare: _Compare = False,
     changes: _Set = None,
     realism: _Realism = None,
 ) -> int:
@@ -111,7 +128,8 @@ def fix(
     station, settings = _station_and_settings(context)
     chosen = _changed(recipe_for(_FIX, station), {"realism": realism}, changes or [])
     options = ApplyOptions(to, force=force, seed=seed, record=record)
-    return _restore_and_tell(chosen, photographs_of(chosen, paths), options, settings)
+    photos = photographs_of(chosen, paths)
+    return _restore_and_tell([chosen], photos, options, settings, compare=compare)
 
 
 def _station_and_settings(context: typer.Context) -> tuple[Station | None, Settings]:
@@ -125,20 +143,108 @@ def _changed(recipe: Recipe, keys: dict[str, float | None], changes: Sequence[st
     return with_step_changes(recipe, [*changes_of_keys(recipe, keys), *changes])
 
 
+def _references(text: str) -> list[str]:
+    """The recipes that one argument names, with commas between them.
+
+    Raises:
+        UsageError: One is named twice.
+    """
+    found = [text] if "," not in text or Path(text).exists() else text.split(",")
+    if len(set(found)) < len(found):
+        raise UsageError(f"{text}: a recipe is named twice")
+    return found
+
+
 def _restore_and_tell(
-    recipe: Recipe, inputs: Sequence[Path], options: "ApplyOptions", settings: Settings
+    recipes: Sequence[Recipe],
+    inputs: Sequence[Path],
+    options: "ApplyOptions",
+    settings: Settings,
+    *,
+    compare: bool,
 ) -> int:
     from daemon.service.apply import apply as restore
     from daemon.service.component_settings import compute_of
 
+    if compare and any(recipe.generates for recipe in recipes):
+        raise UsageError("--compare needs photographs, and generate reads prompts; leave it out")
+    compute = compute_of(settings)
+    sheets = _Sheets(inputs, options, len(recipes) > 1, compute.limits)
     failed = 0
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(recipe.name, total=max(1, len(inputs) // recipe.photos))
-        for done in restore(recipe, inputs, options, compute_of(settings)):
-            progress.advance(bar)
-            failed += done.result is None
-            _tell(done)
+    results: dict[Path, list[tuple[str, Path]]] = {}
+    for recipe, own_options in _runs(recipes, options):
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            bar = progress.add_task(recipe.name, total=max(1, len(inputs) // recipe.photos))
+            for done in restore(recipe, inputs, own_options, compute):
+                progress.advance(bar)
+                failed += done.result is None
+                _tell(done)
+                found = results.setdefault(done.photo, [])
+                if done.result is not None:
+                    found.append((recipe.name, done.result))
+                if compare and found and recipe is recipes[-1]:
+                    failed += not sheets.write(done.photo, found)
     return SOME_FAILED if failed else 0
+
+
+def _runs(
+    recipes: Sequence[Recipe], options: "ApplyOptions"
+) -> "list[tuple[Recipe, ApplyOptions]]":
+    """Each recipe with its options; of several each has a folder of its own.
+
+    Raises:
+        UsageError: Several recipes have one name, or one file for their results.
+    """
+    if len(recipes) == 1 or options.to is None:
+        return [(recipe, options) for recipe in recipes]
+    if options.to.suffix and not options.to.is_dir():
+        raise UsageError(f"{options.to}: several recipes need a folder, whose name has no suffix")
+    if len({recipe.name for recipe in recipes}) < len(recipes):
+        raise UsageError("two recipes have one name; give each another `name`")
+    return [(recipe, replace(options, to=options.to / recipe.name)) for recipe in recipes]
+
+
+@dataclass(frozen=True)
+class _Sheets:
+    """Sheets with photographs beside their results.
+
+    Attributes:
+        inputs: The photographs, none of which a sheet may replace.
+        options: Where the results go.
+        several: Several recipes have a folder each, and the sheets lie above these.
+        limits: Sizes beyond which nothing is read.
+    """
+
+    inputs: Sequence[Path]
+    options: "ApplyOptions"
+    several: bool
+    limits: "Limits"
+
+    def write(self, photo: Path, results: Sequence[tuple[str, Path]]) -> bool:
+        """Write the sheet of a photograph; False, after saying why, if that cannot be done.
+
+        Args:
+            photo: The photograph.
+            results: Name of the recipe and file of each result.
+        """
+        from daemon.service.comparison_sheet import write_comparison
+
+        target = self._path(results[0][1])
+        force = self.options.force and real_path(target) not in map(real_path, self.inputs)
+        try:
+            write_comparison(photo, results, target, self.limits, force=force)
+        except (PhotoError, CannotWriteError, OSError) as error:
+            complain(f"{shown(target)}: not drawn: {error}")
+            return False
+        say(shown(target))
+        return True
+
+    def _path(self, result: Path) -> Path:
+        from daemon.service.apply import BESIDE, COMPARED
+
+        stem = result.stem if self.options.to else result.stem.removesuffix(BESIDE)
+        folder = result.parent.parent if self.several else result.parent
+        return folder / f"{stem}{COMPARED}.png"
 
 
 def _tell(done: "Applied") -> None:

@@ -49,7 +49,10 @@ _FORMATS = {
 BESIDE = ".restored"
 """What follows the photograph's name in that of a result that lies beside it."""
 
-_OWN_ENDINGS = (BESIDE,)
+COMPARED = ".compare"
+"""What follows the photograph's name in that of the sheet with it and its results."""
+
+_OWN_ENDINGS = (BESIDE, COMPARED)
 """Endings of the stems of files that this program leaves beside photographs."""
 
 

@@ -261,3 +261,81 @@ def test_keys_of_steps_are_changed_for_one_run(
     assert (step["scale"], step["realism"], step["consistent"]) == (4, 0.25, True)
     assert exit_code(["apply", "denoise", str(photo), *out, "--set", "denoise.realsim=1"]) == 64
     assert "steps[0].realsim is not a known key; did you mean realism?" in capsys.readouterr().err
+
+
+def real_pictures(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Path]:
+    monkeypatch.undo()  # results of the fake executor are no pictures
+    gradient = Image.linear_gradient("L").point(lambda level: 90 + level // 4)
+    photos = [folder / "one.png", folder / "two.png"]
+    for photo in photos:
+        gradient.save(photo)
+    return photos
+
+
+def test_several_recipes_have_a_folder_each_and_one_sheet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = real_pictures(monkeypatch, tmp_path)
+    own = tmp_path / "own.toml"
+    own.write_text('[[steps]]\nkind = "unfade"\nstrength = 0.5\n')
+    out = tmp_path / "out"
+    arguments = ["apply", f"unfade,{own}", *map(str, photos), "-o", str(out), "--compare"]
+    assert exit_code(arguments) == 0
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*.png")) == [
+        "one.compare.png", "own/one.png", "own/two.png",
+        "two.compare.png", "unfade/one.png", "unfade/two.png",
+    ]  # fmt: skip
+    assert f"{out}/one.compare.png\n" in capsys.readouterr().out
+    with Image.open(out / "one.compare.png") as sheet:
+        assert sheet.width == 3 * (480 + 12) + 12
+
+
+def test_a_sheet_lies_beside_the_result_and_is_no_photograph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo, _ = real_pictures(monkeypatch, tmp_path)
+    fix = ["fix", str(photo), "--compare", "--set", "inpaint.when={noise_above=200}"]
+    assert exit_code(fix) == 0
+    assert set(everything_below(tmp_path)) == {
+        "one.png", "one.restored.png", "one.compare.png", "two.png",
+    }  # fmt: skip
+    (tmp_path / "two.png").unlink()
+    assert photographs_of(recipe_for("restore"), [tmp_path]) == [photo]
+    assert exit_code([*fix, "-o", str(tmp_path / "mine.png")]) == 0
+    assert (tmp_path / "mine.compare.png").exists()
+
+
+def test_a_sheet_replaces_no_original(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo, other = real_pictures(monkeypatch, tmp_path)
+    out = tmp_path / "out"
+    out.mkdir()
+    original = other.rename(out / "one.compare.png")
+    before = original.read_bytes()
+    arguments = ["apply", "unfade,restore", str(photo), str(original), "-o", str(out)]
+    assert exit_code([*arguments, "--compare", "--force"]) == 65
+    assert f"{original}: not drawn" in capsys.readouterr().err
+    assert original.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["denoise,denoise", "-o", "out"], "a recipe is named twice"),
+        (["denoise,restore", "-o", "out.png"], "several recipes need a folder"),
+        (["denoise,shrpen", "-o", "out"], "no recipe is named 'shrpen'"),
+    ],
+)
+def test_recipes_that_do_not_go_together_are_refused(
+    tmp_path: Path,
+    arguments: list[str],
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photo = photograph(tmp_path / "x.png")
+    assert exit_code(["apply", *arguments, str(photo)]) in (64, 78)
+    assert why in capsys.readouterr().err
+    assert set(everything_below(tmp_path)) == {"x.png"}
