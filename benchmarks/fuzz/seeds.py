@@ -317,6 +317,7 @@ def _pnms() -> list[bytes]:
         b"P2\n# x\n2 2\n255\n0 1 2 3\n",
         b"P5 2 2 65535\n" + bytes(8),
         b"Pf\n2 2\n-1.0\n" + bytes(16),
+        b"P7\nWIDTH 2\nHEIGHT 2\nDEPTH 4\nMAXVAL 255\nENDHDR\n" + bytes(16),
     ]
 
 
@@ -368,6 +369,11 @@ def _others() -> list[bytes]:
         _saved(rgb, "BMP"),
         _saved(rgb.convert("P"), "BMP"),
         _saved(rgb.convert("1"), "BMP"),
+        _saved(rgb, "DIB"),
+        *(_saved(rgb.convert(mode), "PCX") for mode in ("RGB", "P", "1")),
+        *(_saved(rgb.convert(mode), "SGI") for mode in ("RGBA", "L")),
+        *(_saved(rgb.convert(mode), "TGA") for mode in ("RGBA", "L", "P")),
+        _saved(rgb, "TGA", compression="tga_rle"),
         _saved(rgb.convert("P", palette=Image.Palette.ADAPTIVE, colors=4), "GIF"),
         _saved(
             rgb.convert("P", palette=Image.Palette.ADAPTIVE, colors=4),

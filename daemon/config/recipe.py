@@ -48,6 +48,7 @@ _NAMED_SUFFIXES = 8
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".psd", ".psb", ".hdr"),
+    *(".tga", ".sgi", ".rgb", ".rgba", ".bw", ".pam", ".pcx", ".dib"),
     *(".dng", ".nef", ".nrw", ".cr2", ".arw", ".sr2", ".pef"),
     *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".jpx", ".jpf", ".j2k", ".j2c"),
 )

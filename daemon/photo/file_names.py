@@ -7,7 +7,8 @@ name (notes.txt, Picasa.ini) is no photograph's, and its file is left where it l
 _READ = ".jpg .jpeg .jpe .jfif .png .webp .tif .tiff .bmp .dib .gif .apng .mpo"
 _NEWER = ".heic .heif .hif .avif .jxl .jp2 .j2k .jpf .jpx .jpm .j2c .jxr .wdp .hdp"
 _OLDER = (
-    ".ppm .pgm .pbm .pnm .pfm .tga .pcx .pcd .fpx .psd .psb .xcf .exr .hdr .dng .pdf .djvu .svg"
+    ".ppm .pgm .pbm .pnm .pfm .pam .tga .sgi .rgb .rgba .bw .pcx .pcd .fpx .psd .psb .xcf .exr "
+    ".hdr .dng .pdf .djvu .svg"
 )
 _RAW = (
     ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dcs .erf .fff .gpr .iiq .k25 .kdc .mef .mos "

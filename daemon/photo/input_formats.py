@@ -17,6 +17,7 @@ from daemon.photo import (
     psd_header,
     radiance_header,
 )
+from daemon.photo.bitmap_headers import is_dib, is_pcx
 from daemon.photo.isobmff import is_avif, is_heif, read_heif_header
 from daemon.photo.jpeg2000_header import read_jpeg2000_header
 from daemon.photo.jpeg_data import is_deep_jpeg, read_jpeg_header
@@ -35,6 +36,8 @@ from daemon.photo.raw_header import (
     read_other_raw_header,
     read_raw_header,
 )
+from daemon.photo.sgi_header import is_sgi, read_sgi_header
+from daemon.photo.tga_header import is_tga, read_tga_header
 from daemon.photo.tiff_directory import read_tiff_header
 from daemon.photo.webp_header import read_webp_header
 
@@ -160,6 +163,24 @@ def _raw() -> Decode:
     return decode
 
 
+def _pcx() -> Decode:
+    from daemon.photo.decoders.pcx import decode
+
+    return decode
+
+
+def _sgi() -> Decode:
+    from daemon.photo.decoders.sgi import decode
+
+    return decode
+
+
+def _tga() -> Decode:
+    from daemon.photo.decoders.tga import decode
+
+    return decode
+
+
 def _jpegxl() -> Decode:
     from daemon.photo.decoders.jpegxl import decode
 
@@ -201,6 +222,7 @@ FORMATS = (
     Format("RAW", "camera raw", is_other_raw, read_other_raw_header, _raw),
     Format("TIFF", "TIFF", _begins_with(*_TIFF_STARTS), read_tiff_header, _tiff),
     Format("BMP", "BMP", _begins_with(b"BM"), read_pillow_header, _pillow),
+    Format("BMP", "BMP", is_dib, read_pillow_header, _pillow),
     Format("AVIF", "AVIF", _is_avif, read_heif_header, _heif),
     Format("HEIF", "HEIC", _is_heif, read_heif_header, _heif),
     Format("JXL", "JPEG XL", _begins_with(*_JPEGXL_STARTS), read_jpegxl_header, _jpegxl),
@@ -229,5 +251,9 @@ FORMATS = (
     ),
     Format("PDF", "PDF", _begins_with(PDF_SIGNATURE), read_pdf_header, _pdf),
     Format("GIF", "GIF", _begins_with(b"GIF87a", b"GIF89a"), read_pillow_header, _pillow),
+    Format("PCX", "PCX", is_pcx, read_pillow_header, _pcx),
+    Format("SGI", "SGI", is_sgi, read_sgi_header, _sgi),
+    # The last: it has no signature.
+    Format("TGA", "TGA", is_tga, read_tga_header, _tga),
 )
 """Every format that is read; the first that matches counts."""

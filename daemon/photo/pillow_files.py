@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PCX")
+
+_WHOLE_KINDS = {"MPO": "JPEG", "DIB": "BMP"}
 
 _MAX_PROFILE_BYTES = 1 << 26
 
@@ -42,8 +44,12 @@ def open_image(file: BinaryIO) -> ImageFile:
 
 
 def format_name(image: Image) -> str:
-    """Pillow's name of the format; a JPEG that carries further pictures (MPO) is a JPEG."""
-    return "JPEG" if image.format == "MPO" else str(image.format)
+    """Pillow's name of the format, but that of the whole kind for its variants.
+
+    A JPEG that carries further pictures (MPO) is a JPEG, a BMP without its first header (DIB) a
+    BMP.
+    """
+    return _WHOLE_KINDS.get(str(image.format), str(image.format))
 
 
 def read_pillow_header(file: BinaryIO, label: str) -> Header:
@@ -95,7 +101,7 @@ def _prepare_pillow() -> None:
     """Register the formats, and leave sizes to `Limits`, whose errors name their setting."""
     from PIL import Image, PngImagePlugin
 
-    for plugin in ("Bmp", "Gif", "Jpeg", "Tiff", "WebP"):
+    for plugin in ("Bmp", "Gif", "Jpeg", "Pcx", "Tiff", "WebP"):
         import_module(f"PIL.{plugin}ImagePlugin")
     Image.MAX_IMAGE_PIXELS = None
     # Colour profiles of scanners exceed Pillow's 1 MiB for a compressed chunk.

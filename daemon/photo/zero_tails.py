@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from daemon.photo.notes import Note, NoteKind
 
-STORED = ("BMP", "HDR", "PPM", "PSD", "TIFF")
+STORED = ("BMP", "HDR", "PPM", "PSD", "SGI", "TGA", "TIFF")
 """Formats that may store pixels as they are."""
 
 CODED = ("AVIF", "HEIF", "JPEG2000", "WEBP")

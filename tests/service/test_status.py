@@ -110,7 +110,7 @@ def test_the_count_of_a_large_inbox_ends_in_time(
 def test_each_reason_is_told_once_in_lines_of_80_columns(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    why = "its name ends with none of .jpg, .jpeg, .png, .webp, .tif, .tiff, .bmp, and 25 others"
+    why = "its name ends with none of .jpg, .jpeg, .png, .webp, .tif, .tiff, .bmp, and 33 others"
     failures = tuple(
         FailureStatus(f"/s/failed/{n}.jpg", "denoise", f"{n}.jpg: {why}", 5.0, f"{n}.jpg", "")
         for n in range(7)
@@ -122,7 +122,7 @@ def test_each_reason_is_told_once_in_lines_of_80_columns(
     told = capsys.readouterr().out.splitlines()
     assert told[-10:] == [
         "failed: 7 files: its name ends with none of .jpg, .jpeg, .png, .webp, .tif,",
-        "  .tiff, .bmp, and 25 others",
+        "  .tiff, .bmp, and 33 others",
         *(f"  /s/failed/{n}.jpg" for n in range(5)),
         "  and 2 more",
         "failed: 2 more, older",

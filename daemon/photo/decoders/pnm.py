@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from daemon.photo.decoded import Codes, ColourTags, Decoded
-from daemon.photo.notes import Note, NoteKind
+from daemon.photo.notes import Note, NoteKind, extra_channels_note
 from daemon.photo.picture import Metadata
 from daemon.photo.pnm_header import PnmHead, read_pnm_head, read_pnm_header
 from daemon.photo.truncation import truncated_error
@@ -36,13 +36,17 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
         raise ValueError(f"a pixel is beyond its white of {head.white}")
     more = content[used:].lstrip()[:1] == b"P"
     mode = read_pnm_header(file, label).mode
+    notes = (Note(NoteKind.PAGES, "further pictures in the file were left out"),) if more else ()
+    colours = 1 if head.channels < 3 else 3
+    extra = head.channels - colours
     return Decoded(
-        codes,
-        "rgb" if head.channels == 3 else "grey",
+        codes[..., :colours],
+        "grey" if colours == 1 else "rgb",
         Metadata("PPM", mode),
         ColourTags(),
         white=None if head.kind in "Ff" else float(head.white),
-        notes=(Note(NoteKind.PAGES, "further pictures in the file were left out"),) if more else (),
+        alpha=codes[..., colours] if extra else None,
+        notes=(*notes, extra_channels_note(extra - 1)) if extra > 1 else notes,
     )
 
 
