@@ -30,7 +30,7 @@ another digest, what stands in an outbox would be restored again. That of `old-p
 
 SHIPPED_SINCE = {
     "colorize": "f11c74953b285afbd7a55b9fec6a2862fe52a85b9b0fc32bc3b8f24306859117",
-    "old-photo": "ca59c22e98ad8f24d56095bb396bd0063f3959b73f928f1ec51572213d1f09bf",
+    "old-photo": "e7ea4ad22a0de8d0b80f4461afaaa47bb41cf954bbef4e6834e8ef3fc4c8920f",
     "restore": "2548e1dff2f35883f54d994bb93733aa08589034d720e3a9b1f4ffabdc76b5b1",
     "super-resolve": "a869135983a6f73f6063f6b737ef0b1986f43f6157181265f1542ee84d60e64b",
 }

@@ -87,7 +87,7 @@ def test_the_shipped_recipes_are_these_and_old_photo_is_a_chain() -> None:
         "scratches", "super-resolve", "unfade",
     ]  # fmt: skip
     kinds = [step.kind for step in recipes["old-photo"].steps]
-    assert kinds == ["denoise", "inpaint", "unfade", "colorize", "super-resolve"]
+    assert kinds == ["denoise", "inpaint", "colorize", "super-resolve"]
     assert recipes["interpolate"].photos == 2
 
 
