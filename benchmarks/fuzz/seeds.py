@@ -362,6 +362,14 @@ def headers() -> tuple[bytes, ...]:
     return (*pictures(), *heic_boxes(), dng)
 
 
+def _bit_fields() -> bytes:
+    """A BMP of 2 x 2 pixels with bits for each channel, and a profile behind them."""
+    head = struct.pack("<IiiHHIIiiII", 124, 2, 2, 1, 16, 3, 8, 2835, 2835, 0, 0)
+    head += struct.pack("<4I4s", 0xF00, 0xF0, 0xF, 0xF000, b"DEBM")
+    head = head.ljust(112, b"\0") + struct.pack("<IIxxxx", 132, 16)
+    return struct.pack("<2sIII", b"BM", 162, 0, 138) + head + bytes(range(8)) + bytes(16)
+
+
 def _others() -> list[bytes]:
     rgb = _rgb()
     frames = [rgb.rotate(180).convert("P")]
@@ -370,6 +378,7 @@ def _others() -> list[bytes]:
         _saved(rgb.convert("P"), "BMP"),
         _saved(rgb.convert("1"), "BMP"),
         _saved(rgb, "DIB"),
+        _bit_fields(),
         *(_saved(rgb.convert(mode), "PCX") for mode in ("RGB", "P", "1")),
         *(_saved(rgb.convert(mode), "SGI") for mode in ("RGBA", "L")),
         *(_saved(rgb.convert(mode), "TGA") for mode in ("RGBA", "L", "P")),

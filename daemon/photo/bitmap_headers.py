@@ -10,7 +10,7 @@ _DIB_HEADERS = (40, 52, 56, 64, 108, 124)
 """Lengths of headers, the first field of a BMP that lacks its own first header (DIB)."""
 
 _DIB_BITS = (1, 4, 8, 16, 24, 32)
-_DIB_COMPRESSIONS = range(4)
+_DIB_COMPRESSIONS = (0, 1, 2, 3, 6)
 _PCX_VERSIONS = (0, 2, 3, 4, 5)
 _PCX_BITS = (1, 2, 4, 8)
 

@@ -18,6 +18,7 @@ from daemon.photo import (
     radiance_header,
 )
 from daemon.photo.bitmap_headers import is_dib, is_pcx
+from daemon.photo.bmp_header import read_bmp_header
 from daemon.photo.isobmff import is_avif, is_heif, read_heif_header
 from daemon.photo.jpeg2000_header import read_jpeg2000_header
 from daemon.photo.jpeg_data import is_deep_jpeg, read_jpeg_header
@@ -163,6 +164,12 @@ def _raw() -> Decode:
     return decode
 
 
+def _bmp() -> Decode:
+    from daemon.photo.decoders.bmp import decode
+
+    return decode
+
+
 def _pcx() -> Decode:
     from daemon.photo.decoders.pcx import decode
 
@@ -221,8 +228,8 @@ FORMATS = (
     Format("RAW", "camera raw", is_raw_tiff, read_raw_header, _raw),
     Format("RAW", "camera raw", is_other_raw, read_other_raw_header, _raw),
     Format("TIFF", "TIFF", _begins_with(*_TIFF_STARTS), read_tiff_header, _tiff),
-    Format("BMP", "BMP", _begins_with(b"BM"), read_pillow_header, _pillow),
-    Format("BMP", "BMP", is_dib, read_pillow_header, _pillow),
+    Format("BMP", "BMP", _begins_with(b"BM"), read_bmp_header, _bmp),
+    Format("BMP", "BMP", is_dib, read_bmp_header, _bmp),
     Format("AVIF", "AVIF", _is_avif, read_heif_header, _heif),
     Format("HEIF", "HEIC", _is_heif, read_heif_header, _heif),
     Format("JXL", "JPEG XL", _begins_with(*_JPEGXL_STARTS), read_jpegxl_header, _jpegxl),

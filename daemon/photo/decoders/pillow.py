@@ -1,4 +1,4 @@
-"""WebP, GIF, BMP and 8-bit PNG, decoded by Pillow, and what its modes mean."""
+"""WebP, GIF, most BMP and 8-bit PNG, decoded by Pillow, and what its modes mean."""
 
 from __future__ import annotations
 
