@@ -32,6 +32,8 @@ from daemon.jobs.companions import (
     called_after,
     companion_of,
     half_of,
+    misnamed_in_words,
+    nearly_side_of,
     of_folder,
     side_name,
     side_of,
@@ -51,6 +53,7 @@ _MAX_LOOKS = 4096
 _NO_PHOTO = "its name is not that of a photograph; it is left here"
 _NO_PHOTO_BESIDE = "no photograph lies beside it; it follows its own once that is in the archive"
 _WAITS_FOR_PHOTO = "waits for the photograph it belongs to, of the same name"
+_RENAME = "Rename it, or move it away"
 _UNPAIRED = "unpaired: waits for its other half"
 _HEADER_AWAITED = "its header is being read"
 _PAIRS_AWAITED = "waits until the headers of what lies beside it have been read"
@@ -130,6 +133,9 @@ class FolderSorter:
         if self._is_side(name, recipe):
             file.why = _WAITS_FOR_PHOTO
             return None
+        if (question := self._misnamed_side(name, recipe)) is not None:
+            file.why = question
+            return None
         label = shown(file.arrival.relative)
         try:
             if recipe is not None:
@@ -207,6 +213,24 @@ class FolderSorter:
             return True  # it stays with its photograph until that is decided
         return not photos or any(side.role in route.side_files for route in routes)
 
+    def _misnamed_side(self, name: str, recipe: Recipe | None) -> str | None:
+        """What to say of a file that was probably meant as a side file; None of all others."""
+        meant = nearly_side_of(name)
+        if meant is None:
+            return None
+        for photo in filter(is_photo_name, self._list()):
+            if photo == name or meant.photo not in called_after(photo):
+                continue
+            if self._beside()[0].misnamed(photo, meant.role) != name:
+                continue
+            readers: Iterable[Recipe | Route | None] = (recipe,)
+            if recipe is None:  # one that is still arriving has no route yet
+                settled = photo in self._folder.files
+                readers = (self._route(photo),) if settled else self._recipes.values()
+            if any(each is not None and meant.role in each.side_files for each in readers):
+                return f"did you mean {shown(side_name(photo, meant.role))}? {_RENAME}"
+        return None
+
     def _claim_with_sides(self, names: tuple[str, ...], route: Route, stem: str) -> None:
         """Claim photographs with the side files of the first, unless one has not settled yet."""
         sides: dict[str, str] = {}
@@ -218,6 +242,12 @@ class FolderSorter:
                 return
             if side is not None:
                 sides[role] = side
+                continue
+            misnamed = self._beside()[0].misnamed(names[0], role)
+            if misnamed is not None and not route.refusal:
+                self._wait(names, f"{misnamed_in_words(misnamed, names[0], role)} {_RENAME}")
+                self._folder.stale |= misnamed not in self._folder.files
+                return
         if route.needs_mask and "mask" not in sides:
             mask = shown(side_name(names[0], "mask"))
             self._wait(names, f"waits for {mask}, which must be white where the picture is lost")

@@ -17,9 +17,13 @@ it goes where its photograph goes. `COMPANIONS` has a rule for each kind.
 
 Takeout cuts long names, so the first characters of a photograph's name are enough there.
 
+A name that is nearly that of a side file (NAME.hint.png, NAME.msk.png, NAME.mask.jpg) makes none,
+but `nearly_side_of` knows it, so that people can be asked what they meant.
+
 Only names are looked at; no function here opens or lists anything, except `SideFilesOnDisk`.
 """
 
+import difflib
 import os
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -28,7 +32,7 @@ from itertools import product
 from pathlib import Path, PurePath
 
 from daemon.photo.file_names import is_photo_name
-from daemon.system.files import RECORD_ROOM, fit_name, with_mark
+from daemon.system.files import RECORD_ROOM, fit_name, shown, with_mark
 from daemon.system.text import same_name
 
 ROLES = ("mask", "hints")
@@ -37,6 +41,10 @@ ROLES = ("mask", "hints")
 _HALF = re.compile(r"(?P<name>.+)(?P<mark>[-_])(?P<half>[ab12])", re.IGNORECASE | re.DOTALL)
 _SIDE = re.compile(r"(?P<photo>.+)\.(?P<role>mask|hints)\.png", re.IGNORECASE | re.DOTALL)
 _SIDE_ENDINGS = (".mask.png", ".hints.png")
+_NEARLY_SIDE = re.compile(r"(?P<photo>.+)\.(?P<word>\w{2,8})\.\w{3,4}", re.DOTALL)
+_ALIKE = 0.8
+"""Likeness of a word to a role, by difflib: `msk` and `hint` have more, `task` and `cast` less."""
+
 WHAT_PAIRS_ARE = "a pair is NAME-a with NAME-b, NAME_1 with NAME_2, or two alone in a sub-folder"
 """The rule for pairs in one clause, for messages."""
 
@@ -117,6 +125,17 @@ def side_of(name: str) -> SideName | None:
     return SideName(same_name(found["photo"]), found["role"].lower()) if found else None
 
 
+def nearly_side_of(name: str) -> SideName | None:
+    """The side file whose name was probably meant; None if it is one, or is not like one."""
+    if name.count(".") < 2 or not is_photo_name(name) or side_of(name) is not None:
+        return None
+    found = _NEARLY_SIDE.fullmatch(name)
+    if found is None:
+        return None
+    like = difflib.get_close_matches(found["word"].lower(), ROLES, 1, _ALIKE)
+    return SideName(same_name(found["photo"]), like[0]) if like else None
+
+
 def side_name(photo: str, role: str) -> str:
     """The usual name of a photograph's side file, such as NAME.mask.png."""
     return f"{stem_of(photo)}.{role}.png"
@@ -142,11 +161,14 @@ class SideFiles:
         """
         self._names: set[str] = set()
         self._by_photo: dict[SideName, list[str]] = {}
+        self._nearly: dict[SideName, str] = {}
         for name in names:
             side = side_of(name)
             if side is not None and side.role in roles:
                 self._names.add(name)
                 self._by_photo.setdefault(side, []).append(name)
+            elif side is None and (meant := nearly_side_of(name)) is not None:
+                self._nearly.setdefault(meant, name)
 
     def __contains__(self, name: str) -> bool:
         return name in self._names
@@ -165,6 +187,19 @@ class SideFiles:
     def of(self, photo: str, role: str) -> str | None:
         """The side file of a photograph that is used in a role; None if there is none."""
         return next(iter(self.all_of(photo, role)), None)
+
+    def misnamed(self, photo: str, role: str) -> str | None:
+        """A file that was probably meant as a photograph's side file; None where there is one."""
+        if self.of(photo, role) is not None:
+            return None
+        called = (self._nearly.get(SideName(called, role)) for called in called_after(photo))
+        return next((name for name in called if name not in (None, photo)), None)
+
+
+def misnamed_in_words(name: str, photo: str, role: str) -> str:
+    """What to say of a file that was probably meant as the side file of a photograph."""
+    meant = shown(side_name(photo, role))
+    return f"{shown(name)} is not read as its {role}; did you mean {meant}?"
 
 
 def companion_of(name: str) -> str | None:
@@ -365,6 +400,15 @@ class SideFilesOnDisk:
         """
         names = self._beside(photo)[0].all_of(photo.name, role)
         return [side for name in names if (side := photo.with_name(name)).is_file()]
+
+    def misnamed(self, photo: Path, role: str) -> str | None:
+        """What to say of a file that was probably meant as a side file which is not there.
+
+        Raises:
+            OSError: The folder cannot be listed.
+        """
+        name = self._beside(photo)[0].misnamed(photo.name, role)
+        return None if name is None else misnamed_in_words(name, photo.name, role)
 
     def companions_of(self, photo: Path) -> list[Path]:
         """The companions of a photograph.

@@ -9,7 +9,7 @@ import queue
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
 from daemon import photo
@@ -83,11 +83,13 @@ class PlannedJob:
         inputs: Its files.
         job: What is computed.
         target: Path of the main result.
+        misnamed: What to say of files that were probably meant as its side files.
     """
 
     inputs: tuple[ClaimedFile, ...]
     job: Job
     target: Path
+    misnamed: tuple[str, ...] = ()
 
 
 def with_output_format(
@@ -318,7 +320,9 @@ def apply(
     for group in group_inputs(recipe, inputs):
         try:
             files = with_side_files(recipe, group, beside)
-            tasks.append(plan_job(recipe, files, options, stem, compute))
+            task = plan_job(recipe, files, options, stem, compute)
+            said = (beside.misnamed(group[0], role) for role in recipe.side_files)
+            tasks.append(replace(task, misnamed=tuple(filter(None, said))))
         except OSError as error:
             yield Applied(group[0], None, error.strerror or str(error))
         except PhotoError as error:
@@ -396,7 +400,7 @@ def _delivered(
     first = task.inputs[0].path
     match outcome:
         case Rejected():
-            return Applied(first, None, _beside(first, outcome))
+            return Applied(first, None, "; ".join((_beside(first, outcome), *task.misnamed)))
         case Failed():
             return Applied(first, None, f"{outcome.reason}\n{outcome.trace}".rstrip())
     timing = outcome.timing
@@ -419,7 +423,7 @@ def _delivered(
             part.unlink(missing_ok=True)
     except (CannotWriteError, OSError) as error:
         return Applied(first, None, str(error), seconds)
-    return Applied(first, task.target, "", seconds, outcome.notes)
+    return Applied(first, task.target, "", seconds, (*outcome.notes, *task.misnamed))
 
 
 def _beside(first: Path, fault: PhotoError | Rejected) -> str:

@@ -27,6 +27,7 @@ from daemon.jobs.companions import (
     called_like,
     companion_of,
     group_names,
+    nearly_side_of,
     other_half,
     side_of,
     without_side_files,
@@ -665,3 +666,18 @@ def test_what_takeout_says_of_a_photograph_is_found(photo: str, companion: str) 
 )
 def test_what_takeout_says_of_another_photograph_stays(photo: str, other: str) -> None:
     assert Companions([other, photo]).of(photo) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("cup.hint.png", "hints"), ("cup.msk.png", "mask"), ("cup.masks.png", "mask"),
+        ("cup.mask.jpg", "mask"), ("cup.HINTS.tif", "hints"),
+        ("cup.hints.png", None), ("cup.task.png", None), ("cup.copy.png", None),
+        ("mask.png", None), ("cup.mask.xmp", None), ("cup.2.png", None),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_nearly_that_of_a_side_file_is_known(name: str, role: str | None) -> None:
+    meant = nearly_side_of(name)
+    assert (meant.role if meant else None) == role
+    assert meant is None or meant.photo == "cup"

@@ -565,3 +565,47 @@ def test_of_very_many_files_that_wait_each_is_looked_at_in_some_turn(
         inbox.later()
         assert len(looks) == min(5, 2 * turn + 2)
     assert len(set(looks)) == 5
+
+
+def test_hints_of_nearly_the_right_name_are_named_and_their_photograph_waits(
+    inbox: SortedInbox,
+) -> None:
+    assert inbox.drop("colorize/grey-1.hint.png", "colorize/grey-1.jpg") == ()
+    assert inbox.later(WAIT_S) == ()
+    meant = "did you mean grey-1.hints.png? Rename it, or move it away"
+    assert inbox.waiting() == {
+        "colorize/grey-1.hint.png": meant,
+        "colorize/grey-1.jpg": f"grey-1.hint.png is not read as its hints; {meant}",
+    }
+    (inbox.root / "colorize/grey-1.hint.png").rename(inbox.root / "colorize/grey-1.hints.png")
+    assert short(inbox.arrive("colorize/grey-1.hints.png").claims) == [
+        ("colorize", ["colorize/grey-1.jpg", "colorize/grey-1.hints.png"], "grey-1")
+    ]
+
+
+def test_a_photograph_goes_on_once_the_misnamed_file_is_gone(inbox: SortedInbox) -> None:
+    assert inbox.drop("colorize/grey-2.jpg", "colorize/grey-2.hint.png") == ()
+    (inbox.root / "colorize/grey-2.hint.png").unlink()
+    assert short(inbox.later()) == [("colorize", ["colorize/grey-2.jpg"], "grey-2")]
+
+
+def test_misnamed_hints_that_come_first_are_no_photograph(inbox: SortedInbox) -> None:
+    inbox.put("colorize/grey-1.jpg")
+    assert inbox.drop("colorize/grey-1.hint.png") == ()
+    assert inbox.arrive("colorize/grey-1.jpg").claims == ()
+
+
+def test_where_no_recipe_reads_them_or_the_right_one_is_there_misnamed_files_are_photographs(
+    inbox: SortedInbox,
+) -> None:
+    claims = inbox.drop("denoise/a.msk.png", "denoise/a.jpg", "colorize/grey-1.jpg")
+    claims += inbox.drop(
+        "colorize/grey-3.jpg", "colorize/grey-3.hints.png", "colorize/grey-3.hint.png"
+    )
+    assert short(claims) == [
+        ("colorize", ["colorize/grey-1.jpg"], "grey-1"),
+        ("colorize", ["colorize/grey-3.hint.png"], "grey-3.hint"),
+        ("colorize", ["colorize/grey-3.jpg", "colorize/grey-3.hints.png"], "grey-3"),
+        ("denoise", ["denoise/a.jpg"], "a"),
+        ("denoise", ["denoise/a.msk.png"], "a.msk"),
+    ]

@@ -339,3 +339,14 @@ def test_recipes_that_do_not_go_together_are_refused(
     assert exit_code(["apply", *arguments, str(photo)]) in (64, 78)
     assert why in capsys.readouterr().err
     assert set(everything_below(tmp_path)) == {"x.png"}
+
+
+def test_a_side_file_of_nearly_the_right_name_is_noted(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "cup.png")
+    photograph(tmp_path / "cup.hint.png", 7)
+    (done,) = run("colorize", [photo], tmp_path / "one")
+    note = "cup.hint.png is not read as its hints; did you mean cup.hints.png?"
+    assert [str(each) for each in done.notes][-1:] == [note]
+    (tmp_path / "cup.hint.png").rename(tmp_path / "cup.hints.png")
+    (done,) = run("colorize", [photo], tmp_path / "two")
+    assert note not in done.notes
