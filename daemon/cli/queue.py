@@ -93,9 +93,10 @@ def redo(
     finally:
         view.close()
     if paths and found == RedoPlan((), 0, 0, 0):
+        by = f" and was restored by {recipe!r}, which --recipe asks for" if recipe else ""
         raise UsageError(
-            "none of these has an original in the archive; name files or folders below archive/ "
-            "or outbox/"
+            f"none of these has an original in the archive{by}; name files or folders below "
+            "archive/ or outbox/"
         )
     ask(station, found.rows)
     more = [

@@ -4,6 +4,7 @@ import shlex
 import time
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from daemon.bulk.status import BulkStatus
@@ -15,13 +16,19 @@ from daemon.system.text import printable
 
 NO_DAEMON = "no daemon runs on this station now; `restored run` or `once` will take it up"
 
+_COUNTED = ("in inbox", "queued", "in flight", "done", "failed")
+"""What the numbers of a recipe count."""
+
+_ANY_WIDTH = 10_000
+"""Cells of a line that nothing is too wide for."""
+
 
 def print_status(status: StationStatus, to: Console) -> None:
     """Print the state of a station: a table of recipes, then a few lines for each matter."""
     if not status.running:
         say_wrapped(NO_DAEMON, to)
     if status.recipes:
-        to.print(_table(status))
+        _print_counts(status, to)
     if not status.inbox_counted:
         say_wrapped("more lies in the inboxes than could be counted at once", to)
     known = status.running and status.rate_per_h
@@ -46,17 +53,33 @@ def print_status(status: StationStatus, to: Console) -> None:
     for line in matter_lines("failed", failed, to.width):
         say(line, to)
     if unnamed := sum(row.failed for row in status.recipes) - len(status.failures):
-        say(f"failed: {unnamed} more, older", to)
+        say_wrapped(f"failed: {unnamed} more, older", to)
     for line in matter_lines("waits", waiting, to.width):
         say(line, to)
 
 
-def _table(status: StationStatus) -> Table:
-    table = Table("recipe", "in inbox", "queued", "in flight", "done", "failed")
+def _print_counts(status: StationStatus, to: Console) -> None:
+    """Print the counts as a table, or as lines where a table would cut names and numbers."""
+    wide = to.options.update(width=_ANY_WIDTH)
+    if Measurement.get(to, wide, _table(status)).maximum <= to.width:
+        to.print(_table(status))
+        return
     for row in status.recipes:
-        counts = (row.in_inbox, row.queued, row.in_flight, row.done, row.failed)
-        table.add_row(printable(row.recipe) or _unnamed(row), *map(str, counts))
+        counts = zip(_counts(row), _COUNTED, strict=True)
+        told = ", ".join(f"{count} {what}" for count, what in counts if count)
+        say_wrapped(f"{printable(row.recipe) or _unnamed(row)}: {told or 'nothing'}", to)
+
+
+def _table(status: StationStatus) -> Table:
+    table = Table("recipe", *_COUNTED)
+    for row in status.recipes:
+        table.add_row(printable(row.recipe) or _unnamed(row), *map(str, _counts(row)))
     return table
+
+
+def _counts(row: RecipeStatus) -> tuple[int, ...]:
+    """The numbers of a row, in the order of `_COUNTED`."""
+    return row.in_inbox, row.queued, row.in_flight, row.done, row.failed
 
 
 def _unnamed(row: RecipeStatus) -> str:

@@ -1,6 +1,7 @@
 """Checks a station: settings, recipes, models, folders, device. Nothing on disk is changed."""
 
 import os
+import time
 
 from daemon.checkpoints.library import Library
 from daemon.config.model_reference import SHIPPED
@@ -11,7 +12,7 @@ from daemon.config.station_setup import known_recipes
 from daemon.models.registry import Placement, load_model
 from daemon.photo.content_credentials import check_signing
 from daemon.restorers.registry import check_clip, check_models
-from daemon.service.component_settings import compute_of, signing_of
+from daemon.service.component_settings import compute_of, signing_of, unknown_watch_recipes
 from daemon.system.errors import ConfigError, RestoredError
 from daemon.system.files import shown
 from daemon.system.mounts import is_network_path
@@ -25,13 +26,9 @@ def problems(station: Station, settings: Settings) -> list[str]:
         recipes = known_recipes(station)
     except ConfigError as error:
         found += str(error).splitlines()
-    names = {recipe.name for recipe in recipes}
     if recipes:
-        found += [
-            f"{shown(watch.path)}: no recipe is named {watch.recipe!r}"
-            for watch in settings.watch
-            if watch.recipe not in names
-        ]
+        unknown = unknown_watch_recipes(settings, recipes, time.time())
+        found += [f"{shown(notice.path)}: {notice.what}" for notice in unknown]
     try:
         check_clip(recipes, settings.clip_model, Library(settings.models_dir))
     except ConfigError as error:

@@ -5,15 +5,16 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from daemon.config.recipe import Recipe
 from daemon.config.settings import Settings
-from daemon.config.station import InboxFolder, Station
+from daemon.config.station import InboxFolder, Notice, Station
 from daemon.messages.tasks import Compute, ModelOptions
 from daemon.photo import Limits
 from daemon.photo.content_credentials import Signing
 from daemon.service.monitoring.monitor import MonitorSettings
 from daemon.service.monitoring.notifier import read_addresses
 from daemon.system.errors import ConfigError
-from daemon.system.files import alternative
+from daemon.system.files import alternative, shown
 from daemon.system.mounts import is_network_path
 
 
@@ -53,6 +54,23 @@ def inbox_folders(station: Station, settings: Settings) -> tuple[InboxFolder, ..
         for name in [_unique_name(watch.path, taken=names[:number])]
     )
     return (inbox, *watched)
+
+
+def unknown_watch_recipes(
+    settings: Settings, recipes: Sequence[Recipe], now: float
+) -> tuple[Notice, ...]:
+    """Watched folders whose recipe is not there; `now` in UTC seconds since the epoch."""
+    names = {recipe.name for recipe in recipes}
+    return tuple(
+        Notice(
+            watch.path,
+            f"no recipe is named {shown(watch.recipe)!r}; nothing in this watched folder is "
+            "restored until there is one",
+            now,
+        )
+        for watch in settings.watch
+        if watch.recipe not in names
+    )
 
 
 def _unique_name(folder: Path, *, taken: Sequence[str]) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from daemon.bulk.manager import BulkManager
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
@@ -43,6 +45,7 @@ from daemon.service.component_settings import (
     monitor_settings,
     signing_of,
     station_folders,
+    unknown_watch_recipes,
 )
 from daemon.service.dispatcher import Dispatcher
 from daemon.service.events import EventQueue
@@ -53,6 +56,9 @@ from daemon.service.request_handler import RequestHandler
 from daemon.service.startup import StationLock, only_daemon, open_ledger, prepare, when_unlocked
 from daemon.service.status_publisher import StatusPublisher
 from daemon.system.disk_space import DiskSpace
+from daemon.system.files import shown
+
+_log = structlog.get_logger()
 
 Progress = Callable[[tuple[QueueCount, ...]], None]
 """Called about once a second with how many jobs are in which state."""
@@ -244,4 +250,6 @@ def usable_recipes(station: Station, settings: Settings, library: Library) -> tu
     recipes = known_recipes(station)
     check_models(recipes, library)
     check_clip(recipes, settings.clip_model, library)
+    for notice in unknown_watch_recipes(settings, recipes, time.time()):
+        _log.warning("watched_recipe_unknown", folder=shown(notice.path), why=notice.what)
     return recipes

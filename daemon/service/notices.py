@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from daemon.config.recipe import Recipe
 from daemon.config.station import Notice
 from daemon.jobs.publisher import waiting_in_words
-from daemon.service.component_settings import station_folders
+from daemon.service.component_settings import station_folders, unknown_watch_recipes
 from daemon.service.components import Components
 from daemon.system.files import shown
 from daemon.system.logging import lost_lines
@@ -35,6 +35,7 @@ def notices(
         *parts.bulk_manager.notices(recipes),
         *((Notice(root, why, utc),) if why else ()),
         *(Notice(root, held.describe(), held.since) for held in parts.outcomes.holds.held),
+        *unknown_watch_recipes(parts.settings, recipes, utc),
         *_lost_log(parts),
     )
     return (*(notice for notice in found if notice.path not in gone), *unmounted)

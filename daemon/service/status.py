@@ -19,7 +19,7 @@ from daemon.jobs.ledger.entries import Failure, NoteCounts, QueueCount
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.time_estimates import RATE_WINDOW_S, rate_per_s
 from daemon.jobs.timetable import HeldBack, held_back, opening_in_words
-from daemon.service.component_settings import inbox_folders
+from daemon.service.component_settings import inbox_folders, unknown_watch_recipes
 from daemon.service.inbox_count import InboxCount, count_inboxes
 from daemon.service.startup import is_daemon_running
 from daemon.service.status_publisher import read_loaded_models, read_trouble
@@ -167,7 +167,11 @@ def read_status(station: Station) -> StationStatus:
         recipes, problem = known_recipes(station), None
     except ConfigError as error:  # the daemon goes on with the recipes that it read before
         recipes, problem = (), f"{error}: what waits for schedules is unknown"
-    folders = inbox_folders(station, open_station(station.root)[1])
+    settings = open_station(station.root)[1]
+    folders = inbox_folders(station, settings)
+    if not (state.running or problem):  # a daemon that runs writes them to its ledger
+        unknown = unknown_watch_recipes(settings, recipes, time.time())
+        state = replace(state, notices=tuple(map(_notice_status, unknown)))
     if not station.ledger.exists():
         lying = count_inboxes(folders, recipes, None)
         rows = _rows((), lying, Counter())
@@ -213,9 +217,9 @@ def _with_jobs(
             )
             for f in failures[:_MAX_FAILURES]
         ),
-        notices=tuple(
-            NoticeStatus(as_text(n.path), n.what, n.since)
-            for n in _notices(station, ledger, running=state.running)
+        notices=(
+            *map(_notice_status, _notices(station, ledger, running=state.running)),
+            *state.notices,
         ),
         notes=_notes_status(ledger.note_counts()),
         bulk=read_bulk(station, ledger),
@@ -237,6 +241,10 @@ def _rows(
         row = RecipeStatus(name, c.queued, c.in_flight, c.done, failed.get(name, 0), in_inbox)
         rows.append(row)
     return tuple(rows)
+
+
+def _notice_status(notice: Notice) -> NoticeStatus:
+    return NoticeStatus(as_text(notice.path), notice.what, notice.since)
 
 
 def _notices(station: Station, ledger: LedgerReader, *, running: bool) -> tuple[Notice, ...]:

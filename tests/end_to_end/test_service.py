@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from structlog.testing import capture_logs
 
 from daemon.config.schedule import Schedule
 from daemon.config.station import Station
@@ -573,6 +574,26 @@ def test_once_names_everything_that_waits(root: Path) -> None:
     assert set(waiting) == {"pair-a.png", "empty.png", "slip.png"}
     assert "unpaired" in waiting["pair-a.png"]
     assert "did you mean denoise?" in waiting["slip.png"]
+
+
+def test_a_watched_folder_whose_recipe_is_unknown_is_told_of_though_it_is_empty(
+    root: Path, station: Station, tmp_path: Path
+) -> None:
+    watched, out = tmp_path / "watched", tmp_path / "out"
+    watched.mkdir()
+    out.mkdir()
+    write_settings(root)
+    table = f'[[watch]]\npath = "{watched}"\nrecipe = "denoize"\noutbox = "{out}"\n'
+    (root / "restored.toml").write_text((root / "restored.toml").read_text() + "\n" + table)
+    with capture_logs() as logs:
+        summary = run_once(root)
+    (notice,) = summary.waiting
+    assert notice.path == watched
+    assert notice.what.startswith("no recipe is named 'denoize'; nothing in this watched folder")
+    assert [one["folder"] for one in logs if one["event"] == "watched_recipe_unknown"] == [
+        str(watched)
+    ]
+    assert [one.what for one in read_status(station).notices] == [notice.what]
 
 
 def test_a_crash_at_any_point_loses_nothing_and_doubles_nothing(

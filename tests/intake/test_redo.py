@@ -113,6 +113,9 @@ def test_files_folders_results_and_recipes_choose(
     assert redo(root, capsys, "--recipe", "denoise")[0] == "0 to be done again, 0 up to date"
     assert exit_code(["--station", str(root), "redo", "--recipe", "none"]) == 78
     assert exit_code(["--station", str(root), "redo", str(root / "inbox")]) == 64
+    by_another = ["redo", str(root / "archive/mine/a.png"), "--recipe", "denoise"]
+    assert exit_code(["--station", str(root), *by_another]) == 64
+    assert "in the archive and was restored by 'denoise', which" in capsys.readouterr().err
     (root / "recipes/mine.toml").unlink()
     assert redo(root, capsys)[0] == "0 to be done again, 0 up to date, 3 of a recipe that is gone"
 

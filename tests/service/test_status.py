@@ -42,6 +42,22 @@ def test_status_before_the_first_run_is_empty(
     assert (found["recipes"], found["left_s"], found["paused"]) == ([], None, False)
 
 
+@pytest.mark.parametrize("width", [20, 40, 60, 80])
+def test_no_name_and_no_number_is_cut_however_narrow_the_terminal_is(
+    width: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = (
+        RecipeStatus("restore", queued=1_234_567, in_flight=12, done=0, failed=3, in_inbox=400),
+        RecipeStatus("restyle", queued=0, in_flight=0, done=0, failed=0, in_inbox=0),
+    )
+    print_status(StationStatus("/s", paused=False, recipes=rows), Console(width=width))
+    said = capsys.readouterr().out
+    for part in ("restore", "restyle", "1234567", "12", "3", "400", "queued", "failed"):
+        assert part in said
+    assert "…" not in said
+    assert max(map(len, said.splitlines())) <= width
+
+
 def test_status_names_the_files_that_wait_and_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
