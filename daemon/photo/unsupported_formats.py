@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _TO_TIFF = "convert it to TIFF and hand that in"
+_TO_PNG = "convert it to PNG and hand that in"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,12 @@ _KINDS = (
     UnreadKind("a DjVu document", "export its pages as TIFF", ((0, b"AT&TFORM"),)),
     UnreadKind("a GIMP picture", "export it as TIFF", ((0, b"gimp xcf"),)),
     UnreadKind("a drawing (SVG)", "export it as PNG", ((0, b"<svg"),)),
+    UnreadKind("an icon", _TO_PNG, ((0, b"\0\0\1\0"), (0, b"\0\0\2\0"), (0, b"icns"))),
+    UnreadKind("a texture (DDS)", _TO_PNG, ((0, b"DDS "),)),
+    UnreadKind("a QOI picture", _TO_PNG, ((0, b"qoif"),)),
+    UnreadKind("a FITS picture", _TO_TIFF, ((0, b"SIMPLE  ="),)),
+    UnreadKind("a Sun raster picture", _TO_TIFF, ((0, b"\x59\xa6\x6a\x95"),)),
+    UnreadKind("a PostScript document", "export its pages as TIFF", ((0, b"%!PS"),)),
     UnreadKind("a film", "export a frame of it", ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"))),
 )
 """The first that matches counts."""

@@ -110,6 +110,13 @@ def test_a_file_that_is_no_picture_is_refused_with_its_first_bytes(tmp_path: Pat
     ("start", "message"),
     [
         (b"AT&TFORM....DJVU", "is a DjVu document, which is not read; export its pages as TIFF"),
+        (b"\0\0\1\0\1\0 ", "is an icon, which is not read; convert it to PNG and hand that in"),
+        (b"DDS |\0\0\0", "is a texture (DDS), which is not read; convert it to PNG"),
+        (
+            b"%!PS-Adobe-3.0",
+            "is a PostScript document, which is not read; export its pages as TIFF",
+        ),
+        (b"SIMPLE  =    T", "is a FITS picture, which is not read; convert it to TIFF"),
         (b"II\xbc\x01" + bytes(60), "is a JPEG XR picture, which is not read; convert it"),
         (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "is a film, which is not read; export a frame"),
     ],
