@@ -18,7 +18,7 @@ from daemon.photo import Photo, is_truncated, png_chunks, read_header
 from daemon.photo.notes import NoteKind
 from daemon.photo.reading import read_picture
 from daemon.system.errors import PhotoError
-from tests.support.photos import ENCODINGS, SMALL, decoded_pixels, encoded
+from tests.support.photos import ENCODINGS, SMALL, cat, decoded_pixels, encoded
 
 MAGIC = (
     *(b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF\x40\0\0\0WEBPVP8 ", b"GIF89a"),
@@ -198,3 +198,27 @@ def test_a_compressed_tiff_whose_rest_is_zeros_is_refused(tmp_path: Path, compre
     path.write_bytes(content[: len(content) // 2].ljust(len(content), b"\0"))
     with pytest.raises(PhotoError):
         read_picture(photo_of(path), SMALL)
+
+
+@pytest.mark.parametrize("rows", [16, 120])
+def test_a_deflated_tiff_with_a_hole_in_its_data_is_refused_or_has_a_note(
+    tmp_path: Path, rows: int
+) -> None:
+    path, pixels = tmp_path / "hole.tif", cat(160, 120)
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(pixels, compression="deflate", rowsperstrip=rows, photometric="rgb")
+    content = path.read_bytes()
+    assert read_picture(photo_of(path), SMALL).notes == ()
+    noted = 0
+    for place in range(len(content) // 2, len(content) // 2 + 300, 7):
+        path.write_bytes(content[:place] + bytes(40) + content[place + 40 :])
+        try:
+            picture = read_picture(photo_of(path), SMALL)
+        except PhotoError:
+            continue
+        assert not np.array_equal(picture.pixels, pixels)
+        (note,) = picture.notes
+        assert note.startswith("the TIFF's packed data are damaged")
+        assert note.kind is NoteKind.DAMAGE  # type: ignore[attr-defined]
+        noted += 1
+    assert noted

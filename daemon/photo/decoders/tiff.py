@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import zlib
 from dataclasses import replace
 from typing import BinaryIO, cast
 
@@ -15,7 +16,7 @@ from daemon.photo.bit_depth import slabs
 from daemon.photo.decoded import CHANNELS, Codes, ColourTags, Decoded, Model
 from daemon.photo.decoders.pillow import DAMAGED_PAGES, pillow_codes
 from daemon.photo.metadata import FileMetadata, read_tiff_metadata
-from daemon.photo.notes import extra_channels_note
+from daemon.photo.notes import Note, NoteKind, extra_channels_note
 from daemon.photo.picture import Metadata
 from daemon.photo.pillow_files import open_image
 from daemon.photo.tiff_directory import (
@@ -42,6 +43,21 @@ _ASSOCIATED, _UNASSOCIATED = 1, 2
 """Kinds of extra samples that are opacity: colours multiplied by it, and not."""
 
 _OLD_JPEG, _JPEG = 6, 7
+
+_DEFLATE = (8, 32946)
+"""Compressions by zlib: Adobe's number and the older one."""
+
+_UNPACKED_BYTES = 1 << 20
+"""Bytes that are unpacked at a time."""
+
+_DAMAGED = (
+    Note(
+        NoteKind.DAMAGE,
+        "the TIFF's packed data are damaged: part of the picture may be lost; compare it with "
+        "another copy",
+    ),
+)
+
 _FAX = (2, 3, 4)
 """Compressions of fax machines; imagecodecs' decoder stops in silence at what libtiff reads."""
 
@@ -147,9 +163,10 @@ def _decode_page(page: TiffPage) -> Decoded:
     if photometric not in _MODELS:
         raise ValueError(f"its colours are of kind {photometric}, which is not read")
     model = _MODELS[photometric]
-    codes = _interleaved(page)
+    codes, damage = _interleaved(page)
     if photometric == Photometric.PALETTE:
-        return _of_palette(codes, page)
+        of_palette = _of_palette(codes, page)
+        return replace(of_palette, notes=(*of_palette.notes, *damage))
     codes, alpha, premultiplied, notes = _split(codes, page, model)
     white = _white(page, codes)
     if photometric == Photometric.WHITE_IS_ZERO and white is not None:
@@ -163,23 +180,46 @@ def _decode_page(page: TiffPage) -> Decoded:
         white=white,
         alpha=alpha,
         premultiplied=premultiplied,
-        notes=notes,
+        notes=(*notes, *damage),
     )
 
 
-def _interleaved(page: TiffPage) -> Codes:
-    """The samples, (H, W, C), in native byte order."""
+def _interleaved(page: TiffPage) -> tuple[Codes, tuple[Note, ...]]:
+    """The samples, (H, W, C), in native byte order, and a note if they are damaged."""
+    notes: tuple[Note, ...] = ()
     try:
         samples = page.asarray()
     except RuntimeError:
         # Strips longer than they need be, and the like, which libtiff takes.
         samples = _by_libtiff(page)
+        notes = _DAMAGED if _is_deflate_damaged(page) else ()
     if not samples.dtype.isnative:
         samples = samples.astype(samples.dtype.newbyteorder("="))
     height, width = page.imagelength, page.imagewidth
     if int(page.planarconfig) == 2 and page.samplesperpixel > 1:
-        return np.moveaxis(samples.reshape(page.samplesperpixel, height, width), 0, 2)
-    return samples.reshape(height, width, page.samplesperpixel)
+        samples = samples.reshape(page.samplesperpixel, height, width)
+        return np.moveaxis(samples, 0, 2), notes
+    return samples.reshape(height, width, page.samplesperpixel), notes
+
+
+def _is_deflate_damaged(page: TiffPage) -> bool:
+    """Whether a deflated strip or tile does not unpack to its end, where its check sum is.
+
+    libtiff stops once it has the pixels, and says nothing of what follows.
+    """
+    if int(page.compression) not in _DEFLATE:
+        return False
+    file = page.parent.filehandle
+    for offset, length in zip(page.dataoffsets, page.databytecounts, strict=False):
+        file.seek(offset)
+        packed, unpacker = file.read(length), zlib.decompressobj()
+        try:
+            while packed and not unpacker.eof:
+                unpacker.decompress(packed, _UNPACKED_BYTES)
+                packed = unpacker.unconsumed_tail
+        except zlib.error:
+            return True
+    return False
 
 
 def _by_libtiff(page: TiffPage) -> Codes:
