@@ -15,6 +15,7 @@ from daemon.config.station import Station
 from daemon.config.station_setup import find_station, make_station
 from daemon.executors import EXECUTORS
 from daemon.system import logging as log
+from tests.support.copiers import CopierThread
 from tests.support.file_reads import FileReaderNow, ReaderThread
 from tests.support.station_runs import write_settings
 
@@ -23,10 +24,11 @@ from tests.support.station_runs import write_settings
 def fake_executor(monkeypatch: pytest.MonkeyPatch) -> None:
     """An executor called "fake", which answers at once and needs neither a process nor torch.
 
-    Files are read in a thread, since a process takes half a second to start.
+    Files are read and copied in threads, since a process takes half a second to start.
     """
     monkeypatch.setitem(EXECUTORS, "fake", "tests.support.fakes:FakeExecutor")
     monkeypatch.setattr("daemon.intake.file_reader.ReaderProcess", ReaderThread)
+    monkeypatch.setattr("daemon.jobs.file_copies.start_copier", CopierThread)
 
 
 @pytest.fixture

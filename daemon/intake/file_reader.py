@@ -6,15 +6,11 @@ or kills its reader is tried again after what was asked meanwhile, and then coun
 
 import contextlib
 import errno
-import multiprocessing
-import os
 import queue
-import signal
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Protocol, assert_never
 
@@ -30,14 +26,19 @@ from daemon.intake.reader_process import (
     HeaderQuestion,
     NotTaken,
     Question,
-    Ready,
     Refused,
     run_reader,
 )
 from daemon.photo import Limits
 from daemon.system.files import shown
-from daemon.system.kernel_kills import is_stopped, read_kernel_kills
-from daemon.system.processes import how_it_ended, is_ended_from_outside
+from daemon.system.helper_process import (
+    START_S,
+    Death,
+    HelperHandle,
+    HelperProcess,
+    Ready,
+    prepare_thread,
+)
 
 _log = structlog.get_logger()
 
@@ -49,9 +50,6 @@ _BYTES_PER_S = 1e6
 
 _COPY_READS = 3
 """How often a copy reads as much as its file holds: to copy it, and twice to compare."""
-
-_START_S = 120.0
-"""Seconds for a reader process to start."""
 
 _LANES = 2
 """Reader processes: beside a file that is read for minutes, or hangs, the others go on."""
@@ -72,7 +70,6 @@ _MAX_INTERRUPTIONS = 20
 """Ends of its reader by somebody else that a question survives: who kills that often goes on."""
 
 _LONGEST_PAUSE_S = 60.0
-_BLOCKED_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 Answered = Callable[[Answer], None]
 """Called in the loop's thread with the answer to a question; raises nothing."""
@@ -89,34 +86,7 @@ class FileReads(Protocol):
         """Have a question answered, in this call or after it."""
 
 
-@dataclass(frozen=True)
-class Death:
-    """How a reader ended, in words that follow its name; `outside`: somebody else ended it."""
-
-    how: str
-    outside: bool = False
-
-
-class ReaderHandle(Protocol):
-    """A reader process as seen from here.
-
-    Attributes:
-        pipe: Connection to it.
-    """
-
-    pipe: Connection
-
-    def kill(self) -> None:
-        """End it now; any thread may call this."""
-
-    def is_stopped(self) -> bool:
-        """Whether somebody has stopped it, so that it is no file that holds it up."""
-
-    def end(self) -> Death:
-        """Wait until it has ended; one that does not end by itself is killed."""
-
-
-class ReaderProcess:
+class ReaderProcess(HelperProcess):
     """A reader in a spawned process."""
 
     def __init__(
@@ -131,32 +101,7 @@ class ReaderProcess:
         Raises:
             OSError: The system has no room for another process.
         """
-        self._kills_before = read_kernel_kills()
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        with theirs:
-            self._process = context.Process(
-                target=main, args=(theirs, limits, os.getpid()), daemon=True
-            )
-            self._process.start()
-
-    def kill(self) -> None:
-        """End it now."""
-        self._process.kill()
-
-    def is_stopped(self) -> bool:
-        """Whether somebody has stopped it."""
-        return self._process.pid is not None and is_stopped(self._process.pid)
-
-    def end(self) -> Death:
-        """Wait until it has ended; one that the system does not let go is left behind."""
-        self.pipe.close()
-        self._process.join(1.0)
-        self._process.kill()
-        self._process.join(5.0)
-        code = self._process.exitcode
-        outside = is_ended_from_outside(code, self._kills_before)
-        return Death(how_it_ended(code, outside=outside), outside)
+        super().__init__(main, limits)
 
 
 @dataclass
@@ -175,7 +120,7 @@ class FileReader:
         limits: Limits,
         wake: Callable[[], None],
         attempts: int,
-        start: Callable[[Limits], ReaderHandle] | None = None,
+        start: Callable[[Limits], HelperHandle] | None = None,
     ) -> None:
         """Prepare; a reader is started with the first question.
 
@@ -303,7 +248,7 @@ class _Lane(threading.Thread):
         super().__init__(name=name, daemon=True)
         self._owner = owner
         self._lock = threading.Lock()
-        self._reader: ReaderHandle | None = None
+        self._reader: HelperHandle | None = None
         self._closed = False
         self._asked_at: float | None = None
 
@@ -321,9 +266,7 @@ class _Lane(threading.Thread):
 
     def run(self) -> None:
         """Answer questions until closed."""
-        # As for the worker: Ctrl-C must not hit a reader before it ignores the signal.
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED_SIGNALS)
+        prepare_thread()
         while (asked := self._owner.next_question()) is not None:
             self._asked_at = time.monotonic()
             while not self._closed and not self._has_reader():
@@ -343,10 +286,10 @@ class _Lane(threading.Thread):
                 if self._closed:
                     return False
                 self._reader = reader = self._owner.start_reader(self._owner.limits)
-            if reader.pipe.poll(_START_S) and isinstance(reader.pipe.recv(), Ready):
+            if reader.pipe.poll(START_S) and isinstance(reader.pipe.recv(), Ready):
                 self._owner.started()
                 return True
-            why = f"it said nothing for {_START_S:.0f} s"
+            why = f"it said nothing for {START_S:.0f} s"
         except (EOFError, OSError) as error:
             why = str(error)
         death = self._end_reader()

@@ -4,7 +4,6 @@
 large one takes minutes. Here are the questions, their answers and what the process does.
 """
 
-import signal
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,10 +13,9 @@ from typing import assert_never
 
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles
 from daemon.photo import Header, Limits, is_truncated, read_header, refuse_large_file
-from daemon.system import logging as log
 from daemon.system.errors import PhotoError, photo_message
 from daemon.system.files import make_folder, os_error_text, sha256_of, shown
-from daemon.system.processes import die_first_without_memory, end_with_parent
+from daemon.system.helper_process import Ready, prepare_helper
 from daemon.system.shared_folder import take_copy
 
 
@@ -112,11 +110,6 @@ Answer = EndRead | HeaderRead | Vanished | ClaimRead | Refused | NotTaken
 
 
 @dataclass(frozen=True)
-class Ready:
-    """From the reader process: it has started."""
-
-
-@dataclass(frozen=True)
 class Began:
     """From the reader process: a step of the question begins.
 
@@ -143,11 +136,7 @@ def run_reader(pipe: Connection, limits: Limits, parent: int) -> None:
         limits: Larger photographs are refused.
         parent: Process id of the parent.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):  # the parent's to act on
-        signal.signal(number, signal.SIG_IGN)
-    end_with_parent(parent)
-    die_first_without_memory()
-    log.configure()
+    prepare_helper(parent)
     serve(pipe, limits)
 
 

@@ -14,8 +14,9 @@ from daemon.jobs.access import Access
 from daemon.jobs.case_folding import FoldedNames, folded
 from daemon.jobs.companions import group_names
 from daemon.jobs.failure_reasons import is_foreign, reason_path
+from daemon.jobs.file_copies import DirectCopies, FileCopies, place_all
 from daemon.jobs.ledger.entries import ClaimedFile
-from daemon.system.files import make_folder, place, same_content, sync_folders, with_mark
+from daemon.system.files import make_folder, sync_folders, with_mark
 from daemon.system.json_files import write_new
 
 _TIMES_DIFFER_NS = 2_000_000_000
@@ -31,12 +32,14 @@ class _Group:
         folder: Where they go.
         key: Part of their names if one of their own is taken.
         names: The names in that folder.
+        copies: Copies the files if the folder is on another disk.
     """
 
     files: Sequence[ClaimedFile]
     folder: Path
     key: str
     names: FoldedNames
+    copies: FileCopies
 
     def paths(self) -> Iterator[list[Path]]:
         """What all are called, in order of preference, without end."""
@@ -67,17 +70,14 @@ class _Group:
 
     def move(self, paths: Sequence[Path]) -> bool:
         """Move the files; False, and none has moved, if somebody took a name meanwhile."""
-        there = [(file, path) for file, path in zip(self.files, paths, strict=True) if _is(file)]
-        new: list[Path] = []
-        for file, path in there:
-            was_free = not os.path.lexists(path)
-            if not place(file.path, path):
-                for placed in new:
-                    placed.unlink()
-                return False
-            new += [path] if was_free else []
-        for file, path in reversed(there):
-            file.path.unlink()
+        there = [
+            (file.path, path) for file, path in zip(self.files, paths, strict=True) if _is(file)
+        ]
+        self.copies.prepare(there)
+        if not place_all(there, self.copies):
+            return False
+        for source, path in reversed(there):
+            source.unlink()
             self.names.add([path])
         return True
 
@@ -85,7 +85,9 @@ class _Group:
         if not os.path.lexists(path):
             return not self.names.is_taken(path)
         file = self.files[position]
-        return same_content(file.path, path) if _is(file) else self._has_moved(position, path)
+        if not _is(file):
+            return self._has_moved(position, path)
+        return self.copies.same_content(file.path, path)
 
     def _has_moved(self, position: int, path: Path) -> bool:
         file = self.files[position]
@@ -121,6 +123,7 @@ def retire(
     key: str,
     access: Access,
     names: FoldedNames | None = None,
+    copies: FileCopies | None = None,
 ) -> list[Path]:
     """Move the originals of a finished job into a folder of the archive.
 
@@ -130,12 +133,18 @@ def retire(
         key: Part of their names if other files have those.
         access: Permissions of new folders.
         names: The names in the archive, if they were asked for before.
+        copies: Copies them to an archive on another disk; at once if None.
 
     Returns:
         Where each of them is; nothing is there of one that was gone.
+
+    Raises:
+        CopyPendingError: Copies must end before this is called again.
+        OSError: The file system refuses.
     """
     make_folder(folder, access.group)
-    return _move(_Group(files, folder, key, names or FoldedNames()), lambda _: True)
+    group = _Group(files, folder, key, names or FoldedNames(), copies or DirectCopies())
+    return _move(group, lambda _: True)
 
 
 def reject(
@@ -145,6 +154,7 @@ def reject(
     why: Mapping[str, object],
     access: Access,
     names: FoldedNames | None = None,
+    copies: FileCopies | None = None,
     *,
     moves: bool = True,
 ) -> Path:
@@ -157,12 +167,17 @@ def reject(
         why: Content of the reason file.
         access: Permissions of new files.
         names: The names in failed/, if they were asked for before.
+        copies: Copies them to a disk that is not theirs; at once if None.
         moves: False where originals stay in their place: only the reason is written.
 
     A file that is named like the reason and is none keeps its name; the originals take others.
 
     Returns:
         Where the first original is now; where it would be, if it stays in its place.
+
+    Raises:
+        CopyPendingError: Copies must end before this is called again.
+        OSError: The file system refuses.
     """
     names = names or FoldedNames()
     make_folder(folder, access.group)
@@ -172,7 +187,8 @@ def reject(
         reason = reason_path(first)
         return not is_foreign(reason, origin) and not names.is_taken(reason)
 
-    group = _Group(files if moves else files[:1], folder, key, names)
+    moved = files if moves else files[:1]
+    group = _Group(moved, folder, key, names, copies or DirectCopies())
     if moves:
         kept, *others = _move(group, has_room)
         if others:

@@ -14,6 +14,7 @@ from typing import Any
 
 from daemon.jobs.access import Access
 from daemon.jobs.case_folding import FoldedNames
+from daemon.jobs.file_copies import CopyPendingError, DirectCopies, FileCopies, place_all
 from daemon.jobs.record import with_file_names
 from daemon.jobs.xmp_sidecars import AFTER_NAME, AFTER_STEM
 from daemon.system.errors import UsageError
@@ -23,7 +24,6 @@ from daemon.system.files import (
     make_folder,
     place,
     replace_file,
-    same_content,
     sync_folders,
 )
 from daemon.system.json_files import read_json, write_json
@@ -67,31 +67,36 @@ class Publication:
 
 
 def publish(
-    publications: Sequence[Publication], access: Access, names: FoldedNames | None = None
-) -> list[Path | OSError]:
+    publications: Sequence[Publication],
+    access: Access,
+    names: FoldedNames | None = None,
+    copies: FileCopies | None = None,
+) -> list[Path | OSError | CopyPendingError]:
     """Publish a group: all results, then all records, each folder made durable once.
 
     Args:
         publications: What is to be published.
         access: Permissions of what is written.
         names: The names in the outbox, if they were asked for before.
+        copies: Copies results to an outbox on another disk; at once if None.
 
     Returns:
-        For each, the path of its main result, or why it could not be published.
+        For each, the path of its main result, or why it is not published: the error, or which
+        copies must end before this is called again.
     """
-    names = names or FoldedNames()
-    placed: list[list[Path] | OSError] = []
+    names, copies = names or FoldedNames(), copies or DirectCopies()
+    placed: list[list[Path] | OSError | CopyPendingError] = []
     for publication in publications:
         try:
-            files = _place_files(publication, access, names)
+            files = _place_files(publication, access, names, copies)
             names.add(_entry(path, publication.folder) for path in files)
             placed.append(files)
-        except OSError as error:
+        except (OSError, CopyPendingError) as error:
             placed.append(error)
     refused = _sync({path.parent for paths in placed if isinstance(paths, list) for path in paths})
-    results: list[Path | OSError] = []
+    results: list[Path | OSError | CopyPendingError] = []
     for publication, paths in zip(publications, placed, strict=True):
-        if isinstance(paths, OSError):
+        if not isinstance(paths, list):
             results.append(paths)
             continue
         try:
@@ -143,28 +148,40 @@ def is_published(result: Path) -> bool:
     return result.exists() and record_path(result).exists()
 
 
-def _place_files(publication: Publication, access: Access, names: FoldedNames) -> list[Path]:
-    """Link the staged files to names that are free, all from one stem."""
+def _place_files(
+    publication: Publication, access: Access, names: FoldedNames, copies: FileCopies
+) -> list[Path]:
+    """Give the staged files names that are free, all from one stem."""
+    while True:
+        paths = _free_targets(publication, access, names, copies)
+        there: list[tuple[Path, Path]] = []
+        for path, (staged, _, _) in zip(paths, publication.files, strict=True):
+            make_folder(path.parent, access.group)
+            source = publication.staging / staged
+            if not source.exists():
+                continue  # a crash came between this placing and the record; `_taken` compared it
+            source.chmod(access.file_mode)
+            if access.group is not None:
+                os.chown(source, -1, access.group)
+            there.append((source, path))
+        copies.prepare(there)
+        if place_all(there, copies):
+            return paths
+        # Somebody took a name just now.
+
+
+def _free_targets(
+    publication: Publication, access: Access, names: FoldedNames, copies: FileCopies
+) -> list[Path]:
     make_folder(publication.folder, access.group)
     own = alternative(publication.stem + ".x", publication.key).removesuffix(".x")
     attempt = 0
     while True:
         stem = [publication.stem, own][attempt] if attempt < 2 else f"{own}-{attempt}"
         paths = _targets(publication, stem)
-        if not any(_taken(paths[i], publication, i, names) for i in range(len(paths))):
-            break
+        if not any(_taken(path, publication, i, names, copies) for i, path in enumerate(paths)):
+            return paths
         attempt += 1
-    for path, (staged, _, _) in zip(paths, publication.files, strict=True):
-        make_folder(path.parent, access.group)
-        source = publication.staging / staged
-        if not source.exists():
-            continue  # a crash came between this placing and the record; `_taken` compared it
-        source.chmod(access.file_mode)
-        if access.group is not None:
-            os.chown(source, -1, access.group)
-        if not place(source, path):
-            return _place_files(publication, access, names)  # somebody took the name just now
-    return paths
 
 
 def _targets(publication: Publication, stem: str) -> list[Path]:
@@ -180,10 +197,12 @@ def _targets(publication: Publication, stem: str) -> list[Path]:
     return paths
 
 
-def _taken(path: Path, publication: Publication, index: int, names: FoldedNames) -> bool:
+def _taken(
+    path: Path, publication: Publication, index: int, names: FoldedNames, copies: FileCopies
+) -> bool:
     """Whether a name holds anything but this very file, or looks like another name on a share."""
     source = publication.staging / publication.files[index][0]
-    if _is_there(path) and not (source.exists() and same_content(source, path)):
+    if _is_there(path) and not (source.exists() and copies.same_content(source, path)):
         return True
     if names.is_taken(_entry(path, publication.folder)):
         return True

@@ -3,7 +3,8 @@
 It publishes results with their records, moves originals to archive/ or failed/, and records each
 end. An entry that the file system refuses waits and is tried again; it holds up no other. While a
 folder is away (read-only, unmounted, unreachable) what goes there waits for as long as that takes;
-any other fault has a limit.
+any other fault has a limit. What must be copied to another disk is tried again once its copy is
+there, and counts as neither.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ from daemon.jobs.access import Access
 from daemon.jobs.accounting import Delivered, JobEnded, StageDuration
 from daemon.jobs.case_folding import FoldedNames, make_alike
 from daemon.jobs.failure_reasons import Reason
+from daemon.jobs.file_copies import CopyPendingError, DirectCopies, FileCopies
 from daemon.jobs.job_log import JobLog
 from daemon.jobs.ledger.entries import Entry, Original
 from daemon.jobs.ledger.writer import Ledger
@@ -72,15 +74,36 @@ class _Stuck:
     notice: Notice
 
 
+@dataclass(frozen=True)
+class _Copying:
+    """An entry that waits for copies.
+
+    Attributes:
+        copies: Which; asked for when they were all there is to wait for.
+        since: Monotonic time at which the first was asked for.
+    """
+
+    copies: CopyPendingError
+    since: float
+
+
 class Publisher:
     """Carries out intents; it remembers only what it could not do yet.
 
     Attributes:
         mounts: Knows which folders lay on disks that are not mounted now.
+        copies: Copies to other disks.
     """
 
     def __init__(
-        self, station: Station, ledger: Ledger, access: Access, *, attempts: int, retry_s: float
+        self,
+        station: Station,
+        ledger: Ledger,
+        access: Access,
+        copies: FileCopies | None = None,
+        *,
+        attempts: int,
+        retry_s: float,
     ) -> None:
         """Publish for one station.
 
@@ -88,6 +111,7 @@ class Publisher:
             station: Has the job log.
             ledger: Holds the intents.
             access: Permissions of what is written.
+            copies: Copies to other disks; in the calls themselves if None.
             attempts: Tries before a result that cannot be published counts as failed.
             retry_s: Seconds between tries.
         """
@@ -97,6 +121,8 @@ class Publisher:
         self._attempts = attempts
         self._retry_s = retry_s
         self._job_log = JobLog(station.logs)
+        self.copies = copies or DirectCopies()
+        self._copying: dict[int, _Copying] = {}
         self._names = FoldedNames()
         self._stuck: dict[int, _Stuck] = {}
         self.mounts = MountWatch(station.mounts)
@@ -110,6 +136,7 @@ class Publisher:
             at_fault: Rows that fail because the photograph itself is at fault.
         """
         self._unreachable.clear()
+        self.copies.deliver()
         took, no_space = self._publish(now)
         archived: list[Original] = []
         done, full = self._each("published", partial(self._retire, archived), now)
@@ -153,12 +180,19 @@ class Publisher:
 
     def given_up(self, now: float) -> int:
         """Jobs for which it is no use to wait: their folder stays away, or all was tried."""
-        return sum(self._is_hopeless(stuck, now) for stuck in self._stuck.values())
+        return len(self._hopeless(now))
 
     def held_up(self, now: float) -> str:
         """Why jobs are given up, or ""."""
-        hopeless = [stuck for stuck in self._stuck.values() if self._is_hopeless(stuck, now)]
+        hopeless = self._hopeless(now)
         return f"{shown(hopeless[0].root)}: {_for_people(hopeless)}" if hopeless else ""
+
+    def _hopeless(self, now: float) -> list[_Stuck]:
+        return [
+            stuck
+            for row, stuck in self._stuck.items()
+            if self._is_hopeless(stuck, now) and not self._is_copying(row)
+        ]
 
     def _is_hopeless(self, stuck: _Stuck, now: float) -> bool:
         if stuck.away:
@@ -176,18 +210,22 @@ class Publisher:
             for entry, one in zip(entries, publications, strict=True)
         ]
         sent = [one for one in ready if isinstance(one, Publication)]
-        published = iter(publish(sent, self._access, self._names))
+        published = iter(publish(sent, self._access, self._names, self.copies))
         results = [one if isinstance(one, OSError) else next(published) for one in ready]
         good: list[tuple[int, str, Path]] = []
         noted: dict[int, tuple[Note, ...]] = {}
-        recipes: list[str] = []
+        since: list[tuple[str, float]] = []
         no_space = False
         for entry, publication, result in zip(entries, publications, results, strict=True):
+            if isinstance(result, CopyPendingError):
+                self._await(entry, result, began)
+                continue
+            copying = self._copying.pop(entry.row, None)
             if isinstance(result, OSError):
                 no_space |= self._not_published(entry, result, now)
                 continue
+            since.append((entry.recipe, copying.since if copying else began))
             good.append((entry.row, entry.id, result))
-            recipes.append(entry.recipe)
             noted[entry.row] = notes = notes_of(publication.record)
             _log.info(
                 "restored",
@@ -203,9 +241,25 @@ class Publisher:
         self._ledger.publish(good, noted)
         for publication, result in zip(publications, results, strict=True):
             if isinstance(result, Path):
-                discard(publication.staging)
-        seconds = time.monotonic() - began
-        return [StageDuration("publish", recipe, seconds) for recipe in recipes], no_space
+                self._discard(publication)
+        ended = time.monotonic()
+        return [
+            StageDuration("publish", recipe, ended - start) for recipe, start in since
+        ], no_space
+
+    def _await(self, entry: Entry, copies: CopyPendingError, began: float) -> None:
+        """Leave an entry alone until its copies have ended."""
+        before = self._copying.get(entry.row)
+        self._copying[entry.row] = _Copying(copies, before.since if before else began)
+
+    def _is_copying(self, row: int) -> bool:
+        waits = self._copying.get(row)
+        return waits is not None and self.copies.is_pending(waits.copies.questions)
+
+    def _discard(self, publication: Publication) -> None:
+        """Remove what was staged, and copies of it that got no name."""
+        self.copies.forget([publication.staging / staged for staged, _, _ in publication.files])
+        discard(publication.staging)
 
     def _with_folder(self, publication: Publication, root: Path) -> Publication | OSError:
         """A publication into a folder that is there; or why nothing may be written there now."""
@@ -235,7 +289,7 @@ class Publisher:
         self._ledger.count_attempt(entry.row)
         if entry.attempts + 1 >= self._attempts:
             self._ledger.fail([(entry.row, Reason(f"the result could not be published: {error}"))])
-            discard(Publication.load(entry.publication).staging)
+            self._discard(Publication.load(entry.publication))
             del self._stuck[entry.row]
         return False
 
@@ -263,7 +317,11 @@ class Publisher:
                     raise unreachable
                 ended.append((entry, end(entry, now)))
                 self._stuck.pop(entry.row, None)
+                self._copying.pop(entry.row, None)
+            except CopyPendingError as pending:
+                self._await(entry, pending, time.monotonic())
             except OSError as error:
+                self._copying.pop(entry.row, None)
                 stuck = self._wait(entry, root, error, now)
                 if stuck.is_news:
                     photo = entry.photo_name
@@ -279,6 +337,7 @@ class Publisher:
             return
         why = f"the result stands in the outbox; the original could not be archived: {error}"
         self._ledger.fail([(entry.row, Reason(why))])
+        self.copies.forget([file.path for file in entry.claim.files])
         del self._stuck[entry.row]
 
     def _retire(self, archived: list[Original], entry: Entry, now: float) -> None:
@@ -296,7 +355,7 @@ class Publisher:
         """Move the files of a job to the archive; returns what of it is there now."""
         files, root = entry.claim.files, entry.claim.folder.archive
         folder = self._folder(root / files[0].relative.parent, root)
-        paths = retire(files, folder, entry.id[:8], self._access, self._names)
+        paths = retire(files, folder, entry.id[:8], self._access, self._names, self.copies)
         found: list[Original] = []
         for position, path in enumerate(paths):
             with contextlib.suppress(FileNotFoundError):  # somebody took it out of the work folder
@@ -316,7 +375,7 @@ class Publisher:
             wanted = root  # the path is too long, or in the way
         kept = reject(
             *(files, self._folder(wanted, root), f"{entry.row:08x}", why),
-            *(self._access, self._names),
+            *(self._access, self._names, self.copies),
             moves=entry.claim.folder.originals != "leave",
         )
         _remove_if_empty(entry)
@@ -325,6 +384,8 @@ class Publisher:
         return kept
 
     def _is_due(self, entry: Entry, now: float) -> bool:
+        if self._is_copying(entry.row):
+            return False
         stuck = self._stuck.get(entry.row)
         return stuck is None or is_over(stuck.again_at, now, stuck.wait_s)
 

@@ -28,6 +28,7 @@ from daemon.intake.requests import RequestFolder
 from daemon.intake.retry import RetryTaker
 from daemon.intake.sorter import Sorter
 from daemon.jobs.access import Access
+from daemon.jobs.file_copies import BackgroundCopies
 from daemon.jobs.ledger.entries import QueueCount
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.outcomes import OutcomePolicy, RetryPolicy
@@ -86,6 +87,7 @@ class Foundation:
     lock: StationLock
     ledger: Ledger
     reader: FileReader
+    copies: BackgroundCopies
 
 
 @dataclass(frozen=True)
@@ -151,10 +153,12 @@ def open_components(
         closing.callback(ledger.close)
         reader = FileReader(limits_of(settings), events.wake, settings.attempts)
         closing.callback(reader.close)
+        copies = BackgroundCopies(events.wake)
+        closing.callback(copies.close)
         take_over(station)
         base = Foundation(
             *(station, settings, library, recipes, events, space, dispatcher, systemd, monitor),
-            *(access, lock, ledger, reader),
+            *(access, lock, ledger, reader, copies),
         )
         parts = _joined(base, progress)
         closers = (parts.status_publisher.close, parts.bulk_manager.close, parts.inbox.stop)
@@ -170,7 +174,7 @@ def _joined(base: Foundation, progress: Progress | None) -> Components:
     inbox = _inbox(station, settings, base.events, base.reader)
     claimer = _claimer(station, ledger, base.reader, inbox, retries)
     staging = Staging(station.staged, ledger)
-    publisher = _publisher(station, settings, ledger, access)
+    publisher = _publisher(base)
     bulk_manager = BulkManager(station, ledger, claimer, access, base.monitor.notify)
     clip = settings.clip_model
     return Components(
@@ -219,12 +223,14 @@ def _claimer(
     )
 
 
-def _publisher(station: Station, settings: Settings, ledger: Ledger, access: Access) -> Publisher:
+def _publisher(base: Foundation) -> Publisher:
     """A publisher that knows on which disks the station's folders lie."""
     publisher = Publisher(
-        station, ledger, access, attempts=settings.attempts, retry_s=settings.retry_s
+        *(base.station, base.ledger, base.access, base.copies),
+        attempts=base.settings.attempts,
+        retry_s=base.settings.retry_s,
     )
-    for folder in station_folders(station, settings):
+    for folder in station_folders(base.station, base.settings):
         publisher.mounts.is_gone(folder)
     return publisher
 

@@ -258,7 +258,8 @@ class Daemon:
         """Sleep until there is something to do; act on signals; return the reports that came."""
         inbox = self._parts.inbox
         due_s = inbox.next_due_s(time.monotonic()) if self._may_start else _TURN_S
-        if self._more_housekeeping or self._parts.dispatcher.ended:  # nothing more will wake it
+        ended = self._parts.dispatcher.ended and not self._parts.copies.busy
+        if self._more_housekeeping or ended:  # nothing more will wake it
             due_s = 0.0
         self._more_housekeeping = False  # each turn that gets so far sets it again
         events = self._parts.events.take(min(_TURN_S, due_s))
@@ -423,10 +424,15 @@ class Daemon:
     def _drain(self) -> RunSummary:
         """Publish what still comes and queue the rest again, so that nothing stays leased."""
         parts = self._parts
+        until = time.monotonic() + parts.settings.drain_s
         self.stop()
         while not parts.dispatcher.ended:
             self.turn(at_once=False)
         self.turn(at_once=False)
+        while parts.copies.busy and time.monotonic() < until:
+            self.turn(at_once=False)
+        if parts.copies.busy:
+            _log.warning("copies_stopped", what_to_do="nothing: the next start copies again")
         try:
             self._requeue(parts.dispatcher.fences)
             self._requeue_strays()

@@ -231,7 +231,7 @@ def replace_file(source: Path, target: Path) -> None:
     """Put a file in the place of an older one of the program's own, whole, on any file system."""
     part = part_path(source, target.parent)
     try:
-        _copy(source, part)
+        copy_durably(source, part)
         part.rename(target)
     finally:
         part.unlink(missing_ok=True)
@@ -365,7 +365,7 @@ def _place_copy(source: Path, target: Path, folder: int | None) -> bool:
     """Copy under another name beside the target, then give the copy the target's name if free."""
     part = part_path(source, target.parent)
     try:
-        _copy(source, part, folder)
+        copy_durably(source, part, folder)
         return give_name(part, target, folder) or same_content(source, target, folder)
     finally:
         _remove(part, folder)
@@ -406,7 +406,7 @@ def part_path(source: Path, folder: Path) -> Path:
     return folder / f".{hashlib.sha256(key).hexdigest()[:16]}.part"
 
 
-def _copy(source: Path, target: Path, folder: int | None = None) -> None:
+def copy_durably(source: Path, target: Path, folder: int | None = None) -> None:
     """Copy durably to a name that only this program uses; what a killed copy left is replaced."""
     with open_regular(source) as old:
         copy_open(old, target, folder)

@@ -17,7 +17,7 @@ from daemon.config.recipe import Recipe
 from daemon.config.station import Station
 from daemon.config.station_setup import find_station
 from daemon.intake import file_reader, reader_process
-from daemon.intake.file_reader import FileReader, ReaderHandle
+from daemon.intake.file_reader import FileReader
 from daemon.intake.reader_process import Answer, HeaderQuestion, HeaderRead, Refused
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.messages.reports import Outcome
@@ -25,6 +25,7 @@ from daemon.messages.tasks import RestoreTask
 from daemon.photo import Limits
 from daemon.service.daemon import Daemon, RunSummary
 from daemon.system.files import sha256_of
+from daemon.system.helper_process import HelperHandle
 from daemon.system.shared_folder import take_copy
 from tests.support.bulk_runs import bulk_command, bulk_status, save_photo, submit
 from tests.support.fakes import FakeExecutor
@@ -76,7 +77,7 @@ class Asked:
 
 @contextmanager
 def asking(
-    folder: Path, start: Callable[[Limits], ReaderHandle] = ToyReader, attempts: int = 3
+    folder: Path, start: Callable[[Limits], HelperHandle] = ToyReader, attempts: int = 3
 ) -> Iterator[Asked]:
     reader = FileReader(Limits(), lambda: None, attempts, start)
     try:
@@ -130,7 +131,7 @@ def test_a_reader_that_cannot_start_blames_no_file_and_starts_later(
 ) -> None:
     tries = 0
 
-    def start(limits: Limits) -> ReaderHandle:
+    def start(limits: Limits) -> HelperHandle:
         nonlocal tries
         tries += 1
         if tries < 4:
@@ -149,7 +150,7 @@ def test_a_reader_that_cannot_start_blames_no_file_and_starts_later(
 def test_once_ends_where_no_reader_can_be_started(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(limits: Limits) -> ReaderHandle:
+    def refuse(limits: Limits) -> HelperHandle:
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
     monkeypatch.setattr("daemon.intake.file_reader.ReaderProcess", refuse)

@@ -13,6 +13,7 @@ from daemon.jobs import xmp_sidecars
 from daemon.jobs.access import Access
 from daemon.jobs.case_folding import FoldedNames
 from daemon.jobs.publication import Publication, is_published, publish, record_path
+from daemon.system import files
 
 
 def staged(
@@ -130,6 +131,7 @@ def test_a_crash_at_any_call_leaves_one_result_after_publishing_again(
     with monkeypatch.context() as patch:
         for name in ("place", "write_json", "sync_folders", "make_folder"):
             patch.setattr(publication_module, name, crashing(getattr(publication_module, name)))
+        patch.setattr(files, "place", crashing(files.place))
         try:
             publish([publication], Access())
         except Crash:

@@ -4,9 +4,10 @@ import threading
 from collections.abc import Callable
 from multiprocessing import Pipe
 
-from daemon.intake.file_reader import Answered, Death
+from daemon.intake.file_reader import Answered
 from daemon.intake.reader_process import Question, answer, serve
 from daemon.photo import Limits
+from daemon.system.helper_process import Death
 
 
 class ReadsNow:
