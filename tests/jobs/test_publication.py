@@ -1,7 +1,7 @@
 import errno
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def staged(
     return Publication(tmp_path / "out", stem, "12345678", staging, tuple(entries), record)
 
 
-def only(results: list[Path | OSError]) -> Path:
+def only(results: Sequence[object]) -> Path:
     (result,) = results
     assert isinstance(result, Path)
     return result
