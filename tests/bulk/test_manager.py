@@ -214,7 +214,7 @@ def test_what_failed_is_tried_again(root: Path, scans: Path) -> None:
         "Fix the cause named in `why`, then run `restored bulk retry job`."
     )
     assert read_report(root)["failed"] == [
-        {"photo": str(scans / "b/broken.png"), "why": "b/broken.png: it ends early"}
+        {"photo": str(scans / "b/broken.png"), "why": "it ends early"}
     ]
     bulk_command(root, "retry")
     assert run_once(root).failed == 1

@@ -80,7 +80,7 @@ def test_list_prints_the_cards_and_the_steps_for_a_recipe(
     printed = capsys.readouterr().out
     assert all(card.name in printed for card in all_cards())
     assert "nothing yet" in printed
-    assert "is an estimate, not measured" in printed
+    assert "it is estimated, not measured" in printed
     assert exit_code(["models", "list", "flux1-kontext"]) == 0
     printed = capsys.readouterr().out
     assert "NON-COMMERCIAL USE ONLY" in printed

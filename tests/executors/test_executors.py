@@ -36,9 +36,9 @@ def photo_task(
     step = Denoise(mode="gaussian", sigma=25, steps=steps, realism=1.0 if steps > 1 else 0.0)
     photo = Photo(path, path.name, "d", Header("PNG", size, size, "RGB"))
     recipe = Recipe(name="denoise", steps=(step,))
-    return RestoreTask(
-        Job(f"{fence:x}", recipe, (photo,), str(fence), fence), fence, staging, alone
-    )
+    weights = ("0" * 64,) * len(recipe.models)
+    job = Job(f"{fence:x}", recipe, (photo,), str(fence), fence, weights)
+    return RestoreTask(job, fence, staging, alone)
 
 
 @contextlib.contextmanager

@@ -67,7 +67,9 @@ def task_for(recipe: Recipe, path: Path, staging: Path, fence: int) -> RestoreTa
     """A task for a real photograph."""
     staging.mkdir()
     photo = Photo(path, path.name, sha256_of(path), read_header(path, Limits()))
-    return RestoreTask(Job(f"{fence:x}", recipe, (photo,), path.stem, fence), fence, staging)
+    weights = ("0" * 64,) * len(recipe.models)
+    job = Job(f"{fence:x}", recipe, (photo,), path.stem, fence, weights)
+    return RestoreTask(job, fence, staging)
 
 
 def read(photo: Photo, limits: Limits) -> Picture:
