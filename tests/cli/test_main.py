@@ -250,6 +250,7 @@ def test_output_on_a_full_disk_ends_a_command_with_74(
     why = "restored: standard output cannot be written: No space left on device\n"
     assert capsys.readouterr().err == why
     let_go_of_output()
+    sys.stdout.close()  # or what it holds is written later, to whatever file has the number then
 
 
 def test_the_program_ends_with_74_where_its_output_is_lost(full: int) -> None:
