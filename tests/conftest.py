@@ -52,9 +52,12 @@ def station(root: Path) -> Station:
     return find_station(root)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def log_as_before() -> Iterator[None]:
-    """The log of this process is as it was once a command has configured it in a test."""
+    """The log of this process is as it was once a command has configured it in a test.
+
+    Commands send it to a stream of pytest that is closed when the test ends.
+    """
     before, stream = structlog.get_config(), log._stream
     yield
     structlog.configure(**before)

@@ -73,6 +73,8 @@ class LogStream:
             self._target.write(text)
             self._target.flush()
             return
+        if self._target.closed:  # its number may be that of another file now, even of the ledger
+            raise ValueError("it is closed")
         rest = text.encode("utf-8", "backslashreplace")
         rest = b"\n" + rest if self._torn else rest
         ready = select.poll()

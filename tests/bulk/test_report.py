@@ -104,7 +104,7 @@ def test_a_report_that_cannot_be_written_ends_the_job_nonetheless(root: Path, sc
 
 
 def test_a_report_of_somebody_else_is_not_the_job_s_and_comes_once_that_is_away(
-    root: Path, scans: Path, capsys: pytest.CaptureFixture[str], log_as_before: None
+    root: Path, scans: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_photo(scans / "a.png")
     mine = root / "reports/job/report.md"

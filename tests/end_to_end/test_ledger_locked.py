@@ -112,7 +112,6 @@ def test_a_start_gives_up_with_a_passing_code_when_the_ledger_stays_locked(
     station: Station,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    log_as_before: None,
 ) -> None:
     def refuse(*_: object) -> None:
         raise LedgerError(str(station.ledger), "database is locked", locked=True)

@@ -16,8 +16,6 @@ from daemon.system.errors import LedgerError
 from tests.support.fakes import everything_below
 from tests.support.station_runs import drop_photo, open_daemon, run_once
 
-pytestmark = pytest.mark.usefixtures("log_as_before")
-
 
 @pytest.fixture(autouse=True)
 def fake_process(monkeypatch: pytest.MonkeyPatch) -> None:

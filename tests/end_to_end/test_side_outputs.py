@@ -18,9 +18,7 @@ from daemon.system import logging as log
 from tests.support.station_runs import drop_photo, open_daemon, run_once
 
 
-def test_status_says_that_the_log_cannot_be_written(
-    root: Path, station: Station, log_as_before: None
-) -> None:
+def test_status_says_that_the_log_cannot_be_written(root: Path, station: Station) -> None:
     drop_photo(root, "denoise/a.png")
     with open("/dev/full", "w") as full:  # noqa: PTH123
         log.configure(full)

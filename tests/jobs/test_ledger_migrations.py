@@ -211,7 +211,6 @@ def test_a_newer_ledger_is_refused_and_not_touched(
     assert path.read_bytes() == before
 
 
-@pytest.mark.usefixtures("log_as_before")
 @pytest.mark.parametrize("command", ["once", "run", "status"])
 def test_a_command_on_a_station_with_a_newer_ledger_ends_with_78(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str

@@ -161,7 +161,7 @@ def scheduled(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.usefixtures("log_as_before", "fake_executor")
+@pytest.mark.usefixtures("fake_executor")
 def test_status_says_what_waits_for_its_schedule_and_until_when(
     scheduled: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,8 +11,6 @@ import structlog
 from daemon.system import log_stream
 from daemon.system.logging import configure, lost_lines
 
-pytestmark = pytest.mark.usefixtures("log_as_before")
-
 
 def test_a_line_for_a_full_disk_is_counted_and_the_work_goes_on() -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123
@@ -36,6 +34,18 @@ def test_lost_lines_are_told_once_lines_can_be_written_again(tmp_path: Path) -> 
     assert [line["event"] for line in lines] == ["written", "log_lines_lost"]
     assert lines[1]["lines"] == 1
     assert lost_lines() is None
+
+
+def test_no_line_goes_to_a_file_that_has_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    with open("/dev/null", "w") as stream:  # noqa: PTH123
+        configure(stream)
+        number = stream.fileno()
+    with open(tmp_path / "ledger", "w") as other:  # noqa: PTH123
+        assert other.fileno() == number
+        structlog.get_logger().info("restored")
+        lost = lost_lines()
+    assert (tmp_path / "ledger").read_text() == ""
+    assert lost is not None
 
 
 def test_a_reader_that_has_gone_ends_nothing() -> None:
