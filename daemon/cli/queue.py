@@ -16,7 +16,7 @@ from daemon.intake.redo import RedoPlan, ask, plan
 from daemon.intake.requests import PauseRequest, ResumeRequest, leave, waiting_requests
 from daemon.intake.retry import retry_failed
 from daemon.jobs.ledger.reader import LedgerReader
-from daemon.system.errors import UsageError
+from daemon.system.errors import ConfigError, UsageError
 from daemon.system.files import shown
 
 
@@ -54,12 +54,14 @@ def retry(
     from daemon.service.component_settings import inbox_folders
 
     station, settings = open_station(station_of(context).root)
-    moved = retry_failed(
+    retried = retry_failed(
         station, inbox_folders(station, settings), known_recipes(station), paths or []
     )
-    for path in moved:
+    for path in retried.moved:
         say(shown(path))
-    say(f"{len(moved)} put back")
+    say(f"{len(retried.moved)} put back")
+    if retried.left:
+        raise ConfigError("\n".join(retried.left))
 
 
 def redo(

@@ -40,26 +40,39 @@ _KEY = "retry"
 """Part of the names in an inbox of what finds its own names taken."""
 
 
+@dataclass(frozen=True)
+class Retried:
+    """What became of failed photographs that were to be tried again.
+
+    Attributes:
+        moved: Where those are now that went back.
+        left: Messages about those that did not, because their reason cannot be read.
+    """
+
+    moved: tuple[Path, ...]
+    left: tuple[str, ...]
+
+
 def retry_failed(
     station: Station,
     folders: Sequence[InboxFolder],
     recipes: Sequence[Recipe],
     paths: Sequence[Path],
-) -> list[Path]:
+) -> Retried:
     """Put failed originals back where they were dropped, with their other halves and side files.
 
     Args:
         station: The station.
         folders: Its inbox folders.
         recipes: Its recipes: of one that takes pairs both halves go back.
-        paths: Failed originals; all of them if empty.
-
-    Returns:
-        Where the photographs are now.
+        paths: Failed originals; all of them if empty. A reason that cannot be read keeps none but
+            its own photograph where that is.
 
     Raises:
         UsageError: A path is not a failed photograph of this station, or is one of a bulk job.
+        ConfigError: The reason of a path cannot be read.
     """
+    left: list[str] = []
     failed = real_path(station.failed)
     chosen = [real_path(path.parent) / path.name for path in paths]
     for path in chosen:
@@ -70,19 +83,22 @@ def retry_failed(
                 "failed of it again"
             )
     if not chosen:
-        reasons = sorted(failed.rglob(f"*{REASON_SUFFIX}"))
-        chosen = [
-            reason.with_name(reason.name.removesuffix(REASON_SUFFIX))
-            for reason in reasons
-            if not reason_path(reason).exists() and not _read(reason).get("bulk")
-        ]
+        for reason in sorted(failed.rglob(f"*{REASON_SUFFIX}")):
+            try:
+                if reason_path(reason).exists() or _read(reason).get("bulk"):
+                    continue
+            except ConfigError as error:
+                left.append(str(error))
+                continue
+            chosen.append(reason.with_name(reason.name.removesuffix(REASON_SUFFIX)))
     for path in chosen:
         known = path.is_file() or reason_path(path).is_file()
         if not path.is_relative_to(failed) or not known:
             raise UsageError(f"{shown(path)} is not a failed photograph of {shown(station.root)}")
     pairing = {recipe.name for recipe in recipes if recipe.photos == 2}
     beside = _FailedFolders()
-    return [_put_back(station, path, folders, pairing, beside) for path in chosen]
+    moved = [_put_back(station, path, folders, pairing, beside) for path in chosen]
+    return Retried(tuple(moved), tuple(left))
 
 
 class RetryTaker:

@@ -123,6 +123,18 @@ def test_a_reason_that_cannot_be_read_is_named(
     assert f"{reason}: not a readable reason" in capsys.readouterr().err.replace("\n", "")
 
 
+def test_a_reason_that_cannot_be_read_keeps_no_other_photograph(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        failure(root / "failed/denoise" / name, recipe="denoise")
+        (root / "failed/denoise" / name).write_text(name)
+    (root / "failed/denoise/a.jpg.error.json").write_text("mine")
+    assert retry(root) == ConfigError.exit_code
+    assert "a.jpg.error.json: not a readable reason" in capsys.readouterr().err.replace("\n", "")
+    assert list(everything_below(root / "inbox")) == ["denoise/b.jpg"]
+
+
 def test_a_photograph_named_like_a_reason_is_put_back_and_not_removed(root: Path) -> None:
     folder = root / "failed/denoise"
     folder.mkdir(parents=True)
