@@ -3,7 +3,7 @@
 Recipes are chosen by these features elsewhere; the conditions of steps are checked here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, assert_never
 
 import numpy as np
@@ -88,13 +88,14 @@ def check_conditions(
             if feature.name != "likeness" and feature not in answers:
                 answers[feature] = measure_feature(picture, feature.name)
         why = condition.mismatch(answers, megapixels)
-        if why is not None:
-            reasons.append(why)
-            continue
-        reasons.clear()
-        break
-    measured = tuple((feature.name, value) for feature, value in answers.items())
-    return measured, " and ".join(reasons) or None
+        if why is None:
+            return _by_name(answers), None
+        reasons.append(why)
+    return _by_name(answers), " and ".join(reasons)
+
+
+def _by_name(answers: Mapping[Feature, float]) -> tuple[tuple[str, float], ...]:
+    return tuple((feature.name, value) for feature, value in answers.items())
 
 
 def footprint(width: int, height: int) -> int:
