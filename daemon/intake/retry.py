@@ -12,8 +12,6 @@ from itertools import chain, count
 from pathlib import Path, PurePath
 from typing import Any
 
-import structlog
-
 from daemon.config.recipe import Recipe
 from daemon.config.station import InboxFolder, Station
 from daemon.intake.inbox import Inbox
@@ -33,8 +31,6 @@ from daemon.system.errors import ConfigError, UsageError
 from daemon.system.files import real_path, same_content, shown
 from daemon.system.json_files import read_json
 from daemon.system.shared_folder import give_back
-
-_log = structlog.get_logger()
 
 _KEY = "retry"
 """Part of the names in an inbox of what finds its own names taken."""

@@ -77,14 +77,8 @@ def block_edges(pixels: NDArray[np.generic]) -> float:
 def _parts(pixels: NDArray[np.generic]) -> Iterator[Floats]:
     """Nine parts of a large photograph, or the whole of a small one, in levels of 0 to 255."""
     scale = np.float32(255 / np.iinfo(pixels.dtype.name).max)
-    tops, lefts = (
-        sorted(
-            {max(0, length - _PART_PX) * third // 2 // _GRID_PX * _GRID_PX for third in range(3)}
-        )
-        for length in pixels.shape[:2]
-    )
-    for top in tops:
-        for left in lefts:
+    for top in _starts(pixels.shape[0]):
+        for left in _starts(pixels.shape[1]):
             yield pixels[top : top + _PART_PX, left : left + _PART_PX].astype(np.float32) * scale
 
 
