@@ -170,21 +170,20 @@ def _restore_and_tell(
         raise UsageError("--compare needs photographs, and generate reads prompts; leave it out")
     compute = compute_of(settings)
     sheets = _Sheets(inputs, options, len(recipes) > 1, compute.limits)
-    failed = 0
+    codes = {0}
     results: dict[Path, list[tuple[str, Path]]] = {}
     for recipe, own_options in _runs(recipes, options):
         with Progress(console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task(recipe.name, total=max(1, len(inputs) // recipe.photos))
             for done in restore(recipe, inputs, own_options, compute):
                 progress.advance(bar)
-                failed += done.result is None
-                _tell(done)
+                codes.add(_tell(done))
                 found = results.setdefault(done.photo, [])
                 if done.result is not None:
                     found.append((recipe.name, done.result))
                 if compare and found and recipe is recipes[-1]:
-                    failed += not sheets.write(done.photo, found)
-    return SOME_FAILED if failed else 0
+                    codes.add(sheets.write(done.photo, found))
+    return max(codes)
 
 
 def _runs(
@@ -220,12 +219,15 @@ class _Sheets:
     several: bool
     limits: "Limits"
 
-    def write(self, photo: Path, results: Sequence[tuple[str, Path]]) -> bool:
-        """Write the sheet of a photograph; False, after saying why, if that cannot be done.
+    def write(self, photo: Path, results: Sequence[tuple[str, Path]]) -> int:
+        """Write the sheet of a photograph, or say why that cannot be done.
 
         Args:
             photo: The photograph.
             results: Name of the recipe and file of each result.
+
+        Returns:
+            The exit code.
         """
         from daemon.service.comparison_sheet import write_comparison
 
@@ -235,9 +237,9 @@ class _Sheets:
             write_comparison(photo, results, target, self.limits, force=force)
         except (PhotoError, CannotWriteError, OSError) as error:
             complain(f"{shown(target)}: not drawn: {error}")
-            return False
+            return CannotWriteError.exit_code if isinstance(error, OSError) else SOME_FAILED
         say(shown(target))
-        return True
+        return 0
 
     def _path(self, result: Path) -> Path:
         from daemon.service.apply import BESIDE, COMPARED
@@ -247,10 +249,12 @@ class _Sheets:
         return folder / f"{stem}{COMPARED}.png"
 
 
-def _tell(done: "Applied") -> None:
+def _tell(done: "Applied") -> int:
+    """Say what became of a photograph; returns the exit code."""
     if done.result is None:
         complain(f"{shown(done.photo)}: {done.why}")
-        return
+        return CannotWriteError.exit_code if done.cannot_write else SOME_FAILED
     say(f"{shown(done.result)}  {done.seconds:.1f} s")
     for note in done.notes:
         say(f"    {note}")
+    return 0

@@ -22,6 +22,7 @@ from daemon.jobs.ledger.entries import QueueCount
 from daemon.photo.contact_sheet import Row, draw_grid
 from daemon.service.daemon import Daemon
 from daemon.system import logging as log
+from daemon.system.errors import BusyError
 
 SHEET = "contact-sheet.png"
 """File name of the contact sheet in the station's folder."""
@@ -64,6 +65,9 @@ def demo(
         settings: Its settings.
         progress: Called about once a second with how many jobs are in which state.
         executor: Name of an entry of EXECUTORS.
+
+    Raises:
+        BusyError: Something, such as a full disk, kept photographs from being restored.
     """
     chosen = demo_photos()
     for photo in chosen:
@@ -71,8 +75,10 @@ def demo(
     with (station.logs / "demo.log").open("a", encoding="utf-8") as stream:
         log.configure(stream, console=False)
         with Daemon.open(station, settings, executor=executor, progress=progress) as daemon:
-            daemon.once()
+            summary = daemon.once()
         log.configure()
+    if summary.held_up:
+        raise BusyError(f"nothing more was started: {summary.held_up}")
     found = tuple(_result_of(station, photo) for photo in chosen)
     cells = _cells(found)
     if cells:

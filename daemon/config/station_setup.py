@@ -17,7 +17,7 @@ from daemon.config.settings import Settings, config_folder, load_settings
 from daemon.config.settings_template import settings_template
 from daemon.config.station import Station
 from daemon.system.errors import AccessError, CannotWriteError, ConfigError
-from daemon.system.files import make_folder, shown
+from daemon.system.files import NO_SPACE, make_folder, shown
 
 
 def make_station(root: Path) -> Station:
@@ -40,7 +40,8 @@ def make_station(root: Path) -> Station:
         if isinstance(error, PermissionError):
             raise
         place = shown(error.filename or root)  # a write names no file
-        raise CannotWriteError(f"{place}: {error.strerror}") from error
+        remedy = "; free some space" if error.errno in NO_SPACE else ""
+        raise CannotWriteError(f"{place}: {error.strerror}{remedy}") from error
     return station
 
 

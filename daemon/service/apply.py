@@ -278,6 +278,7 @@ class Applied:
         why: Why it failed, without the name of the first input; or "".
         seconds: Seconds of reading, restoring and writing.
         notes: What a person should know about the result.
+        cannot_write: The place where the result should go is at fault, not the photograph.
     """
 
     photo: Path
@@ -285,6 +286,7 @@ class Applied:
     why: str = ""
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    cannot_write: bool = False
 
 
 def apply(
@@ -401,6 +403,9 @@ def _delivered(
     match outcome:
         case Rejected():
             return Applied(first, None, "; ".join((_beside(first, outcome), *task.misnamed)))
+        case Failed(no_space=True):
+            why = f"{shown(task.target.parent)}: its disk is full; free some space"
+            return Applied(first, None, why, cannot_write=True)
         case Failed():
             return Applied(first, None, f"{outcome.reason}\n{outcome.trace}".rstrip())
     timing = outcome.timing
@@ -421,8 +426,11 @@ def _delivered(
                 part, task.target.with_name(f"{task.target.name}.json"), force=options.force
             )
             part.unlink(missing_ok=True)
-    except (CannotWriteError, OSError) as error:
-        return Applied(first, None, str(error), seconds)
+    except CannotWriteError as error:
+        return Applied(first, None, str(error), seconds, cannot_write=True)
+    except OSError as error:
+        why = f"{shown(task.target.parent)}: {error.strerror or error}"
+        return Applied(first, None, why, seconds, cannot_write=True)
     return Applied(first, task.target, "", seconds, (*outcome.notes, *task.misnamed))
 
 

@@ -178,6 +178,16 @@ def test_an_older_ledger_is_read_as_it_is_and_left_as_it_is(
     assert before[0] == 0
 
 
+def test_a_ledger_whose_tables_could_not_be_made_is_read_as_an_empty_one(path: Path) -> None:
+    """The disk was full at the first start."""
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    reader = LedgerReader(path)
+    assert bulk.all_jobs(reader) == []
+    assert reader.open_jobs() == 0
+    reader.close()
+
+
 def test_each_step_is_taken_once(path: Path, later: list[str]) -> None:
     old_ledger(path, _WITH_BULK_JOBS)
     for _ in range(2):

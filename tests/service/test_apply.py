@@ -214,6 +214,50 @@ def test_a_folder_that_cannot_be_made_is_a_write_error(
     assert f"restored: {tmp_path / 'out'}: Read-only file system" in capsys.readouterr().err
 
 
+def test_a_disk_that_is_full_for_a_result_is_a_write_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = [str(photograph(tmp_path / name)) for name in ("full.png", "broken.png", "x.png")]
+    assert exit_code(["apply", "denoise", *photos, "-o", str(tmp_path / "out")]) == 73
+    said = capsys.readouterr().err
+    where = tmp_path / "out"
+    assert f"restored: {photos[0]}: {where}: its disk is full; free some space\n" in said
+    assert f"restored: {photos[1]}: it ends early\n" in said
+    assert (where / "x.png").exists()
+
+
+@pytest.mark.parametrize("record", [False, True])
+def test_a_result_that_cannot_be_placed_is_a_write_error(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    record: bool,  # noqa: FBT001
+) -> None:
+    def place(source: Path, target: Path) -> bool:
+        if record and target.suffix == ".png":
+            source.rename(target)
+            return True
+        raise OSError(errno.EROFS, "Read-only file system", str(target))
+
+    monkeypatch.setattr("daemon.service.apply.place", place)
+    photo = photograph(tmp_path / "a.png")
+    command = ["fix", str(photo), *["--record"] * record]
+    assert exit_code(command) == 73
+    assert f"restored: {photo}: {tmp_path}: Read-only file system\n" in capsys.readouterr().err
+
+
+def test_a_sheet_that_cannot_be_written_is_a_write_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def place(source: Path, target: Path) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.undo()  # its results are pictures
+    photo = photograph(tmp_path / "a.png")
+    monkeypatch.setattr("daemon.service.comparison_sheet.place", place)
+    assert exit_code(["fix", str(photo), "--compare"]) == 73
+
+
 def test_fix_puts_results_beside_the_photographs_and_knows_them_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,6 +27,9 @@ _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _AWAY = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 """Primary codes of a disk that cannot be reached or written; see https://sqlite.org/rescode.html"""
 
+_FIRST_READ = "SELECT 1 FROM sqlite_master LIMIT 1"
+"""Shows that a file can be read. One whose tables could not be made, on a full disk, has none."""
+
 _WRITE_TIMEOUT_S = 10.0
 _READ_TIMEOUT_S = 2.0
 """Seconds to wait for a lock that another process holds."""
@@ -190,7 +193,7 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(place, uri=True, timeout=_READ_TIMEOUT_S)
     try:
         try:
-            db.execute("SELECT 1 FROM job LIMIT 1").fetchone()
+            db.execute(_FIRST_READ).fetchone()
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in _LOCKED:
                 raise
@@ -198,7 +201,7 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
             # writes either.
             db.close()
             db = sqlite3.connect(f"{place}&immutable=1", uri=True)
-            db.execute("SELECT 1 FROM job LIMIT 1").fetchone()
+            db.execute(_FIRST_READ).fetchone()
         return _migrated_copy(db) if is_older(db, path) else db
     except BaseException:
         db.close()
