@@ -16,6 +16,7 @@ from daemon.executors import EXECUTORS
 from daemon.messages.reports import Inspected, Report, Restored, StagedFile, Timing, WorkerReady
 from daemon.messages.tasks import Compute, InspectTask, RestoreTask
 from daemon.photo.contact_sheet import Row, draw_grid, draw_sheet
+from daemon.system.errors import BusyError
 
 REAL = Path(demo_photos_module.__file__).with_name("real_photos")
 
@@ -118,3 +119,13 @@ def test_the_demo_finds_each_result_and_computes_nothing_twice(
     print_table(again, Console(file=table, width=100))
     assert "coffee.png" in table.getvalue()
     assert "Colours are a guess" in table.getvalue()
+
+
+def test_a_demo_that_a_full_disk_holds_up_is_no_failure_of_its_photographs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESTORED_MIN_FREE_MB", str(1 << 40))
+    monkeypatch.setitem(EXECUTORS, "copying", f"{__name__}:Copying")
+    station = make_station(tmp_path / "d")
+    with pytest.raises(BusyError, match="its disk is full; free some space"):
+        demo(station, open_station(station.root)[1], executor="copying")

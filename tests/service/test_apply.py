@@ -231,7 +231,7 @@ def test_a_result_that_cannot_be_placed_is_a_write_error(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    record: bool,  # noqa: FBT001
+    record: bool,
 ) -> None:
     def place(source: Path, target: Path) -> bool:
         if record and target.suffix == ".png":
