@@ -10,15 +10,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from daemon.cli.context import SOME_FAILED, complain, say, station_of
-from daemon.config.recipe import Recipe
-from daemon.config.settings import Settings, load_settings
 from daemon.config.station import Station
-from daemon.config.station_setup import open_station, recipe_for
-from daemon.config.step_changes import changes_of_keys, with_step_changes
 from daemon.system.errors import CannotWriteError, PhotoError, UsageError
 from daemon.system.files import real_path, shown
 
 if TYPE_CHECKING:
+    from daemon.config.recipe import Recipe
+    from daemon.config.settings import Settings
     from daemon.photo import Limits
     from daemon.service.apply import Applied, ApplyOptions
 
@@ -85,6 +83,7 @@ def apply(
 
     Example: `restored apply denoise holiday/*.jpg -o restored/`
     """
+    from daemon.config.station_setup import recipe_for
     from daemon.service.apply import ApplyOptions
 
     station, settings = _station_and_settings(context)
@@ -123,6 +122,7 @@ def fix(
 
     Example: `restored fix scans/`
     """
+    from daemon.config.station_setup import recipe_for
     from daemon.service.apply import ApplyOptions, photographs_of
 
     station, settings = _station_and_settings(context)
@@ -132,14 +132,19 @@ def fix(
     return _restore_and_tell([chosen], photos, options, settings, compare=compare)
 
 
-def _station_and_settings(context: typer.Context) -> tuple[Station | None, Settings]:
+def _station_and_settings(context: typer.Context) -> "tuple[Station | None, Settings]":
+    from daemon.config.settings import load_settings
+    from daemon.config.station_setup import open_station
+
     if context.obj is None:
         return None, load_settings()
     return open_station(station_of(context).root)
 
 
-def _changed(recipe: Recipe, keys: dict[str, float | None], changes: Sequence[str]) -> Recipe:
+def _changed(recipe: "Recipe", keys: dict[str, float | None], changes: Sequence[str]) -> "Recipe":
     """The recipe with the keys of the shorthands, then with those of --set."""
+    from daemon.config.step_changes import changes_of_keys, with_step_changes
+
     return with_step_changes(recipe, [*changes_of_keys(recipe, keys), *changes])
 
 
@@ -156,10 +161,10 @@ def _references(text: str) -> list[str]:
 
 
 def _restore_and_tell(
-    recipes: Sequence[Recipe],
+    recipes: "Sequence[Recipe]",
     inputs: Sequence[Path],
     options: "ApplyOptions",
-    settings: Settings,
+    settings: "Settings",
     *,
     compare: bool,
 ) -> int:
@@ -187,7 +192,7 @@ def _restore_and_tell(
 
 
 def _runs(
-    recipes: Sequence[Recipe], options: "ApplyOptions"
+    recipes: "Sequence[Recipe]", options: "ApplyOptions"
 ) -> "list[tuple[Recipe, ApplyOptions]]":
     """Each recipe with its options; of several each has a folder of its own.
 

@@ -9,9 +9,7 @@ from typing import Any, cast
 import typer
 from rich.console import Console
 
-from daemon.config.settings import STATION_VARIABLE
-from daemon.config.station import Station
-from daemon.config.station_setup import find_station
+from daemon.config.station import STATION_VARIABLE, Station
 from daemon.system.errors import UsageError
 from daemon.system.text import json_text, paragraph
 
@@ -53,6 +51,8 @@ def station_of(context: typer.Context) -> Station:
         UsageError: No station is named.
         ConfigError: The folder is not a station.
     """
+    from daemon.config.station_setup import find_station
+
     root: Path | None = context.obj
     if root is None:
         raise UsageError(f"which station? Give --station DIR or set {STATION_VARIABLE}")

@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 
 from daemon.cli.context import say, station_of
-from daemon.config.settings import load_settings
-from daemon.config.station_setup import open_station, recipe_for
 from daemon.system.clock import duration_in_words
 from daemon.system.errors import UsageError
 from daemon.system.files import shown
@@ -24,6 +22,8 @@ def estimate(
 
     Example: `restored --station photos estimate old-photo /mnt/scans`
     """
+    from daemon.config.settings import load_settings
+    from daemon.config.station_setup import open_station, recipe_for
     from daemon.service.component_settings import compute_of
     from daemon.service.estimate import forecast, work_in
 

@@ -1,7 +1,7 @@
 """The command line: the commands, and the one place where errors become exit codes.
 
-Modules that import torch, numpy or Pillow are imported inside the commands that need them, so that
-the others answer at once.
+Modules of commands import typer, rich and `daemon.system` at the top. What else a command needs it
+imports when it is called, so that the others, and `--help`, answer at once.
 """
 
 import io
@@ -18,7 +18,7 @@ from daemon import __version__
 from daemon.cli import apply, bulk, estimate, models, queue, run, station
 from daemon.cli.context import complain, print_error, say
 from daemon.cli.os_errors import fault_code, flushed, let_go_of_output, watch_output
-from daemon.config.settings import STATION_VARIABLE
+from daemon.config.station import STATION_VARIABLE
 from daemon.system import logging as log
 from daemon.system.errors import RestoredError
 from daemon.system.text import escape_on_output, printable

@@ -1,15 +1,14 @@
 """Commands for models: list, pull, verify, remove."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.checkpoints.library import Library, PulledModel
 from daemon.cli.context import say
-from daemon.config.model_reference import Hub, reference_asked_for
-from daemon.config.settings import Settings, load_settings
-from daemon.config.station_setup import open_station
 from daemon.system.errors import ConfigError
+
+if TYPE_CHECKING:
+    from daemon.checkpoints.library import Library, PulledModel
 
 app = typer.Typer(
     name="models",
@@ -129,13 +128,18 @@ def remove(context: typer.Context, name: _Name) -> None:
     say(f"{one.repo}@{one.commit} removed, {freed:.2f} GB free")
 
 
-def _library(context: typer.Context) -> Library:
-    settings: Settings = load_settings() if context.obj is None else open_station(context.obj)[1]
+def _library(context: typer.Context) -> "Library":
+    from daemon.checkpoints.library import Library
+    from daemon.config.settings import load_settings
+    from daemon.config.station_setup import open_station
+
+    settings = load_settings() if context.obj is None else open_station(context.obj)[1]
     return Library(settings.models_dir)
 
 
-def _pulled(library: Library, name: str) -> PulledModel:
+def _pulled(library: "Library", name: str) -> "PulledModel":
     from daemon.checkpoints.cards import expand_card_name
+    from daemon.config.model_reference import Hub, reference_asked_for
 
     wanted = reference_asked_for(expand_card_name(name))
     if not isinstance(wanted, Hub):

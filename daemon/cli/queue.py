@@ -3,21 +3,17 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.checkpoints.library import Library
 from daemon.cli.context import out, print_json, say, station_of
-from daemon.config.recipe import recipe_named
 from daemon.config.station import Station
-from daemon.config.station_setup import known_recipes, open_station
-from daemon.intake.redo import RedoPlan, ask, plan
-from daemon.intake.requests import PauseRequest, ResumeRequest, leave, waiting_requests
-from daemon.intake.retry import retry_failed
-from daemon.jobs.ledger.reader import LedgerReader
 from daemon.system.errors import ConfigError, UsageError
 from daemon.system.files import shown
+
+if TYPE_CHECKING:
+    from daemon.intake.requests import PauseRequest, ResumeRequest
 
 
 def status(
@@ -51,6 +47,8 @@ def retry(
 
     Example: `restored --station photos retry photos/failed/denoise/scan.jpg`
     """
+    from daemon.config.station_setup import known_recipes, open_station
+    from daemon.intake.retry import retry_failed
     from daemon.service.component_settings import inbox_folders
 
     station, settings = open_station(station_of(context).root)
@@ -82,6 +80,12 @@ def redo(
 
     Example: `restored --station photos redo --recipe old-photo`
     """
+    from daemon.checkpoints.library import Library
+    from daemon.config.recipe import recipe_named
+    from daemon.config.station_setup import known_recipes, open_station
+    from daemon.intake.redo import RedoPlan, ask, plan
+    from daemon.jobs.ledger.reader import LedgerReader
+
     station, settings = open_station(station_of(context).root)
     known = known_recipes(station)
     if recipe is not None:
@@ -119,6 +123,8 @@ def pause(context: typer.Context) -> None:
 
     Example: `restored --station photos pause`
     """
+    from daemon.intake.requests import PauseRequest
+
     station = station_of(context)
     if _was_done(station, station.paused.touch, PauseRequest()):
         say("paused; `restored resume` goes on")
@@ -131,6 +137,8 @@ def resume(context: typer.Context) -> None:
 
     Example: `restored --station photos resume`
     """
+    from daemon.intake.requests import ResumeRequest
+
     station = station_of(context)
     if _was_done(station, partial(station.paused.unlink, missing_ok=True), ResumeRequest()):
         say("resumed")
@@ -139,12 +147,14 @@ def resume(context: typer.Context) -> None:
 
 
 def _was_done(
-    station: Station, change: Callable[[], object], request: PauseRequest | ResumeRequest
+    station: Station, change: Callable[[], object], request: "PauseRequest | ResumeRequest"
 ) -> bool:
     """Pause or resume; returns False where the daemon is asked to, for a member of the group.
 
     It is asked, too, where a request waits that it would take for newer.
     """
+    from daemon.intake.requests import PauseRequest, ResumeRequest, leave, waiting_requests
+
     try:
         change()
         done = True

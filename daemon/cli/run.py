@@ -9,8 +9,6 @@ import typer
 
 from daemon.cli.context import SOME_FAILED, out, say, station_of
 from daemon.cli.text_layout import FileMatter, matter_lines
-from daemon.config.station_setup import make_station, open_station
-from daemon.jobs.timetable import opening_in_words
 from daemon.system.errors import BusyError
 from daemon.system.files import as_text, shown
 
@@ -21,6 +19,7 @@ def run(context: typer.Context) -> None:
     Example: `RESTORED_STATION=/srv/photos restored run`
     """
     from daemon.cli.progress import show_progress
+    from daemon.config.station_setup import open_station
     from daemon.service.daemon import Daemon
     from daemon.service.monitoring.systemd import systemd_notifier
 
@@ -39,6 +38,8 @@ def once(context: typer.Context) -> int:
     Example: `restored --station photos once`
     """
     from daemon.cli.progress import show_progress
+    from daemon.config.station_setup import open_station
+    from daemon.jobs.timetable import opening_in_words
     from daemon.service.daemon import Daemon
     from daemon.service.monitoring.systemd import systemd_notifier
 
@@ -73,6 +74,7 @@ def demo(
     """
     from daemon.cli import demo as demos
     from daemon.cli.progress import show_progress
+    from daemon.config.station_setup import make_station, open_station
 
     station = make_station(folder)
     with show_progress() as progress:

@@ -7,8 +7,6 @@ from typing import Annotated
 import typer
 
 from daemon.cli.context import print_json, say, station_of
-from daemon.config.recipe import recipe_named, schema
-from daemon.config.station_setup import known_recipes, make_station, open_station
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
 
@@ -18,6 +16,8 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to m
 
     Example: `restored init /srv/photos`
     """
+    from daemon.config.station_setup import make_station
+
     station = make_station(folder)
     say(f"Station {shown(station.root)}")
     say(f"1. Drop photographs into {shown(station.inbox)}/RECIPE/")
@@ -36,6 +36,9 @@ def recipes(
 
     Example: `restored recipes --schema > recipe.schema.json`
     """
+    from daemon.config.recipe import recipe_named, schema
+    from daemon.config.station_setup import known_recipes
+
     if as_schema:
         print_json(schema())
         return
@@ -52,6 +55,7 @@ def check(context: typer.Context) -> None:
 
     Example: `restored --station photos check`
     """
+    from daemon.config.station_setup import open_station
     from daemon.service.check import model_lines, problems
 
     station, settings = open_station(station_of(context).root)

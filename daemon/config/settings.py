@@ -21,11 +21,9 @@ from pydantic_settings import (
 
 from daemon.config.error_messages import explain, explain_toml, suggestion
 from daemon.config.model_reference import absolute_reference, valid_reference
+from daemon.config.station import STATION_VARIABLE
 from daemon.system.errors import ConfigError, UsageError
 from daemon.system.toml_files import read_toml
-
-STATION_VARIABLE = "RESTORED_STATION"
-"""Environment variable that names the station's folder for the commands; it is not a setting."""
 
 CONFIG_VARIABLE = "RESTORED_CONFIG"
 """Environment variable that names another folder of restored.toml and recipes/; not a setting."""

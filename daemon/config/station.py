@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+STATION_VARIABLE = "RESTORED_STATION"
+"""Environment variable that names the station's folder for the commands; it is not a setting."""
+
 
 @dataclass(frozen=True)
 class Station:

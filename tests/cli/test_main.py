@@ -134,22 +134,6 @@ def test_check_refuses_a_bad_recipe_of_the_station(
     assert "own.toml: steps[0].strength is 2; allowed: numbers 0 to 1" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["init"], ["status"], ["recipes"]])
-def test_commands_that_only_read_import_nothing_heavy(station: Path, command: list[str]) -> None:
-    arguments = ["--station", str(station), *command]
-    if command == ["init"]:
-        arguments.append(str(station))
-    script = (
-        "import sys; from daemon.cli.main import exit_code; code = exit_code(sys.argv[1:]);"
-        "heavy = {'torch', 'numpy', 'PIL', 'diffusers', 'skimage'} & set(sys.modules);"
-        "sys.exit(f'imported {heavy}' if heavy else code)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 @pytest.mark.parametrize("form", ["{} pause", "pause {}"])
 @pytest.mark.parametrize("option", [["--station", "DIR"], ["--station=DIR"]])
 def test_the_station_may_stand_before_or_after_the_command(
