@@ -4,6 +4,7 @@
 large one takes minutes. Here are the questions, their answers and what the process does.
 """
 
+import contextlib
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,9 +15,9 @@ from typing import assert_never
 from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles
 from daemon.photo import Header, Limits, is_truncated, read_header, refuse_large_file
 from daemon.system.errors import PhotoError, photo_message
-from daemon.system.files import make_folder, os_error_text, sha256_of, shown
+from daemon.system.files import NO_SPACE, make_folder, os_error_text, sha256_of, shown
 from daemon.system.helper_process import Ready, prepare_helper
-from daemon.system.shared_folder import take_copy
+from daemon.system.shared_folder import give_back, take_copy
 
 
 @dataclass(frozen=True)
@@ -207,8 +208,19 @@ def _take(
             make_folder(file.path.parent)
             take_copy(origin, file.path, question.claim.folder.path, limits.max_file_mb * 1e6)
         except OSError as error:
+            if error.errno not in NO_SPACE:
+                _give_back(question)
             return NotTaken(origin, error)
     return None
+
+
+def _give_back(question: ClaimQuestion) -> None:
+    """Return the files that were taken: a copy to another disk is nothing for the loop."""
+    with contextlib.suppress(OSError):  # whoever hears that they were not taken tries it, too
+        for origin, file in zip(question.origins, question.claim.files, strict=False):
+            if file.path.exists():
+                key = file.path.parent.name[:8]
+                give_back(file.path, origin, question.claim.folder.path, key)
 
 
 def _read_claim(

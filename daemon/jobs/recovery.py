@@ -5,28 +5,34 @@ begun are finished, and what belongs to no job is cleared away. No original is e
 """
 
 import contextlib
+import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from daemon.config.station import Station
-from daemon.jobs.access import Access
+from daemon.config.station import InboxFolder, Station
 from daemon.jobs.accounting import Delivered
-from daemon.jobs.ledger.entries import ClaimedFile
+from daemon.jobs.failure_reasons import Reason
+from daemon.jobs.ledger.entries import ClaimedFile, ClaimedFiles
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.originals import reject
 from daemon.jobs.publisher import Publisher
-from daemon.jobs.record import RETRY_HINT
 from daemon.jobs.staging import Staging
 from daemon.jobs.worker_deaths import halves
 from daemon.system.disk_space import is_no_space
 from daemon.system.errors import LedgerError, PassingError
 from daemon.system.files import shown
 from daemon.system.json_files import clear_parts
+from daemon.system.shared_folder import copy_part
 
 _log = structlog.get_logger()
+
+_LOST = Reason("found in the work folder with no entry in the ledger")
+
+_WORK_NUMBERS = re.compile(r"^\d+-\d+-(?=.)")
+"""What the claimer puts before the name of a file in the work folder."""
 
 _WAIT_S, _LONGEST_WAIT_S = 10.0, 300.0
 """Seconds that a photograph waits which was alone at many ends of the daemon; doubled each time."""
@@ -41,7 +47,6 @@ class CrashRecovery:
         ledger: Says how far each job had come.
         staging: The folders that leases left behind.
         publisher: Finishes publications.
-        access: Who may read what goes to failed/.
         crashes: Times a job alone may be in flight while the daemon is killed, before it lets
             others go first.
     """
@@ -50,7 +55,6 @@ class CrashRecovery:
     ledger: Ledger
     staging: Staging
     publisher: Publisher
-    access: Access
     crashes: int
 
     def run(self, finish_claims: Callable[[float], None], now: float) -> Delivered:
@@ -66,11 +70,11 @@ class CrashRecovery:
         try:
             self._take_leases_back(now)
             finish_claims(now)
+            self._give_up_lost_originals(now)
             delivered = self.publisher.finish(now)
             self.staging.discard_all()
             for folder in (self.station.state, self.station.answers):
                 clear_parts(folder)
-            self._set_lost_originals_aside()
         except (LedgerError, OSError) as error:
             if is_no_space(error):
                 root = shown(self.station.root)
@@ -96,27 +100,28 @@ class CrashRecovery:
             rows = [entry.row for entry in again]
             self.ledger.suspect(halves(rows), crash=1, not_before=now + wait_s if wait_s else 0)
 
-    def _set_lost_originals_aside(self) -> None:
-        """A file in the work folder that the ledger does not know goes to failed/lost/."""
+    def _give_up_lost_originals(self, now: float) -> None:
+        """Have the publisher move files to failed/lost/ that the ledger does not know."""
         known = self.ledger.claimed_paths()
-        why = {
-            "why": "found in the work folder with no entry in the ledger",
-            "what_to_do": RETRY_HINT,
-        }
-        lost = self.station.failed / "lost"
+        known |= {copy_part(path) for path in known}  # the claim copies it anew
+        folder = InboxFolder(
+            self.station.inbox,
+            None,
+            self.station.outbox,
+            self.station.failed,
+            self.station.archive,
+        )
+        claims = []
         for group in self.station.work.iterdir():
             for path in group.iterdir() if group.is_dir() else ():
-                if path not in known:
-                    _log.warning("lost_original", photo=shown(path.name))
-                    try:
-                        found = path.stat()
-                        file = ClaimedFile(
-                            "photo", Path(path.name), path, found.st_size, found.st_mtime_ns
-                        )
-                        reject([file], lost, group.name, why, self.access)
-                    except OSError as error:  # failed/ may be away; the next start tries again
-                        if is_no_space(error):
-                            raise
-                        _log.warning("original_not_moved", photo=path.name, why=str(error))
+                found = path.lstat()
+                if path in known or not stat.S_ISREG(found.st_mode):
+                    continue
+                _log.warning("lost_original", photo=shown(path.name))
+                name = Path("lost", _WORK_NUMBERS.sub("", path.name))
+                file = ClaimedFile("photo", name, path, found.st_size, found.st_mtime_ns)
+                claims.append(ClaimedFiles(folder, name.stem, (file,)))
             with contextlib.suppress(OSError):
                 group.rmdir()
+        entries = self.ledger.intend([("", claim, _LOST) for claim in claims])
+        self.ledger.queue([(entry.row, entry.claim, _LOST) for entry in entries], now)

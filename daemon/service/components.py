@@ -185,7 +185,7 @@ def _joined(base: Foundation, progress: Progress | None) -> Components:
         late_companions=LateCompanions(ledger),
         outcomes=OutcomePolicy(ledger, staging, retries, RecipeHolds(base.library)),
         publisher=publisher,
-        recovery=CrashRecovery(station, ledger, staging, publisher, access, retries.crashes),
+        recovery=CrashRecovery(station, ledger, staging, publisher, retries.crashes),
         scheduler=Scheduler(ledger, staging, base.library, base.events.wake, clip),
         requests=RequestHandler(
             RequestFolder(station, access.group),

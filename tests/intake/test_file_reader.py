@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,15 @@ from daemon.config.station import Station
 from daemon.config.station_setup import find_station
 from daemon.intake import file_reader, reader_process
 from daemon.intake.file_reader import FileReader
-from daemon.intake.reader_process import Answer, HeaderQuestion, HeaderRead, Refused
+from daemon.intake.reader_process import (
+    Answer,
+    ClaimQuestion,
+    HeaderQuestion,
+    HeaderRead,
+    NotTaken,
+    Refused,
+    answer,
+)
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.messages.reports import Outcome
 from daemon.messages.tasks import RestoreTask
@@ -28,6 +37,7 @@ from daemon.system.files import sha256_of
 from daemon.system.helper_process import HelperHandle
 from daemon.system.shared_folder import take_copy
 from tests.support.bulk_runs import bulk_command, bulk_status, save_photo, submit
+from tests.support.claims import claimed
 from tests.support.fakes import FakeExecutor
 from tests.support.station_runs import (
     assert_no_leftovers,
@@ -339,6 +349,35 @@ def test_other_photographs_are_restored_while_one_is_copied_from_another_disk(
         opened.set()
         assert daemon.once().done == 2
     assert_no_leftovers(root)
+
+
+@pytest.mark.parametrize(
+    ("number", "back"), [(errno.EIO, True), (errno.ENOSPC, False)], ids=["away", "full"]
+)
+def test_what_was_copied_of_a_group_is_given_back_off_the_loop_if_the_rest_cannot_be_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, back: bool
+) -> None:
+    """On a full disk it stays: the copy goes on from there."""
+
+    def copy(source: Path, target: Path, beneath: Path, max_bytes: float) -> None:
+        if source.name == "b.png":
+            raise OSError(number, os.strerror(number), str(source))
+        take_copy(source, target, beneath, max_bytes)
+
+    monkeypatch.setattr(reader_process, "take_copy", copy)
+    claim = claimed(tmp_path)
+    inbox, first = claim.folder.path, claim.files[0]
+    names = ("a.png", "b.png")
+    files = tuple(
+        replace(first, relative=Path(name), path=tmp_path / f"work/0-{name}") for name in names
+    )
+    origins = tuple(inbox / name for name in names)
+    inbox.mkdir()
+    for origin in origins:
+        origin.write_bytes(b"pixels")
+    found = answer(ClaimQuestion(replace(claim, files=files), origins), Limits(), lambda _: None)
+    assert isinstance(found, NotTaken)
+    assert [path.exists() for path in (*origins, files[0].path)] == [back, True, not back]
 
 
 @pytest.mark.usefixtures("other_disk", "toy_reader")

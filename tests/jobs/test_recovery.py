@@ -1,10 +1,16 @@
 import errno
+import json
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from daemon.config.station import Station
 from daemon.jobs.access import Access
+from daemon.jobs.copy_process import CopyQuestion
+from daemon.jobs.failure_reasons import NO_REASON
+from daemon.jobs.file_copies import CopyPendingError, DirectCopies
 from daemon.jobs.ledger.writer import Ledger
 from daemon.jobs.publication import Publication
 from daemon.jobs.publisher import Publisher
@@ -12,8 +18,9 @@ from daemon.jobs.recovery import CrashRecovery
 from daemon.jobs.staging import Staging
 from daemon.system.errors import LedgerError, PassingError
 from daemon.system.files import part_path
+from daemon.system.shared_folder import copy_part
 from tests.support.claims import QUEUED_AT as NOW
-from tests.support.claims import leased, write_claimed
+from tests.support.claims import claimed, leased, write_claimed
 from tests.support.fakes import everything_below
 
 
@@ -23,7 +30,7 @@ def recovery(station: Station, ledger: Ledger) -> CrashRecovery:
         folder.mkdir(exist_ok=True)
     staging = Staging(station.staged, ledger)
     publisher = Publisher(station, ledger, Access(), attempts=3, retry_s=10)
-    return CrashRecovery(station, ledger, staging, publisher, Access(), crashes=5)
+    return CrashRecovery(station, ledger, staging, publisher, crashes=5)
 
 
 def no_claims(now: float) -> None:
@@ -133,6 +140,53 @@ def test_a_file_that_the_ledger_does_not_know_goes_to_failed_and_a_known_one_sta
         "unknown.jpg",
         "unknown.jpg.error.json",
     }
+
+
+def test_lost_originals_get_the_names_that_people_gave_them(
+    station: Station, recovery: CrashRecovery
+) -> None:
+    lost = station.work / "0123/7-0-12-1-a.jpg"
+    lost.parent.mkdir()
+    lost.write_text("pixels")
+    recovery.run(no_claims, NOW)
+    found = everything_below(station.failed / "lost")
+    assert set(found) == {"12-1-a.jpg", "12-1-a.jpg.error.json"}
+    reason = json.loads(found["12-1-a.jpg.error.json"])
+    assert reason["origin"] == str(station.inbox / "lost/12-1-a.jpg")
+    assert reason["why"] == "found in the work folder with no entry in the ledger"
+
+
+def test_lost_originals_are_copied_to_another_disk_while_the_daemon_goes_on(
+    station: Station, ledger: Ledger, recovery: CrashRecovery
+) -> None:
+    class Pending(DirectCopies):
+        def prepare(self, moves: Iterable[tuple[Path, Path]]) -> None:
+            raise CopyPendingError([CopyQuestion.about(*next(iter(moves)))])
+
+    lost = station.work / "0123/lost.jpg"
+    lost.parent.mkdir()
+    lost.write_text("pixels")
+    copies, recovery.publisher.copies = recovery.publisher.copies, Pending()
+    assert recovery.run(no_claims, NOW).failed == 0
+    assert lost.exists()
+    assert len(ledger.in_state("failing")) == 1
+    recovery.publisher.copies = copies
+    assert recovery.run(no_claims, NOW).failed == 1
+    assert (station.failed / "lost/lost.jpg").read_text() == "pixels"
+    assert not lost.parent.exists()
+
+
+def test_what_a_killed_copy_of_a_claim_left_is_no_lost_original(
+    station: Station, ledger: Ledger, recovery: CrashRecovery
+) -> None:
+    work = station.work / "0123"
+    work.mkdir()
+    claim = claimed(work)
+    file = replace(claim.files[0], path=work / "0-0-a.jpg")
+    ledger.intend([("denoise", replace(claim, files=(file,)), NO_REASON)])
+    copy_part(file.path).write_text("pix")
+    recovery.run(no_claims, NOW)
+    assert not (station.failed / "lost").exists()
 
 
 def test_claims_are_finished_after_leases_are_taken_back_and_before_files_count_as_lost(
