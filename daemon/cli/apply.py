@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from daemon.cli.context import SOME_FAILED, complain, say, station_of
 from daemon.config.station import Station
@@ -18,7 +16,8 @@ if TYPE_CHECKING:
     from daemon.config.recipe import Recipe
     from daemon.config.settings import Settings
     from daemon.photo import Limits
-    from daemon.service.apply import Applied, ApplyOptions
+    from daemon.service.apply import Applied
+    from daemon.service.apply_plan import ApplyOptions
 
 _FIX = "restore"
 """Name of the recipe of `fix`."""
@@ -47,6 +46,10 @@ _Strength = Annotated[
 _Realism = Annotated[
     float | None, typer.Option(help="`realism` of every step that has it.", metavar="0..1")
 ]
+_AnyPhoto = Annotated[
+    bool,
+    typer.Option("--any-photo", help="Take photographs, too, that the recipe's [match] refuses."),
+]
 _Compare = Annotated[
     bool,
     typer.Option(
@@ -65,7 +68,9 @@ def apply(
             "of each lie in a folder of its name.",
         ),
     ],
-    inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Photographs.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="IN...", help="Photographs, and folders of them.")
+    ],
     to: Annotated[
         Path,
         typer.Option("--output", "-o", help="Folder for the results, or file of a single result."),
@@ -73,6 +78,7 @@ def apply(
     force: _Force = False,
     seed: _Seed = None,
     record: _Record = False,
+    any_photo: _AnyPhoto = False,
     compare: _Compare = False,
     changes: _Set = None,
     scale: _Scale = None,
@@ -84,13 +90,15 @@ def apply(
     Example: `restored apply denoise holiday/*.jpg -o restored/`
     """
     from daemon.config.station_setup import recipe_for
-    from daemon.service.apply import ApplyOptions
+    from daemon.service.apply_plan import ApplyOptions
 
     station, settings = _station_and_settings(context)
     keys = {"scale": scale, "strength": strength, "realism": realism}
     named = [recipe_for(one, station) for one in _references(recipe)]
     chosen = [_changed(one, keys, changes or []) for one in named]
-    options = ApplyOptions(to, force=force, seed=seed, record=record)
+    options = ApplyOptions(
+        to, force=force, any_photo=any_photo, seed=seed, record=record, clip=settings.clip_model
+    )
     return _restore_and_tell(chosen, inputs, options, settings, compare=compare)
 
 
@@ -117,19 +125,18 @@ def fix(
 ) -> int:
     """Repair what is found in photographs, without a station; no original is changed.
 
-    Noise, JPEG blocks, scratches and dust, and nothing else: it is the recipe `restore`. Exit 65 if
-    some photographs failed.
+    Noise, JPEG blocks, scratches and dust, and nothing else: it is the recipe `restore`. A
+    photograph whose result exists is left alone. Exit 65 if some photographs failed.
 
     Example: `restored fix scans/`
     """
     from daemon.config.station_setup import recipe_for
-    from daemon.service.apply import ApplyOptions, photographs_of
+    from daemon.service.apply_plan import ApplyOptions
 
     station, settings = _station_and_settings(context)
     chosen = _changed(recipe_for(_FIX, station), {"realism": realism}, changes or [])
-    options = ApplyOptions(to, force=force, seed=seed, record=record)
-    photos = photographs_of(chosen, paths)
-    return _restore_and_tell([chosen], photos, options, settings, compare=compare)
+    options = ApplyOptions(to, force=force, keep_existing=True, seed=seed, record=record)
+    return _restore_and_tell([chosen], paths, options, settings, compare=compare)
 
 
 def _station_and_settings(context: typer.Context) -> "tuple[Station | None, Settings]":
@@ -162,33 +169,75 @@ def _references(text: str) -> list[str]:
 
 def _restore_and_tell(
     recipes: "Sequence[Recipe]",
-    inputs: Sequence[Path],
+    paths: Sequence[Path],
     options: "ApplyOptions",
     settings: "Settings",
     *,
     compare: bool,
 ) -> int:
-    from daemon.service.apply import apply as restore
+    from daemon.cli.jobs_bar import JobsBar
+    from daemon.service.apply import Working, follow
+    from daemon.service.apply_plan import photographs_of
     from daemon.service.component_settings import compute_of
 
     if compare and any(recipe.generates for recipe in recipes):
         raise UsageError("--compare needs photographs, and generate reads prompts; leave it out")
     compute = compute_of(settings)
-    sheets = _Sheets(inputs, options, len(recipes) > 1, compute.limits)
+    inputs = {recipe.name: photographs_of(recipe, paths) for recipe in recipes}
+    originals = [photo for photos in inputs.values() for photo in photos]
+    sheets = _Sheets(originals, options, len(recipes) > 1, compute.limits)
+    summary = _Summary()
     codes = {0}
     results: dict[Path, list[tuple[str, Path]]] = {}
     for recipe, own_options in _runs(recipes, options):
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            bar = progress.add_task(recipe.name, total=max(1, len(inputs) // recipe.photos))
-            for done in restore(recipe, inputs, own_options, compute):
-                progress.advance(bar)
+        photos = inputs[recipe.name]
+        with JobsBar(recipe.name, max(1, len(photos) // recipe.photos)) as bar:
+            for done in follow(recipe, photos, own_options, compute):
+                if isinstance(done, Working):
+                    bar.working(done.evaluations)
+                    continue
+                bar.job_done()
+                summary.count(done)
                 codes.add(_tell(done))
                 found = results.setdefault(done.photo, [])
-                if done.result is not None:
+                if done.result is not None and not done.kept:
                     found.append((recipe.name, done.result))
                 if compare and found and recipe is recipes[-1]:
                     codes.add(sheets.write(done.photo, found))
+    if line := summary.line(options.to):
+        say(line)
     return max(codes)
+
+
+@dataclass
+class _Summary:
+    """Counts of what became of the photographs."""
+
+    restored: int = 0
+    kept: int = 0
+    failed: int = 0
+
+    def count(self, done: "Applied") -> None:
+        """Count a photograph."""
+        self.failed += done.result is None
+        self.kept += done.kept
+        self.restored += done.result is not None and not done.kept
+
+    def line(self, to: Path | None) -> str:
+        """The last line: where results lie, and what needs attention; "" for one photograph.
+
+        Args:
+            to: Folder or file of the results; None if they lie beside the photographs.
+        """
+        if self.restored + self.kept + self.failed == 1 and not self.kept:
+            return ""
+        where = "beside the photographs" if to is None else f"in {shown(to)}"
+        parts = [f"{self.restored} restored" + f", {where}" * bool(self.restored)]
+        if self.kept:
+            parts.append(f"{self.kept} left alone, restored before: --force does them anew")
+        if self.failed:
+            parts.append(f"{self.failed} failed, for the reasons above")
+        return "; ".join(parts)
 
 
 def _runs(
@@ -247,7 +296,7 @@ class _Sheets:
         return 0
 
     def _path(self, result: Path) -> Path:
-        from daemon.service.apply import BESIDE, COMPARED
+        from daemon.service.apply_plan import BESIDE, COMPARED
 
         stem = result.stem if self.options.to else result.stem.removesuffix(BESIDE)
         folder = result.parent.parent if self.several else result.parent
@@ -256,6 +305,8 @@ class _Sheets:
 
 def _tell(done: "Applied") -> int:
     """Say what became of a photograph; returns the exit code."""
+    if done.kept:
+        return 0
     if done.result is None:
         complain(f"{shown(done.photo)}: {done.why}")
         return CannotWriteError.exit_code if done.cannot_write else SOME_FAILED

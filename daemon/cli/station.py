@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.context import print_json, say, station_of
+from daemon.cli.context import out, print_json, say, station_of
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
+
+if TYPE_CHECKING:
+    from daemon.config.recipe import Recipe
 
 
 def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make.")]) -> None:
@@ -27,12 +30,17 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to m
 
 def recipes(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Recipe to show as JSON.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Recipe to show: what it takes and does, and its file.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Show the recipe, or all of them, as JSON.")
+    ] = False,
     as_schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of recipes.")
     ] = False,
 ) -> None:
-    """List recipes, show one, or print the JSON Schema for editors.
+    """List recipes, show one in words and as its file, or print the JSON Schema for editors.
 
     Example: `restored recipes --schema > recipe.schema.json`
     """
@@ -43,11 +51,22 @@ def recipes(
         print_json(schema())
         return
     known = known_recipes(None if context.obj is None else station_of(context))
-    if name is not None:
-        print_json(json.loads(recipe_named(name, known).model_dump_json()))
-        return
-    for recipe in known:
-        say(f"{recipe.name:15} {recipe.about}")
+    chosen = None if name is None else recipe_named(name, known)
+    if as_json:
+        print_json([_plain(one) for one in known] if chosen is None else _plain(chosen))
+    elif chosen is not None:
+        from daemon.cli.recipe_text import recipe_lines
+
+        for line in recipe_lines(chosen, out.width):
+            say(line)
+    else:
+        for recipe in known:
+            say(f"{recipe.name:15} {recipe.about}")
+
+
+def _plain(recipe: "Recipe") -> object:
+    """A recipe with all its keys, for programs."""
+    return json.loads(recipe.model_dump_json())
 
 
 def check(context: typer.Context) -> None:

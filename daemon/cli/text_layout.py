@@ -36,14 +36,14 @@ def wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
     """
     lines: list[str] = []
     for part in printable(text, keep="\n").split("\n"):
-        line = ""
-        for word in part.split(" "):
+        line = " " * (len(part) - len(part.lstrip(" ")))
+        for word in part.lstrip(" ").split(" "):
             start = indent if lines else ""
-            if line and cell_len(f"{start}{line} {word}") > width:
+            if line.strip() and cell_len(f"{start}{line} {word}") > width:
                 lines.append(start + line)
                 line = word
             else:
-                line = f"{line} {word}" if line else word
+                line = f"{line} {word}" if line.strip() else line + word
         lines.append((indent if lines else "") + line)
     return lines
 

@@ -256,6 +256,11 @@ class Recipe(BaseModel):
         return self
 
     @property
+    def file(self) -> Path | None:
+        """The file it was read from; None if it was made otherwise."""
+        return self._file
+
+    @property
     def source(self) -> str:
         """The file it was read from, else its name: what messages about it begin with."""
         return f"recipe {self.name}" if self._file is None else str(self._file)
@@ -309,11 +314,18 @@ class Recipe(BaseModel):
         meaning["steps"] = [step.meaning for step in self.steps]
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
-    def mismatch(self, name: str, megapixels: float) -> str | None:
-        """Why a photograph of this file name and size does not match, or None if it does."""
+    def mismatch(self, name: str, megapixels: float, *, any_suffix: bool = False) -> str | None:
+        """Why a photograph of this file name and size does not match, or None if it does.
+
+        Args:
+            name: Its file name.
+            megapixels: Its size.
+            any_suffix: Only suffixes that its [match] names count, not those of all photographs.
+        """
         match = self.match
         low = same_name(name).lower()
-        if not low.endswith(self.suffixes):
+        free = any_suffix and "suffixes" not in match.model_fields_set
+        if not (free or low.endswith(self.suffixes)):
             return f"its name ends with none of {_named(self.suffixes)}"
         if match.names and not any(fnmatch.fnmatch(low, same_name(p).lower()) for p in match.names):
             return f"its name fits none of {', '.join(match.names)}"

@@ -18,6 +18,9 @@ from daemon.messages.tasks import Compute, Task
 if TYPE_CHECKING:
     from daemon.engine.engine import Engine
 
+_HEARTBEAT_S = 0.25
+"""Seconds between two heartbeats: a person watches how far the first photograph is."""
+
 
 class InlineExecutor:
     """Carries out tasks in this process.
@@ -46,7 +49,11 @@ class InlineExecutor:
         activity = Activity()
         self._engine = engine = Engine(self._compute, self._report, activity=activity)
         self._heartbeat = HeartbeatThread(
-            activity, lambda: engine.loaded_models, self._report, lambda: engine.is_idle
+            activity,
+            lambda: engine.loaded_models,
+            self._report,
+            lambda: engine.is_idle,
+            every_s=_HEARTBEAT_S,
         )
         self._thread = threading.Thread(target=_run_until_stopped, args=(engine,), name="engine")
         self._thread.start()

@@ -29,7 +29,7 @@ class NoteKind(StrEnum):
 
     @property
     def words(self) -> str:
-        """Its name for people, behind a number of results."""
+        """Its name for people, before a number of results."""
         return _WORDS[self]
 
 

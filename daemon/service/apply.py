@@ -4,268 +4,47 @@ Originals are only read, and nothing is overwritten unless that is asked for.
 """
 
 import contextlib
-import os
+import itertools
 import queue
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from daemon import photo
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
 from daemon.executors import make_executor
-from daemon.jobs.companions import SideFilesOnDisk, without_side_files
-from daemon.jobs.ledger.entries import ClaimedFile, photos_of
+from daemon.jobs.companions import SideFilesOnDisk
 from daemon.jobs.record import describe, with_file_names
-from daemon.messages.reports import Failed, HandedBack, Rejected, Report, Restored, WorkerDied
-from daemon.messages.tasks import Compute, Job, RestoreTask, job_id, seed_of
-from daemon.photo import PROMPTS, Limits, Metadata
-from daemon.photo.content_credentials import check_signing
-from daemon.restorers.registry import check_models
-from daemon.system.errors import (
-    CannotWriteError,
-    DeviceError,
-    PhotoError,
-    UsageError,
-    photo_message,
+from daemon.messages.reports import (
+    Failed,
+    HandedBack,
+    Heartbeat,
+    Inspected,
+    Outcome,
+    Rejected,
+    Report,
+    Restored,
+    WorkerDied,
 )
-from daemon.system.files import place, real_path, sha256_of, shown
+from daemon.messages.tasks import Compute, InspectTask, RestoreTask, Task
+from daemon.photo.content_credentials import check_signing
+from daemon.restorers.registry import check_clip, check_models
+from daemon.service.apply_plan import (
+    ApplyOptions,
+    PlannedJob,
+    check_targets,
+    group_inputs,
+    plan_job,
+    refused_by,
+    with_output_format,
+    with_side_files,
+)
+from daemon.system.errors import CannotWriteError, DeviceError, PhotoError, photo_message
+from daemon.system.files import place, shown
 from daemon.system.text import json_text
-
-_FORMATS = {
-    ".png": "png",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".webp": "webp",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-    ".jxl": "jxl",
-    ".avif": "avif",
-}
-
-
-BESIDE = ".restored"
-"""What follows the photograph's name in that of a result that lies beside it."""
-
-COMPARED = ".compare"
-"""What follows the photograph's name in that of the sheet with it and its results."""
-
-_OWN_ENDINGS = (BESIDE, COMPARED)
-"""Endings of the stems of files that this program leaves beside photographs."""
-
-
-@dataclass(frozen=True)
-class ApplyOptions:
-    """Where results go, and how.
-
-    Attributes:
-        to: A folder, or the file of the only result. None: each result lies beside its photograph,
-            as NAME.restored.png.
-        force: Replace results that exist.
-        seed: Seed of the noise; None derives one from each job.
-        record: Write a record beside each result.
-    """
-
-    to: Path | None
-    _: KW_ONLY
-    force: bool = False
-    seed: int | None = None
-    record: bool = False
-
-
-@dataclass(frozen=True)
-class PlannedJob:
-    """One photograph (or pair) with its files.
-
-    Attributes:
-        inputs: Its files.
-        job: What is computed.
-        target: Path of the main result.
-        misnamed: What to say of files that were probably meant as its side files.
-    """
-
-    inputs: tuple[ClaimedFile, ...]
-    job: Job
-    target: Path
-    misnamed: tuple[str, ...] = ()
-
-
-def with_output_format(
-    recipe: Recipe, inputs: Sequence[Path], options: ApplyOptions
-) -> tuple[Recipe, str | None]:
-    """The recipe with the format of the output's suffix, and the stem of the output's name.
-
-    Raises:
-        UsageError: The inputs and the output do not fit together.
-    """
-    for path in inputs:
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder; name its files, such as {path}/*.jpg")
-    if options.to is None:
-        return recipe, None
-    if options.to.is_dir() or not options.to.suffix or str(options.to).endswith(os.sep):
-        return recipe, None
-    if len(inputs) > recipe.photos:
-        raise UsageError(f"{options.to}: several results need a folder, whose name has no suffix")
-    wanted = _FORMATS.get(options.to.suffix.lower())
-    if recipe.photos == 2:
-        if wanted != "webp":
-            raise UsageError(
-                f"{options.to}: a sequence is written as .webp, with its frames beside it"
-            )
-        return recipe, options.to.stem
-    if wanted is None:
-        raise UsageError(f"{options.to}: unknown suffix; use one of {', '.join(_FORMATS)}")
-    output = recipe.output.model_copy(update={"format": wanted})
-    return recipe.model_copy(update={"output": output}), options.to.stem
-
-
-def photographs_of(recipe: Recipe, paths: Sequence[Path]) -> list[Path]:
-    """The photographs that files and folders stand for, without results that lie beside their own.
-
-    Args:
-        recipe: Says which names of a folder's files count; folders inside it are left alone.
-        paths: Files, taken whatever they are called, and folders.
-
-    Raises:
-        UsageError: A folder holds no photograph.
-        OSError: A folder cannot be listed.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = sorted(
-            file
-            for file in path.iterdir()
-            if file.name.lower().endswith(recipe.suffixes)
-            and not file.name.startswith(".")
-            and file.is_file()
-        )
-        if not inside:
-            raise UsageError(f"{path} holds no photographs; folders inside it are left alone")
-        found += inside
-    stems = {file.with_suffix("") for file in found}
-    own = {
-        file
-        for file in found
-        for ending in _OWN_ENDINGS
-        if _without(file.with_suffix(""), ending) in stems
-    }
-    return [file for file in dict.fromkeys(found) if file not in own]
-
-
-def _without(path: Path, ending: str) -> Path | None:
-    """A path without the ending of its name; None if it ends otherwise."""
-    name = path.name.removesuffix(ending)
-    return path.with_name(name) if name not in ("", path.name) else None
-
-
-def group_inputs(recipe: Recipe, inputs: Sequence[Path]) -> list[tuple[Path, ...]]:
-    """The inputs of each job; a side file that a glob brought along is no photograph.
-
-    Raises:
-        UsageError: The recipe takes pairs, and one photograph has no other.
-    """
-    photos = without_side_files(inputs, recipe.side_files)
-    if len(photos) % recipe.photos:
-        raise UsageError(f"{recipe.name} takes pairs; {len(photos)} photographs are given")
-    step = recipe.photos
-    return [tuple(photos[i : i + step]) for i in range(0, len(photos), step)]
-
-
-def with_side_files(
-    recipe: Recipe, group: Sequence[Path], beside: SideFilesOnDisk
-) -> list[tuple[str, Path]]:
-    """The files of one job, each with its role: photographs, and side files of the first.
-
-    Raises:
-        OSError: The folder cannot be listed.
-    """
-    sides = [(role, beside.all_of(group[0], role)[:1]) for role in recipe.side_files]
-    photos = [("photo", path) for path in group]
-    return photos + [(role, side) for role, found in sides for side in found]
-
-
-def plan_job(
-    recipe: Recipe,
-    inputs: Sequence[tuple[str, Path]],
-    options: ApplyOptions,
-    stem: str | None,
-    compute: Compute,
-) -> PlannedJob:
-    """Read the headers and digests of the files of one job, and name its result.
-
-    Args:
-        recipe: What is done.
-        inputs: Its files, each with its role; photographs first.
-        options: How the result is wanted.
-        stem: Name of the result without suffix; None takes the first photograph's.
-        compute: What is refused, and where models lie.
-
-    Raises:
-        PhotoError: A file is refused, or is none that the recipe takes.
-        OSError: A file cannot be read.
-    """
-    files = [_read_input(path, role, compute.limits) for role, path in inputs]
-    first = inputs[0][1]
-    for file in files:
-        if file.header and (file.header.format == PROMPTS) != recipe.generates:
-            kinds = ("photographs", "files of prompts")
-            takes, not_these = kinds[::-1] if recipe.generates else kinds
-            raise PhotoError(
-                shown(file.relative), f"recipe {recipe.name} takes {takes}, not {not_these}"
-            )
-    digests = [file.digest for file in files]
-    library = Library(compute.models_dir)
-    pinned, weights = library.resolved(recipe)
-    key = job_id(recipe, weights, os.fsencode(first.name), *digests)
-    photos = photos_of(files)
-    target = options.to
-    if stem is None or target is None:
-        header = photos[0].header
-        metadata = Metadata(format=header.format, mode=header.mode)
-        suffix = photo.output_format(recipe.output.format, metadata)[1]
-        suffix = ".webp" if recipe.photos == 2 else suffix
-        beside = first.with_name(f"{first.stem}{BESIDE}{suffix}")
-        target = beside if target is None else target / f"{first.stem}{suffix}"
-    seed = seed_of(key) if options.seed is None else options.seed
-    return PlannedJob(tuple(files), Job(key, pinned, photos, target.stem, seed, weights), target)
-
-
-def _read_input(path: Path, role: str, limits: Limits) -> ClaimedFile:
-    real = real_path(path)  # a person may name links; files are opened without following any
-    stat = real.stat()
-    photo.refuse_large_file(stat.st_size, shown(path.name), limits)
-    header = photo.read_header(real, limits, name=path.name) if role == "photo" else None
-    digest = sha256_of(real)
-    return ClaimedFile(role, Path(path.name), real, stat.st_size, stat.st_mtime_ns, digest, header)  # type: ignore[arg-type]
-
-
-def check_targets(tasks: Sequence[PlannedJob], options: ApplyOptions) -> None:
-    """Check before anything is computed that every result has a path of its own.
-
-    Raises:
-        CannotWriteError: A result exists already, or would replace an original.
-        UsageError: Two results have one name.
-    """
-    taken: dict[Path, Path] = {}
-    originals = {real_path(file.path) for task in tasks for file in task.inputs}
-    for task in tasks:
-        first = task.inputs[0].path
-        if real_path(task.target) in originals:
-            raise CannotWriteError(f"{task.target} is an original; give another --output")
-        if task.target in taken:
-            raise UsageError(f"{taken[task.target]} and {first} would both become {task.target}")
-        if task.target.exists() and not options.force:
-            raise CannotWriteError(f"{task.target} exists already; --force replaces it")
-        taken[task.target] = first
-
-
-ApplyOutcome = Restored | Rejected | Failed
 
 
 @dataclass(frozen=True)
@@ -278,6 +57,7 @@ class Applied:
         why: Why it failed, without the name of the first input; or "".
         seconds: Seconds of reading, restoring and writing.
         notes: What a person should know about the result.
+        kept: The result was there before, and nothing was done.
         cannot_write: The place where the result should go is at fault, not the photograph.
     """
 
@@ -286,7 +66,19 @@ class Applied:
     why: str = ""
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    kept: bool = False
     cannot_write: bool = False
+
+
+@dataclass(frozen=True)
+class Working:
+    """Work goes on.
+
+    Attributes:
+        evaluations: Evaluations of networks since the start, by all photographs together.
+    """
+
+    evaluations: int = 0
 
 
 def apply(
@@ -297,6 +89,19 @@ def apply(
     *,
     executor: str = "inline",
 ) -> Iterator[Applied]:
+    """Restore photographs as `follow` does; yields only what became of each."""
+    events = follow(recipe, inputs, options, compute, executor=executor)
+    return (event for event in events if isinstance(event, Applied))
+
+
+def follow(
+    recipe: Recipe,
+    inputs: Sequence[Path],
+    options: ApplyOptions,
+    compute: Compute,
+    *,
+    executor: str = "inline",
+) -> Iterator[Applied | Working]:
     """Restore photographs, as many at a time as the machine takes.
 
     Args:
@@ -307,35 +112,41 @@ def apply(
         executor: Name of an entry of EXECUTORS.
 
     Yields:
-        What became of each, as soon as it is known.
+        What became of each, as soon as it is known; in between, that work goes on.
 
     Raises:
         ConfigError: A model is missing or does not serve its step, or results cannot be signed.
         UsageError: The inputs and the output do not fit together.
         CannotWriteError: A result exists already; nothing has been computed.
     """
-    check_models([recipe], Library(compute.models_dir))
+    library = Library(compute.models_dir)
+    check_models([recipe], library)
+    if not options.any_photo:
+        check_clip([recipe], options.clip, library)
     check_signing(compute.signing)
     recipe, stem = with_output_format(recipe, inputs, options)
-    tasks: list[PlannedJob] = []
+    planned: list[PlannedJob] = []
     beside = SideFilesOnDisk()
     for group in group_inputs(recipe, inputs):
         try:
             files = with_side_files(recipe, group, beside)
-            task = plan_job(recipe, files, options, stem, compute)
+            job = plan_job(recipe, files, options, stem, compute)
             said = (beside.misnamed(group[0], role) for role in recipe.side_files)
-            tasks.append(replace(task, misnamed=tuple(filter(None, said))))
+            planned.append(replace(job, misnamed=tuple(filter(None, said))))
         except OSError as error:
             yield Applied(group[0], None, error.strerror or str(error))
         except PhotoError as error:
             yield Applied(group[0], None, _beside(group[0], error))
-    check_targets(tasks, options)
+    check_targets(planned, options)
+    jobs = [job for job in planned if not options.is_kept(job.target)]
+    yield from (Applied(j.photo, j.target, kept=True) for j in planned if j not in jobs)
     with contextlib.ExitStack() as made:
         scratch = {
             folder: made.enter_context(_scratch_in(folder))
-            for folder in dict.fromkeys(task.target.parent for task in tasks)
+            for folder in dict.fromkeys(job.target.parent for job in jobs)
         }
-        yield from _run(tasks, options, scratch, compute, executor)
+        if jobs:
+            yield from _ApplyRun(recipe, options, compute, scratch).run(jobs, executor)
 
 
 @contextlib.contextmanager
@@ -357,35 +168,101 @@ def _scratch_in(folder: Path) -> Iterator[Path]:
         raise CannotWriteError(f"{folder}: {error.strerror or error}") from error
 
 
-def _run(
-    tasks: Sequence[PlannedJob],
-    options: ApplyOptions,
-    scratch: Mapping[Path, Path],
-    compute: Compute,
-    executor: str,
-) -> Iterator[Applied]:
-    if not tasks:
-        return
-    reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
-    runner = make_executor(executor, compute, reports.put)
-    runner.start()
-    waiting = dict(enumerate(tasks, start=1))
-    try:
-        for fence, task in waiting.items():
-            staging = scratch[task.target.parent] / str(fence)
-            staging.mkdir()
-            runner.submit(RestoreTask(task.job, fence, staging))
-        while waiting:
-            for fence, outcome in _outcomes(reports.get()):
-                if (done := waiting.pop(fence, None)) is not None:
-                    yield _delivered(done, outcome, options, scratch[done.target.parent])
-    finally:
-        runner.stop(0)
+class _ApplyRun:
+    """Jobs in an executor of their own: measured where the recipe's [match] asks, then restored.
+
+    Args:
+        recipe: The recipe of all jobs.
+        options: Where results go, and how.
+        compute: How to use the machine.
+        scratch: For each folder of results, one on its disk for what is not complete.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        options: ApplyOptions,
+        compute: Compute,
+        scratch: Mapping[Path, Path],
+    ) -> None:
+        self._recipe = recipe
+        self._options = options
+        self._compute = compute
+        self._scratch = scratch
+        self._waiting: dict[int, PlannedJob] = {}
+        self._measured: dict[int, int] = {}
+        self._unmeasured: Counter[int] = Counter()
+        self._evaluations = 0
+
+    def run(self, jobs: Sequence[PlannedJob], executor: str) -> Iterator[Applied | Working]:
+        """Carry out jobs, and yield each when it is done."""
+        yield Working()
+        reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+        runner = make_executor(executor, self._compute, reports.put)
+        runner.start()
+        self._waiting = dict(enumerate(jobs, start=1))
+        try:
+            for task in self._first_tasks():
+                runner.submit(task)
+            while self._waiting:
+                report = reports.get()
+                if isinstance(report, Heartbeat) and report.counts.calls:
+                    self._evaluations += report.counts.calls
+                    yield Working(self._evaluations)
+                for fence, outcome in _outcomes(report):
+                    done = self._taken(fence, outcome)
+                    if isinstance(done, RestoreTask):
+                        runner.submit(done)
+                    elif done is not None:
+                        yield done
+        finally:
+            runner.stop(0)
+
+    def _first_tasks(self) -> Iterator[Task]:
+        """The first tasks of each job; those that measure are numbered after all jobs."""
+        features = () if self._options.any_photo else self._recipe.match.features
+        if not features:
+            yield from (self._restore_task(fence) for fence in self._waiting)
+            return
+        library = Library(self._compute.models_dir)
+        clip = library.pinned(self._options.clip) if self._options.clip else ""
+        digest = library.digest(clip) if clip else ""
+        numbers = itertools.count(len(self._waiting) + 1)
+        for fence, planned in self._waiting.items():
+            for photo in planned.job.photos:
+                number = next(numbers)
+                self._measured[number] = fence
+                self._unmeasured[fence] += 1
+                yield InspectTask(photo, features, number, clip, digest)
+
+    def _restore_task(self, fence: int) -> RestoreTask:
+        planned = self._waiting[fence]
+        staging = self._scratch[planned.target.parent] / str(fence)
+        staging.mkdir()
+        return RestoreTask(planned.job, fence, staging)
+
+    def _taken(self, number: int, outcome: Outcome) -> Applied | RestoreTask | None:
+        """What follows the outcome of a task: what became of its job, its next task, or nothing."""
+        fence = self._measured.get(number, number)
+        planned = self._waiting.get(fence)
+        if planned is None:
+            return None
+        if isinstance(outcome, Inspected):
+            features = self._recipe.match.features
+            answers = dict(zip(features, outcome.answers, strict=True))
+            why = self._recipe.match.content_mismatch(answers)
+            if why is None:
+                self._unmeasured[fence] -= 1
+                return None if self._unmeasured[fence] else self._restore_task(fence)
+            error = refused_by(self._recipe, "", why)
+            outcome = Rejected(number, "", error.why, error.remedy)
+        del self._waiting[fence]
+        return _delivered(planned, outcome, self._options, self._scratch[planned.target.parent])
 
 
-def _outcomes(report: Report) -> list[tuple[int, ApplyOutcome]]:
+def _outcomes(report: Report) -> list[tuple[int, Outcome]]:
     match report:
-        case Restored() | Rejected() | Failed():
+        case Restored() | Inspected() | Rejected() | Failed():
             return [(report.fence, report)]
         case HandedBack():
             return [(fence, Failed(fence, "stopped before it was done")) for fence in report.fences]
@@ -397,41 +274,53 @@ def _outcomes(report: Report) -> list[tuple[int, ApplyOutcome]]:
 
 
 def _delivered(
-    task: PlannedJob, outcome: ApplyOutcome, options: ApplyOptions, scratch: Path
+    planned: PlannedJob,
+    outcome: Restored | Rejected | Failed,
+    options: ApplyOptions,
+    scratch: Path,
 ) -> Applied:
-    first = task.inputs[0].path
+    first = planned.photo
     match outcome:
         case Rejected():
-            return Applied(first, None, "; ".join((_beside(first, outcome), *task.misnamed)))
+            return Applied(first, None, "; ".join((_beside(first, outcome), *planned.misnamed)))
         case Failed(no_space=True):
-            why = f"{shown(task.target.parent)}: its disk is full; free some space"
+            why = f"{shown(planned.target.parent)}: its disk is full; free some space"
             return Applied(first, None, why, cannot_write=True)
         case Failed():
             return Applied(first, None, f"{outcome.reason}\n{outcome.trace}".rstrip())
     timing = outcome.timing
     seconds = timing.decode_s + timing.restore_s + timing.encode_s
     try:
-        names = [file.name.replace("{stem}", task.target.stem) for file in outcome.files]
-        names[0] = task.target.name
-        for name, file in zip(names, outcome.files, strict=True):
-            target = task.target.parent / name
-            target.parent.mkdir(exist_ok=True)
-            _place_result(file.path, target, force=options.force)
-        if options.record:
-            part = scratch / "record.json"
-            record = describe(task.job, outcome, task.inputs, time.time())
-            content = with_file_names(record, names)
-            part.write_text(json_text(content, indent=2) + "\n")
-            _place_result(
-                part, task.target.with_name(f"{task.target.name}.json"), force=options.force
-            )
-            part.unlink(missing_ok=True)
+        _place_results(planned, outcome, options, scratch)
     except CannotWriteError as error:
         return Applied(first, None, str(error), seconds, cannot_write=True)
     except OSError as error:
-        why = f"{shown(task.target.parent)}: {error.strerror or error}"
+        why = f"{shown(planned.target.parent)}: {error.strerror or error}"
         return Applied(first, None, why, seconds, cannot_write=True)
-    return Applied(first, task.target, "", seconds, (*outcome.notes, *task.misnamed))
+    return Applied(first, planned.target, "", seconds, (*outcome.notes, *planned.misnamed))
+
+
+def _place_results(
+    planned: PlannedJob, outcome: Restored, options: ApplyOptions, scratch: Path
+) -> None:
+    """Give the files of a result their names, and write the record if it is wanted.
+
+    Raises:
+        CannotWriteError: A file of that name exists.
+    """
+    target = planned.target
+    names = [file.name.replace("{stem}", target.stem) for file in outcome.files]
+    names[0] = target.name
+    for name, file in zip(names, outcome.files, strict=True):
+        path = target.parent / name
+        path.parent.mkdir(exist_ok=True)
+        _place_result(file.path, path, force=options.force)
+    if options.record:
+        part = scratch / "record.json"
+        record = describe(planned.job, outcome, planned.inputs, time.time())
+        part.write_text(json_text(with_file_names(record, names), indent=2) + "\n")
+        _place_result(part, target.with_name(f"{target.name}.json"), force=options.force)
+        part.unlink(missing_ok=True)
 
 
 def _beside(first: Path, fault: PhotoError | Rejected) -> str:

@@ -18,7 +18,8 @@ from daemon.jobs.publication import record_path
 from daemon.jobs.time_estimates import Pace, estimate_s, job_time_of, job_times, pace_of
 from daemon.messages.tasks import Compute
 from daemon.photo import Limits, read_header
-from daemon.service.apply import ApplyOptions, apply
+from daemon.service.apply import apply
+from daemon.service.apply_plan import ApplyOptions
 from daemon.system.cgroups import core_count
 from daemon.system.errors import DeviceError, PhotoError
 
@@ -156,7 +157,7 @@ def _trial(recipe: Recipe, compute: Compute) -> Pace:
     with tempfile.TemporaryDirectory(prefix="restored-estimate-") as scratch:
         inputs = list(_trial_pictures(Path(scratch), recipe.photos))
         found = []
-        options = ApplyOptions(Path(scratch) / "out", record=True)
+        options = ApplyOptions(Path(scratch) / "out", any_photo=True, record=True)
         for done in apply(recipe, inputs, options, compute, executor="process"):
             if done.result is None:
                 raise DeviceError(f"a trial of {recipe.name} failed: {done.why}")

@@ -74,7 +74,7 @@ def test_a_report_counts_the_notes_of_results_and_names_them(
         save_photo(scans / name)
     submit_and_run(root, scans)
     notes = read_report(root)["notes"]
-    told = "2 results have notes: 2 guessed colours"
+    told = "2 results have notes: guessed colours (2)"
     assert (notes["results"], notes["kinds"], notes["told"]) == (2, {"guess": 2}, told)
     said = [{"kind": "guess", "note": "the colours are a guess"}]
     named = [str(scans / name) for name in ("a-noted.png", "c-noted.png")]

@@ -13,6 +13,7 @@ import pytest
 from daemon import __version__
 from daemon.cli.main import exit_code
 from daemon.cli.os_errors import let_go_of_output, watch_output
+from daemon.config.recipe import SHIPPED_RECIPES
 from tests.support.station_runs import drop_photo, run_once
 
 
@@ -66,6 +67,18 @@ def test_the_schema_has_every_kind_of_step(capsys: pytest.CaptureFixture[str]) -
         "colorize", "denoise", "generate", "inpaint", "interpolate", "restyle", "super-resolve",
         "unfade",
     }  # fmt: skip
+
+
+def test_a_recipe_is_shown_in_words_before_its_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(["recipes", "old-photo"]) == 0
+    words, text = capsys.readouterr().out.split("\n\n", maxsplit=1)
+    assert "  takes   photographs in inbox/old-photo/" in words.splitlines()
+    assert "  only    max_megapixels = 60" in words.splitlines()
+    assert "  step 2  colorize, if grey = true" in words.splitlines()
+    assert '  writes  format = "png"' in words.splitlines()
+    assert text.rstrip() == (SHIPPED_RECIPES / "old-photo.toml").read_text("utf-8").rstrip()
+    assert exit_code(["recipes", "old-photo", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["match"]["max_megapixels"] == 60
 
 
 def test_retry_puts_a_failed_original_back_and_removes_its_reason(station: Path) -> None:

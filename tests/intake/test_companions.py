@@ -35,7 +35,7 @@ from daemon.jobs.companions import (
 from daemon.jobs.ledger.bulk import BulkJob
 from daemon.messages.tasks import Compute
 from daemon.photo import Limits
-from daemon.service.apply import ApplyOptions, group_inputs, plan_job, with_side_files
+from daemon.service.apply_plan import ApplyOptions, group_inputs, plan_job, with_side_files
 from daemon.service.estimate import work_in
 from tests.support.fakes import everything_below
 from tests.support.file_reads import ReadsNow

@@ -81,7 +81,7 @@ def test_notes_of_a_result_go_to_the_log_and_are_counted_by_kind_in_the_ledger(
     assert line["notes"] == said["notes"]
     counts = ledger.note_counts()
     assert (counts.results, dict(counts.kinds)) == (1, {NoteKind.DEPTH: 1, NoteKind.OTHER: 1})
-    assert counts.describe() == "1 result has notes: 1 other bits than the file, 1 other"
+    assert counts.describe() == "1 result has notes: other bits than the file (1), other (1)"
     assert ledger.notes([entry.row, 99]) == {entry.row: tuple(said["notes"])}
     retention.forget(ledger, retention.expired(ledger, NOW + 1, None, 9), [])
     assert ledger.note_counts().results == 1, "its original is still in the archive"

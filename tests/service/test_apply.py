@@ -12,7 +12,8 @@ from daemon.config.station_setup import recipe_for
 from daemon.executors import EXECUTORS
 from daemon.messages.tasks import Compute
 from daemon.photo import Limits
-from daemon.service.apply import Applied, ApplyOptions, apply, photographs_of
+from daemon.service.apply import Applied, apply
+from daemon.service.apply_plan import ApplyOptions, photographs_of
 from daemon.system.errors import CannotWriteError, ConfigError, UsageError
 from tests.support.fakes import everything_below
 
@@ -82,10 +83,11 @@ def test_the_notes_of_a_result_are_printed_below_it(
 ) -> None:
     photos = [photograph(tmp_path / name) for name in ("noted.png", "plain.png")]
     assert exit_code(["apply", "denoise", *map(str, photos), "-o", str(tmp_path / "o")]) == 0
-    noted, note, plain = capsys.readouterr().out.splitlines()
+    noted, note, plain, last = capsys.readouterr().out.splitlines()
     assert noted.startswith(str(tmp_path / "o/noted.png"))
     assert note == "    the colours are a guess"
     assert plain.startswith(str(tmp_path / "o/plain.png"))
+    assert last == f"2 restored, in {tmp_path / 'o'}"
 
 
 def test_an_existing_result_is_kept_unless_forced(tmp_path: Path) -> None:
@@ -123,14 +125,14 @@ def test_interpolate_takes_two_photographs_as_one_job(tmp_path: Path) -> None:
 
 
 def test_side_files_go_with_their_photograph_even_when_a_glob_names_them(tmp_path: Path) -> None:
-    photo = photograph(tmp_path / "x.png")
-    hints = photograph(tmp_path / "x.hints.png", 7)
+    photo = photograph(tmp_path / "grey.png")
+    hints = photograph(tmp_path / "grey.hints.png", 7)
     (alone,) = run("colorize", [photo], tmp_path / "one", record=True)
     (done,) = run("colorize", [hints, photo], tmp_path / "two", record=True)
     assert done.photo == photo
     records = [json.loads(Path(f"{one.result}.json").read_text()) for one in (alone, done)]
     assert [i["role"] for i in records[1]["inputs"]] == ["photo", "hints"]
-    assert [o["file"] for o in records[1]["outputs"]] == ["x.png"]
+    assert [o["file"] for o in records[1]["outputs"]] == ["grey.png"]
     assert records[0] == {**records[1], "at": records[0]["at"]}
 
 
@@ -272,8 +274,17 @@ def test_fix_puts_results_beside_the_photographs_and_knows_them_again(
     said = capsys.readouterr().out
     assert f"{tmp_path}/one.restored.png  " in said
     everything = [str(path) for path in (one, mask, two, *tmp_path.rglob("*.restored.png"))]
-    assert exit_code(["fix", *everything]) == 73
-    assert "exists already; --force replaces it" in capsys.readouterr().err
+    new = photograph(tmp_path / "new.png")
+    assert exit_code(["fix", *everything, str(new)]) == 0
+    assert everything_below(tmp_path) == {
+        **after, "new.png": new.read_bytes(), "new.restored.png": new.read_bytes()[::-1],
+    }  # fmt: skip
+    out, err = capsys.readouterr()
+    last = "2 left alone, restored before: --force does them anew"
+    assert out.splitlines()[1:] == [f"1 restored, beside the photographs; {last}"]
+    assert err == ""
+    (tmp_path / "new.png").unlink()
+    (tmp_path / "new.restored.png").unlink()
     assert exit_code(["fix", *everything, "--force"]) == 0
     assert everything_below(tmp_path) == after
 
@@ -386,11 +397,50 @@ def test_recipes_that_do_not_go_together_are_refused(
 
 
 def test_a_side_file_of_nearly_the_right_name_is_noted(tmp_path: Path) -> None:
-    photo = photograph(tmp_path / "cup.png")
-    photograph(tmp_path / "cup.hint.png", 7)
+    photo = photograph(tmp_path / "grey-cup.png")
+    photograph(tmp_path / "grey-cup.hint.png", 7)
     (done,) = run("colorize", [photo], tmp_path / "one")
-    note = "cup.hint.png is not read as its hints; did you mean cup.hints.png?"
+    note = "grey-cup.hint.png is not read as its hints; did you mean grey-cup.hints.png?"
     assert [str(each) for each in done.notes][-1:] == [note]
-    (tmp_path / "cup.hint.png").rename(tmp_path / "cup.hints.png")
+    (tmp_path / "grey-cup.hint.png").rename(tmp_path / "grey-cup.hints.png")
     (done,) = run("colorize", [photo], tmp_path / "two")
     assert note not in done.notes
+
+
+def test_photographs_that_the_recipe_refuses_stay_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("grey.png", "parrot.png"):
+        photograph(tmp_path / "in" / name)
+    arguments = ["apply", "colorize", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    assert exit_code(arguments) == 65
+    assert list(everything_below(tmp_path / "out")) == ["grey.png"]
+    said = capsys.readouterr()
+    assert said.err == (
+        f"restored: {tmp_path / 'in/parrot.png'}: recipe colorize refuses it: it has 30.0 levels "
+        "of colour; grey = true, and up to 7 is grey; --any-photo takes it all the same\n"
+    )
+    last = f"1 restored, in {tmp_path / 'out'}; 1 failed, for the reasons above"
+    assert said.out.splitlines()[-1] == last
+    assert exit_code([*arguments, "--any-photo", "--force"]) == 0
+    assert list(everything_below(tmp_path / "out")) == ["grey.png", "parrot.png"]
+
+
+def test_size_and_name_of_a_photograph_are_asked_but_not_the_suffix_of_a_named_file(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('[match]\nmin_megapixels = 1\n[[steps]]\nkind = "denoise"\n')
+    photo = photograph(tmp_path / "a.png").rename(tmp_path / "a.scan")
+    (small,) = run(str(own), [photo], tmp_path / "out")
+    why = "recipe own refuses it: it has 0.00 megapixels, fewer than 1.0"
+    assert small.why == f"{why}; --any-photo takes it all the same"
+    (done,) = run("denoise", [photo], tmp_path / "out")
+    assert done.result == tmp_path / "out/a.png"
+
+
+def test_what_cannot_be_measured_fails_once(tmp_path: Path) -> None:
+    photos = [photograph(tmp_path / name) for name in ("broken.png", "bug-grey.png")]
+    done = {each.photo.name: each.why for each in run("colorize", photos, tmp_path / "out")}
+    assert done["broken.png"] == "it ends early"
+    assert done["bug-grey.png"].startswith("KeyError: 'x'")

@@ -322,7 +322,7 @@ def test_status_counts_the_notes_of_results_by_kind_and_says_where_they_are(
     ledger.close()
     capsys.readouterr()
     exit_code(["--station", str(tmp_path), "status", "--json"])
-    told = "2 results have notes: 2 guessed colours, 1 other bits than the file"
+    told = "2 results have notes: guessed colours (2), other bits than the file (1)"
     assert json.loads(capsys.readouterr().out)["notes"] == {
         "results": 2,
         "kinds": {"guess": 2, "depth": 1},

@@ -167,11 +167,11 @@ class NoteCounts:
     kinds: tuple[tuple[NoteKind, int], ...] = ()
 
     def describe(self) -> str:
-        """Such as "12 results have notes: 8 other bits than the file, 4 guessed colours"; or ""."""
+        """Such as "2 results have notes: steps not needed (2), guessed colours (1)"; or ""."""
         if not self.results:
             return ""
         who = "1 result has" if self.results == 1 else f"{self.results} results have"
-        counted = ", ".join(f"{number} {kind.words}" for kind, number in self.kinds)
+        counted = ", ".join(f"{kind.words} ({number})" for kind, number in self.kinds)
         return f"{who} notes: {counted}"
 
 
