@@ -49,6 +49,7 @@ class Claim:
         companions: What lies beside the photographs and goes where they go; nobody reads it.
         refusal: Why the files go to failed/ at once, or "".
         remedy: What to do about that; "" if `refusal` already tells.
+        changes: Keys of the recipe's steps and their values for this job alone.
     """
 
     arrivals: tuple[Arrival, ...]
@@ -59,6 +60,7 @@ class Claim:
     companions: tuple[Arrival, ...] = ()
     refusal: str = ""
     remedy: str = ""
+    changes: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Arrival, ...]:

@@ -451,4 +451,4 @@ def _claimed(claim: Claim, group: Path, number: int) -> ClaimedFiles:
     companions = [(a, "companion") for a in claim.companions]
     roles = [(a, "photo") for a in claim.arrivals] + sides + companions
     files = tuple(file(a, role, position) for position, (a, role) in enumerate(roles))
-    return ClaimedFiles(claim.arrivals[0].folder, claim.stem, files)
+    return ClaimedFiles(claim.arrivals[0].folder, claim.stem, files, claim.changes)

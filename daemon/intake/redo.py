@@ -13,6 +13,7 @@ from typing import Literal
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe, recipe_named
 from daemon.config.station import Station
+from daemon.config.step_changes import with_step_changes
 from daemon.intake.arrivals import Arrival, Claim
 from daemon.intake.claimer import Claimer
 from daemon.intake.requests import MAX_REDO, RedoRequest, leave
@@ -21,7 +22,7 @@ from daemon.jobs.ledger.entries import Entry, Original
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.tasks import job_id
-from daemon.system.errors import ConfigError
+from daemon.system.errors import ConfigError, UsageError
 from daemon.system.files import real_path
 
 Fate = Literal["redo", "up_to_date", "not_there", "no_recipe"]
@@ -116,8 +117,9 @@ def _fate(
     files = entry.claim.files
     try:
         recipe = recipe_named(entry.recipe, recipes)
+        recipe = with_step_changes(recipe, entry.claim.changes)
         _, weights = library.resolved(recipe)
-    except ConfigError:
+    except (ConfigError, UsageError):
         return "no_recipe"
     digests = [file.digest for file in entry.claim.inputs]
     if job_id(recipe, weights, entry.claim.place, *digests) == entry.id:
@@ -157,4 +159,5 @@ def _claim(entry: Entry, originals: Sequence[Original]) -> Claim:
         mask=mask,
         hints=hints,
         companions=tuple(roles.get("companion", ())),
+        changes=old.changes,
     )

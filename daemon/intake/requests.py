@@ -49,6 +49,8 @@ MAX_REDO = 64
 MAX_ROOTS = 10_000
 """Most files and folders of one bulk job; they are looked at in one turn of the loop."""
 
+_MAX_CHANGES = 16
+_MAX_CHANGE = 4096
 _MAX_PATHS = 64
 _MAX_NAME = 255
 _MAX_PATH_BYTES = 4096
@@ -114,6 +116,43 @@ class RedoRequest(_Model):
 
     kind: Literal["redo"] = "redo"
     rows: Annotated[tuple[_Row, ...], Field(min_length=1, max_length=MAX_REDO)]
+
+
+class AgainRequest(_Model):
+    """Restore the photograph of a finished job once more, with another recipe or other values.
+
+    Attributes:
+        row: Its row in the ledger.
+        recipe: Name of the recipe; None for that of the job.
+        changes: Keys of its steps and their values, such as "denoise.realism=0.5".
+    """
+
+    kind: Literal["again"] = "again"
+    row: _Row
+    recipe: Annotated[str, Field(strict=True, pattern=RECIPE_NAME)] | None = None
+    changes: Annotated[
+        tuple[Annotated[str, Field(strict=True, max_length=_MAX_CHANGE)], ...],
+        Field(max_length=_MAX_CHANGES),
+    ] = ()
+
+
+class ChooseRequest(_Model):
+    """Of several results of one photograph keep one in the outbox and set the others aside.
+
+    Attributes:
+        row: Row of the job whose result stays.
+        others: Rows of the jobs whose results go to `.unchosen` in their outbox.
+    """
+
+    kind: Literal["choose"] = "choose"
+    row: _Row
+    others: Annotated[tuple[_Row, ...], Field(max_length=MAX_REDO)]
+
+
+class ReloadRequest(_Model):
+    """Read the recipes again."""
+
+    kind: Literal["reload"] = "reload"
 
 
 class PauseRequest(_Model):
@@ -184,7 +223,16 @@ class BulkRetryRequest(_Model):
 BulkRequest = (
     BulkSubmitRequest | BulkPauseRequest | BulkResumeRequest | BulkCancelRequest | BulkRetryRequest
 )
-Request = RetryRequest | RedoRequest | PauseRequest | ResumeRequest | BulkRequest
+Request = (
+    RetryRequest
+    | RedoRequest
+    | AgainRequest
+    | ChooseRequest
+    | ReloadRequest
+    | PauseRequest
+    | ResumeRequest
+    | BulkRequest
+)
 
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
 
@@ -227,7 +275,7 @@ def _sort_of(request: Request) -> str:
     match request:
         case PauseRequest() | ResumeRequest():
             return "pause"
-        case RetryRequest() | RedoRequest():
+        case RetryRequest() | RedoRequest() | AgainRequest() | ChooseRequest() | ReloadRequest():
             return request.kind
         case _:
             return "bulk"

@@ -15,6 +15,7 @@ import structlog
 
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
+from daemon.config.step_changes import with_step_changes
 from daemon.jobs.failure_reasons import Reason
 from daemon.jobs.fair_queue import FairQueue, RecipeQueue
 from daemon.jobs.ledger.entries import Entry, photo_of, photos_of
@@ -25,7 +26,7 @@ from daemon.jobs.recipe_selection import NeedsInspection, NoRecipe, select_recip
 from daemon.jobs.staging import Staging
 from daemon.jobs.timetable import startable
 from daemon.messages.tasks import InspectTask, Job, RestoreTask, Task, job_id, seed_of
-from daemon.system.errors import ConfigError
+from daemon.system.errors import ConfigError, UsageError
 from daemon.system.files import shown
 
 _log = structlog.get_logger()
@@ -263,7 +264,9 @@ class Scheduler:
             choice = select_recipe(entry, recipes, self._ledger, clip_digest)
             if isinstance(choice, Recipe) and not entry.recipe:
                 return "", _RecipeChosen()
-        except ConfigError as error:
+            if isinstance(choice, Recipe):
+                choice = with_step_changes(choice, entry.claim.changes)
+        except (ConfigError, UsageError) as error:
             choice = NoRecipe(str(error))
         if isinstance(choice, Recipe):
             try:

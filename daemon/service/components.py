@@ -18,6 +18,7 @@ from daemon.config.recipe import Recipe
 from daemon.config.settings import Settings
 from daemon.config.station import Station
 from daemon.config.station_setup import known_recipes
+from daemon.intake.again import Again, Choose
 from daemon.intake.claimer import Claimer
 from daemon.intake.file_reader import FileReader, FileReads
 from daemon.intake.inbox import Inbox
@@ -192,6 +193,8 @@ def _joined(base: Foundation, progress: Progress | None) -> Components:
             RetryTaker(ledger, inbox),
             Redo(ledger, claimer, base.library),
             bulk_manager,
+            again=Again(ledger, claimer),
+            choose=Choose(ledger),
             paused=station.paused,
             own_folders=_own_folders(station, settings),
         ),

@@ -9,12 +9,16 @@ import structlog
 from daemon.bulk.manager import BulkManager
 from daemon.bulk.submission import check_name, check_roots_again
 from daemon.config.recipe import Recipe
+from daemon.intake.again import Again, Choose
 from daemon.intake.redo import Redo
 from daemon.intake.requests import (
+    AgainRequest,
     BulkSubmitRequest,
+    ChooseRequest,
     PauseRequest,
     Pending,
     RedoRequest,
+    ReloadRequest,
     RequestFolder,
     RequestState,
     ResumeRequest,
@@ -40,6 +44,8 @@ class RequestHandler:
         redo: Redo,
         bulk_manager: BulkManager,
         *,
+        again: Again,
+        choose: Choose,
         paused: Path,
         own_folders: Sequence[Path],
     ) -> None:
@@ -50,6 +56,8 @@ class RequestHandler:
             retry: Takes failed originals again.
             redo: Does finished jobs again.
             bulk_manager: Carries out bulk jobs.
+            again: Restores photographs once more.
+            choose: Sets aside results that were not chosen.
             paused: The file whose existence keeps every job from starting.
             own_folders: Folders that results are written into, which nobody may submit.
         """
@@ -57,6 +65,8 @@ class RequestHandler:
         self._retry = retry
         self._redo = redo
         self._bulk_manager = bulk_manager
+        self._again = again
+        self._choose = choose
         self._paused = paused
         self._own_folders = own_folders
         self._held_up: set[str] = set()
@@ -68,8 +78,8 @@ class RequestHandler:
 
     def name_recipes(self) -> bool:
         """Whether a request waits for which somebody read the recipes as they are now."""
-        pending = self._folder.pending()
-        return any(isinstance(one.request, RedoRequest | BulkSubmitRequest) for one in pending)
+        kinds = RedoRequest | AgainRequest | ReloadRequest | BulkSubmitRequest
+        return any(isinstance(one.request, kinds) for one in self._folder.pending())
 
     def take_pauses(self, now: float) -> None:
         """Pause and resume as asked; also while paused, when no other request is taken."""
@@ -135,6 +145,12 @@ class RequestHandler:
                 self._retry.take(request)
             case RedoRequest() as request:
                 self._redo.take(request, recipes, now)
+            case AgainRequest() as request:
+                self._again.take(request, recipes, now)
+            case ChooseRequest() as request:
+                self._choose.take(request)
+            case ReloadRequest():
+                pass  # the loop has read them before this turn
             case PauseRequest():
                 self._paused.touch()
                 _log.info("paused", request=pending.id)

@@ -72,10 +72,15 @@ def write_new(path: Path, content: Mapping[str, object], mode: int, group: int |
 
 def write_whole(path: Path, content: Mapping[str, object]) -> None:
     """Write or replace a JSON file durably; a reader sees the old one or the new one, whole."""
+    write_text_whole(path, json_text(content, indent=2))
+
+
+def write_text_whole(path: Path, text: str) -> None:
+    """Write or replace a text file durably, as `write_whole`."""
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with part.open("x", encoding="utf-8") as file:
-            file.write(json_text(content, indent=2))
+        with part.open("x", encoding="utf-8", newline="") as file:
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

@@ -21,12 +21,15 @@ from daemon.config.station_setup import find_station
 from daemon.intake import requests
 from daemon.intake.older_requests import take_over
 from daemon.intake.requests import (
+    AgainRequest,
     BulkCancelRequest,
     BulkPauseRequest,
     BulkResumeRequest,
     BulkRetryRequest,
     BulkSubmitRequest,
+    ChooseRequest,
     RedoRequest,
+    ReloadRequest,
     Request,
     RequestFolder,
     ResumeRequest,
@@ -53,6 +56,9 @@ ODD_PATH = Path(os.fsdecode(b"/scans/caf\xe9 \xff.png"))
 EVERY_KIND: list[Request] = [
     RetryRequest(paths=(Path("/in/a.png"), ODD_PATH)),
     RedoRequest(rows=(1, 2**63 - 1)),
+    AgainRequest(row=1, recipe="denoise", changes=("denoise.realism=0.5",)),
+    ChooseRequest(row=1, others=(2, 3)),
+    ReloadRequest(),
     BulkSubmitRequest(name="ä job", recipe="denoise", roots=(ODD_PATH,), at=1.5, starts_at=2.0),
     BulkPauseRequest(name="job"),
     BulkResumeRequest(name="job"),

@@ -129,7 +129,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_a_new_ledger_has_the_newest_version(path: Path) -> None:
     Ledger(path).close()
-    assert schema(path)[0] == len(migrations.MIGRATIONS) == 3
+    assert schema(path)[0] == len(migrations.MIGRATIONS) == 4
 
 
 def test_a_failure_of_an_older_ledger_keeps_its_reason_as_one_text(
@@ -192,7 +192,7 @@ def test_each_step_is_taken_once(path: Path, later: list[str]) -> None:
     old_ledger(path, _WITH_BULK_JOBS)
     for _ in range(2):
         Ledger(path).close()
-        assert schema(path)[0] == len(migrations.MIGRATIONS) == 4
+        assert schema(path)[0] == len(migrations.MIGRATIONS) == 5
     assert ("job", "later") in schema(path)[1]
 
 
@@ -215,7 +215,7 @@ def test_a_newer_ledger_is_refused_and_not_touched(
     with pytest.raises(ConfigError) as refused:
         opened(path)
     assert str(refused.value) == (
-        f"{path}: the ledger has version 4, and this program knows versions up to 3; use the "
+        f"{path}: the ledger has version 5, and this program knows versions up to 4; use the "
         "newer `restored` that wrote it, or another station"
     )
     assert path.read_bytes() == before

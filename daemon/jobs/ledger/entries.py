@@ -47,11 +47,20 @@ class ClaimedFile:
 
 @dataclass(frozen=True)
 class ClaimedFiles:
-    """Files that were claimed together: as intended at first, then with digests and headers."""
+    """Files that were claimed together: as intended at first, then with digests and headers.
+
+    Attributes:
+        folder: The inbox that they came from.
+        stem: How the file name of the result begins.
+        files: The files.
+        changes: Keys of the recipe's steps and their values for this job alone, see
+            `config.step_changes`.
+    """
 
     folder: InboxFolder
     stem: str
     files: tuple[ClaimedFile, ...]
+    changes: tuple[str, ...] = ()
 
     @property
     def photos(self) -> tuple[ClaimedFile, ...]:
@@ -286,7 +295,10 @@ def entry_of(row: Row) -> Entry:
         row=row["row"],
         state=row["state"],
         recipe=row["recipe"],
-        claim=ClaimedFiles(InboxFolder(**folder), claim["stem"], tuple(files)),
+        claim=ClaimedFiles(
+            *(InboxFolder(**folder), claim["stem"], tuple(files)),
+            changes=tuple(claim.get("changes", ())),
+        ),
         id=row["id"],
         fence=row["fence"],
         attempts=row["attempts"],

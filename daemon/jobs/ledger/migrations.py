@@ -90,7 +90,20 @@ def _notes_of_results(db: sqlite3.Connection) -> None:
     db.execute("CREATE INDEX IF NOT EXISTS note_kind ON note (kind, row)")
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first_numbered, _remedy_of_a_reason, _notes_of_results)
+def _results_by_photograph(db: sqlite3.Connection) -> None:
+    """The results of one photograph could only be found by reading every row."""
+    db.execute(
+        "CREATE INDEX IF NOT EXISTS job_photograph ON job"
+        " (json_extract(claim, '$.files[0].digest')) WHERE state = 'done'"
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    _first_numbered,
+    _remedy_of_a_reason,
+    _notes_of_results,
+    _results_by_photograph,
+)
 """Step n, counted from 1, leads from version n - 1 to version n."""
 
 

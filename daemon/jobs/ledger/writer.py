@@ -317,6 +317,11 @@ class Ledger(LedgerReader):
                 [(state, now, path_text(path) if path else "", row) for row, path in rows],
             )
 
+    def move_result(self, row: int, result: Path) -> None:
+        """Record that the main result of a finished job lies elsewhere now."""
+        with self.transaction() as db:
+            db.execute("UPDATE job SET result = ? WHERE row = ?", (path_text(result), row))
+
     def set_notices(self, notices: Sequence[Notice]) -> None:
         """Replace what `status` tells of files that wait in an inbox."""
         with self.transaction() as db:
