@@ -10,6 +10,9 @@ from torch import Tensor
 
 _SMALLEST_SINE = 1e-6
 
+_SMALLEST_ANGLE_SINE = 1e-4
+"""Sine of the angle between two latents below which they count as parallel or opposite."""
+
 
 def add_noise(x0: Tensor, t: float, eps: Tensor) -> Tensor:
     """Carry a clean picture forward to diffusion time t.
@@ -83,14 +86,34 @@ def slerp(a: Tensor, b: Tensor, w: float) -> Tensor:
 
     Returns:
         Same shape; its norm lies between theirs, so that the network sees as much noise as it
-        expects. Parallel vectors are interpolated linearly.
+        expects. Parallel vectors are interpolated linearly. Between opposite ones every great
+        circle is as short as any other; the way then leads over one that is fixed by `a`.
     """
-    lengths = float(torch.linalg.vector_norm(a)) * float(torch.linalg.vector_norm(b))
-    cosine = float((a * b).sum()) / lengths if lengths > 0 else 1.0
+    # In float64: float32 tells no angle to pi that is smaller than 5e-4.
+    lengths = float(a.double().norm()) * float(b.double().norm())
+    cosine = float((a.double() * b.double()).sum()) / lengths if lengths > 0 else 1.0
     angle = math.acos(min(1.0, max(-1.0, cosine)))
-    if math.sin(angle) < 1e-4:
+    if math.sin(angle) >= _SMALLEST_ANGLE_SINE:
+        return (math.sin((1 - w) * angle) * a + math.sin(w * angle) * b) / math.sin(angle)
+    across = _turned_by_right_angle(a)
+    if cosine > 0 or not across.any():
         return torch.lerp(a, b, w)
-    return (math.sin((1 - w) * angle) * a + math.sin(w * angle) * b) / math.sin(angle)
+    length, across_length = torch.linalg.vector_norm(a), torch.linalg.vector_norm(across)
+    norm = torch.lerp(length, torch.linalg.vector_norm(b), w)
+    cos, sin = math.cos(w * math.pi), math.sin(w * math.pi)
+    turned: Tensor = norm * (cos * a / length + sin * across / across_length)
+    return turned
+
+
+def _turned_by_right_angle(a: Tensor) -> Tensor:
+    """Turn each pair of elements by a right angle, so that the whole is at a right angle to `a`.
+
+    (x, y) -> (-y, x); the last of an odd number becomes 0.
+    """
+    pairs = a.flatten()[: a.numel() // 2 * 2].view(-1, 2)
+    turned = torch.zeros_like(a).flatten()
+    turned[: pairs.numel()] = torch.stack((-pairs[:, 1], pairs[:, 0]), 1).flatten()
+    return turned.view_as(a)
 
 
 def _ancestral_deviation(t: float, s: float) -> float:

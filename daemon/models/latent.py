@@ -1,7 +1,7 @@
 """Stable Diffusion 1.x, 2.x and XL, driven step by step: UNet, autoencoder and text encoders."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,12 +19,19 @@ from daemon.models.calls import (
 )
 from daemon.models.loading import load_noise_schedule, load_pipeline
 from daemon.models.memory import UNUSED_COMPONENTS, mixed_precision, weights_dtype
+from daemon.models.noise_schedule import Clipping
 from daemon.models.placing import place
 from daemon.models.prompt_length import truncation_notes
 from daemon.models.registry import Placement
 
 _CACHED_PROMPTS = 256
 """Prompts whose embeddings are kept; one of XL has about 0.6 MiB."""
+
+_GUIDANCE_RESCALE = 0.7
+"""How far guided outputs are rescaled where the schedule ends in noise alone."""
+
+_SMALLEST_DEVIATION = 1e-8
+"""Deviation of an output below which it is as good as constant."""
 
 
 class Latent:
@@ -39,13 +46,14 @@ class Latent:
 
     def __init__(self, placement: Placement) -> None:
         checkpoint = placement.checkpoint
-        self._schedule = load_noise_schedule(checkpoint)
+        # A scheduler's bounds are those of pixels: latents go beyond 1 and are never clipped.
+        self._schedule = replace(load_noise_schedule(checkpoint), clipping=Clipping())
         self._placement = placement
         self._device = torch.device(placement.device)
         # Weights in half precision are for devices; the machine's own memory has room.
         self._dtype = torch.float32 if self._device.type == "cpu" else weights_dtype(placement)
         self._pipe = load_pipeline(checkpoint, self._dtype, **_unused_components(checkpoint))
-        if self._dtype == torch.float16 and self._pipe.vae.config.get("force_upcast"):
+        if _decodes_in_float32(self._dtype, self._pipe.vae):
             self._pipe.vae.to(torch.float32)
         encoders = (getattr(self._pipe, name, None) for name in ("text_encoder", "text_encoder_2"))
         present = [encoder for encoder in encoders if encoder is not None]
@@ -91,9 +99,12 @@ class Latent:
                 return_dict=False,
             )[0]
         weights = torch.tensor([row.weight for row in rows], device=self._device)
-        output = output.float() * weights[:, None, None, None]
-        guided = torch.zeros_like(x_t).index_add_(0, indices, output)
-        x0 = self._schedule.posterior_mean(guided, x_t, angles, clip=not exact)
+        weighted = output.float() * weights[:, None, None, None]
+        guided = torch.zeros_like(x_t).index_add_(0, indices, weighted)
+        if self._schedule.ends_in_noise:
+            prompted = torch.tensor([row.prompted for row in rows], device=self._device)
+            guided = rescale_guidance(guided, output[prompted].float())
+        x0 = self._schedule.posterior_mean(guided, x_t, angles, clip=False)
         return list(x0.cpu().unbind(0))
 
     def _rows(self, index: int, call: DenoiseCall) -> list["_Row"]:
@@ -104,11 +115,11 @@ class Latent:
         guidance = call.guidance
         prompt = self._embedding("") if guidance is None else guidance.prompt
         if guidance is None or guidance.scale <= 1:
-            return [_Row(index, prompt, 1.0)]
+            return [_Row(index, prompt, 1.0, prompted=True)]
         negative = guidance.negative or self._unconditional()
         return [
-            _Row(index, prompt, guidance.scale),
-            _Row(index, negative, 1 - guidance.scale),
+            _Row(index, prompt, guidance.scale, prompted=True),
+            _Row(index, negative, 1 - guidance.scale, prompted=False),
         ]
 
     def _unet(self, *, exact: bool) -> Any:  # noqa: ANN401  diffusers is untyped
@@ -189,11 +200,43 @@ class _Row:
         call: Index of the call that it is for.
         prompt: The prompt or negative that the UNet is given.
         weight: Weight of its output in the answer.
+        prompted: Whether it is told the prompt rather than the negative; one row of a call is.
     """
 
     call: int
     prompt: Embedding
     weight: float
+    prompted: bool
+
+
+def rescale_guidance(guided: Tensor, prompted: Tensor) -> Tensor:
+    """Bring the deviation of guided outputs most of the way back to that without guidance.
+
+    Where the schedule ends in noise alone, guidance overexposes pictures.
+
+    Args:
+        guided: Outputs of the network under guidance, (B, C, H, W).
+        prompted: Its outputs with the prompt alone, same shape.
+
+    Returns:
+        Same shape.
+
+    Source: arXiv:2305.08891, equations 15 and 16, with its phi of 0.7.
+    """
+    deviations = [one.flatten(1).std(1)[:, None, None, None] for one in (guided, prompted)]
+    rescaled = guided * (deviations[1] / deviations[0].clamp(min=_SMALLEST_DEVIATION))
+    return guided.lerp(rescaled, _GUIDANCE_RESCALE)
+
+
+def _decodes_in_float32(dtype: torch.dtype, vae: Any) -> bool:  # noqa: ANN401  diffusers is untyped
+    """Whether an autoencoder is put into float32 though the other networks are not.
+
+    fp16 overflows in some, which say so; bf16 has 8 bits of mantissa, coarser than the levels of a
+    picture, and shows as bands in skies.
+    """
+    return dtype == torch.bfloat16 or (
+        dtype == torch.float16 and bool(vae.config.get("force_upcast"))
+    )
 
 
 def _unused_components(checkpoint: Checkpoint) -> dict[str, None]:

@@ -75,8 +75,10 @@ def bytes_on_device(placement: Placement, *, as_pipeline: bool) -> int:
     on_cpu = torch.device(placement.device).type == "cpu"
     halved = as_pipeline or checkpoint.traits.family == "pipeline" or (stepwise and not on_cpu)
     width = weights_dtype(placement).itemsize if halved else 4
+    # The autoencoder decodes in float32 where half precision would show.
+    wide = {"vae"} | ({"unet"} if offload != "group" else set())
     sizes = {
-        component: count * (4 if stepwise and component == "unet" and offload != "group" else width)
+        component: count * (4 if stepwise and component in wide else width)
         for component, count in parameter_counts(checkpoint).items()
         if not (stepwise and component in UNUSED_COMPONENTS)
     }

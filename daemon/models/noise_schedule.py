@@ -80,6 +80,12 @@ class NoiseSchedule:
         """The noisiest angle that the network was trained for, in radians."""
         return math.atan(math.exp(self.log_noise_levels[-1]))
 
+    @property
+    def ends_in_noise(self) -> bool:
+        """Whether the last training timestep has nothing left of the picture (zero SNR)."""
+        last = math.cos(self.last_angle) ** 2
+        return self.prediction == "v_prediction" and last <= 2 * _LEAST_SIGNAL
+
     def timestep(self, t: float) -> float:
         """The network's time input at angle t.
 

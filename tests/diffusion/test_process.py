@@ -55,6 +55,16 @@ def test_slerp_starts_and_ends_at_its_latents_and_keeps_their_norm() -> None:
     assert float(slerp(a, b, 0.5).std()) == pytest.approx(1.0, abs=0.05)
 
 
+@pytest.mark.parametrize("shape", [(3, 32, 32), (3, 5, 5)])
+def test_slerp_between_opposite_latents_keeps_their_norm(shape: tuple[int, ...]) -> None:
+    a = seeded(*shape)
+    for share in (0.25, 0.5, 0.75):
+        between = slerp(a, -2 * a, share)
+        expected = float(a.norm()) * (1 + share)
+        assert float(between.norm()) == pytest.approx(expected, rel=1e-4)
+    assert torch.allclose(slerp(a, -a, 1.0), -a, atol=1e-5)
+
+
 def test_slerp_of_parallel_or_empty_latents_is_linear() -> None:
     a = seeded(3, 4, 4)
     assert torch.allclose(slerp(a, 3 * a, 0.5), 2 * a)

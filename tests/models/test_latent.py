@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ from daemon.models.calls import (
     Guidance,
     ModelCalls,
 )
-from daemon.models.latent import Latent
+from daemon.models.latent import Latent, _decodes_in_float32
 from daemon.models.registry import Model
 from daemon.system.errors import ConfigError
 from tests.support.answering import seeded
@@ -153,6 +154,54 @@ def test_a_run_gives_the_latent_of_the_stock_pipeline(tmp_path: Path, prediction
     model = loaded(folder)
     ours = run(model, first[0], angles, guidance(model, 4.0))
     torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
+
+
+def test_guidance_is_rescaled_where_the_schedule_ends_in_noise_alone(tmp_path: Path) -> None:
+    folder = save_stable(
+        tmp_path / "sd",
+        "v_prediction",
+        rescale_betas_zero_snr=True,
+        set_alpha_to_one=True,
+        timestep_spacing="trailing",
+    )
+    pipeline = stock("StableDiffusionPipeline", folder)
+    first = seeded(1, 4, 8, 8)
+    theirs = pipeline(
+        PROMPT, negative_prompt=NEGATIVE, guidance_scale=6.0, guidance_rescale=0.7,
+        num_inference_steps=4, height=64, width=64, latents=first.clone(), output_type="latent",
+    ).images[0]  # fmt: skip
+    alphas = pipeline.scheduler.alphas_cumprod[pipeline.scheduler.timesteps]
+    angles = [*(math.acos(math.sqrt(float(alpha))) for alpha in alphas), 0.0]
+    model = loaded(folder)
+    assert isinstance(model, Latent)
+    assert model._schedule.ends_in_noise
+    ours = run(model, first[0], angles, guidance(model, 6.0))
+    torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=2e-3)
+
+
+def test_an_autoencoder_works_in_single_precision_where_bf16_would_show_bands() -> None:
+    model = loaded(tiny_folder("stable-1"))
+    assert isinstance(model, Latent)
+    vae = model._pipe.vae
+    assert vae.config.force_upcast
+    assert _decodes_in_float32(torch.bfloat16, vae)
+    assert _decodes_in_float32(torch.float16, vae)
+    vae.register_to_config(force_upcast=False)
+    assert _decodes_in_float32(torch.bfloat16, vae)
+    assert not _decodes_in_float32(torch.float16, vae)
+
+
+@pytest.mark.filterwarnings("ignore:(.|\\n)*clip_sample:FutureWarning")
+@pytest.mark.parametrize("bound", [{"thresholding": False}, {"thresholding": True}])
+def test_latents_are_never_clipped_whatever_the_scheduler_says(
+    tmp_path: Path, bound: dict[str, Any]
+) -> None:
+    model = loaded(save_stable(tmp_path / "sd", clip_sample=True, **bound))
+    call = DenoiseCall("m", 20 * seeded(4, 8, 8), 0.1)
+    (estimate,) = tensors(model, [call])
+    (exact,) = tensors(model, [replace(call, exact=True)])
+    assert float(estimate.abs().max()) > 10
+    torch.testing.assert_close(estimate, exact, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:diffusers")
