@@ -33,6 +33,9 @@ _UNSPECIFIED = 2
 """Code point of primaries and transfer functions that are not told (ITU-T H.273)."""
 
 C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+_CODED = (b"av01", b"hvc1", b"hev1", b"j2k1")
+"""Kinds of items whose codes are not stored pixels."""
+
 _MANIFEST_HEAD = 128
 """Bytes of a box in which its kind stands."""
 
@@ -158,6 +161,16 @@ def is_heif_truncated(file: BinaryIO, size: int) -> bool:
         if not item.in_description
         for begin, length in item.extents
     )
+
+
+def coded_extents(file: BinaryIO) -> list[tuple[int, int]]:
+    """Offset and length of each piece of the coded images of a HEIF or AVIF file.
+
+    Raises:
+        ValueError, struct.error, IndexError: Its description is damaged.
+    """
+    images = (item for item in _Description(file).items.values() if item.kind in _CODED)
+    return [extent for image in images if not image.in_description for extent in image.extents]
 
 
 def has_manifest(file: BinaryIO) -> bool:

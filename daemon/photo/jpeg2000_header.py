@@ -19,6 +19,12 @@ _MAX_PROFILE_BYTES = 1 << 26
 _MAX_BLOCK_BYTES = 1 << 26
 _OPACITY, _PREMULTIPLIED = 1, 2
 
+_CODING_STYLE, _TILE_PART = b"\xff\x52", b"\xff\x90"
+"""Markers of a codestream."""
+
+_LARGEST_PRECINCT = 0xFF
+"""Exponents of the sides of a precinct, 4 bits each, where the codestream tells none."""
+
 _EXIF = b"JpgTiffExif->JP2"
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
@@ -102,6 +108,34 @@ def is_jpeg2000_truncated(file: BinaryIO, size: int) -> bool:
         return any(box.end > size for box in jpeg2000_boxes(file))
     except (ValueError, struct.error):
         return True
+
+
+def most_packets_of_a_tile(head: bytes) -> int:
+    """How many packets a tile may have, rounded up, by the main header of a codestream.
+
+    Raises:
+        ValueError, struct.error, IndexError: It ends within its header or has none.
+
+    Source: ITU-T T.800, A.5.1, A.6.1 and B.6: layers x components x precincts of each resolution.
+    """
+    components = _codestream(head).components
+    right, bottom, left, top, tile_width, tile_height = struct.unpack_from(">6I", head, 8)
+    sides = (min(tile_width, right - left), min(tile_height, bottom - top))
+    place = 2
+    while head[place : place + 2] != _CODING_STYLE:
+        if head[place : place + 2] == _TILE_PART or place + 4 > len(head):
+            raise ValueError("it does not say how it is coded")
+        place += 2 + int.from_bytes(head[place + 2 : place + 4])
+    layers, levels = int.from_bytes(head[place + 6 : place + 8]), head[place + 9]
+    precincts = 0
+    for level in range(levels + 1):
+        exponents = head[place + 14 + level] if head[place + 4] & 1 else _LARGEST_PRECINCT
+        across, down = (
+            (side >> (levels - level) >> exponent) + 2
+            for side, exponent in zip(sides, (exponents & 15, exponents >> 4), strict=True)
+        )
+        precincts += across * down
+    return layers * components * precincts
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from daemon.photo.picture import PROMPTS, Limits, Photo, Picture, Source
 from daemon.photo.preprocessing import Preprocessed, preprocess
 from daemon.photo.prompts import read_prompt_file
 from daemon.photo.transparency import without_hidden
+from daemon.photo.zero_holes import zero_hole_notes
 from daemon.photo.zero_tails import zero_tail_notes
 from daemon.system.errors import PhotoError
 from daemon.system.files import open_regular, shown
@@ -123,7 +124,8 @@ def _decode(path: Path, name: str, limits: Limits, beneath: Path | None) -> Prep
 
 
 def _decoded(file: BinaryIO, label: str, page: int = 0) -> Decoded:
-    """Decode a page, with a note if its file ends as an interrupted copy does."""
+    """Decode a page, with a note if its file has zeros as a copy with gaps has them."""
     format = known_format(file)
     decoded = format.decoder()(file, label, page)
-    return replace(decoded, notes=(*decoded.notes, *zero_tail_notes(file, format.name)))
+    zeros = zero_tail_notes(file, format.name) or zero_hole_notes(file, format.name)
+    return replace(decoded, notes=(*decoded.notes, *zeros))
