@@ -9,9 +9,18 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # Extras of the package, such as "[notify]".
 ARG EXTRAS=
 COPY . /src
-RUN /src/docker/install /src /opt/restored "${TORCH_INDEX}" "${EXTRAS}"
+RUN /src/docker/install /src /opt/restored "${TORCH_INDEX}" "${EXTRAS}" \
+    && /src/docker/sbom /opt/restored
 
 FROM python:${PYTHON}-slim
+# What the image was built from: docker build --build-arg REVISION="$(git rev-parse HEAD)" .
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="restored" \
+      org.opencontainers.image.description="The restore daemon for photographs" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.licenses="Apache-2.0"
 ARG UID=1000
 ARG GID=1000
 # tini is process 1: it reaps what a health check or an exec leaves behind, and passes signals on.

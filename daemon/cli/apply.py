@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.context import SOME_FAILED, complain, say, station_of
+from daemon.cli.context import SOME_FAILED, complain, complete_recipe, say, station_of
 from daemon.config.station import Station
 from daemon.system.errors import CannotWriteError, PhotoError, UsageError
 from daemon.system.files import real_path, shown
@@ -66,10 +66,11 @@ def apply(
             metavar="RECIPE",
             help="Name of a recipe, or a TOML file. Several with commas between them: the results "
             "of each lie in a folder of its name.",
+            autocompletion=complete_recipe,
         ),
     ],
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="IN...", help="Photographs, and folders of them.")
+        list[Path], typer.Argument(metavar="IN", help="Photographs, and folders of them.")
     ],
     to: Annotated[
         Path,
@@ -105,7 +106,7 @@ def apply(
 def fix(
     context: typer.Context,
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Photographs, and folders of them.")
+        list[Path], typer.Argument(metavar="PATH", help="Photographs, and folders of them.")
     ],
     to: Annotated[
         Path | None,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.context import station_of
+from daemon.cli.context import complete_recipe, station_of
 
 app = typer.Typer(
     name="bulk",
@@ -19,8 +19,13 @@ _Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the bulk job
 
 def submit(
     context: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
-    recipe: Annotated[str, typer.Option("--recipe", metavar="NAME", help="Recipe to use.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files and folders.")],
+    recipe: Annotated[
+        str,
+        typer.Option(
+            "--recipe", metavar="NAME", help="Recipe to use.", autocompletion=complete_recipe
+        ),
+    ],
     at: Annotated[
         str | None,
         typer.Option(

@@ -1,6 +1,7 @@
 """Context of every command: where to print, and the station that --station names."""
 
 import contextlib
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 
 from daemon.config.station import STATION_VARIABLE, Station
-from daemon.system.errors import UsageError
+from daemon.system.errors import RestoredError, UsageError
 from daemon.system.text import json_text, paragraph
 
 SOME_FAILED = 65
@@ -57,3 +58,18 @@ def station_of(context: typer.Context) -> Station:
     if root is None:
         raise UsageError(f"which station? Give --station DIR or set {STATION_VARIABLE}")
     return find_station(root)
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """Names of recipes that begin so, for the completion of a shell.
+
+    The station is that of the environment: the command line has not been read yet.
+    """
+    from daemon.config.station_setup import find_station, known_recipes
+
+    named = os.environ.get(STATION_VARIABLE)
+    try:
+        known = known_recipes(find_station(Path(named)) if named else None)
+    except RestoredError:
+        return []
+    return [recipe.name for recipe in known if recipe.name.startswith(incomplete)]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.context import say, station_of
+from daemon.cli.context import complete_recipe, say, station_of
 from daemon.system.clock import duration_in_words
 from daemon.system.errors import UsageError
 from daemon.system.files import shown
@@ -14,9 +14,14 @@ from daemon.system.files import shown
 def estimate(
     context: typer.Context,
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="Name of a recipe, or a TOML file.")
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="Name of a recipe, or a TOML file.",
+            autocompletion=complete_recipe,
+        ),
     ],
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files and folders.")],
 ) -> None:
     """Estimate how long photographs would take.
 

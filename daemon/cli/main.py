@@ -35,7 +35,6 @@ _COMMANDS = {
 app = typer.Typer(
     name="restored",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Drop photographs into a folder, get them restored by diffusion models.\n\n"

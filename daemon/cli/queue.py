@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.context import out, print_json, say, station_of
+from daemon.cli.context import complete_recipe, out, print_json, say, station_of
 from daemon.config.station import Station
 from daemon.system.errors import ConfigError, UsageError
 from daemon.system.files import shown
@@ -71,7 +71,13 @@ def redo(
         ),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option("--recipe", help="Only results of this recipe.", metavar="NAME")
+        str | None,
+        typer.Option(
+            "--recipe",
+            help="Only results of this recipe.",
+            metavar="NAME",
+            autocompletion=complete_recipe,
+        ),
     ] = None,
 ) -> None:
     """Restore archived originals again whose recipe or weights have changed. Old results stay.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.context import out, print_json, say, station_of
+from daemon.cli.context import complete_recipe, out, print_json, say, station_of
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
 
@@ -31,7 +31,11 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to m
 def recipes(
     context: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(help="Recipe to show: what it takes and does, and its file.")
+        str | None,
+        typer.Argument(
+            help="Recipe to show: what it takes and does, and its file.",
+            autocompletion=complete_recipe,
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Show the recipe, or all of them, as JSON.")

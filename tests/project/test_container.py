@@ -15,6 +15,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from daemon import __version__
 from daemon.config.settings import Settings
 from tests.support.waiting import wait_for
 
@@ -68,6 +70,17 @@ def test_what_the_dockerfile_copies_is_in_its_context() -> None:
     copied = re.findall(r"^COPY (?:--chmod=755 )?([\w/]+) ", DOCKERFILE, re.MULTILINE)
     assert copied == ["docker/serve"]
     assert copied[0].split("/")[0] in allowed
+
+
+def test_the_image_says_what_it_is_and_what_is_in_it() -> None:
+    labels = dict(re.findall(r'org.opencontainers.image.(\w+)="([^"]+)"', DOCKERFILE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (labels["title"], labels["licenses"]) == (project["name"], project["license"])
+    assert f"ARG VERSION={__version__}\n" in DOCKERFILE
+    assert "&& /src/docker/sbom /opt/restored\n" in DOCKERFILE
+    sbom = (ROOT / "docker/sbom").read_text()
+    assert os.access(ROOT / "docker/sbom", os.X_OK)
+    assert '--output-file "$venv/share/restored/sbom.cdx.json" "$venv"' in sbom
 
 
 def test_pulled_models_lie_in_a_volume(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +152,8 @@ def _built(folder: Path) -> BuiltImage:
             hidden = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / line[1:], context / line[1:], symlinks=True, ignore=hidden)
         elif line.startswith("!"):
-            shutil.copy(ROOT / line[1:], context)
+            (context / line[1:]).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / line[1:], context / line[1:])
     for own in ("opt", "station", "models", "config", "tmp"):
         (folder / own).mkdir()
         os.chown(folder / own, STRANGER, STRANGER)
