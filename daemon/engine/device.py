@@ -41,7 +41,7 @@ class ForwardPass:
 
     Attributes:
         key: What its calls have in common.
-        cap: Largest batch of the key at that time, in calls.
+        cap: Largest batch of the key at that time, in rows.
         began_s: When it began, in seconds on the monotonic clock.
         seconds: How long it took.
         members: Its calls.

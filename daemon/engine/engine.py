@@ -16,14 +16,14 @@ import math
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 from daemon.engine.activity import Activity
 from daemon.engine.admission import Admission, models_in_use
 from daemon.engine.backend import Backend, torch_backend
-from daemon.engine.batcher import Batcher, PendingCall
+from daemon.engine.batcher import Batcher, PendingCall, rows_of
 from daemon.engine.device import BatchMember, Device, ForwardPass
 from daemon.engine.failures import is_out_of_memory, outcome_of
 from daemon.engine.hardware import (
@@ -49,9 +49,6 @@ from daemon.messages.tasks import Compute, Task
 from daemon.models.calls import Reply
 from daemon.system.cgroups import core_count
 from daemon.system.errors import CancelError
-
-LINGER_S = 0.02
-"""Seconds the device may idle for generators that would fill a batch; a pass takes about 0.1 s."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,6 @@ class Engine:
         self._waiting: deque[AnyRun] = deque()
         self._in_flight: dict[int, AnyRun] = {}
         self._tasks_taken = 0
-        self._idle_since = 0.0
         self._deadline: float | None = None
         self._cancel_at = math.inf
         self._ended = False
@@ -195,32 +191,30 @@ class Engine:
     def _iterate(self) -> None:
         """Start tasks, answer a batch if there is one to answer, and handle events."""
         self._start_tasks()
-        now = time.monotonic()
-        lingering = self._is_generating() and now - self._idle_since < LINGER_S
         busy = models_in_use(self._in_flight.values())
-        batch = self._batcher.pick(
-            now,
-            more_coming=lingering,
+        choice = self._batcher.pick(
+            time.monotonic(),
+            generating=self._generating(),
             ready=lambda key: self._device.model_cache.can_load(model_key(key), busy),
         )
-        if batch:
-            self._run_batch(batch)
+        if choice.batch:
+            self._run_batch(choice.batch)
             self._handle_events(wait_s=0)
-            self._idle_since = time.monotonic()
         else:
-            self._handle_events(wait_s=self._wait_s(lingering=lingering))
+            self._handle_events(self._wait_s(choice.wait_s))
 
-    def _is_generating(self) -> bool:
-        """Whether generators run that may make calls soon."""
-        return any(run.state is RunState.RESTORING for run in self._in_flight.values())
+    def _generating(self) -> Collection[int]:
+        """Numbers of the runs that may make calls soon."""
+        return [
+            number for number, run in self._in_flight.items() if run.state is RunState.RESTORING
+        ]
 
-    def _wait_s(self, *, lingering: bool) -> float | None:
+    def _wait_s(self, choice_s: float | None) -> float | None:
         """Seconds to wait for an event; None waits as long as it takes."""
-        if lingering and len(self._batcher):
-            return LINGER_S
-        if self._deadline is not None:
-            return max(0.0, self._deadline - time.monotonic())
-        return None
+        if self._deadline is None:
+            return choice_s
+        left_s = max(0.0, self._deadline - time.monotonic())
+        return left_s if choice_s is None else min(left_s, choice_s)
 
     def _handle_events(self, wait_s: float | None) -> None:
         """Handle all events that have come, after waiting for the first one.
@@ -276,13 +270,11 @@ class Engine:
         run = step.run
         match step.result:
             case CallsMade(calls):
-                now = time.monotonic()
-                if not len(self._batcher):
-                    self._idle_since = now
                 run.wait_for(calls)
-                self._batcher.add(run.number, calls, now)
+                self._batcher.add(run.number, calls, time.monotonic())
             case GeneratorEnded():
                 run.finish_generator()
+                self._batcher.drop(run.number)
                 self._threads.write(run)
             case ResultsStaged():
                 outcome = run.outcome(self.device)
@@ -302,11 +294,13 @@ class Engine:
             answers = self._device.predict(
                 [pending.call for pending in batch], models_in_use(self._in_flight.values())
             )
-        seconds = time.monotonic() - began
+        ended = time.monotonic()
+        seconds = ended - began
         if isinstance(answers, Exception):
             self._handle_failed_batch(batch, answers)
             return
-        self._batcher.fitted(key, len(batch))
+        self._batcher.fitted(key, rows_of(batch))
+        self._batcher.passed(key, seconds, ended)
         members = tuple(
             BatchMember(run.fence, run.name, pending.call.t)
             for pending in batch
@@ -339,7 +333,7 @@ class Engine:
             too_large = is_out_of_memory(error)
             self._fail(run, self._device.too_large(key, error) if too_large else error)
         elif is_out_of_memory(error):
-            self._batcher.failed(key, len(batch))
+            self._batcher.failed(key, rows_of(batch))
             self._batcher.put_back(batch)
         else:
             for pending in batch:

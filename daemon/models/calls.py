@@ -43,7 +43,7 @@ class BatchKey(NamedTuple):
         operation: What the pass computes.
         shape: Shape of the input tensor without its batch dimension; () where shapes may differ.
         settings: Whatever else must be equal.
-        pixels: Cost of one call, in pixels of the picture that it stands for.
+        pixels: Cost of one row of a pass, in pixels of the picture that it stands for.
     """
 
     model: str
@@ -138,10 +138,12 @@ class DenoiseCall:
         """The key that the calls of its batch have in common."""
         operation: Operation = "predict-exact" if self.exact else "predict"
         shape = tuple(self.x_t.shape)
-        # Under guidance the network is evaluated twice: with the prompt and with the negative.
-        evaluations = 2 if self.guidance is not None and self.guidance.scale > 1 else 1
-        pixels = evaluations * _area(shape) * self.reduction**2
-        return BatchKey(self.model, operation, shape, None, pixels)
+        return BatchKey(self.model, operation, shape, None, _area(shape) * self.reduction**2)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the network's batch: under guidance two, for the prompt and for the negative."""
+        return 2 if self.guidance is not None and self.guidance.scale > 1 else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,7 @@ class RestoreCall:
     """
 
     t: ClassVar[float] = 0.0
+    rows: ClassVar[int] = 1
 
     model: str
     picture: "Tensor"
@@ -184,6 +187,7 @@ class EncodeCall:
     """
 
     t: ClassVar[float] = 0.0
+    rows: ClassVar[int] = 1
 
     model: str
     pixels: "Tensor"
@@ -208,6 +212,7 @@ class DecodeCall:
     """
 
     t: ClassVar[float] = 0.0
+    rows: ClassVar[int] = 1
 
     model: str
     latent: "Tensor"
@@ -232,6 +237,7 @@ class EmbedCall:
     """
 
     t: ClassVar[float] = 0.0
+    rows: ClassVar[int] = 1
 
     model: str
     text: str
@@ -280,6 +286,7 @@ class PipelineCall:
     """
 
     t: ClassVar[float] = 0.0
+    rows: ClassVar[int] = 1
 
     model: str
     settings: PipelineSettings
@@ -311,6 +318,7 @@ class ClipCall:
     """
 
     t: ClassVar[float] = 0.0
+    rows: ClassVar[int] = 1
 
     model: str
     image: "Tensor"
@@ -339,6 +347,7 @@ class ColourCall:
     """
 
     t: ClassVar[float] = 0.0
+    rows: ClassVar[int] = 1
 
     model: str
     grey: "Tensor"
@@ -365,6 +374,7 @@ class DamageCall:
     """
 
     t: ClassVar[float] = 0.0
+    rows: ClassVar[int] = 1
 
     model: str
     picture: "Tensor"
@@ -389,8 +399,9 @@ TensorCall = (
 """The kinds of calls that a tensor answers."""
 
 ModelCall = TensorCall | EmbedCall
-"""Every kind of call. The engine reads `model` and `key` of it, and `t` to show how far a job is;
-calls other than `DenoiseCall` stand at t = 0."""
+"""Every kind of call. The engine reads `model` and `key` of it, `rows`, which it takes in the batch
+of a pass, and `t`, which shows how far a run is; calls other than `DenoiseCall` take one row and
+stand at t = 0."""
 
 Answer: TypeAlias = "Tensor | Embedding"
 """Answers that a restorer is resumed with: an `Embedding` for an `EmbedCall`, else a tensor."""

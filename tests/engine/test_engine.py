@@ -50,7 +50,8 @@ def test_every_task_gets_its_own_answers_and_one_report(tmp_path: Path) -> None:
 def test_a_newcomers_first_step_shares_a_pass_with_anothers_kth_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.engine.engine.LINGER_S", DEADLINE_S)
+    for name in ("LINGER_S", "MOST_LINGER_S", "NEWCOMER_SHARE"):
+        monkeypatch.setattr(f"daemon.engine.batcher.{name}", DEADLINE_S)
     fourth_step, newcomer_started = threading.Event(), threading.Event()
 
     def slow_fourth_step(

@@ -186,6 +186,7 @@ def running_engine(
     compute: Compute | None = None,
     pixels: int = 8 * 96 * 96,
     passes: list[ForwardPass] | None = None,
+    on_pass: Callable[[ForwardPass], None] | None = None,
     drain_s: float = 0.0,
     activity: Activity | None = None,
 ) -> Iterator[tuple[Engine, ReportRecorder]]:
@@ -196,7 +197,7 @@ def running_engine(
         recorder,
         backend=backend,
         pixels=pixels,
-        on_pass=(lambda one: None) if passes is None else passes.append,
+        on_pass=on_pass or ([] if passes is None else passes).append,
         activity=activity,
     )
     thread = threading.Thread(target=engine.run)
