@@ -18,13 +18,14 @@ Family = Literal["prior", "restoration", "colour", "damage", "pixel", "latent", 
 a pixel-space UNet, a Stable Diffusion driven step by step, any other diffusers pipeline, or a CLIP
 model."""
 
-PipelineUse = Literal["text", "image", "edit", "upscale"]
-"""Inputs of a diffusers pipeline: a prompt; a prompt and a picture, partly kept; an
-instruction and a picture; a small picture."""
+PipelineUse = Literal["text", "image", "inpaint", "edit", "upscale"]
+"""Inputs of a diffusers pipeline: a prompt; a prompt and a picture, partly kept; a prompt, a
+picture and a mask; an instruction and a picture; a small picture."""
 
-Use = Literal["prior", "pixel", "latent", "likeness"] | PipelineUse
-"""Uses of a checkpoint in a step: driven step by step ("prior", "pixel", "latent") or as a
-pipeline; "likeness" scores pictures for [match] looks_like."""
+Use = Literal["prior", "pixel", "latent", "latent-inpaint", "likeness"] | PipelineUse
+"""Uses of a checkpoint in a step: driven step by step ("prior", "pixel", "latent";
+"latent-inpaint" is told a mask and what lies outside of it) or as a pipeline; "likeness" scores
+pictures for [match] looks_like."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Traits:
         channels: Channels of what it denoises: 3 for pixels, 4 or more for latents.
         reduction: Pixels along one element of what it denoises: 1 for pixels, 8 for most latents.
         text_encoders: Number of its text encoders.
+        told_mask: Whether its UNet, driven step by step, is told a mask and the latent of what
+            lies outside of it.
     """
 
     family: Family
@@ -52,6 +55,7 @@ class Traits:
     channels: int = 3
     reduction: int = 1
     text_encoders: int = 0
+    told_mask: bool = False
 
 
 PRIOR_TRAITS = Traits("prior", ("prior",), "the prior inside the package")
@@ -92,9 +96,12 @@ class PipelineKind:
 
 
 _TEXT, _EDITING = "a text-to-image checkpoint", "an image-editing checkpoint"
+_INPAINTING = "an inpainting checkpoint"
 _PIXEL = PipelineKind("pixel", ("pixel",), "an unconditional checkpoint")
 _LATENT = PipelineKind("latent", ("latent", "image", "text"), _TEXT)
-_IMAGE = PipelineKind("pipeline", ("image", "text"), _TEXT, side=128)
+_LATENT_INPAINT = PipelineKind("latent", ("latent-inpaint",), _INPAINTING)
+_IMAGE = PipelineKind("pipeline", ("image", "inpaint", "text"), _TEXT, side=128)
+_INPAINT = PipelineKind("pipeline", ("inpaint",), _INPAINTING, side=128)
 _TEXT_ONLY = PipelineKind("pipeline", ("text",), _TEXT, side=128)
 _EDIT = PipelineKind("pipeline", ("edit",), _EDITING)
 _LARGE_EDIT = PipelineKind("pipeline", ("edit",), _EDITING, side=128)
@@ -108,9 +115,15 @@ PIPELINES: Mapping[str, PipelineKind] = {
     "StableDiffusionImg2ImgPipeline": _LATENT,
     "StableDiffusionXLPipeline": _LATENT,
     "StableDiffusionXLImg2ImgPipeline": _LATENT,
+    "StableDiffusionInpaintPipeline": _LATENT,
+    "StableDiffusionXLInpaintPipeline": _LATENT,
     "StableDiffusion3Pipeline": _IMAGE,
+    "StableDiffusion3InpaintPipeline": _IMAGE,
     "FluxPipeline": _IMAGE,
+    "FluxInpaintPipeline": _IMAGE,
+    "FluxFillPipeline": _INPAINT,
     "QwenImagePipeline": _IMAGE,
+    "QwenImageInpaintPipeline": _IMAGE,
     "ZImagePipeline": _IMAGE,
     "AuraFlowPipeline": _TEXT_ONLY,
     "ChromaPipeline": _TEXT_ONLY,
@@ -175,8 +188,8 @@ def _read_traits(folder: Path) -> Traits:
     kind = PIPELINES[pipeline]
     if kind.family == "pixel":
         _check_pixel_network(network, folder)
-    elif kind.family == "latent" and not _takes_steps(network, vae, scheduler, folder):
-        kind = _TEXT_ONLY if _is_edm(scheduler) else _IMAGE
+    elif kind.family == "latent":
+        kind = _kind_of_stable_diffusion(network, vae, scheduler, folder)
     return Traits(
         family=kind.family,
         uses=kind.uses,
@@ -187,6 +200,7 @@ def _read_traits(folder: Path) -> Traits:
         channels=int(network.get("out_channels") or network.get("in_channels") or 4),
         reduction=reduction,
         text_encoders=len([part for part in folder.glob("text_encoder*") if part.is_dir()]),
+        told_mask=kind is _LATENT_INPAINT,
     )
 
 
@@ -201,22 +215,32 @@ def _check_pixel_network(network: Mapping[str, Any], folder: Path) -> None:
         raise ConfigError(f"{shown(folder)}: its network wants a class; take an unconditional one")
 
 
-def _takes_steps(
+def _kind_of_stable_diffusion(
     network: Mapping[str, Any], vae: Mapping[str, Any], scheduler: Mapping[str, Any], folder: Path
-) -> bool:
-    """Whether a Stable Diffusion can be driven step by step: with a latent, a time and a prompt.
+) -> PipelineKind:
+    """How a Stable Diffusion is used, whatever the class that its index names.
 
-    LCM also takes its guidance as a number, inpainting a mask, a refiner of XL an aesthetic score,
-    and EDM schedules have another scale: such a checkpoint is used as the pipeline that it is.
+    It is driven step by step if its UNet takes a latent, a time and a prompt, and for inpainting a
+    mask and the latent of what lies outside of it. LCM also takes its guidance as a number, a
+    refiner of XL an aesthetic score, and EDM schedules have another scale: such a checkpoint is
+    used as the pipeline that it is.
     """
+    latent = int(vae.get("latent_channels", 4))
+    channels = network.get("in_channels", latent)
     refiner = (folder / "text_encoder_2").is_dir() and not (folder / "text_encoder").is_dir()
-    return not (
-        network.get("time_cond_proj_dim")
-        or network.get("class_embed_type")
-        or network.get("in_channels") != vae.get("latent_channels", 4)
-        or _is_edm(scheduler)
-        or refiner
-    )
+    as_pipeline = network.get("time_cond_proj_dim") or network.get("class_embed_type") or refiner
+    inpaints = channels == 2 * latent + 1
+    if channels != latent and (not inpaints or as_pipeline or _is_edm(scheduler)):
+        raise ConfigError(
+            f"{shown(folder)}: its UNet takes {channels} channels; a Stable Diffusion takes "
+            f"{latent}, for inpainting {2 * latent + 1}. One for InstructPix2Pix ({2 * latent}) or "
+            "for upscaling must name that pipeline as _class_name in model_index.json"
+        )
+    if _is_edm(scheduler):
+        return _TEXT_ONLY
+    if as_pipeline:
+        return _IMAGE
+    return _LATENT_INPAINT if inpaints else _LATENT
 
 
 def _is_edm(scheduler: Mapping[str, Any]) -> bool:

@@ -330,7 +330,16 @@ class Restyle(BaseStep):
 class Inpaint(BaseStep):
     """Fill in what is lost: scratches, dust and tears, as a mask says or as they are found."""
 
+    added: ClassVar[tuple[str, ...]] = ("strength",)
+
     kind: Literal["inpaint"] = "inpaint"
+    strength: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="How much of what lies under the mask may change, as in `restyle`: with a "
+        "`prompt` things are replaced rather than holes filled. 1 keeps nothing of it. Not set: "
+        "what lies there is lost and is not looked at.",
+        examples=[0.8],
+    )
     realism: Fraction = Field(
         1.0,
         description="How sharp the filling is. 1 takes one plausible filling: sharpest and "

@@ -255,7 +255,8 @@ def denoise_tiles(
         denoiser: The model.
         x_t: Noisy picture, (C, H, W), float32, any H and W from 1.
         t: Diffusion angle in radians, [0, pi/2].
-        condition: Damaged picture to restore, (3, H, W) in [-1, 1], or None.
+        condition: Damaged picture to restore, (3, H, W) in [-1, 1], or what an inpainting
+            checkpoint is told, (1 + C, H, W), or None.
         degradation: How the condition is damaged.
         exact: Ask for float32 throughout.
 

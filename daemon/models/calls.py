@@ -115,7 +115,9 @@ class DenoiseCall:
         model: Reference of the model, such as "prior".
         x_t: Noisy tile, (C, H, W), in the variance-preserving scale.
         t: Diffusion angle in radians, [0, pi/2]; the noise level is tan(t).
-        condition: What is known of the tile, (3, H, W) in [-1, 1], or None.
+        condition: What is known of the tile, (3, H, W) in [-1, 1], or None. For an inpainting
+            checkpoint the mask, 1 where the picture is to be made, and the latent of what lies
+            outside of it, (1 + C, H, W).
         degradation: How the condition came of the clean tile.
         exact: Compute in float32 throughout and leave the estimate unclipped, which inversion
             needs.
@@ -283,6 +285,7 @@ class PipelineCall:
         prompt: What the picture shall show, or the instruction of an edit.
         negative: What it shall not show; "" for none.
         image: The picture to begin with, RGB, (3, H, W), in [-1, 1]; None begins with the prompt.
+        mask: Where the picture is to be made anew, (1, H, W), 0 or 1; for the use "inpaint".
     """
 
     t: ClassVar[float] = 0.0
@@ -294,6 +297,7 @@ class PipelineCall:
     prompt: str = ""
     negative: str = ""
     image: "Tensor | None" = None
+    mask: "Tensor | None" = None
 
     @property
     def key(self) -> BatchKey:

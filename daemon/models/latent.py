@@ -86,7 +86,11 @@ class Latent:
         angles = [call.t for call in calls]
         rows = [row for index, call in enumerate(calls) for row in self._rows(index, call)]
         indices = torch.tensor([row.call for row in rows], device=self._device)
-        network_input = self._schedule.network_input(x_t, angles)[indices]
+        network_input = self._schedule.network_input(x_t, angles)
+        told = [call.condition for call in calls if call.condition is not None]
+        if told:
+            network_input = torch.cat((network_input, torch.stack(told).to(self._device)), 1)
+        network_input = network_input[indices]
         timesteps = torch.tensor([self._schedule.timestep(angles[row.call]) for row in rows])
         unet = self._unet(exact=exact)
         tokens = torch.stack([row.prompt.tokens for row in rows])

@@ -151,6 +151,7 @@ class Pipeline:
             # Kontext rescales the size to an area of its own unless it is given this one.
             "max_area": settings.width * settings.height,
             "image": _image_argument(convention, calls),
+            "mask_image": _mask_argument(calls),
             "height": settings.height,
             "width": settings.width,
             convention.guidance_argument: settings.guidance,
@@ -165,6 +166,8 @@ def _variant_of(base: Any, use: PipelineUse) -> Any:  # noqa: ANN401  diffusers 
             auto = diffusers.AutoPipelineForText2Image
         case "image":
             auto = diffusers.AutoPipelineForImage2Image
+        case "inpaint" if not type(base).__name__.endswith("FillPipeline"):
+            auto = diffusers.AutoPipelineForInpainting
         case _:
             return base
     variant = auto.from_pipe(base)
@@ -189,6 +192,12 @@ def _image_argument(convention: CallConvention, calls: Sequence[PipelineCall]) -
         return Image.fromarray(np.ascontiguousarray(levels))
     batch = torch.stack(images)
     return batch if convention.image == "signed" else (batch + 1) / 2
+
+
+def _mask_argument(calls: Sequence[PipelineCall]) -> Tensor | None:
+    """Masks (B, 1, H, W), 1 where a picture is to be made anew; None without any."""
+    masks = [call.mask for call in calls if call.mask is not None]
+    return torch.stack(masks) if masks else None
 
 
 def _with_tick(scheduler: Any, tick: Callable[[], None]) -> Any:  # noqa: ANN401  diffusers is untyped

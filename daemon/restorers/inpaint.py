@@ -9,6 +9,7 @@ The Lumigraph, SIGGRAPH 1996, section 3.4). The mean of several samples is neare
 picture than any of them, but smoother.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -45,6 +46,10 @@ START = 0.9
 """Angle, in radians, to which the filling is noised: little but its colours is left. See
 docs/design.md."""
 
+TOLD_START = math.pi / 2
+"""The same for a checkpoint that was trained for inpainting: it is told what lies around the hole
+and begins at noise alone, as in its training."""
+
 MEAN_SAMPLES = 4
 """Samples that are averaged for realism 0: a fourth of their variance remains."""
 
@@ -75,6 +80,32 @@ def inpaint(
     if searched:
         search = find_cracks if params.find == "cracks" else find_scratches
         picture = replace(picture, mask=(yield from search(picture, params)))
+    mask, share = usable_mask(picture, searched=searched)
+    measures = (("filled", share),)
+    what = "damage was" if params.find == "cracks" else "scratches were"
+    nothing = Note(NoteKind.NOTHING_FOUND, f"no {what} found")
+    notes = (nothing,) if searched and share == 0 else ()
+    if params.mask_only:
+        return Restoration((_picture_of_mask(picture, mask),), measures, notes)
+    space = yield from working_space(params, traits)
+    inpainting = _Inpainting(picture, mask, space, params, noise)
+    pixels = yield from by_windows(picture.pixels, inpainting.restore_window)
+    return Restoration((replace(picture, pixels=pixels, mask=None),), measures, notes)
+
+
+def usable_mask(picture: Picture, *, searched: bool = False) -> tuple[NDArray[np.uint8], float]:
+    """The mask of a photograph that is to be filled in.
+
+    Args:
+        picture: The photograph, with its mask.
+        searched: Whether the mask was found rather than painted.
+
+    Returns:
+        The mask, (H, W), 0 keeps and 255 is lost, and the share of pixels that may change, [0, 1].
+
+    Raises:
+        PhotoError: There is none, or it leaves nothing to go by.
+    """
     mask = fitted_mask(picture)
     if mask is None:
         raise PhotoError(
@@ -91,16 +122,7 @@ def inpaint(
         )
     if share == 1:
         raise PhotoError("", "the mask has no black (0) pixel", "paint what is to be kept black")
-    measures = (("filled", share),)
-    what = "damage was" if params.find == "cracks" else "scratches were"
-    nothing = Note(NoteKind.NOTHING_FOUND, f"no {what} found")
-    notes = (nothing,) if searched and share == 0 else ()
-    if params.mask_only:
-        return Restoration((_picture_of_mask(picture, mask),), measures, notes)
-    space = yield from working_space(params, traits)
-    inpainting = _Inpainting(picture, mask, space, params, noise)
-    pixels = yield from by_windows(picture.pixels, inpainting.restore_window)
-    return Restoration((replace(picture, pixels=pixels, mask=None),), measures, notes)
+    return mask, share
 
 
 def _picture_of_mask(picture: Picture, mask: NDArray[np.uint8]) -> Picture:
@@ -133,10 +155,11 @@ class _Inpainting:
         original, mask = photograph.original, photograph.mask
         if mask is None or not mask.any():
             return original
-        lost = mask > 0
-        start = replace(photograph, original=filled(original, lost), mask=lost.to(original.dtype))
+        lost, strength = mask > 0, self.params.strength
+        begin = filled(original, lost) if strength is None else original
+        start = replace(photograph, original=begin, mask=lost.to(original.dtype))
         draw = self.space.noise_draws(window, self.picture.pixels.shape[:2], self.noise)
-        trajectory = PLAN.of(self.params).trajectory(START)
+        trajectory = PLAN.of(self.params).trajectory(self._first_angle())
 
         def sample(number: int) -> ModelCalls[Tensor]:
             return sdedit(
@@ -149,6 +172,12 @@ class _Inpainting:
         )
         restored = torch.stack(samples).mean(0).lerp(samples[0], self.params.realism)
         return original.lerp(restored, mask)  # along a soft edge the mask keeps a share
+
+    def _first_angle(self) -> float:
+        """The angle that the photograph under the mask, or its filling, is noised to."""
+        if self.params.strength is not None:
+            return self.params.strength * math.pi / 2
+        return TOLD_START if self.space.traits.told_mask else START
 
 
 def filled(picture: Tensor, lost: Tensor) -> Tensor:

@@ -62,7 +62,11 @@ class PipelineRequest:
 
 
 def run_tiled(
-    request: PipelineRequest, image: Tensor, noise: Noise, traits: Traits
+    request: PipelineRequest,
+    image: Tensor,
+    noise: Noise,
+    traits: Traits,
+    mask: Tensor | None = None,
 ) -> ModelCalls[Tensor]:
     """Put a picture through a pipeline.
 
@@ -71,6 +75,8 @@ def run_tiled(
         image: (3, H, W) in [-1, 1], any H and W from 1.
         noise: Noise of this picture; each tile's seed is drawn from it.
         traits: Traits of the model.
+        mask: (H, W), 1 where the picture is to be made anew, for the use "inpaint"; tiles without
+            any such pixel stay as they are.
 
     Returns:
         (3, H scale, W scale) in [-1, 1], where scale is how much the model enlarges, else 1.
@@ -92,17 +98,31 @@ def run_tiled(
         request.guidance,
     )
     places = [(i, j) for i in range(len(down.starts)) for j in range(len(across.starts))]
-    calls = []
-    for number, (i, j) in enumerate(places):
-        tile = image[:, down.starts[i] : down.stop(i), across.starts[j] : across.stop(j)]
-        missing = (0, across.size - tile.shape[2], 0, down.size - tile.shape[1])
-        padded = functional.pad(tile[None], missing, mode="replicate")[0].contiguous()
-        seed = noise.child(number).seed
+    calls: list[PipelineCall] = []
+    tiles: list[Tensor] = []
+    for i, j in places:
+        rows = slice(down.starts[i], down.stop(i))
+        columns = slice(across.starts[j], across.stop(j))
+        tiles.append(_padded(image[:, rows, columns], down.size, across.size))
+        part = None if mask is None else _padded(mask[None, rows, columns], down.size, across.size)
+        seed = noise.child(len(tiles) - 1).seed
         calls.append(
-            PipelineCall(request.model, settings, seed, request.prompt, request.negative, padded)
+            PipelineCall(
+                request.model, settings, seed, request.prompt, request.negative, tiles[-1], part
+            )
         )
-    blended = Tiling(down, across).scaled(scale).blend((yield from ask(calls)))
+    asked = [k for k, call in enumerate(calls) if call.mask is None or bool(call.mask.any())]
+    answers = yield from ask([calls[k] for k in asked])
+    for k, answer in zip(asked, answers, strict=True):
+        tiles[k] = answer
+    blended = Tiling(down, across).scaled(scale).blend(tiles)
     return blended[:, : height * scale, : width * scale].contiguous()
+
+
+def _padded(tile: Tensor, height: int, width: int) -> Tensor:
+    """A tile (C, h, w), its last rows and columns repeated up to a size."""
+    missing = (0, width - tile.shape[2], 0, height - tile.shape[1])
+    return functional.pad(tile[None], missing, mode="replicate")[0].contiguous()
 
 
 def noise_of_window(noise: Noise, window: Window) -> Noise:

@@ -21,6 +21,9 @@ from daemon.restorers.interface import Restorer
 from daemon.system.errors import ConfigError
 
 _STEP_BY_STEP: tuple[Use, ...] = ("prior", "pixel", "latent")
+"""Uses of a model that is driven step by step and told nothing but a prompt."""
+
+_SAMPLING: tuple[Use, ...] = (*_STEP_BY_STEP, "latent-inpaint")
 """Uses of a model that is driven step by step."""
 
 
@@ -43,7 +46,7 @@ class StepKind:
     restorers: Mapping[Use, str]
     meaningless: Mapping[Use, tuple[str, ...]] = field(default_factory=dict)
     instructed: tuple[Use, ...] = ()
-    samples: tuple[Use, ...] = _STEP_BY_STEP
+    samples: tuple[Use, ...] = _SAMPLING
     source: DigitalSource = DigitalSource.COMPOSITE
 
 
@@ -78,14 +81,25 @@ STEP_KINDS = {
         StepKind("generate", {"text": "generate:generate"}, source=DigitalSource.GENERATED),
         StepKind(
             "inpaint",
-            _step_by_step("inpaint:inpaint"),
-            meaningless={"pixel": ("find",), "latent": ("find",)},
+            _step_by_step("inpaint:inpaint")
+            | {"latent-inpaint": "inpaint:inpaint", "inpaint": "pipeline_inpaint:inpaint"},
+            meaningless={
+                "pixel": ("find",),
+                "latent": ("find",),
+                "latent-inpaint": ("find",),
+                "inpaint": ("find", "realism"),
+            },
         ),
         StepKind("interpolate", _step_by_step("interpolate:interpolate"), samples=()),
         StepKind(
             "restyle",
             _step_by_step("restyle:restyle")
-            | {"edit": "pipeline_restyle:edit", "image": "pipeline_restyle:restyle"},
+            | {
+                "latent-inpaint": "restyle:restyle",
+                "edit": "pipeline_restyle:edit",
+                "image": "pipeline_restyle:restyle",
+                "inpaint": "pipeline_inpaint:restyle",
+            },
             meaningless={"edit": ("strength", "sweep")},
             instructed=("edit",),
         ),
@@ -114,7 +128,9 @@ _MODEL_FOR: dict[Use, str] = {
     "prior": "the prior",
     "pixel": "an unconditional checkpoint",
     "latent": "a Stable Diffusion checkpoint",
+    "latent-inpaint": "a Stable Diffusion checkpoint for inpainting",
     "image": "an image-to-image checkpoint",
+    "inpaint": "an inpainting checkpoint",
     "edit": "an image-editing checkpoint",
     "upscale": "an upscaling checkpoint",
     "text": "a text-to-image checkpoint",

@@ -195,10 +195,11 @@ def sdedit(
     """
     original, mask = source.original, source.mask
     latent = yield from space.encode(original)
+    told = yield from space.told(original, mask)
     changeable = None if mask is None else space.changeable(mask)
 
     def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
-        x0 = yield from denoise_tiles(space.denoiser, x_t, t)
+        x0 = yield from denoise_tiles(space.denoiser, x_t, t, condition=told)
         if source.grey and not space.latent:
             x0 = to_grey(x0)
         return x0 if changeable is None else latent.lerp(x0, changeable)

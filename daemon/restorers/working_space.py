@@ -6,6 +6,7 @@ With them a restorer's mathematics is the same for every model that is driven st
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -16,6 +17,9 @@ from daemon.diffusion.sampling import Draw
 from daemon.diffusion.tiling import Denoiser, Tiling, mirror_pad, native_tiles
 from daemon.diffusion.windows import Window
 from daemon.models.calls import DecodeCall, Embedding, EncodeCall, Guidance, ModelCalls, ask, embed
+
+_LOST = 0.5
+"""Value of a mask from which an inpainting checkpoint is told that a pixel is lost."""
 
 DEFAULT_GUIDANCE = 5.0
 """Scale of classifier-free guidance if a step has a prompt and no `guidance`."""
@@ -95,6 +99,22 @@ class WorkingSpace:
         factor = self.denoiser.reduction
         height, width = (side * factor for side in self._latent_size(*mask.shape))
         return functional.max_pool2d(mirror_pad(mask[None], height, width), factor)[0]
+
+    def told(self, picture: Tensor, mask: Tensor | None) -> ModelCalls[Tensor | None]:
+        """What an inpainting checkpoint is told at every call; None for other models.
+
+        Args:
+            picture: (3, H, W) in [-1, 1].
+            mask: (H, W), 1 where it is to be made anew; None for all of it.
+
+        Returns:
+            The mask and the latent of the picture with grey under the mask, (1 + C, h, w).
+        """
+        if not self.traits.told_mask:
+            return None
+        lost = torch.ones_like(picture[0]) if mask is None else (mask >= _LOST).to(picture.dtype)
+        outside = yield from self.encode(picture * (1 - lost))
+        return torch.cat((self.changeable(lost)[None], outside))
 
     def _latent_size(self, height: int, width: int) -> tuple[int, int]:
         """(h, w) of the latent of a picture; small pictures are padded to one whole tile."""

@@ -144,6 +144,8 @@ MODEL_NAMES = {
     "prior": "`prior`",
     "pixel": "a pixel model",
     "latent": "a Stable Diffusion",
+    "latent-inpaint": "a Stable Diffusion for inpainting",
+    "inpaint": "an inpainting pipeline",
     "edit": "an edit pipeline",
     "image": "an image-to-image pipeline",
     "upscale": "an upscaling pipeline",

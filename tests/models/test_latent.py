@@ -25,8 +25,9 @@ from daemon.models.calls import (
     Guidance,
     ModelCalls,
 )
-from daemon.models.latent import Latent, _decodes_in_float32
+from daemon.models.latent import Latent, _decodes_in_float32, rescale_guidance
 from daemon.models.registry import Model
+from daemon.restorers.working_space import WorkingSpace
 from daemon.system.errors import ConfigError
 from tests.support.answering import seeded
 from tests.support.checkpoints import (
@@ -40,7 +41,7 @@ from tests.support.checkpoints import (
     tiny_traits,
 )
 from tests.support.tiny_networks import tiny_unet
-from tests.support.tiny_pipelines import save_stable, save_xl
+from tests.support.tiny_pipelines import save_stable, save_stable_inpaint, save_xl
 
 PIPELINES = {
     "stable-1": "StableDiffusionPipeline",
@@ -87,6 +88,10 @@ def test_guidance_extrapolates_from_the_negative_past_the_prompt(name: str) -> N
 
     positive, negative = answer(Guidance(both.prompt)), answer(Guidance(both.negative))
     expected = negative + 3 * (positive - negative)
+    if name == "stable-2":  # its schedule ends in noise alone
+        output = [(math.cos(0.6) * x_t - x0) / math.sin(0.6) for x0 in (expected, positive)]
+        rescaled = rescale_guidance(output[0][None], output[1][None])[0]
+        expected = math.cos(0.6) * x_t - math.sin(0.6) * rescaled
     torch.testing.assert_close(answer(both), expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(answer(Guidance(both.prompt, both.negative, 1.0)), positive)
     torch.testing.assert_close(answer(None), answer(Guidance(embedded(model, ""))))
@@ -227,13 +232,55 @@ def test_a_run_of_xl_gives_the_latent_of_the_stock_pipeline(
     torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("odd", [{"time_cond_proj_dim": 8}, {"in_channels": 9}])
-def test_networks_that_want_more_than_a_prompt_are_used_as_pipelines(
-    tmp_path: Path, odd: dict[str, object]
+@pytest.mark.parametrize(
+    "class_name", ["StableDiffusionInpaintPipeline", "StableDiffusionPipeline"]
+)
+def test_a_run_of_an_inpainting_checkpoint_gives_the_latent_of_the_stock_pipeline(
+    tmp_path: Path, class_name: str
+) -> None:
+    options = {"set_alpha_to_one": True, "timestep_spacing": "trailing"}
+    folder = save_stable_inpaint(tmp_path / "sd", class_name, **options)
+    model, traits = loaded(folder), traits_of(folder)
+    assert (traits.uses, traits.told_mask) == (("latent-inpaint",), True)
+    pipeline = stock("StableDiffusionInpaintPipeline", folder)
+    picture, mask = seeded(3, 64, 64).clamp(-1, 1), torch.zeros(64, 64)
+    mask[16:40, 24:48] = 1
+    guide = guidance(model, 4.0)
+    space = WorkingSpace(Denoiser("m", native_tiles(8), guide, 8), traits)
+    told = drive(space.told(picture, mask), model)
+    assert told is not None
+    assert told.shape == (5, 8, 8)
+    first = seeded(1, 4, 8, 8)
+    theirs = pipeline(
+        PROMPT, negative_prompt=NEGATIVE, guidance_scale=4.0, num_inference_steps=4, height=64,
+        width=64, image=picture[None] / 2 + 0.5, mask_image=mask[None, None], strength=1.0,
+        masked_image_latents=told[None, 1:], latents=first.clone(), output_type="latent",
+    ).images[0]  # fmt: skip
+    alphas = pipeline.scheduler.alphas_cumprod[pipeline.scheduler.timesteps]
+    angles = [*(math.acos(math.sqrt(float(alpha))) for alpha in alphas), 0.0]
+
+    def predict(x_t: Tensor, t: float) -> ModelCalls[Tensor]:
+        return denoise_tiles(space.denoiser, x_t, t, condition=told)
+
+    trajectory = Trajectory(angles, SAMPLERS["ddim"])
+    ours = drive(sample(first[0], trajectory, predict, lambda k: first[0]), model)
+    torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("channels", [7, 8])
+def test_a_unet_of_other_channels_is_refused_before_it_is_loaded(
+    tmp_path: Path, channels: int
 ) -> None:
     folder = save_stable(tmp_path / "sd")
-    tiny_unet(**odd).save_pretrained(folder / "unet")  # type: ignore[operator]
-    assert Library().checkpoint(str(folder)).traits.uses == ("image", "text")
+    tiny_unet(in_channels=channels).save_pretrained(folder / "unet")  # type: ignore[operator]
+    with pytest.raises(ConfigError, match=f"takes {channels} channels; .* 4, for inpainting 9"):
+        traits_of(folder)
+
+
+def test_networks_that_want_more_than_a_prompt_are_used_as_pipelines(tmp_path: Path) -> None:
+    folder = save_stable(tmp_path / "sd")
+    tiny_unet(time_cond_proj_dim=8).save_pretrained(folder / "unet")  # type: ignore[operator]
+    assert Library().checkpoint(str(folder)).traits.uses == ("image", "inpaint", "text")
     (folder / "scheduler/scheduler_config.json").write_text('{"_class_name": "EDMEulerScheduler"}')
     tiny_unet().save_pretrained(folder / "unet")  # type: ignore[operator]
     edm = Library().checkpoint(str(folder)).traits
@@ -245,7 +292,7 @@ def test_a_refiner_of_xl_is_used_as_a_pipeline(tmp_path: Path) -> None:
     assert Library().checkpoint(str(folder)).traits.family == "latent"
     shutil.rmtree(folder / "text_encoder")
     refiner = traits_of(folder)
-    assert (refiner.family, refiner.uses) == ("pipeline", ("image", "text"))
+    assert (refiner.family, refiner.uses) == ("pipeline", ("image", "inpaint", "text"))
 
 
 def test_missing_weights_are_a_clear_error(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ SAVES: dict[str, Callable[[Path], Path]] = {
     "xl": tiny_pipelines.save_xl,
     "sd3": tiny_pipelines.save_sd3,
     "flux": tiny_flux.save_flux,
+    "fill": tiny_flux.save_fill,
     "klein": tiny_flux.save_klein,
     "pix2pix": tiny_pipelines.save_pix2pix,
     "upscale": tiny_pipelines.save_upscale,
@@ -47,6 +48,9 @@ ASKED: list[tuple[str, PipelineUse]] = [
     ("sd3", "image"),
     ("flux", "text"),
     ("flux", "image"),
+    ("sd3", "inpaint"),
+    ("flux", "inpaint"),
+    ("fill", "inpaint"),
     ("klein", "text"),
     ("klein", "edit"),
     ("pix2pix", "edit"),
@@ -57,6 +61,8 @@ ASKED: list[tuple[str, PipelineUse]] = [
     ("qwen", "image"),
     ("z-image", "text"),
     ("z-image", "image"),
+    ("qwen", "inpaint"),
+    ("z-image", "inpaint"),
 ]
 
 
@@ -76,11 +82,22 @@ def loaded(folder: Path, tick: Callable[[], None] = lambda: None, device: str = 
 
 
 def asked(use: PipelineUse, seed: int, prompt: str = "a photo", steps: int = 3) -> PipelineCall:
-    settings = PipelineSettings(use, 64, 64, steps, 0.5 if use == "image" else None)
+    strength = {"image": 0.5, "inpaint": 1.0}.get(use)
+    settings = PipelineSettings(use, 64, 64, steps, strength)
     side = 16 if use == "upscale" else 64
     generator = torch.Generator().manual_seed(seed)
     image = torch.rand(3, side, side, generator=generator) * 2 - 1
-    return PipelineCall("it", settings, seed, prompt, "", None if use == "text" else image)
+    mask = torch.zeros(1, 64, 64)
+    mask[..., 24:40, 24:48] = 1
+    return PipelineCall(
+        "it",
+        settings,
+        seed,
+        prompt,
+        "",
+        None if use == "text" else image,
+        mask if use == "inpaint" else None,
+    )
 
 
 @pytest.mark.parametrize(("name", "use"), ASKED)
@@ -201,9 +218,9 @@ def test_results_have_the_size_that_was_asked_for(folders: dict[str, Path], name
     use = next(use for known, use in ASKED if known == name and use != "text")
     settings = PipelineSettings(use, 96, 64, 2, 0.5 if use == "image" else None)
     image = torch.zeros(3, *((16, 24) if use == "upscale" else (64, 96)))
-    (picture,) = tensors(
-        loaded(folders[name]), [PipelineCall("it", settings, 1, "a photo", "", image)]
-    )
+    mask = torch.ones(1, 64, 96) if use == "inpaint" else None
+    call = PipelineCall("it", settings, 1, "a photo", "", image, mask)
+    (picture,) = tensors(loaded(folders[name]), [call])
     assert picture.shape == (3, 64, 96)
 
 
@@ -330,17 +347,35 @@ def text_table() -> dict[str, type]:
     return {c.__name__: c for c in auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()}
 
 
+def inpaint_class(name: str) -> type:
+    """diffusers' inpainting variant of a pipeline."""
+    tables = (
+        auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING,
+        auto_pipeline.AUTO_INPAINT_PIPELINES_MAPPING,
+    )
+    kinds = [k for table in tables for k, c in table.items() if c.__name__ == name]
+    variant: type = auto_pipeline.AUTO_INPAINT_PIPELINES_MAPPING[kinds[0]]
+    return variant
+
+
 @pytest.mark.parametrize("name", PIPELINES)
 def test_diffusers_can_do_all_that_the_table_says_of_a_pipeline(name: str) -> None:
     """Every row: the class exists; where it has two variants, diffusers has both."""
     uses = PIPELINES[name].uses
     assert hasattr(diffusers, name)
     if "text" in uses:
-        assert any(c.__name__ in (name, name.replace("Img2Img", "")) for c in text_table().values())
+        plain = name.replace("Img2Img", "").replace("Inpaint", "")
+        assert any(c.__name__ in (name, plain) for c in text_table().values())
+    if "inpaint" in uses:
+        fills = name.endswith("FillPipeline")
+        inpaint = getattr(diffusers, name) if fills else inpaint_class(name)
+        assert {"image", "mask_image", "strength"} <= set(parameters(inpaint))
+        assert hasattr(inpaint, "get_timesteps")
     if "image" in uses:
         tables = (
             auto_pipeline.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING,
             auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING,
+            auto_pipeline.AUTO_INPAINT_PIPELINES_MAPPING,
         )
         kinds = [k for table in tables for k, c in table.items() if c.__name__ == name]
         image = auto_pipeline.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING[kinds[0]]

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from daemon.checkpoints.traits import Traits
-from daemon.config.steps import Colorize, Denoise, Restyle, Step, SuperResolve
+from daemon.config.steps import Colorize, Denoise, Inpaint, Restyle, Step, SuperResolve
 from daemon.diffusion.noise import Noise
 from daemon.models.calls import PipelineCall
 from daemon.restorers.interface import Restoration
@@ -20,7 +20,7 @@ from daemon.restorers.pipeline_tiles import PipelineRequest, cut_pipeline_side, 
 from daemon.restorers.registry import restorer_for
 from tests.support.answering import blend_weights, picture, random_pixels
 from tests.support.checkpoints import drive
-from tests.support.pipelines import EDIT, IMAGE, UPSCALE
+from tests.support.pipelines import EDIT, IMAGE, INPAINT, UPSCALE
 
 
 class PipelineModel:
@@ -39,6 +39,29 @@ class PipelineModel:
             assert tuple(answer.shape) == (3, call.settings.height, call.settings.width)
             answers.append(answer)
         return answers
+
+
+@pytest.mark.parametrize("step", [Inpaint(prompt="a cup"), Restyle(prompt="a cup", strength=0.8)])
+def test_an_inpainting_pipeline_changes_what_the_mask_marks_and_sees_only_those_tiles(
+    step: Inpaint | Restyle,
+) -> None:
+    pixels = random_pixels(40, 150)
+    lost = np.zeros((40, 150), np.uint8)
+    lost[10:30, 100:120] = 255
+    given = replace(picture(pixels), mask=lost)
+    pipeline = PipelineModel(torch.neg)
+    result = drive(restorer_for(step.kind, INPAINT)((given,), step, Noise(0)), pipeline)
+    (made,) = result.pictures
+    assert np.array_equal(made.pixels[lost == 0], pixels[lost == 0])
+    assert np.array_equal(made.pixels[lost > 0], 255 - pixels[lost > 0])
+    tiles = cut_pipeline_side(150, 64, 16)
+    marked = [start for start in tiles.starts if start < 120 and start + 64 > 100]
+    assert len(pipeline.calls) == len(marked) < len(tiles.starts)
+    wanted = 1.0 if isinstance(step, Inpaint) else 0.8
+    assert {call.settings.strength for call in pipeline.calls} == {wanted}
+    for call in pipeline.calls:
+        assert call.mask is not None
+        assert set(call.mask.flatten().tolist()) <= {0.0, 1.0}
 
 
 def larger(image: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Contract of checkpoints that are driven step by step: every family, every kind of step."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
@@ -25,9 +26,10 @@ from daemon.models.calls import DenoiseCall, EmbedCall, ModelCall, ModelCalls
 from daemon.photo import Picture
 from daemon.restorers.interface import Restoration
 from daemon.restorers.registry import restorer_for
+from daemon.restorers.restyle import fitted_mask
 from tests.support.answering import picture, random_pixels
-from tests.support.checkpoints import TEXTUAL, TINY, drive, tiny, tiny_folder, tiny_traits
-from tests.support.tiny_pipelines import save_pixel
+from tests.support.checkpoints import TEXTUAL, TINY, drive, loaded, tiny, tiny_folder, tiny_traits
+from tests.support.tiny_pipelines import save_pixel, save_stable_inpaint
 
 KINDS: dict[str, Step] = {
     "denoise": Denoise(steps=2, realism=0.5),
@@ -60,6 +62,31 @@ def photographs(step: Step, dtype: str = "uint8", *, grey: bool = False) -> tupl
         lost[:, 35:] = 255
         pictures = [replace(given, mask=lost) for given in pictures]
     return tuple(pictures[: step.photos])
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Inpaint(steps=2),
+        Inpaint(steps=2, strength=0.6, prompt="a photo of the old cat"),
+        Restyle(steps=2, strength=0.7),
+    ],
+)
+def test_an_inpainting_checkpoint_makes_what_the_mask_marks(tmp_path: Path, step: Step) -> None:
+    folder = save_stable_inpaint(tmp_path / "sd")
+    given = replace(picture(data.astronaut()[:64, 160:230]), mask=photographs(Inpaint())[0].mask)
+    restorer = restorer_for(step.kind, Library().checkpoint(str(folder)).traits)
+    turns: list[list[ModelCall]] = []
+    result = drive(restorer((given,), step, Noise(1)), loaded(folder), turns)
+    (made,) = result.pictures
+    mask = fitted_mask(given)
+    assert mask is not None
+    assert np.array_equal(made.pixels[mask == 0], given.pixels[mask == 0])
+    assert not np.array_equal(made.pixels[mask > 0], given.pixels[mask > 0])
+    asked = [call for turn in turns for call in turn if isinstance(call, DenoiseCall)]
+    assert {None if c.condition is None else c.condition.shape[0] for c in asked} == {5}
+    first = 2 / math.pi * max(call.t for call in asked)
+    assert first == pytest.approx(step.strength or 1)  # type: ignore[union-attr]
 
 
 def started(

@@ -8,6 +8,9 @@ EDIT = Traits(
 IMAGE = Traits(
     "pipeline", ("image",), "a text-to-image checkpoint", side_px=64, reduction=8, text_encoders=1
 )
+INPAINT = Traits(
+    "pipeline", ("inpaint",), "an inpainting checkpoint", side_px=64, reduction=8, text_encoders=1
+)
 UPSCALE = Traits(
     "pipeline", ("upscale",), "an upscaling checkpoint", side_px=256, multiple_px=32, reduction=4
 )

@@ -21,6 +21,11 @@ def save_flux(folder: Path) -> Path:
     return save_pipeline(folder, "FluxPipeline", **flux_parts(folder))
 
 
+def save_fill(folder: Path) -> Path:
+    """FLUX.1 Fill: the mask and the latents of what lies outside of it are further inputs."""
+    return save_pipeline(folder, "FluxFillPipeline", **flux_parts(folder, fills=True))
+
+
 def save_kontext(folder: Path) -> Path:
     """FLUX.1 Kontext, which edits a picture by instruction."""
     return save_pipeline(folder, "FluxKontextPipeline", **flux_parts(folder))
@@ -72,12 +77,15 @@ def save_klein(folder: Path) -> Path:
     )
 
 
-def flux_parts(folder: Path) -> dict[str, object]:
+def flux_parts(folder: Path, *, fills: bool = False) -> dict[str, object]:
     """The components of FLUX.1; vocabularies are written beside the folder."""
+    # Packed by 2 x 2: latents of one channel, twice, and a mask of 8 x 8 pixels for each element.
+    inputs = 4 + 4 + 4 * 64 if fills else 4
     transformer = make_network(
         "FluxTransformer2DModel",
         patch_size=1,
-        in_channels=4,
+        in_channels=inputs,
+        out_channels=4,
         num_layers=1,
         num_single_layers=1,
         attention_head_dim=16,

@@ -69,6 +69,24 @@ def save_stable(folder: Path, prediction: str = "epsilon", **config: object) -> 
     )
 
 
+def save_stable_inpaint(
+    folder: Path, pipeline: str = "StableDiffusionInpaintPipeline", **config: object
+) -> Path:
+    """Stable Diffusion 1.x for inpainting: its UNet takes a latent, a mask and another latent."""
+    return save_pipeline(
+        folder,
+        pipeline,
+        vae=tiny_vae(),
+        text_encoder=tiny_text_encoder(),
+        tokenizer=clip_tokenizer(folder.parent / f"{folder.name}-vocabulary"),
+        unet=tiny_unet(in_channels=9),
+        scheduler=make_scheduler("DDIMScheduler", **{**STABLE_BETAS, **config}),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
 def save_distilled(folder: Path, scheduler: str) -> Path:
     """A Stable Diffusion 1.x that was distilled for few steps: LCM tells it the guidance, too."""
     told = {"time_cond_proj_dim": 8} if scheduler == "LCMScheduler" else {}
@@ -114,8 +132,8 @@ def save_sd3(folder: Path) -> Path:
         "SD3Transformer2DModel",
         sample_size=8,
         patch_size=2,
-        in_channels=4,
-        out_channels=4,
+        in_channels=16,
+        out_channels=16,
         num_layers=1,
         attention_head_dim=8,
         num_attention_heads=4,
@@ -127,7 +145,7 @@ def save_sd3(folder: Path) -> Path:
         folder,
         "StableDiffusion3Pipeline",
         transformer=transformer,
-        vae=tiny_vae(shift_factor=0.06, scaling_factor=1.5),
+        vae=tiny_vae(16, shift_factor=0.06, scaling_factor=1.5),
         text_encoder=tiny_text_encoder(projected=True),
         text_encoder_2=tiny_text_encoder(projected=True),
         text_encoder_3=random_network(transformers.T5EncoderModel, t5_config(64)),
