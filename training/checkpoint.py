@@ -19,9 +19,6 @@ from daemon.models.prior_network import PhotoPrior
 FILE = "checkpoint.safetensors"
 
 
-_SHAPE = ("channels", "blocks", "patch", "embedding")
-
-
 @dataclass(frozen=True)
 class Progress:
     """How far a run has come.
@@ -60,9 +57,7 @@ def save_checkpoint(
             for key, tensor in state.items():
                 tensors[f"optimiser/{name}/{index}/{key}"] = tensor.contiguous()
     network = modules["network"]
-    shape = (
-        {name: network.config[name] for name in _SHAPE} if isinstance(network, PhotoPrior) else {}
-    )
+    shape = asdict(network.shape) if isinstance(network, PhotoPrior) else {}
     partial = folder / (FILE + ".part")
     save_file(
         tensors, partial, {"progress": json.dumps(asdict(progress)), "shape": json.dumps(shape)}

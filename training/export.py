@@ -1,7 +1,7 @@
 """Exports the averaged weights of a run: `python -m training.export --run DIR --out DIR`.
 
 It reads checkpoint.safetensors of the run, and writes config.json and fp16 weights in diffusers'
-layout, which `PhotoPrior.from_pretrained` loads. It does not change the run.
+layout, which `read_prior` loads. It does not change the run.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from daemon.models.prior_network import PhotoPrior
+from daemon.models.prior_network import PhotoPrior, write_prior
 from training.checkpoint import FILE, untrained
 
 _AVERAGE = "module/average/"
@@ -31,7 +31,7 @@ def read_average(run: Path) -> PhotoPrior:
 
 def export(run: Path, out: Path) -> None:
     """Write the averaged weights of a run to a folder, in fp16."""
-    read_average(run).half().save_pretrained(out)  # type: ignore[no-untyped-call]
+    write_prior(read_average(run).half(), out)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -28,13 +28,13 @@ def grow(small: PhotoPrior, channels: tuple[int, ...], blocks: tuple[int, ...]) 
     Raises:
         ValueError: The shape is smaller somewhere.
     """
-    config = small.config
-    old = (*config["channels"], *config["blocks"])
+    shape = small.shape
+    old = (*shape.channels, *shape.blocks)
     if len(old) != len(channels) + len(blocks) or any(
         new < was for new, was in zip((*channels, *blocks), old, strict=True)
     ):
         raise ValueError(f"channels {channels} and blocks {blocks} do not hold {old}")
-    large: PhotoPrior = PhotoPrior(channels, blocks, config["patch"], config["embedding"])
+    large = PhotoPrior(channels, blocks, shape.patch, shape.embedding)
     known = small.state_dict()
     for name, weight in large.state_dict().items():
         if name in known:

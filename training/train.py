@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from daemon.models.prior_network import PhotoPrior
+from daemon.models.prior_network import PhotoPrior, read_prior
 from training.checkpoint import (
     FILE,
     Progress,
@@ -107,7 +108,8 @@ class Run:
     def __init__(self, network: PhotoPrior, plan: Plan, out: Path, seed: int) -> None:
         self.plan, self.out = plan, out
         self.progress = Progress(seed=seed)
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+        untyped: Any = network  # torch types no memory_format
+        self.network: PhotoPrior = untyped.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.weighting = LogVariance()
         self.optimisers = make_optimisers(
@@ -199,9 +201,8 @@ def held_out_pictures(photos: Path, count: int = 24) -> list[Pixels]:
 def read_weights(path: Path) -> PhotoPrior:
     """A network from a folder in diffusers' layout or from a bare safetensors file."""
     if path.is_dir():
-        loaded: PhotoPrior = PhotoPrior.from_pretrained(path, torch_dtype=torch.float32)
-        return loaded
-    network: PhotoPrior = PhotoPrior()
+        return read_prior(path)
+    network = PhotoPrior()
     network.load_state_dict(load_file(path))
     return network
 
@@ -241,8 +242,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _first_network(options: argparse.Namespace) -> PhotoPrior:
     """The network at the start of a run: new, or grown from given weights to a given shape."""
     network = PhotoPrior() if options.init is None else read_weights(options.init)
-    channels = tuple(options.channels or network.config["channels"])
-    blocks = tuple(options.blocks or network.config["blocks"])
+    channels = tuple(options.channels or network.shape.channels)
+    blocks = tuple(options.blocks or network.shape.blocks)
     return PhotoPrior(channels, blocks) if options.init is None else grow(network, channels, blocks)
 
 

@@ -1,15 +1,18 @@
 """Counter-based noise: a function of job, step, draw and pixel position.
 
 Every band of 64 rows of a draw is a Philox stream of its own, so that tiles, windows, batches and
-restarts all see the same noise, and no picture of noise is ever kept.
+restarts all see the same noise, and no picture of noise is ever kept. torch is imported at the
+first draw: every step is given its noise, those that ask no network too.
 """
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _ROWS_PER_STREAM = 64
 _SEEDS = 2**63
@@ -39,7 +42,7 @@ class Noise:
         rows: int | None = None,
         *,
         channels: int = 3,
-    ) -> Tensor:
+    ) -> "Tensor":
         """Standard normal noise for a picture, for its latent, or for some of its rows.
 
         Args:
@@ -53,6 +56,8 @@ class Noise:
         Returns:
             (channels, rows, width), float32; a row is the same in whatever part it is asked for.
         """
+        import torch
+
         end = height if rows is None else top + rows
         bands = [
             self._band(draw, band, (end, width, channels))[max(0, top - band * _ROWS_PER_STREAM) :]

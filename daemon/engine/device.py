@@ -7,8 +7,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-
 from daemon.engine.backend import Backend
 from daemon.engine.failures import is_device_lost, is_out_of_memory
 from daemon.engine.model_cache import ModelCache, ModelKey, model_key
@@ -144,6 +142,8 @@ class Device:
 
     def _free(self) -> None:
         if self.name.startswith("cuda"):
+            import torch
+
             torch.cuda.empty_cache()
 
     def too_large(self, key: BatchKey, error: Exception) -> DeviceError:

@@ -27,6 +27,7 @@ from daemon.engine.batcher import Batcher, PendingCall, rows_of
 from daemon.engine.device import BatchMember, Device, ForwardPass
 from daemon.engine.failures import is_out_of_memory, outcome_of
 from daemon.engine.hardware import (
+    NO_DEVICE,
     memory_budget,
     model_budget,
     pass_pixels,
@@ -90,7 +91,7 @@ class Engine:
         self._activity = activity or Activity()
         backend = backend or torch_backend(compute)
         self._backend = replace(backend, load_model=self._activity.loading(backend.load_model))
-        device = pick_device(compute.device)
+        device = pick_device(compute.device) if compute.networks else NO_DEVICE
         model_bytes = compute.model_bytes or model_budget(device)
         self._device = Device(device, self._backend, model_bytes, self._tick, report)
         self._limits = compute.limits

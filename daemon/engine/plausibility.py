@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Inpaint
@@ -60,7 +59,7 @@ def check_answer(call: ModelCall, reply: Reply) -> None:
     """
     answer = answer_of(reply)
     parts = (answer.tokens, answer.pooled) if isinstance(answer, Embedding) else (answer,)
-    if not all(bool(part.isfinite().all()) for part in parts if isinstance(part, Tensor)):
+    if not all(bool(part.isfinite().all()) for part in parts if part is not None):
         raise ModelError(call.model, "its answer has NaN or infinities")
 
 

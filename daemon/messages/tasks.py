@@ -157,6 +157,8 @@ class Compute:
         model_bytes: Memory for loaded models; None means a share of the device's memory.
         options: How models are run.
         signing: With what results are signed; None for not at all.
+        networks: Whether tasks may ask a network. If not, no device is looked for and torch, which
+            takes over a second, is not loaded.
     """
 
     device: str = "auto"
@@ -167,3 +169,4 @@ class Compute:
     model_bytes: int | None = None
     options: ModelOptions = ModelOptions()
     signing: Signing | None = None
+    networks: bool = True

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from daemon.models.calls import Degradation, DenoiseCall
 from daemon.models.memory import run_precision
-from daemon.models.prior_network import PhotoPrior
+from daemon.models.prior_network import read_prior
 from daemon.models.registry import Placement
+from daemon.system.errors import ConfigError
 
 _ALL_NOISE = math.pi / 2 - 1e-6
 """Angle in radians from which on x_t holds nothing of the picture; the network was trained to see
@@ -21,11 +24,20 @@ class Prior:
 
     Args:
         placement: The checkpoint, its device and options.
+
+    Raises:
+        ConfigError: A file is missing or damaged.
     """
 
     def __init__(self, placement: Placement) -> None:
         self._device = torch.device(placement.device)
-        network = PhotoPrior.from_pretrained(placement.checkpoint.folder, torch_dtype=torch.float32)
+        try:
+            network: Any = read_prior(placement.checkpoint.folder)  # torch types no memory_format
+        except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+            raise ConfigError(
+                f"model {placement.checkpoint.reference}: cannot be loaded: {error}; install the "
+                "package again"
+            ) from error
         self._network = network.eval().to(self._device, memory_format=torch.channels_last)
         self._placement = placement
 

@@ -4,18 +4,23 @@ It has convolutions only and no normalisation over space, so that a picture of a
 tiling of it get the same answer, but for the receptive field at the borders.
 """
 
+import json
 import math
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import cast
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 STRIDE = 16
 """Heights and widths must be multiples of this, and tiles start at multiples of it."""
+
+_CONFIG, _WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
+"""Files of a network in its folder, called as diffusers calls them."""
 
 _FREQUENCIES = 32
 _DEGRADATION_NUMBERS = 4
@@ -38,7 +43,17 @@ class ModulatedBlock(nn.Module):
         return features + residual
 
 
-class PhotoPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is untyped
+@dataclass(frozen=True)
+class PriorShape:
+    """The architecture that a network's weights must fit; the arguments of `PhotoPrior`."""
+
+    channels: tuple[int, ...]
+    blocks: tuple[int, ...]
+    patch: int
+    embedding: int
+
+
+class PhotoPrior(nn.Module):
     """Predicts v = cos(t) eps - sin(t) x0 of noisy photographs, with or without a condition.
 
     Args:
@@ -48,7 +63,8 @@ class PhotoPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is
         embedding: Width of the time embedding.
     """
 
-    @register_to_config  # type: ignore[untyped-decorator]  # diffusers is untyped
+    frequencies: Tensor
+
     def __init__(
         self,
         channels: tuple[int, ...] = (32, 64, 128, 192),
@@ -56,7 +72,8 @@ class PhotoPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is
         patch: int = 2,
         embedding: int = 128,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
+        self.shape = PriorShape(tuple(channels), tuple(blocks), patch, embedding)
 
         def stack(width: int, count: int) -> nn.ModuleList:
             return nn.ModuleList(ModulatedBlock(width, embedding) for _ in range(count))
@@ -91,7 +108,7 @@ class PhotoPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is
         Returns:
             Same shape as x_t.
         """
-        patch: int = self.config["patch"]
+        patch = self.shape.patch
         angle = 4 * t[:, None] * self.frequencies
         embedding = self.time_embedding(torch.cat((angle.cos(), angle.sin()), dim=1))
         folded = functional.pixel_unshuffle(torch.cat((x_t, condition), dim=1), patch)
@@ -119,6 +136,30 @@ class PhotoPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is
         cos, sin = t.cos()[:, None, None, None], t.sin()[:, None, None, None]
         missing: Tensor = self(x_t, t, condition, degradation)
         return cos * x_t - sin * (missing - sin * condition)
+
+
+def read_prior(folder: Path) -> PhotoPrior:
+    """Read a network from its folder, with its weights in float32.
+
+    Raises:
+        OSError, ValueError, TypeError, RuntimeError, SafetensorError: Its files are missing,
+            damaged or do not fit each other.
+    """
+    config = json.loads((folder / _CONFIG).read_text("utf-8"))
+    shape = {key: value for key, value in config.items() if not key.startswith("_")}
+    weights = {name: weight.float() for name, weight in load_file(folder / _WEIGHTS).items()}
+    with torch.device("meta"):  # every weight is in the file, so none has to be drawn
+        network = PhotoPrior(**shape)
+    network.load_state_dict(weights, assign=True)
+    return network
+
+
+def write_prior(network: PhotoPrior, folder: Path) -> None:
+    """Write a network, in the precision that its weights have, to a folder that is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(network.state_dict(), folder / _WEIGHTS, {"format": "pt"})
+    config = {"_class_name": type(network).__name__, **asdict(network.shape)}
+    (folder / _CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def _apply_blocks(blocks: nn.Module, features: Tensor, embedding: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from PIL import Image
 
 from daemon.config.conditions import Condition
 from daemon.config.content_features import Feature
-from daemon.diffusion.pixels import to_tensor
 from daemon.models.calls import ClipCall, ModelCalls, ask
 from daemon.photo import Picture
 from daemon.restorers.chroma import eight_bits
@@ -46,6 +45,8 @@ def measure_features(
             answers[feature] = measure_feature(picture, feature.name)
     phrases = tuple(feature.phrase for feature in features if feature.name == "likeness")
     if phrases:
+        from daemon.diffusion.pixels import to_tensor
+
         image = to_tensor(np.asarray(_reduced(picture.pixels, _LIKENESS_PX).round(), np.uint8))
         (logits,) = yield from ask([ClipCall(clip, image, phrases)])
         answers |= zip(map(Feature.likeness, phrases), logits.tolist(), strict=True)

@@ -1,4 +1,7 @@
-"""The footprint of a recipe, known before any work: the size of its result and its memory."""
+"""The footprint of a recipe, known before any work: the size of its result and its memory.
+
+What restorers say of themselves is imported for their own steps only, since they import torch.
+"""
 
 from collections.abc import Sequence
 
@@ -15,12 +18,7 @@ from daemon.config.steps import (
     Unfade,
 )
 from daemon.diffusion.concurrent import concurrent_count
-from daemon.diffusion.windows import WINDOW_PX
 from daemon.restorers.content import footprint as measuring_footprint
-from daemon.restorers.generate import wanted_size
-from daemon.restorers.inpaint import MEAN_SAMPLES
-from daemon.restorers.restyle import sweep_labels
-from daemon.restorers.scratch_search import QUARTER_TURNS
 from daemon.restorers.sweep_sheet import sheet_size
 
 _PRIOR_ONLY = Library()
@@ -96,11 +94,15 @@ def _initial_size(recipe: Recipe, size: tuple[int, int], library: Library) -> tu
     first = recipe.steps[0]
     if not isinstance(first, Generate) or size != (0, 0):
         return size
+    from daemon.restorers.generate import wanted_size
+
     return wanted_size(first, library.checkpoint(first.model).traits)
 
 
 def _result_size(step: Step, width: int, height: int) -> tuple[int, int]:
     if isinstance(step, Restyle) and step.sweep:
+        from daemon.restorers.restyle import sweep_labels
+
         return sheet_size(width, height, sweep_labels(step))
     return width * scale_of(step), height * scale_of(step)
 
@@ -109,6 +111,8 @@ def _working_bytes(step: Step, inputs: Sequence[tuple[int, int]]) -> int:
     """Bytes of floats in one turn."""
     if isinstance(step, Unfade):
         return 0  # no network: a small copy and tables
+    from daemon.diffusion.windows import WINDOW_PX
+
     pixels = max(width * height for width, height in inputs) * scale_of(step) ** 2
     searched = isinstance(step, Inpaint) and step.find == "cracks"
     search_bytes = _CRACK_SEARCH_BYTES * pixels if searched else 0
@@ -128,6 +132,9 @@ def _concurrent_states(step: Step) -> int:
         case Denoise() | SuperResolve():
             return step.self_ensemble
         case Inpaint():
+            from daemon.restorers.inpaint import MEAN_SAMPLES
+            from daemon.restorers.scratch_search import QUARTER_TURNS
+
             samples = 1 if step.realism == 1 else MEAN_SAMPLES
             return max(samples, QUARTER_TURNS if step.find else 1)
         case _:

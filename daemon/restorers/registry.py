@@ -40,6 +40,7 @@ class StepKind:
         samples: Uses in which it samples step by step, so that `sampler` and `spacing` mean
             something.
         source: What a result is, in IPTC's words: cleaned, or partly or wholly made by a network.
+        networks: Whether it ever asks a network.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class StepKind:
     instructed: tuple[Use, ...] = ()
     samples: tuple[Use, ...] = _SAMPLING
     source: DigitalSource = DigitalSource.COMPOSITE
+    networks: bool = True
 
 
 def _step_by_step(restorer: str) -> dict[Use, str]:
@@ -119,6 +121,7 @@ STEP_KINDS = {
             source=DigitalSource.ENHANCED,
             meaningless={"prior": ("steps", "seed")},
             samples=(),
+            networks=False,
         ),
     )
 }
@@ -146,6 +149,13 @@ def digital_source(step: Step) -> DigitalSource:
     if source == DigitalSource.ENHANCED and not cleans:
         return DigitalSource.COMPOSITE
     return source
+
+
+def asks_networks(recipe: Recipe) -> bool:
+    """Whether a recipe may ask a network; conditions of steps never do."""
+    return recipe.match.looks_like is not None or any(
+        STEP_KINDS[step.kind].networks for step in recipe.steps
+    )
 
 
 def restorer_for(kind: str, traits: Traits = PRIOR_TRAITS) -> Restorer:

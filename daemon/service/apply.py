@@ -31,7 +31,7 @@ from daemon.messages.reports import (
 )
 from daemon.messages.tasks import Compute, InspectTask, RestoreTask, Task
 from daemon.photo.content_credentials import check_signing
-from daemon.restorers.registry import check_clip, check_models
+from daemon.restorers.registry import asks_networks, check_clip, check_models
 from daemon.service.apply_plan import (
     ApplyOptions,
     PlannedJob,
@@ -124,6 +124,7 @@ def follow(
     if not options.any_photo:
         check_clip([recipe], options.clip, library)
     check_signing(compute.signing)
+    compute = replace(compute, networks=asks_networks(recipe))
     recipe, stem = with_output_format(recipe, inputs, options)
     planned: list[PlannedJob] = []
     beside = SideFilesOnDisk()

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daemon.config.recipe import Recipe
 from daemon.config.settings import Settings
@@ -11,11 +12,12 @@ from daemon.config.station import InboxFolder, Notice, Station
 from daemon.messages.tasks import Compute, ModelOptions
 from daemon.photo import Limits
 from daemon.photo.content_credentials import Signing
-from daemon.service.monitoring.monitor import MonitorSettings
-from daemon.service.monitoring.notifier import read_addresses
 from daemon.system.errors import ConfigError
 from daemon.system.files import alternative, shown
 from daemon.system.mounts import is_network_path
+
+if TYPE_CHECKING:
+    from daemon.service.monitoring.monitor import MonitorSettings
 
 
 def station_folders(station: Station, settings: Settings) -> tuple[Path, ...]:
@@ -87,12 +89,15 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def monitor_settings(settings: Settings) -> MonitorSettings:
+def monitor_settings(settings: Settings) -> "MonitorSettings":
     """Settings of monitoring: what is served, and who gets messages.
 
     Raises:
         ConfigError: An address for messages is wrong, or apprise is not installed.
     """
+    from daemon.service.monitoring.monitor import MonitorSettings
+    from daemon.service.monitoring.notifier import read_addresses
+
     urls = [url.get_secret_value() for url in settings.notify]
     return MonitorSettings(
         port=settings.metrics_port,

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 _TELL = """
 import sys
@@ -20,17 +21,26 @@ def _imported(*commands: list[str]) -> list[set[str]]:
     done = subprocess.run(
         [sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=100
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith("IMPORTED")]
     return [set(line.split()[1:]) for line in lines]
 
 
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    folder = str(tmp_path_factory.mktemp("start_up") / "s")
-    station = ["--station", folder]
-    commands = [["--version"], ["init", folder], [*station, "status"], [*station, "recipes"]]
-    return dict(zip(("version", "init", "status", "recipes"), _imported(*commands), strict=True))
+    """What is imported after each command; each has what the commands before it needed."""
+    folder = tmp_path_factory.mktemp("start_up")
+    photo, at = folder / "a.png", ["--station", str(folder / "s")]
+    Image.linear_gradient("L").resize((96, 64)).convert("RGB").save(photo)
+    commands = {
+        "version": ["--version"],
+        "init": ["init", str(folder / "s")],
+        "status": [*at, "status"],
+        "recipes": [*at, "recipes"],
+        "unfade": ["apply", "unfade", str(photo), "-o", str(folder / "unfaded.png")],
+        "denoise": ["apply", "denoise", str(photo), "-o", str(folder / "denoised.png")],
+    }
+    return dict(zip(commands, _imported(*commands.values()), strict=True))
 
 
 def test_the_command_line_itself_imports_no_library_of_data_or_pictures(
@@ -54,3 +64,17 @@ def test_commands_that_only_read_import_nothing_heavy(
 ) -> None:
     heavy = {"torch", "numpy", "PIL", "diffusers", "skimage", "scipy", "watchdog"}
     assert not imported[command] & heavy
+
+
+def test_a_recipe_that_asks_no_network_imports_no_library_of_networks(
+    imported: dict[str, set[str]],
+) -> None:
+    assert not imported["unfade"] & {"torch", "diffusers", "transformers", "scipy", "skimage"}
+
+
+def test_networks_that_ship_need_neither_diffusers_nor_its_friends(
+    imported: dict[str, set[str]],
+) -> None:
+    assert "torch" in imported["denoise"]
+    heavy = {"diffusers", "transformers", "accelerate", "torchvision", "scipy", "skimage"}
+    assert not imported["denoise"] & heavy

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from daemon.models.prior_network import PhotoPrior
+from daemon.models.prior_network import PhotoPrior, read_prior
 from training.checkpoint import FILE
 from training.export import export
 from training.growth import grow
@@ -89,8 +89,8 @@ def test_the_average_is_what_is_exported(tmp_path: Path) -> None:
         run.average.get_parameter("head.bias").fill_(0.25)
     run.save()
     export(tmp_path, tmp_path / "export")
-    loaded = PhotoPrior.from_pretrained(tmp_path / "export", torch_dtype=torch.float32)
-    assert loaded.head.bias.tolist() == [0.25] * 12
+    loaded = read_prior(tmp_path / "export")
+    assert loaded.get_parameter("head.bias").tolist() == [0.25] * 12
     assert (tmp_path / "export" / "diffusion_pytorch_model.safetensors").stat().st_size < 20e6
 
 
@@ -162,7 +162,7 @@ def test_rare_colours_weigh_more_and_the_mean_weight_is_one() -> None:
 def test_a_grown_network_answers_as_the_small_one_until_it_learns() -> None:
     small = tiny_network()
     large = grow(small, (6, 12), (2, 3))
-    assert large.config["channels"] == (6, 12)
+    assert large.shape.channels == (6, 12)
     generator = torch.Generator().manual_seed(1)
     x_t, condition = torch.randn(2, 3, 3, 32, 48, generator=generator)[:, :2].unbind(0)
     t, task = torch.tensor([0.3, 1.5]), torch.rand(2, 4, generator=generator)
@@ -182,7 +182,7 @@ def test_a_grown_network_answers_as_the_small_one_until_it_learns() -> None:
 def test_a_run_is_exported_in_its_own_shape(tmp_path: Path) -> None:
     Run(tiny_network(), Plan(total_s=1), tmp_path, seed=0).save()
     export(tmp_path, tmp_path / "export")
-    loaded = PhotoPrior.from_pretrained(tmp_path / "export", torch_dtype=torch.float32)
-    assert tuple(loaded.config["channels"]) == (4, 8)
+    loaded = read_prior(tmp_path / "export")
+    assert loaded.shape.channels == (4, 8)
     expected = {name: kept.half().float() for name, kept in tiny_network().state_dict().items()}
     assert all(torch.equal(loaded.state_dict()[name], expected[name]) for name in expected)
