@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from daemon.config.model_reference import COLOUR, DAMAGE, PRIOR, RESTORATION
+from daemon.config.steps import SamplerName
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
 
@@ -29,6 +30,37 @@ pictures for [match] looks_like."""
 
 
 @dataclass(frozen=True)
+class Betas:
+    """The noise that a checkpoint's training adds at each of its times.
+
+    Attributes:
+        schedule: How they rise, as diffusers names it.
+        first, last: The first and the last of them.
+        count: Training times.
+        zero_snr: Whether they were rescaled so that the last time is noise alone.
+    """
+
+    schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
+    first: float
+    last: float
+    count: int
+    zero_snr: bool = False
+
+
+@dataclass(frozen=True)
+class FewSteps:
+    """How a checkpoint samples that was distilled for a few steps.
+
+    Attributes:
+        times: The training times that it was distilled at, falling.
+        sampler: The sampler of its own scheduler.
+    """
+
+    times: tuple[int, ...]
+    sampler: SamplerName
+
+
+@dataclass(frozen=True)
 class Traits:
     """The traits of a checkpoint, known before it is loaded.
 
@@ -44,6 +76,8 @@ class Traits:
         text_encoders: Number of its text encoders.
         told_mask: Whether its UNet, driven step by step, is told a mask and the latent of what
             lies outside of it.
+        betas: The noise of its training times; None for the prior and for flow matching.
+        few_steps: How it samples if it was distilled for a few steps; None for others.
     """
 
     family: Family
@@ -56,6 +90,8 @@ class Traits:
     reduction: int = 1
     text_encoders: int = 0
     told_mask: bool = False
+    betas: Betas | None = None
+    few_steps: FewSteps | None = None
 
 
 PRIOR_TRAITS = Traits("prior", ("prior",), "the prior inside the package")
@@ -201,6 +237,8 @@ def _read_traits(folder: Path) -> Traits:
         reduction=reduction,
         text_encoders=len([part for part in folder.glob("text_encoder*") if part.is_dir()]),
         told_mask=kind is _LATENT_INPAINT,
+        betas=_betas(scheduler),
+        few_steps=_few_steps(scheduler),
     )
 
 
@@ -246,6 +284,46 @@ def _kind_of_stable_diffusion(
 def _is_edm(scheduler: Mapping[str, Any]) -> bool:
     """Whether its schedule is EDM's, which has no angle here and so no strength."""
     return "EDM" in str(scheduler.get("_class_name"))
+
+
+def _betas(scheduler: Mapping[str, Any]) -> Betas | None:
+    """The noise of the training times; None where it is told in another way than by betas."""
+    schedule = scheduler.get("beta_schedule", "linear")
+    name = str(scheduler.get("_class_name"))
+    if name.startswith("FlowMatch") or _is_edm(scheduler) or scheduler.get("trained_betas"):
+        return None
+    if schedule not in ("linear", "scaled_linear", "squaredcos_cap_v2"):
+        return None
+    return Betas(
+        schedule,
+        float(scheduler.get("beta_start", 0.0001)),
+        float(scheduler.get("beta_end", 0.02)),
+        int(scheduler.get("num_train_timesteps", 1000)),
+        bool(scheduler.get("rescale_betas_zero_snr")),
+    )
+
+
+_LCM_TIMES = 50
+"""Times that LCM and TCD are distilled at if their scheduler does not say."""
+
+_TURBO_TIMES = 4
+"""Times that adversarial distillation (Turbo) is done at: arXiv:2311.17042, section 3.1."""
+
+
+def _few_steps(scheduler: Mapping[str, Any]) -> FewSteps | None:
+    """How a checkpoint samples if its scheduler is one of those made for distilled ones."""
+    name, count = str(scheduler.get("_class_name")), int(scheduler.get("num_train_timesteps", 1000))
+    if name in ("LCMScheduler", "TCDScheduler"):
+        number = int(scheduler.get("original_inference_steps") or _LCM_TIMES)
+        sampler: SamplerName = "lcm" if name == "LCMScheduler" else "ddim"
+    elif (
+        name == "EulerAncestralDiscreteScheduler"
+        and scheduler.get("timestep_spacing") == "trailing"
+    ):
+        number, sampler = _TURBO_TIMES, "ancestral"
+    else:
+        return None
+    return FewSteps(tuple(k * (count // number) - 1 for k in range(number, 0, -1)), sampler)
 
 
 def component_folder(folder: Path, name: str) -> Path:

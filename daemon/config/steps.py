@@ -46,7 +46,7 @@ SizePx = Annotated[int, Field(ge=64, le=4096)]
 """Width or height of a picture to be generated, in pixels."""
 
 
-SamplerName = Literal["ddim", "euler", "ancestral", "dpmpp-2m", "dpmpp-2m-sde"]
+SamplerName = Literal["ddim", "euler", "ancestral", "dpmpp-2m", "dpmpp-2m-sde", "lcm"]
 """Names of the samplers."""
 
 SpacingName = Literal["even", "late", "karras", "trailing"]
@@ -69,7 +69,7 @@ class BaseStep(BaseModel):
     photos: ClassVar[int] = 1
     """How many photographs the step takes at once."""
 
-    added: ClassVar[tuple[str, ...]] = ("sampler", "spacing", "when")
+    added: ClassVar[tuple[str, ...]] = ("sampler", "spacing", "timesteps", "when")
     """Keys that came after the first version: at their default a recipe's digest leaves them out,
     so that what was restored before is not restored again."""
 
@@ -104,8 +104,9 @@ class BaseStep(BaseModel):
         description="How a sample is made, where the network is driven step by step. "
         "`dpmpp-2m` keeps most of the texture for its number of calls; `ancestral` adds fresh "
         "noise at each step and mends what earlier steps got wrong; `dpmpp-2m-sde` does both; "
-        "`ddim` and `euler` are one and the same, plain. Not set: what was measured best for the "
-        "kind of step.",
+        "`ddim` and `euler` are one and the same, plain; `lcm` is for checkpoints distilled for a "
+        "few steps. Not set: what was measured best for the kind of step, and for such a "
+        "checkpoint its own.",
         examples=["ancestral"],
     )
     spacing: Spacing | None = Field(
@@ -116,6 +117,17 @@ class BaseStep(BaseModel):
         "of the first angle, falling from 1, in place of `steps`. Not set: what was measured best "
         "for the kind of step.",
         examples=["late"],
+    )
+    timesteps: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=1_000_000)], ...], Field(max_length=1000)
+    ] = Field(
+        (),
+        description="Training times of a checkpoint at which its network is called, falling, in "
+        "place of `steps` and `spacing`; those before the noise that the step begins at are left "
+        "out. For checkpoints that were distilled for a few steps. Not set: if the checkpoint's "
+        "scheduler says that it was (LCM, TCD, Euler ancestral with `trailing` spacing), four of "
+        "its own, or as many as `steps`, and no guidance.",
+        examples=[(999, 749, 499, 249)],
     )
     when: Annotated[
         tuple[Condition, ...],
@@ -159,6 +171,20 @@ class BaseStep(BaseModel):
         if value[0] != 1 or any(late >= early for early, late in pairwise(value)):
             raise ValueError("must begin with 1, and each share must be smaller than the last")
         return value
+
+    @field_validator("timesteps")
+    @classmethod
+    def _timesteps_fall(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(late >= early for early, late in pairwise(value)):
+            raise ValueError("each must be smaller than the last")
+        return value
+
+    @model_validator(mode="after")
+    def _one_says_where_the_calls_lie(self) -> "BaseStep":
+        for key in ("steps", "spacing"):
+            if self.timesteps and getattr(self, key) is not None:
+                raise ValueError(f"timesteps and {key} say the same; leave one of them out")
+        return self
 
     @property
     def shipped(self) -> tuple[str, ...]:

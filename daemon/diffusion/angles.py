@@ -7,8 +7,10 @@ sigma = tan(t), in units of [-1, 1].
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from typing import assert_never
 
+from daemon.checkpoints.traits import Betas
 from daemon.config.steps import Spacing, SpacingName
 
 _LATE_POWER = 1.5
@@ -18,9 +20,10 @@ _KARRAS_RHO = 7.0
 _ALL_NOISE = math.pi / 2 - 1e-3
 """Angle that stands for pi/2 where its infinite noise level is needed."""
 
-_TRAINING_TIMES = 1000
-_BETAS = (0.00085, 0.012)
-"""Training times and range of the square roots' squares of Stable Diffusion's schedule."""
+_STABLE_DIFFUSION = Betas("scaled_linear", 0.00085, 0.012, 1000)
+
+_LEAST_BETA_SHARE, _MOST_BETA = 0.008, 0.999
+"""Offset and bound of the cosine schedule: arXiv:2102.09672, section 3.2."""
 
 
 def even_angles(start: float, steps: int) -> list[float]:
@@ -68,7 +71,7 @@ def _karras_angles(start: float, steps: int) -> list[float]:
     Source: arXiv:2206.00364, eq. 5.
     """
     highest = math.tan(min(start, _ALL_NOISE))
-    smallest = min(math.tan(_training_angles()[0]), highest / 10)
+    smallest = min(math.tan(training_angles(_STABLE_DIFFUSION)[0]), highest / 10)
     first, last = (sigma ** (1 / _KARRAS_RHO) for sigma in (highest, smallest))
     shares = [k / max(1, steps - 1) for k in range(1, steps)]
     sigmas = [(first + share * (last - first)) ** _KARRAS_RHO for share in shares]
@@ -80,7 +83,7 @@ def _trailing_angles(start: float, steps: int) -> list[float]:
 
     Source: arXiv:2305.08891, table 2, "trailing"; begun at the time whose angle is `start`.
     """
-    known = _training_angles()
+    known = training_angles(_STABLE_DIFFUSION)
     begin = next((time for time, angle in enumerate(known, 1) if angle >= start), len(known))
     if begin <= steps:  # less noise than that training has so many times for
         return even_angles(start, steps)
@@ -89,12 +92,55 @@ def _trailing_angles(start: float, steps: int) -> list[float]:
 
 
 @cache
-def _training_angles() -> Sequence[float]:
-    """Angles of Stable Diffusion's training times, ascending."""
-    low, high = (math.sqrt(beta) for beta in _BETAS)
-    steps = (low + (high - low) * k / (_TRAINING_TIMES - 1) for k in range(_TRAINING_TIMES))
-    products = accumulate((1 - step**2 for step in steps), lambda a, b: a * b)
-    return [math.acos(math.sqrt(product)) for product in products]
+def training_angles(betas: Betas) -> Sequence[float]:
+    """Angles of a checkpoint's training times in radians, ascending, one for each of its betas."""
+    products = list(accumulate((1 - beta for beta in _beta_values(betas)), lambda a, b: a * b))
+    roots = [math.sqrt(product) for product in products]
+    if betas.zero_snr:  # arXiv:2305.08891, algorithm 1
+        roots = [(root - roots[-1]) * roots[0] / (roots[0] - roots[-1]) for root in roots]
+    return [math.acos(root) for root in roots]
+
+
+def _beta_values(betas: Betas) -> Sequence[float]:
+    """The betas themselves."""
+    count = betas.count
+    match betas.schedule:
+        case "linear":
+            span = betas.last - betas.first
+            return [betas.first + span * k / max(1, count - 1) for k in range(count)]
+        case "scaled_linear":
+            low, high = math.sqrt(betas.first), math.sqrt(betas.last)
+            return [(low + (high - low) * k / max(1, count - 1)) ** 2 for k in range(count)]
+        case "squaredcos_cap_v2":
+            shares = [_cosine_share(k / count) for k in range(count + 1)]
+            return [min(1 - late / early, _MOST_BETA) for early, late in pairwise(shares)]
+        case _:
+            assert_never(betas.schedule)
+
+
+def _cosine_share(time: float) -> float:
+    """Power of the picture at a share of the training times in the cosine schedule."""
+    angle = (time + _LEAST_BETA_SHARE) / (1 + _LEAST_BETA_SHARE) * math.pi / 2
+    return math.cos(angle) ** 2
+
+
+def own_angles(known: Sequence[float], start: float, steps: int) -> list[float]:
+    """Angles of a run that keeps to those a checkpoint knows, from the one nearest to a start.
+
+    Args:
+        known: The angles that it knows in radians, falling.
+        start: Where the run is to begin, in radians.
+        steps: Most evaluations; at least 1.
+
+    Returns:
+        Up to steps + 1 falling angles, evenly chosen among those known, the last exactly 0.
+
+    Source: LCM, arXiv:2310.04378, whose sampling skips evenly over the times of its distillation.
+    """
+    first = min(range(len(known)), key=lambda index: abs(known[index] - start))
+    below = known[first:]
+    count = min(steps, len(below))
+    return [*(below[len(below) * k // count] for k in range(count)), 0.0]
 
 
 SPACINGS: Mapping[SpacingName, Callable[[float, int], list[float]]] = {

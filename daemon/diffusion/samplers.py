@@ -5,7 +5,7 @@ at t. The names are those of the field. In the angle form Euler's step is DDIM's
 step of Euler is that of DDIM with eta = 1, so those rows share a function.
 
 Source: DDIM, arXiv:2010.02502; DPM-Solver++(2M) and its SDE, arXiv:2211.01095, section 5 and
-appendix A.6, with lambda = -log(tan(t)).
+appendix A.6, with lambda = -log(tan(t)); consistency models (LCM), arXiv:2303.01469, algorithm 1.
 """
 
 import math
@@ -16,7 +16,7 @@ from functools import partial
 from torch import Tensor
 
 from daemon.config.steps import SamplerName
-from daemon.diffusion.process import ddim_step
+from daemon.diffusion.process import add_noise, ddim_step
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +79,13 @@ def _dpmpp_2m_sde(state: SamplerState) -> Tensor:
     return ddim_step(state.x_t, _extrapolated(state), state.t, state.s, 1.0, state.noise)
 
 
+def _lcm(state: SamplerState) -> Tensor:
+    """The estimate itself, noised again: for networks that map every x_t to x0 at once."""
+    if state.noise is None:
+        return state.x0
+    return add_noise(state.x0, state.s, state.noise)
+
+
 def _extrapolated(state: SamplerState) -> Tensor:
     """x0' = x0 + (x0 - x0 before) h / (2 h before): x0 half-way through the step; x0 at first."""
     if state.before is None:
@@ -99,5 +106,6 @@ SAMPLERS: Mapping[SamplerName, Sampler] = {
     "ancestral": ddim_sampler(1.0),
     "dpmpp-2m": Sampler(_dpmpp_2m, fresh=False),
     "dpmpp-2m-sde": Sampler(_dpmpp_2m_sde, fresh=True),
+    "lcm": Sampler(_lcm, fresh=True),
 }
 """Every sampler by the name that recipes use."""

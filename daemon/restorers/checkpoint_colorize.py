@@ -57,7 +57,7 @@ def colorize(
     guide = luminance_guide(luminance(picture.pixels), traits.side_px)
     project = _projection(guide, picture, params)
     measurement = Measurement(project(torch.zeros(3, *guide.shape)), project)
-    trajectory = PLAN.of(params).trajectory(START)
+    trajectory = PLAN.of(params, traits).trajectory(START)
     draw = space.noise_draws(Window(0, 0, *guide.shape), guide.shape, noise)
     realism = REALISM if params.realism is None else params.realism
     small = yield from ddnm_sample(space, measurement, trajectory, draw, realism)

@@ -132,7 +132,7 @@ class _NoiseRemoval:
         if params.realism == 0:
             return mean
         start = angle_of(sigma)
-        trajectory = PLAN.of(params).trajectory(start)
+        trajectory = PLAN.of(params, self.space.traits).trajectory(start)
         sampled = yield from sample(math.cos(start) * noisy, trajectory, self._predict, draw)
         return mean.lerp(self._unclipped(sampled, y), params.realism)
 
@@ -177,7 +177,7 @@ class _NoiseRemoval:
 
         start = min(LATENT_STARTS[1], max(LATENT_STARTS[0], angle_of(2 * self.sigma)))
         draw = self.space.noise_draws(window, picture.pixels.shape[:2], self.noise)
-        trajectory = _DDNM_PLAN.of(params).trajectory(start)
+        trajectory = _DDNM_PLAN.of(params, self.space.traits).trajectory(start)
         measurement = Measurement(y, project, project_every=0)
         repaired = yield from ddnm_sample(self.space, measurement, trajectory, draw, params.realism)
         return to_grey(repaired) if picture.grey else repaired

@@ -159,7 +159,7 @@ class _Inpainting:
         begin = filled(original, lost) if strength is None else original
         start = replace(photograph, original=begin, mask=lost.to(original.dtype))
         draw = self.space.noise_draws(window, self.picture.pixels.shape[:2], self.noise)
-        trajectory = PLAN.of(self.params).trajectory(self._first_angle())
+        trajectory = PLAN.of(self.params, self.space.traits).trajectory(self._first_angle())
 
         def sample(number: int) -> ModelCalls[Tensor]:
             return sdedit(

@@ -202,7 +202,11 @@ def check_step(step: Step, traits: Traits) -> None:
         )
     # With the prior it is the kind of step that lacks the key, not the model.
     who = step.kind if use == "prior" else traits.description
-    unsampled = () if use in row.samples else ("sampler", "spacing")
+    unsampled: tuple[str, ...] = ()
+    if use not in row.samples:
+        unsampled = ("sampler", "spacing", "timesteps")
+    elif traits.betas is None:
+        unsampled = ("timesteps",)
     meaningless = row.meaningless.get(use, ()) + unsampled
     for key in meaningless + call_convention(traits.pipeline).ignored_keys:
         if key in step.model_fields_set:

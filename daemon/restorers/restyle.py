@@ -61,7 +61,7 @@ def restyle(
     (picture,) = pictures
     space = yield from working_space(params, traits)
     mask = fitted_mask(picture) if params.mask else None
-    restyling = _Restyling(picture, mask, space, PLAN.of(params), noise)
+    restyling = _Restyling(picture, mask, space, PLAN.of(params, traits), noise)
     return (yield from picture_or_sheet(picture, params, restyling.at_strength))
 
 

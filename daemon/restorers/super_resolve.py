@@ -169,7 +169,7 @@ def _window(
     if space.traits.family != "prior":
         first = project(measured.enlarged())
         measurement = Measurement(first, project, project_every=LATENT_PROJECT_EVERY)
-        trajectory = _DDNM_PLAN.of(params).trajectory(start)
+        trajectory = _DDNM_PLAN.of(params, space.traits).trajectory(start)
         x0 = yield from ddnm_sample(space, measurement, trajectory, draw, params.realism)
         return clip_and_project(x0, project)
     degradation = Degradation(scale=scale, sigma=sigma)

@@ -22,7 +22,8 @@ _LOST = 0.5
 """Value of a mask from which an inpainting checkpoint is told that a pixel is lost."""
 
 DEFAULT_GUIDANCE = 5.0
-"""Scale of classifier-free guidance if a step has a prompt and no `guidance`."""
+"""Scale of classifier-free guidance if a step has a prompt and no `guidance`; checkpoints that
+were distilled for a few steps have learned it and get none."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,8 @@ def working_space(params: BaseStep, traits: Traits) -> ModelCalls[WorkingSpace]:
     prompt, *negative = yield from embed(params.model, *texts)
     scale = params.guidance
     if scale is None:
-        scale = DEFAULT_GUIDANCE if params.prompt or negative else 1.0
+        guided = (params.prompt or negative) and traits.few_steps is None
+        scale = DEFAULT_GUIDANCE if guided else 1.0
     return space.with_guidance(Guidance(prompt, negative[0] if negative else None, scale))
 
 

@@ -33,7 +33,8 @@ def message_of(tmp_path: Path, text: str) -> str:
         ),
         (
             '[[steps]]\nkind = "restyle"\nsampler = "heun"\n',
-            "steps[0].sampler is 'heun'; allowed: ddim, euler, ancestral, dpmpp-2m, dpmpp-2m-sde",
+            "steps[0].sampler is 'heun'; allowed: ddim, euler, ancestral, dpmpp-2m, dpmpp-2m-sde, "
+            "lcm",
         ),
         (
             '[[steps]]\nkind = "restyle"\nspacing = [1, 0.5, 0.6]\n',

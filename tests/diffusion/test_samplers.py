@@ -10,8 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from daemon.checkpoints.traits import Betas
 from daemon.config.steps import SamplerName, SpacingName
-from daemon.diffusion.angles import SPACINGS, even_angles, spaced_angles
+from daemon.diffusion.angles import (
+    SPACINGS,
+    even_angles,
+    own_angles,
+    spaced_angles,
+    training_angles,
+)
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.process import eps_of
 from daemon.diffusion.samplers import SAMPLERS, SamplerState
@@ -82,6 +89,7 @@ STOCK: dict[SamplerName, Callable[[], Stock]] = {
         algorithm_type="sde-dpmsolver++",
         final_sigmas_type="zero",
     ),
+    "lcm": lambda: Stock("LCMScheduler", scaled=False, clip_sample=False, set_alpha_to_one=True),
 }
 
 
@@ -99,13 +107,41 @@ def test_a_sampler_steps_as_diffusers_scheduler_of_that_name(
     options: dict[str, Tensor] = {}
     if name == "dpmpp-2m-sde":
         options["variance_noise"] = noise
-    if name == "ancestral":
-        module = "diffusers.schedulers.scheduling_euler_ancestral_discrete.randn_tensor"
+    if name in ("ancestral", "lcm"):
+        stem = "euler_ancestral_discrete" if name == "ancestral" else "lcm"
+        module = f"diffusers.schedulers.scheduling_{stem}.randn_tensor"
         monkeypatch.setattr(module, lambda *_, **__: noise)
     theirs = stock.run(first, **options)
     result = ours(name, first, stock.angles, noise)
     assert float(theirs.std()) > 0.05
     assert float((result - theirs).abs().max()) < 2e-3
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "betas"),
+    [
+        ({}, Betas("linear", 0.0001, 0.02, 1000)),
+        (
+            {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
+            Betas("scaled_linear", 0.00085, 0.012, 1000),
+        ),
+        ({"beta_schedule": "squaredcos_cap_v2"}, Betas("squaredcos_cap_v2", 0.0001, 0.02, 1000)),
+        ({"rescale_betas_zero_snr": True}, Betas("linear", 0.0001, 0.02, 1000, zero_snr=True)),
+    ],
+)
+def test_training_angles_are_those_of_diffusers(scheduler: dict[str, Any], betas: Betas) -> None:
+    schedulers: Any = diffusers
+    alphas = schedulers.DDIMScheduler(**scheduler).alphas_cumprod.double()
+    expected = torch.acos(alphas.clamp(0, 1).sqrt()).tolist()
+    assert training_angles(betas) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_run_of_own_angles_begins_at_the_nearest_and_skips_evenly() -> None:
+    known = [1.5, 1.2, 0.9, 0.6, 0.3]
+    assert own_angles(known, 1.6, 5) == [*known, 0.0]
+    assert own_angles(known, 1.6, 2) == [1.5, 0.9, 0.0]
+    assert own_angles(known, 0.7, 4) == [0.6, 0.3, 0.0]
+    assert own_angles(known, 0.01, 4) == [0.3, 0.0]
 
 
 def test_karras_angles_are_those_of_diffusers() -> None:
@@ -167,6 +203,7 @@ def test_second_order_on_late_angles_keeps_texture_that_equal_angles_lose() -> N
     assert better > 0.88
 
 
-@pytest.mark.parametrize("name", get_args(SamplerName))
+# Not `lcm`, whose networks answer with a sample rather than with the mean that stands in here.
+@pytest.mark.parametrize("name", [n for n in get_args(SamplerName) if n != "lcm"])
 def test_every_sampler_draws_from_the_known_posterior_in_many_steps(name: SamplerName) -> None:
     assert _texture_kept(name, "late", 0.6, 400) == pytest.approx(1, abs=0.04)

@@ -5,10 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from daemon.checkpoints.traits import PRIOR_TRAITS
 from daemon.config.steps import Colorize, Denoise, Restyle, Step, SuperResolve
 from daemon.diffusion.angles import spaced_angles
 from daemon.diffusion.samplers import SAMPLERS
+from daemon.restorers.registry import check_step
 from daemon.restorers.sampling_plan import SamplingPlan
+from daemon.system.errors import ConfigError
 from tests.support.answering import Turns, echo, picture, random_pixels, run
 from tests.support.known_model import KnownModel, flat
 
@@ -20,6 +23,15 @@ def test_what_a_step_says_takes_the_place_of_its_kinds_plan() -> None:
     asked = PLAN.of(Restyle(sampler="ddim", spacing="karras", steps=5))
     assert asked == SamplingPlan(SAMPLERS["ddim"], "karras", 5)
     assert asked.trajectory(0.7, 1.02).angles == spaced_angles(0.7, 5, "karras")
+
+
+def test_timesteps_are_for_models_that_have_some_and_stand_alone() -> None:
+    with pytest.raises(ConfigError, match="knows no timesteps"):
+        check_step(Restyle(timesteps=(999, 499)), PRIOR_TRAITS)
+    with pytest.raises(ValueError, match="timesteps and steps say the same"):
+        Restyle(timesteps=(999, 499), steps=2)
+    with pytest.raises(ValueError, match="each must be smaller than the last"):
+        Restyle(timesteps=(499, 999))
 
 
 @pytest.mark.parametrize(

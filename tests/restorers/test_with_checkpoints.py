@@ -1,5 +1,6 @@
 """Contract of checkpoints that are driven step by step: every family, every kind of step."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,7 +30,7 @@ from daemon.restorers.registry import restorer_for
 from daemon.restorers.restyle import fitted_mask
 from tests.support.answering import picture, random_pixels
 from tests.support.checkpoints import TEXTUAL, TINY, drive, loaded, tiny, tiny_folder, tiny_traits
-from tests.support.tiny_pipelines import save_pixel, save_stable_inpaint
+from tests.support.tiny_pipelines import save_pixel, save_stable, save_stable_inpaint
 
 KINDS: dict[str, Step] = {
     "denoise": Denoise(steps=2, realism=0.5),
@@ -87,6 +88,39 @@ def test_an_inpainting_checkpoint_makes_what_the_mask_marks(tmp_path: Path, step
     assert {None if c.condition is None else c.condition.shape[0] for c in asked} == {5}
     first = 2 / math.pi * max(call.t for call in asked)
     assert first == pytest.approx(step.strength or 1)  # type: ignore[union-attr]
+
+
+DISTILLED: dict[str, tuple[dict[str, object], set[int]]] = {
+    "turbo": (
+        {"_class_name": "EulerAncestralDiscreteScheduler", "timestep_spacing": "trailing"},
+        {749, 499, 249},
+    ),
+    "lcm": ({"_class_name": "LCMScheduler", "original_inference_steps": 50}, {759, 579, 379, 199}),
+}
+
+
+@pytest.mark.parametrize("name", DISTILLED)
+def test_a_distilled_checkpoint_is_told_only_times_that_it_knows_and_gets_no_guidance(
+    tmp_path: Path, name: str
+) -> None:
+    changes, times = DISTILLED[name]
+    folder = save_stable(tmp_path / "sd")
+    file = folder / "scheduler/scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    model = loaded(folder)
+    told: list[float] = []
+    unet = model._pipe.unet  # type: ignore[attr-defined]
+    unet.register_forward_pre_hook(lambda _, args: told.extend(args[1].tolist()))
+    checkpoint = Library().checkpoint(str(folder))
+    step = Restyle(strength=0.85, prompt="a photo of the old cat")
+    restorer = restorer_for("restyle", checkpoint.traits)
+    drive(restorer((picture(random_pixels(64, 64)),), step, Noise(1)), model)
+    assert {round(time) for time in told} == times
+    assert len(told) == len(times), "one row for each call: no guidance"
+    told.clear()
+    asked = Restyle(strength=1, timesteps=(900, 300), guidance=2, prompt="a photo")
+    drive(restorer((picture(random_pixels(64, 64)),), asked, Noise(1)), model)
+    assert [round(time) for time in told] == [900, 900, 300, 300]
 
 
 def started(
