@@ -1,6 +1,8 @@
 """Camera raw files, developed by the extra `raw`: never their thumbnail."""
 
+import io
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +10,19 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
+from PIL import ExifTags, Image
 
 from daemon.photo import Header, Limits, raw_header, read_header
+from daemon.photo.metadata import FileBlocks, read_block_metadata
 from daemon.photo.profiles import DISPLAY_P3_ICC
+from daemon.photo.raw_exif import other_raw_exif
 from daemon.photo.raw_header import refuse_cut_raw
+from daemon.photo.tiff_fields import EXIF, GPS, RawField, packed_block, parse_block
 from daemon.system.errors import PhotoError, TruncatedError
 from tests.support.photos import cat, read
 
 HEIGHT, WIDTH = 64, 96
-NO_EXIF = "EXIF is not read from raw files of this kind: left out"
+NO_EXIF = "its EXIF was not found: left out"
 PATTERN = (0, 1, 1, 2)
 """Colours of the filters, red, green, green and blue."""
 
@@ -102,9 +108,85 @@ def test_raw_files_that_are_no_tiff_are_developed_too(tmp_path: Path) -> None:
         assert (header.format, header.width, header.height) == ("RAW", WIDTH, HEIGHT)
         picture = read(path)
         assert np.array_equal(picture.pixels, plain.pixels)
-        assert (
-            "EXIF is not read from raw files of this kind: left out" in picture.notes
-        ) != has_exif
+        assert (NO_EXIF in picture.notes) != has_exif
+
+
+def exif(**texts: str) -> bytes:
+    """An EXIF block with a model, a place, a lens, and notes of the maker."""
+    made = Image.Exif()
+    made[ExifTags.Base.Model] = texts.get("model", "X-T5")
+    made.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.LensModel] = "XF35mmF1.4 R"
+    made.get_ifd(ExifTags.IFD.GPSInfo)[1] = "N"
+    return bytes(made.tobytes()).removeprefix(b"Exif\0\0")
+
+
+def preview() -> bytes:
+    """A small JPEG with EXIF, as cameras put it into raw files."""
+    file = io.BytesIO()
+    Image.fromarray(cat(24, 16)).save(file, "JPEG", exif=b"Exif\0\0" + exif())
+    return file.getvalue()
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def fujifilm() -> bytes:
+    jpeg = preview()
+    return (
+        b"FUJIFILMCCD-RAW ".ljust(84, b"0") + struct.pack(">II", 148, len(jpeg)) + bytes(56) + jpeg
+    )
+
+
+def panasonic() -> bytes:
+    jpeg = preview()
+    entry = struct.pack("<HHII", 0x2E, 7, len(jpeg), 40)
+    head = b"IIU\0\x08\0\0\0" + struct.pack("<H", 1) + entry + bytes(4)
+    return head.ljust(40, b"\0") + jpeg
+
+
+def minolta() -> bytes:
+    block = exif()
+    size = struct.pack(">4sI8s", b"\0PRD", 8, bytes(8))
+    return b"\0MRM" + bytes(4) + size + struct.pack(">4sI", b"\0TTW", len(block)) + block
+
+
+def canon() -> bytes:
+    """A CR3, which has a TIFF for each directory."""
+    order, fields = parse_block(exif())
+    by_tag = {field.tag: field.below for field in fields if field.below is not None}
+    plain = [field for field in fields if field.below is None]
+    parts = {
+        b"CMT1": plain,
+        b"CMT2": by_tag[EXIF] or (),
+        b"CMT3": [RawField(1, 2, 6, b"notes\0")],
+        b"CMT4": by_tag[GPS] or (),
+    }
+    own = b"".join(box(kind, packed_block(part, order)) for kind, part in parts.items())
+    uuid = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
+    return box(b"ftyp", b"crx \0\0\0\1") + box(b"moov", box(b"uuid", uuid + own))
+
+
+@pytest.mark.parametrize("made", [fujifilm, panasonic, minolta, canon])
+def test_exif_is_found_in_raw_files_that_are_no_tiff(made: Callable[[], bytes]) -> None:
+    block = other_raw_exif(io.BytesIO(made()))
+    assert block is not None
+    said = read_block_metadata("TIFF", "RGB;16", FileBlocks(exif=block))
+    found = Image.Exif()
+    found.load(said.metadata.exif or b"")
+    assert found[ExifTags.Base.Model] == "X-T5"
+    assert found.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.LensModel] == "XF35mmF1.4 R"
+    assert found.get_ifd(ExifTags.IFD.GPSInfo)[1] == "N"
+    # Canon's notes of the maker point into their own box.
+    assert any("maker notes" in note for note in said.notes) == (made is canon)
+
+
+@pytest.mark.parametrize("made", [fujifilm, panasonic, minolta, canon])
+def test_damaged_exif_of_raw_files_is_left_out(made: Callable[[], bytes]) -> None:
+    whole = made()
+    for end in (20, 60, 100, len(whole) // 2):
+        other_raw_exif(io.BytesIO(whole[:end]))
+    assert other_raw_exif(io.BytesIO(whole[:16].ljust(300, b"\xff"))) is None
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,16 @@ from typing import BinaryIO
 import rawpy
 
 from daemon.photo.decoded import ColourTags, Decoded
-from daemon.photo.metadata import FileMetadata, read_tiff_metadata
+from daemon.photo.metadata import (
+    FileBlocks,
+    FileMetadata,
+    read_block_metadata,
+    read_tiff_metadata,
+)
 from daemon.photo.notes import Note, NoteKind
 from daemon.photo.picture import Metadata
 from daemon.photo.profiles import DISPLAY_P3_ICC
+from daemon.photo.raw_exif import other_raw_exif
 from daemon.photo.raw_header import (
     is_raw_tiff,
     raw_layout,
@@ -30,7 +36,7 @@ _DEVELOPED = Note(
     "a camera's raw file was developed with the camera's white balance, as exposed",
 )
 
-_NO_EXIF = Note(NoteKind.METADATA, "EXIF is not read from raw files of this kind: left out")
+_NO_EXIF = Note(NoteKind.METADATA, "its EXIF was not found: left out")
 
 
 def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
@@ -70,8 +76,11 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
 
 
 def _said(file: BinaryIO, mode: str) -> FileMetadata:
-    """The EXIF of a raw file that is a TIFF; of others it is left out with a note."""
+    """The EXIF of a raw file; where it is not found it is left out with a note."""
     layout = raw_layout(file)
-    if layout is None:
+    if layout is not None:
+        return read_tiff_metadata(file, layout, layout.first, mode)
+    exif = other_raw_exif(file)
+    if exif is None:
         return FileMetadata(Metadata("TIFF", mode), notes=(_NO_EXIF,))
-    return read_tiff_metadata(file, layout, layout.first, mode)
+    return read_block_metadata("TIFF", mode, FileBlocks(exif=exif))
