@@ -1,18 +1,22 @@
-"""Scans in a PDF: pages that show one image, found by PDFium (pypdfium2), the extra `pdf`.
+"""Scans in a PDF: pages that show images alone, found by PDFium (pypdfium2), the extra `pdf`.
 
-A page of text, drawings or several images is none: a rendering of it would be a picture that
-nobody took. PDFium is not safe for threads, so one thread at a time has a document open.
+Most show one image. Some scanners cut a page into strips, or into layers of paper and ink (mixed
+raster content): such a page is rendered. A page with text or drawings to be seen is no scan: a
+rendering of it would be a picture that nobody took. PDFium is not safe for threads, so one thread
+at a time has a document open.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
 
 from daemon.photo.picture import Header
 from daemon.photo.tiff_directory import MAX_PAGES
@@ -47,7 +51,15 @@ _ORIENTATIONS = {
 """EXIF orientation by where an image's right and its top point to on the page, upwards positive."""
 
 _LEAST_SHOWN = 0.9
-"""Share of an image that a page shows at least: paper sizes are rounded, and corners turn out."""
+"""Share of an image from which a page counts as showing all: paper sizes are rounded, and corners
+turn out. Of another image what is shown is cut out."""
+
+_COVERAGE_GRID = 64
+_COVERED = 0.94
+"""Share of a page that several images must cover together to be strips or layers of one scan."""
+
+_LEAST_DPI, _MOST_DPI = 72.0, 600.0
+"""Resolutions within which a page of several images is rendered."""
 
 _INVISIBLE_TEXT = (3, 7)
 """Ways of writing text that show nothing: as recognised text lies over its scan."""
@@ -57,11 +69,14 @@ _AS_TIFF = "export its pages as TIFF (pdftoppm -tiff -r 300 IN.pdf OUT) and hand
 Matrix = tuple[float, ...]
 """Six numbers, as PDF writes a matrix."""
 
+Box = tuple[float, float, float, float]
+"""Left, bottom, right and top in points."""
+
 _lock = threading.Lock()
 
 
 class NoScanError(ValueError):
-    """A page does not show one image."""
+    """A page does not show images alone."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +85,7 @@ class Placed:
 
     Attributes:
         image: The image; valid while its document is open.
-        width, height: Size in pixels as stored.
+        crop: Rows and columns that the page shows, of the image as stored.
         orientation: EXIF orientation that its place on the page amounts to.
         dpi: Resolution across and down on the page, of the stored image.
         box: Left, bottom, right and top on the page in points, before the page is turned.
@@ -78,16 +93,46 @@ class Placed:
     """
 
     image: PdfImage
+    crop: tuple[slice, slice]
+    orientation: int
+    dpi: tuple[float, float]
+    box: Box
+    is_askew: bool
+
+    @property
+    def width(self) -> int:
+        """Columns that are shown."""
+        return int(self.crop[1].stop - self.crop[1].start)
+
+    @property
+    def height(self) -> int:
+        """Rows that are shown."""
+        return int(self.crop[0].stop - self.crop[0].start)
+
+    @property
+    def is_cropped(self) -> bool:
+        """Whether the page shows a part of the image only."""
+        return (self.width, self.height) != self.image.get_px_size()
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Several images that make up a page together.
+
+    Attributes:
+        count: How many they are.
+        width, height: Size in pixels in which the page is rendered, upright.
+        dpi: Resolution of that.
+    """
+
+    count: int
     width: int
     height: int
-    orientation: int
-    dpi: tuple[float, float] | None
-    box: tuple[float, float, float, float]
-    is_askew: bool
+    dpi: float
 
 
 def read_pdf_header(file: BinaryIO, label: str) -> Header:
-    """The header of a PDF: the size of the image of each page.
+    """The header of a PDF: the size of each page in pixels of its images.
 
     A later page that is no scan has its size in points here, and is refused when it is read.
 
@@ -144,11 +189,11 @@ def refuse_page(label: str, number: int, why: str) -> PhotoError:
     return PhotoError(label, f"page {number + 1} of the PDF is no scan: {why}", remedy)
 
 
-def placed_image(page: PdfPage) -> Placed:
-    """The image that a page shows.
+def scan_of(page: PdfPage) -> Placed | Layers:
+    """The image that a page shows, or the layers that make it up.
 
     Raises:
-        NoScanError: It does not show one image and nothing else.
+        NoScanError: It shows something else, or nothing.
     """
     found: list[tuple[PdfImage, Matrix]] = []
     beside: set[str] = set()
@@ -170,12 +215,14 @@ def placed_image(page: PdfPage) -> Placed:
         elif kind:
             beside.add(kind)
     kinds = " and ".join(sorted(beside, reverse=True))
-    if len(found) != 1:
-        shows = [f"{len(found)} images"] * bool(found) + [kinds] * bool(kinds)
-        raise NoScanError(f"it shows {' and '.join(shows)}" if shows else "it is empty")
-    if kinds:
+    if len(found) == 1 and not kinds:
+        return _placed(page, *found[0])
+    if len(found) == 1:
         raise NoScanError(f"it shows an image with {kinds}")
-    return _placed(page, *found[0])
+    if found and not kinds and _coverage(page, [matrix for _, matrix in found]) >= _COVERED:
+        return _layers(page, found)
+    shows = [f"{len(found)} images"] * bool(found) + [kinds] * bool(kinds)
+    raise NoScanError(f"it shows {' and '.join(shows)}" if shows else "it is empty")
 
 
 def _library(label: str) -> ModuleType:
@@ -191,13 +238,13 @@ def _library(label: str) -> ModuleType:
 def _page_size(document: PdfDocument, number: int, label: str) -> tuple[int, int]:
     with open_page(document, number) as page:
         try:
-            placed = placed_image(page)
+            scan = scan_of(page)
         except NoScanError as error:
             if number == 0:
                 raise refuse_page(label, number, str(error)) from error
             width, height = page.get_size()
             return max(1, round(width)), max(1, round(height))
-        return placed.width, placed.height
+        return scan.width, scan.height
 
 
 def _kind(one: PdfObject) -> str:
@@ -242,7 +289,40 @@ def _covers(page: PdfPage, matrix: Matrix) -> bool:
     return bool(across >= _COVERING * (right - left) and down >= _COVERING * (top - bottom))
 
 
-def _box(matrix: Matrix) -> tuple[float, float, float, float]:
+def _coverage(page: PdfPage, matrices: Sequence[Matrix]) -> float:
+    """Share of a page that lies under images."""
+    left, bottom, right, top = page.get_cropbox()
+    middles = (np.arange(_COVERAGE_GRID) + 0.5) / _COVERAGE_GRID
+    across, down = left + middles * (right - left), bottom + middles * (top - bottom)
+    covered = np.zeros((_COVERAGE_GRID, _COVERAGE_GRID), bool)
+    for x0, y0, x1, y1 in map(_box, matrices):
+        covered |= np.outer((down >= y0) & (down <= y1), (across >= x0) & (across <= x1))
+    return float(covered.mean())
+
+
+def _layers(page: PdfPage, found: Sequence[tuple[PdfImage, Matrix]]) -> Layers:
+    """A page of several images, to be rendered in the resolution of the finest of them."""
+    finest = max(max(_dpi(image, matrix)) for image, matrix in found)
+    dpi = min(_MOST_DPI, max(_LEAST_DPI, finest))
+    # PDFium's binding rounds up, too.
+    width, height = (math.ceil(side * dpi / 72) for side in page.get_size())
+    return Layers(len(found), width, height, dpi)
+
+
+def _dpi(image: PdfImage, matrix: Matrix) -> tuple[float, float]:
+    """Pixels for each inch across and down.
+
+    Raises:
+        NoScanError: The image has no size.
+    """
+    width, height = image.get_px_size()
+    a, b, c, d = matrix[:4]
+    if width < 1 or height < 1 or not math.hypot(a, b) or not math.hypot(c, d):
+        raise NoScanError("its image has no size")
+    return width * 72 / math.hypot(a, b), height * 72 / math.hypot(c, d)
+
+
+def _box(matrix: Matrix) -> Box:
     a, b, c, d, e, f = matrix
     xs, ys = (e, e + a, e + c, e + a + c), (f, f + b, f + d, f + b + d)
     return min(xs), min(ys), max(xs), max(ys)
@@ -264,30 +344,46 @@ def _product(inner: Matrix, outer: Matrix) -> Matrix:
 
 def _placed(page: PdfPage, image: PdfImage, matrix: Matrix) -> Placed:
     width, height = image.get_px_size()
+    dpi = _dpi(image, matrix)
     a, b, c, d = matrix[:4]
-    if width < 1 or height < 1 or not math.hypot(a, b) or not math.hypot(c, d):
-        raise NoScanError("its image has no size")
     turns = page.get_rotation() // 90
     right, up = _axis(a, b), _axis(c, d)
     orientation = _ORIENTATIONS.get((_turned(right, turns), _turned(up, turns)))
     off = max(_angle((a, b), right), _angle((c, d), up))
     if orientation is None or off > _MOST_TURN:
         raise NoScanError("its image lies askew")
-    dpi = (width * 72 / math.hypot(a, b), height * 72 / math.hypot(c, d))
     is_askew = off * max(width, height) > 1
-    box = _box(matrix)
-    _refuse_cropped(page, box)
-    return Placed(image, width, height, orientation, dpi, box, is_askew)
+    return Placed(image, _crop(page, image, matrix), orientation, dpi, _box(matrix), is_askew)
 
 
-def _refuse_cropped(page: PdfPage, box: tuple[float, ...]) -> None:
-    """Refuse an image of which the page shows a part only."""
-    left, bottom, right, top = page.get_cropbox()
-    seen_w = min(right, box[2]) - max(left, box[0])
-    seen_h = min(top, box[3]) - max(bottom, box[1])
-    shown = max(0.0, seen_w) * max(0.0, seen_h)
-    if shown < _LEAST_SHOWN * (box[2] - box[0]) * (box[3] - box[1]):
-        raise NoScanError("it shows only a part of its image")
+def _crop(page: PdfPage, image: PdfImage, matrix: Matrix) -> tuple[slice, slice]:
+    """Rows and columns of an image that its page shows: all where nearly all is shown.
+
+    Raises:
+        NoScanError: It shows nothing of it.
+    """
+    width, height = image.get_px_size()
+    page_box, box = page.get_cropbox(), _box(matrix)
+    left, bottom = max(page_box[0], box[0]), max(page_box[1], box[1])
+    right, top = min(page_box[2], box[2]), min(page_box[3], box[3])
+    if left >= right or bottom >= top:
+        raise NoScanError("it shows nothing of its image")
+    shown = (right - left) * (top - bottom)
+    if shown >= _LEAST_SHOWN * (box[2] - box[0]) * (box[3] - box[1]):
+        return slice(0, height), slice(0, width)
+    corners = [_in_image(x, y, matrix) for x in (left, right) for y in (bottom, top)]
+    columns = sorted(round(min(1.0, max(0.0, u)) * width) for u, _ in corners)
+    rows = sorted(round(min(1.0, max(0.0, 1 - v)) * height) for _, v in corners)
+    if columns[0] == columns[-1] or rows[0] == rows[-1]:
+        raise NoScanError("it shows nothing of its image")
+    return slice(rows[0], rows[-1]), slice(columns[0], columns[-1])
+
+
+def _in_image(x: float, y: float, matrix: Matrix) -> tuple[float, float]:
+    """A place on a page as shares of an image's width and height, from its lower left."""
+    a, b, c, d, e, f = matrix
+    x, y, area = x - e, y - f, a * d - b * c
+    return (d * x - c * y) / area, (a * y - b * x) / area
 
 
 def _axis(x: float, y: float) -> tuple[int, int]:

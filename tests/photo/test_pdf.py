@@ -1,4 +1,4 @@
-"""Scans in PDFs: the image of each page in its own pixels, and what is no scan refused."""
+"""Scans in PDFs: the image of each page in its own pixels, layers rendered, others refused."""
 
 import io
 import zlib
@@ -10,6 +10,7 @@ import numpy as np
 import pypdfium2
 import pytest
 import tifffile
+from PIL import Image
 
 from daemon.config.recipe import Recipe
 from daemon.engine.result_writer import stage
@@ -55,8 +56,12 @@ def pdf(
     *,
     entries: str = "",
     more: Sequence[bytes] = (),
+    images: str = "",
 ) -> Path:
-    """A PDF whose pages have an image and what is drawn with it; `more` objects begin at 3."""
+    """A PDF whose pages have an image and what is drawn with it; `more` objects begin at 3.
+
+    Further images of all pages are told as `/K 3 0 R`.
+    """
     objects = [b"<</Type/Catalog/Pages 2 0 R>>", b"", *more]
     kids = []
     for drawing, content in pages:
@@ -64,7 +69,8 @@ def pdf(
         kids.append(f"{number} 0 R")
         page = (
             f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 432 288]/Contents {number + 1} 0 R {entries}"
-            f"/Resources<</XObject<</I {number + 2} 0 R>>/Font<</F<</Type/Font/Subtype/Type1"
+            f"/Resources<</XObject<</I {number + 2} 0 R{images}>>"
+            f"/Font<</F<</Type/Font/Subtype/Type1"
             f"/BaseFont/Helvetica>>>>>>>>"
         )
         objects += [page.encode(), stream(drawing), content]
@@ -175,9 +181,9 @@ def test_recognised_text_below_or_invisible_over_a_scan_does_not_matter(tmp_path
         (b"", "it is empty"),
         (WHOLE + b" BT /F 20 Tf 20 20 Td (words) Tj ET", "it shows an image with text"),
         (WHOLE + b" 1 0 0 rg 9 9 99 99 re f", "it shows an image with drawings"),
-        (WHOLE + b" q 99 0 0 99 0 0 cm /I Do Q", "it shows 2 images"),
+        (b"q 99 0 0 99 0 0 cm /I Do Q q 99 0 0 99 200 0 cm /I Do Q", "it shows 2 images"),
         (b"q 300 300 -300 300 200 0 cm /I Do Q", "its image lies askew"),
-        (b"q 864 0 0 576 -99 -99 cm /I Do Q", "it shows only a part of its image"),
+        (b"q 432 0 0 288 500 500 cm /I Do Q", "it shows nothing of its image"),
     ],
 )
 def test_a_page_that_is_no_scan_is_refused_with_what_it_shows(
@@ -188,12 +194,92 @@ def test_a_page_that_is_no_scan_is_refused_with_what_it_shows(
     assert "pdftoppm" in error.remedy
 
 
-def test_an_image_that_the_page_masks_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("degrees", [0, 90])
+def test_what_a_mask_hides_of_an_image_is_white(tmp_path: Path, degrees: int) -> None:
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[:20] = 255
-    masked = image(CAT, "/SMask 3 0 R")
-    error = refusal(pdf(tmp_path / "a.pdf", [(WHOLE, masked)], more=[image(mask)]))
-    assert "masked, blended or coloured by the page" in error.why
+    masked, entries = image(CAT, "/SMask 3 0 R"), f"/Rotate {degrees}"
+    path = pdf(tmp_path / "a.pdf", [(WHOLE, masked)], more=[image(mask)], entries=entries)
+    (picture,) = pictures(path)
+    shown = np.where(mask[..., None] == 255, CAT, 255)
+    assert np.array_equal(picture.pixels, np.rot90(shown, -degrees // 90))
+    said = "the page masks its image: what it hides is white, and its colours are sRGB of 8 bits"
+    assert picture.notes == (said,)
+
+
+def test_an_image_that_the_page_blends_is_rendered_as_the_page_shows_it(tmp_path: Path) -> None:
+    grey = b"0.5 g 0 0 432 288 re f /G gs " + WHOLE
+    entries = "/Group<</S/Transparency/CS/DeviceRGB>>"
+    states = b"<</BM/Multiply>>"
+    path = pdf(
+        tmp_path / "a.pdf",
+        [(grey, image(CAT))],
+        more=[states],
+        entries=entries,
+        images=">>/ExtGState<</G 3 0 R",
+    )
+    (picture,) = pictures(path)
+    assert picture.pixels.shape == CAT.shape
+    assert np.abs(picture.pixels - CAT / 2).mean() < 4
+    said = "the page masks, blends or colours its image: rendered at 10 pixels an inch"
+    assert picture.notes == (f"{said}, sRGB of 8 bits",)
+
+
+def test_a_masked_image_that_is_small_on_its_page_is_refused(tmp_path: Path) -> None:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[:20] = 255
+    speck = b"q 4 0 0 3 0 0 cm /I Do Q"
+    path = pdf(tmp_path / "a.pdf", [(speck, image(CAT, "/SMask 3 0 R"))], more=[image(mask)])
+    assert "no scan" in refusal(path).why
+
+
+def test_of_a_cropped_page_what_it_shows_is_cut_out_of_its_image(tmp_path: Path) -> None:
+    """The crop box is the left half and the lower three quarters of the page."""
+    entries = "/CropBox[0 0 216 216]"
+    path = pdf(tmp_path / "a.pdf", [(WHOLE, image(DEEP))], entries=entries)
+    header = read_header(path, Limits())
+    assert (header.width, header.height) == (30, 30)
+    (picture,) = pictures(path)
+    assert np.array_equal(picture.pixels, DEEP[10:, :30])
+    assert picture.metadata.dpi == pytest.approx((10, 10))
+    assert picture.notes == ("the page shows a part of its image: cropped to that",)
+    turned = b"q 0 -288 432 0 0 288 cm /I Do Q"
+    on_its_side = image(np.ascontiguousarray(np.rot90(DEEP, 1)))
+    path = pdf(tmp_path / "b.pdf", [(turned, on_its_side)], entries=f"{entries} /Rotate 90")
+    (picture,) = pictures(path)
+    assert np.array_equal(picture.pixels, np.rot90(DEEP[10:, :30], -1))
+
+
+def test_layers_of_a_scan_are_rendered_in_the_finest_resolution(tmp_path: Path) -> None:
+    """Mixed raster content has paper below and ink, through a mask, above it."""
+    black = stream(
+        np.packbits(CAT[..., 1] > 120, axis=1).tobytes(),
+        f"/Subtype/Image /Width {WIDTH} /Height {HEIGHT} /BitsPerComponent 1 /ImageMask true",
+    )
+    paper = image(np.full((10, 15, 3), (250, 240, 220), np.uint8))
+    layers = WHOLE + b" 0.2 0 0 rg q 432 0 0 288 0 0 cm /K Do Q"
+    path = pdf(tmp_path / "a.pdf", [(layers, paper)], more=[black], images="/K 3 0 R")
+    (picture,) = pictures(path)
+    assert picture.pixels.shape == (288, 432, 3)
+    small = np.asarray(
+        Image.fromarray(picture.pixels).resize((WIDTH, HEIGHT), Image.Resampling.BOX)
+    )
+    ink = CAT[..., 1:2] <= 120
+    wanted = np.where(ink, (51, 0, 0), (250, 240, 220))
+    assert np.abs(small - wanted).mean() < 12
+    assert picture.metadata.dpi == (72, 72)
+    said = "the page is made up of 2 images: rendered at 72 pixels an inch, sRGB of 8 bits"
+    assert picture.notes == (said,)
+
+
+def test_strips_of_a_scan_are_put_together(tmp_path: Path) -> None:
+    upper, lower = image(CAT[:20]), image(CAT[20:])
+    strips = b"q 432 0 0 144 0 144 cm /I Do Q q 432 0 0 144 0 0 cm /K Do Q"
+    (picture,) = pictures(
+        pdf(tmp_path / "a.pdf", [(strips, upper)], more=[lower], images="/K 3 0 R")
+    )
+    small = Image.fromarray(picture.pixels).resize((WIDTH, HEIGHT), Image.Resampling.BOX)
+    assert np.abs(np.asarray(small).astype(int) - CAT).mean() < 4
 
 
 def test_every_page_is_restored_into_one_tiff(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""The image of a PDF's page in its own pixels, never a rendering; by PDFium, an extra.
+"""The image of a PDF's page in its own pixels, by PDFium, an extra.
 
 PDFium tells neither of a page's ways to invert, mask or blend its image, so each is compared with a
-small rendering of the page: an image that looks other by itself is refused.
+small rendering of the page. An image that looks other by itself, and images that make up a page
+together, are rendered in their own resolution, with a note.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from daemon.photo.bit_depth import highest_level, to_depth
+from daemon.photo.bit_depth import highest_level, slabs, to_depth
 from daemon.photo.decoded import CHANNELS, Codes, ColourTags, Decoded, Model
 from daemon.photo.notes import Note, NoteKind
 from daemon.photo.pdf_pages import (
+    Layers,
     NoScanError,
     Placed,
     open_page,
     open_pdf,
-    placed_image,
     refuse_page,
+    scan_of,
 )
 from daemon.photo.picture import Metadata
 from daemon.photo.preprocessing import is_grey, preprocess
@@ -46,9 +48,22 @@ _MOST_OFF = {"grey": 12.0, "rgb": 12.0, "cmyk": 45.0, "lab": 16.0}
 _MOST_OFF_ASKEW = 8.0
 """Room for more where the page turns the image."""
 
+_MOST_AROUND, _SMALL_PX = 4, 1e6
+"""Times that a page may be larger than its image where it must be rendered for it, and pixels that
+any page may have."""
+
+_LAST_UNTURNED = 4
+"""Orientations beyond this one exchange width and height."""
+
 _TELLING = 0.5
 """Times that the right one of two readings must be nearer than the other."""
 
+_CROPPED = Note(NoteKind.OTHER, "the page shows a part of its image: cropped to that")
+_ON_WHITE = Note(
+    NoteKind.TRANSPARENCY,
+    "the page masks its image: what it hides is white, and its colours are sRGB of 8 bits",
+)
+_MASKED = "the page masks, blends or colours its image"
 _CONVERTED = Note(NoteKind.COLOUR, "its colours were converted to sRGB of 8 bits by PDFium")
 _ASKEW = Note(NoteKind.OTHER, "the small angle by which the page turns its image was left out")
 _TOO_MANY = Note(NoteKind.PAGES, f"it has more than {MAX_PAGES} pages: the first was restored")
@@ -64,38 +79,87 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
         count = len(document)
         with open_page(document, page) as pdf_page:
             try:
-                placed = placed_image(pdf_page)
-                decoded = _like_page(pdf_page, placed, label)
+                scan = scan_of(pdf_page)
+                if isinstance(scan, Layers):
+                    decoded = _of_layers(pdf_page, scan)
+                else:
+                    decoded = _of_image(pdf_page, scan, label)
             except NoScanError as error:
                 raise refuse_page(label, page, str(error)) from error
             notes = _annotations(pdf_page)
-    notes += (_ASKEW,) if placed.is_askew else ()
     notes += (_TOO_MANY,) if count > MAX_PAGES else ()
-    metadata = replace(decoded.metadata, format="PDF", dpi=placed.dpi)
     return replace(
         decoded,
-        metadata=metadata,
-        orientation=placed.orientation,
+        metadata=replace(decoded.metadata, format="PDF"),
         pages=count if count <= MAX_PAGES else 1,
         notes=(*notes, *decoded.notes),
     )
 
 
-def _like_page(page: PdfPage, placed: Placed, label: str) -> Decoded:
-    """The first reading of the image that looks as its page does."""
+def _of_layers(page: PdfPage, layers: Layers) -> Decoded:
+    """A page of several images, rendered upright."""
+    pixels = _rendering(page, layers.dpi / 72)[: layers.height, : layers.width]
+    return _rendered_scan(pixels, layers.dpi, f"the page is made up of {layers.count} images")
+
+
+def _of_image(page: PdfPage, placed: Placed, label: str) -> Decoded:
+    """The image of a page; rendered where by itself it would look other."""
+    decoded = _like_page(page, placed, label)
+    if decoded is None:
+        return _as_shown(page, placed)
+    notes = (_ASKEW,) * placed.is_askew + (_CROPPED,) * placed.is_cropped
+    return replace(
+        decoded,
+        metadata=replace(decoded.metadata, dpi=placed.dpi),
+        orientation=placed.orientation,
+        notes=(*notes, *decoded.notes),
+    )
+
+
+def _as_shown(page: PdfPage, placed: Placed) -> Decoded:
+    """The part of a page where its image is, rendered upright and no finer than the image is."""
+    dpi = min(placed.dpi)
+    width, height = placed.width, placed.height
+    page_width, page_height = (side * dpi / 72 for side in page.get_size())
+    if page_width * page_height > _MOST_AROUND * width * height + _SMALL_PX:
+        raise NoScanError(f"{_MASKED}, which is small on the page")
+    if placed.orientation > _LAST_UNTURNED:
+        width, height = height, width
+    return _rendered_scan(_around(page, placed, dpi / 72)[:height, :width], dpi, _MASKED)
+
+
+def _rendered_scan(pixels: Codes, dpi: float, why: str) -> Decoded:
+    """A page, or a part of it, as PDFium draws it."""
+    note = Note(NoteKind.COLOUR, f"{why}: rendered at {dpi:.0f} pixels an inch, sRGB of 8 bits")
+    is_of_grey = is_grey(pixels)
+    codes = np.array(pixels[..., :1] if is_of_grey else pixels, order="C")
+    metadata = Metadata("PDF", "L" if is_of_grey else "RGB", dpi=(dpi, dpi))
+    return Decoded(codes, "grey" if is_of_grey else "rgb", metadata, white=255, notes=(note,))
+
+
+def _like_page(page: PdfPage, placed: Placed, label: str) -> Decoded | None:
+    """The first reading of the image that looks as its page does; None if none does."""
     wanted = _rendered(page, placed)
-    for read, is_converted in ((_as_stored, False), (_as_pdfium_has_it, True)):
+    for read in (_as_stored, _as_pdfium_has_it, _as_masked):
         decoded = read(placed.image, label)
         if decoded is None:
             continue
-        if decoded.codes.shape[:2] != (placed.height, placed.width):
-            raise ValueError(f"its image is not of {placed.width}x{placed.height} pixels")
-        chosen = _matching(decoded, placed, wanted)
+        width, height = placed.image.get_px_size()
+        if decoded.codes.shape[:2] != (height, width):
+            raise ValueError(f"its image is not of {width}x{height} pixels")
+        chosen = _matching(_cropped(decoded, placed), placed, wanted)
         if chosen is not None:
-            is_exact = not is_converted or _is_plain(placed.image)
-            notes = chosen.notes if is_exact else (*chosen.notes, _CONVERTED)
+            is_converted = read is _as_pdfium_has_it and not _is_plain(placed.image)
+            notes = (*chosen.notes, _CONVERTED) if is_converted else chosen.notes
             return replace(chosen, notes=notes)
-    raise NoScanError("its image is masked, blended or coloured by the page")
+    return None
+
+
+def _cropped(decoded: Decoded, placed: Placed) -> Decoded:
+    if not placed.is_cropped:
+        return decoded
+    alpha = None if decoded.alpha is None else decoded.alpha[placed.crop]
+    return replace(decoded, codes=decoded.codes[placed.crop], alpha=alpha)
 
 
 def _matching(decoded: Decoded, placed: Placed, wanted: Codes) -> Decoded | None:
@@ -130,6 +194,33 @@ def _means(pixels: Codes, placed: Placed) -> NDArray[np.float64]:
 
 def _rendered(page: PdfPage, placed: Placed) -> NDArray[np.float64]:
     """Mean colours of the part of a page where its image is."""
+    width, height = page.get_size()
+    margins = _margins(page, placed)
+    longer = max(width - margins[0] - margins[2], height - margins[1] - margins[3], 1e-3)
+    scale = min(_RENDERED_PX, max(placed.width, placed.height)) / longer
+    if max(width, height) * scale > 20 * _RENDERED_PX:
+        raise NoScanError("its image is a speck on the page")
+    return _means(_around(page, placed, scale), placed)
+
+
+def _around(page: PdfPage, placed: Placed, scale: float) -> Codes:
+    """The part of a page where its image is, rendered at some pixels a point, (h, w, 3)."""
+    pixels, margins = _rendering(page, scale), _margins(page, placed)
+    rows, columns = pixels.shape[:2]
+    top_px, left_px = round(margins[3] * scale), round(margins[0] * scale)
+    bottom_px, right_px = rows - round(margins[1] * scale), columns - round(margins[2] * scale)
+    return pixels[top_px : max(top_px + 1, bottom_px), left_px : max(left_px + 1, right_px)]
+
+
+def _rendering(page: PdfPage, scale: float) -> Codes:
+    """A whole page without what people wrote onto it, (H, W, 3)."""
+    bitmap = page.render(scale=scale, draw_annots=False, may_draw_forms=False, rev_byteorder=True)
+    pixels: Codes = bitmap.to_numpy()[..., :3]
+    return pixels
+
+
+def _margins(page: PdfPage, placed: Placed) -> tuple[float, float, float, float]:
+    """Points at the left, bottom, right and top of an upright page beside its image."""
     left, bottom, right, top = page.get_cropbox()
     margins = (
         max(0.0, placed.box[0] - left),
@@ -139,18 +230,7 @@ def _rendered(page: PdfPage, placed: Placed) -> NDArray[np.float64]:
     )
     for _ in range(page.get_rotation() // 90):  # what was at the left is then at the top
         margins = (margins[1], margins[2], margins[3], margins[0])
-    width, height = page.get_size()
-    longer = max(width - margins[0] - margins[2], height - margins[1] - margins[3], 1e-3)
-    scale = min(_RENDERED_PX, max(placed.width, placed.height)) / longer
-    if max(width, height) * scale > 20 * _RENDERED_PX:
-        raise NoScanError("its image is a speck on the page")
-    bitmap = page.render(scale=scale, draw_annots=False, may_draw_forms=False, rev_byteorder=True)
-    pixels = bitmap.to_numpy()[..., :3]
-    rows, columns = pixels.shape[:2]
-    top_px, left_px = round(margins[3] * scale), round(margins[0] * scale)
-    bottom_px, right_px = rows - round(margins[1] * scale), columns - round(margins[2] * scale)
-    seen = pixels[top_px : max(top_px + 1, bottom_px), left_px : max(left_px + 1, right_px)]
-    return _means(seen, placed)
+    return margins
 
 
 def _as_stored(image: PdfImage, label: str) -> Decoded | None:
@@ -234,6 +314,21 @@ def _as_pdfium_has_it(image: PdfImage, label: str) -> Decoded:
         codes, model = np.ascontiguousarray(codes[..., :1]), "grey"
     mode = "L" if model == "grey" else "RGB"
     return Decoded(codes, model, Metadata("PDF", mode), white=255)
+
+
+def _as_masked(image: PdfImage, label: str) -> Decoded | None:
+    """An image on white paper through its mask, at its own size; None where it has no mask."""
+    bitmap = image.get_bitmap(render=True, scale_to_original=True)
+    codes: Codes = bitmap.to_numpy()
+    width, height = image.get_px_size()
+    if codes.shape != (height, width, 4):
+        return None
+    on_white = np.empty((height, width, 3), np.uint8)
+    for rows in slabs(height, width):
+        opacity = codes[rows, :, 3:].astype(np.uint32)
+        mixed = codes[rows, :, 2::-1] * opacity + 255 * (255 - opacity) + 127
+        on_white[rows] = mixed // 255
+    return Decoded(on_white, "rgb", Metadata("PDF", "RGB"), white=255, notes=(_ON_WHITE,))
 
 
 def _is_plain(image: PdfImage) -> bool:
