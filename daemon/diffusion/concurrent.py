@@ -9,8 +9,11 @@ from typing import TypeVar
 
 from daemon.models.calls import Answer, ModelCall, ModelCalls
 
-CONCURRENT_PX = 2**24
-"""Pixels, in all, of one job's pictures that are worked on at the same time: bounds the memory."""
+CONCURRENT_PX = 2**23
+"""Pixels, in all, of one job's pictures that are worked on at the same time: bounds the memory.
+
+A little more than one window of a large photograph, whose tiles alone fill a pass.
+"""
 
 T = TypeVar("T")
 

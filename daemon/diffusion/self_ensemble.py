@@ -59,16 +59,20 @@ def ensemble_outputs(
     Returns:
         (C, H, W), one for each transform.
     """
-    transforms = TRANSFORMS[:count]
-    outputs = yield from gather_bounded(
-        [partial(restore, transform.apply(picture)) for transform in transforms],
-        picture[0].numel(),
+
+    def restored(transform: Transform) -> ModelCalls[Tensor]:
+        return transform.undo((yield from restore(transform.apply(picture))))
+
+    return (
+        yield from gather_bounded(
+            [partial(restored, transform) for transform in TRANSFORMS[:count]], picture[0].numel()
+        )
     )
-    return [transform.undo(out) for transform, out in zip(transforms, outputs, strict=True)]
 
 
 def ensemble_mean(
     count: int, picture: Tensor, restore: Callable[[Tensor], ModelCalls[Tensor]]
 ) -> ModelCalls[Tensor]:
     """The mean of `ensemble_outputs`; with a count of 1 it is `restore(picture)` itself."""
-    return torch.stack((yield from ensemble_outputs(count, picture, restore))).mean(0)
+    outputs = yield from ensemble_outputs(count, picture, restore)
+    return outputs[0] if count == 1 else torch.stack(outputs).mean(0)

@@ -288,7 +288,8 @@ def denoise_tiles(
 def regress(denoiser: Denoiser, condition: Tensor, degradation: Degradation) -> ModelCalls[Tensor]:
     """Posterior mean given the condition alone, from one evaluation at pi/2.
 
-    At pi/2 x_t is pure noise and says nothing of the picture, so zeros stand in for it.
+    At pi/2 x_t is pure noise and says nothing of the picture, so zeros stand in for it: the same
+    for all tiles, which have one size.
 
     Args:
         denoiser: The model.
@@ -298,8 +299,14 @@ def regress(denoiser: Denoiser, condition: Tensor, degradation: Degradation) -> 
     Returns:
         Same shape.
     """
-    x_t = torch.zeros_like(condition, memory_format=torch.contiguous_format)
-    return denoise_tiles(denoiser, x_t, math.pi / 2, condition=condition, degradation=degradation)
+    tiling = Tiling.for_size(condition.shape[1:], denoiser.tiles)
+    tiles = tiling.split(condition)
+    zeros = torch.zeros_like(tiles[0])
+    calls = [
+        DenoiseCall(denoiser.model, zeros, math.pi / 2, tile, degradation, False, denoiser.guidance)
+        for tile in tiles
+    ]
+    return tiling.blend((yield from ask(calls)))
 
 
 def restore_tiles(picture: Tensor, degradation: Degradation) -> ModelCalls[Tensor]:

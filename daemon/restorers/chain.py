@@ -57,6 +57,7 @@ def restore(
     pictures: tuple[Source, ...] = sources
     if recipe.output.depth in (10, 12, 16):
         pictures = tuple(deepened(one) if isinstance(one, Picture) else one for one in sources)
+    del sources  # the pixels of a large photograph are not kept beyond the first step
     for index, step in enumerate(recipe.steps):
         noise = Noise(seed).child(index) if step.seed is None else Noise(step.seed)
         restorer = restorer_for(step.kind, library.checkpoint(step.model).traits)

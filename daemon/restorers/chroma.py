@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from daemon.photo.bit_depth import to_depth
+from daemon.photo.picture import SLAB_PIXELS
+
 Grey = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
@@ -73,9 +76,28 @@ def whole_luminance(pixels: NDArray[np.generic]) -> NDArray[Any]:
 
 def eight_bits(levels: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Levels of 8 or 16 bits, of any shape, rounded to 8 bits."""
-    if levels.dtype == np.uint8:
-        return levels.astype(np.uint8, copy=False)
-    return ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return to_depth(levels, np.uint8).view(np.uint8)
+
+
+def box_means(pixels: NDArray[np.generic], factor: int) -> NDArray[np.uint8]:
+    """Reduce a picture by the means of boxes, some megapixels at a time.
+
+    Args:
+        pixels: uint8 or uint16, (H, W, 3).
+        factor: Side of a box in pixels; at the edges boxes hold what is there.
+
+    Returns:
+        uint8, (ceil(H / factor), ceil(W / factor), 3).
+    """
+    height, width = pixels.shape[:2]
+    if factor == 1:
+        return eight_bits(pixels)
+    reduced = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
+    rows = max(1, SLAB_PIXELS // (factor * width))
+    for top in range(0, len(reduced), rows):
+        band = eight_bits(pixels[top * factor : (top + rows) * factor])
+        reduced[top : top + rows] = np.asarray(Image.fromarray(band).reduce(factor))
+    return reduced
 
 
 def resized(

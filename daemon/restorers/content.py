@@ -8,13 +8,12 @@ from typing import Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from daemon.config.conditions import Condition
 from daemon.config.content_features import Feature
 from daemon.models.calls import ClipCall, ModelCalls, ask
 from daemon.photo import Picture
-from daemon.restorers.chroma import eight_bits
+from daemon.restorers.chroma import box_means
 from daemon.restorers.damage_measures import block_edges, quiet_noise
 from daemon.restorers.print_tone import tone_curve
 from daemon.restorers.unfade import fading_of
@@ -120,4 +119,4 @@ def colour_level(pixels: NDArray[np.generic]) -> float:
 def _reduced(pixels: NDArray[np.generic], side: int) -> NDArray[np.float32]:
     """Reduce a picture by box means until no side is longer than `side`: levels of 0 to 255."""
     factor = max(1, -(-max(pixels.shape[:2]) // side))
-    return np.asarray(Image.fromarray(eight_bits(pixels)).reduce(factor), np.float32)
+    return box_means(pixels, factor).astype(np.float32)

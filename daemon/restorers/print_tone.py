@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from daemon.config.content_features import GREY_BELOW
-from daemon.restorers.chroma import Floats, eight_bits
+from daemon.restorers.chroma import Floats, box_means
 
 TONES = 32
 """Steps of lightness that each have one usual chroma."""
@@ -64,7 +63,7 @@ def tone_curve(pixels: NDArray[np.generic]) -> ToneCurve:
         pixels: (H, W, 3), uint8 or uint16.
     """
     factor = max(1, -(-max(pixels.shape[:2]) // _COPY_PX))
-    small = np.asarray(Image.fromarray(eight_bits(pixels)).reduce(factor), np.float32)
+    small = box_means(pixels, factor).astype(np.float32)
     lightness = small @ _LUMINANCE
     chroma = np.stack([small[..., 0] - lightness, small[..., 2] - lightness], -1)
     steps = np.clip(lightness * (TONES / 256), 0, TONES - 1).astype(int)

@@ -10,21 +10,22 @@ brown, what the damage network finds alone counts too (`daemon.restorers.crack_s
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.ndimage import binary_dilation, gaussian_filter
 from torch import Tensor
 
 from daemon.config.steps import Inpaint
+from daemon.diffusion.concurrent import gather_bounded
 from daemon.diffusion.pixels import LEVEL, to_grey, to_tensor
-from daemon.diffusion.self_ensemble import ensemble_outputs
+from daemon.diffusion.self_ensemble import TRANSFORMS, Transform
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
-from daemon.restorers.chroma import eight_bits
+from daemon.restorers.chroma import box_means, eight_bits
 from daemon.restorers.crack_search import crack_candidates, damage_probability
 from daemon.restorers.damage_patches import (
     LEAST_EXCESS,
@@ -128,7 +129,7 @@ def find_scratches(picture: Picture, params: Inpaint) -> ModelCalls[NDArray[np.u
     for reduction in REDUCTIONS:
         if reduction > 1 and max(height, width) < reduction * SMALLEST_PX:
             break
-        reduced = _reduced(levels, reduction)
+        reduced = box_means(levels, reduction)
 
         def search(window: Window, reduced: NDArray[np.uint8] = reduced) -> ModelCalls[Tensor]:
             return _search_window(window.crop(reduced), params, grey=picture.grey, toned=toned)
@@ -150,10 +151,14 @@ def change_contrast(picture: Tensor, model: str, *, grey: bool) -> ModelCalls[Fl
     Returns:
         The change of each pixel in times the usual change around it, (H, W).
     """
-    repaired = yield from ensemble_outputs(
-        QUARTER_TURNS, picture, lambda turned: blind_mean(turned, model)
+
+    def contrast_in(turn: Transform) -> ModelCalls[Floats]:
+        repaired = turn.undo((yield from blind_mean(turn.apply(picture), model)))
+        return _darkened(picture, to_grey(repaired) if grey else repaired)
+
+    each = yield from gather_bounded(
+        [partial(contrast_in, turn) for turn in TRANSFORMS[:QUARTER_TURNS]], picture[0].numel()
     )
-    each = [_darkened(picture, to_grey(one) if grey else one) for one in repaired]
     result: Floats = np.max(each, axis=0)
     return result
 
@@ -202,15 +207,11 @@ def _search_window(
     probability = (yield from damage_probability(picture)).numpy()
     damaged = np.zeros(pixels.shape[:2], bool)
     for sign in SIGNS[params.tone]:
-        light = lightness(sign * picture)
-        contrast = yield from change_contrast(sign * picture, params.model, grey=grey)
+        shown = picture if sign == 1 else -picture
+        light = lightness(shown)
+        contrast = yield from change_contrast(shown, params.model, grey=grey)
         damaged |= candidates(contrast, probability, light).damage(params.sensitivity)
         if toned:
             damaged |= crack_candidates(probability, light).damage(params.sensitivity)
     mask = torch.from_numpy(binary_dilation(damaged)).float() * 2 - 1
     return mask.expand(3, -1, -1)
-
-
-def _reduced(pixels: NDArray[np.uint8], reduction: int) -> NDArray[np.uint8]:
-    """Reduce by box means, (H, W, 3) -> (ceil(H / reduction), ceil(W / reduction), 3)."""
-    return np.asarray(Image.fromarray(pixels).reduce(reduction))

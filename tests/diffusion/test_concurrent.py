@@ -2,7 +2,7 @@
 
 import torch
 
-from daemon.diffusion.concurrent import gather, gather_bounded
+from daemon.diffusion.concurrent import CONCURRENT_PX, gather, gather_bounded
 from daemon.models.calls import DenoiseCall, ModelCalls, ask
 from tests.support.answering import Turns, answer
 
@@ -26,6 +26,6 @@ def test_only_as_many_large_pictures_run_concurrently_as_the_memory_holds() -> N
         return len(x)
 
     turns: Turns = []
-    bounded = gather_bounded([one] * 5, 2**23)
+    bounded = gather_bounded([one] * 5, CONCURRENT_PX // 2)
     assert answer(bounded, lambda calls: [c.x_t for c in calls], turns) == [1] * 5
     assert [len(turn) for turn in turns] == [2, 2, 1]
