@@ -112,7 +112,7 @@ class Placed:
     @property
     def is_cropped(self) -> bool:
         """Whether the page shows a part of the image only."""
-        return (self.width, self.height) != self.image.get_px_size()
+        return bool((self.width, self.height) != self.image.get_px_size())
 
 
 @dataclass(frozen=True)

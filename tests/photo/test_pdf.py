@@ -220,7 +220,7 @@ def test_an_image_that_the_page_blends_is_rendered_as_the_page_shows_it(tmp_path
     )
     (picture,) = pictures(path)
     assert picture.pixels.shape == CAT.shape
-    assert np.abs(picture.pixels - CAT / 2).mean() < 4
+    assert np.abs(picture.pixels.astype(float) - CAT / 2).mean() < 4
     said = "the page masks, blends or colours its image: rendered at 10 pixels an inch"
     assert picture.notes == (f"{said}, sRGB of 8 bits",)
 
