@@ -9,7 +9,7 @@ import typer
 
 from daemon.cli.context import SOME_FAILED, out, say, station_of
 from daemon.cli.text_layout import FileMatter, matter_lines
-from daemon.system.errors import BusyError
+from daemon.system.errors import BusyError, ConfigError
 from daemon.system.files import as_text, shown
 
 
@@ -38,8 +38,9 @@ def once(context: typer.Context) -> int:
     Example: `restored --station photos once`
     """
     from daemon.cli.progress import show_progress
-    from daemon.config.station_setup import open_station
+    from daemon.config.station_setup import known_recipes, open_station
     from daemon.jobs.timetable import opening_in_words
+    from daemon.service.component_settings import unknown_watch_recipes
     from daemon.service.daemon import Daemon
     from daemon.service.monitoring.systemd import systemd_notifier
 
@@ -62,7 +63,11 @@ def once(context: typer.Context) -> int:
     say(f"{summary.done} restored, {summary.failed} failed, {waiting} waiting{hours}")
     if summary.held_up:
         raise BusyError(f"nothing more was started: {summary.held_up}")
-    return SOME_FAILED if summary.failed else 0
+    if summary.failed:
+        return SOME_FAILED
+    for notice in unknown_watch_recipes(settings, known_recipes(station), time.time()):
+        raise ConfigError(f"{shown(notice.path)}: {notice.what}")
+    return 0
 
 
 def demo(

@@ -33,7 +33,7 @@ from daemon.jobs.record import notes_of, reason_of
 from daemon.jobs.staging import discard
 from daemon.photo.notes import Note
 from daemon.system.clock import is_over
-from daemon.system.files import AWAY, NO_SPACE, as_text, shown
+from daemon.system.files import AWAY, NO_SPACE, as_text, os_error_in_words, shown
 from daemon.system.mounts import MountWatch
 
 _log = structlog.get_logger()
@@ -288,7 +288,9 @@ class Publisher:
             return error.errno in NO_SPACE
         self._ledger.count_attempt(entry.row)
         if entry.attempts + 1 >= self._attempts:
-            self._ledger.fail([(entry.row, Reason(f"the result could not be published: {error}"))])
+            why = os_error_in_words(error, entry.claim.folder.outbox)
+            reason = Reason(f"the result could not be published: {why}", _remedy(error))
+            self._ledger.fail([(entry.row, reason)])
             self._discard(Publication.load(entry.publication))
             del self._stuck[entry.row]
         return False
@@ -335,8 +337,9 @@ class Publisher:
         """Send an original to failed/ that the archive will not take; its result stands."""
         if error.errno in NO_SPACE:
             return
-        why = f"the result stands in the outbox; the original could not be archived: {error}"
-        self._ledger.fail([(entry.row, Reason(why))])
+        said = os_error_in_words(error, entry.claim.folder.archive)
+        why = f"the result stands in the outbox; the original could not be archived: {said}"
+        self._ledger.fail([(entry.row, Reason(why, _remedy(error)))])
         self.copies.forget([file.path for file in entry.claim.files])
         del self._stuck[entry.row]
 
@@ -430,6 +433,13 @@ def _why_away(root: Path, mounts: MountWatch) -> OSError | None:
     except OSError as error:
         return error
     return None
+
+
+def _remedy(error: OSError) -> str:
+    """What to do where the file system refuses for good; "" where only it can tell."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return "move that file away, then retry"
+    return "shorten the path, then retry" if error.errno == errno.ENAMETOOLONG else ""
 
 
 def _for_people(waiting: Sequence[_Stuck]) -> str:

@@ -49,6 +49,9 @@ NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EN
 """Error numbers of file systems that have no hard links, or do not let us make one."""
 
 
+FILE_IN_THE_WAY = "a file is where a folder must be"
+
+
 def fit_name(name: str, room: int = RECORD_ROOM) -> str:
     """Shorten a name so that `room` more bytes fit behind it; a hash keeps it distinct."""
     raw = os.fsencode(name)
@@ -113,6 +116,12 @@ def os_error_text(error: OSError, labels: Mapping[Path, str]) -> str:
     return str(OSError(error.errno, error.strerror, first, None, second))
 
 
+def os_error_in_words(error: OSError, place: Path) -> str:
+    """What the file system refused and where: the file that it names, else a place."""
+    where = error.filename2 or error.filename or place
+    return f"{shown(os.fsdecode(where))}: {error.strerror or error}"
+
+
 def sync_folders(folders: Iterable[Path]) -> None:
     """Make the entries of folders durable; a folder that is given twice is synced once."""
     for folder in set(folders):
@@ -140,9 +149,10 @@ def make_folder(folder: Path, group: int | None = None) -> None:
     for new in reversed(missing):
         try:
             new.mkdir()
-        except FileExistsError:
+        except (FileExistsError, NotADirectoryError) as error:
             if not new.is_dir():
-                raise
+                # The system's words are of a file that exists, or of something that is no folder.
+                raise type(error)(error.errno, FILE_IN_THE_WAY, str(new)) from error
             continue
         if group is not None:
             os.chown(new, -1, group)

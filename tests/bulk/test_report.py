@@ -180,7 +180,7 @@ def test_reports_that_cannot_be_written_hold_nothing_up(
     drop_photo(root, "denoise/mine.png", size=40)
     assert run_once(root).done == 2
     assert (bulk_status(root).state, bulk_status(root).report) == ("ended", None)
-    assert told[0].endswith(f"no report: {root / 'reports/job'}: Not a directory")
+    assert told[0].endswith(f"no report: {root / 'reports/job'}: a file is where a folder must be")
 
 
 def test_a_job_cancelled_before_its_time_was_never_begun(root: Path, scans: Path) -> None:

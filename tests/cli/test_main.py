@@ -326,3 +326,20 @@ def test_wrong_input_is_named_with_what_is_expected(
     code, said = exit_code(arguments), capsys.readouterr().err
     expected, part = WRONG[words]
     assert (code, part in said, "Traceback" in said) == (expected, True, False), said
+
+
+def test_once_ends_with_78_where_a_watched_folder_has_no_recipe(
+    station: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After all else is done: cron or a timer tells of it, as `check` does."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    table = f'[[watch]]\npath = "{folder}"\noutbox = "{tmp_path}/out"\nrecipe = "%s"\n'
+    for recipe, code in (("denoize", 78), ("denoise", 0)):
+        (station / "restored.toml").write_text(table % recipe)
+        capsys.readouterr()
+        assert exit_code(["--station", str(station), "once"]) == code
+        said = capsys.readouterr()
+        assert "0 restored, 0 failed" in said.out
+        told = f"restored: {folder}: no recipe is named 'denoize'; nothing in this watched folder"
+        assert (told in said.err) == (code == 78)

@@ -40,7 +40,11 @@ def entry(tmp_path: Path, ledger: Ledger) -> Entry:
 
 
 def intend(
-    ledger: Ledger, entry: Entry, folder: Path, said: Mapping[str, object] | None = None
+    ledger: Ledger,
+    entry: Entry,
+    folder: Path,
+    said: Mapping[str, object] | None = None,
+    below: str = "out",
 ) -> None:
     """Stage a result and intend its publication."""
     staging = folder / "staged"
@@ -48,7 +52,7 @@ def intend(
     (staging / "0.png").write_text("pixels")
     files = (("0.png", "{stem}.png", "digest"),)
     record = {"job": entry.id, **(said or {})}
-    publication = Publication(folder / "out", "a", "12345678", staging, files, record)
+    publication = Publication(folder / below, "a", "12345678", staging, files, record)
     ledger.intend_publication([(entry.row, publication.dump())])
 
 
@@ -100,19 +104,23 @@ def test_a_result_without_notes_logs_none(
     assert ledger.note_counts().describe() == ""
 
 
+@pytest.mark.parametrize("in_the_way", ["out", "out/denoise"])
 def test_a_result_that_cannot_be_published_is_tried_again_and_fails_in_the_end(
-    tmp_path: Path, ledger: Ledger, publisher: Publisher, entry: Entry
+    tmp_path: Path, ledger: Ledger, publisher: Publisher, entry: Entry, in_the_way: str
 ) -> None:
-    (tmp_path / "out").write_text("in the way")
-    intend(ledger, entry, tmp_path)
+    (tmp_path / in_the_way).parent.mkdir(exist_ok=True)
+    (tmp_path / in_the_way).write_text("in the way")
+    intend(ledger, entry, tmp_path, below=in_the_way)
     assert publisher.finish(NOW).ended == ()
     assert publisher.finish(NOW + RETRY_S - 1).ended == ()
     (notice,) = publisher.notices()
     assert notice.path == tmp_path / "in/denoise/a.jpg"
-    assert notice.what.endswith("it is tried again")
+    said = "a file is where a folder must be"
+    assert notice.what == f"{said}: {tmp_path / in_the_way}; it is tried again"
     assert publisher.finish(NOW + RETRY_S).ended == (JobEnded("denoise", "failed"),)
     reason = json.loads((tmp_path / "bad/denoise/a.jpg.error.json").read_text())
-    assert reason["why"].startswith("the result could not be published: ")
+    assert reason["why"] == f"the result could not be published: {tmp_path / in_the_way}: {said}"
+    assert reason["remedy"] == "move that file away, then retry"
     assert publisher.notices() == ()
 
 
