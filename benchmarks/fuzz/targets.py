@@ -38,7 +38,7 @@ from daemon.photo.reading import read_picture
 from daemon.photo.tiff_directory import read_directory, read_layout
 from daemon.photo.tiff_fields import parse_block
 from daemon.photo.writing import write_picture
-from daemon.service.status_publisher import read_loaded_models, read_trouble
+from daemon.service.status_publisher import read_trouble, read_workers
 from daemon.system.errors import ConfigError, PhotoError
 from daemon.system.files import fit_name
 from daemon.system.json_files import read_json
@@ -203,7 +203,7 @@ def _records(content: bytes, scratch: Path) -> None:
     station = _station(scratch)
     for path in (station.loaded_models, station.trouble, station.mounts):
         _file(path, content)
-    read_loaded_models(station)
+    read_workers(station)
     read_trouble(station)
     MountWatch(station.mounts)
     _file(station.state / "answers" / "0.json", content)

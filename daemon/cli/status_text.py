@@ -43,7 +43,7 @@ def print_status(status: StationStatus, to: Console) -> None:
         *([status.problem] if status.problem else []),
         *(f"bulk job {bulk_line(bulk)}" for bulk in status.bulk if bulk.state != "ended"),
         *(held.told for held in status.held_back),
-        *([f"loaded: {', '.join(status.models)}"] if status.models else []),
+        *_worker_lines(status),
         *([f"{status.notes.told}; each record has its own"] if status.notes.told else []),
     ]
     for line in lines:
@@ -56,6 +56,19 @@ def print_status(status: StationStatus, to: Console) -> None:
         say_wrapped(f"failed: {unnamed} more, older", to)
     for line in matter_lines("waits", waiting, to.width):
         say(line, to)
+
+
+def _worker_lines(status: StationStatus) -> list[str]:
+    """What the workers do: a line for each of several, else what the only one has loaded."""
+    if len(status.workers) < 2:
+        return [f"loaded: {', '.join(status.models)}"] if status.models else []
+    lines = []
+    for worker in status.workers:
+        missing = "missing" if worker.hopeless else "starting"
+        parts = [f"{worker.in_flight} in flight" if worker.ready else missing]
+        parts += [f"loaded: {', '.join(worker.models)}"] if worker.models else []
+        lines.append(f"worker {worker.name} ({worker.device}): {'; '.join(parts)}")
+    return lines
 
 
 def _print_counts(status: StationStatus, to: Console) -> None:

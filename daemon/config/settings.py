@@ -35,6 +35,10 @@ _OTHER_VARIABLES = (STATION_VARIABLE, CONFIG_VARIABLE)
 
 Originals = Literal["archive", "delete", "leave"]
 
+_DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+
+_Devices = Annotated[tuple[Annotated[str, Field(pattern=_DEVICE)], ...], Field(min_length=1)]
+
 
 class Watch(BaseModel):
     """A folder outside the station that is an inbox too: one `[[watch]]` table each."""
@@ -227,12 +231,20 @@ class Settings(BaseSettings):
     # Work
     device: str = Field(
         "auto",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        pattern=_DEVICE,
         description="Device that the networks run on: `auto`, `cpu`, `mps`, `cuda`, or `cuda:1` "
         "and so on for one of several GPUs. `auto` takes an NVIDIA GPU if there is one, else an "
         "Apple GPU, else the CPU.",
         examples=["cuda:1"],
         json_schema_extra={"allowed": "auto, cpu, cuda, cuda:0, cuda:1 and so on, or mps"},
+    )
+    devices: Literal["auto", "all"] | _Devices = Field(
+        "auto",
+        description="Devices of the daemon's workers, one worker each: `auto` for one worker on "
+        '`device`, `all` for one on every NVIDIA GPU, or a list such as `["cuda:0", '
+        '"cuda:1"]`. The workers share `threads` and `memory_mb`. A device may be named twice.',
+        examples=[("cuda:0", "cuda:1")],
+        json_schema_extra={"allowed": "auto, all, or a list of devices as in `device`"},
     )
     threads: int | None = Field(
         None,

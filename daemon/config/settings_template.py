@@ -27,7 +27,13 @@ SETTING_GROUPS: dict[str, tuple[str, ...]] = {
     "Refuse what is too large": ("max_file_mb", "max_input_megapixels", "max_output_megapixels"),
     "Share results with other people": ("file_mode", "group", "umask"),
     "Sign results": ("c2pa_certificate", "c2pa_key"),
-    "Choose the device and its memory": ("device", "threads", "memory_mb", "model_memory_mb"),
+    "Choose the devices and their memory": (
+        "device",
+        "devices",
+        "threads",
+        "memory_mb",
+        "model_memory_mb",
+    ),
     "Run models of your own": ("dtype", "offload", "compile", "attention", "clip_model"),
     "Handle faults and stop cleanly": (
         "attempts",

@@ -92,12 +92,12 @@ class Engine:
         backend = backend or torch_backend(compute)
         self._backend = replace(backend, load_model=self._activity.loading(backend.load_model))
         device = pick_device(compute.device) if compute.networks else NO_DEVICE
-        model_bytes = compute.model_bytes or model_budget(device)
+        model_bytes = compute.model_bytes or model_budget(device) // compute.device_workers
         self._device = Device(device, self._backend, model_bytes, self._tick, report)
         self._limits = compute.limits
-        self._cores = compute.threads or core_count()
+        self._cores = compute.threads or max(1, core_count() // compute.workers)
         pixels = pixels or pass_pixels(self._device.name)
-        memory_bytes = compute.memory_bytes or memory_budget()
+        memory_bytes = compute.memory_bytes or memory_budget() // compute.workers
         self._admission = Admission(memory_bytes, pixels, self._device.model_cache)
         self._batcher = Batcher(pixels)
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()

@@ -8,8 +8,11 @@
 - Heartbeats are reported while there is progress, and seldom while there is nothing to do: silence
   means a hang, or a process that was stopped.
 
+- An executor of several workers names the worker in its reports, says when one starts, and to
+  which one a task goes.
+
 `inline` runs tasks in a thread of this process. `process` runs them in a spawned worker process, so
-that this process never imports torch.
+that this process never imports torch. `pool` has several of those.
 """
 
 from collections.abc import Callable
@@ -35,16 +38,21 @@ class Executor(Protocol):
         It blocks until that is done.
         """
 
-    def replace_worker(self, why: str) -> None:
+    def replace_worker(self, why: str, worker: str) -> None:
         """Kill a worker process that does not get on, and start another; never blocks.
 
         `WorkerDied` gives `why`. Where tasks run in this process, nothing can be done.
+
+        Args:
+            why: What is wrong with it.
+            worker: Its name.
         """
 
 
 EXECUTORS = {
     "inline": "daemon.executors.inline:InlineExecutor",
     "process": "daemon.executors.process:ProcessExecutor",
+    "pool": "daemon.executors.pool:PoolExecutor",
 }
 """Executors by name, as "module:class"; each is made with a `Compute` and a report function."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from daemon.engine.activity import Activity
 from daemon.executors.heartbeat import HeartbeatThread
 from daemon.executors.process_env import tune_process
-from daemon.messages.reports import Report, WorkerReady
+from daemon.messages.reports import ONLY_WORKER, Report, WorkerReady
 from daemon.messages.tasks import Compute, Task
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class InlineExecutor:
             raise RuntimeError("the executor has not been started")
         self._engine.submit(task)
 
-    def replace_worker(self, why: str) -> None:
+    def replace_worker(self, why: str, worker: str = ONLY_WORKER) -> None:
         """Do nothing: a thread cannot be killed."""
 
     def stop(self, drain_s: float) -> None:

@@ -17,7 +17,14 @@ from multiprocessing.context import SpawnProcess
 
 from daemon.executors.worker import FromWorker, StartFailed, Stop, TaskStarted, ToWorker, run_worker
 from daemon.executors.worker_output import OutputReader, run_with_output
-from daemon.messages.reports import HandedBack, Report, WorkerDied, WorkerReady, fences_of
+from daemon.messages.reports import (
+    ONLY_WORKER,
+    HandedBack,
+    Report,
+    WorkerDied,
+    WorkerReady,
+    fences_of,
+)
 from daemon.messages.tasks import Compute, Task
 from daemon.system.kernel_kills import KernelKills, is_stopped, read_kernel_kills
 from daemon.system.processes import how_it_ended, is_ended_from_outside
@@ -45,6 +52,7 @@ class ProcessExecutor:
         compute: How to use the machine.
         report: Called with every report, from threads of this executor or in `submit`.
         worker: Main function of the worker process; importable by name, as the process is spawned.
+        started: Called with the fence of each task that the worker has started.
     """
 
     def __init__(
@@ -52,10 +60,13 @@ class ProcessExecutor:
         compute: Compute,
         report: Callable[[Report], None],
         worker: Callable[[Connection, Compute, int], None] = run_worker,
+        *,
+        started: Callable[[int], None] = lambda fence: None,
     ) -> None:
         self._compute = compute
         self._report = report
         self._worker = worker
+        self._tell_started = started
         self._lock = threading.Lock()
         self._waiting: dict[int, Task] = {}
         self._started: set[int] = set()
@@ -97,7 +108,20 @@ class ProcessExecutor:
         if stopping:
             self._report(HandedBack((task.fence,)))
 
-    def replace_worker(self, why: str) -> None:
+    def withdraw(self) -> tuple[int, ...]:
+        """Forget the tasks that wait for a worker, if there is none that takes tasks.
+
+        Returns:
+            Their fences, which no report will name.
+        """
+        with self._lock:
+            if self._outbound is not None:
+                return ()
+            fences = tuple(self._waiting)
+            self._waiting.clear()
+            return fences
+
+    def replace_worker(self, why: str, worker: str = ONLY_WORKER) -> None:
         """Kill the worker, also one that is stopped; the supervisor starts another."""
         with self._lock:
             if self._process is not None:
@@ -219,6 +243,7 @@ class ProcessExecutor:
                 if isinstance(message, TaskStarted):
                     with self._lock:
                         self._started.add(message.fence)
+                    self._tell_started(message.fence)
                 elif isinstance(message, StartFailed):
                     start_failure = message.reason
                 else:

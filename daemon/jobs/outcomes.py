@@ -4,7 +4,7 @@ A result is to be published, a photograph at fault goes to failed/, a passing fa
 decision is recorded in the ledger as an intent; the publisher carries it out, after a crash too.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -21,6 +21,7 @@ from daemon.jobs.staging import Staging
 from daemon.jobs.worker_deaths import DeathWatch, halves
 from daemon.jobs.xmp_sidecars import stage_sidecars
 from daemon.messages.reports import (
+    ONLY_WORKER,
     Failed,
     Inspected,
     Outcome,
@@ -99,12 +100,18 @@ class OutcomePolicy:
         self._staging = staging
         self._retries = retries
 
-    def decide(self, outcomes: Sequence[tuple[Task, Outcome]], now: float) -> Decided:
+    def decide(
+        self,
+        outcomes: Sequence[tuple[Task, Outcome]],
+        now: float,
+        workers: Mapping[int, str] | None = None,
+    ) -> Decided:
         """Record what a group of outcomes asks for; stale ones are dropped.
 
         Args:
             outcomes: With the tasks they belong to.
             now: UTC seconds since the epoch.
+            workers: Name of each task's worker, by fence; None where there is only one.
         """
         decided = Decided()
         for task, outcome in outcomes:
@@ -113,7 +120,7 @@ class OutcomePolicy:
                 self._staging.discard(outcome.fence)
             if entry is None:
                 continue
-            self.deaths.lived(entry.row)
+            self.deaths.lived(entry.row, (workers or {}).get(outcome.fence, ONLY_WORKER))
             if _has_changed(entry):
                 self._ledger.requeue(entry.row)
                 self._staging.discard(outcome.fence)
@@ -150,6 +157,7 @@ class OutcomePolicy:
             photos=[entry.photo_name for entry in suspects[:_NAMED]],
             in_flight=len(death.fences),
             outside=death.outside,
+            worker=death.worker,
         )
         if alone and suspects:
             self._died_alone(suspects[0], death, now)
@@ -161,7 +169,9 @@ class OutcomePolicy:
     def _died_alone(self, entry: Entry, death: WorkerDied, now: float) -> None:
         """Fail a photograph that has proved to kill workers; else have it run alone again."""
         deaths = entry.deaths + (not death.outside)
-        self.deaths.died_alone(entry.row, death.reason, now, outside=death.outside)
+        self.deaths.died_alone(
+            entry.row, death.reason, now, outside=death.outside, worker=death.worker
+        )
         if not death.outside and self.deaths.is_at_fault(entry.row, deaths):
             why = f"the worker process died {deaths} times with this photograph: {death.reason}"
             self._ledger.fail([(entry.row, Reason(why))])

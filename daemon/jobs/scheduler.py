@@ -1,8 +1,9 @@
 """The scheduler: which queued jobs start next, as tasks for an executor.
 
 Each task has a lease with a fence never used before. A photograph whose content chooses its recipe
-is inspected first. Jobs one of which may have killed a process run with nothing beside them; a job
-that its schedule holds back stays queued.
+is inspected first. Jobs one of which may have killed a process run with nothing beside them in
+their worker; only where there is no other worker, everything else waits for them. A job that its
+schedule holds back stays queued.
 """
 
 import math
@@ -32,7 +33,7 @@ from daemon.system.files import shown
 _log = structlog.get_logger()
 
 MAX_IN_FLIGHT = 192
-"""Tasks that an executor holds at most: enough for full batches of small photographs."""
+"""Tasks for each worker at most: enough for full batches of small photographs."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Scheduler:
         self._fair_queue = FairQueue()
         self._last_now = math.inf
         self._all_wait = False
-        self._suspects_in_flight = False
+        self._suspects_leased: tuple[int, ...] = ()
         self._holds = RecipeHolds(library)
 
     def tasks(
@@ -131,6 +132,7 @@ class Scheduler:
         *,
         control: bool = False,
         holds: RecipeHolds | None = None,
+        workers: int = 1,
     ) -> list[Task]:
         """Lease what there is room for: by priority, shared between recipes, oldest first.
 
@@ -140,18 +142,21 @@ class Scheduler:
             now: UTC seconds since the epoch.
             control: Other work goes before suspects with which a worker has died.
             holds: Recipes that are held back, because their models are at fault.
+            workers: How many workers the executor has. One of several is kept free for suspects,
+                while the others go on.
         """
         self._holds = holds or self._holds
         self._holds.refresh(recipes)
         if now < self._last_now:  # at the start nobody knows what the clock read before
             self._ledger.clock_was_put_back(now)
         self._last_now = now
-        if self._suspects_in_flight and in_flight:
+        pending = in_flight > 0 and any(map(self._ledger.leased, self._suspects_leased))
+        if pending and workers == 1:
             return []
-        suspects = self._suspects(recipes, now, control=control)
-        if suspects and in_flight:
+        suspects = [] if pending else self._suspects(recipes, now, control=control)
+        if suspects and in_flight and workers == 1:
             return []
-        room = MAX_IN_FLIGHT - in_flight
+        room = MAX_IN_FLIGHT * workers - in_flight
         if not suspects and room < MAX_IN_FLIGHT // 4:
             return []  # one commit serves many leases
         found = self._sorted(suspects or self._ready(recipes, room, now), recipes, now)
@@ -159,6 +164,8 @@ class Scheduler:
         self._end_without_work(found)
         if not found.planned:
             return []
+        if suspects and workers > 1:
+            self._wake()  # the others are leased in the next turn
         return self._leased(found.planned, now, suspects=len(suspects))
 
     def _sorted(self, entries: Sequence[Entry], recipes: Sequence[Recipe], now: float) -> _Round:
@@ -195,7 +202,8 @@ class Scheduler:
     def _leased(self, planned: _Planned, now: float, *, suspects: int) -> list[Task]:
         """Lease what was planned, in one commit; `suspects` of it may kill a worker."""
         leased = self._ledger.lease([(entry.row, key) for key, (entry, _) in planned.items()])
-        self._suspects_in_flight = suspects > 0
+        if suspects:
+            self._suspects_leased = tuple(entry.fence for entry in leased)
         for recipe in {entry.recipe for entry in leased}:
             self._holds.started(recipe, now)
         return [
@@ -246,10 +254,14 @@ class Scheduler:
         if isinstance(plan, NeedsInspection):
             photo = photo_of(plan.file, entry.claim.beneath)
             clip, digest = plan.clip, plan.clip_digest
-            return InspectTask(photo, plan.features, entry.fence, clip, digest, alone=alone)
+            return InspectTask(
+                *(photo, plan.features, entry.fence, clip, digest),
+                alone=alone,
+                suspects=entry.group,
+            )
         staging = self._staging.make(entry.fence)
         queued_s = max(0.0, now - entry.queued_at)  # the clock may have been set back
-        return RestoreTask(plan, entry.fence, staging, alone=alone, queued_s=queued_s)
+        return RestoreTask(plan, entry.fence, staging, alone, queued_s, suspects=entry.group)
 
     def _plan(self, entry: Entry, recipes: Sequence[Recipe]) -> tuple[str, _Plan]:
         """Decide what to do with an entry.

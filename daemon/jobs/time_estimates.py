@@ -84,7 +84,7 @@ def pace_of(times: Sequence[JobTime]) -> Pace | None:
     )
 
 
-def estimate_s(megapixels: Sequence[float], pace: Pace, cores: int = 1) -> float:
+def estimate_s(megapixels: Sequence[float], pace: Pace, cores: int = 1, devices: int = 1) -> float:
     """Seconds that jobs of these sizes take on a machine with nothing else to do.
 
     The engine reads and writes some photographs while the network works on others, so the slower
@@ -94,11 +94,13 @@ def estimate_s(megapixels: Sequence[float], pace: Pace, cores: int = 1) -> float
         megapixels: Size of each job, the photographs of a pair together.
         pace: The pace of the recipe.
         cores: CPU cores that read and write at the same time.
+        devices: Devices that share the jobs; workers on the same device share its pace.
 
     Returns:
         Seconds from the first to the last result.
     """
-    return max(pace.device.over(megapixels), pace.host.over(megapixels) / max(1, cores))
+    device_s = pace.device.over(megapixels) / max(1, devices)
+    return max(device_s, pace.host.over(megapixels) / max(1, cores))
 
 
 def _fit(sizes: Sequence[float], seconds: Sequence[float]) -> LinearFit:

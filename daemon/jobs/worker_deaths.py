@@ -2,14 +2,17 @@
 
 When a worker dies with several photographs in flight, nobody knows which of them it was. They
 become suspects: each half of them runs by itself, and halves again, until one that kills is alone.
-Only such a photograph is ever at fault, and only if the worker does other work well, or nothing
-else was tried. If several different ones die alone in turn, it is the worker or the machine.
+Only such a photograph is ever at fault, and only if a worker in which it died does other work well,
+or nothing else was tried. If several different ones die alone in turn, it is the worker or the
+machine.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
+from daemon.messages.reports import ONLY_WORKER
 from daemon.system.clock import is_over
 
 _LONGEST_WAIT_S = 600.0
@@ -26,12 +29,14 @@ class _Suspect:
     """A photograph that was in flight when a worker died.
 
     Attributes:
-        lived_before: Tasks that had ended with a living worker before it became a suspect.
+        lived_before: Tasks that had ended, by worker, before it became a suspect.
         deaths: Workers that died by themselves while it was alone.
+        died_in: Names of the workers that ended while it was alone in them.
     """
 
-    lived_before: int
+    lived_before: Counter[str]
     deaths: int = 0
+    died_in: set[str] = field(default_factory=set)
 
 
 class DeathWatch:
@@ -45,7 +50,7 @@ class DeathWatch:
     def __init__(self, attempts: int, retry_s: float) -> None:
         self._attempts = attempts
         self._retry_s = retry_s
-        self._lived = 0
+        self._lived: Counter[str] = Counter()
         self._suspects: dict[int, _Suspect] = {}
         self._in_turn: set[int] = set()
         self._killed_in_turn = 0
@@ -58,9 +63,9 @@ class DeathWatch:
         """Whether other work should show next that the worker does it well."""
         return bool(self._in_turn)
 
-    def lived(self, row: int) -> None:
+    def lived(self, row: int, worker: str = ONLY_WORKER) -> None:
         """Record that a task ended and its worker lived: the machine is not at fault."""
-        self._lived += 1
+        self._lived[worker] += 1
         self._suspects.pop(row, None)
         self._in_turn.clear()
         self._killed_in_turn = self._waits = 0
@@ -69,9 +74,11 @@ class DeathWatch:
     def suspect(self, rows: Iterable[int]) -> None:
         """Record that a worker died while these jobs were in flight."""
         for row in rows:
-            self._suspects.setdefault(row, _Suspect(self._lived))
+            self._suspects.setdefault(row, _Suspect(self._lived.copy()))
 
-    def died_alone(self, row: int, why: str, now: float, *, outside: bool) -> None:
+    def died_alone(
+        self, row: int, why: str, now: float, *, outside: bool, worker: str = ONLY_WORKER
+    ) -> None:
         """Record that a worker died while this job alone was in flight.
 
         Args:
@@ -79,9 +86,11 @@ class DeathWatch:
             why: How the worker ended.
             now: UTC seconds since the epoch.
             outside: Something outside of the worker ended it, which is nobody's fault.
+            worker: Its name.
         """
         self.suspect([row])
         self._suspects[row].deaths += not outside
+        self._suspects[row].died_in.add(worker)
         self._killed_in_turn += outside
         if outside or not self._is_controlled(row):
             self._in_turn.add(row)
@@ -120,8 +129,14 @@ class DeathWatch:
         return self._why if self._waits >= _GIVES_UP else ""
 
     def _is_controlled(self, row: int) -> bool:
-        """Whether the worker lived through other work since this job became a suspect."""
-        return row in self._suspects and self._lived > self._suspects[row].lived_before
+        """Whether a worker in which this job died lived through other work since it is a suspect.
+
+        What another worker did proves nothing: the fault may be that of one worker's device.
+        """
+        suspect = self._suspects.get(row)
+        return suspect is not None and any(
+            self._lived[worker] > suspect.lived_before[worker] for worker in suspect.died_in
+        )
 
 
 def halves(suspects: Sequence[T]) -> list[Sequence[T]]:

@@ -1,7 +1,8 @@
 """Reports: what an executor says about the tasks it was given, and about itself.
 
 All of them are frozen and picklable, since most are sent by a worker process. `Report` lists them.
-Exactly one of `Outcome`, `HandedBack` and `WorkerDied` names the fence of each task.
+Exactly one of `Outcome`, `HandedBack` and `WorkerDied` names the fence of each task. Reports about
+a worker name it, as an executor may have several.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from typing import assert_never
 from daemon.photo import Prompt
 from daemon.photo.notes import Note
 from daemon.system.errors import photo_message
+
+ONLY_WORKER = "1"
+"""Name of the worker of an executor that has one; several are called "1", "2" and so on."""
 
 
 @dataclass(frozen=True)
@@ -174,12 +178,14 @@ class WorkerDied:
         reason: How it ended.
         hopeless: It failed to start several times in a row. It is still tried; tasks wait.
         outside: Something outside of the worker ended or stopped it: no task is the cause.
+        worker: Its name.
     """
 
     fences: tuple[int, ...]
     reason: str
     hopeless: bool = False
     outside: bool = False
+    worker: str = ONLY_WORKER
 
 
 @dataclass(frozen=True)
@@ -196,16 +202,44 @@ class LoadedModel:
 
 
 @dataclass(frozen=True)
+class WorkerStarts:
+    """One of several workers is being started; it is ready in ten minutes at most, or has died.
+
+    Attributes:
+        worker: Its name.
+        device: The device that it is to use, as the settings name it.
+    """
+
+    worker: str
+    device: str
+
+
+@dataclass(frozen=True)
 class WorkerReady:
     """The worker has started and takes tasks.
 
     Attributes:
         device: Name of its device.
         loaded_models: Models that it has loaded.
+        worker: Its name.
     """
 
     device: str
     loaded_models: tuple[LoadedModel, ...] = ()
+    worker: str = ONLY_WORKER
+
+
+@dataclass(frozen=True)
+class TaskAssigned:
+    """A task was given to one of several workers; if it cannot start it, another one gets it.
+
+    Attributes:
+        fence: Fence of the task.
+        worker: Name of the worker.
+    """
+
+    fence: int
+    worker: str
 
 
 BATCH_SIZE_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -240,10 +274,12 @@ class Heartbeat:
     Attributes:
         counts: What it has done since the last heartbeat.
         loaded_models: Models that are loaded now.
+        worker: Its name.
     """
 
     counts: BatchCounts = BatchCounts()
     loaded_models: tuple[LoadedModel, ...] = ()
+    worker: str = ONLY_WORKER
 
 
 @dataclass(frozen=True)
@@ -255,15 +291,20 @@ class ModelLoaded:
         seconds: Seconds that loading took.
         bytes: Memory that it takes there, estimated.
         evicted: References of the models that were unloaded to make room.
+        worker: Name of the worker that loaded it.
     """
 
     reference: str
     seconds: float
     bytes: int
     evicted: tuple[str, ...] = ()
+    worker: str = ONLY_WORKER
 
 
-Report = Outcome | HandedBack | WorkerDied | WorkerReady | Heartbeat | ModelLoaded
+WorkerReport = WorkerStarts | WorkerReady | WorkerDied | Heartbeat | ModelLoaded
+"""Reports about one worker."""
+
+Report = Outcome | HandedBack | TaskAssigned | WorkerReport
 """Reports of an executor to the function it was given."""
 
 
@@ -274,7 +315,7 @@ def fences_of(report: Report) -> tuple[int, ...]:
             return (report.fence,)
         case HandedBack() | WorkerDied():
             return report.fences
-        case WorkerReady() | Heartbeat() | ModelLoaded():
+        case WorkerStarts() | WorkerReady() | TaskAssigned() | Heartbeat() | ModelLoaded():
             return ()
         case _:
             assert_never(report)

@@ -68,6 +68,8 @@ class RestoreTask:
         staging: Existing, empty folder for the results of this task only.
         alone: No other task may be in flight beside it, as it may have killed a worker.
         queued_s: Seconds since the photograph came, retries included.
+        suspects: Number of its group of suspects, one of which may have killed a worker: only they
+            may be in flight in its worker. 0 for none.
     """
 
     job: Job
@@ -75,6 +77,7 @@ class RestoreTask:
     staging: Path
     alone: bool = False
     queued_s: float = 0.0
+    suspects: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class InspectTask:
         clip: Reference of the CLIP model that scores likeness, or "".
         clip_digest: Digest of that model, or "".
         alone: No other task may be in flight beside it, as it may have killed a worker.
+        suspects: As in `RestoreTask`.
     """
 
     photo: Photo
@@ -96,6 +100,7 @@ class InspectTask:
     clip: str = ""
     clip_digest: str = ""
     alone: bool = False
+    suspects: int = 0
 
 
 Task = RestoreTask | InspectTask
@@ -159,6 +164,10 @@ class Compute:
         signing: With what results are signed; None for not at all.
         networks: Whether tasks may ask a network. If not, no device is looked for and torch, which
             takes over a second, is not loaded.
+        devices: Devices with a worker each, as `device`, or "all" for every GPU; none stands for
+            one worker on `device`.
+        workers: Workers that share the cores and the memory of this machine.
+        device_workers: Those of them that share the memory of this device.
     """
 
     device: str = "auto"
@@ -170,3 +179,6 @@ class Compute:
     options: ModelOptions = ModelOptions()
     signing: Signing | None = None
     networks: bool = True
+    devices: tuple[str, ...] = ()
+    workers: int = 1
+    device_workers: int = 1

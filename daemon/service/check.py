@@ -9,6 +9,7 @@ from daemon.config.recipe import Recipe
 from daemon.config.settings import Settings
 from daemon.config.station import Station
 from daemon.config.station_setup import known_recipes
+from daemon.executors.shares import distinct_devices
 from daemon.models.registry import Placement, load_model
 from daemon.photo.content_credentials import check_signing
 from daemon.restorers.registry import check_clip, check_models
@@ -48,8 +49,8 @@ def model_lines(station: Station, settings: Settings) -> list[str]:
     from daemon.engine.hardware import model_budget, pick_device
     from daemon.models.memory import bytes_on_device
 
-    device = pick_device(settings.device)
     compute = compute_of(settings)
+    device = pick_device(distinct_devices(compute)[0])
     budget = (compute.model_bytes or model_budget(device)) / 1e9
     lines = []
     for reference in sorted({m for recipe in known_recipes(station) for m in recipe.models}):
@@ -89,24 +90,28 @@ def _folder_problems(station: Station, settings: Settings) -> list[str]:
 
 
 def _model_problems(recipes: tuple[Recipe, ...], settings: Settings) -> list[str]:
-    """Problems of the device, and of loading every model that a recipe names onto it."""
+    """Problems of the devices, and of loading every model that a recipe names onto the first."""
     from daemon.engine.hardware import pick_device
 
-    found = []
-    try:
-        device = pick_device(settings.device)
-    except RestoredError as error:
-        return [str(error)]
+    found: list[str] = []
+    devices: list[str] = []
+    for choice in distinct_devices(compute_of(settings)):
+        try:
+            devices.append(pick_device(choice))
+        except RestoredError as error:
+            found.append(str(error))
+    if not devices:
+        return found
     library = Library(settings.models_dir)
     options = compute_of(settings).options
     try:
         check_models(recipes, library)
     except ConfigError as error:
-        return str(error).splitlines()
+        return [*found, *str(error).splitlines()]
     named = {model for recipe in recipes for model in recipe.models}
     for reference in sorted(named | ({settings.clip_model} if settings.clip_model else set())):
         try:
-            load_model(Placement(library.checkpoint(reference), device, options))
+            load_model(Placement(library.checkpoint(reference), devices[0], options))
         except (RestoredError, OSError, ValueError, RuntimeError) as error:
             found.append(f"model {reference!r}: {error}")
     return found

@@ -123,6 +123,22 @@ def signing_of(settings: Settings) -> Signing | None:
     return Signing(certificate, key)
 
 
+def executor_of(settings: Settings) -> str:
+    """Name of the executor that the settings ask for, an entry of EXECUTORS."""
+    return "process" if settings.devices == "auto" else "pool"
+
+
+def _worker_devices(settings: Settings) -> tuple[str, ...]:
+    """Devices with a worker each, as in `Compute.devices`."""
+    match settings.devices:
+        case "auto":
+            return ()
+        case "all":
+            return ("all",)
+        case devices:
+            return devices
+
+
 def compute_of(settings: Settings) -> Compute:
     """How an executor may use this machine.
 
@@ -142,4 +158,5 @@ def compute_of(settings: Settings) -> Compute:
             settings.dtype, settings.offload, settings.compile, settings.attention
         ),
         signing=signing_of(settings),
+        devices=_worker_devices(settings),
     )

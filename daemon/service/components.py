@@ -144,7 +144,8 @@ def open_components(
     monitor.set_recipes([recipe.name for recipe in recipes])
 
     def show_alive() -> None:
-        systemd.loop_advanced(time.monotonic(), working=len(dispatcher) > 0)
+        working = dispatcher.workers.busy(dispatcher.fences)
+        systemd.loop_advanced(time.monotonic(), working=working)
 
     with contextlib.ExitStack() as closing:
         closing.enter_context(events.receiving_signals())

@@ -13,7 +13,7 @@ import contextlib
 import math
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Self, assert_never
 
 import structlog
@@ -35,10 +35,14 @@ from daemon.messages.reports import (
     Rejected,
     Report,
     Restored,
+    TaskAssigned,
     WorkerDied,
     WorkerReady,
+    WorkerReport,
+    WorkerStarts,
 )
 from daemon.messages.tasks import Task
+from daemon.service.component_settings import executor_of
 from daemon.service.components import Components, Progress, open_components, usable_recipes
 from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.notices import notices, why_hopeless, why_no_work
@@ -104,7 +108,7 @@ class Daemon:
         station: Station,
         settings: Settings,
         *,
-        executor: str = "process",
+        executor: str | None = None,
         progress: Progress | None = None,
         systemd: SystemdNotifier | None = None,
     ) -> Iterator[Self]:
@@ -115,7 +119,7 @@ class Daemon:
         Args:
             station: Its folders.
             settings: Its settings.
-            executor: Name of an entry of EXECUTORS.
+            executor: Name of an entry of EXECUTORS; None for the one that the settings ask for.
             progress: Called about once a second with how many jobs are in which state.
             systemd: The service manager to report to.
 
@@ -127,7 +131,7 @@ class Daemon:
         opened = open_components(
             station,
             settings,
-            executor=executor,
+            executor=executor or executor_of(settings),
             progress=progress,
             systemd=systemd or SystemdNotifier(),
         )
@@ -189,7 +193,7 @@ class Daemon:
         try:
             self._parts.lock.check()
             result_lacked_space = self._hear(now)
-            self._replace_stalled_worker()
+            self._replace_stalled_workers()
             self._parts.systemd.health.held_up = why_no_work(self._parts, now)
             held = self._parts.outcomes.holds.held
             self._parts.systemd.health.held_recipes = {one.recipe: one.why for one in held}
@@ -275,19 +279,17 @@ class Daemon:
         parts = self._parts
         outcomes: list[tuple[Task, Outcome]] = []
         for report in self._undelivered:
-            ready, died = isinstance(report, WorkerReady), isinstance(report, WorkerDied)
-            parts.systemd.worker_reported(time.monotonic(), ready=ready, died=died)
+            self._hear_worker(report)
             match report:
-                case WorkerReady():
-                    parts.dispatcher.worker_changed(report)
-                case ModelLoaded():
-                    parts.status_publisher.model_loaded(report)
-                case Heartbeat():
+                case WorkerStarts() | WorkerReady() | Heartbeat():
                     pass
+                case ModelLoaded():
+                    _log.info("model_loaded", **asdict(report))
+                case TaskAssigned():
+                    parts.dispatcher.workers.assigned(report)
                 case WorkerDied():
-                    parts.status_publisher.worker_died()
                     parts.outcomes.died(report, now)
-                    parts.dispatcher.worker_changed(report)
+                    parts.dispatcher.forget(report.fences)
                 case HandedBack():
                     self._requeue(report.fences)
                 case Restored() | Inspected() | Rejected() | Failed():
@@ -299,10 +301,30 @@ class Daemon:
         self._undelivered = ()
         return no_space
 
+    def _hear_worker(self, report: Report) -> None:
+        """Note what a report says of the worker that it comes from."""
+        workers = self._parts.dispatcher.workers
+        if isinstance(report, WorkerReport):
+            workers.hear(report)
+            worker = report.worker
+        elif isinstance(report, TaskAssigned | HandedBack):
+            return  # an executor of several workers says these itself
+        else:
+            worker = workers.of(report.fence)
+        self._parts.systemd.worker_reported(
+            time.monotonic(),
+            ready=isinstance(report, WorkerReady),
+            died=isinstance(report, WorkerDied),
+            worker=worker,
+        )
+
     def _deliver(self, outcomes: Sequence[tuple[Task, Outcome]], now: float) -> bool:
         """Publish, reject or queue again; returns whether the disk was too full for a result."""
         parts = self._parts
-        decided = parts.outcomes.decide(outcomes, now)
+        workers = {
+            outcome.fence: parts.dispatcher.workers.of(outcome.fence) for _, outcome in outcomes
+        }
+        decided = parts.outcomes.decide(outcomes, now, workers)
         delivered = parts.publisher.finish(now, decided.at_fault)
         parts.dispatcher.forget([outcome.fence for _, outcome in outcomes])
         for entry in decided.changed:
@@ -319,11 +341,11 @@ class Daemon:
             parts.space.ran_out(why, time.monotonic(), full)
         return no_space
 
-    def _replace_stalled_worker(self) -> None:
-        """Have a stopped, hung or swapped-out worker replaced; its reports have been heard."""
+    def _replace_stalled_workers(self) -> None:
+        """Have stopped, hung or swapped-out workers replaced; their reports have been heard."""
         parts = self._parts
-        if why := parts.systemd.health.why_stalled(time.monotonic()):
-            parts.dispatcher.replace_worker(why)
+        for worker, why in parts.systemd.health.stalled(time.monotonic()).items():
+            parts.dispatcher.replace_worker(why, worker)
 
     def _take_answers(self, now: float) -> None:
         """Take what the reader process found, and queue the jobs whose files have been read."""
@@ -378,6 +400,7 @@ class Daemon:
             now,
             control=outcomes.deaths.needs_control,
             holds=outcomes.holds,
+            workers=dispatcher.workers.count,
         )
         dispatcher.send(tasks)
         self._parts.monitor.record_leases(tasks)
@@ -387,7 +410,13 @@ class Daemon:
         if publisher.is_due(now):
             in_flight, full = len(self._parts.dispatcher), self._parts.space.full
             where = self._parts.space.full_folder
-            state = DaemonState(in_flight, self._done, self._failed, full=full, full_folder=where)
+            workers = self._parts.dispatcher.workers.states(self._parts.dispatcher.fences)
+            state = DaemonState(
+                *(in_flight, self._done, self._failed),
+                full=full,
+                full_folder=where,
+                workers=workers,
+            )
             publisher.publish(notices(self._parts, self._recipes), state, now)
 
     def _note_failed_turn(self, error: LedgerError | OSError) -> None:
@@ -495,5 +524,6 @@ class Daemon:
         self._parts.monitor.record_ended(delivered.ended, delivered.durations)
 
     def _show_alive(self) -> None:
-        working = len(self._parts.dispatcher) > 0
+        dispatcher = self._parts.dispatcher
+        working = dispatcher.workers.busy(dispatcher.fences)
         self._parts.systemd.loop_advanced(time.monotonic(), working=working)

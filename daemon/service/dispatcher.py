@@ -7,21 +7,17 @@ task is decided elsewhere.
 import threading
 from collections.abc import Collection, Sequence
 
-import structlog
-
 from daemon.executors import Executor, make_executor
-from daemon.messages.reports import WorkerDied, WorkerReady
 from daemon.messages.tasks import Compute, Task
 from daemon.service.events import EventQueue
-
-_log = structlog.get_logger()
+from daemon.service.workers import WorkerTable
 
 
 class Dispatcher:
     """One executor from its start to its end, and its tasks in flight.
 
     Attributes:
-        why_no_worker: Why there is no worker now, or "".
+        workers: What is known of its workers.
     """
 
     def __init__(self, executor: str, compute: Compute, events: EventQueue) -> None:
@@ -32,7 +28,7 @@ class Dispatcher:
             compute: How it may use this machine.
             events: Where it puts its reports.
         """
-        self.why_no_worker = ""
+        self.workers = WorkerTable()
         self._name = executor
         self._compute = compute
         self._events = events
@@ -68,21 +64,9 @@ class Dispatcher:
 
     def forget(self, fences: Collection[int]) -> None:
         """Take tasks out of those in flight."""
+        self.workers.forget(fences)
         for fence in fences:
             self._in_flight.pop(fence, None)
-
-    def worker_changed(self, report: WorkerReady | WorkerDied) -> None:
-        """Note that a worker is ready or has died."""
-        match report:
-            case WorkerReady():
-                _log.info("worker_ready", device=report.device)
-                self.why_no_worker = ""
-            case WorkerDied(hopeless=True):
-                if not self.why_no_worker:
-                    _log.error("no_worker", why=report.reason, what_to_do="fix the device")
-                self.why_no_worker = report.reason
-            case WorkerDied():
-                self.forget(report.fences)
 
     @property
     def stopping(self) -> bool:
@@ -105,10 +89,10 @@ class Dispatcher:
         self._ending = threading.Thread(target=end, daemon=True)
         self._ending.start()
 
-    def replace_worker(self, why: str) -> None:
+    def replace_worker(self, why: str, worker: str) -> None:
         """Have another worker started in place of one that does not get on; never blocks."""
         if self._executor is not None and self._ending is None:
-            self._executor.replace_worker(why)
+            self._executor.replace_worker(why, worker)
 
     def kill(self) -> None:
         """End the executor now, unless `stop` was called."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
+from daemon.executors.shares import distinct_devices
 from daemon.intake.scanner import walk_folders
 from daemon.jobs.companions import side_of
 from daemon.jobs.publication import record_path
@@ -118,7 +119,7 @@ def survey(recipe: Recipe, paths: Sequence[Path], logs: Path, compute: Compute) 
     work = work_in(recipe, few, compute.limits)
     times = len(files) / len(few) if few else 0.0
     pace = pace_of(job_times(logs, recipe, Library(compute.models_dir)))
-    seconds = estimate_s(work.megapixels, pace, compute.threads or core_count()) if pace else None
+    seconds = _seconds(work, pace, compute) if pace else None
     jobs = round(len(work.megapixels) * times)
     return Survey(jobs, seconds * times if seconds is not None else None)
 
@@ -138,8 +139,13 @@ def forecast(recipe: Recipe, work: PlannedWork, logs: Path | None, compute: Comp
     library = Library(compute.models_dir)
     known = pace_of(job_times(logs, recipe, library)) if logs is not None else None
     pace = known or _trial(recipe, compute)
-    seconds = estimate_s(work.megapixels, pace, compute.threads or core_count())
+    seconds = _seconds(work, pace, compute)
     return Forecast(seconds, pace.samples, tried=known is None)
+
+
+def _seconds(work: PlannedWork, pace: Pace, compute: Compute) -> float:
+    cores = compute.threads or core_count()
+    return estimate_s(work.megapixels, pace, cores, len(distinct_devices(compute)))
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:

@@ -34,6 +34,10 @@ def notices(
         *parts.publisher.notices(),
         *parts.bulk_manager.notices(recipes),
         *((Notice(root, why, utc),) if why else ()),
+        *(
+            Notice(root, f"worker {one.name} ({one.device}) is missing: {one.hopeless}", utc)
+            for one in parts.dispatcher.workers.lost
+        ),
         *(Notice(root, held.describe(), held.since) for held in parts.outcomes.holds.held),
         *unknown_watch_recipes(parts.settings, recipes, utc),
         *_lost_log(parts),
@@ -43,13 +47,13 @@ def notices(
 
 def why_no_work(parts: Components, now: float) -> str:
     """Why no photograph can be restored now, or ""; `now` in UTC seconds since the epoch."""
-    no_process = parts.dispatcher.why_no_worker or parts.reader.why_no_reader
+    no_process = parts.dispatcher.workers.why_none or parts.reader.why_no_reader
     return no_process or parts.outcomes.deaths.why_waiting(now)
 
 
 def why_hopeless(parts: Components) -> str:
     """Why waiting for a process of this daemon leads nowhere, or ""."""
-    no_process = parts.dispatcher.why_no_worker or parts.reader.why_no_reader
+    no_process = parts.dispatcher.workers.why_none or parts.reader.why_no_reader
     return no_process or parts.outcomes.deaths.why_hopeless
 
 

@@ -22,7 +22,8 @@ from daemon.jobs.timetable import HeldBack, held_back, opening_in_words
 from daemon.service.component_settings import inbox_folders, unknown_watch_recipes
 from daemon.service.inbox_count import InboxCount, count_inboxes
 from daemon.service.startup import is_daemon_running
-from daemon.service.status_publisher import read_loaded_models, read_trouble
+from daemon.service.status_publisher import read_trouble, read_workers
+from daemon.service.workers import WorkerState
 from daemon.system.clock import iso
 from daemon.system.errors import ConfigError
 from daemon.system.files import as_text
@@ -128,7 +129,8 @@ class StationStatus:
         notices: Files that wait, and why.
         notes: What people should know of results, counted.
         bulk: Bulk jobs, the oldest first.
-        models: Models that the daemon's worker has loaded.
+        models: Models that the daemon's workers have loaded.
+        workers: The daemon's workers.
         rate_per_h: Jobs finished in an hour, judged by the last ones.
         left_s: Seconds until the queue is empty, without what a schedule, a pause or an absent
             disk holds back; None where the rate is not known.
@@ -148,6 +150,7 @@ class StationStatus:
     notes: NotesStatus = NotesStatus()
     bulk: tuple[BulkStatus, ...] = ()
     models: tuple[str, ...] = ()
+    workers: tuple[WorkerState, ...] = ()
     rate_per_h: float = 0.0
     left_s: int | None = None
     running: bool = True
@@ -157,11 +160,13 @@ class StationStatus:
 
 def read_status(station: Station) -> StationStatus:
     """Read the state of a station, whether a daemon runs or ever ran."""
+    at_work = read_workers(station)
     state = StationStatus(
         as_text(station.root),
         running=is_daemon_running(station),
         paused=station.paused.exists(),
-        models=read_loaded_models(station),
+        models=at_work.models,
+        workers=at_work.workers,
     )
     try:
         recipes, problem = known_recipes(station), None

@@ -16,8 +16,8 @@ from pydantic import BaseModel, Field
 from daemon.config.station import Notice, Station
 from daemon.jobs.ledger.entries import QueueCount
 from daemon.jobs.ledger.writer import Ledger
-from daemon.messages.reports import ModelLoaded
 from daemon.service.monitoring.systemd import SystemdNotifier
+from daemon.service.workers import WorkerState
 from daemon.system.clock import LATEST_S, is_over
 from daemon.system.json_files import write_whole
 
@@ -27,6 +27,13 @@ _INTERVAL_S = 1.0
 """Seconds between two publications."""
 
 _FULL = "its disk is full; until it has room, nothing new is taken in"
+
+
+class WorkersFile(BaseModel):
+    """What `restored status` reads of the workers; that of an earlier daemon names no workers."""
+
+    models: tuple[str, ...] = ()
+    workers: tuple[WorkerState, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class DaemonState:
         failed: Jobs that ended in failed/ since the start.
         full: The disk is full.
         full_folder: A folder on that disk; None where that is not known.
+        workers: The executor's workers.
     """
 
     in_flight: int
@@ -46,6 +54,7 @@ class DaemonState:
     failed: int
     full: bool
     full_folder: Path | None = None
+    workers: tuple[WorkerState, ...] = ()
 
 
 class StatusPublisher:
@@ -71,20 +80,9 @@ class StatusPublisher:
         self._progress = progress
         self._published_at = 0.0
         self._notices: list[tuple[object, str]] | None = None  # those of a former daemon
-        self._loaded: tuple[str, ...] = ()
-        self._written_models: tuple[str, ...] | None = None
+        self._written_workers: tuple[WorkerState, ...] | None = None
         self._refused = False
         self._trouble: str | None = None
-
-    def model_loaded(self, model: ModelLoaded) -> None:
-        """Note that the worker loaded a model, and which ones it evicted for that."""
-        _log.info("model_loaded", **asdict(model))
-        staying = [other for other in self._loaded if other not in model.evicted]
-        self._loaded = tuple(dict.fromkeys((*staying, model.reference)))
-
-    def worker_died(self) -> None:
-        """Note that the worker has died; its models are gone."""
-        self._loaded = ()
 
     def close(self) -> None:
         """Remove what is only true while the daemon is at work."""
@@ -110,16 +108,18 @@ class StatusPublisher:
                 self._station.trouble.unlink(missing_ok=True)
             self._trouble = why_failed
 
-    def _write_loaded_models(self) -> None:
+    def _write_workers(self, workers: tuple[WorkerState, ...]) -> None:
+        models = dict.fromkeys(model for worker in workers for model in worker.models)
+        content = {"models": list(models), "workers": [asdict(worker) for worker in workers]}
         try:
-            write_whole(self._station.loaded_models, {"models": self._loaded})
+            write_whole(self._station.loaded_models, content)
         except OSError as error:
             if not self._refused:
                 _log.warning("status_not_written", why=str(error))
             self._refused = True
         else:
             self._refused = False
-            self._written_models = self._loaded
+            self._written_workers = workers
 
     def is_due(self, now: float) -> bool:
         """Whether it is time to publish; `now` in UTC seconds since the epoch."""
@@ -142,8 +142,8 @@ class StatusPublisher:
         if written != self._notices:
             self._ledger.set_notices(notices)
             self._notices = written
-        if self._loaded != self._written_models:
-            self._write_loaded_models()
+        if state.workers != self._written_workers:
+            self._write_workers(state.workers)
         prefix = "paused: " if paused else "disk full: " if state.full else ""
         self._systemd.status(
             f"{prefix}{state.in_flight} in flight; since the start "
@@ -158,12 +158,12 @@ class StatusPublisher:
                 _log.warning("progress_not_shown", why=str(error))
 
 
-def read_loaded_models(station: Station) -> tuple[str, ...]:
-    """References of the models that a running daemon has loaded."""
+def read_workers(station: Station) -> WorkersFile:
+    """The workers of a running daemon, and the models that they have loaded."""
     try:
-        return _LoadedModels.model_validate_json(station.loaded_models.read_bytes()).models
+        return WorkersFile.model_validate_json(station.loaded_models.read_bytes())
     except (OSError, ValueError):
-        return ()
+        return WorkersFile()
 
 
 def read_trouble(station: Station) -> Notice | None:
@@ -173,10 +173,6 @@ def read_trouble(station: Station) -> Notice | None:
     except (OSError, ValueError):
         return None
     return Notice(station.root, found.what, found.since)
-
-
-class _LoadedModels(BaseModel):
-    models: tuple[str, ...]
 
 
 class _Trouble(BaseModel):

@@ -28,7 +28,7 @@ def test_a_worker_that_says_nothing_while_it_is_idle_is_replaced(
 ) -> None:
     replaced: list[str] = []
     monkeypatch.setattr("daemon.service.monitoring.health._IDLE_S", 0.2)
-    monkeypatch.setattr(FakeExecutor, "replace_worker", lambda _, why: replaced.append(why))
+    monkeypatch.setattr(FakeExecutor, "replace_worker", lambda _, why, worker: replaced.append(why))
     station, settings = open_station(root)
     systemd = SystemdNotifier(stall_s=0.2)
     with Daemon.open(station, settings, executor="fake", systemd=systemd) as daemon:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,19 @@ from daemon.messages.reports import (
     Inspected,
     Rejected,
     Restored,
+    TaskAssigned,
     WorkerReady,
+    WorkerStarts,
 )
 from daemon.messages.tasks import Compute, InspectTask, Job, RestoreTask
 from daemon.photo import Header, Photo
 from tests.support.engine_fakes import ReportRecorder
 
 COMPUTE = Compute(device="cpu", threads=1)
+TWO_WORKERS = replace(COMPUTE, devices=("cpu", "cpu"))
+"""For the executors of several workers; the others know nothing of it."""
+
+ABOUT_WORKERS = HandedBack | WorkerStarts | WorkerReady | TaskAssigned | Heartbeat
 
 
 def photo_task(
@@ -58,7 +65,7 @@ def running_executor(
 @pytest.fixture(scope="module", params=EXECUTORS)
 def running(request: pytest.FixtureRequest) -> Iterator[tuple[Executor, ReportRecorder]]:
     """Each executor, started once; a test has fences of its own."""
-    with running_executor(request.param) as started:
+    with running_executor(request.param, TWO_WORKERS) as started:
         yield started
 
 
@@ -120,4 +127,4 @@ def test_a_stopped_executor_hands_back_what_it_has_not_finished(name: str, tmp_p
         executor.stop(0)
         executor.submit(photo_task(9, tmp_path))
     assert recorder.fences() == [0, 1, 2, 9]
-    assert all(isinstance(one, HandedBack | WorkerReady | Heartbeat) for one in recorder.reports)
+    assert all(isinstance(one, ABOUT_WORKERS) for one in recorder.reports)

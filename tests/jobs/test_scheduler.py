@@ -9,7 +9,7 @@ from daemon.config.content_features import COLOUR
 from daemon.config.recipe import Recipe, read_recipe
 from daemon.jobs.failure_reasons import NO_REASON, Reason
 from daemon.jobs.ledger.writer import Ledger
-from daemon.jobs.scheduler import Scheduler
+from daemon.jobs.scheduler import MAX_IN_FLIGHT, Scheduler
 from daemon.jobs.staging import Staging
 from daemon.messages.tasks import InspectTask, RestoreTask, Task
 from tests.support.claims import QUEUED_AT as NOW
@@ -105,3 +105,34 @@ def test_other_work_goes_before_a_suspect_with_which_a_worker_died_while_that_pr
     ledger.requeue(b)
     assert names(scheduler.tasks(plain, 0, NOW, control=True)) == ["b"]
     assert names(scheduler.tasks(plain, 0, NOW, control=True)) == ["a"]  # nothing else is left
+
+
+def test_where_there_are_several_workers_suspects_do_not_stop_the_others(
+    tmp_path: Path, ledger: Ledger, scheduler: Scheduler, plain: list[Recipe]
+) -> None:
+    queue_different(ledger, tmp_path, "a", "b", "c", "d")
+    scheduler.tasks(plain, 0, NOW, workers=2)
+    rows = [entry.row for entry in ledger.in_state("leased")]
+    ledger.suspect([rows[:2], rows[2:3]])
+    first = scheduler.tasks(plain, 1, NOW, workers=2)  # d is still in flight
+    assert names(first) == ["a", "b"]
+    assert len({task.suspects for task in first}) == 1
+    assert first[0].suspects > 0
+    queue_different(ledger, tmp_path, "e", "f")
+    others = scheduler.tasks(plain, 3, NOW, workers=2)
+    assert names(others) == ["e", "f"]
+    assert {task.suspects for task in others} == {0}
+    ledger.fail([(rows[0], Reason(""))])
+    assert scheduler.tasks(plain, 4, NOW, workers=2) == []  # b is still in flight
+    ledger.fail([(rows[1], Reason(""))])
+    (alone,) = scheduler.tasks(plain, 3, NOW, workers=2)
+    assert (names([alone]), alone.alone) == (["c"], True)
+    assert alone.suspects > first[0].suspects
+
+
+def test_each_worker_has_room_for_as_many_tasks(
+    tmp_path: Path, ledger: Ledger, scheduler: Scheduler, plain: list[Recipe]
+) -> None:
+    queue_different(ledger, tmp_path, "a")
+    assert scheduler.tasks(plain, MAX_IN_FLIGHT, NOW) == []
+    assert names(scheduler.tasks(plain, MAX_IN_FLIGHT, NOW, workers=2)) == ["a"]

@@ -38,4 +38,5 @@ def test_the_slower_of_network_and_files_decides() -> None:
     pace = Pace(device=LinearFit(1, 0), host=LinearFit(6, 0), samples=1)
     assert estimate_s([1] * 10, pace, cores=2) == 30
     assert estimate_s([1] * 10, pace, cores=16) == 10
+    assert estimate_s([1] * 10, pace, cores=64, devices=4) == 2.5
     assert estimate_s([], pace) == 0

@@ -81,3 +81,27 @@ def test_suspects_are_halved_until_one_is_alone() -> None:
     assert halves([1, 2, 3, 4, 5]) == [[1, 2, 3], [4, 5]]
     assert halves([1]) == [[1]]
     assert halves([]) == []
+
+
+def test_what_another_worker_does_well_proves_nothing_of_the_one_in_which_it_died(
+    watch: DeathWatch,
+) -> None:
+    for _ in range(2):
+        watch.died_alone(ONE, "signal 11", NOW, outside=False, worker="2")
+        watch.lived(GOOD, "1")
+    watch.died_alone(TWO, "signal 11", NOW, outside=False, worker="2")
+    watch.died_alone(ONE, "signal 11", NOW, outside=False, worker="2")
+    assert not watch.is_at_fault(ONE, deaths=3)
+    watch.lived(GOOD, "2")
+    watch.died_alone(ONE, "signal 11", NOW, outside=False, worker="2")
+    assert watch.is_at_fault(ONE, deaths=4)
+
+
+def test_one_that_dies_in_a_worker_that_does_well_is_at_fault_wherever_else_it_died(
+    watch: DeathWatch,
+) -> None:
+    watch.died_alone(ONE, "signal 11", NOW, outside=False, worker="2")
+    watch.lived(GOOD, "1")
+    watch.died_alone(ONE, "signal 11", NOW, outside=False, worker="1")
+    watch.died_alone(ONE, "signal 11", NOW, outside=False, worker="1")
+    assert watch.is_at_fault(ONE, deaths=3)

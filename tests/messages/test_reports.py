@@ -20,9 +20,11 @@ from daemon.messages.reports import (
     Report,
     Restored,
     StagedFile,
+    TaskAssigned,
     Timing,
     WorkerDied,
     WorkerReady,
+    WorkerStarts,
     fences_of,
 )
 from daemon.photo import Prompt
@@ -38,7 +40,9 @@ REPORTS: list[Report] = [
     Failed(4, "KeyError", trace="Traceback"),
     HandedBack((5, 6)),
     WorkerDied((7,), "was killed by SIGKILL", hopeless=True),
+    WorkerStarts("2", "cuda:1"),
     WorkerReady("cpu", (LoadedModel("prior", 9),)),
+    TaskAssigned(8, "2"),
     Heartbeat(BatchCounts(calls=3), (LoadedModel("prior", 9),)),
     ModelLoaded("org/model", 1.5, 9, ("prior",)),
 ]
@@ -63,7 +67,7 @@ def test_every_kind_of_report_is_tested() -> None:
 
 def test_a_report_names_the_fences_of_the_tasks_that_it_ends() -> None:
     assert [fences_of(report) for report in REPORTS] == [
-        (1,), (2,), (3,), (4,), (5, 6), (7,), (), (), (),
+        (1,), (2,), (3,), (4,), (5, 6), (7,), (), (), (), (), (),
     ]  # fmt: skip
 
 

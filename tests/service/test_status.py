@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from daemon.config.station_setup import find_station, open_station
 from daemon.executors import EXECUTORS
 from daemon.jobs.failure_reasons import NO_REASON
 from daemon.jobs.ledger.writer import Ledger
-from daemon.messages.reports import ModelLoaded
+from daemon.messages.reports import ModelLoaded, WorkerDied, WorkerReport
 from daemon.photo.notes import Note, NoteKind
 from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.startup import is_daemon_running
@@ -28,6 +29,7 @@ from daemon.service.status import (
     read_status,
 )
 from daemon.service.status_publisher import DaemonState, StatusPublisher
+from daemon.service.workers import WorkerState, WorkerTable
 from tests.support.claims import claimed, leased
 from tests.support.station_runs import drop_photo, open_daemon, run_once, write_settings
 
@@ -242,6 +244,23 @@ def test_a_wrong_recipe_leaves_the_rest_of_the_status(
     assert "wait for" not in told
 
 
+def test_several_workers_have_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    workers = (
+        WorkerState("1", "cuda:0", ready=True, models=("prior", "org/a"), in_flight=12),
+        WorkerState("2", "cuda:1"),
+        WorkerState("3", "cuda:2", hopeless="no driver"),
+    )
+    found = StationStatus("s", paused=False, models=("prior", "org/a"), workers=workers)
+    print_status(found, Console(width=80))
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "worker 1 (cuda:0): 12 in flight; loaded: prior, org/a",
+        "worker 2 (cuda:1): starting",
+        "worker 3 (cuda:2): missing",
+    ]
+    print_status(replace(found, workers=workers[:1]), Console(width=80))
+    assert capsys.readouterr().out.splitlines()[-1] == "loaded: prior, org/a"
+
+
 def test_status_says_which_models_a_daemon_has_loaded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -256,16 +275,19 @@ def test_status_says_which_models_a_daemon_has_loaded(
         models: list[str] = json.loads(capsys.readouterr().out)["models"]
         return models
 
-    state = DaemonState(0, 0, 0, full=False)
-    status_publisher.model_loaded(ModelLoaded("x/a", 1.0, 5))
-    status_publisher.model_loaded(ModelLoaded("x/b", 1.0, 5))
-    status_publisher.publish((), state, 1.0)
+    workers = WorkerTable()
+
+    def publish(now: float, *reports: WorkerReport) -> None:
+        for report in reports:
+            workers.hear(report)
+        state = DaemonState(0, 0, 0, full=False, workers=workers.states(()))
+        status_publisher.publish((), state, now)
+
+    publish(1.0, ModelLoaded("x/a", 1.0, 5), ModelLoaded("x/b", 1.0, 5))
     assert status() == ["x/a", "x/b"]
-    status_publisher.model_loaded(ModelLoaded("x/c", 1.0, 5, evicted=("x/a",)))
-    status_publisher.publish((), state, 2.0)
+    publish(2.0, ModelLoaded("x/c", 1.0, 5, evicted=("x/a",)))
     assert status() == ["x/b", "x/c"]
-    status_publisher.worker_died()
-    status_publisher.publish((), state, 3.0)
+    publish(3.0, WorkerDied((), "signal 9"))
     assert status() == []
     status_publisher.close()
     assert not station.loaded_models.exists()

@@ -82,7 +82,7 @@ class FakeExecutor:
             return Failed(task.fence, "KeyError: 'x'", trace="Traceback …")
         return restored(task)
 
-    def replace_worker(self, why: str) -> None:
+    def replace_worker(self, why: str, worker: str) -> None:
         fences = tuple(task.fence for task in self.tasks)
         self.tasks.clear()
         self._killed = True

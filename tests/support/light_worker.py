@@ -11,18 +11,25 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import ClassVar
 
+from daemon.executors.pool import PoolExecutor
 from daemon.executors.process import ProcessExecutor
-from daemon.executors.worker import Stop, TaskStarted
+from daemon.executors.worker import StartFailed, Stop, TaskStarted
 from daemon.messages.reports import Report, WorkerReady
 from daemon.messages.tasks import Compute, RestoreTask
 from tests.support.fakes import restored
 
 _TASK_S = 0.02
 
+NO_DEVICE = "cuda:99"
+"""Device on which it cannot start."""
+
 
 def light_worker(pipe: Connection, compute: Compute, parent: int) -> None:
     """Carry out tasks until told to stop."""
-    pipe.send(WorkerReady("light"))
+    if compute.device == NO_DEVICE:
+        pipe.send(StartFailed(f"device {NO_DEVICE} is not there"))
+        return
+    pipe.send(WorkerReady(compute.device))
     tasks: list[RestoreTask] = []
     while True:
         while pipe.poll(0 if tasks else None):
@@ -43,6 +50,18 @@ class LightExecutor(ProcessExecutor):
 
     made: ClassVar[list["LightExecutor"]] = []
 
-    def __init__(self, compute: Compute, report: Callable[[Report], None]) -> None:
-        super().__init__(compute, report, worker=light_worker)
+    def __init__(
+        self,
+        compute: Compute,
+        report: Callable[[Report], None],
+        started: Callable[[int], None] = lambda fence: None,
+    ) -> None:
+        super().__init__(compute, report, worker=light_worker, started=started)
         self.made.append(self)
+
+
+class LightPool(PoolExecutor):
+    """A pool of those."""
+
+    def __init__(self, compute: Compute, report: Callable[[Report], None]) -> None:
+        super().__init__(compute, report, LightExecutor)

@@ -1,12 +1,14 @@
-"""Health of the daemon: whether its loop turns, its worker makes progress, and it is ready.
+"""Health of the daemon: whether its loop turns, its workers make progress, and it is ready.
 
 systemd's watchdog, `/livez` and `/readyz` go by the same answers. It reads no clock and restarts
 nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from daemon.engine.activity import MAX_LOAD_S
+from daemon.messages.reports import ONLY_WORKER
 
 LOOP_S = 300.0
 """Seconds the loop may take for one turn; the same number is WatchdogSec in the systemd units."""
@@ -18,6 +20,23 @@ _IDLE_S = 30.0
 """Seconds of silence that are no sign in a worker without tasks: it says something every 10 s."""
 
 
+@dataclass
+class _WorkerHealth:
+    """When something was heard of one worker, in monotonic seconds.
+
+    Attributes:
+        loaded: It has loaded its models.
+        working: It has tasks, or is to be ready soon, so it must report.
+        heard_at: It last reported, or had nothing to do.
+        reported_at: It last reported.
+    """
+
+    loaded: bool = False
+    working: bool = False
+    heard_at: float = 0.0
+    reported_at: float = 0.0
+
+
 class Health:
     """Updated by the loop, read by any thread.
 
@@ -26,46 +45,60 @@ class Health:
 
     Attributes:
         ready: A worker was ready at least once.
-        loaded: The present worker has loaded its models.
         stopping: The daemon is about to end.
         held_up: Why nothing is started for now, or "".
         held_recipes: By name, why a recipe is held back; the others go on.
     """
 
     def __init__(self, stall_s: float = 900) -> None:
-        self.ready = self.loaded = self.stopping = False
+        self.ready = self.stopping = False
         self.held_up = ""
         self.held_recipes: Mapping[str, str] = {}
         self._stall_s = stall_s
         self._began_at: float | None = None
-        self._advanced_at = self._heard_at = self._reported_at = 0.0
-        self._working = False
+        self._advanced_at = 0.0
+        self._workers = {ONLY_WORKER: _WorkerHealth()}
 
-    def worker_reported(self, now: float, *, ready: bool = False, died: bool = False) -> None:
-        """Record that the worker reported something, or ended.
+    @property
+    def loaded(self) -> bool:
+        """Whether a worker that is there has loaded its models."""
+        return any(one.loaded for one in list(self._workers.values()))
+
+    def worker_loaded(self) -> dict[str, bool]:
+        """Whether each worker has loaded its models, by name; any thread may call it."""
+        return {name: one.loaded for name, one in list(self._workers.items())}
+
+    def worker_reported(
+        self, now: float, *, ready: bool = False, died: bool = False, worker: str = ONLY_WORKER
+    ) -> None:
+        """Record that a worker reported something, or ended.
 
         Args:
             now: Monotonic seconds.
             ready: It has loaded its models.
             died: It ended; the next one has to load first.
+            worker: Its name.
         """
-        self._heard_at = self._reported_at = now
-        self.loaded = (self.loaded or ready) and not died
+        one = self._workers.setdefault(worker, _WorkerHealth())
+        one.heard_at = one.reported_at = now
+        one.loaded = (one.loaded or ready) and not died
         self.ready |= ready
 
-    def loop_advanced(self, now: float, *, working: bool) -> None:
+    def loop_advanced(self, now: float, *, working: bool | Collection[str]) -> None:
         """Record that the loop made progress.
 
         Args:
             now: Monotonic seconds.
-            working: The worker has tasks, so it must report.
+            working: Workers that have tasks or are being started, so they must report; True for
+                all of them.
         """
         if self._began_at is None:
             self._began_at = now
         self._advanced_at = now
-        self._working = working
-        if not working:
-            self._heard_at = now
+        for name, one in self._workers.items():
+            one.working = working if isinstance(working, bool) else name in working
+            if not one.working:
+                one.heard_at = now
 
     def why_not_alive(self, now: float) -> str:
         """The part that has stopped making progress, or "".
@@ -80,28 +113,28 @@ class Health:
         if not self.ready:
             late = now - self._began_at >= MAX_LOAD_S
             return f"no worker was ready within {MAX_LOAD_S:g} s" if late else ""
-        return self._without_step(now, self._limit_s)
+        there = [one for one in list(self._workers.values()) if one.loaded or one.working]
+        whys = [self._without_step(one, now, self._limit_s(one)) for one in there]
+        return whys[0] if whys and all(whys) else ""
 
-    def why_stalled(self, now: float) -> str:
-        """Why the worker must be replaced: it does not get on, or was stopped while idle; or "".
+    def stalled(self, now: float) -> dict[str, str]:
+        """Workers that must be replaced, each with why: no progress, or stopped while idle.
 
         Args:
             now: Monotonic seconds.
         """
-        return self._without_step(now, self._limit_s) or self._silent_for(now, self._limit_s)
+        whys = {name: self._why_stalled(one, now) for name, one in self._workers.items()}
+        return {name: why for name, why in whys.items() if why}
 
-    @property
-    def _limit_s(self) -> float:
-        return self._stall_s if self.loaded else MAX_LOAD_S
+    def _why_stalled(self, one: _WorkerHealth, now: float) -> str:
+        limit_s = self._limit_s(one)
+        return self._without_step(one, now, limit_s) or _silent_for(one, now, limit_s)
 
-    def _silent_for(self, now: float, limit_s: float) -> str:
-        silent_s = now - self._reported_at
-        if not self.loaded or self._working or silent_s < max(limit_s, _IDLE_S):
-            return ""
-        return f"the idle worker has said nothing for {silent_s:.0f} s"
+    def _limit_s(self, one: _WorkerHealth) -> float:
+        return self._stall_s if one.loaded else MAX_LOAD_S
 
-    def _without_step(self, now: float, limit_s: float) -> str:
-        silent_s = now - self._heard_at
+    def _without_step(self, one: _WorkerHealth, now: float, limit_s: float) -> str:
+        silent_s = now - one.heard_at
         if self._began_at is None or silent_s < limit_s:
             return ""
         return f"the worker has taken no step for {silent_s:.0f} s"
@@ -113,10 +146,7 @@ class Health:
             full: The disk is full.
             now: Monotonic seconds; None leaves out whether the worker gets on.
         """
-        silent = ""
-        if self.loaded and now is not None:
-            limit_s = min(SILENT_S, self._stall_s)
-            silent = self._without_step(now, limit_s) or self._silent_for(now, limit_s)
+        silent = "" if now is None else self._why_all_silent(now)
         reasons = {
             "the daemon is stopping": self.stopping,
             "the worker loads its models": not self.loaded,
@@ -125,3 +155,20 @@ class Health:
             "the disk is full": full,
         }
         return "; ".join(reason for reason, holds in reasons.items() if holds)
+
+    def _why_all_silent(self, now: float) -> str:
+        """Why no worker that has loaded its models gets on, or ""."""
+        limit_s = min(SILENT_S, self._stall_s)
+        whys = [
+            self._without_step(one, now, limit_s) or _silent_for(one, now, limit_s)
+            for one in list(self._workers.values())
+            if one.loaded
+        ]
+        return whys[0] if whys and all(whys) else ""
+
+
+def _silent_for(one: _WorkerHealth, now: float, limit_s: float) -> str:
+    silent_s = now - one.reported_at
+    if not one.loaded or one.working or silent_s < max(limit_s, _IDLE_S):
+        return ""
+    return f"the idle worker has said nothing for {silent_s:.0f} s"

@@ -1,7 +1,7 @@
 """Metrics of one daemon in the Prometheus text format.
 
-The page is made when it is asked for, in any thread. Labels are recipes, stages and models, never
-file names, so their number is bounded.
+The page is made when it is asked for, in any thread. Labels are recipes, stages, models and
+workers, never file names, so their number is bounded.
 """
 
 import time
@@ -23,7 +23,7 @@ from prometheus_client.process_collector import ProcessCollector
 from daemon import __version__
 from daemon.jobs.accounting import JobEnded, StageDuration
 from daemon.jobs.ledger.entries import Waiting
-from daemon.messages.reports import BATCH_SIZE_BOUNDS, BatchCounts, LoadedModel
+from daemon.messages.reports import BATCH_SIZE_BOUNDS, ONLY_WORKER, BatchCounts, LoadedModel
 from daemon.system.text import printable
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -44,6 +44,9 @@ class StationState(Protocol):
 
     def flags(self) -> dict[str, bool]:
         """Gauges that are 0 or 1, by metric name without `restored_`."""
+
+    def workers_ready(self) -> dict[str, bool]:
+        """Whether each worker accepts tasks, by name."""
 
     def held_recipes(self) -> Collection[str]:
         """Recipes that are held back, as their models are at fault."""
@@ -76,28 +79,33 @@ class Metrics:
             "Files found by a rescan that no file system event had announced.",
             registry=registry,
         )
-        self._deaths = Counter("restored_worker_deaths", "Workers that died.", registry=registry)
+        self._deaths = Counter(
+            "restored_worker_deaths", "Workers that died.", ["worker"], registry=registry
+        )
         self._out_of_memory = Counter(
             "restored_out_of_memory",
             "Batches that did not fit into memory and were halved.",
+            ["worker"],
             registry=registry,
         )
         self._busy_s = Counter(
             "restored_device_busy_seconds",
-            "Seconds the device was busy; its rate is the busy share.",
+            "Seconds the worker's device was busy; its rate is the busy share.",
+            ["worker"],
             registry=registry,
         )
         self._loads = Counter(
-            "restored_model_loads", "Models loaded.", ["model"], registry=registry
+            "restored_model_loads", "Models loaded.", ["model", "worker"], registry=registry
         )
         self._in_flight = Gauge(
-            "restored_in_flight_jobs", "Photographs the worker holds.", registry=registry
+            "restored_in_flight_jobs", "Photographs the executor holds.", registry=registry
         )
         Gauge("restored_build", "Version of the program.", ["version"], registry=registry).labels(
             __version__
         ).set(1)
-        self._worker = _WorkerCollector(self._clock)
-        registry.register(self._worker)
+        self._workers = _WorkerCollector(self._clock)
+        self._show_worker(ONLY_WORKER)
+        registry.register(self._workers)
         registry.register(_ScrapedState(state, self._label, lambda: self._recipes))
         ProcessCollector(registry=registry)
 
@@ -124,45 +132,63 @@ class Metrics:
         self._finds.inc(files)
 
     def set_in_flight(self, tasks: int) -> None:
-        """Set how many tasks the worker holds."""
+        """Set how many tasks the executor holds."""
         self._in_flight.set(tasks)
 
-    def record_batches(self, counts: BatchCounts, loaded_models: Sequence[LoadedModel]) -> None:
-        """Record the batches that the worker ran since its last report, and its models."""
-        self._out_of_memory.inc(counts.out_of_memory)
-        self._busy_s.inc(counts.busy_s)
-        self._worker.add(counts)
-        self._worker.loaded_models = tuple(loaded_models)
+    def record_batches(
+        self,
+        counts: BatchCounts,
+        loaded_models: Sequence[LoadedModel],
+        worker: str = ONLY_WORKER,
+    ) -> None:
+        """Record the batches that a worker ran since its last report, and its models."""
+        self._show_worker(worker)
+        self._out_of_memory.labels(worker).inc(counts.out_of_memory)
+        self._busy_s.labels(worker).inc(counts.busy_s)
+        self._workers.add(counts, worker)
+        self._workers.loaded_models[worker] = tuple(loaded_models)
 
-    def count_model_load(self, model: str) -> None:
+    def count_model_load(self, model: str, worker: str = ONLY_WORKER) -> None:
         """Count a model that was loaded."""
-        self._loads.labels(printable(model)).inc()
+        self._loads.labels(printable(model), worker).inc()
 
-    def count_worker_death(self) -> None:
+    def count_worker_death(self, worker: str = ONLY_WORKER) -> None:
         """Count a worker that died; its models are gone."""
-        self._deaths.inc()
-        self._worker.loaded_models = ()
+        self._deaths.labels(worker).inc()
+        self._workers.loaded_models.pop(worker, None)
+
+    def _show_worker(self, worker: str) -> None:
+        """Have the counters of a worker on the page from the start, at 0."""
+        for counter in (self._deaths, self._out_of_memory, self._busy_s):
+            counter.labels(worker)
+        self._workers.busy.setdefault(worker, deque())
 
     def _label(self, recipe: str) -> str:
         return recipe if recipe in self._recipes else _OTHER
 
 
 class _WorkerCollector:
-    """Collects what the worker has counted itself."""
+    """Collects what the workers have counted themselves.
+
+    Attributes:
+        loaded_models: Models that each worker has loaded, by its name.
+        busy: When each worker reported how many busy seconds, by its name.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.loaded_models: tuple[LoadedModel, ...] = ()
+        self.loaded_models: dict[str, tuple[LoadedModel, ...]] = {}
+        self.busy: dict[str, deque[tuple[float, float]]] = {}
         self._clock = clock
         self._batches = [0] * (len(BATCH_SIZE_BOUNDS) + 1)
         self._calls = 0
-        self._busy: deque[tuple[float, float]] = deque()
 
-    def add(self, counts: BatchCounts) -> None:
+    def add(self, counts: BatchCounts, worker: str) -> None:
         self._batches = [a + b for a, b in zip(self._batches, counts.batches, strict=True)]
         self._calls += counts.calls
-        self._busy.append((self._clock(), counts.busy_s))
-        while self._busy[0][0] < self._clock() - _RATIO_S:
-            self._busy.popleft()
+        busy = self.busy[worker]
+        busy.append((self._clock(), counts.busy_s))
+        while busy[0][0] < self._clock() - _RATIO_S:
+            busy.popleft()
 
     def collect(self) -> Iterator[Metric]:
         bounds = [*(f"{size:.1f}" for size in BATCH_SIZE_BOUNDS), "+Inf"]
@@ -177,19 +203,28 @@ class _WorkerCollector:
             buckets=buckets,
             sum_value=self._calls,
         )
-        since = self._clock() - _RATIO_S
-        busy_s = sum(seconds for at, seconds in list(self._busy) if at >= since)
-        yield GaugeMetricFamily(
-            "restored_device_busy_ratio",
-            f"Share of the last {_RATIO_S:g} s that the device was busy.",
-            min(1.0, busy_s / _RATIO_S),
-        )
+        yield self._busy_share()
         models = GaugeMetricFamily(
-            "restored_model_bytes", "Bytes of the models that are loaded.", labels=["model"]
+            "restored_model_bytes",
+            "Bytes of the models that are loaded.",
+            labels=["model", "worker"],
         )
-        for loaded_model in self.loaded_models:
-            models.add_metric([printable(loaded_model.model)], loaded_model.bytes)
+        for worker, loaded_models in list(self.loaded_models.items()):
+            for loaded_model in loaded_models:
+                models.add_metric([printable(loaded_model.model), worker], loaded_model.bytes)
         yield models
+
+    def _busy_share(self) -> Metric:
+        share = GaugeMetricFamily(
+            "restored_device_busy_ratio",
+            f"Share of the last {_RATIO_S:g} s that the worker's device was busy.",
+            labels=["worker"],
+        )
+        since = self._clock() - _RATIO_S
+        for worker, busy in list(self.busy.items()):
+            busy_s = sum(seconds for at, seconds in list(busy) if at >= since)
+            share.add_metric([worker], min(1.0, busy_s / _RATIO_S))
+        return share
 
 
 class _ScrapedState:
@@ -236,12 +271,17 @@ class _ScrapedState:
         for name in {*jobs, *names}:
             held.add_metric([name], float(name in names))
         yield held
+        ready = GaugeMetricFamily(
+            "restored_worker_ready", "1 while a worker accepts tasks.", labels=["worker"]
+        )
+        for worker, holds in self._state.workers_ready().items():
+            ready.add_metric([worker], float(holds))
+        yield ready
         for flag, holds in self._state.flags().items():
             yield GaugeMetricFamily(f"restored_{flag}", _FLAGS[flag], float(holds))
 
 
 _FLAGS = {
-    "worker_ready": "1 while a worker accepts tasks.",
     "disk_full": "1 while nothing is claimed for lack of disk space.",
     "paused": "1 while the station is paused (`restored pause`).",
 }

@@ -173,13 +173,15 @@ class Monitor:
         for report in reports:
             match report:
                 case WorkerReady():
-                    self._metrics.record_batches(BatchCounts(), report.loaded_models)
+                    counts, models = BatchCounts(), report.loaded_models
+                    self._metrics.record_batches(counts, models, report.worker)
                 case Heartbeat():
-                    self._metrics.record_batches(report.counts, report.loaded_models)
+                    counts, models = report.counts, report.loaded_models
+                    self._metrics.record_batches(counts, models, report.worker)
                 case ModelLoaded():
-                    self._metrics.count_model_load(report.reference)
+                    self._metrics.count_model_load(report.reference, report.worker)
                 case WorkerDied():
-                    self._metrics.count_worker_death()
+                    self._metrics.count_worker_death(report.worker)
                     self._alarms.worker_died(report.reason, self._clock())
 
     @_never_raises
@@ -204,10 +206,13 @@ class Monitor:
     def flags(self) -> dict[str, bool]:
         """Gauges that are 0 or 1, by name; any thread may call it."""
         return {
-            "worker_ready": self._health.loaded,
             "disk_full": self._full(),
             "paused": self._station.paused.exists(),
         }
+
+    def workers_ready(self) -> dict[str, bool]:
+        """Whether each worker accepts tasks, by name; any thread may call it."""
+        return self._health.worker_loaded()
 
     def _page(self) -> HttpAnswer:
         return HttpAnswer(200, self._metrics.page(), CONTENT_TYPE)

@@ -7,9 +7,10 @@ here: a loop or a worker that hangs is no longer reported alive, and systemd res
 
 import contextlib
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from daemon.messages.reports import ONLY_WORKER
 from daemon.service.monitoring.health import Health
 from daemon.system.text import printable
 
@@ -42,19 +43,21 @@ class SystemdNotifier:
         self._due_at = 0.0
         self._status = ""
 
-    def worker_reported(self, now: float, *, ready: bool = False, died: bool = False) -> None:
-        """Record a report of the worker, or its end; the first that is ready starts the service."""
+    def worker_reported(
+        self, now: float, *, ready: bool = False, died: bool = False, worker: str = ONLY_WORKER
+    ) -> None:
+        """Record a report of a worker, or its end; the first that is ready starts the service."""
         first = ready and not self.health.ready
-        self.health.worker_reported(now, ready=ready, died=died)
+        self.health.worker_reported(now, ready=ready, died=died, worker=worker)
         if first:
             self._send("READY=1")
 
-    def loop_advanced(self, now: float, *, working: bool) -> None:
+    def loop_advanced(self, now: float, *, working: bool | Collection[str]) -> None:
         """Record that the loop made progress; cheap enough to call in every turn.
 
         Args:
             now: Monotonic seconds.
-            working: The worker has tasks, so it must report.
+            working: As in `Health.loop_advanced`.
         """
         self.health.loop_advanced(now, working=working)
         if now < self._due_at:

@@ -42,7 +42,10 @@ class Still:
         return self.waiting
 
     def flags(self) -> dict[str, bool]:
-        return {"worker_ready": True, "disk_full": False, "paused": True}
+        return {"disk_full": False, "paused": True}
+
+    def workers_ready(self) -> dict[str, bool]:
+        return {"1": True}
 
     def held_recipes(self) -> tuple[str, ...]:
         return ()
@@ -64,9 +67,9 @@ def test_batch_sizes_are_a_histogram_of_what_the_worker_counted() -> None:
     assert below == [1, 2, 4, 4, 5]
     assert value(samples, "restored_group_size_count") == 5
     assert value(samples, "restored_group_size_sum") == 210
-    assert value(samples, "restored_device_busy_seconds_total") == 4
-    assert value(samples, "restored_out_of_memory_total") == 2
-    assert value(samples, "restored_model_bytes", model="prior") == 9
+    assert value(samples, "restored_device_busy_seconds_total", worker="1") == 4
+    assert value(samples, "restored_out_of_memory_total", worker="1") == 2
+    assert value(samples, "restored_model_bytes", model="prior", worker="1") == 9
 
 
 def test_the_busy_share_is_that_of_the_last_minute() -> None:
@@ -75,11 +78,13 @@ def test_the_busy_share_is_that_of_the_last_minute() -> None:
     metrics.record_batches(BatchCounts(busy_s=20), ())
     now = 50
     metrics.record_batches(BatchCounts(busy_s=10), ())
-    assert value(read(metrics.page()), "restored_device_busy_ratio") == 0.5
+    assert value(read(metrics.page()), "restored_device_busy_ratio", worker="1") == 0.5
     now = 70
-    assert value(read(metrics.page()), "restored_device_busy_ratio") == pytest.approx(1 / 6)
+    assert value(read(metrics.page()), "restored_device_busy_ratio", worker="1") == pytest.approx(
+        1 / 6
+    )
     now = 200
-    assert value(read(metrics.page()), "restored_device_busy_ratio") == 0
+    assert value(read(metrics.page()), "restored_device_busy_ratio", worker="1") == 0
 
 
 def test_models_are_gone_with_their_worker() -> None:
@@ -87,8 +92,26 @@ def test_models_are_gone_with_their_worker() -> None:
     metrics.record_batches(BatchCounts(), (LoadedModel("prior", 9),))
     metrics.count_worker_death()
     samples = read(metrics.page())
-    assert value(samples, "restored_worker_deaths_total") == 1
+    assert value(samples, "restored_worker_deaths_total", worker="1") == 1
     assert not [name for name, _ in samples if name == "restored_model_bytes"]
+
+
+def test_each_worker_has_counts_and_models_of_its_own() -> None:
+    metrics = Metrics(Still(), lambda: 0)
+    for worker, busy_s in (("1", 6), ("2", 30)):
+        metrics.record_batches(BatchCounts(busy_s=busy_s), (LoadedModel("prior", 9),), worker)
+    metrics.count_model_load("org/a", "2")
+    metrics.count_worker_death("2")
+    samples = read(metrics.page())
+    ratios = [value(samples, "restored_device_busy_ratio", worker=name) for name in "12"]
+    assert ratios == pytest.approx([0.1, 0.5])
+    deaths = [value(samples, "restored_worker_deaths_total", worker=name) for name in "12"]
+    assert deaths == [0, 1]
+    assert value(samples, "restored_model_bytes", model="prior", worker="1") == 9
+    assert [
+        dict(labels)["worker"] for name, labels in samples if name == "restored_model_bytes"
+    ] == ["1"]
+    assert value(samples, "restored_model_loads_total", model="org/a", worker="2") == 1
 
 
 def test_unknown_recipes_share_one_label() -> None:
@@ -106,8 +129,9 @@ def test_unknown_recipes_share_one_label() -> None:
     assert value(samples, "restored_queue_jobs", recipe="colorize") == 0
     assert value(samples, "restored_queue_oldest_seconds", recipe="(other)") == 9
     assert value(samples, "restored_queue_oldest_seconds", recipe="denoise") == 2
-    flags = [value(samples, f"restored_{name}") for name in ("worker_ready", "disk_full", "paused")]
-    assert flags == [1, 0, 1]
+    assert value(samples, "restored_worker_ready", worker="1") == 1
+    flags = [value(samples, f"restored_{name}") for name in ("disk_full", "paused")]
+    assert flags == [0, 1]
 
 
 def test_nothing_on_the_page_acts_on_a_terminal() -> None:
@@ -116,7 +140,10 @@ def test_nothing_on_the_page_acts_on_a_terminal() -> None:
     metrics.record_batches(BatchCounts(), (LoadedModel("models/a\x1b\u202e", 9),))
     page = metrics.page().decode()
     assert {c for c in page if c != "\n" and not c.isprintable()} == set()
-    assert value(read(metrics.page()), "restored_model_bytes", model=r"models/a\x1b\u202e") == 9
+    assert (
+        value(read(metrics.page()), "restored_model_bytes", model=r"models/a\x1b\u202e", worker="1")
+        == 9
+    )
 
 
 def test_two_daemons_in_one_process_share_nothing() -> None:
@@ -198,13 +225,13 @@ def test_batches_passes_and_models_are_those_of_the_engine(
     assert max(timing["passes"] for timing in timings) <= passes
     assert passes <= sum(timing["passes"] for timing in timings)
     device_s = sum(timing["device_s"] for timing in timings)
-    busy_s = value(samples, "restored_device_busy_seconds_total")
+    busy_s = value(samples, "restored_device_busy_seconds_total", worker="1")
     assert math.isclose(busy_s, device_s, rel_tol=0.05, abs_tol=0.05)
-    assert value(samples, "restored_model_loads_total", model="restoration") == 1
+    assert value(samples, "restored_model_loads_total", model="restoration", worker="1") == 1
     weights = Path(__file__).parents[3] / "daemon/checkpoints/weights/restoration"
     size = sum(path.stat().st_size for path in weights.glob("*.safetensors"))
-    assert value(samples, "restored_model_bytes", model="restoration") >= size
-    assert value(samples, "restored_out_of_memory_total") == 0
+    assert value(samples, "restored_model_bytes", model="restoration", worker="1") >= size
+    assert value(samples, "restored_out_of_memory_total", worker="1") == 0
     assert value(samples, "restored_in_flight_jobs") == 0
 
 
@@ -276,8 +303,8 @@ def test_the_daemon_serves_what_its_worker_process_did(tmp_path: Path) -> None:
         assert value(found, "restored_jobs_total", recipe="denoise", outcome="restored") == 1
         decode_s = value(found, "restored_stage_seconds_sum", stage="decode", recipe="denoise")
         assert decode_s == pytest.approx(timing["decode_s"], abs=1e-3)
-        assert value(found, "restored_model_bytes", model="prior") > 1e6
-        assert value(found, "restored_worker_ready") == 1
+        assert value(found, "restored_model_bytes", model="prior", worker="1") > 1e6
+        assert value(found, "restored_worker_ready", worker="1") == 1
 
         environment = os.environ | {"RESTORED_METRICS_PORT": str(port)}
         make_station(tmp_path / "other")
@@ -294,7 +321,9 @@ def test_the_daemon_serves_what_its_worker_process_did(tmp_path: Path) -> None:
         worker = worker_of(process)
         assert worker is not None
         os.kill(worker, signal.SIGKILL)
-        wait_for(lambda: value(samples(), "restored_worker_deaths_total") == 1, "the death")
+        wait_for(
+            lambda: value(samples(), "restored_worker_deaths_total", worker="1") == 1, "the death"
+        )
         wait_for(lambda: get(port, "/readyz")[0] == 200, "the next worker")
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == 0

@@ -141,7 +141,7 @@ def test_health_is_what_the_watchdog_goes_by(
         assert get(port, "/livez") == (503, b"the loop has stood still for 339 s\n")
         samples = read(get(port, "/metrics")[1])
         assert value(samples, "restored_disk_full") == 1
-        assert value(samples, "restored_worker_ready") == 1
+        assert value(samples, "restored_worker_ready", worker="1") == 1
 
 
 def test_without_a_port_nothing_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,11 +165,11 @@ def test_reports_and_arrivals_are_counted(tmp_path: Path) -> None:
     arrivals = [Arrival(folder, Path(str(n)), 1, 1, missed=n < 2) for n in range(3)]
     by_hand.monitor.record_arrivals(arrivals)
     samples = read(by_hand.monitor._page().body)
-    assert value(samples, "restored_model_bytes", model="prior") == 5
-    assert value(samples, "restored_model_bytes", model="org/large") == 7
-    assert value(samples, "restored_model_loads_total", model="prior") == 1
+    assert value(samples, "restored_model_bytes", model="prior", worker="1") == 5
+    assert value(samples, "restored_model_bytes", model="org/large", worker="1") == 7
+    assert value(samples, "restored_model_loads_total", model="prior", worker="1") == 1
     assert value(samples, "restored_rescan_finds_total") == 2
     by_hand.monitor.record_reports([WorkerDied((), "gone")])
     samples = read(by_hand.monitor._page().body)
-    assert value(samples, "restored_worker_deaths_total") == 1
-    assert ("restored_model_bytes", frozenset({("model", "prior")})) not in samples
+    assert value(samples, "restored_worker_deaths_total", worker="1") == 1
+    assert ("restored_model_bytes", frozenset({("model", "prior"), ("worker", "1")})) not in samples
