@@ -42,11 +42,12 @@ def print_json(value: object) -> None:
     print(json_text(value, indent=2, default=lambda each: asdict(cast(Any, each))))
 
 
-def station_of(context: typer.Context) -> Station:
+def station_of(context: typer.Context, *, for_daemon: bool = False) -> Station:
     """The station that the command line or the environment names.
 
     Args:
         context: Its object is the folder given by --station, or None.
+        for_daemon: Only this process's environment counts, not that which the daemon had.
 
     Raises:
         UsageError: No station is named.
@@ -57,7 +58,7 @@ def station_of(context: typer.Context) -> Station:
     root: Path | None = context.obj
     if root is None:
         raise UsageError(f"which station? Give --station DIR or set {STATION_VARIABLE}")
-    return find_station(root)
+    return find_station(root, for_daemon=for_daemon)
 
 
 def complete_recipe(incomplete: str) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from daemon import __version__
-from daemon.cli import apply, bulk, estimate, models, queue, run, station
+from daemon.cli import apply, bulk, estimate, models, queue, run, settings, station
 from daemon.cli.context import complain, print_error, say
 from daemon.cli.os_errors import fault_code, flushed, let_go_of_output, watch_output
 from daemon.config.station import STATION_VARIABLE
@@ -27,7 +27,15 @@ from daemon.system.text import escape_on_output, printable
 _START, _DAEMON, _PHOTOS, _MODELS = "Start", "Daemon", "Photographs", "Recipes and models"
 _COMMANDS = {
     _START: (station.init, run.demo, apply.fix, apply.apply),
-    _DAEMON: (run.run, run.once, queue.status, queue.pause, queue.resume, station.check),
+    _DAEMON: (
+        run.run,
+        run.once,
+        queue.status,
+        queue.pause,
+        queue.resume,
+        station.check,
+        settings.settings,
+    ),
     _PHOTOS: (estimate.estimate, bulk.submit, queue.retry, queue.redo),
     _MODELS: (station.recipes,),
 }

@@ -23,7 +23,7 @@ def run(context: typer.Context) -> None:
     from daemon.service.daemon import Daemon
     from daemon.service.monitoring.systemd import systemd_notifier
 
-    station, settings = open_station(station_of(context).root)
+    station, settings = open_station(station_of(context, for_daemon=True).root, for_daemon=True)
     systemd = systemd_notifier(os.environ, settings.stall_s, settings.alive_file)
     with (
         show_progress() as progress,
@@ -44,7 +44,7 @@ def once(context: typer.Context) -> int:
     from daemon.service.daemon import Daemon
     from daemon.service.monitoring.systemd import systemd_notifier
 
-    station, settings = open_station(station_of(context).root)
+    station, settings = open_station(station_of(context, for_daemon=True).root, for_daemon=True)
     systemd = systemd_notifier(os.environ, settings.stall_s, settings.alive_file)
     with (
         show_progress() as progress,
@@ -83,7 +83,7 @@ def demo(
 
     station = make_station(folder)
     with show_progress() as progress:
-        found = demos.demo(station, open_station(folder)[1], progress)
+        found = demos.demo(station, open_station(folder, for_daemon=True)[1], progress)
     demos.print_table(found, out)
     say(shown(station.root / demos.SHEET))
     return SOME_FAILED if any(one.result is None for one in found) else 0

@@ -1,6 +1,7 @@
 """Settings: `restored.toml` of the station, overridden by RESTORED_* in the environment.
 
-Both are read once, into one frozen `Settings`; what is wrong becomes a `ConfigError` that names
+Commands also read the environment that the station's daemon had, below their own. All is read
+once, into one frozen `Settings`; what is wrong becomes a `ConfigError` that names
 file or variable, key and value. The descriptions are what `docs/settings.md` prints, and their
 first sentences what `init` writes into a new `restored.toml`.
 """
@@ -8,7 +9,9 @@ first sentences what `init` writes into a new `restored.toml`.
 import contextlib
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -19,6 +22,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from daemon.config.daemon_environment import parsed, variables_of
 from daemon.config.error_messages import explain, explain_toml, suggestion
 from daemon.config.model_reference import absolute_reference, valid_reference
 from daemon.config.station import STATION_VARIABLE
@@ -30,6 +34,8 @@ CONFIG_VARIABLE = "RESTORED_CONFIG"
 
 PREFIX = "RESTORED_"
 """Prefix of the environment variables of settings."""
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 _OTHER_VARIABLES = (STATION_VARIABLE, CONFIG_VARIABLE)
 
@@ -422,13 +428,17 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
-def config_folder(root: Path) -> Path:
+def config_folder(root: Path, recorded: Mapping[str, str] = _NOTHING) -> Path:
     """Folder of the settings and of the user's own recipes, for the station in `root`.
+
+    Args:
+        root: The station's folder.
+        recorded: Variables of the station's daemon, below those of this process.
 
     Raises:
         ConfigError: The environment names a folder that does not exist.
     """
-    named = os.environ.get(CONFIG_VARIABLE)
+    named = os.environ.get(CONFIG_VARIABLE, recorded.get(CONFIG_VARIABLE))
     if named and not Path(named).is_dir():
         raise ConfigError(
             f"{CONFIG_VARIABLE}: {named} is not a folder; make it, or unset the variable"
@@ -436,23 +446,64 @@ def config_folder(root: Path) -> Path:
     return Path(named or root)
 
 
-def load_settings(path: Path = Path(os.devnull)) -> Settings:
+def load_settings(
+    path: Path = Path(os.devnull), recorded: Mapping[str, str] = _NOTHING
+) -> Settings:
     """Read a settings file (it may be absent) and the environment, which wins.
+
+    Args:
+        path: The file.
+        recorded: Variables of the station's daemon, between the two.
 
     Raises:
         ConfigError: A key or value is wrong, in the file or in the environment.
     """
-    origins = _environment()
+    origins = _recorded_origins(recorded) | _environment()
     values = _read(path)
     if isinstance(clip := values.get("clip_model"), str):
         with contextlib.suppress(ConfigError):  # refused below, with its key
             values["clip_model"] = absolute_reference(clip, path.parent)
+    for key in _recorded_origins(recorded):
+        with contextlib.suppress(ValueError):
+            values[key] = parsed(recorded[PREFIX + key.upper()], is_list=key == "watch")
     try:
         return Settings(**values)
     except ValidationError as error:
         raise ConfigError(explain(path, error, Settings, origins)) from error
     except SettingsError as error:
         raise ConfigError(_not_json(error)) from error
+
+
+def origins_of(
+    settings: Settings, path: Path, recorded: Mapping[str, str] = _NOTHING
+) -> dict[str, str]:
+    """Where the value of each setting comes from, in words.
+
+    Args:
+        settings: What `load_settings` made of the other arguments.
+        path: The settings file.
+        recorded: Variables of the station's daemon.
+    """
+    origins = dict.fromkeys(Settings.model_fields, "default")
+    origins |= dict.fromkeys(settings.model_fields_set, str(path))
+    return origins | _recorded_origins(recorded) | _environment()
+
+
+def daemon_variables() -> dict[str, str]:
+    """The variables of this process that commands need to see what its daemon sees."""
+    secret = {key for key, field in Settings.model_fields.items() if "Secret" in str(field)}
+    names = {PREFIX + key.upper() for key in Settings.model_fields.keys() - secret}
+    found = variables_of({*names, CONFIG_VARIABLE})
+    if "CACHE_DIRECTORY" in os.environ:
+        found.setdefault(f"{PREFIX}MODELS_DIR", str(_cache_folder()))
+    return found
+
+
+def _recorded_origins(recorded: Mapping[str, str]) -> dict[str, str]:
+    """Settings among the daemon's variables: key -> what to call it."""
+    keys = {variable.removeprefix(PREFIX).lower(): variable for variable in recorded}
+    known = keys.keys() & Settings.model_fields.keys()
+    return {key: f"{keys[key]} of the daemon" for key in sorted(known)}
 
 
 def _not_json(error: SettingsError) -> str:

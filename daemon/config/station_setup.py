@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from daemon.config.daemon_environment import read_environment
 from daemon.config.recipe import SHIPPED_RECIPES, Recipe, load_recipes, read_recipe, recipe_named
 from daemon.config.settings import Settings, config_folder, load_settings
 from daemon.config.settings_template import settings_template
@@ -28,7 +29,7 @@ def make_station(root: Path) -> Station:
         CannotWriteError: A file is in the way, or the file system refuses to write.
         AccessError: This process may not give files to the setting's group.
     """
-    station, settings = open_station(root)
+    station, settings = open_station(root, for_daemon=True)
     group = group_id(settings)
     set_umask(settings)
     try:
@@ -83,8 +84,12 @@ def group_errors_explained(settings: Settings) -> Iterator[None]:
         ) from error
 
 
-def open_station(root: Path) -> tuple[Station, Settings]:
+def open_station(root: Path, *, for_daemon: bool = False) -> tuple[Station, Settings]:
     """The station in a folder, which need not exist yet, and its settings.
+
+    Args:
+        root: The folder.
+        for_daemon: Only this process's environment counts, not that which the daemon had.
 
     Raises:
         ConfigError: The settings are wrong.
@@ -92,19 +97,20 @@ def open_station(root: Path) -> tuple[Station, Settings]:
     root = root.absolute()
     if os.path.lexists(root) and not root.is_dir():
         raise ConfigError(f"{shown(root)}: not a folder; a station is the folder that `init` makes")
-    config = config_folder(root).absolute()
-    settings = load_settings(config / "restored.toml")
+    recorded = {} if for_daemon else read_environment(root)
+    config = config_folder(root, recorded).absolute()
+    settings = load_settings(config / "restored.toml", recorded)
     state, logs = settings.state_dir or root / ".restored", settings.logs_dir or root / "logs"
     return Station(root, state.absolute(), logs.absolute(), config), settings
 
 
-def find_station(root: Path) -> Station:
-    """The station in a folder, which must have been made.
+def find_station(root: Path, *, for_daemon: bool = False) -> Station:
+    """The station in a folder, which must have been made; arguments as `open_station`.
 
     Raises:
         ConfigError: There is none.
     """
-    station, settings = open_station(root)
+    station, settings = open_station(root, for_daemon=for_daemon)
     if not station.state.is_dir():
         if settings.state_dir is not None:
             raise ConfigError(

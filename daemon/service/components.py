@@ -14,8 +14,9 @@ import structlog
 
 from daemon.bulk.manager import BulkManager
 from daemon.checkpoints.library import Library
+from daemon.config.daemon_environment import write_environment
 from daemon.config.recipe import Recipe
-from daemon.config.settings import Settings
+from daemon.config.settings import Settings, daemon_variables
 from daemon.config.station import Station
 from daemon.config.station_setup import known_recipes
 from daemon.intake.again import Again, Choose
@@ -158,6 +159,7 @@ def open_components(
         copies = BackgroundCopies(events.wake)
         closing.callback(copies.close)
         take_over(station)
+        write_environment(station.root, daemon_variables())
         base = Foundation(
             *(station, settings, library, recipes, events, space, dispatcher, systemd, monitor),
             *(access, lock, ledger, reader, copies),

@@ -41,7 +41,7 @@ def drop_photo(root: Path, name: str, colour: str = "red", size: int = 8) -> byt
 @contextlib.contextmanager
 def open_daemon(root: Path, *, executor: str = "fake") -> Iterator[Daemon]:
     """A daemon on the station in `root`."""
-    station, settings = open_station(root)
+    station, settings = open_station(root, for_daemon=True)
     with Daemon.open(station, settings, executor=executor) as daemon:
         yield daemon
 
