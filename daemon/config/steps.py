@@ -42,6 +42,20 @@ SelfEnsemble = Annotated[
 ]
 """Orientations of the geometric self-ensemble."""
 
+WorkPx = Annotated[
+    Literal[0] | Annotated[int, Field(ge=64, le=4096)] | None,
+    Field(
+        description="With a checkpoint: size at which it sees the photograph, as the side of a "
+        "square of as many pixels (for a Stable Diffusion: the short side). What it changes there "
+        "is brought to the photograph's own size, guided by the photograph. 0: the photograph's "
+        "own size, in overlapping tiles. Not set: the size that it was trained for, for whole "
+        "pipelines and for photographs that are smaller than that; else in tiles.",
+        examples=[1024],
+        json_schema_extra={"allowed": "0, or 64 to 4096"},
+    ),
+]
+"""Size at which a checkpoint sees a photograph."""
+
 SizePx = Annotated[int, Field(ge=64, le=4096)]
 """Width or height of a picture to be generated, in pixels."""
 
@@ -217,6 +231,8 @@ class BaseStep(BaseModel):
 class Denoise(BaseStep):
     """Remove noise, JPEG blocks and the dirt of a scan."""
 
+    added: ClassVar[tuple[str, ...]] = ("work_px",)
+
     kind: Literal["denoise"] = "denoise"
     mode: Literal["blind", "gaussian"] = Field(
         "blind",
@@ -238,6 +254,7 @@ class Denoise(BaseStep):
         examples=[0.3],
     )
     self_ensemble: SelfEnsemble = 1
+    work_px: WorkPx = None
 
     @property
     def shipped(self) -> tuple[str, ...]:
@@ -331,6 +348,8 @@ class Colorize(BaseStep):
 class Restyle(BaseStep):
     """Turn a rough picture or a stroke painting towards a photograph (SDEdit)."""
 
+    added: ClassVar[tuple[str, ...]] = ("work_px",)
+
     kind: Literal["restyle"] = "restyle"
     strength: Fraction = Field(
         0.4,
@@ -351,6 +370,7 @@ class Restyle(BaseStep):
         "kept as it is.",
         examples=[False],
     )
+    work_px: WorkPx = None
 
 
 class Inpaint(BaseStep):

@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
 from daemon.config.steps import Interpolate
 from daemon.diffusion.concurrent import gather, gather_bounded
 from daemon.diffusion.noise import Noise
-from daemon.diffusion.pixels import to_grey, to_pixels, to_tensor
+from daemon.diffusion.pixels import resize, to_grey, to_pixels, to_tensor
 from daemon.diffusion.process import slerp
 from daemon.diffusion.sampling import Predict, solve_ode
 from daemon.diffusion.tiling import denoise_tiles
@@ -139,22 +138,7 @@ def fitted(pixels: NDArray[Any], width: int, height: int) -> NDArray[Any]:
     old_height, old_width = pixels.shape[:2]
     if (old_height, old_width) == (height, width):
         return pixels
-    box = filling_box((old_width, old_height), (width, height))
-    if pixels.dtype == np.uint8:
-        return _resized(pixels, width, height, box)
-    planes = pixels.reshape(old_height, old_width, -1).astype(np.float32)
-    channels = [
-        _resized(planes[..., channel], width, height, box) for channel in range(planes.shape[2])
-    ]
-    levels = np.stack(channels, axis=2).round().clip(0, np.iinfo(pixels.dtype.name).max)
-    return levels.astype(pixels.dtype).reshape(height, width, *pixels.shape[2:])
-
-
-def _resized(
-    plane: NDArray[Any], width: int, height: int, box: tuple[float, float, float, float]
-) -> NDArray[Any]:
-    image = Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC, box)
-    return np.asarray(image)
+    return resize(pixels, width, height, filling_box((old_width, old_height), (width, height)))
 
 
 def filling_box(old: tuple[int, int], new: tuple[int, int]) -> tuple[float, float, float, float]:

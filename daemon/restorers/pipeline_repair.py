@@ -7,7 +7,9 @@ them and so no `realism`.
 
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -25,6 +27,7 @@ from daemon.restorers.colorize import luminance_guide
 from daemon.restorers.interface import Restoration
 from daemon.restorers.pipeline_tiles import PipelineRequest, enlargement, noise_of_window, run_tiled
 from daemon.restorers.super_resolve import clip_and_project, enlarged_restoration, projection_weight
+from daemon.restorers.working_size import at_working_size, working_size
 
 CLEAN = "remove the noise, grain, dust and compression artifacts, keep everything else"
 """The instruction of `denoise` to an edit model if the recipe has no prompt."""
@@ -50,12 +53,20 @@ def denoise(
     (picture,) = pictures
     request = PipelineRequest.for_step(params, "edit", CLEAN)
 
-    def restore_window(window: Window) -> ModelCalls[Tensor]:
-        y = to_tensor(window.crop(picture.pixels))
-        clean = yield from run_tiled(request, y, noise_of_window(noise, window), traits)
-        return to_grey(clean) if picture.grey else clean
+    def cleaned(shown: Picture) -> ModelCalls[NDArray[np.generic]]:
+        def restore_window(window: Window) -> ModelCalls[Tensor]:
+            y = to_tensor(window.crop(shown.pixels))
+            clean = yield from run_tiled(request, y, noise_of_window(noise, window), traits)
+            return to_grey(clean) if shown.grey else clean
 
-    pixels = yield from by_windows(picture.pixels, restore_window)
+        return by_windows(shown.pixels, restore_window)
+
+    height, width = picture.pixels.shape[:2]
+    work_at = working_size((height, width), params, traits)
+    if work_at is None:
+        pixels = yield from cleaned(picture)
+    else:
+        pixels = yield from at_working_size(picture, work_at, None, cleaned)
     return Restoration((replace(picture, pixels=pixels),))
 
 

@@ -5,6 +5,7 @@ sheet.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from daemon.photo import Picture
 from daemon.restorers.interface import Restoration
 from daemon.restorers.pipeline_tiles import PipelineRequest, noise_of_window, run_tiled
 from daemon.restorers.restyle import fitted_mask, mask_window, picture_or_sheet
+from daemon.restorers.working_size import at_working_size, working_size
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,14 @@ class _PipelineRestyling:
         mask: (H, W), 0 keeps, 255 restyles; None restyles all.
         noise: The step's noise.
         traits: Traits of the step's model.
+        work_at: Height and width at which the model sees it; None for its own.
     """
 
     picture: Picture
     mask: NDArray[np.uint8] | None
     noise: Noise
     traits: Traits
+    work_at: tuple[int, int] | None
 
     @classmethod
     def of_step(
@@ -44,16 +48,28 @@ class _PipelineRestyling:
     ) -> "_PipelineRestyling":
         """A step's only photograph, with its mask if the step uses it."""
         (picture,) = pictures
-        return cls(picture, fitted_mask(picture) if params.mask else None, noise, traits)
+        mask = fitted_mask(picture) if params.mask else None
+        height, width = picture.pixels.shape[:2]
+        return cls(picture, mask, noise, traits, working_size((height, width), params, traits))
 
     def run(self, request: PipelineRequest) -> ModelCalls[NDArray[np.generic]]:
         """Pixels of the result; at strength 0 those of the photograph itself."""
         if request.strength == 0:
             return self.picture.pixels
+        if self.work_at is not None:
+            return (
+                yield from at_working_size(
+                    self.picture, self.work_at, self.mask, partial(self._small, request)
+                )
+            )
         pixels = yield from by_windows(
             self.picture.pixels, lambda window: self._restore_window(request, window)
         )
         return pixels
+
+    def _small(self, request: PipelineRequest, small: Picture) -> ModelCalls[NDArray[np.generic]]:
+        """Pixels of the photograph at the size of the model's training, restyled."""
+        return replace(self, picture=small, mask=small.mask, work_at=None).run(request)
 
     def _restore_window(self, request: PipelineRequest, window: Window) -> ModelCalls[Tensor]:
         original = to_tensor(window.crop(self.picture.pixels))

@@ -19,8 +19,11 @@ from daemon.models.calls import ModelCalls, PipelineCall, PipelineSettings, ask
 _LEAST_MULTIPLE_PX = 16
 """Pipelines round sides down to multiples of this without saying so."""
 
-_LEAST_SIDE_PX = 64
+LEAST_SIDE_PX = 64
 """FLUX.2 refuses sides that are shorter."""
+
+_WHOLE = 1.25
+"""Area of the training's square up to which a picture is one tile: sides are rounded."""
 
 _LONGEST_TO_SHORTEST = 8
 """FLUX.2 refuses pictures whose long side is more times their short one."""
@@ -86,9 +89,11 @@ def run_tiled(
     side = max(multiple, traits.side_px // scale // multiple * multiple)
     _, height, width = image.shape
     longest = min(side, max(height, width))
-    least = max(_LEAST_SIDE_PX // scale, -(-longest // _LONGEST_TO_SHORTEST))
-    down = cut_pipeline_side(max(height, least), side, multiple)
-    across = cut_pipeline_side(max(width, least), side, multiple)
+    least = max(LEAST_SIDE_PX // scale, -(-longest // _LONGEST_TO_SHORTEST))
+    # A picture of the training's area goes through whole, whatever its proportions.
+    tall, wide = (height, width) if height * width <= _WHOLE * side**2 else (side, side)
+    down = cut_pipeline_side(max(height, least), _up_to(max(tall, side), multiple), multiple)
+    across = cut_pipeline_side(max(width, least), _up_to(max(wide, side), multiple), multiple)
     settings = PipelineSettings(
         request.use,
         across.size * scale,
@@ -117,6 +122,11 @@ def run_tiled(
         tiles[k] = answer
     blended = Tiling(down, across).scaled(scale).blend(tiles)
     return blended[:, : height * scale, : width * scale].contiguous()
+
+
+def _up_to(length: int, multiple: int) -> int:
+    """The next multiple."""
+    return -(-length // multiple) * multiple
 
 
 def _padded(tile: Tensor, height: int, width: int) -> Tensor:

@@ -76,7 +76,9 @@ STEP_KINDS = {
             _step_by_step("denoise:denoise") | {"edit": "pipeline_repair:denoise"},
             source=DigitalSource.ENHANCED,
             meaningless={
-                "latent": ("self_ensemble",),
+                "prior": ("work_px",),
+                "pixel": ("work_px",),
+                "latent": ("self_ensemble", "work_px"),
                 "edit": ("mode", "sigma", "realism", "self_ensemble"),
             },
         ),
@@ -102,7 +104,12 @@ STEP_KINDS = {
                 "image": "pipeline_restyle:restyle",
                 "inpaint": "pipeline_inpaint:restyle",
             },
-            meaningless={"edit": ("strength", "sweep")},
+            meaningless={
+                "prior": ("work_px",),
+                "pixel": ("work_px",),
+                "edit": ("strength", "sweep"),
+                "inpaint": ("work_px",),
+            },
             instructed=("edit",),
         ),
         StepKind(

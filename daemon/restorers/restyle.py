@@ -32,6 +32,7 @@ from daemon.photo import Picture
 from daemon.restorers.interface import Restoration
 from daemon.restorers.sampling_plan import SamplingPlan
 from daemon.restorers.sweep_sheet import labelled_sheet
+from daemon.restorers.working_size import at_working_size, working_size
 from daemon.restorers.working_space import WorkingSpace, working_space
 
 STEPS = 16
@@ -61,7 +62,9 @@ def restyle(
     (picture,) = pictures
     space = yield from working_space(params, traits)
     mask = fitted_mask(picture) if params.mask else None
-    restyling = _Restyling(picture, mask, space, PLAN.of(params, traits), noise)
+    height, width = picture.pixels.shape[:2]
+    work_at = working_size((height, width), params, traits)
+    restyling = _Restyling(picture, mask, space, PLAN.of(params, traits), noise, work_at)
     return (yield from picture_or_sheet(picture, params, restyling.at_strength))
 
 
@@ -128,6 +131,7 @@ class _Restyling:
         space: Where the model works.
         plan: How it samples.
         noise: The step's noise.
+        work_at: Height and width at which the model sees it; None for its own.
     """
 
     picture: Picture
@@ -135,13 +139,25 @@ class _Restyling:
     space: WorkingSpace
     plan: SamplingPlan
     noise: Noise
+    work_at: tuple[int, int] | None = None
 
     def at_strength(self, strength: float) -> ModelCalls[NDArray[np.generic]]:
         """Pixels of the photograph restyled at a strength."""
         if strength == 0:
             return self.picture.pixels
+        if self.work_at is not None:
+            return (
+                yield from at_working_size(
+                    self.picture, self.work_at, self.mask, partial(self._small, strength)
+                )
+            )
         restore_window = partial(self._restore_window, strength)
         return (yield from by_windows(self.picture.pixels, restore_window))
+
+    def _small(self, strength: float, small: Picture) -> ModelCalls[NDArray[np.generic]]:
+        """Pixels of the photograph at the size of the model's training, restyled."""
+        restyling = replace(self, picture=small, mask=small.mask, work_at=None)
+        return restyling.at_strength(strength)
 
     def _restore_window(self, strength: float, window: Window) -> ModelCalls[Tensor]:
         space, picture = self.space, self.picture

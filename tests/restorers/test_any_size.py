@@ -47,11 +47,12 @@ from daemon.restorers.registry import STEP_KINDS, restorer_for
 from daemon.restorers.restyle import fitted_mask
 from tests.support.answering import blend_weights, picture, random_pixels
 from tests.support.checkpoints import drive
-from tests.support.pipelines import EDIT, IMAGE, UPSCALE
+from tests.support.pipelines import EDIT, IMAGE, INPAINT, UPSCALE
 
 LATENT = Traits(
     "latent", ("latent",), "a latent", side_px=64, channels=4, reduction=8, text_encoders=1
 )
+TOLD = replace(LATENT, uses=("latent-inpaint",), told_mask=True)
 PIXEL = Traits("pixel", ("pixel",), "a pixel checkpoint", side_px=16)
 
 SIDE = st.integers(1, 6000)
@@ -80,6 +81,11 @@ STEPS: Sequence[tuple[Step, Traits]] = (
     (Denoise(), EDIT),
     (Restyle(prompt="oil"), EDIT),
     (Restyle(strength=0.5), IMAGE),
+    (Restyle(strength=0.5, work_px=0), IMAGE),
+    (Inpaint(steps=1), TOLD),
+    (Restyle(steps=1), TOLD),
+    (Inpaint(), INPAINT),
+    (Restyle(), INPAINT),
     (SuperResolve(scale=3), UPSCALE),
 )
 
@@ -92,7 +98,7 @@ def fake_network(calls: Sequence[ModelCall]) -> list[Answer]:
 def _answer(call: ModelCall) -> Answer:
     match call:
         case DenoiseCall():
-            shown = call.x_t if call.condition is None else call.condition
+            shown = call.x_t if call.condition is None else call.condition[-len(call.x_t) :]
             return 0.9 * shown.clamp(-1, 1)
         case RestoreCall():
             scale = call.degradation.scale

@@ -106,7 +106,7 @@ def test_tiles_overlap_by_a_quarter_and_their_weights_sum_to_one() -> None:
 
 def test_every_tile_of_every_job_has_a_seed_of_its_own_that_repeats() -> None:
     pixels = random_pixels(64, 150)
-    step = Denoise(model="./it")
+    step = Denoise(model="./it", work_px=0)
     first, again, other = PipelineModel(), PipelineModel(), PipelineModel()
     restored(step, pixels, first, EDIT)
     restored(step, pixels, again, EDIT)
@@ -122,7 +122,13 @@ def test_restyle_passes_the_recipe_on_and_keeps_what_the_mask_keeps() -> None:
     mask = np.zeros((32, 48), np.uint8)
     mask[:, 24:] = 255
     step = Restyle(
-        model="./it", strength=0.5, prompt="oil", negative_prompt="ink", guidance=3.0, steps=7
+        model="./it",
+        strength=0.5,
+        prompt="oil",
+        negative_prompt="ink",
+        guidance=3.0,
+        steps=7,
+        work_px=0,
     )
     pipeline = PipelineModel(torch.negative)
     restorer = restorer_for("restyle", IMAGE)
