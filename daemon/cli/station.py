@@ -76,6 +76,8 @@ def _plain(recipe: "Recipe") -> object:
 def check(context: typer.Context) -> None:
     """Check settings, recipes, models, folders and device; exit 78 with every problem found.
 
+    A worker is started and ended again, beside that of a daemon that may run.
+
     Example: `restored --station photos check`
     """
     from daemon.config.station_setup import open_station

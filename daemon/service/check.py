@@ -1,6 +1,7 @@
 """Checks a station: settings, recipes, models, folders, device. Nothing on disk is changed."""
 
 import os
+import queue
 import time
 
 from daemon.checkpoints.library import Library
@@ -9,7 +10,9 @@ from daemon.config.recipe import Recipe
 from daemon.config.settings import Settings
 from daemon.config.station import Station
 from daemon.config.station_setup import known_recipes
+from daemon.executors import make_executor
 from daemon.executors.shares import distinct_devices
+from daemon.messages.reports import Report, WorkerDied, WorkerReady
 from daemon.models.registry import Placement, load_model
 from daemon.photo.content_credentials import check_signing
 from daemon.restorers.registry import check_clip, check_models
@@ -17,6 +20,9 @@ from daemon.service.component_settings import compute_of, signing_of, unknown_wa
 from daemon.system.errors import ConfigError, RestoredError
 from daemon.system.files import shown
 from daemon.system.mounts import is_network_path
+
+_WORKER_START_S = 600.0
+"""Seconds within which a worker must be ready."""
 
 
 def problems(station: Station, settings: Settings) -> list[str]:
@@ -40,8 +46,9 @@ def problems(station: Station, settings: Settings) -> list[str]:
         check_signing(signing_of(settings))
     except ConfigError as error:
         return [*found, *str(error).splitlines()]  # without it no executor can be told anything
-    found += _model_problems(recipes, settings)
-    return found
+    if (why := _worker_problem(settings)) is not None:
+        return [*found, why]  # what keeps a worker from starting would keep this process, too
+    return [*found, *_model_problems(recipes, settings)]
 
 
 def model_lines(station: Station, settings: Settings) -> list[str]:
@@ -87,6 +94,24 @@ def _folder_problems(station: Station, settings: Settings) -> list[str]:
     if is_network_path(station.state):
         found.append(f"{shown(station.state)}: on network storage; set state_dir to a local folder")
     return found
+
+
+def _worker_problem(settings: Settings) -> str | None:
+    """Why a worker process does not start on this machine, in its own words; None if it does."""
+    reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+    executor = make_executor("process", compute_of(settings), reports.put)
+    executor.start()
+    try:
+        while True:
+            match reports.get(timeout=_WORKER_START_S):
+                case WorkerReady():
+                    return None
+                case WorkerDied(reason=reason):
+                    return reason
+    except queue.Empty:
+        return f"a worker process did not start within {_WORKER_START_S / 60:g} minutes"
+    finally:
+        executor.stop(0)
 
 
 def _model_problems(recipes: tuple[Recipe, ...], settings: Settings) -> list[str]:

@@ -14,6 +14,7 @@ from daemon import __version__
 from daemon.cli.main import exit_code
 from daemon.cli.os_errors import let_go_of_output, watch_output
 from daemon.config.recipe import SHIPPED_RECIPES
+from daemon.executors import EXECUTORS
 from tests.support.station_runs import drop_photo, run_once
 
 
@@ -139,8 +140,9 @@ def test_a_pause_that_waits_does_not_undo_a_later_resume(
 
 
 def test_check_refuses_a_bad_recipe_of_the_station(
-    station: Path, capsys: pytest.CaptureFixture[str]
+    station: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(EXECUTORS, "process", "tests.support.fakes:FakeExecutor")
     assert exit_code(["--station", str(station), "check"]) == 0
     (station / "recipes/own.toml").write_text('[[steps]]\nkind = "restyle"\nstrength = 2\n')
     assert exit_code(["--station", str(station), "check"]) == 78

@@ -4,8 +4,34 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.main import exit_code
+from daemon.executors import EXECUTORS
+from daemon.messages.reports import Heartbeat, WorkerDied
 from daemon.models.registry import MODELS
+from tests.support.fakes import FakeExecutor
 from tests.support.tiny_pipelines import save_pixel
+
+
+@pytest.fixture(autouse=True)
+def no_worker_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EXECUTORS, "process", "tests.support.fakes:FakeExecutor")
+
+
+class Unable(FakeExecutor):
+    """A worker that cannot start."""
+
+    def start(self) -> None:
+        self._report(Heartbeat())
+        self._report(WorkerDied((), "the worker process 7 could not start (once): no libcudart"))
+
+
+def test_a_worker_that_cannot_start_is_a_problem_in_its_own_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EXECUTORS, "process", f"{__name__}:Unable")
+    exit_code(["init", str(tmp_path / "s")])
+    assert exit_code(["--station", str(tmp_path / "s"), "check"]) == 78
+    why = "the worker process 7 could not start (once): no libcudart"
+    assert capsys.readouterr().err == f"restored: {why}\n"
 
 
 def test_every_problem_is_listed_at_once(
