@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from daemon import __version__
-from daemon.cli import apply, bulk, estimate, models, queue, run, settings, station
+from daemon.cli import apply, bulk, estimate, models, queue, run, settings, station, web
 from daemon.cli.context import complain, print_error, say
 from daemon.cli.os_errors import fault_code, flushed, let_go_of_output, watch_output
 from daemon.config.station import STATION_VARIABLE
@@ -30,6 +30,7 @@ _COMMANDS = {
     _DAEMON: (
         run.run,
         run.once,
+        web.web,
         queue.status,
         queue.pause,
         queue.resume,

@@ -373,6 +373,62 @@ class Settings(BaseSettings):
         examples=["0.0.0.0"],
         json_schema_extra={"allowed": "an address of this machine"},
     )
+
+    # The page
+    web_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port of the page in a browser. The daemon starts it as a process of its own; "
+        "`restored web` serves it without one. Needs the extra `restored[web]`. Not set: the "
+        "daemon serves no page.",
+        examples=[8080],
+    )
+    web_address: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address of the network interface that the page is served on. The default is "
+        "reached from this machine only. At any other address the page asks for a token.",
+        examples=["0.0.0.0"],
+        json_schema_extra={"allowed": "an address of this machine"},
+    )
+    web_hosts: tuple[str, ...] = Field(
+        (),
+        description="Names by which browsers call the page, beside `localhost`, the name of this "
+        "machine and addresses of numbers. Any other name is refused, so that no page elsewhere "
+        "can reach this one through its own name.",
+        examples=[("photos.example.org",)],
+        json_schema_extra={"allowed": 'a list of names, such as ["photos.example.org"]'},
+    )
+    web_token_file: Path | None = Field(
+        None,
+        description="File of the token that the page asks for; nobody but its owner may open it. "
+        "Not set: `web-token` in `.restored`, which is made with a new token.",
+        examples=["/etc/restored/web-token"],
+    )
+    web_proxies: tuple[str, ...] = Field(
+        (),
+        description="Addresses of proxies that may vouch for visitors with `web_user_header`.",
+        examples=[("127.0.0.1",)],
+        json_schema_extra={"allowed": 'a list of IP addresses, such as ["127.0.0.1"]'},
+    )
+    web_user_header: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9-]*$",
+        description="Header in which a proxy of `web_proxies` names a visitor who has signed in "
+        "there; such a visitor needs no token. The proxy must remove it from what visitors send.",
+        examples=["X-Remote-User"],
+        json_schema_extra={"allowed": "the name of a header"},
+    )
+    web_roots: tuple[Path, ...] = Field(
+        (),
+        description="Folders below which folders may be submitted as bulk jobs on the page. Not "
+        "set: none.",
+        examples=[("/mnt/scans",)],
+        json_schema_extra={"allowed": 'a list of folders, such as ["/mnt/scans"]'},
+    )
+
+    # Messages
     notify: tuple[SecretStr, ...] = Field(
         (),
         description="Addresses of people who are told of trouble, as URLs of apprise. They are "

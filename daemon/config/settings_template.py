@@ -42,6 +42,15 @@ SETTING_GROUPS: dict[str, tuple[str, ...]] = {
         "stall_s",
         "alive_file",
     ),
+    "Look at photographs in a browser": (
+        "web_port",
+        "web_address",
+        "web_hosts",
+        "web_token_file",
+        "web_proxies",
+        "web_user_header",
+        "web_roots",
+    ),
     "Watch the daemon": ("metrics_port", "metrics_address"),
     "Be told of trouble": (
         "notify",
