@@ -1,14 +1,15 @@
 """Depth and colours at the head of a JPEG XL codestream, which an encoder cannot be told.
 
 The picture behind the head stays as it is, bit by bit. Colours have names there (primaries, white
-point and curve); a profile itself is not written, as most readers cannot hand it on.
+point and curve). A profile without a name can stand there itself, but only where the codes are
+kept as they are: of a lossy picture decoders give colours that they cannot bring back to it.
 
-Source: ISO/IEC 18181-1, annexes D and E.
+Source: ISO/IEC 18181-1, annexes C, D and E.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from daemon.photo.colour import ColourSpace, profile_space
 from daemon.photo.decoded import Model
 from daemon.photo.jpegxl_header import plain_header
+from daemon.photo.jpegxl_profile import packed_profile
 from daemon.photo.profiles import (
     ADOBE_RGB,
     ADOBE_RGB_CURVE,
@@ -47,6 +49,12 @@ _D50: Point = (0.3457, 0.3585)
 _PROPHOTO = Primaries(_D50, (0.734699, 0.265301), (0.159597, 0.840403), (0.036598, 0.000105))
 _LINEAR = Curve((1.0,))
 _BT2020 = CICP_PRIMARIES[9]
+_BYTE_BITS = 8
+_CODE_LENGTHS = (1, 2, 3, 4, 0, 5, 17, 6, 16, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+"""Lengths of a prefix code, in the order in which their own code is told (RFC 7932, 3.5)."""
+
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
 _TOLERANCE = 1
 """Levels of 255 by which a profile may differ from what a name stands for."""
 
@@ -58,10 +66,12 @@ class NamedColours:
     Attributes:
         curve: Transfer function.
         primaries: Primaries and white point; None for grey.
+        label: What people call them.
     """
 
     curve: Curve
     primaries: Primaries | None = None
+    label: str = field(default="", compare=False)
 
     @property
     def icc(self) -> bytes:
@@ -82,6 +92,14 @@ _RGB_NAMES = (
     NamedColours(_LINEAR, BT709),
     NamedColours(_LINEAR, _BT2020),
 )
+_BY_WIDTH = (
+    NamedColours(SRGB_CURVE, BT709, "sRGB"),
+    NamedColours(SRGB_CURVE, CICP_PRIMARIES[12], "Display P3"),
+    NamedColours(ADOBE_RGB_CURVE, ADOBE_RGB, "Adobe RGB"),
+    NamedColours(SRGB_CURVE, _BT2020, "Rec. 2020"),
+    NamedColours(Curve((1.8,)), _PROPHOTO, "ProPhoto RGB"),
+)
+"""Colours that hold those of a profile, the narrowest first."""
 _GREY_NAMES = tuple(NamedColours(curve) for curve in (Curve((2.2,)), Curve((1.8,)), _LINEAR))
 
 
@@ -107,13 +125,26 @@ def _named(icc: bytes) -> NamedColours | None:
     return None
 
 
-def with_header(codestream: bytes, bits: int, colours: NamedColours) -> bytes:
+def name_holding(space: ColourSpace) -> NamedColours:
+    """The narrowest of the named RGB colours that hold all colours of a profile."""
+    levels = np.arange(0, 256, 51, dtype=np.uint8)
+    grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
+    colours = space.to_extended(grid)
+    for name in _BY_WIDTH:
+        codes = ColourSpace("rgb", name.icc).from_extended(colours)
+        if codes.min() * 255 >= -_TOLERANCE and codes.max() * 255 <= 255 + _TOLERANCE:
+            return name
+    return _BY_WIDTH[-1]
+
+
+def with_header(codestream: bytes, bits: int, colours: NamedColours | bytes) -> bytes:
     """A codestream whose head says another depth and other colours.
 
     Args:
         codestream: As the encoder wrote it.
         bits: Bits of a sample.
-        colours: What its codes stand for; of one in XYB, what a decoder makes of it.
+        colours: What its codes stand for; of one in XYB, what a decoder makes of it. A profile can
+            only stand for codes that are kept as they are.
 
     Raises:
         ValueError: The encoder wrote a header of another kind.
@@ -125,8 +156,15 @@ def with_header(codestream: bytes, bits: int, colours: NamedColours) -> bytes:
     new.flag(False)
     new.choice(_DEPTHS, bits)
     new.copy(old, slice(header.depth.stop, header.colours.start))
-    _put_colours(new, colours)
+    if isinstance(colours, bytes):
+        new.flag(False)  # not all as usual
+        new.flag(True)  # a profile
+        new.choice(_ENUM, _GREY if profile_space(colours) == "GRAY" else _RGB)
+    else:
+        _put_colours(new, colours)
     new.copy(old, slice(header.colours.stop, header.end))
+    if isinstance(colours, bytes):
+        _put_bytes(new, packed_profile(colours))
     return new.content() + codestream[-(-header.end // 8) :]
 
 
@@ -157,6 +195,33 @@ class _Bits:
 
     def content(self) -> bytes:
         return self._value.to_bytes(-(-self._length // 8), "little")
+
+
+def _put_bytes(bits: _Bits, content: bytes) -> None:
+    """Bytes as an entropy-coded stream in which each takes eight bits."""
+    bits.put(3, 2)
+    bits.put(len(content) & 0xFFF, 12)
+    left = len(content) >> 12
+    while left:
+        bits.flag(True)
+        bits.put(left & 0xFF, 8)
+        left >>= 8
+    bits.flag(False)
+    bits.flag(False)  # nothing is repeated from before
+    bits.flag(True)  # all contexts are one:
+    bits.put(0, 2)
+    bits.flag(True)  # a prefix code,
+    bits.put(8, 4)  # of which a symbol below 2**8 stands for itself,
+    bits.put(0, 4)
+    bits.put(0, 4)
+    bits.flag(True)  # of 1 + 2**7 + 127 symbols,
+    bits.put(7, 4)
+    bits.put(127, 7)
+    bits.put(0, 2)  # whose lengths have a code of their own,
+    for length in _CODE_LENGTHS:
+        bits.put(int(length == _BYTE_BITS), 2)  # in which there is eight alone.
+    # A code comes with its highest bit first.
+    bits.put(int.from_bytes(content.translate(_REVERSED), "little"), 8 * len(content))
 
 
 def _put_colours(bits: _Bits, colours: NamedColours) -> None:

@@ -17,7 +17,7 @@ from daemon.photo.bit_depth import highest_level, slabs, to_depth, to_unit
 from daemon.photo.carried_text import carried_text
 from daemon.photo.colour import ColourSpace, Floats, is_too_dark, output_space
 from daemon.photo.decoded import CHANNELS, Codes
-from daemon.photo.jpegxl_codestream import named_colours
+from daemon.photo.jpegxl_codestream import name_holding, named_colours
 from daemon.photo.notes import Note, NoteKind
 from daemon.photo.output_formats import Depth, OutputFormat, Profile
 from daemon.photo.picture import Metadata, Original, Picture
@@ -65,7 +65,12 @@ class Finished:
 
 
 def finish(
-    picture: Picture, format: OutputFormat, depth: Depth, profile: Profile
+    picture: Picture,
+    format: OutputFormat,
+    depth: Depth,
+    profile: Profile,
+    *,
+    is_lossless: bool = False,
 ) -> tuple[Finished, tuple[str, ...]]:
     """Convert a result to the codes of its file, slab by slab.
 
@@ -74,15 +79,17 @@ def finish(
         format: What it is written as.
         depth: Depth that is asked for.
         profile: Colours that are asked for.
+        is_lossless: The writer keeps the codes as they are; JPEG XL then has room for any profile.
 
     Returns:
         The codes, and notes on what could not be kept.
     """
     bits, notes = _bits(picture, format, depth)
     dtype = _DTYPES.get(bits, _DEEP)
-    space, note = _space(picture, format, profile)
+    space, note = _space(picture, format, profile, is_lossless=is_lossless)
     if dtype == np.uint8 and picture.pixels.dtype != np.uint8 and is_too_dark(space):
-        space, note = _space(picture, format, "srgb" if picture.grey else "display-p3")
+        readable: Profile = "srgb" if picture.grey else "display-p3"
+        space, note = _space(picture, format, readable, is_lossless=is_lossless)
         note = note or "its profile would lose its shadows in 8 bits: written in another"
     notes += [Note(NoteKind.COLOUR, note)] if note else []
     flatten = picture.alpha is not None and not format.has_alpha
@@ -153,15 +160,19 @@ def _own_bits(picture: Picture) -> int:
     return int(said[1]) if said is not None and 8 < int(said[1]) <= 16 else 16
 
 
-def _space(picture: Picture, format: OutputFormat, profile: Profile) -> tuple[ColourSpace, str]:
+def _space(
+    picture: Picture, format: OutputFormat, profile: Profile, *, is_lossless: bool
+) -> tuple[ColourSpace, str]:
     """The colours of the file, and a note or ""."""
     space, note = _asked_space(picture, format, profile)
-    if format.has_profiles or named_colours(space) is not None:
+    if format.has_profiles or is_lossless or named_colours(space) is not None:
         return space, note
-    other = None if picture.grey else ADOBE_RGB_ICC
-    space, _ = output_space(other, grey=picture.grey, has_grey=format.has_grey)
-    name = "sRGB" if other is None else "Adobe RGB"
-    return space, f"{format.label} has no name for its colours: written as {name}"
+    icc, label = None, "sRGB"
+    if space.model == "rgb":
+        wider = name_holding(space)
+        icc, label = wider.icc, wider.label
+    space, _ = output_space(icc, grey=picture.grey, has_grey=format.has_grey)
+    return space, f"lossy {format.label} has no name for its colours: written as {label}"
 
 
 def _asked_space(

@@ -78,7 +78,7 @@ def write_picture(
     options = options if quality is None else replace(options, quality=quality)
     height, width = picture.pixels.shape[:2]
     _check_side(output.name, output.max_side_px, width, height)
-    finished, notes = finish(picture, output, depth, profile)
+    finished, notes = finish(picture, output, depth, profile, is_lossless=options.is_lossless)
     write = output.writer()
     try:
         metadata_notes = _save(path, lambda file: write(finished, file, options))

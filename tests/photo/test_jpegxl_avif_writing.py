@@ -18,6 +18,7 @@ from daemon.photo.colour import ColourSpace
 from daemon.photo.jpegxl_codestream import named_colours, with_header
 from daemon.photo.jpegxl_header import plain_header
 from daemon.photo.output_formats import EncoderOptions
+from daemon.photo.picture import Original
 from daemon.photo.profiles import (
     ADOBE_RGB,
     ADOBE_RGB_ICC,
@@ -160,18 +161,49 @@ def test_colours_outside_srgb_stay_there(
     assert extended[..., 0].max() < -0.2
 
 
-def test_jpeg_xl_writes_a_profile_without_a_name_as_adobe_rgb_with_a_note(tmp_path: Path) -> None:
-    said = "JPEG XL has no name for its colours: written as {}"
+def test_lossless_jpeg_xl_keeps_any_profile_with_its_codes(tmp_path: Path) -> None:
+    ramps = np.dstack(np.meshgrid(np.arange(256), np.arange(256))).astype(np.uint16) * 257
+    deep_codes = np.dstack([ramps, 65535 - ramps[..., :1]])
+    for number, (icc, stored) in enumerate(
+        (
+            (ODD_ICC, cat()),
+            (ODD_ICC, deep_codes),
+            (ODD_ICC[:40] + b"APPL" + ODD_ICC[44:], cat()),
+            (ODD_ICC[:40] + b"SGI " + ODD_ICC[44:], cat()),
+            (grey_profile("odd", Curve((3.0,))), cat()[..., 0]),
+        )
+    ):
+        codes = stored.reshape(*stored.shape[:2], -1)
+        space = ColourSpace("grey" if stored.ndim == 2 else "rgb", icc)
+        levels = space.to_levels(codes, codes.dtype)
+        metadata = replace(PNG, icc=icc)
+        original = Original(codes, space)
+        picture = Picture(levels, stored.ndim == 2, metadata, original=original)
+        result = back(picture, tmp_path / f"{number}.jxl", options=LOSSLESS)
+        assert result.original is not None
+        assert np.array_equal(result.original.codes, codes)
+        assert (result.metadata.icc, result.notes) == (icc, ())
+
+
+def test_lossy_jpeg_xl_takes_the_narrowest_named_colours_that_hold_a_profile(
+    tmp_path: Path,
+) -> None:
+    said = "lossy JPEG XL has no name for its colours: written as {}"
+    wide = rgb_profile(
+        "wide", Primaries(D65, (0.70, 0.295), (0.18, 0.77), (0.135, 0.05)), Curve((2.0,))
+    )
     path = tmp_path / "a.jxl"
     for icc, is_grey, name in (
-        (ODD_ICC, False, "Adobe RGB"),
+        (ODD_ICC, False, "Rec. 2020"),
+        (rgb_profile("inner", BT709, Curve((2.0,))), False, "sRGB"),
+        (wide, False, "Rec. 2020"),
         (grey_profile("odd", Curve((3.0,))), True, "sRGB"),
     ):
         levels = np.repeat(cat()[..., :1], 3, axis=2) if is_grey else cat()
         picture = Picture(levels, is_grey, replace(PNG, icc=icc))
-        notes = write_picture(picture, path, format="jxl", options=LOSSLESS)
-        assert notes == (said.format(name),)
-        assert np.abs(read(path).pixels.astype(int) - levels).max() <= 1
+        options = EncoderOptions(99, lossless=False)
+        assert write_picture(picture, path, format="jxl", options=options) == (said.format(name),)
+        assert np.abs(read(path).pixels.astype(int) - levels).mean() <= 2
 
 
 def test_the_names_of_jpeg_xl_are_those_of_its_colours() -> None:

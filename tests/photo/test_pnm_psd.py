@@ -98,7 +98,8 @@ def psd(
     if compression == 1:
         rows = [stored[i : i + 2] for i in range(0, len(stored), 2)]
         row = [b"".join(b"\1" + two for two in rows)]
-        lengths = struct.pack(">I" if large else ">H", 0) * (count * height)
+        packed = len(stored) // (count * height) // 2 * 3
+        lengths = struct.pack(">I" if large else ">H", packed) * (count * height)
         stored = lengths + row[0]
     elif compression == 2:
         stored = zlib.compress(stored)
@@ -125,6 +126,13 @@ def test_psd_of_8_and_16_bits(tmp_path: Path, compression: int, large: bool) -> 
         picture = read(path)
         assert np.array_equal(picture.pixels, codes)
         assert picture.notes == ()
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_what_lies_behind_the_picture_of_a_psd_does_not_matter(tmp_path: Path, large: bool) -> None:
+    path = tmp_path / "a.psd"
+    path.write_bytes(psd(planar(CAT), 3, compression=1, large=large) + b"AXS!\xf9\xff" * 20)
+    assert np.array_equal(read(path).pixels, CAT)
 
 
 def test_psd_of_other_colour_modes(tmp_path: Path) -> None:

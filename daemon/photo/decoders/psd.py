@@ -92,8 +92,13 @@ def _planes(file: BinaryIO, head: PsdHead, label: str) -> Codes:
         case 0:
             pixels = bytes(content[2 : 2 + wanted])
         case 1:
-            lengths = 2 + head.height * head.channels * (4 if head.is_large else 2)
-            pixels = bytes(imagecodecs.packbits_decode(content[lengths:], out=wanted))
+            lengths = np.dtype(">u4" if head.is_large else ">u2")
+            rows = head.height * head.channels
+            first = 2 + rows * lengths.itemsize
+            packed = int(np.frombuffer(content[2:first], lengths).sum(dtype=np.int64))
+            # Some programs leave something behind the picture, which is no part of it.
+            part = content[first : first + packed]
+            pixels = bytes(imagecodecs.packbits_decode(part, out=wanted))
         case 2:
             pixels = bytes(imagecodecs.zlib_decode(content[2:], out=wanted))
         case _:

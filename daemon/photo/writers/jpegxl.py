@@ -13,7 +13,7 @@ from daemon.photo.bit_depth import slabs, to_unit
 from daemon.photo.colour import ColourSpace, output_space
 from daemon.photo.decoded import Codes
 from daemon.photo.isobmff import boxes
-from daemon.photo.jpegxl_codestream import named_colours, with_header
+from daemon.photo.jpegxl_codestream import NamedColours, named_colours, with_header
 from daemon.photo.output_formats import EncoderOptions
 from daemon.photo.postprocessing import Finished
 from daemon.photo.writers.pillow import carried_exif
@@ -28,10 +28,13 @@ def write(finished: Finished, file: BinaryIO, options: EncoderOptions) -> tuple[
     """Write a JPEG XL; see `photo.output_formats.Write`.
 
     Raises:
-        ValueError: Its profile has no name in JPEG XL; `photo.postprocessing` chooses one that has.
+        ValueError: Its profile has no name in JPEG XL, and it is not lossless;
+            `photo.postprocessing` then chooses one that has.
     """
     space, _ = output_space(finished.icc, grey=finished.is_grey, has_grey=True)
-    colours = named_colours(space)
+    colours: NamedColours | bytes | None = named_colours(space)
+    if colours is None and options.is_lossless:
+        colours = space.icc
     if colours is None:
         raise ValueError("its colours have no name in JPEG XL")
     codes = finished.codes
