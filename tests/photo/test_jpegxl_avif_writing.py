@@ -164,15 +164,14 @@ def test_colours_outside_srgb_stay_there(
 def test_lossless_jpeg_xl_keeps_any_profile_with_its_codes(tmp_path: Path) -> None:
     ramps = np.dstack(np.meshgrid(np.arange(256), np.arange(256))).astype(np.uint16) * 257
     deep_codes = np.dstack([ramps, 65535 - ramps[..., :1]])
-    for number, (icc, stored) in enumerate(
-        (
-            (ODD_ICC, cat()),
-            (ODD_ICC, deep_codes),
-            (ODD_ICC[:40] + b"APPL" + ODD_ICC[44:], cat()),
-            (ODD_ICC[:40] + b"SGI " + ODD_ICC[44:], cat()),
-            (grey_profile("odd", Curve((3.0,))), cat()[..., 0]),
-        )
-    ):
+    cases: tuple[tuple[bytes, np.ndarray], ...] = (
+        (ODD_ICC, cat()),
+        (ODD_ICC, deep_codes),
+        (ODD_ICC[:40] + b"APPL" + ODD_ICC[44:], cat()),
+        (ODD_ICC[:40] + b"SGI " + ODD_ICC[44:], cat()),
+        (grey_profile("odd", Curve((3.0,))), cat()[..., 0]),
+    )
+    for number, (icc, stored) in enumerate(cases):
         codes = stored.reshape(*stored.shape[:2], -1)
         space = ColourSpace("grey" if stored.ndim == 2 else "rgb", icc)
         levels = space.to_levels(codes, codes.dtype)

@@ -93,8 +93,7 @@ def _planes(file: BinaryIO, head: PsdHead, label: str) -> Codes:
             pixels = bytes(content[2 : 2 + wanted])
         case 1:
             lengths = np.dtype(">u4" if head.is_large else ">u2")
-            rows = head.height * head.channels
-            first = 2 + rows * lengths.itemsize
+            first = 2 + head.height * head.channels * lengths.itemsize
             packed = int(np.frombuffer(content[2:first], lengths).sum(dtype=np.int64))
             # Some programs leave something behind the picture, which is no part of it.
             part = content[first : first + packed]
