@@ -166,6 +166,22 @@ class _Place:
         return "properties" in item or "discriminator" in item
 
 
+_KINDS_CALLED = {
+    **dict.fromkeys(
+        ("scratches", "scratch", "dust", "repair"), 'kind = "inpaint" with find = true'
+    ),
+    "cracks": 'kind = "inpaint" with find = "cracks"',
+    **dict.fromkeys(("restore", "old-photo"), "a recipe of several steps; copy them from it"),
+    **dict.fromkeys(("upscale", "enlarge", "resize", "sr"), 'kind = "super-resolve"'),
+    **dict.fromkeys(("img2img", "image-to-image", "style"), 'kind = "restyle"'),
+    **dict.fromkeys(("txt2img", "text-to-image"), 'kind = "generate"'),
+    **dict.fromkeys(("morph", "blend"), 'kind = "interpolate"'),
+    **dict.fromkeys(("fading", "faded", "white-balance"), 'kind = "unfade"'),
+    **dict.fromkeys(("jpeg", "deblock", "noise"), 'kind = "denoise"'),
+}
+"""What kinds of steps are that go by another name: shipped recipes, and words of other programs."""
+
+
 def _message(place: _Place, detail: ErrorDetails) -> str:
     key, context = place.key, detail.get("ctx", {})
     match detail["type"]:
@@ -175,7 +191,7 @@ def _message(place: _Place, detail: ErrorDetails) -> str:
             return f"{key} is not a known key{_where_it_belongs(place)}"
         case "union_tag_invalid":
             tags = context["expected_tags"].replace("'", "").split(", ")
-            hint = suggestion(context["tag"], tags)
+            hint = _other_names(context["tag"]) or suggestion(context["tag"], tags)
             return f"{key}.kind is {context['tag']!r}; allowed: {', '.join(tags)}{hint}"
         case "union_tag_not_found":
             return f'{key}.kind is missing; it says what the step does, such as kind = "denoise"'
@@ -189,6 +205,12 @@ def _message(place: _Place, detail: ErrorDetails) -> str:
     if not allowed:
         return f"{key} is {value}: {detail['msg']}"
     return f"{key} is {value}; allowed: {allowed}{_hint(detail['input'], place.schema)}"
+
+
+def _other_names(kind: str) -> str:
+    """What a kind of step is called here that people know by another name; "" for all others."""
+    meant = _KINDS_CALLED.get(kind.lower().replace("_", "-"))
+    return "" if meant is None else f"; that is {meant}"
 
 
 def _table_form(place: _Place) -> str:

@@ -403,7 +403,7 @@ class Inpaint(BaseStep):
         '`model = "prior"` only.',
         examples=["cracks"],
     )
-    sensitivity: Annotated[float, Field(ge=0, lt=1)] = Field(
+    sensitivity: Annotated[float, Field(ge=0, le=1)] = Field(
         0.3,
         description="With `find`: how readily a spot counts as damage. It does if its "
         "probability is above 1 - `sensitivity`; for `cracks`, if that of its surest pixel is "

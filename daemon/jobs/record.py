@@ -86,6 +86,7 @@ def describe(
         "steps": [step.model_dump(mode="json") for step in job.recipe.steps],
         "attempt": attempt,
         "device": outcome.device,
+        "repeatable": _repeatable(outcome),
         "seconds": round(timing["decode_s"] + timing["restore_s"] + timing["encode_s"], 3),
         "timing": {name: round(value, 4) for name, value in timing.items()},
         "inputs": [
@@ -103,6 +104,17 @@ def describe(
         "notes": [str(note) for note in outcome.notes],
         "note_kinds": [note_of(note).kind.value for note in outcome.notes],
     }
+
+
+def _repeatable(outcome: Restored) -> str:
+    """How near the same job comes to this result, on this machine with these versions.
+
+    Sums are rounded in another order where a batch holds other pictures.
+    """
+    if not outcome.timing.calls:
+        return "exactly"
+    on_cpu = outcome.device.startswith("cpu")
+    return "within one level of 255" if on_cpu else "nearly; not measured in half precision"
 
 
 def notes_of(record: Mapping[str, object]) -> tuple[Note, ...]:

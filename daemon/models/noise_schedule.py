@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from daemon.system.errors import ConfigError
+from daemon.system.files import shown
 
 Prediction = Literal["epsilon", "v_prediction", "sample", "flow_prediction"]
 """Output of a network: eps; v = cos(t) eps - sin(t) x0; x0; or eps - x0 of flow matching."""
@@ -152,6 +153,12 @@ def read_noise_schedule(path: Path) -> NoiseSchedule:
     try:
         config = json.loads(path.read_text("utf-8"))
         name = config["_class_name"]
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{shown(path.parent)} has no {path.name}, which says how its network was trained; "
+            f'write it with DDPMScheduler(...).save_pretrained("{shown(path.parent)}") of '
+            "diffusers, with the values of the training"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path}: not a readable scheduler configuration: {error}") from error
     return noise_schedule_of(_scheduler(path, str(name), config), path)

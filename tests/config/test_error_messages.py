@@ -46,6 +46,11 @@ STEP = '[[steps]]\nkind = "denoise"\n'
             "steps[0]: sensitivity needs find = true; set it, or leave sensitivity out",
         ),
         (
+            '[[steps]]\nkind = "scratches"\n',
+            "steps[0].kind is 'scratches'; allowed: denoise, super-resolve, colorize, restyle, "
+            'inpaint, unfade, interpolate, generate; that is kind = "inpaint" with find = true',
+        ),
+        (
             f'{STEP}[output]\nformat = "jpg"\n',
             "output.format is 'jpg'; allowed: png, jpeg, webp, tiff, jxl, avif, same; "
             "did you mean jpeg",

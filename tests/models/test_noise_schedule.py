@@ -235,3 +235,11 @@ def test_a_schedule_nested_too_deeply_is_a_config_error(tmp_path: Path) -> None:
     path.write_text("[" * 100_000)
     with pytest.raises(ConfigError, match="readable"):
         read_noise_schedule(path)
+
+
+def test_a_network_without_a_scheduler_is_told_what_to_add(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        read_noise_schedule(tmp_path / "scheduler_config.json")
+    told = str(error.value)
+    assert told.startswith(f"{tmp_path} has no scheduler_config.json, which says how its network")
+    assert f'DDPMScheduler(...).save_pretrained("{tmp_path}")' in told
