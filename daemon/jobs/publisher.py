@@ -33,6 +33,7 @@ from daemon.jobs.record import notes_of, reason_of
 from daemon.jobs.staging import discard
 from daemon.photo.notes import Note
 from daemon.system.clock import is_over
+from daemon.system.disk_probe import DiskProbe
 from daemon.system.files import AWAY, NO_SPACE, as_text, os_error_in_words, shown
 from daemon.system.mounts import MountWatch
 
@@ -92,6 +93,7 @@ class Publisher:
 
     Attributes:
         mounts: Knows which folders lay on disks that are not mounted now.
+        disks: Knows which folders lie on disks that do not answer.
         copies: Copies to other disks.
     """
 
@@ -126,6 +128,7 @@ class Publisher:
         self._names = FoldedNames()
         self._stuck: dict[int, _Stuck] = {}
         self.mounts = MountWatch(station.mounts)
+        self.disks = DiskProbe()
         self._unreachable: dict[Path, OSError | None] = {}
 
     def finish(self, now: float, at_fault: Collection[int] = ()) -> Delivered:
@@ -420,11 +423,13 @@ class Publisher:
     def _reach(self, root: Path) -> OSError | None:
         """Why nothing may be written below a folder now; None if nothing is known against it."""
         if root not in self._unreachable:
-            self._unreachable[root] = _why_away(root, self.mounts)
+            self._unreachable[root] = _why_away(root, self.mounts, self.disks)
         return self._unreachable[root]
 
 
-def _why_away(root: Path, mounts: MountWatch) -> OSError | None:
+def _why_away(root: Path, mounts: MountWatch, disks: DiskProbe) -> OSError | None:
+    if not disks.answers(root):  # before anything else touches it
+        return OSError(errno.ETIMEDOUT, "its disk does not answer", shown(root))
     if mounts.is_gone(root):
         return OSError(errno.ENODEV, "its disk is not mounted any more", shown(root))
     try:

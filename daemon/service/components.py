@@ -56,6 +56,7 @@ from daemon.service.housekeeping import Housekeeping, retention_of
 from daemon.service.monitoring.monitor import Monitor
 from daemon.service.monitoring.systemd import SystemdNotifier
 from daemon.service.request_handler import RequestHandler
+from daemon.service.standstill import StandstillWatch
 from daemon.service.startup import StationLock, only_daemon, open_ledger, prepare, when_unlocked
 from daemon.service.status_publisher import StatusPublisher
 from daemon.system.disk_space import DiskSpace
@@ -168,6 +169,9 @@ def open_components(
         closers = (parts.status_publisher.close, parts.bulk_manager.close, parts.inbox.stop)
         for close in (*closers, monitor.close, dispatcher.kill):
             closing.callback(close)
+        folders = station_folders(station, settings)
+        watch = StandstillWatch(station, folders, systemd.health, parts.publisher.disks)
+        closing.enter_context(watch.watching())
         yield parts
 
 
@@ -237,7 +241,8 @@ def _publisher(base: Foundation) -> Publisher:
         retry_s=base.settings.retry_s,
     )
     for folder in station_folders(base.station, base.settings):
-        publisher.mounts.is_gone(folder)
+        if publisher.disks.answers(folder):
+            publisher.mounts.is_gone(folder)
     return publisher
 
 

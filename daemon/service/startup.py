@@ -21,6 +21,7 @@ from daemon.config.station_setup import (
 from daemon.jobs.access import Access
 from daemon.jobs.ledger.writer import Ledger
 from daemon.service.events import EventQueue
+from daemon.system.disk_probe import DiskProbe
 from daemon.system.disk_space import is_no_space
 from daemon.system.errors import BusyError, ConfigError, LedgerError, PassingError
 from daemon.system.files import AWAY, make_folder, shown
@@ -52,6 +53,8 @@ def prepare(station: Station, settings: Settings) -> Access:
         for folder in (station.work, station.staged, station.logs):
             make_folder(folder, access.group)
         try:
+            if not DiskProbe().answers(station.outbox):
+                raise OSError(errno.ETIMEDOUT, "its disk does not answer")
             if MountWatch(station.mounts).is_unmounted(station.outbox):
                 raise OSError(errno.ENODEV, "its disk is not mounted any more")
             make_folder(station.outbox, access.group)

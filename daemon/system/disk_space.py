@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from daemon.system.disk_probe import DiskProbe
 from daemon.system.errors import LedgerError
 from daemon.system.files import NO_SPACE, shown
 
@@ -26,13 +27,17 @@ class DiskSpace:
         full_folder: A folder on the disk that was found full last, if that is known.
     """
 
-    def __init__(self, folders: Sequence[Path], min_free_bytes: float) -> None:
+    def __init__(
+        self, folders: Sequence[Path], min_free_bytes: float, disks: DiskProbe | None = None
+    ) -> None:
         """Begin with disks that are not full.
 
         Args:
             folders: Where the daemon writes.
             min_free_bytes: With less free space than this in one of them, the disk is full.
+            disks: Knows which of them do not answer, which counts as not full.
         """
+        self._disks = disks or DiskProbe()
         self._folders = folders
         self._min_free_bytes = min_free_bytes
         self._low = False
@@ -46,7 +51,8 @@ class DiskSpace:
 
     def look(self, now: float) -> bool:
         """Say whether there is room to start anything; `now` in monotonic seconds."""
-        low = [f for f in self._folders if _free_bytes(f) < self._min_free_bytes]
+        there = [folder for folder in self._folders if self._disks.answers(folder)]
+        low = [folder for folder in there if _free_bytes(folder) < self._min_free_bytes]
         self._low = bool(low)
         if low:
             self.ran_out(f"less than min_free_mb is free at {shown(low[0])}", now, low[0])

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from daemon.jobs.publication import Publication
 from daemon.jobs.publisher import Publisher
 from daemon.photo.notes import NoteKind
 from daemon.system import files
+from daemon.system.disk_probe import DiskProbe
 from daemon.system.text import same_name
 from tests.support.claims import QUEUED_AT as NOW
 from tests.support.claims import leased, write_claimed
+from tests.support.waiting import wait_for
 
 RETRY_S = 10
 
@@ -122,6 +125,29 @@ def test_a_result_that_cannot_be_published_is_tried_again_and_fails_in_the_end(
     assert reason["why"] == f"the result could not be published: {tmp_path / in_the_way}: {said}"
     assert reason["remedy"] == "move that file away, then retry"
     assert publisher.notices() == ()
+
+
+def test_a_result_waits_for_a_disk_that_does_not_answer_and_others_go_on(
+    tmp_path: Path, ledger: Ledger, publisher: Publisher, entry: Entry
+) -> None:
+    back = threading.Event()
+    hung = tmp_path / "out"
+    publisher.disks = DiskProbe(lambda f: back.wait(60) if f == hung else None, wait_s=0.05)
+    intend(ledger, entry, tmp_path)
+    (other,) = leased(ledger, tmp_path, "b.jpg")
+    write_claimed(other)
+    ledger.publish([(other.row, other.id, tmp_path / "b.png")])
+    for turn in range(9):
+        ended = publisher.finish(NOW + 100 * turn).ended
+        assert len(ended) == (1 if turn == 0 else 0)
+    assert not hung.exists()
+    (notice,) = publisher.notices()
+    assert notice.path == hung
+    assert notice.what.startswith("its disk does not answer; 1 photograph waits for it")
+    back.set()
+    wait_for(lambda: publisher.disks.answers(hung), "the disk")
+    assert len(publisher.finish(NOW + 2000).ended) == 1
+    assert (hung / "a.png").exists()
 
 
 def test_an_original_that_cannot_be_archived_holds_up_no_other_and_is_tried_again(

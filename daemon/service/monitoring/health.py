@@ -16,6 +16,9 @@ LOOP_S = 300.0
 SILENT_S = 60.0
 """Seconds of silence after which a worker is no longer called ready."""
 
+STANDS_STILL_S = 30.0
+"""Seconds for one turn of the loop after which people are told that it stands still."""
+
 _IDLE_S = 30.0
 """Seconds of silence that are no sign in a worker without tasks: it says something every 10 s."""
 
@@ -100,6 +103,11 @@ class Health:
             if not one.working:
                 one.heard_at = now
 
+    def stands_still_s(self, now: float) -> float:
+        """Seconds for which the loop has stood still, in monotonic `now`; 0 while it turns."""
+        stood_s = now - self._advanced_at
+        return stood_s if self._began_at is not None and stood_s >= STANDS_STILL_S else 0.0
+
     def why_not_alive(self, now: float) -> str:
         """The part that has stopped making progress, or "".
 
@@ -146,7 +154,11 @@ class Health:
             full: The disk is full.
             now: Monotonic seconds; None leaves out whether the worker gets on.
         """
-        silent = "" if now is None else self._why_all_silent(now)
+        silent = ""
+        if now is not None:
+            stood_s = self.stands_still_s(now)  # it hears no worker then
+            still = f"the loop has stood still for {stood_s:.0f} s"
+            silent = still if stood_s >= SILENT_S else self._why_all_silent(now)
         reasons = {
             "the daemon is stopping": self.stopping,
             "the worker loads its models": not self.loaded,
