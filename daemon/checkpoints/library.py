@@ -107,6 +107,9 @@ class Library:
         Raises:
             ConfigError: The model is not here.
         """
+        adapter = adapter_file(reference)
+        if adapter is not None:
+            return combined_digest([(adapter.name, adapter)], self._local_cache())
         found = self.checkpoint(reference)
         files = [(p.relative_to(found.folder).as_posix(), p) for p in data_files(found.folder)]
         if found.file is not None:
@@ -174,9 +177,21 @@ class Library:
         lock = found.folder / LOCK
         if lock.is_file():
             return lock
-        if self.models is None or found.folder.parent == WEIGHTS:
-            return None
-        return self.models / _LOCAL_DIGESTS
+        return None if found.folder.parent == WEIGHTS else self._local_cache()
+
+    def _local_cache(self) -> Path | None:
+        return None if self.models is None else self.models / _LOCAL_DIGESTS
+
+
+def adapter_file(reference: str) -> Path | None:
+    """The file of a LoRA; None where a reference is a model.
+
+    A weights file without its configuration beside it is a LoRA.
+    """
+    parsed = parse_reference(reference)
+    if isinstance(parsed, Local) and parsed.single and not parsed.folder.is_dir():
+        return parsed.path if parsed.path.is_file() else None
+    return None
 
 
 def read_revisions(repository: Path) -> dict[str, str]:

@@ -16,12 +16,14 @@ _MAX_HEADER_BYTES = 100 << 20
 _FLOATING = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 
 
-class _Tensor(BaseModel):
+class TensorHeader(BaseModel):
+    """What a safetensors file says of one tensor."""
+
     dtype: str
     shape: tuple[Annotated[int, Field(ge=0)], ...]
 
 
-_HEADER: TypeAdapter[dict[str, _Tensor]] = TypeAdapter(dict[str, _Tensor])
+_HEADER: TypeAdapter[dict[str, TensorHeader]] = TypeAdapter(dict[str, TensorHeader])
 
 _ORIGINAL_PREFIXES = {"model.diffusion_model.": "unet", "first_stage_model.": "vae"}
 """Prefixes of weights in a single file of the original layout; all others are text encoders."""
@@ -52,13 +54,17 @@ def _original_component(tensor: str) -> str:
 
 def _tensor_sizes(path: Path) -> Iterator[tuple[str, int]]:
     """Names and element counts of the floating-point tensors of a file."""
-    for name, tensor in _read_header(path).items():
+    for name, tensor in read_header(path).items():
         if tensor.dtype in _FLOATING:
             yield name, math.prod(tensor.shape)
 
 
-def _read_header(path: Path) -> dict[str, _Tensor]:
-    """The JSON header of a safetensors file: a length of 8 bytes, then names, types and shapes."""
+def read_header(path: Path) -> dict[str, TensorHeader]:
+    """The JSON header of a safetensors file: a length of 8 bytes, then names, types and shapes.
+
+    Raises:
+        ConfigError: It is no safetensors file, or damaged.
+    """
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")

@@ -4,6 +4,7 @@ Parsing looks at the text only, never at a disk or the network.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,50 @@ class Shipped:
     """
 
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A LoRA that acts on a checkpoint.
+
+    Attributes:
+        path: Its safetensors file.
+        weight: How strongly it acts; 1 is as it was trained.
+    """
+
+    path: str
+    weight: float
+
+
+_ADAPTED = re.compile(r"(.+) \+ (\S.*\.safetensors)\*(-?[0-9.e+-]+)")
+
+
+def adapted_reference(model: str, adapters: Sequence[Adapter]) -> str:
+    """Reference of a model on which LoRAs act: "MODEL + FILE*WEIGHT + ..."."""
+    return "".join([model, *(f" + {one.path}*{one.weight:g}" for one in adapters)])
+
+
+def split_adapted(reference: str) -> tuple[str, tuple[Adapter, ...]]:
+    """Take a reference of `adapted_reference` apart; any other is a model without LoRAs."""
+    adapters: list[Adapter] = []
+    while found := _ADAPTED.fullmatch(reference):
+        reference = found[1]
+        adapters.insert(0, Adapter(found[2], float(found[3])))
+    return reference, tuple(adapters)
+
+
+def valid_adapter(text: str) -> str:
+    """Check a reference to a LoRA and return it unchanged: a validator for pydantic.
+
+    Raises:
+        ValueError: It is no path of a safetensors file.
+    """
+    if not text.startswith(_LOCAL) or not text.endswith(WEIGHTS_SUFFIX):
+        raise ValueError(
+            f'is {text!r}; allowed: the path of a {WEIGHTS_SUFFIX} file, which starts with "/", '
+            '"./", "../" or "~/"; download a LoRA of the Hub and name its file'
+        )
+    return text
 
 
 Reference = Hub | Local | Shipped

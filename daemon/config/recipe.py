@@ -304,8 +304,8 @@ class Recipe(BaseModel):
 
     def with_models(self, renamed: Callable[[str], str]) -> "Recipe":
         """The same recipe with each reference to a model replaced by `renamed(reference)`."""
-        steps = (step.model_copy(update={"model": renamed(step.model)}) for step in self.steps)
-        return self.model_copy(update={"steps": tuple(steps)})
+        steps = tuple(step.with_models(renamed) for step in self.steps)
+        return self.model_copy(update={"steps": steps})
 
     @property
     def digest(self) -> str:

@@ -5,8 +5,9 @@ the others what a reader must know to choose a value. No torch is imported, so t
 only look at recipes answer at once.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -19,7 +20,17 @@ from pydantic import (
 )
 
 from daemon.config.conditions import Condition
-from daemon.config.model_reference import COLOUR, DAMAGE, FORMS, PRIOR, RESTORATION, valid_reference
+from daemon.config.model_reference import (
+    COLOUR,
+    DAMAGE,
+    FORMS,
+    PRIOR,
+    RESTORATION,
+    Adapter,
+    adapted_reference,
+    valid_adapter,
+    valid_reference,
+)
 
 PROMPT_SUFFIXES = (".txt", ".toml")
 """Endings of the prompt files that `generate` reads."""
@@ -75,6 +86,19 @@ Spacing = SpacingName | Shares
 """A spacing by name or by shares."""
 
 
+class Lora(BaseModel):
+    """A LoRA that acts on the checkpoint of a step."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: Annotated[str, AfterValidator(valid_adapter)] = Field(
+        description="Its safetensors file."
+    )
+    weight: Annotated[float, Field(ge=-4, le=4)] = Field(
+        1.0, description="How strongly it acts; 1 is as it was trained."
+    )
+
+
 class BaseStep(BaseModel):
     """Keys that every kind of step has."""
 
@@ -83,7 +107,7 @@ class BaseStep(BaseModel):
     photos: ClassVar[int] = 1
     """How many photographs the step takes at once."""
 
-    added: ClassVar[tuple[str, ...]] = ("sampler", "spacing", "timesteps", "when")
+    added: ClassVar[tuple[str, ...]] = ("loras", "sampler", "spacing", "timesteps", "when")
     """Keys that came after the first version: at their default a recipe's digest leaves them out,
     so that what was restored before is not restored again."""
 
@@ -94,6 +118,16 @@ class BaseStep(BaseModel):
         "at the recipe's folder. See [models.md](models.md).",
         examples=["stabilityai/stable-diffusion-xl-base-1.0"],
         json_schema_extra={"allowed": FORMS},
+    )
+    loras: Annotated[tuple[Lora, ...], Field(max_length=16)] = Field(
+        (),
+        description="LoRAs that act on the checkpoint, in diffusers' or kohya's format: tables of "
+        "the path of a safetensors file, which starts at the recipe's folder, and a weight. Needs "
+        "the extra `lora`.",
+        examples=[({"model": "./film-grain.safetensors", "weight": 0.8},)],
+        json_schema_extra={
+            "allowed": "tables with model and weight (-4 to 4, default 1), up to 16"
+        },
     )
     steps: int | None = Field(
         None,
@@ -207,8 +241,22 @@ class BaseStep(BaseModel):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """References to the models that it may call."""
-        return self.shipped if self.model == PRIOR else (self.model,)
+        """References to the models that it may call, LoRAs included."""
+        loras = tuple(lora.model for lora in self.loras)
+        return (*(self.shipped if self.model == PRIOR else (self.model,)), *loras)
+
+    @property
+    def adapted_model(self) -> str:
+        """Reference of the model as its calls name it, with the LoRAs that act on it."""
+        return adapted_reference(
+            self.model, [Adapter(lora.model, lora.weight) for lora in self.loras]
+        )
+
+    def with_models(self, renamed: Callable[[str], str]) -> Self:
+        """The same step with each reference to a model replaced by `renamed(reference)`."""
+        loras = tuple(lora.model_copy(update={"model": renamed(lora.model)}) for lora in self.loras)
+        changes: dict[str, object] = {"model": renamed(self.model)}
+        return self.model_copy(update=changes | ({"loras": loras} if loras else {}))
 
     @property
     def meaning(self) -> dict[str, object]:

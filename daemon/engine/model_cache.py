@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from daemon.config.model_reference import split_adapted
 from daemon.messages.reports import LoadedModel, ModelLoaded
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class ModelKey(NamedTuple):
 
 def model_key(batch_key: "BatchKey") -> ModelKey:
     """Key of the model that answers calls of this batch key."""
-    return ModelKey(batch_key.model, batch_key.needs_pipeline)
+    return ModelKey(split_adapted(batch_key.model)[0], batch_key.needs_pipeline)
 
 
 @dataclass(frozen=True)

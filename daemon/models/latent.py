@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor
 
 from daemon.checkpoints.library import Checkpoint
+from daemon.config.model_reference import Adapter, split_adapted
+from daemon.models.adapters import AdapterSwitch
 from daemon.models.calls import (
     AnswerWithNotes,
     DecodeCall,
@@ -58,7 +60,9 @@ class Latent:
         encoders = (getattr(self._pipe, name, None) for name in ("text_encoder", "text_encoder_2"))
         present = [encoder for encoder in encoders if encoder is not None]
         place([self._pipe.unet, self._pipe.vae, *present], placement)
-        self._embeddings: dict[str, Embedding] = {}
+        self._switch = AdapterSwitch(self._pipe, placement)
+        self._adapters: tuple[Adapter, ...] = ()
+        self._embeddings: dict[tuple[str, tuple[Adapter, ...]], Embedding] = {}
 
     def predict(self, calls: Sequence[Any]) -> Sequence[Reply]:
         """Answer calls that share a key, in one forward pass.
@@ -66,8 +70,13 @@ class Latent:
         Returns:
             The answers in the order of the calls, on the CPU, as the class of the call says.
         """
+        first = calls[0]
+        if not isinstance(first, DenoiseCall | EncodeCall | DecodeCall | EmbedCall):
+            raise TypeError(f"a Stable Diffusion answers no {type(first).__name__}")
+        self._adapters = split_adapted(first.model)[1]
+        self._switch.use(self._adapters)
         with torch.inference_mode():
-            match calls[0]:
+            match first:
                 case DenoiseCall():
                     return self._denoise(calls)
                 case EncodeCall():
@@ -76,8 +85,8 @@ class Latent:
                     return self._decode(calls)
                 case EmbedCall():
                     return [self._embed(call.text) for call in calls]
-                case other:
-                    raise TypeError(f"a Stable Diffusion answers no {type(other).__name__}")
+                case _:
+                    assert_never(first)
 
     def _denoise(self, calls: Sequence[DenoiseCall]) -> list[Tensor]:
         """Posterior means (C, h, w): all tiles, with their prompts and negatives, in one pass."""
@@ -173,7 +182,8 @@ class Latent:
 
     def _embedding(self, text: str) -> Embedding:
         """A prompt's embedding, computed once."""
-        if text not in self._embeddings:
+        key = (text, self._adapters)
+        if key not in self._embeddings:
             if len(self._embeddings) >= _CACHED_PROMPTS:
                 del self._embeddings[next(iter(self._embeddings))]
             encoded = self._pipe.encode_prompt(
@@ -184,8 +194,8 @@ class Latent:
             )
             # XL returns the pooled prompt as the third of four.
             pooled = encoded[2][0].float().cpu() if len(encoded) > 2 else None
-            self._embeddings[text] = Embedding(encoded[0][0].float().cpu(), pooled)
-        return self._embeddings[text]
+            self._embeddings[key] = Embedding(encoded[0][0].float().cpu(), pooled)
+        return self._embeddings[key]
 
     def _unconditional(self) -> Embedding:
         """The embedding that stands for no prompt, as in the checkpoint's training."""

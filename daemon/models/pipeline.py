@@ -21,6 +21,8 @@ from torch import Tensor
 
 from daemon.checkpoints.pipeline_calls import CallConvention, call_convention
 from daemon.checkpoints.traits import PipelineUse
+from daemon.config.model_reference import split_adapted
+from daemon.models.adapters import AdapterSwitch
 from daemon.models.calls import AnswerWithNotes, PipelineCall, PipelineSettings, Reply
 from daemon.models.loading import load_pipeline
 from daemon.models.memory import weights_dtype
@@ -56,6 +58,7 @@ class Pipeline:
         self._base = load_pipeline(placement.checkpoint, weights_dtype(placement))
         self._base.set_progress_bar_config(disable=True)
         place_pipeline(self._base, placement)
+        self._switch = AdapterSwitch(self._base, placement)
         self._variants: dict[PipelineUse, Any] = {}
 
     def predict(self, calls: Sequence[PipelineCall]) -> list[Reply]:
@@ -71,6 +74,7 @@ class Pipeline:
         Raises:
             PhotoError: The checkpoint's own safety checker blackened one of them.
         """
+        self._switch.use(split_adapted(calls[0].model)[1])
         pipeline = self._variant(calls[0].settings.use)
         convention = call_convention(type(pipeline).__name__)
         if convention.takes_batches:

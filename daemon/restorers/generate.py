@@ -53,7 +53,10 @@ def generate(
     for first in range(0, len(prompts), count):
         batch = prompts[first : first + count]
         answers = yield from ask(
-            [PipelineCall(params.model, settings, p.seed or 0, p.text, p.negative) for p in batch]
+            [
+                PipelineCall(params.adapted_model, settings, p.seed or 0, p.text, p.negative)
+                for p in batch
+            ]
         )
         for prompt, picture in zip(batch, answers, strict=True):
             pixels = to_pixels(picture[:, :height, :width], np.uint8)

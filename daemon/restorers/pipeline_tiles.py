@@ -55,7 +55,7 @@ class PipelineRequest:
     def for_step(cls, params: BaseStep, use: PipelineUse, prompt: str = "") -> "PipelineRequest":
         """The arguments that a step asks for; `prompt` stands in where the recipe has none."""
         return cls(
-            params.model,
+            params.adapted_model,
             use,
             params.prompt or prompt,
             params.negative_prompt,

@@ -10,6 +10,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+from daemon.checkpoints.adapters import check_adapter
 from daemon.checkpoints.library import Library
 from daemon.checkpoints.pipeline_calls import call_convention
 from daemon.checkpoints.traits import PRIOR_TRAITS, Traits, Use
@@ -188,6 +189,8 @@ def check_models(recipes: Sequence[Recipe], library: Library) -> None:
         for index, step in enumerate(recipe.steps):
             try:
                 check_step(step, library.checkpoint(step.model).traits)
+                for lora in step.loras:
+                    check_adapter(lora.model)
             except ConfigError as error:
                 what = f"steps[{index}].model is {step.model!r}"
                 wrong.append(f"{recipe.source}: {what}: {error}")
@@ -215,6 +218,8 @@ def check_step(step: Step, traits: Traits) -> None:
     elif traits.betas is None:
         unsampled = ("timesteps",)
     meaningless = row.meaningless.get(use, ()) + unsampled
+    if use in ("prior", "pixel"):
+        meaningless += ("loras",)
     for key in meaningless + call_convention(traits.pipeline).ignored_keys:
         if key in step.model_fields_set:
             raise ConfigError(f"{who} knows no {key}; leave {key} out")

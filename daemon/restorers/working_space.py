@@ -133,11 +133,11 @@ def working_space(params: BaseStep, traits: Traits) -> ModelCalls[WorkingSpace]:
     if traits.family == "prior":
         return WorkingSpace(Denoiser(params.model), traits)
     tiles = native_tiles(traits.side_px // traits.reduction)
-    space = WorkingSpace(Denoiser(params.model, tiles, None, traits.reduction), traits)
+    space = WorkingSpace(Denoiser(params.adapted_model, tiles, None, traits.reduction), traits)
     if not traits.text_encoders:
         return space
     texts = [params.prompt, *([params.negative_prompt] if params.negative_prompt else [])]
-    prompt, *negative = yield from embed(params.model, *texts)
+    prompt, *negative = yield from embed(params.adapted_model, *texts)
     scale = params.guidance
     if scale is None:
         guided = (params.prompt or negative) and traits.few_steps is None
@@ -155,7 +155,7 @@ def end_spaces(
     if not space.traits.text_encoders:
         return space, space
     second = params.second_prompt or params.prompt
-    ends = yield from embed(params.model, params.prompt, second)
+    ends = yield from embed(params.adapted_model, params.prompt, second)
     first, last = (space.with_guidance(Guidance(end)) for end in ends)
     return first, last
 

@@ -4,7 +4,7 @@ import os
 import queue
 import time
 
-from daemon.checkpoints.library import Library
+from daemon.checkpoints.library import Library, adapter_file
 from daemon.config.model_reference import SHIPPED
 from daemon.config.recipe import Recipe
 from daemon.config.settings import Settings
@@ -61,8 +61,8 @@ def model_lines(station: Station, settings: Settings) -> list[str]:
     budget = (compute.model_bytes or model_budget(device)) / 1e9
     lines = []
     for reference in sorted({m for recipe in known_recipes(station) for m in recipe.models}):
-        checkpoint = Library(settings.models_dir).checkpoint(reference)
-        if reference not in SHIPPED:
+        if reference not in SHIPPED and adapter_file(reference) is None:
+            checkpoint = Library(settings.models_dir).checkpoint(reference)
             placement = Placement(checkpoint, device, compute.options)
             size = bytes_on_device(placement, as_pipeline=False) / 1e9
             what = f"{reference}: {checkpoint.traits.description}, {size:.2f} GB on {device}"
@@ -133,7 +133,7 @@ def _model_problems(recipes: tuple[Recipe, ...], settings: Settings) -> list[str
         check_models(recipes, library)
     except ConfigError as error:
         return [*found, *str(error).splitlines()]
-    named = {model for recipe in recipes for model in recipe.models}
+    named = {m for recipe in recipes for m in recipe.models if adapter_file(m) is None}
     for reference in sorted(named | ({settings.clip_model} if settings.clip_model else set())):
         try:
             load_model(Placement(library.checkpoint(reference), devices[0], options))
