@@ -6,8 +6,8 @@ ARG PYTHON=3.11
 FROM python:${PYTHON}-slim AS build
 # A second package index, with the CPU build of torch; the default build carries CUDA.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-# Extras of the package, such as "[notify]".
-ARG EXTRAS=
+# Extras of the package, such as "[notify,web]"; the page is in the image.
+ARG EXTRAS=[web]
 COPY . /src
 RUN /src/docker/install /src /opt/restored "${TORCH_INDEX}" "${EXTRAS}" \
     && /src/docker/sbom /opt/restored

@@ -8,6 +8,7 @@ from daemon.cli.context import say, station_of
 from daemon.config.station_setup import open_station
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
+from daemon.system.processes import end_with_parent
 
 _DEFAULT_PORT = 8080
 
@@ -28,6 +29,7 @@ def web(
             help="Address to listen on. Default: web_address, which is this machine only.",
         ),
     ] = None,
+    parent: Annotated[int | None, typer.Option("--parent", hidden=True)] = None,
 ) -> None:
     """Serve the page: results, queue and uploads in a browser.
 
@@ -41,6 +43,8 @@ def web(
             "`pip install 'restored[web]'` installs it"
         ) from error
 
+    if parent is not None:
+        end_with_parent(parent)
     station, settings = open_station(station_of(context).root)
     where = settings.web_address if address is None else address
     chosen = settings.web_port if port is None else port

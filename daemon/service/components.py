@@ -55,6 +55,7 @@ from daemon.service.events import EventQueue
 from daemon.service.housekeeping import Housekeeping, retention_of
 from daemon.service.monitoring.monitor import Monitor
 from daemon.service.monitoring.systemd import SystemdNotifier
+from daemon.service.page_process import PageProcess, page_command
 from daemon.service.request_handler import RequestHandler
 from daemon.service.standstill import StandstillWatch
 from daemon.service.startup import StationLock, only_daemon, open_ledger, prepare, when_unlocked
@@ -109,6 +110,7 @@ class Components(Foundation):
     bulk_manager: BulkManager
     housekeeping: Housekeeping
     status_publisher: StatusPublisher
+    page: PageProcess
 
 
 @contextlib.contextmanager
@@ -166,7 +168,12 @@ def open_components(
             *(access, lock, ledger, reader, copies),
         )
         parts = _joined(base, progress)
-        closers = (parts.status_publisher.close, parts.bulk_manager.close, parts.inbox.stop)
+        closers = (
+            parts.status_publisher.close,
+            parts.bulk_manager.close,
+            parts.inbox.stop,
+            parts.page.close,
+        )
         for close in (*closers, monitor.close, dispatcher.kill):
             closing.callback(close)
         folders = station_folders(station, settings)
@@ -208,6 +215,7 @@ def _joined(base: Foundation, progress: Progress | None) -> Components:
         bulk_manager=bulk_manager,
         housekeeping=Housekeeping(station, ledger, retention_of(settings)),
         status_publisher=StatusPublisher(station, ledger, base.systemd, progress),
+        page=PageProcess(page_command(station, settings)),
     )
 
 

@@ -163,6 +163,7 @@ class Daemon:
             self._parts.dispatcher.start()
             while not self._parts.dispatcher.stopping:
                 self.turn(at_once=False)
+                self._parts.page.turn(time.monotonic())
             return self._drain()
 
     def once(self) -> RunSummary:
