@@ -32,6 +32,7 @@ from daemon.web.api_models import (
     ChooseBody,
     Done,
     Health,
+    MarkQuery,
     NewBulk,
     NewUpload,
     Nothing,
@@ -58,6 +59,7 @@ from daemon.web.jobs import (
     reading_jobs,
     version_of,
 )
+from daemon.web.marking import restore_marked
 from daemon.web.picture_questions import Drawn, PictureQuestion
 from daemon.web.routing import ApiRoute, Call
 from daemon.web.uploads import PART_BYTES, Upload
@@ -170,6 +172,13 @@ def again(call: Call) -> Accepted:
         jobs.job(call.path["row"])
     request = AgainRequest(row=call.path["row"], recipe=body.recipe, changes=body.changes)
     return Accepted(request=leave(call.site.station, request))
+
+
+def mark(call: Call) -> Done:
+    """Restore a photograph with a mask or hints that somebody painted."""
+    asked: MarkQuery = call.query
+    row: int = call.path["row"]
+    return Done(done=restore_marked(call.site, row, asked.role, asked.recipe, call.body))
 
 
 def choose(call: Call) -> Accepted:
@@ -435,6 +444,17 @@ API = (
         Accepted,
         body=AgainBody,
         errors=(404,),
+        tag="jobs",
+    ),
+    ApiRoute(
+        "POST",
+        _JOB + "/mark",
+        "Restore a photograph with a mask or hints (PNG)",
+        mark,
+        Done,
+        MarkQuery,
+        bytes,
+        errors=(404, 429, 507),
         tag="jobs",
     ),
     ApiRoute(

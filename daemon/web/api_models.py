@@ -91,6 +91,13 @@ class PictureQuery(_Sent):
     v: Annotated[str, Field(max_length=64)] = ""
 
 
+class MarkQuery(_Sent):
+    """Which side file is sent, and the recipe that reads it."""
+
+    role: Literal["mask", "hints"]
+    recipe: RecipeName
+
+
 class NewUpload(_Sent):
     """A file that is about to be sent.
 

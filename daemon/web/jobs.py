@@ -98,6 +98,7 @@ class JobView(_View):
         why: Why it failed, or "".
         remedy: What to do about that, or "".
         can_retry: Whether it lies in failed/ and can go back to its inbox.
+        changes: Keys of the recipe's steps and their values for this job alone.
     """
 
     row: int
@@ -113,6 +114,7 @@ class JobView(_View):
     why: str = ""
     remedy: str = ""
     can_retry: bool = False
+    changes: tuple[str, ...] = ()
 
 
 class JobDetails(JobView):
@@ -274,6 +276,7 @@ class JobReader:
             why=shown(entry.reason.why) if failed else "",
             remedy=shown(entry.reason.remedy) if failed else "",
             can_retry=failed is not None and has_reason(failed),
+            changes=entry.claim.changes,
         )
 
     def picture(self, row: int, role: str) -> PictureFile:

@@ -112,7 +112,12 @@ def _query_parameters(model: type[BaseModel] | None) -> list[dict[str, Any]]:
         return []
     schema = model.model_json_schema()
     return [
-        {"name": name, "in": "query", "required": False, "schema": _without_null(one)}
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "schema": _without_null(one),
+        }
         for name, one in schema["properties"].items()
     ]
 

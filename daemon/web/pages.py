@@ -90,6 +90,19 @@ def _job(request: Request) -> tuple[str, Mapping[str, object]]:
     }
 
 
+def _mark(request: Request) -> tuple[str, Mapping[str, object]]:
+    station = site_of(request).station
+    with reading_jobs(station) as jobs:
+        job = jobs.view(jobs.job(int(request.path_params["row"])))
+    if len(job.originals) != 1:
+        raise NotFoundError("its original is not there, or there are several")
+    listed = recipe_files.list_recipes(station).recipes
+    return "mark.html", {
+        "job": job,
+        "recipes": [one for one in listed if one.side_files and one.photos == 1],
+    }
+
+
 def _failed(request: Request) -> tuple[str, Mapping[str, object]]:
     after = request.query_params.get("after", "")
     found = _read(site_of(request), lambda jobs: jobs.failed_page(_PAGE, after))
@@ -174,6 +187,7 @@ PAGES: tuple[Any, ...] = (
     _shown("/", _results),
     _shown("/queue", _queue),
     _shown("/jobs/{row:int}", _job),
+    _shown("/jobs/{row:int}/mark", _mark),
     _shown("/add", _add),
     _shown("/failed", _failed),
     _shown("/recipes", _recipes),

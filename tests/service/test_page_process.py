@@ -22,7 +22,8 @@ class Process(subprocess.Popen[bytes]):
     """A process that ends when a test says so."""
 
     def __init__(self) -> None:
-        self.pid, self.code = 7, None
+        self.pid = 7
+        self.code: int | None = None
         self.ends: list[str] = []
 
     def poll(self) -> int | None:

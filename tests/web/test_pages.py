@@ -20,7 +20,7 @@ from tests.support.file_reads import ReaderThread
 from tests.support.station_runs import drop_photo, run_once, write_settings
 from tests.support.web_site import csrf_of, open_site, visit
 
-BROKEN, PHOTOS = "broken.png", 3
+BROKEN, PHOTOS = "broken.png", 4
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,9 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
         patch.setattr("daemon.jobs.file_copies.start_copier", CopierThread)
         make_station(root)
         write_settings(root)
-        for number in range(PHOTOS):
+        for number in range(PHOTOS - 1):
             drop_photo(root, f"denoise/<b>{number}&.png", size=8 + number)
+        drop_photo(root, "denoise/plain.png", size=20)
         drop_photo(root, f"denoise/{BROKEN}")
         run_once(root)
         (root / "outbox/denoise/<b>0&.png").write_bytes(
@@ -178,6 +179,33 @@ def test_the_api_asks_for_the_same(browser: TestClient, station: Station) -> Non
     wrong = browser.post(f"/api/jobs/{row}/again", json={"recipe": "A"}, headers=headers)
     assert wrong.status_code == 422
     assert browser.post("/api/pause", content=b"[", headers=headers).status_code == 400
+
+
+def test_a_mask_goes_into_the_inbox_with_a_copy_of_its_photograph(
+    browser: TestClient, station: Station
+) -> None:
+    row = rows(browser, "/api/results")["<b>1&.png"]
+    text = browser.get(f"/jobs/{row}/mark").text
+    assert '<option data-side="mask">inpaint</option>' in text
+    headers = {"x-csrf-token": csrf_of(text)}
+    path, png = f"/api/jobs/{row}/mark", b"\x89PNG\r\n\x1a\nmask"
+
+    def send(role: str, recipe: str, body: bytes = png) -> int:
+        query = {"role": role, "recipe": recipe}
+        return browser.post(path, params=query, content=body, headers=headers).status_code
+
+    assert send("mask", "inpaint") == 422  # its name is one that no inbox takes
+    row = rows(browser, "/api/results")["plain.png"]
+    path = f"/api/jobs/{row}/mark"
+    assert send("mask", "inpaint") == 200
+    (folder,) = (station.inbox / "inpaint").iterdir()
+    original = (station.archive / "denoise/plain.png").read_bytes()
+    found = {one.name: one.read_bytes() for one in folder.iterdir()}
+    assert found == {"plain.mask.png": png, "plain.png": original}
+    assert send("hints", "inpaint") == 422
+    assert send("mask", "inpaint", b"GIF89a") == 422
+    assert send("mask", "no-such") == 422
+    assert browser.get("/jobs/99/mark").status_code == 404
 
 
 def test_a_recipe_is_checked_saved_and_removed(browser: TestClient, station: Station) -> None:

@@ -11,7 +11,7 @@ export function word(text) {
 export async function call(method, path, body) {
   const headers = { "x-csrf-token": document.documentElement.dataset.csrf };
   let sent = body;
-  if (body !== undefined && !(body instanceof Blob)) {
+  if (body !== undefined && method !== "GET" && !(body instanceof Blob)) {
     headers["content-type"] = "application/json";
     sent = JSON.stringify(body);
   }
