@@ -252,6 +252,42 @@ class Settings(BaseSettings):
         examples=[("cuda:0", "cuda:1")],
         json_schema_extra={"allowed": "auto, all, or a list of devices as in `device`"},
     )
+    executor: Literal["process", "ray"] = Field(
+        "process",
+        description="Where photographs are restored: `process` for worker processes on this "
+        "machine, `ray` for workers on the machines of a Ray cluster (see cluster.md). Needs the "
+        "extra `restored[ray]`.",
+        examples=["ray"],
+    )
+    ray_address: str = Field(
+        "auto",
+        pattern=r"^(auto|[^/]+:\d+)$",
+        description="Address of the cluster's head. `auto` is the cluster that a node on this "
+        "machine belongs to; there must be one in any case.",
+        examples=["10.0.0.1:6379"],
+        json_schema_extra={"allowed": "auto, or a host and a port"},
+    )
+    ray_workers: int | None = Field(
+        None,
+        ge=1,
+        description="How many workers the cluster has at most. Those for which it has no room yet "
+        "wait for it. Not set: one for every GPU that it has when the daemon starts or, without "
+        "GPUs, one for every machine.",
+        examples=[4],
+    )
+    ray_gpus_per_worker: float = Field(
+        1,
+        ge=0,
+        description="GPUs of each worker on the cluster; a share such as 0.5 lets two have one. 0 "
+        "is for machines without GPUs: each worker takes one of the CPUs that Ray counts.",
+        examples=[0],
+    )
+    files: Literal["send", "shared"] = Field(
+        "send",
+        description="How the cluster's machines get photographs. `send` sends them and their "
+        "results. `shared`: every machine has the station's disk mounted by the same path.",
+        examples=["shared"],
+    )
     threads: int | None = Field(
         None,
         ge=1,

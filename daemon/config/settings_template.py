@@ -34,6 +34,13 @@ SETTING_GROUPS: dict[str, tuple[str, ...]] = {
         "memory_mb",
         "model_memory_mb",
     ),
+    "Use the machines of a Ray cluster": (
+        "executor",
+        "ray_address",
+        "ray_workers",
+        "ray_gpus_per_worker",
+        "files",
+    ),
     "Run models of your own": ("dtype", "offload", "compile", "attention", "clip_model"),
     "Handle faults and stop cleanly": (
         "attempts",

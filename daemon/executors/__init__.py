@@ -1,8 +1,8 @@
 """Executors: where tasks run. This is the contract that each of them keeps.
 
 - Reports go to the function that the executor was made with, from any thread.
-- Exactly one report names the fence of each task that was submitted: an outcome, `HandedBack` or
-  `WorkerDied`; also when a worker dies, and after `stop`.
+- Exactly one report names the fence of each task that was submitted: an outcome, `HandedBack`,
+  `WorkerDied` or `WorkerLost`; also when a worker dies, and after `stop`.
 - `submit` never blocks. Many tasks are in flight at a time, and end in any order.
 - Nothing is retried: what a failed task or a dead worker means is for the caller to decide.
 - Heartbeats are reported while there is progress, and seldom while there is nothing to do: silence
@@ -12,7 +12,8 @@
   which one a task goes.
 
 `inline` runs tasks in a thread of this process. `process` runs them in a spawned worker process, so
-that this process never imports torch. `pool` has several of those.
+that this process never imports torch. `pool` has several of those. `ray` has them on the machines
+of a cluster.
 """
 
 from collections.abc import Callable
@@ -53,6 +54,7 @@ EXECUTORS = {
     "inline": "daemon.executors.inline:InlineExecutor",
     "process": "daemon.executors.process:ProcessExecutor",
     "pool": "daemon.executors.pool:PoolExecutor",
+    "ray": "daemon.executors.cluster.executor:RayExecutor",
 }
 """Executors by name, as "module:class"; each is made with a `Compute` and a report function."""
 

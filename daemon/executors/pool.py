@@ -7,7 +7,7 @@ those of a single worker. One thread hears all of them and the caller, and route
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from daemon.messages.reports import (
     Restored,
     TaskAssigned,
     WorkerDied,
+    WorkerLost,
     WorkerReady,
     WorkerReport,
     WorkerStarts,
@@ -94,6 +95,7 @@ class PoolExecutor:
         compute: How to use the machine; `devices` says which workers there are.
         report: Called with every report, from the pool's thread or, once it has ended, in `submit`.
         make_worker: Makes a worker; by default a process.
+        shares: How each worker may use its machine.
     """
 
     def __init__(
@@ -101,10 +103,12 @@ class PoolExecutor:
         compute: Compute,
         report: Callable[[Report], None],
         make_worker: MakeWorker | None = None,
+        shares: Callable[[Compute], Sequence[Compute]] = shares_of,
     ) -> None:
         self._compute = compute
         self._report = report
         self._make_worker = make_worker or _worker_process
+        self._shares = shares
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._ended = False
@@ -139,7 +143,7 @@ class PoolExecutor:
         self._thread.join()
 
     def _run(self) -> None:
-        shares = shares_of(self._compute)
+        shares = self._shares(self._compute)
         for name, share in ((str(number), one) for number, one in enumerate(shares, 1)):
             self._devices[name] = share.device
             self._router.add_worker(name)
@@ -190,15 +194,17 @@ class PoolExecutor:
                 self._router.models_loaded(worker, [one.model for one in report.loaded_models])
             case ModelLoaded():
                 self._router.model_loaded(worker, report)
-            case WorkerDied():
-                self._router.died(worker, fences, time.monotonic(), outside=report.outside)
+            case WorkerDied() | WorkerLost():
+                outside = isinstance(report, WorkerLost) or report.outside
+                self._router.died(worker, fences, time.monotonic(), outside=outside)
                 self._router.withdrawn(worker, self._workers[worker].withdraw())
             case Restored() | Inspected() | Rejected() | Failed():
                 self._router.ended(fences, by_worker=worker)
             case _:
                 self._router.ended(fences)
         self._report(report)
-        if isinstance(report, WorkerDied) and not report.hopeless and not self._stopping:
+        gone = isinstance(report, WorkerDied | WorkerLost) and not report.hopeless
+        if gone and not self._stopping:
             self._report(WorkerStarts(worker, self._devices[worker]))
 
     def _assign(self) -> None:

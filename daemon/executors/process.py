@@ -53,6 +53,7 @@ class ProcessExecutor:
         report: Called with every report, from threads of this executor or in `submit`.
         worker: Main function of the worker process; importable by name, as the process is spawned.
         started: Called with the fence of each task that the worker has started.
+        name: What reports of its death call it.
     """
 
     def __init__(
@@ -62,11 +63,14 @@ class ProcessExecutor:
         worker: Callable[[Connection, Compute, int], None] = run_worker,
         *,
         started: Callable[[int], None] = lambda fence: None,
+        name: str = ONLY_WORKER,
     ) -> None:
         self._compute = compute
         self._report = report
         self._worker = worker
         self._tell_started = started
+        self._name = name
+        self._called = "worker" if name == ONLY_WORKER else name
         self._lock = threading.Lock()
         self._waiting: dict[int, Task] = {}
         self._started: set[int] = set()
@@ -108,6 +112,12 @@ class ProcessExecutor:
         if stopping:
             self._report(HandedBack((task.fence,)))
 
+    def send(self, message: ToWorker) -> None:
+        """Send something else than a task, if there is a worker."""
+        with self._lock:
+            if self._outbound is not None:
+                self._outbound.put(message)
+
     def withdraw(self) -> tuple[int, ...]:
         """Forget the tasks that wait for a worker, if there is none that takes tasks.
 
@@ -146,10 +156,11 @@ class ProcessExecutor:
             if self._process is not process or self._stopping.is_set():
                 return
         reason = (
-            f"the worker process {process.pid} cannot be ended, not even by SIGKILL: the kernel "
-            "waits for a device or a disk; repair that, or restart the machine; photographs wait"
+            f"the {self._called} process {process.pid} cannot be ended, not even by SIGKILL: the "
+            "kernel waits for a device or a disk; repair that, or restart the machine; "
+            "photographs wait"
         )
-        self._report(WorkerDied((), reason, hopeless=True))
+        self._report(WorkerDied((), reason, hopeless=True, worker=self._name))
 
     def stop(self, drain_s: float) -> None:
         """Finish what is in flight within `drain_s`, hand back the rest, end the process."""
@@ -261,9 +272,11 @@ class ProcessExecutor:
         self._report(report)
 
     def _start_sending(self, pipe: Connection) -> None:
-        """Send the waiting tasks and, from now on, every new one."""
+        """Send the waiting tasks and, from now on, every new one; once for each process."""
         outbound: _Outbound = queue.SimpleQueue()
         with self._lock:
+            if self._outbound is not None:
+                return  # one of several workers of this process
             for task in self._waiting.values():
                 outbound.put(task)
             if self._stopping.is_set():
@@ -293,13 +306,14 @@ class ProcessExecutor:
             why, self._why_replaced, self._was_stopped = self._why_replaced, "", False
         how = f"was replaced: {why}" if why else how
         if ready:
-            reason = f"the worker process {process.pid} {how}"
-            self._report(WorkerDied(fences, reason, outside=outside))
+            reason = f"the {self._called} process {process.pid} {how}"
+            self._report(WorkerDied(fences, reason, outside=outside, worker=self._name))
             return
         self._failed_starts += 1
         times = f"{self._failed_starts} times in a row" if self._failed_starts > 1 else "once"
-        reason = f"the worker process {process.pid} could not start ({times}): {how}"
-        self._report(WorkerDied((), reason, hopeless=self._failed_starts >= HOPELESS_AFTER))
+        reason = f"the {self._called} process {process.pid} could not start ({times}): {how}"
+        hopeless = self._failed_starts >= HOPELESS_AFTER
+        self._report(WorkerDied((), reason, hopeless=hopeless, worker=self._name))
 
 
 def _send(pipe: Connection, outbound: _Outbound) -> None:

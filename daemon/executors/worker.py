@@ -38,6 +38,14 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class Replace:
+    """To a gateway, which has workers of its own: replace one of them."""
+
+    why: str
+    worker: str
+
+
+@dataclass(frozen=True)
 class TaskStarted:
     """From the worker: the photographs of this task are about to be read."""
 
@@ -51,7 +59,7 @@ class StartFailed:
     reason: str
 
 
-ToWorker = Task | Stop
+ToWorker = Task | Stop | Replace
 """Messages that the parent sends."""
 
 FromWorker = Report | TaskStarted | StartFailed
@@ -121,9 +129,12 @@ def _receive(
     try:
         while True:
             message: ToWorker = pipe.recv()
-            if isinstance(message, Stop):
-                stop(message.drain_s)
-            else:
-                submit(message)
+            match message:
+                case Stop(drain_s):
+                    stop(drain_s)
+                case Replace():
+                    pass  # it has no workers of its own
+                case _:
+                    submit(message)
     except (EOFError, OSError):
         os._exit(0)  # the parent is gone, and with it whoever waits for results

@@ -1,8 +1,8 @@
 """Reports: what an executor says about the tasks it was given, and about itself.
 
 All of them are frozen and picklable, since most are sent by a worker process. `Report` lists them.
-Exactly one of `Outcome`, `HandedBack` and `WorkerDied` names the fence of each task. Reports about
-a worker name it, as an executor may have several.
+Exactly one of `Outcome`, `HandedBack`, `WorkerDied` and `WorkerLost` names the fence of each task.
+Reports about a worker name it, as an executor may have several.
 """
 
 from dataclasses import dataclass
@@ -189,6 +189,23 @@ class WorkerDied:
 
 
 @dataclass(frozen=True)
+class WorkerLost:
+    """A worker on another machine cannot be reached or was refused; no task is at fault.
+
+    Attributes:
+        fences: Fences of the tasks that it may have begun.
+        reason: What happened.
+        hopeless: It is no use to wait for another in its place; it is still tried.
+        worker: Its name.
+    """
+
+    fences: tuple[int, ...]
+    reason: str
+    hopeless: bool = False
+    worker: str = ONLY_WORKER
+
+
+@dataclass(frozen=True)
 class LoadedModel:
     """A model that is loaded.
 
@@ -301,7 +318,7 @@ class ModelLoaded:
     worker: str = ONLY_WORKER
 
 
-WorkerReport = WorkerStarts | WorkerReady | WorkerDied | Heartbeat | ModelLoaded
+WorkerReport = WorkerStarts | WorkerReady | WorkerDied | WorkerLost | Heartbeat | ModelLoaded
 """Reports about one worker."""
 
 Report = Outcome | HandedBack | TaskAssigned | WorkerReport
@@ -313,7 +330,7 @@ def fences_of(report: Report) -> tuple[int, ...]:
     match report:
         case Restored() | Inspected() | Rejected() | Failed():
             return (report.fence,)
-        case HandedBack() | WorkerDied():
+        case HandedBack() | WorkerDied() | WorkerLost():
             return report.fences
         case WorkerStarts() | WorkerReady() | TaskAssigned() | Heartbeat() | ModelLoaded():
             return ()

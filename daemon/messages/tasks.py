@@ -150,6 +150,25 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster whose machines carry out tasks.
+
+    Attributes:
+        address: Address of its head, such as "10.0.0.1:6379"; "auto" for the one of this machine.
+        workers: How many workers there are; None for one on each GPU or, without GPUs, on each
+            machine.
+        gpus_per_worker: GPUs that each worker has; a share if it is less than 1.
+        shared_files: Every machine sees the station's files by the same paths; otherwise
+            photographs and results are sent.
+    """
+
+    address: str = "auto"
+    workers: int | None = None
+    gpus_per_worker: float = 1.0
+    shared_files: bool = False
+
+
+@dataclass(frozen=True)
 class Compute:
     """How an executor may use this machine.
 
@@ -168,6 +187,7 @@ class Compute:
             one worker on `device`.
         workers: Workers that share the cores and the memory of this machine.
         device_workers: Those of them that share the memory of this device.
+        cluster: The cluster whose machines work for the ray executor.
     """
 
     device: str = "auto"
@@ -182,3 +202,4 @@ class Compute:
     devices: tuple[str, ...] = ()
     workers: int = 1
     device_workers: int = 1
+    cluster: Cluster | None = None

@@ -28,6 +28,7 @@ from daemon.messages.reports import (
     Report,
     Restored,
     WorkerDied,
+    WorkerLost,
 )
 from daemon.messages.tasks import Compute, InspectTask, RestoreTask, Task
 from daemon.photo.content_credentials import check_signing
@@ -267,9 +268,9 @@ def _outcomes(report: Report) -> list[tuple[int, Outcome]]:
             return [(report.fence, report)]
         case HandedBack():
             return [(fence, Failed(fence, "stopped before it was done")) for fence in report.fences]
-        case WorkerDied(hopeless=True):
+        case WorkerDied(hopeless=True) | WorkerLost(hopeless=True):
             raise DeviceError(report.reason)
-        case WorkerDied():
+        case WorkerDied() | WorkerLost():
             return [(fence, Failed(fence, report.reason)) for fence in report.fences]
     return []
 

@@ -13,6 +13,7 @@ from daemon.config.station_setup import known_recipes
 from daemon.executors import make_executor
 from daemon.executors.shares import distinct_devices
 from daemon.messages.reports import Report, WorkerDied, WorkerReady
+from daemon.messages.tasks import Cluster
 from daemon.models.registry import Placement, load_model
 from daemon.photo.content_credentials import check_signing
 from daemon.restorers.registry import check_clip, check_models
@@ -46,6 +47,8 @@ def problems(station: Station, settings: Settings) -> list[str]:
         check_signing(signing_of(settings))
     except ConfigError as error:
         return [*found, *str(error).splitlines()]  # without it no executor can be told anything
+    if settings.executor == "ray":
+        return [*found, *_cluster_problems(station, recipes, settings)]
     if (why := _worker_problem(settings)) is not None:
         return [*found, why]  # what keeps a worker from starting would keep this process, too
     return [*found, *_model_problems(recipes, settings)]
@@ -57,6 +60,8 @@ def model_lines(station: Station, settings: Settings) -> list[str]:
     from daemon.models.memory import bytes_on_device
 
     compute = compute_of(settings)
+    if compute.cluster is not None:
+        return []  # it is for the cluster's machines to say
     device = pick_device(distinct_devices(compute)[0])
     budget = (compute.model_bytes or model_budget(device)) / 1e9
     lines = []
@@ -114,6 +119,28 @@ def _worker_problem(settings: Settings) -> str | None:
         executor.stop(0)
 
 
+def _cluster_problems(
+    station: Station, recipes: tuple[Recipe, ...], settings: Settings
+) -> list[str]:
+    """Problems of the cluster's machines, which are all asked."""
+    from daemon.executors.cluster.survey import problems as ask_machines
+
+    library = Library(settings.models_dir)
+    try:
+        check_models(recipes, library)
+    except ConfigError as error:
+        return str(error).splitlines()
+    cluster = compute_of(settings).cluster or Cluster()
+    named = _named_models(recipes, settings)
+    return ask_machines(cluster, named, settings.models_dir, station.staged)
+
+
+def _named_models(recipes: tuple[Recipe, ...], settings: Settings) -> list[str]:
+    """References of all models that recipes and settings name, in order."""
+    named = {model for recipe in recipes for model in recipe.models}
+    return sorted(named | ({settings.clip_model} if settings.clip_model else set()))
+
+
 def _model_problems(recipes: tuple[Recipe, ...], settings: Settings) -> list[str]:
     """Problems of the devices, and of loading every model that a recipe names onto the first."""
     from daemon.engine.hardware import pick_device
@@ -133,8 +160,8 @@ def _model_problems(recipes: tuple[Recipe, ...], settings: Settings) -> list[str
         check_models(recipes, library)
     except ConfigError as error:
         return [*found, *str(error).splitlines()]
-    named = {m for recipe in recipes for m in recipe.models if adapter_file(m) is None}
-    for reference in sorted(named | ({settings.clip_model} if settings.clip_model else set())):
+    named = [m for m in _named_models(recipes, settings) if adapter_file(m) is None]
+    for reference in named:
         try:
             load_model(Placement(library.checkpoint(reference), devices[0], options))
         except (RestoredError, OSError, ValueError, RuntimeError) as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from daemon.config.recipe import Recipe
 from daemon.config.settings import Settings
 from daemon.config.station import InboxFolder, Notice, Station
-from daemon.messages.tasks import Compute, ModelOptions
+from daemon.messages.tasks import Cluster, Compute, ModelOptions
 from daemon.photo import Limits
 from daemon.photo.content_credentials import Signing
 from daemon.system.errors import ConfigError
@@ -125,6 +125,8 @@ def signing_of(settings: Settings) -> Signing | None:
 
 def executor_of(settings: Settings) -> str:
     """Name of the executor that the settings ask for, an entry of EXECUTORS."""
+    if settings.executor == "ray":
+        return "ray"
     return "process" if settings.devices == "auto" else "pool"
 
 
@@ -137,6 +139,17 @@ def _worker_devices(settings: Settings) -> tuple[str, ...]:
             return ("all",)
         case devices:
             return devices
+
+
+def _cluster_of(settings: Settings) -> Cluster | None:
+    if settings.executor != "ray":
+        return None
+    return Cluster(
+        settings.ray_address,
+        settings.ray_workers,
+        settings.ray_gpus_per_worker,
+        shared_files=settings.files == "shared",
+    )
 
 
 def compute_of(settings: Settings) -> Compute:
@@ -159,4 +172,5 @@ def compute_of(settings: Settings) -> Compute:
         ),
         signing=signing_of(settings),
         devices=_worker_devices(settings),
+        cluster=_cluster_of(settings),
     )

@@ -37,6 +37,7 @@ from daemon.messages.reports import (
     Restored,
     TaskAssigned,
     WorkerDied,
+    WorkerLost,
     WorkerReady,
     WorkerReport,
     WorkerStarts,
@@ -291,6 +292,14 @@ class Daemon:
                 case WorkerDied():
                     parts.outcomes.died(report, now)
                     parts.dispatcher.forget(report.fences)
+                case WorkerLost():
+                    _log.warning(
+                        "worker_lost",
+                        why=report.reason,
+                        worker=report.worker,
+                        in_flight=len(report.fences),
+                    )
+                    self._requeue(report.fences)
                 case HandedBack():
                     self._requeue(report.fences)
                 case Restored() | Inspected() | Rejected() | Failed():
@@ -315,7 +324,7 @@ class Daemon:
         self._parts.systemd.worker_reported(
             time.monotonic(),
             ready=isinstance(report, WorkerReady),
-            died=isinstance(report, WorkerDied),
+            died=isinstance(report, WorkerDied | WorkerLost),
             worker=worker,
         )
 

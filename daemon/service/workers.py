@@ -12,6 +12,7 @@ from daemon.messages.reports import (
     ModelLoaded,
     TaskAssigned,
     WorkerDied,
+    WorkerLost,
     WorkerReady,
     WorkerReport,
     WorkerStarts,
@@ -63,7 +64,7 @@ class WorkerTable:
             case ModelLoaded():
                 staying = [model for model in one.models if model not in report.evicted]
                 one = replace(one, models=tuple(dict.fromkeys((*staying, report.reference))))
-            case WorkerDied():
+            case WorkerDied() | WorkerLost():
                 if report.hopeless and not one.hopeless:
                     _log.error(
                         "no_worker",

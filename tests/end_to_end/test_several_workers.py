@@ -1,6 +1,7 @@
 """A station with two workers: the same photographs, and a fault in one stops no other."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,3 +80,18 @@ def test_a_worker_that_cannot_start_is_told_and_the_other_does_all(
     assert [one.hopeless for one in status.workers if one.name == "1"] == [""]
     (missing,) = [one for one in status.workers if one.name == "2"]
     assert missing.hopeless.endswith(f"could not start (once): device {NO_DEVICE} is not there")
+
+
+def test_what_a_lost_worker_had_is_queued_again_and_nothing_is_suspected(root: Path) -> None:
+    drop_photo(root, "denoise/lost.png")
+    drop_photo(root, "denoise/other.png")
+    with capture_logs() as events:
+        summary = run_once(root)
+    assert (summary.done, summary.failed) == (2, 0)
+    (lost,) = [event for event in events if event["event"] == "worker_lost"]
+    assert (lost["why"], lost["in_flight"]) == ("gpu7 has not answered for 30 s", 1)
+    assert not any(event["event"] == "worker_died" for event in events)
+    with sqlite3.connect(root / ".restored/ledger.sqlite3") as ledger:
+        rows = ledger.execute("SELECT deaths, alone, attempts FROM job").fetchall()
+    ledger.close()
+    assert rows == [(0, 0, 0)] * 2

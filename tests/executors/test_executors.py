@@ -22,7 +22,7 @@ from daemon.messages.reports import (
     WorkerReady,
     WorkerStarts,
 )
-from daemon.messages.tasks import Compute, InspectTask, Job, RestoreTask
+from daemon.messages.tasks import Cluster, Compute, InspectTask, Job, RestoreTask
 from daemon.photo import Header, Photo
 from tests.support.engine_fakes import ReportRecorder
 
@@ -62,10 +62,24 @@ def running_executor(
         executor.stop(0)
 
 
-@pytest.fixture(scope="module", params=EXECUTORS)
+NAMES = [
+    pytest.param(name, marks=[pytest.mark.cluster] if name == "ray" else []) for name in EXECUTORS
+]
+
+
+def compute_for(request: pytest.FixtureRequest, name: str, compute: Compute) -> Compute:
+    """The same on a cluster, for the executor that needs one."""
+    if name != "ray":
+        return compute
+    address = request.getfixturevalue("nodes").address
+    return replace(compute, cluster=Cluster(address, workers=1, gpus_per_worker=0))
+
+
+@pytest.fixture(scope="module", params=NAMES)
 def running(request: pytest.FixtureRequest) -> Iterator[tuple[Executor, ReportRecorder]]:
     """Each executor, started once; a test has fences of its own."""
-    with running_executor(request.param, TWO_WORKERS) as started:
+    compute = compute_for(request, request.param, TWO_WORKERS)
+    with running_executor(request.param, compute) as started:
         yield started
 
 
@@ -119,12 +133,28 @@ def test_an_executor_inspects_and_rejects_what_it_cannot_read(
     assert [fence for fence in recorder.fences() if 20 < fence < 30] == [21, 22, 23]
 
 
-@pytest.mark.parametrize("name", EXECUTORS)
-def test_a_stopped_executor_hands_back_what_it_has_not_finished(name: str, tmp_path: Path) -> None:
-    with running_executor(name) as (executor, recorder):
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stopped_executor_hands_back_what_it_has_not_finished(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    compute = compute_for(request, name, COMPUTE)
+    with running_executor(name, compute) as (executor, recorder):
         for fence in range(3):
             executor.submit(photo_task(fence, tmp_path, steps=1000, size=256))
         executor.stop(0)
         executor.submit(photo_task(9, tmp_path))
     assert recorder.fences() == [0, 1, 2, 9]
     assert all(isinstance(one, ABOUT_WORKERS) for one in recorder.reports)
+
+
+@pytest.mark.cluster
+def test_a_cluster_finishes_what_is_in_flight_when_it_is_given_the_time(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    with running_executor("ray", compute_for(request, "ray", COMPUTE)) as (executor, recorder):
+        executor.submit(photo_task(1, tmp_path, steps=100))
+        recorder.wait_until(
+            lambda: any(isinstance(one, Heartbeat) and one.counts.calls for one in recorder.reports)
+        )
+        executor.stop(120)
+    assert isinstance(recorder.of(1), Restored), recorder.of(1)

@@ -23,6 +23,7 @@ from daemon.messages.reports import (
     TaskAssigned,
     Timing,
     WorkerDied,
+    WorkerLost,
     WorkerReady,
     WorkerStarts,
     fences_of,
@@ -40,6 +41,7 @@ REPORTS: list[Report] = [
     Failed(4, "KeyError", trace="Traceback"),
     HandedBack((5, 6)),
     WorkerDied((7,), "was killed by SIGKILL", hopeless=True),
+    WorkerLost((8, 9), "gpu7 has not answered for 30 s", worker="2"),
     WorkerStarts("2", "cuda:1"),
     WorkerReady("cpu", (LoadedModel("prior", 9),)),
     TaskAssigned(8, "2"),
@@ -67,7 +69,7 @@ def test_every_kind_of_report_is_tested() -> None:
 
 def test_a_report_names_the_fences_of_the_tasks_that_it_ends() -> None:
     assert [fences_of(report) for report in REPORTS] == [
-        (1,), (2,), (3,), (4,), (5, 6), (7,), (), (), (), (), (),
+        (1,), (2,), (3,), (4,), (5, 6), (7,), (8, 9), (), (), (), (), (),
     ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from daemon.messages.reports import (
     ModelLoaded,
     TaskAssigned,
     WorkerDied,
+    WorkerLost,
     WorkerReady,
     WorkerReport,
     WorkerStarts,
@@ -38,7 +39,7 @@ def test_a_worker_is_counted_on_once_it_was_ready_until_it_is_hopeless() -> None
     workers.hear(WorkerDied((), "no driver", hopeless=True, worker="2"))
     assert (workers.count, workers.why_none) == (1, "")
     assert [(one.name, one.hopeless) for one in workers.lost] == [("2", "no driver")]
-    workers.hear(WorkerDied((), "no driver either", hopeless=True, worker="1"))
+    workers.hear(WorkerLost((), "no driver either", hopeless=True, worker="1"))
     assert (workers.count, workers.why_none, workers.lost) == (1, "no driver either", ())
     workers.hear(WorkerReady("cuda:1", worker="2"))
     assert (workers.count, workers.why_none) == (1, "")

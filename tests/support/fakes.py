@@ -16,6 +16,7 @@ from daemon.messages.reports import (
     StagedFile,
     Timing,
     WorkerDied,
+    WorkerLost,
     WorkerReady,
 )
 from daemon.messages.tasks import Compute, InspectTask, RestoreTask, Task
@@ -57,6 +58,10 @@ class FakeExecutor:
             self.tasks.clear()
             self._killed = True
             self._report(WorkerDied(fences, "signal 9"))
+        elif "lost" in photo.name and not self._killed:
+            self.tasks.remove(task)
+            self._killed = True
+            self._report(WorkerLost((task.fence,), "gpu7 has not answered for 30 s"))
         elif self._killed or "held" not in photo.name:
             self.tasks.remove(task)
             if isinstance(task, InspectTask):

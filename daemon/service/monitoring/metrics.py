@@ -82,6 +82,12 @@ class Metrics:
         self._deaths = Counter(
             "restored_worker_deaths", "Workers that died.", ["worker"], registry=registry
         )
+        self._losses = Counter(
+            "restored_worker_losses",
+            "Workers on other machines that were lost.",
+            ["worker"],
+            registry=registry,
+        )
         self._out_of_memory = Counter(
             "restored_out_of_memory",
             "Batches that did not fit into memory and were halved.",
@@ -157,9 +163,14 @@ class Metrics:
         self._deaths.labels(worker).inc()
         self._workers.loaded_models.pop(worker, None)
 
+    def count_worker_loss(self, worker: str) -> None:
+        """Count a worker on another machine that was lost; its models are gone."""
+        self._losses.labels(worker).inc()
+        self._workers.loaded_models.pop(worker, None)
+
     def _show_worker(self, worker: str) -> None:
         """Have the counters of a worker on the page from the start, at 0."""
-        for counter in (self._deaths, self._out_of_memory, self._busy_s):
+        for counter in (self._deaths, self._losses, self._out_of_memory, self._busy_s):
             counter.labels(worker)
         self._workers.busy.setdefault(worker, deque())
 

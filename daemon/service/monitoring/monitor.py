@@ -23,6 +23,7 @@ from daemon.messages.reports import (
     ModelLoaded,
     Report,
     WorkerDied,
+    WorkerLost,
     WorkerReady,
 )
 from daemon.messages.tasks import RestoreTask, Task
@@ -180,6 +181,8 @@ class Monitor:
                     self._metrics.record_batches(counts, models, report.worker)
                 case ModelLoaded():
                     self._metrics.count_model_load(report.reference, report.worker)
+                case WorkerLost():
+                    self._metrics.count_worker_loss(report.worker)
                 case WorkerDied():
                     self._metrics.count_worker_death(report.worker)
                     self._alarms.worker_died(report.reason, self._clock())

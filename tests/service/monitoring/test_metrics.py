@@ -102,11 +102,14 @@ def test_each_worker_has_counts_and_models_of_its_own() -> None:
         metrics.record_batches(BatchCounts(busy_s=busy_s), (LoadedModel("prior", 9),), worker)
     metrics.count_model_load("org/a", "2")
     metrics.count_worker_death("2")
+    metrics.record_batches(BatchCounts(), (LoadedModel("prior", 9),), "3")
+    metrics.count_worker_loss("3")
     samples = read(metrics.page())
     ratios = [value(samples, "restored_device_busy_ratio", worker=name) for name in "12"]
     assert ratios == pytest.approx([0.1, 0.5])
     deaths = [value(samples, "restored_worker_deaths_total", worker=name) for name in "12"]
     assert deaths == [0, 1]
+    assert value(samples, "restored_worker_losses_total", worker="3") == 1
     assert value(samples, "restored_model_bytes", model="prior", worker="1") == 9
     assert [
         dict(labels)["worker"] for name, labels in samples if name == "restored_model_bytes"
