@@ -21,6 +21,7 @@ from torch import Tensor
 from benchmarks.measuring import Row, machine, markdown_table, photographs
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Denoise, Inpaint, Restyle, Step, SuperResolve
+from daemon.executors.process_env import tune_process
 from daemon.models.calls import DenoiseCall, ModelCall, RestoreCall
 from daemon.photo import Metadata, Picture
 from daemon.restorers.chain import restore
@@ -95,6 +96,7 @@ def main(arguments: Sequence[str]) -> None:
     add("--recipes", nargs="+", default=tuple(STEPS), choices=tuple(STEPS))
     add("--rounds", type=int, default=3, help="runs, of which the quickest counts")
     options = parser.parse_args(arguments)
+    tune_process(1)  # as the worker does: freed memory is kept
     torch.set_num_threads(1)
     rows = []
     for size_px in options.sizes:

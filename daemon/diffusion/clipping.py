@@ -9,14 +9,15 @@ Processing 89 (2009), section 6: denoise, then invert the mean of the clipped va
 
 import math
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 _TABLE_ENTRIES = 2048
 """Entries of the table by which the mean of clipped noise is inverted."""
+
+_EVEN_ENTRIES = 2**15
+"""Entries of the same table in even steps; with so many the difference is below 1e-5."""
 
 _SIDE_PX = 9
 """Side of the square around a pixel in which clipped pixels are counted."""
@@ -62,22 +63,44 @@ def unclip(mean: Tensor, y: Tensor, sigma: float) -> Tensor:
     Returns:
         Same shape; within [-1, 1] where it differs from `mean`.
     """
-    x0 = torch.linspace(-1, 1, _TABLE_ENTRIES)
-    table = clipped_mean(x0.double(), sigma).numpy()
-    inverted: NDArray[np.float64] = np.interp(mean.numpy(), table, x0.numpy())
-    unclipped = torch.from_numpy(inverted).to(mean.dtype)
+    x0 = torch.linspace(-1, 1, _TABLE_ENTRIES, dtype=torch.float64, device=mean.device)
+    unclipped = _interpolate(mean, clipped_mean(x0, sigma), x0)
     dark, bright = _local_share(y <= -1 + _TOLERANCE), _local_share(y >= 1 - _TOLERANCE)
     clipped = torch.where(unclipped < 0, dark, bright)
     expected = torch.special.ndtr((unclipped.abs() - 1) / sigma).clamp(min=_LEAST_EXPECTED)
     return mean.lerp(unclipped, (clipped / expected / _CONVINCING).clamp(0, 1))
 
 
+def _interpolate(x: Tensor, known: Tensor, values: Tensor) -> Tensor:
+    """Interpolate values between the places at which they are known; beyond them the outermost.
+
+    The table is made finer and even first, so that a place in it is computed rather than searched.
+
+    Args:
+        x: Where to interpolate, any shape.
+        known: Places, ascending, (N,).
+        values: Values at the places, (N,).
+    """
+    share = torch.linspace(0, 1, _EVEN_ENTRIES, dtype=known.dtype, device=known.device)
+    even = torch.lerp(known[0], known[-1], share)
+    after = torch.searchsorted(known, even).clamp_(1, len(known) - 1)
+    weight = (even - known[after - 1]) / (known[after] - known[after - 1])
+    table = torch.lerp(values[after - 1], values[after], weight).to(x.dtype)
+    width = (known[-1] - known[0]).to(x.dtype) / (_EVEN_ENTRIES - 1)
+    place = ((x - known[0].to(x.dtype)) / width).clamp_(0, _EVEN_ENTRIES - 1)
+    index = place.int().clamp_(max=_EVEN_ENTRIES - 2)
+    below = table.index_select(0, index.view(-1)).view_as(x)
+    above = table.index_select(0, index.add_(1).view(-1)).view_as(x)
+    return torch.lerp(below, above, place.sub_(index).add_(1))
+
+
 def _local_share(chosen: Tensor) -> Tensor:
     """Share of the chosen pixels in the square around each, (3, H, W)."""
     margin = _SIDE_PX // 2
-    return functional.avg_pool2d(
-        chosen.float(), _SIDE_PX, 1, padding=margin, count_include_pad=False
-    )
+    means = chosen.float()
+    for kernel, padding in (((_SIDE_PX, 1), (margin, 0)), ((1, _SIDE_PX), (0, margin))):
+        means = functional.avg_pool2d(means, kernel, 1, padding, count_include_pad=False)
+    return means
 
 
 def _normal_density(z: Tensor) -> Tensor:

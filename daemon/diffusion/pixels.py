@@ -8,22 +8,54 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 from torch import Tensor
 
+from daemon.models.transfers import download, upload
+
 LEVEL = 2 / 255
 """One level of 0 to 255, in units of [-1, 1]."""
 
 
-def to_tensor(pixels: NDArray[np.generic]) -> Tensor:
-    """Pixels (H, W, 3), uint8 or uint16, as float32 (3, H, W) in [-1, 1]."""
+def to_tensor(pixels: NDArray[np.generic], *, on_host: bool = False) -> Tensor:
+    """Pixels (H, W, 3), uint8 or uint16, as float32 (3, H, W) in [-1, 1].
+
+    Args:
+        pixels: The pixels.
+        on_host: They stay in the machine's memory, for what is measured there.
+    """
     half = _highest_level(pixels.dtype) / 2
-    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)
-    return torch.from_numpy(planes).div_(half).sub_(1)
+    codes = pixels if pixels.dtype == np.uint8 else pixels.astype(np.int32)
+    lying = (_from_array if on_host else to_device)(codes).permute(2, 0, 1)
+    planes = lying.to(torch.float32, memory_format=torch.contiguous_format)
+    return planes.div_(half).sub_(1)
+
+
+def to_device(array: NDArray[np.generic]) -> Tensor:
+    """An array as a tensor of its own type on the device of this process."""
+    return upload(_from_array(array))
+
+
+def _from_array(array: NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(np.require(array, requirements=("C", "W")))
 
 
 def to_pixels(picture: Tensor, dtype: DTypeLike) -> NDArray[np.generic]:
-    """A picture (3, H, W) in [-1, 1], clipped and rounded to uint8 or uint16 pixels (H, W, 3)."""
+    """A picture (3, H, W) in [-1, 1], clipped and rounded to uint8 or uint16 pixels (H, W, 3).
+
+    Raises:
+        FloatingPointError: It came of a device with NaN or infinities. On the processor answers are
+            checked one by one.
+    """
     highest = _highest_level(dtype)
-    levels = picture.add(1).mul_(highest / 2).round_().clamp_(0, highest)
-    return np.ascontiguousarray(levels.permute(1, 2, 0).numpy().astype(dtype))
+    levels = picture.add(1).mul_(highest / 2)
+    if picture.device.type != "cpu" and not download(levels.sum().isfinite()):
+        raise FloatingPointError("NaN or infinities in the result")
+    codes = levels.round_().clamp_(0, highest).to(torch.uint8 if highest < 2**8 else torch.int32)
+    return download(codes.permute(1, 2, 0).contiguous()).numpy().astype(dtype, copy=False)
+
+
+def to_host(tensor: Tensor) -> NDArray[np.generic]:
+    """A tensor as an array in the machine's memory."""
+    array: NDArray[np.generic] = download(tensor).numpy()
+    return array
 
 
 def resize(

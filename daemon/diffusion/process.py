@@ -14,6 +14,19 @@ _SMALLEST_ANGLE_SINE = 1e-4
 """Sine of the angle between two latents below which they count as parallel or opposite."""
 
 
+def combine(*terms: tuple[float, Tensor]) -> Tensor:
+    """A linear combination of tensors of one shape, in as many passes over memory as terms.
+
+    Args:
+        terms: Factors with their tensors, at least one; none of them is changed.
+    """
+    (factor, first), *others = terms
+    total = first * factor
+    for weight, tensor in others:
+        total.add_(tensor, alpha=weight)
+    return total
+
+
 def add_noise(x0: Tensor, t: float, eps: Tensor) -> Tensor:
     """Carry a clean picture forward to diffusion time t.
 
@@ -29,7 +42,7 @@ def add_noise(x0: Tensor, t: float, eps: Tensor) -> Tensor:
 
     Source: SDEdit, arXiv:2108.01073, eq. 3, in the variance-preserving angle form.
     """
-    return math.cos(t) * x0 + math.sin(t) * eps
+    return combine((math.cos(t), x0), (math.sin(t), eps))
 
 
 def eps_of(x_t: Tensor, x0: Tensor, t: float) -> Tensor:
@@ -66,14 +79,16 @@ def ddim_step(
 
     Source: DDIM, arXiv:2010.02502, eqs. 12 and 16, with alpha-bar = cos(t)**2.
     """
-    eps = eps_of(x_t, x0, t)
-    if eta == 0:
-        return add_noise(x0, s, eps)
-    if noise is None:
+    fresh = eta * _ancestral_deviation(t, s) if eta else 0.0
+    kept = math.sqrt(max(0.0, math.sin(s) ** 2 - fresh**2)) if eta else math.sin(s)
+    # cos(s) x0 + kept eps + fresh noise, with eps = (x_t - cos(t) x0) / sin(t)
+    of_x_t = kept / math.sin(t) if math.sin(t) >= _SMALLEST_SINE else 0.0
+    terms = [(math.cos(s) - of_x_t * math.cos(t), x0), (of_x_t, x_t)]
+    if eta and noise is None:
         raise ValueError("a step with eta > 0 needs noise")
-    fresh = eta * _ancestral_deviation(t, s)
-    kept = math.sqrt(max(0.0, math.sin(s) ** 2 - fresh**2))
-    return math.cos(s) * x0 + kept * eps + fresh * noise
+    if eta and noise is not None:
+        terms.append((fresh, noise))
+    return combine(*terms)
 
 
 def slerp(a: Tensor, b: Tensor, w: float) -> Tensor:

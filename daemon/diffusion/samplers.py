@@ -16,7 +16,7 @@ from functools import partial
 from torch import Tensor
 
 from daemon.config.steps import SamplerName
-from daemon.diffusion.process import add_noise, ddim_step
+from daemon.diffusion.process import add_noise, combine, ddim_step
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,11 @@ def _dpmpp_2m(state: SamplerState) -> Tensor:
         return state.x0
     ratio = math.sin(state.s) / math.sin(state.t)
     share = math.cos(state.s) * (1 - _shrinking(state))
-    return ratio * state.x_t + share * _extrapolated(state)
+    if state.before is None:
+        return combine((ratio, state.x_t), (share, state.x0))
+    _, before_x0 = state.before
+    half = _half_step(state, state.before[0])
+    return combine((ratio, state.x_t), (share * (1 + half), state.x0), (-share * half, before_x0))
 
 
 def _dpmpp_2m_sde(state: SamplerState) -> Tensor:
@@ -91,8 +95,14 @@ def _extrapolated(state: SamplerState) -> Tensor:
     if state.before is None:
         return state.x0
     before_t, before_x0 = state.before
-    ratio = math.log(_shrinking(state)) / math.log(math.tan(state.t) / math.tan(before_t))
-    return state.x0 + ratio / 2 * (state.x0 - before_x0)
+    half = _half_step(state, before_t)
+    return combine((1 + half, state.x0), (-half, before_x0))
+
+
+def _half_step(state: SamplerState, before_t: float) -> float:
+    """Half of this step over the one before, in lambda."""
+    step = math.log(_shrinking(state)) / math.log(math.tan(state.t) / math.tan(before_t))
+    return step / 2
 
 
 def _shrinking(state: SamplerState) -> float:

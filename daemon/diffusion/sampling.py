@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from torch import Tensor
 
-from daemon.diffusion.process import ddim_step
+from daemon.diffusion.process import combine, ddim_step
 from daemon.diffusion.samplers import SAMPLERS, Sampler, SamplerState
 from daemon.models.calls import ModelCalls
 
@@ -60,7 +60,9 @@ def sample(x_t: Tensor, trajectory: Trajectory, predict: Predict, draw: Draw) ->
     sampler = trajectory.sampler
     for number, (t, s) in enumerate(pairwise(trajectory.angles), start=1):
         x0 = yield from predict(x_t, t)
-        noise = trajectory.s_noise * draw(number) if sampler.fresh and s > 0 else None
+        noise = draw(number) if sampler.fresh and s > 0 else None
+        if noise is not None and trajectory.s_noise != 1:
+            noise = noise * trajectory.s_noise
         x_t = sampler.step(SamplerState(x_t, x0, t, s, noise, before))
         before = (t, x0)
     return x_t
@@ -91,7 +93,8 @@ def solve_ode(x_t: Tensor, angles: Sequence[float], predict: Predict) -> ModelCa
         extrapolated = x0
         if last is not None and s > 0:
             last_t, last_x0 = last
-            extrapolated = x0 + (s - t) / (2 * (t - last_t)) * (x0 - last_x0)
+            half = (s - t) / (2 * (t - last_t))
+            extrapolated = combine((1 + half, x0), (-half, last_x0))
         last = (t, x0)
         x_t = ddim_step(x_t, extrapolated, t, s)
     return x_t

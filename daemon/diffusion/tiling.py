@@ -138,11 +138,11 @@ class Cut:
         """The pixel after the last one of a piece that lies within the picture."""
         return min(self.starts[index] + self.size, self.length)
 
-    def weights(self, index: int) -> Tensor:
+    def weights(self, index: int, device: torch.device | None = None) -> Tensor:
         """Weight of a piece in the blend, (stop - start,); the weights of all pieces sum to 1."""
         start, stop = self.starts[index], self.stop(index)
-        place = torch.arange(start, stop, dtype=torch.float32) + 0.5
-        weight = torch.ones(stop - start)
+        place = torch.arange(start, stop, dtype=torch.float32, device=device) + 0.5
+        weight = torch.ones_like(place)
         if index > 0:
             weight = weight * self._ramp(place, index)
         if index + 1 < len(self.starts):
@@ -212,12 +212,13 @@ class Tiling:
         return Tiling(self.down.scaled(factor), self.across.scaled(factor))
 
     def split(self, picture: Tensor) -> list[Tensor]:
-        """Split a picture (C, H, W) into tiles, row by row; beyond its edges it is mirrored."""
+        """Split a picture (C, H, W) into tiles, row by row; beyond its edges it is mirrored.
+
+        A tile that lies within the picture is a view of it: copying one of 3 x 1024 x 1024 took
+        35 ms.
+        """
         return [
-            picture.index_select(1, _mirrored(self.down, i)).index_select(
-                2, _mirrored(self.across, j)
-            )
-            for i, j in self._places()
+            _piece(_piece(picture, 1, self.down, i), 2, self.across, j) for i, j in self._places()
         ]
 
     def blend(self, tiles: Sequence[Tensor]) -> Tensor:
@@ -228,9 +229,10 @@ class Tiling:
         for (i, j), tile in zip(self._places(), tiles, strict=True):
             top, bottom = self.down.starts[i], self.down.stop(i)
             left, right = self.across.starts[j], self.across.stop(j)
-            weights = self.down.weights(i)[:, None] * self.across.weights(j)
+            rows = self.down.weights(i, tile.device)
+            weights = rows[:, None] * self.across.weights(j, tile.device)
             inside = tile[:, : bottom - top, : right - left]
-            picture[:, top:bottom, left:right] += weights * inside
+            picture[:, top:bottom, left:right].addcmul_(weights, inside)
         return picture
 
     def _places(self) -> list[tuple[int, int]]:
@@ -332,9 +334,17 @@ def mirror_pad(picture: Tensor, height: int, width: int) -> Tensor:
     return Tiling(down, across).split(picture)[0]
 
 
-def _mirrored(side: Cut, index: int) -> Tensor:
+def _piece(picture: Tensor, dim: int, side: Cut, index: int) -> Tensor:
+    """One piece of a picture along a dimension: a view, unless it reaches beyond the end."""
+    start = side.starts[index]
+    if start + side.size <= side.length:
+        return picture.narrow(dim, start, side.size)
+    return picture.index_select(dim, _mirrored(side, index, picture.device))
+
+
+def _mirrored(side: Cut, index: int, device: torch.device) -> Tensor:
     """Indices of the pixels of a piece; beyond the side's end they run to and fro."""
-    place = torch.arange(side.starts[index], side.starts[index] + side.size)
+    place = torch.arange(side.starts[index], side.starts[index] + side.size, device=device)
     if side.length == 1:
         return torch.zeros_like(place)
     period = 2 * (side.length - 1)

@@ -16,6 +16,7 @@ from daemon.diffusion.noise import Noise
 from daemon.diffusion.pixels import to_pixels
 from daemon.diffusion.tiling import GRID, Cut, cut_evenly
 from daemon.models.calls import ModelCalls
+from daemon.models.transfers import download
 
 WINDOW_PX = 2640
 """Longest side of a window: three tiles of 1024 px; 7 megapixels bound the memory."""
@@ -86,6 +87,9 @@ def by_windows(
     """
     height, width = pixels.shape[0] * scale, pixels.shape[1] * scale
     down, across = cut_windows(height), cut_windows(width)
+    if len(down.starts) == len(across.starts) == 1:
+        whole = yield from restore_window(Window(0, 0, height, width))
+        return to_pixels(whole, pixels.dtype)
     result = np.empty((height, width, 3), pixels.dtype)
     above = torch.empty(3, 0, width)
     for i, top in enumerate(down.starts):
@@ -94,7 +98,7 @@ def by_windows(
         for j, left in enumerate(across.starts):
             window = Window(top, left, rows, across.stop(j) - left)
             restored = yield from restore_window(window)
-            strip[:, :, left : left + window.width] += restored * across.weights(j)
+            strip[:, :, left : left + window.width] += download(restored) * across.weights(j)
         strip *= down.weights(i)[:, None]
         strip[:, : above.shape[1]] += above
         done = down.starts[i + 1] - top if i + 1 < len(down.starts) else rows

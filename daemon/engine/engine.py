@@ -92,6 +92,10 @@ class Engine:
         backend = backend or torch_backend(compute)
         self._backend = replace(backend, load_model=self._activity.loading(backend.load_model))
         device = pick_device(compute.device) if compute.networks else NO_DEVICE
+        if device != NO_DEVICE:
+            from daemon.models.transfers import use_device  # which imports torch
+
+            use_device(device)
         model_bytes = compute.model_bytes or model_budget(device) // compute.device_workers
         self._device = Device(device, self._backend, model_bytes, self._tick, report)
         self._limits = compute.limits

@@ -52,14 +52,19 @@ def check_source(source: Source) -> None:
 
 
 def check_answer(call: ModelCall, reply: Reply) -> None:
-    """Check that a model answered with numbers.
+    """Check that a model answered with numbers, where it need not be waited for.
+
+    Answers that lie on a device of their own are not looked at, which would stop it at every pass:
+    what is wrong with them is wrong with the result, and `to_pixels` refuses that.
 
     Raises:
         ModelError: It has NaN or infinities among them.
     """
     answer = answer_of(reply)
     parts = (answer.tokens, answer.pooled) if isinstance(answer, Embedding) else (answer,)
-    if not all(bool(part.isfinite().all()) for part in parts if part is not None):
+    here = [part for part in parts if part is not None and part.device.type == "cpu"]
+    # A sum has NaN or is infinite if one of its terms is, and takes a fortieth of the time.
+    if not all(bool(part.sum().isfinite()) for part in here):
         raise ModelError(call.model, "its answer has NaN or infinities")
 
 

@@ -28,7 +28,7 @@ from daemon.messages.tasks import InspectTask, Job, RestoreTask, Task
 from daemon.models.calls import Answer, AnswerWithNotes, ModelCall, ModelCalls, Reply, answer_of
 from daemon.photo import Limits, Photo, Picture, Source
 from daemon.photo.notes import NoteKind, each_once, note_of
-from daemon.system.errors import PhotoError
+from daemon.system.errors import ModelError, PhotoError
 from daemon.system.files import shown
 
 
@@ -247,6 +247,9 @@ class TaskRun(ABC, Generic[R]):
             self._result = end.value
             self._restore_s = time.monotonic() - self._read_at
             return GeneratorEnded()
+        except FloatingPointError as error:
+            names = " or ".join(dict.fromkeys(self.models))
+            raise ModelError(names, "its answer has NaN or infinities") from error
         return CallsMade(tuple(calls))
 
     def _close(self) -> None:

@@ -2,7 +2,8 @@
 
 A restorer is a generator: it yields calls, the engine answers calls of equal `key` in one forward
 pass, and the generator is resumed with the answers. These types are all that the two share; nothing
-is computed here. Every tensor of a call or an answer is float32 on the CPU.
+is computed here. Every tensor of a call or an answer is float32 and lies on the device of the
+process (`transfers`).
 """
 
 from collections.abc import Generator, Hashable, Sequence

@@ -18,6 +18,7 @@ from daemon.checkpoints.traits import read_config
 from daemon.models.calls import ClipCall
 from daemon.models.loading import load_transformers_network
 from daemon.models.registry import Placement
+from daemon.models.transfers import download
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
 
@@ -77,11 +78,12 @@ class Clip:
                 attention_mask=phrases["attention_mask"].to(self._device),
                 pixel_values=pixels.to(self._device),
             )
-        return list(output.logits_per_image.float().cpu().unbind(0))
+        return list(download(output.logits_per_image.float()).unbind(0))
 
     def _preprocess(self, image: Tensor) -> Tensor:
         """The central square of a picture, at the side that the model sees, normalised."""
-        levels = ((image + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+        codes = ((image + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0)
+        levels = download(codes).numpy()
         height, width = levels.shape[:2]
         side = self._side_px
         scale = side / min(height, width)

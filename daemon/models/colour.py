@@ -11,6 +11,7 @@ from daemon.models.colour_network import ColourNetwork
 from daemon.models.memory import run_precision
 from daemon.models.registry import Placement
 from daemon.models.shipped_weights import place_shipped
+from daemon.models.transfers import move
 
 TEMPERATURE = 0.7
 """Temperature of the odds whose mean `colorize` paints; docs/design.md has what others do."""
@@ -48,14 +49,14 @@ class Colour:
         Returns:
             Mean chroma and its deviation, each (3, H / 4, W / 4), in the order of the calls.
         """
-        grey = torch.stack([call.grey for call in calls]).to(self._device)
+        grey = move(torch.stack([call.grey for call in calls]), self._device)
         grey = grey.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), run_precision(self._placement, exact=False):
             features = self._network.features(grey)
             log_odds = self._network.head(features)
         with torch.inference_mode():
             each = zip(calls, log_odds.float(), features.float(), strict=True)
-            return [self._decoded(*one).cpu() for one in each]
+            return [move(self._decoded(*one), calls[0].grey.device) for one in each]
 
     def _decoded(self, call: ColourCall, log_odds: Tensor, features: Tensor) -> Tensor:
         """The mean of the palette under the odds, and its deviation, (3, h, w)."""

@@ -10,6 +10,7 @@ from daemon.models.damage_network import DamageNetwork
 from daemon.models.memory import run_precision
 from daemon.models.registry import Placement
 from daemon.models.shipped_weights import place_shipped
+from daemon.models.transfers import move
 
 
 class Damage:
@@ -37,8 +38,9 @@ class Damage:
         Returns:
             Each (1, H, W) in [0, 1], float32, on the CPU, in the order of the calls.
         """
-        tiles = torch.stack([call.picture for call in calls]).to(self._device)
+        tiles = move(torch.stack([call.picture for call in calls]), self._device)
         tiles = tiles.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), run_precision(self._placement, exact=False):
             log_odds = self._network(tiles)
-        return list(log_odds.float().sigmoid().cpu().contiguous().unbind(0))
+        probability = log_odds.float().sigmoid().contiguous()
+        return list(move(probability, calls[0].picture.device).unbind(0))

@@ -25,6 +25,7 @@ from daemon.models.noise_schedule import Clipping
 from daemon.models.placing import place
 from daemon.models.prompt_length import truncation_notes
 from daemon.models.registry import Placement
+from daemon.models.transfers import compute_device, move, scalars
 
 _CACHED_PROMPTS = 256
 """Prompts whose embeddings are kept; one of XL has about 0.6 MiB."""
@@ -68,7 +69,8 @@ class Latent:
         """Answer calls that share a key, in one forward pass.
 
         Returns:
-            The answers in the order of the calls, on the CPU, as the class of the call says.
+            The answers in the order of the calls, where the calls' tensors lie, as the class of the
+            call says.
         """
         first = calls[0]
         if not isinstance(first, DenoiseCall | EncodeCall | DecodeCall | EmbedCall):
@@ -91,34 +93,36 @@ class Latent:
     def _denoise(self, calls: Sequence[DenoiseCall]) -> list[Tensor]:
         """Posterior means (C, h, w): all tiles, with their prompts and negatives, in one pass."""
         exact = calls[0].exact
-        x_t = torch.stack([call.x_t for call in calls]).to(self._device)
+        x_t = self._batch([call.x_t for call in calls])
         angles = [call.t for call in calls]
         rows = [row for index, call in enumerate(calls) for row in self._rows(index, call)]
-        indices = torch.tensor([row.call for row in rows], device=self._device)
         network_input = self._schedule.network_input(x_t, angles)
         told = [call.condition for call in calls if call.condition is not None]
         if told:
-            network_input = torch.cat((network_input, torch.stack(told).to(self._device)), 1)
-        network_input = network_input[indices]
-        timesteps = torch.tensor([self._schedule.timestep(angles[row.call]) for row in rows])
+            network_input = torch.cat((network_input, self._batch(told)), 1)
+        network_input = torch.stack([network_input[row.call] for row in rows])
+        timesteps = [self._schedule.timestep(angles[row.call]) for row in rows]
         unet = self._unet(exact=exact)
-        tokens = torch.stack([row.prompt.tokens for row in rows])
+        tokens = self._batch([row.prompt.tokens for row in rows])
         with mixed_precision(self._placement, exact=exact):
             output = unet(
                 network_input.to(unet.dtype),
-                timesteps.to(self._device),
-                encoder_hidden_states=tokens.to(self._device, unet.dtype),
+                scalars(timesteps, self._device),
+                encoder_hidden_states=tokens.to(unet.dtype),
                 added_cond_kwargs=self._xl_conditions(rows),
                 return_dict=False,
             )[0]
-        weights = torch.tensor([row.weight for row in rows], device=self._device)
-        weighted = output.float() * weights[:, None, None, None]
-        guided = torch.zeros_like(x_t).index_add_(0, indices, weighted)
+        output = output.float()
+        guided = _weighted(output, rows)
         if self._schedule.ends_in_noise:
-            prompted = torch.tensor([row.prompted for row in rows], device=self._device)
-            guided = rescale_guidance(guided, output[prompted].float())
+            prompted = [one for row, one in zip(rows, output, strict=True) if row.prompted]
+            guided = rescale_guidance(guided, torch.stack(prompted))
         x0 = self._schedule.posterior_mean(guided, x_t, angles, clip=False)
-        return list(x0.cpu().unbind(0))
+        return list(move(x0, calls[0].x_t.device).unbind(0))
+
+    def _batch(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Tensors of one shape as a batch on the device."""
+        return move(torch.stack(list(tensors)), self._device)
 
     def _rows(self, index: int, call: DenoiseCall) -> list["_Row"]:
         """The rows of the UNet's batch for one tile: its prompt, and under guidance its negative.
@@ -150,29 +154,29 @@ class Latent:
             return None
         side = float(self._placement.checkpoint.traits.side_px)
         # Original size, top left corner of the crop, target size.
-        sizes = torch.tensor([side, side, 0, 0, side, side], device=self._device)
         dtype = self._pipe.unet.dtype
+        sizes = scalars([side, side, 0, 0, side, side], self._device, dtype)
         return {
-            "text_embeds": torch.stack(pooled).to(self._device, dtype),
-            "time_ids": sizes.to(dtype).expand(len(rows), -1),
+            "text_embeds": self._batch(pooled).to(dtype),
+            "time_ids": sizes.expand(len(rows), -1),
         }
 
     def _encode(self, calls: Sequence[EncodeCall]) -> list[Tensor]:
         """Means of the pictures' latents, in the scale that the UNet works in."""
         vae = self._pipe.vae
-        pixels = torch.stack([call.pixels for call in calls]).to(self._device, vae.dtype)
+        pixels = self._batch([call.pixels for call in calls]).to(vae.dtype)
         with mixed_precision(self._placement, exact=True):
             mean = vae.encode(pixels).latent_dist.mode().float()
         latent = (mean - _shift_factor(vae)) * vae.config.scaling_factor
-        return list(latent.cpu().unbind(0))
+        return list(move(latent, calls[0].pixels.device).unbind(0))
 
     def _decode(self, calls: Sequence[DecodeCall]) -> list[Tensor]:
         vae = self._pipe.vae
-        latent = torch.stack([call.latent for call in calls]).to(self._device)
+        latent = self._batch([call.latent for call in calls])
         latent = latent / vae.config.scaling_factor + _shift_factor(vae)
         with mixed_precision(self._placement, exact=True):
             pixels = vae.decode(latent.to(vae.dtype), return_dict=False)[0]
-        return list(pixels.float().cpu().unbind(0))
+        return list(move(pixels.float(), calls[0].latent.device).unbind(0))
 
     def _embed(self, text: str) -> Reply:
         """A prompt's embedding, with a note where the text encoders do not read all of it."""
@@ -193,8 +197,9 @@ class Latent:
                 do_classifier_free_guidance=False,
             )
             # XL returns the pooled prompt as the third of four.
-            pooled = encoded[2][0].float().cpu() if len(encoded) > 2 else None
-            self._embeddings[key] = Embedding(encoded[0][0].float().cpu(), pooled)
+            where = compute_device()
+            pooled = move(encoded[2][0].float(), where) if len(encoded) > 2 else None
+            self._embeddings[key] = Embedding(move(encoded[0][0].float(), where), pooled)
         return self._embeddings[key]
 
     def _unconditional(self) -> Embedding:
@@ -251,6 +256,19 @@ def _decodes_in_float32(dtype: torch.dtype, vae: Any) -> bool:  # noqa: ANN401  
     return dtype == torch.bfloat16 or (
         dtype == torch.float16 and bool(vae.config.get("force_upcast"))
     )
+
+
+def _weighted(output: Tensor, rows: Sequence[_Row]) -> Tensor:
+    """The sums of the rows of each call by their weights, in the order of the calls."""
+    if all(row.weight == 1 for row in rows):
+        return output
+    sums: dict[int, Tensor] = {}
+    for row, one in zip(rows, output.unbind(0), strict=True):
+        if row.call in sums:
+            sums[row.call].add_(one, alpha=row.weight)
+        else:
+            sums[row.call] = one * row.weight
+    return torch.stack(list(sums.values()))
 
 
 def _unused_components(checkpoint: Checkpoint) -> dict[str, None]:

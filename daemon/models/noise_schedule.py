@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from daemon.models.transfers import scalars
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
 
@@ -230,5 +231,4 @@ def _clipping(config: Any) -> Clipping:  # noqa: ANN401  diffusers is untyped
 
 def _column(values: Sequence[float], like: Tensor) -> Tensor:
     """One number for each picture, (B, 1, 1, 1), in the type and on the device of `like`."""
-    column = torch.tensor(values, dtype=torch.float64).to(like.dtype)
-    return column.to(like.device)[:, None, None, None]
+    return scalars(values, like.device, like.dtype)[:, None, None, None]

@@ -30,6 +30,7 @@ from daemon.models.noise_schedule import noise_schedule_of
 from daemon.models.placing import place_pipeline
 from daemon.models.prompt_length import truncation_notes
 from daemon.models.registry import Placement
+from daemon.models.transfers import compute_device, download, move
 from daemon.photo.notes import Note, NoteKind
 from daemon.system.errors import PhotoError
 
@@ -139,7 +140,8 @@ class Pipeline:
                 "try another seed or prompt",
             )
         _check_size(output.images, settings)
-        return list((output.images.float().cpu() * 2 - 1).clamp(-1, 1).unbind(0))
+        pictures = (output.images.float() * 2 - 1).clamp(-1, 1)
+        return list(move(pictures, compute_device()).unbind(0))
 
     def _arguments(
         self, convention: CallConvention, calls: Sequence[PipelineCall]
@@ -192,7 +194,8 @@ def _image_argument(convention: CallConvention, calls: Sequence[PipelineCall]) -
     if not images:
         return None
     if convention.image == "pillow":
-        levels = ((images[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+        codes = ((images[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0)
+        levels = download(codes).numpy()
         return Image.fromarray(np.ascontiguousarray(levels))
     batch = torch.stack(images)
     return batch if convention.image == "signed" else (batch + 1) / 2

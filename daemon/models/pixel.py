@@ -10,6 +10,7 @@ from daemon.models.loading import load_network, load_noise_schedule
 from daemon.models.memory import mixed_precision
 from daemon.models.placing import place
 from daemon.models.registry import Placement
+from daemon.models.transfers import move, scalars
 
 
 class Pixel:
@@ -39,24 +40,24 @@ class Pixel:
             calls: Tiles of equal size; times may differ.
 
         Returns:
-            Each (3, H, W), float32, on the CPU, in the order of the calls.
+            Each (3, H, W), float32, where the calls' tensors lie, in the order of the calls.
         """
-        x_t = torch.stack([call.x_t for call in calls]).to(self._device)
+        x_t = move(torch.stack([call.x_t for call in calls]), self._device)
         angles = [call.t for call in calls]
-        timesteps = torch.tensor([self._schedule.timestep(t) for t in angles], dtype=torch.float32)
+        timesteps = scalars([self._schedule.timestep(t) for t in angles], self._device)
         exact = calls[0].exact
         with torch.inference_mode(), mixed_precision(self._placement, exact=exact):
             output = self._network(
                 self._schedule.network_input(x_t, angles),
-                self._on_device(timesteps),
+                self._as_looked_up(timesteps),
                 return_dict=False,
             )[0]
         # A network with a learned variance outputs it after the three channels of the mean.
         output = output[:, : x_t.shape[1]].float()
         x0 = self._schedule.posterior_mean(output, x_t, angles, clip=not exact)
-        return list(x0.cpu().unbind(0))
+        return list(move(x0, calls[0].x_t.device).unbind(0))
 
-    def _on_device(self, timesteps: Tensor) -> Tensor:
+    def _as_looked_up(self, timesteps: Tensor) -> Tensor:
         """Timesteps as the network takes them: integers where it looks them up in a table."""
         learned = self._network.config.get("time_embedding_type") == "learned"
-        return (timesteps.round().long() if learned else timesteps).to(self._device)
+        return timesteps.round().long() if learned else timesteps

@@ -12,6 +12,7 @@ from daemon.models.calls import Degradation, DenoiseCall
 from daemon.models.memory import run_precision
 from daemon.models.prior_network import read_prior
 from daemon.models.registry import Placement
+from daemon.models.transfers import move, scalars
 from daemon.system.errors import ConfigError
 
 _ALL_NOISE = math.pi / 2 - 1e-6
@@ -48,24 +49,25 @@ class Prior:
             calls: Tiles of equal size, sides multiples of 16; times and conditions may differ.
 
         Returns:
-            Each (3, H, W), float32, on the CPU, in the order of the calls.
+            Each (3, H, W), float32, where the calls' tensors lie, in the order of the calls.
         """
-        x_t = self._stack([call.x_t for call in calls])
-        no_condition = torch.zeros_like(calls[0].x_t)
+        nothing = torch.zeros_like(calls[0].x_t)
+        x_t = self._stack([nothing if call.t >= _ALL_NOISE else call.x_t for call in calls])
         conditions = (call.condition for call in calls)
-        condition = self._stack([no_condition if one is None else one for one in conditions])
-        t = torch.tensor([call.t for call in calls], device=self._device)
-        degradation = torch.tensor(
-            [_degradation_vector(call.degradation) for call in calls], device=self._device
-        )
-        x_t[t >= _ALL_NOISE] = 0
+        condition = self._stack([nothing if one is None else one for one in conditions])
+        t = scalars([call.t for call in calls], self._device)
+        degradation = scalars(
+            [number for call in calls for number in _degradation_vector(call.degradation)],
+            self._device,
+        ).view(len(calls), -1)
         with torch.inference_mode(), run_precision(self._placement, exact=calls[0].exact):
             x0 = self._network.posterior_mean(x_t, t, condition, degradation)
-        return list(x0.float().cpu().contiguous().unbind(0))
+        answers = x0.float().contiguous()
+        return list(move(answers, calls[0].x_t.device).unbind(0))
 
     def _stack(self, pictures: Sequence[Tensor]) -> Tensor:
-        batch = torch.stack(list(pictures))
-        return batch.to(self._device).contiguous(memory_format=torch.channels_last)
+        batch = move(torch.stack(list(pictures)), self._device)
+        return batch.contiguous(memory_format=torch.channels_last)
 
 
 def _degradation_vector(degradation: Degradation) -> tuple[float, float, float, float]:

@@ -48,7 +48,8 @@ class Model(Protocol):
         """Answer calls of equal key in one forward pass or one run of a pipeline.
 
         Returns:
-            The answers in the order of the calls, on the CPU, as the class of the call says.
+            The answers in the order of the calls, where the calls' tensors lie, as the class of the
+            call says.
         """
 
 

@@ -19,6 +19,7 @@ from daemon.models.restoration_network import (
     RestorationNetwork,
     RestorationTask,
 )
+from daemon.models.transfers import move, scalars
 from daemon.system.errors import ConfigError
 
 CONFIG = "config.json"
@@ -72,11 +73,11 @@ class RestorationModel:
             Each (3, H scale, W scale), float32, on the CPU, in the order of the calls.
         """
         task = task_of(calls[0].degradation)
-        given = torch.stack([call.picture for call in calls]).to(self._device)
-        sigma = torch.tensor([call.degradation.sigma for call in calls], device=self._device)
+        given = move(torch.stack([call.picture for call in calls]), self._device)
+        sigma = scalars([call.degradation.sigma for call in calls], self._device)
         with torch.inference_mode(), run_precision(self._placement, exact=False):
             (means,) = self._network_for(task)([RestorationBatch(task, given, sigma)])
-        return list(means.cpu().contiguous().unbind(0))
+        return list(move(means.contiguous(), calls[0].picture.device).unbind(0))
 
     def _network_for(self, task: RestorationTask) -> RestorationNetwork:
         found: RestorationNetwork = next(one for one in self._networks if task in one.tasks)

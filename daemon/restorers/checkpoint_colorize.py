@@ -5,14 +5,18 @@ on the measurement (DDNM, arXiv:2212.00490, algorithm 1): A takes the luminance,
 replaced by the grey photograph.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from daemon.checkpoints.traits import Traits
 from daemon.config.steps import Colorize
 from daemon.diffusion.noise import Noise
+from daemon.diffusion.pixels import to_device, to_host
+from daemon.diffusion.process import combine
 from daemon.diffusion.windows import Window
 from daemon.models.calls import ModelCalls
+from daemon.models.transfers import compute_device
 from daemon.photo import Picture
 from daemon.restorers.chroma import BLUE, GREEN, RED, Floats, luminance
 from daemon.restorers.colorize import hint_propagation, luminance_guide, painted
@@ -34,7 +38,7 @@ patches that follow no object."""
 REALISM = 0.7
 """The step's `realism` if the recipe sets none: a checkpoint has no mean in one evaluation."""
 
-_LUMINANCE = torch.tensor((RED, GREEN, BLUE)).view(3, 1, 1) / 65536
+_LUMINANCE = tuple(weight / 65536 for weight in (RED, GREEN, BLUE))
 
 
 def colorize(
@@ -56,7 +60,8 @@ def colorize(
     space = yield from working_space(params, traits)
     guide = luminance_guide(luminance(picture.pixels), traits.side_px)
     project = _projection(guide, picture, params)
-    measurement = Measurement(project(torch.zeros(3, *guide.shape)), project)
+    nothing = torch.zeros(3, *guide.shape, device=compute_device())
+    measurement = Measurement(project(nothing), project)
     trajectory = PLAN.of(params, traits).trajectory(START)
     draw = space.noise_draws(Window(0, 0, *guide.shape), guide.shape, noise)
     realism = REALISM if params.realism is None else params.realism
@@ -79,12 +84,12 @@ def colorized_like(picture: Picture, guide: Floats, small: Tensor, params: Color
 
 def _projection(guide: Floats, picture: Picture, params: Colorize) -> Project:
     """Puts in what is known: the luminance everywhere, the colours where hints are painted."""
-    luminance_plane = torch.from_numpy(guide * 2 - 1)
+    luminance_plane = to_device(guide * 2 - 1)
     propagation = hint_propagation(picture, params, guide)
 
     def project(x0: Tensor) -> Tensor:
         if propagation is None:
-            return x0 - (_LUMINANCE * x0).sum(0) + luminance_plane
+            return x0 - _luminance_of(x0) + luminance_plane
         return luminance_plane + _colour_of(propagation.apply(_chroma_of(x0)))
 
     return project
@@ -92,11 +97,17 @@ def _projection(guide: Floats, picture: Picture, params: Colorize) -> Project:
 
 def _chroma_of(x0: Tensor) -> Floats:
     """(R - Y, B - Y) of a picture (3, H, W) in [-1, 1], as `chroma` has it: float32 (H, W, 2)."""
-    chroma: Floats = ((x0 - (_LUMINANCE * x0).sum(0)) / 2)[[0, 2]].permute(1, 2, 0).numpy()
+    both = ((x0 - _luminance_of(x0)) / 2)[::2]
+    chroma: Floats = np.asarray(to_host(both.permute(1, 2, 0)), np.float32)
     return chroma
+
+
+def _luminance_of(x0: Tensor) -> Tensor:
+    """Luminance of a picture (3, H, W), (H, W)."""
+    return combine(*zip(_LUMINANCE, x0.unbind(0), strict=True))
 
 
 def _colour_of(chroma: Floats) -> Tensor:
     """The inverse of `_chroma_of`, for a picture of luminance 0."""
-    red, blue = torch.from_numpy(2 * chroma).unbind(2)
+    red, blue = to_device(2 * chroma).unbind(2)
     return torch.stack((red, (RED * red + BLUE * blue) / -GREEN, blue))

@@ -18,7 +18,9 @@ from torch.nn import functional
 from daemon.config.model_reference import COLOUR
 from daemon.config.steps import Colorize
 from daemon.diffusion.noise import Noise
+from daemon.diffusion.pixels import to_device
 from daemon.models.calls import ColourCall, ModelCalls, ask
+from daemon.models.transfers import download
 from daemon.photo import Picture
 from daemon.photo.notes import Note, NoteKind
 from daemon.restorers.chroma import (
@@ -99,7 +101,7 @@ def colorize(
     grey = luminance(picture.pixels)
     height, width = _seen_size(*grey.shape)
     small = resized(grey, height, width, Image.Resampling.BICUBIC)
-    seen = torch.from_numpy(small * 2 - 1)[None]
+    seen = to_device(small * 2 - 1)[None]
     answer, chosen = yield from _mean_and_choice(seen, params, noise)
     guide = luminance_guide(grey, max(height, width))
     found = _on_grid(answer, chosen, guide)
@@ -200,7 +202,7 @@ def _on_grid(answer: Tensor, chosen: Tensor, guide: Floats) -> _Found:
     unsure = (trust < 0.5) & (deviation > SURELY_GREY)
     planes = torch.cat((GAIN * chosen, trust[None], unsure[None].float()))[None]
     size = (guide.shape[0], guide.shape[1])
-    enlarged: Floats = functional.interpolate(planes, size, mode="bilinear")[0].numpy()
+    enlarged: Floats = download(functional.interpolate(planes, size, mode="bilinear")[0]).numpy()
     return _Found(enlarged[:2].transpose(1, 2, 0), enlarged[2], enlarged[3])
 
 

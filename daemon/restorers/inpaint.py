@@ -153,7 +153,7 @@ class _Inpainting:
         """Mix the mean of samples with the first of them; nothing is asked without damage."""
         photograph = SdeditInput.from_window(self.picture, self.mask, window)
         original, mask = photograph.original, photograph.mask
-        if mask is None or not mask.any():
+        if mask is None or not window.crop(self.mask).any():
             return original
         lost, strength = mask > 0, self.params.strength
         begin = filled(original, lost) if strength is None else original
@@ -200,7 +200,7 @@ def filled(picture: Tensor, lost: Tensor) -> Tensor:
 def _pull_push(weighted: Tensor, weight: Tensor) -> Tensor:
     """Means where the weight is above 0; elsewhere the means at half the resolution, enlarged."""
     means = weighted / weight.clamp(min=1e-12)
-    if bool((weight > 0).all()) or weight.numel() == 1:
+    if weight.numel() == 1:
         return means
     halved = (functional.avg_pool2d(one, 2, ceil_mode=True) for one in (weighted, weight))
     coarse = functional.interpolate(

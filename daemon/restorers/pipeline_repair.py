@@ -8,7 +8,6 @@ them and so no `realism`.
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -17,7 +16,7 @@ from daemon.checkpoints.traits import Traits
 from daemon.config.steps import Colorize, Denoise, SuperResolve
 from daemon.diffusion.noise import Noise
 from daemon.diffusion.operators import box_mean, project_box_means
-from daemon.diffusion.pixels import LEVEL, to_grey, to_tensor
+from daemon.diffusion.pixels import LEVEL, to_device, to_grey, to_tensor
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import ModelCalls
 from daemon.photo import Picture
@@ -86,7 +85,7 @@ def colorize(
     """
     (picture,) = pictures
     guide = luminance_guide(luminance(picture.pixels), traits.side_px)
-    grey = torch.from_numpy(guide * 2 - 1).expand(3, -1, -1).contiguous()
+    grey = to_device(guide * 2 - 1).expand(3, -1, -1).contiguous()
     request = PipelineRequest.for_step(params, "edit", COLOUR)
     coloured = yield from run_tiled(request, grey, noise, traits)
     return colorized_like(picture, guide, coloured, params)

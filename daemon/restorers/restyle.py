@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -21,7 +20,7 @@ from daemon.checkpoints.traits import PRIOR_TRAITS, Traits
 from daemon.config.steps import Restyle
 from daemon.diffusion.concurrent import gather_bounded
 from daemon.diffusion.noise import Noise
-from daemon.diffusion.pixels import to_grey, to_tensor
+from daemon.diffusion.pixels import to_device, to_grey, to_tensor
 from daemon.diffusion.process import add_noise
 from daemon.diffusion.samplers import SAMPLERS
 from daemon.diffusion.sampling import Draw, Trajectory, sample
@@ -118,7 +117,7 @@ def fitted_mask(picture: Picture) -> NDArray[np.uint8] | None:
 
 def mask_window(mask: NDArray[np.uint8], window: Window) -> Tensor:
     """A window of a mask, (h, w), 0 keeps and 1 changes."""
-    return torch.from_numpy(window.crop(mask).astype(np.float32) / np.float32(255))
+    return to_device(window.crop(mask).astype(np.float32) / np.float32(255))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, gaussian_filter
 from torch import Tensor
 
 from daemon.config.steps import Inpaint
 from daemon.diffusion.concurrent import gather_bounded
-from daemon.diffusion.pixels import LEVEL, to_grey, to_tensor
+from daemon.diffusion.pixels import LEVEL, to_device, to_grey, to_tensor
 from daemon.diffusion.self_ensemble import TRANSFORMS, Transform
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import ModelCalls
+from daemon.models.transfers import download
 from daemon.photo import Picture
 from daemon.restorers.chroma import box_means, eight_bits
 from daemon.restorers.crack_search import crack_candidates, damage_probability
@@ -166,10 +166,10 @@ def change_contrast(picture: Tensor, model: str, *, grey: bool) -> ModelCalls[Fl
 def _darkened(picture: Tensor, repaired: Tensor) -> Floats:
     """The change of each pixel over the usual change around it; 0 where it got no darker."""
     change = (picture - repaired) / LEVEL
-    size = change.abs().amax(0).numpy()
+    size = download(change.abs().amax(0)).numpy()
     # A scratch must not pass for usual because it is large.
     usual = gaussian_filter(np.minimum(size, _USUAL_CHANGE), _AROUND_PX)
-    result: Floats = np.where(change.mean(0).numpy() > 0, size / (usual + _NO_CHANGE), 0)
+    result: Floats = np.where(download(change.mean(0)).numpy() > 0, size / (usual + _NO_CHANGE), 0)
     return result
 
 
@@ -196,7 +196,7 @@ def candidates(contrast: Floats, probability: Floats, light: Floats) -> Candidat
 
 def lightness(picture: Tensor) -> Floats:
     """Mean of the channels, (3, H, W) in [-1, 1] -> (H, W) in levels of 0 to 255."""
-    return np.asarray((picture.mean(0) + 1) / LEVEL, np.float32)
+    return np.asarray(download((picture.mean(0) + 1) / LEVEL), np.float32)
 
 
 def _search_window(
@@ -204,7 +204,7 @@ def _search_window(
 ) -> ModelCalls[Tensor]:
     """1 where a window of a picture is damaged, -1 elsewhere, (3, H, W)."""
     picture = to_tensor(pixels)
-    probability = (yield from damage_probability(picture)).numpy()
+    probability = download((yield from damage_probability(picture))).numpy()
     damaged = np.zeros(pixels.shape[:2], bool)
     for sign in SIGNS[params.tone]:
         shown = picture if sign == 1 else -picture
@@ -213,5 +213,5 @@ def _search_window(
         damaged |= candidates(contrast, probability, light).damage(params.sensitivity)
         if toned:
             damaged |= crack_candidates(probability, light).damage(params.sensitivity)
-    mask = torch.from_numpy(binary_dilation(damaged)).float() * 2 - 1
+    mask = to_device(binary_dilation(damaged)).float() * 2 - 1
     return mask.expand(3, -1, -1)

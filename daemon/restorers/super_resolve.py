@@ -66,6 +66,9 @@ They were trained up to 20. Ahead of the prior by 0.4 dB at 30, behind it by 2.2
 _CONTEXT_PX = 16
 """Pixels around a window that its enlargement may look at."""
 
+_LEAST_POWER = 1e-20
+"""Mean square of a residual that counts as none."""
+
 _CLIP_ROUNDS = 4
 _BAND_ROWS = 256
 
@@ -119,12 +122,13 @@ def residual(large: NDArray[np.generic], small: NDArray[np.generic], scale: int)
     total = 0.0
     for top in range(0, small.shape[0], _BAND_ROWS):
         rows = slice(top * scale, (top + _BAND_ROWS) * scale)
-        means = box_mean(to_tensor(large[rows]), scale)
-        total += float((means - to_tensor(small[top : top + _BAND_ROWS])).double().square().sum())
+        means = box_mean(to_tensor(large[rows], on_host=True), scale)
+        measured = to_tensor(small[top : top + _BAND_ROWS], on_host=True)
+        total += float((means - measured).double().square().sum())
     return math.sqrt(total / small.size) / LEVEL
 
 
-def projection_weight(residual: Tensor, sigma: float) -> float:
+def projection_weight(residual: Tensor, sigma: float) -> Tensor | float:
     """How far an estimate is moved towards the measurement, [0, 1].
 
     The residual y - A x0 is partly the estimate's error and partly y's own noise; the estimate is
@@ -138,8 +142,9 @@ def projection_weight(residual: Tensor, sigma: float) -> float:
     """
     if sigma == 0:
         return 1.0
-    power = float(residual.square().mean())
-    return max(0.0, 1 - sigma**2 / power) if power > 0 else 0.0
+    # A tensor, which stays on the device; without a residual its weight does not matter.
+    power = residual.square().mean().clamp(min=_LEAST_POWER)
+    return (1 - sigma**2 / power).clamp(min=0)
 
 
 def clip_and_project(x0: Tensor, project: Project) -> Tensor:

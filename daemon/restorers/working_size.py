@@ -89,16 +89,16 @@ def at_working_size(
     """
     height, width = size
     small_mask = None if mask is None else resize(mask, width, height)
-    deep = to_pixels(to_tensor(resize(picture.pixels, width, height)), np.uint16)
+    deep = to_pixels(to_tensor(resize(picture.pixels, width, height), on_host=True), np.uint16)
     small = replace(picture, pixels=deep, mask=small_mask, alpha=None, hints=None, original=None)
-    before = to_tensor(small.pixels)
-    change = to_tensor((yield from restore(small))) - before
+    before = to_tensor(small.pixels, on_host=True)
+    change = to_tensor((yield from restore(small)), on_host=True) - before
     enlarged = height * width > picture.pixels[..., 0].size
     gain, offset = (torch.zeros_like(change), change) if enlarged else _fitted(before, change)
     result = np.empty_like(picture.pixels)
     for top in range(0, len(result), _BAND_ROWS):
         rows = slice(top, top + _BAND_ROWS)
-        original = to_tensor(picture.pixels[rows])
+        original = to_tensor(picture.pixels[rows], on_host=True)
         place = (top, *original.shape[1:])
         here = [_part(plane, place, len(result)) for plane in (gain, offset)]
         changed = original + here[0] * original + here[1]
