@@ -1,7 +1,8 @@
 """The batcher: which pending calls share the next forward pass.
 
 Calls of one `BatchKey` may share a pass. How many do is capped by what is worth putting through one
-pass and, for each key, by what fitted into memory before. The batcher never touches a tensor.
+pass, by the measured memory of a row, and by what fitted before. The batcher never touches a
+tensor.
 
 Its rules, where a call's pass is the pass of its key, whose time is measured:
 
@@ -22,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
+from daemon.engine.pass_memory import PassMemory
 from daemon.engine.pass_times import PassTimes
 from daemon.models.calls import BatchKey, ModelCall
 
@@ -143,10 +145,12 @@ class Batcher:
 
     Args:
         pass_pixels: Pixels worth putting through one forward pass.
+        memory: Measured memory of passes.
     """
 
-    def __init__(self, pass_pixels: int) -> None:
+    def __init__(self, pass_pixels: int, memory: PassMemory | None = None) -> None:
         self._pass_pixels = pass_pixels
+        self._memory = memory or PassMemory()
         self._pending: defaultdict[BatchKey, list[PendingCall]] = defaultdict(list)
         self._caps: dict[BatchKey, _Cap] = {}
         self._runs: dict[int, _Progress] = {}
@@ -208,7 +212,9 @@ class Batcher:
 
     def cap(self, key: BatchKey) -> int:
         """Largest batch of this key at present, in rows; at least 1."""
-        return self._caps[key].current if key in self._caps else self._highest(key)
+        cap = self._caps[key].current if key in self._caps else self._highest(key)
+        fitting = self._memory.most_rows(key)
+        return cap if fitting is None else min(cap, fitting)
 
     def failed(self, key: BatchKey, rows: int) -> None:
         """Note that a batch of so many rows did not fit: the cap becomes at most half of it."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from daemon.engine.backend import Backend
+from daemon.engine.device_memory import MemoryMeter, meter_of
 from daemon.engine.failures import is_device_lost, is_out_of_memory
 from daemon.engine.model_cache import ModelCache, ModelKey, model_key
 from daemon.engine.plausibility import check_answer
@@ -61,6 +62,12 @@ class Device:
         model_bytes: Memory for loaded models.
         tick: Called between the steps of a long answer; may raise `CancelError`.
         tell: Called after every load of a model.
+        meter: Measures the memory of passes; by default that of the device.
+
+    Attributes:
+        name: Its name.
+        peak_bytes: Memory that the last pass took at its peak, the weights apart; None if unknown.
+        model_cache: The models on it.
     """
 
     def __init__(
@@ -70,8 +77,11 @@ class Device:
         model_bytes: int,
         tick: "Tick",
         tell: Callable[[ModelLoaded], None],
+        meter: MemoryMeter | None = None,
     ) -> None:
         self.name = name
+        self.peak_bytes: int | None = None
+        self._meter = meter or meter_of(name)
 
         def load(key: ModelKey) -> "Model":
             return backend.load_model(key.reference, name, tick, as_pipeline=key.as_pipeline)
@@ -108,7 +118,10 @@ class Device:
         self, calls: Sequence[ModelCall], busy: Collection[ModelKey]
     ) -> Sequence[Reply] | Exception:
         try:
-            answers = self._model(model_key(calls[0].key), busy).predict(calls)
+            model = self._model(model_key(calls[0].key), busy)
+            self._meter.start()
+            answers = model.predict(calls)
+            self.peak_bytes = self._meter.peak_bytes()
             if len(answers) != len(calls):
                 raise RuntimeError(f"{len(answers)} answers to {len(calls)} calls")
             for call, answer in zip(calls, answers, strict=True):
@@ -145,6 +158,10 @@ class Device:
             import torch
 
             torch.cuda.empty_cache()
+
+    def room_bytes(self) -> int | None:
+        """Memory that is free for a pass; None where it is not what limits one."""
+        return self._meter.room_bytes()
 
     def too_large(self, key: BatchKey, error: Exception) -> DeviceError:
         """The error of a task with a call that does not fit into memory even by itself."""

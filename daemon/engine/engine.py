@@ -32,9 +32,11 @@ from daemon.engine.hardware import (
     model_budget,
     pass_pixels,
     pick_device,
+    task_budget,
     use_threads,
 )
 from daemon.engine.model_cache import ModelKey, model_key
+from daemon.engine.pass_memory import PassMemory
 from daemon.engine.runs import (
     AnyRun,
     CallsMade,
@@ -92,7 +94,7 @@ class Engine:
         backend = backend or torch_backend(compute)
         self._backend = replace(backend, load_model=self._activity.loading(backend.load_model))
         device = pick_device(compute.device) if compute.networks else NO_DEVICE
-        if device != NO_DEVICE:
+        if compute.networks:
             from daemon.models.transfers import use_device  # which imports torch
 
             use_device(device)
@@ -102,8 +104,10 @@ class Engine:
         self._cores = compute.threads or max(1, core_count() // compute.workers)
         pixels = pixels or pass_pixels(self._device.name)
         memory_bytes = compute.memory_bytes or memory_budget() // compute.workers
+        memory_bytes = min(memory_bytes, task_budget(device))
         self._admission = Admission(memory_bytes, pixels, self._device.model_cache)
-        self._batcher = Batcher(pixels)
+        self._pass_memory = PassMemory(self._device.room_bytes)
+        self._batcher = Batcher(pixels, self._pass_memory)
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._threads = EngineThreads(self._cores, self._events.put, self._activity.step)
         self._waiting: deque[AnyRun] = deque()
@@ -306,6 +310,8 @@ class Engine:
             return
         self._batcher.fitted(key, rows_of(batch))
         self._batcher.passed(key, seconds, ended)
+        if self._device.peak_bytes is not None:
+            self._pass_memory.note(key, rows_of(batch), self._device.peak_bytes)
         members = tuple(
             BatchMember(run.fence, run.name, pending.call.t)
             for pending in batch

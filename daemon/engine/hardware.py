@@ -29,7 +29,10 @@ _SHARE_FOR_MODELS = 0.3
 """Share of the machine's free memory for models, where the device has no memory of its own."""
 
 _SHARE_OF_GPU = 0.7
-"""Share of a GPU's memory for models; the rest is for activations."""
+"""Share of a GPU's memory for models; the rest is for activations and photographs."""
+
+_SHARE_FOR_TASKS = 0.1
+"""Share of a GPU's memory for what tasks in flight keep on it between their passes."""
 
 _LEAST_BYTES = 256 << 20
 """Bytes for tasks in flight at least, however little is free."""
@@ -107,6 +110,15 @@ def model_budget(device: str) -> int:
 
         return int(_SHARE_OF_GPU * torch.cuda.get_device_properties(device).total_memory)
     return int(_SHARE_FOR_MODELS / _SHARE_OF_FREE * memory_budget())
+
+
+def task_budget(device: str) -> int:
+    """Bytes that tasks in flight may keep on this device; no limit where it is the machine's."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(_SHARE_FOR_TASKS * torch.cuda.get_device_properties(device).total_memory)
+    return sys.maxsize
 
 
 def _free_in_machine() -> int | None:
