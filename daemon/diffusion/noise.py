@@ -86,7 +86,7 @@ class Noise:
             row = torch.arange(first + begin, first + stop, dtype=torch.int32, device=device)
             places = row[:, None] * _COLUMNS + columns
             for channel in range(channels):
-                both = noise[channel, 2 * begin : 2 * stop].unflatten(0, (-1, 2)).unbind(1)
+                both = noise[channel, 2 * begin : 2 * stop].view(stop - begin, 2, width).unbind(1)
                 _fill_normal(both, places, self._keys(draw, channel))
         return noise[:, top - 2 * first : end - 2 * first].contiguous()
 

@@ -99,7 +99,8 @@ def low_frequencies(x: Tensor, deviation_px: float) -> Tensor:
 
 def _add_replicated(x: Tensor, y: Tensor, scale: int) -> Tensor:
     """Add each pixel of y, (C, H, W), to its block of x, (C, H scale, W scale), in place."""
-    blocks = x.unflatten(2, (-1, scale)).unflatten(1, (-1, scale))
+    channels, height, width = y.shape
+    blocks = x.view(channels, height, scale, width, scale)
     blocks += y[:, :, None, :, None]
     return x
 

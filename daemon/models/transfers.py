@@ -10,6 +10,7 @@ the machine's memory waits for the device.
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,7 +82,8 @@ def download(tensor: Tensor) -> Tensor:
         return tensor.cpu()
     pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     pinned.copy_(tensor, non_blocking=True)
-    copied = torch.cuda.Event()
+    cuda: Any = torch.cuda  # types no events
+    copied = cuda.Event()
     copied.record(torch.cuda.current_stream(tensor.device))
     copied.synchronize()
     return pinned

@@ -1,5 +1,7 @@
 """Memory that passes take, as measured: how many rows fit into the next one."""
 
+from functools import partial
+
 import torch
 
 from daemon.engine.batcher import Batcher
@@ -38,7 +40,7 @@ def test_the_first_pass_of_an_operation_is_a_probe_of_one_row() -> None:
 
 def test_rows_fill_the_room_of_a_small_and_of_a_large_card() -> None:
     for room_gib, rows in ((2, 3), (12, 20), (100, 170)):
-        memory = PassMemory(lambda room_gib=room_gib: room_gib * GIB)
+        memory = PassMemory(partial(int, room_gib * GIB))
         memory.note(key(512), 1, GIB // 2)
         assert memory.most_rows(key(512)) == rows
 
