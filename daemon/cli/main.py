@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from daemon import __version__
-from daemon.cli import apply, bulk, estimate, models, queue, run, settings, station, web
+from daemon.cli import apply, backup, bulk, estimate, models, queue, run, settings, station, web
 from daemon.cli.context import complain, print_error, say
 from daemon.cli.os_errors import fault_code, flushed, let_go_of_output, watch_output
 from daemon.config.station import STATION_VARIABLE
@@ -36,6 +36,8 @@ _COMMANDS = {
         queue.resume,
         station.check,
         settings.settings,
+        backup.backup,
+        backup.restore_backup,
     ),
     _PHOTOS: (estimate.estimate, bulk.submit, queue.retry, queue.redo),
     _MODELS: (station.recipes,),

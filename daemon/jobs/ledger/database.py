@@ -73,6 +73,11 @@ class Database:
         self._answers: dict[tuple[str, tuple[object, ...]], list[Row]] = {}
         self._connection.row_factory = sqlite3.Row
 
+    def back_up(self, target: Path) -> None:
+        """Copy the file by SQLite's backup, which a writer does not disturb."""
+        with _translated(self._path), contextlib.closing(sqlite3.connect(target)) as copy:
+            self._connection.backup(copy)
+
     @classmethod
     def to_write(cls, path: Path) -> "Database":
         """Open a ledger to change it; make what is missing.

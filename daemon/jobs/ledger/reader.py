@@ -47,6 +47,14 @@ class LedgerReader:
         """Close the connection."""
         self._db.close()
 
+    def back_up(self, target: Path) -> None:
+        """Copy the ledger as it is at one moment, also while a daemon writes to it.
+
+        Args:
+            target: A file that is not there yet.
+        """
+        self._db.back_up(target)
+
     def select(self, query: str, *values: object) -> list[Row]:
         """The rows that answer a query; for the modules of this package."""
         return self._db.select(query, *values)
