@@ -39,7 +39,7 @@ _COMMANDS = {
         backup.backup,
         backup.restore_backup,
     ),
-    _PHOTOS: (estimate.estimate, bulk.submit, queue.retry, queue.redo),
+    _PHOTOS: (estimate.estimate, estimate.bench, bulk.submit, queue.retry, queue.redo),
     _MODELS: (station.recipes,),
 }
 """Commands by the heading under which `restored --help` lists them, in that order."""

@@ -96,7 +96,7 @@ def run_worker(
             on_start=lambda fence: send(TaskStarted(fence)),
             activity=activity,
         )
-        engine.load([PRIOR])
+        engine.load([PRIOR] if compute.networks else [])
     except Exception as error:
         known = isinstance(error, RestoredError)
         send(StartFailed(str(error) if known else f"{type(error).__name__}: {error}"))

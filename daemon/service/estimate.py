@@ -6,9 +6,10 @@ of a short trial. Only headers of the photographs are read.
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from daemon.checkpoints.library import Library
 from daemon.config.recipe import Recipe
@@ -161,28 +162,43 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 def _trial(recipe: Recipe, compute: Compute) -> Pace:
     """Restore a few small pictures in a worker like the daemon's."""
     with tempfile.TemporaryDirectory(prefix="restored-estimate-") as scratch:
-        inputs = list(_trial_pictures(Path(scratch), recipe.photos))
-        found = []
-        options = ApplyOptions(Path(scratch) / "out", any_photo=True, record=True)
-        for done in apply(recipe, inputs, options, compute, executor="process"):
-            if done.result is None:
-                raise DeviceError(f"a trial of {recipe.name} failed: {done.why}")
-            found.append(job_time_of(json.loads(record_path(done.result).read_text())))
-    pace = pace_of([one for one in found if one is not None])
+        inputs = [
+            trial_picture(Path(scratch) / f"{side_px}-{number}.png", (side_px, side_px), number)
+            for side_px in _TRIAL_SIZES_PX
+            for number in range(_TRIAL_PICTURES * recipe.photos)
+        ]
+        found = map(job_time_of, trial_records(recipe, inputs, compute))
+        pace = pace_of([one for one in found if one is not None])
     if pace is None:
         raise DeviceError(f"a trial of {recipe.name} gave no times")
     return pace
 
 
-def _trial_pictures(folder: Path, photos: int) -> Iterator[Path]:
+def trial_records(
+    recipe: Recipe, inputs: Sequence[Path], compute: Compute
+) -> list[Mapping[str, Any]]:
+    """Restore pictures in a worker like the daemon's; returns their records, not the results.
+
+    Raises:
+        DeviceError: One cannot be restored.
+    """
+    found: list[Mapping[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="restored-trial-") as scratch:
+        options = ApplyOptions(Path(scratch), any_photo=True, record=True)
+        for done in apply(recipe, inputs, options, compute, executor="process"):
+            if done.result is None:
+                raise DeviceError(f"a trial of {recipe.name} failed: {done.why}")
+            found.append(json.loads(record_path(done.result).read_text()))
+    return found
+
+
+def trial_picture(path: Path, size: tuple[int, int], seed: int) -> Path:
+    """Write a picture that is a ramp with noise, of a width and height; returns its path."""
     import numpy as np
     from PIL import Image
 
-    generator = np.random.default_rng(0)
-    for side_px in _TRIAL_SIZES_PX:
-        ramp = np.linspace(40, 215, side_px)[:, None, None]
-        for number in range(_TRIAL_PICTURES * photos):
-            noise = generator.normal(0, 12, (side_px, side_px, 3))
-            path = folder / f"{side_px}-{number}.png"
-            Image.fromarray(np.clip(ramp + noise, 0, 255).round().astype(np.uint8)).save(path)
-            yield path
+    width, height = size
+    ramp = np.linspace(40, 215, height)[:, None, None]
+    noise = np.random.default_rng(seed).normal(0, 12, (height, width, 3))
+    Image.fromarray(np.clip(ramp + noise, 0, 255).round().astype(np.uint8)).save(path)
+    return path
