@@ -40,15 +40,18 @@ _AIM = "under 4 GB"
 _NOISE = 2500
 """Deviation of the photograph's noise, of 65535: `restore` shall find that it is needed."""
 
+_EVALUATIONS = 3
+"""Evaluations of a sampling run: more take longer, and no more memory."""
+
 _STEPS: dict[str, tuple[Step, ...]] = {
     "identity": (Inpaint(),),
     "denoise": (Denoise(),),
-    "inpaint": (Inpaint(),),
+    "inpaint": (Inpaint(steps=_EVALUATIONS),),
     "unfade": (Unfade(),),
-    "restore": (Denoise(), Inpaint(find=True, sensitivity=0.1)),
+    "restore": (Denoise(), Inpaint(find=True, sensitivity=0.1, steps=_EVALUATIONS)),
     "super-resolve": (SuperResolve(scale=2),),
 }
-"""Steps of recipes. "identity" has a mask without white; "inpaint" has one with a white stripe."""
+"""Steps of recipes. "identity" has a mask without white; "inpaint" one with a scratch."""
 
 _MASKED = ("identity", "inpaint")
 _MEASURED = ("identity", "denoise", "inpaint", "unfade", "restore")
@@ -143,7 +146,7 @@ def _task(recipe: str, photo: Path, format: str, staging: Path) -> RestoreTask:
     mask = None
     if recipe in _MASKED:
         levels = np.zeros((header.height, header.width), np.uint8)
-        levels[:, 1000:1010] = 255 if recipe == "inpaint" else 0
+        levels[100:2000, 1000:1010] = 255 if recipe == "inpaint" else 0
         mask = photo.with_name("photo.mask.png")
         mask.write_bytes(imagecodecs.png_encode(levels, level=1))
     steps = _STEPS[recipe]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SEEDS = 2**63
+_ALL = slice(None)
 
 _COLUMNS = 2**16
 """Columns, and rows, of the largest picture whose places all have other noise."""
@@ -56,8 +57,9 @@ class Noise:
         rows: int | None = None,
         *,
         channels: int = 3,
+        columns: slice = _ALL,
     ) -> "Tensor":
-        """Standard normal noise for a picture, for its latent, or for some of its rows.
+        """Standard normal noise for a picture, for its latent, or for a part of it.
 
         Args:
             draw: Number of the draw, [0, 2**31), such as the step of a sampling run.
@@ -66,10 +68,11 @@ class Noise:
             top: First row wanted.
             rows: Rows wanted; None means all from `top` on.
             channels: Channels of the picture or latent.
+            columns: Columns wanted.
 
         Returns:
-            (channels, rows, width), float32, on the device of the process; a row is the same in
-            whatever part it is asked for.
+            (channels, rows, columns), float32, on the device of the process; a value is the same
+            whatever part is asked for.
         """
         import torch
 
@@ -78,15 +81,17 @@ class Noise:
         end = height if rows is None else top + rows
         first, device = top // 2, compute_device()
         pairs = -(-end // 2) - first
-        noise = torch.empty(channels, 2 * pairs, width, device=device)
-        band = pairs if device.type != "cpu" else max(1, _CACHED_PLACES // max(1, width))
-        columns = torch.arange(width, dtype=torch.int32, device=device)
+        left, right, _ = columns.indices(width)
+        wide = right - left
+        noise = torch.empty(channels, 2 * pairs, wide, device=device)
+        band = pairs if device.type != "cpu" else max(1, _CACHED_PLACES // max(1, wide))
+        across = torch.arange(left, right, dtype=torch.int32, device=device)
         for begin in range(0, pairs, max(1, band)):
             stop = min(pairs, begin + band)
             row = torch.arange(first + begin, first + stop, dtype=torch.int32, device=device)
-            places = row[:, None] * _COLUMNS + columns
+            places = row[:, None] * _COLUMNS + across
             for channel in range(channels):
-                both = noise[channel, 2 * begin : 2 * stop].view(stop - begin, 2, width).unbind(1)
+                both = noise[channel, 2 * begin : 2 * stop].view(stop - begin, 2, wide).unbind(1)
                 _fill_normal(both, places, self._keys(draw, channel))
         return noise[:, top - 2 * first : end - 2 * first].contiguous()
 

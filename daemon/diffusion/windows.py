@@ -54,8 +54,10 @@ class Window:
             width: Columns of the whole picture.
             channels: Channels of the picture or latent.
         """
-        rows = noise.draw(draw, height, width, self.top, self.height, channels=channels)
-        return rows[:, :, self.left : self.left + self.width].contiguous()
+        columns = slice(self.left, self.left + self.width)
+        return noise.draw(
+            draw, height, width, self.top, self.height, channels=channels, columns=columns
+        )
 
 
 def cut_windows(length: int) -> Cut:
