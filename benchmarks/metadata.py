@@ -2,8 +2,9 @@
 
 Reads every photograph below the folders and writes it again, as a recipe does that changes no
 pixel, and compares what exiftool (which must be installed) says of both files. It prints how many
-tags are equal, and every tag that is changed, lost or new, less those that a result is meant to
-have otherwise. Real files come from the test suites of exiv2, libexif, ExifTool and ExifReader.
+tags are equal, how many are meant to differ and why (`benchmarks.intended_tags`), and every other
+tag that is changed, lost or new. Real files come from the test suites of exiv2, libexif, ExifTool
+and ExifReader.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
+from benchmarks.intended_tags import STORED_AS, reason_for
 from daemon.config.output import Output
 from daemon.config.recipe import Recipe
 from daemon.config.steps import Inpaint
@@ -41,48 +43,6 @@ _OPTIONS = ("-q", "-j", "-G1", "-a", "-n", "-b")
 _BATCH = 200
 """Files that one run of exiftool is given."""
 
-_OF_THE_FILE = frozenset(
-    (
-        *("System", "File", "ExifTool", "Composite", "JFIF", "IFD1", "IFD2", "PreviewIFD"),
-        *("MPF0", "MPImage1", "MPImage2", "MPImage3", "GlobParamIFD", "SubIFD", "SubIFD1"),
-        *("PNG-pHYs", "PNG-cICP", "RIFF", "ICC-header", "ICC-view", "ICC-meas", "Adobe", "Ducky"),
-        *("JUMBF", "CBOR", "QuickTime", "Track1", "Jpeg2000", "HEIC", "AVIF", "JXL", "Meta"),
-        *("PreviewIFD", "SubIFD2", "XMP-hdrgm", "XMP-apdi", "XMP-HDRGainMap", "XMP-GContainer"),
-    )
-)
-"""Groups that tell of the file and its pixels, of thumbnails and of further pictures."""
-
-_INTENDED = frozenset(
-    (
-        *("IFD0:Software", "IFD0:Orientation", "ExifIFD:ExifImageWidth", "IFD0:ImageWidth"),
-        *("ExifIFD:ExifImageHeight", "IFD0:ImageHeight", "IFD0:PhotometricInterpretation"),
-        *("IFD0:BitsPerSample", "IFD0:Compression", "IFD0:SamplesPerPixel", "IFD0:StripOffsets"),
-        *("IFD0:StripByteCounts", "IFD0:RowsPerStrip", "IFD0:PlanarConfiguration"),
-        *("IFD0:YCbCrSubSampling", "IFD0:YCbCrPositioning", "IFD0:YCbCrCoefficients"),
-        *("IFD0:ReferenceBlackWhite", "IFD0:Predictor", "IFD0:SampleFormat", "IFD0:FillOrder"),
-        *("IFD0:SubfileType", "IFD0:OldSubfileType", "IFD0:TileWidth", "IFD0:TileLength"),
-        *("IFD0:TileOffsets", "IFD0:TileByteCounts", "IFD0:ColorMap", "IFD0:ExtraSamples"),
-        *("IFD0:PreviewImageStart", "IFD0:PreviewImageLength", "IFD0:InkSet", "IFD0:T6Options"),
-        *("IFD0:WhitePoint", "IFD0:PrimaryChromaticities", "IFD0:JPEGTables", "IFD0:PageNumber"),
-        *("XMP-x:XMPToolkit", "XMP-xmp:CreatorTool", "XMP-iptcExt:DigitalSourceType"),
-        *(
-            "XMP-tiff:Orientation",
-            "XMP-dc:Format",
-            "XMP-exif:NativeDigest",
-            "XMP-tiff:NativeDigest",
-        ),
-        *("Photoshop:PhotoshopThumbnail", "Photoshop:XResolution", "Photoshop:YResolution"),
-        *("Photoshop:DisplayedUnitsX", "Photoshop:DisplayedUnitsY", "Photoshop:IPTCDigest"),
-        *("PNG:BitDepth", "PNG:ColorType", "PNG:Compression", "PNG:Filter", "PNG:Interlace"),
-        *("PNG:ImageWidth", "PNG:ImageHeight", "PNG:Palette", "PNG:Transparency", "PNG:Gamma"),
-        *("PNG:SignificantBits", "PNG:BackgroundColor", "PNG:SRGBRendering", "PNG:ProfileName"),
-    )
-)
-"""Tags that a result has of its own: size, storage, orientation, thumbnails, how it was made."""
-
-_INTENDED_GROUPS = ("XMP-xmpMM:", "XMP-xmpGImg:")
-_INTENDED_NAMES = ("Thumbnail", "PreviewImage", "XMP-xmp:Thumbnails", "ExifByteOrder")
-
 
 @dataclass
 class Comparison:
@@ -92,6 +52,7 @@ class Comparison:
         files: Files that were written.
         refused: Files that are not read, with the reason.
         equal: Tags that are what they were.
+        intended: By reason, tags that are meant to differ.
         differences: By kind and tag, the files with what was before and after.
         notes: By note, how many files have it.
     """
@@ -99,35 +60,26 @@ class Comparison:
     files: int = 0
     refused: list[tuple[Path, str]] = field(default_factory=list)
     equal: int = 0
+    intended: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     differences: dict[tuple[Change, str], list[tuple[Path, str, str]]] = field(
         default_factory=lambda: defaultdict(list)
     )
     notes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
-    def add(self, path: Path, before: Tags, after: Tags) -> None:
-        """Compare the tags of a file before and after."""
+    def add(self, path: Path, before: Tags, after: Tags, notes: Sequence[str]) -> None:
+        """Compare the tags of a file before and after; the notes are those of its result."""
         for tag, value in before.items():
-            if _is_intended(tag):
-                continue
-            if tag not in after:
-                self.differences["lost", tag].append((path, value, ""))
-            elif after[tag] != value:
+            if after.get(tag) == value:
+                self.equal += 1
+            elif reason := reason_for(tag, notes):
+                self.intended[reason] += 1
+            elif tag in after:
                 self.differences["changed", tag].append((path, value, after[tag]))
             else:
-                self.equal += 1
+                self.differences["lost", tag].append((path, value, ""))
         for tag, value in after.items():
-            if tag not in before and not _is_intended(tag):
+            if tag not in before and not reason_for(tag, notes):
                 self.differences["new", tag].append((path, "", value))
-
-
-def _is_intended(tag: str) -> bool:
-    group, _, name = tag.partition(":")
-    return (
-        group in _OF_THE_FILE
-        or tag in _INTENDED
-        or tag.startswith(_INTENDED_GROUPS)
-        or name.startswith(_INTENDED_NAMES)
-    )
 
 
 def tags_of(paths: Sequence[Path]) -> list[Tags]:
@@ -157,6 +109,9 @@ def written_again(path: Path, recipe: Recipe, folder: Path) -> tuple[Path, tuple
     folder.mkdir()
     job = Job("0" * 64, recipe, (), path.stem, 0, ("0" * 64,) * len(recipe.models))
     files, notes = stage([picture], job, folder)
+    original = picture.original
+    if original is not None and original.space.model in ("cmyk", "lab"):
+        notes = (*notes, f"{STORED_AS} {original.space.model}")
     return files[0].path, (*picture.notes, *notes)
 
 
@@ -169,6 +124,7 @@ def compare(paths: Sequence[Path], recipe: Recipe, folder: Path) -> Comparison:
     """Write every photograph again below a folder and compare the tags."""
     comparison = Comparison()
     pairs: list[tuple[Path, Path]] = []
+    notes_of: list[tuple[str, ...]] = []
     pool = _pool()
     for number, path in enumerate(paths):
         try:
@@ -184,13 +140,14 @@ def compare(paths: Sequence[Path], recipe: Recipe, folder: Path) -> Comparison:
             comparison.refused.append((path, f"FAULT: {type(error).__name__}: {error}"))
             continue
         pairs.append((path, result))
+        notes_of.append(notes)
         for note in notes:
             comparison.notes[note] += 1
     pool.shutdown()
     comparison.files = len(pairs)
     befores, afters = (tags_of([pair[side] for pair in pairs]) for side in (0, 1))
-    for (path, _), before, after in zip(pairs, befores, afters, strict=True):
-        comparison.add(path, before, after)
+    for (path, _), before, after, notes in zip(pairs, befores, afters, notes_of, strict=True):
+        comparison.add(path, before, after, notes)
     return comparison
 
 
@@ -199,12 +156,15 @@ def told(comparison: Comparison) -> Iterator[str]:
     counts = dict.fromkeys(("changed", "lost", "new"), 0)
     for (kind, _), files in comparison.differences.items():
         counts[kind] += len(files)
-    yield "| files | refused | tags equal | changed | lost | new |"
-    yield "|---|---|---|---|---|---|"
+    yield "| files | refused | tags equal | meant to differ | changed | lost | new |"
+    yield "|---|---|---|---|---|---|---|"
+    meant = sum(comparison.intended.values())
     yield (
-        f"| {comparison.files} | {len(comparison.refused)} | {comparison.equal} "
+        f"| {comparison.files} | {len(comparison.refused)} | {comparison.equal} | {meant} "
         f"| {counts['changed']} | {counts['lost']} | {counts['new']} |"
     )
+    for reason, number in sorted(comparison.intended.items(), key=lambda one: -one[1]):
+        yield f"meant to differ in {number}: {reason}"
     by_number = sorted(comparison.differences.items(), key=lambda one: (one[0][0], -len(one[1])))
     for (kind, tag), files in by_number:
         path, before, after = files[0]

@@ -174,6 +174,11 @@ def _stage_one(
     format_name, suffix = photo.output_format(recipe.output.format, picture.metadata)
     path = folder / f"{stem}{suffix}"
     output = recipe.output
+    stays_lossless = (
+        output.format == "same"
+        and picture.metadata.is_lossless
+        and not output.model_fields_set & {"quality", "lossless"}
+    )
     notes = write_picture(
         picture,
         path,
@@ -182,7 +187,7 @@ def _stage_one(
         profile=output.profile,
         options=EncoderOptions(
             output.quality,
-            output.lossless,
+            output.lossless or stays_lossless,
             output.chroma,
             output.progressive,
             output.compression,

@@ -1,4 +1,4 @@
-"""The header of a BMP as far as Pillow does not read it: its bit fields and its profile."""
+"""The header of a BMP as far as Pillow does not read it: its bit fields and its colours."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from daemon.photo.picture import Header
 from daemon.photo.pillow_files import read_pillow_header
+from daemon.photo.profiles import Primaries
 from daemon.system.files import read_at
 
 _FILE_HEADER = 14
@@ -16,6 +17,11 @@ _PLAIN_HEADER, _WITH_ALPHA, _WITH_PROFILE = 40, 56, 124
 
 _BITFIELDS, _ALPHA_BITFIELDS = 3, 6
 _EMBEDDED, _LINKED = b"DEBM", b"KNIL"
+_CALIBRATED, _CALIBRATED_RGB = 108, bytes(4)
+"""Length of a header that has end points and gamma, and its mark that they count."""
+
+_GAMMA_TOLERANCE = 0.01
+"""Share by which the gammas of the three channels may differ: only one is read."""
 _MAX_PROFILE_BYTES = 1 << 26
 
 
@@ -88,6 +94,31 @@ def _are_sound(masks: tuple[int, ...], bits: int) -> bool:
     return (
         in_rows and together < 1 << bits and together.bit_count() == sum(map(int.bit_count, masks))
     )
+
+
+def read_bmp_calibration(file: BinaryIO) -> tuple[float, Primaries] | None:
+    """Encoding exponent and primaries of a calibrated BMP; None where it has none that make sense.
+
+    Source: BITMAPV4HEADER; end points are CIE X, Y and Z, and white is their sum.
+    """
+    base = _FILE_HEADER if read_at(file, 0, 2) == b"BM" else 0
+    head = read_at(file, base, _CALIBRATED)
+    if len(head) < _CALIBRATED or int.from_bytes(head[:4], "little") < _CALIBRATED:
+        return None
+    if head[56:60] != _CALIBRATED_RGB:
+        return None
+    ends = [number / (1 << 30) for number in struct.unpack_from("<9i", head, 60)]
+    gammas = [number / (1 << 16) for number in struct.unpack_from("<3I", head, 96)]
+    points = [ends[place : place + 3] for place in (0, 3, 6)]
+    whole = [sum(axis) for axis in zip(*points, strict=True)]
+    if min(map(sum, [*points, whole])) <= 0 or min(gammas) <= 0:
+        return None
+    if max(gammas) - min(gammas) > _GAMMA_TOLERANCE * max(gammas):
+        return None
+    gamma = sum(gammas) / 3
+    white, red, green, blue = ((x / (x + y + z), y / (x + y + z)) for x, y, z in [whole, *points])
+    # Some write what codes are raised to, some its inverse.
+    return 1 / gamma if gamma > 1 else gamma, Primaries(white, red, green, blue)
 
 
 def read_bmp_profile(file: BinaryIO) -> tuple[bytes | None, bool]:

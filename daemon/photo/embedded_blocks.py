@@ -20,6 +20,7 @@ _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _RESOURCE = b"8BIM"
 IPTC_RESOURCE = 0x0404
 _PROFILE_KEYWORD = b"Raw profile type "
+_XMP_KEYWORD = b"XML:com.adobe.xmp"
 _PROFILES = (b"iptc", b"8bim", b"exif", b"APP1", b"xmp")
 
 _MAX_SEGMENTS = 10_000
@@ -155,6 +156,7 @@ def png_blocks(file: BinaryIO) -> EmbeddedBlocks:
     texts: list[tuple[bytes, bytes]] = []
     profiles: dict[bytes, bytes | None] = {}
     has_manifest, total = False, 0
+    xmp: bytes | None = None
     for chunk in read_chunks(file):
         has_manifest |= chunk.kind == b"caBX"
         if chunk.kind not in (b"tEXt", b"zTXt", b"iTXt"):
@@ -167,13 +169,16 @@ def png_blocks(file: BinaryIO) -> EmbeddedBlocks:
             name = keyword[len(_PROFILE_KEYWORD) :]
             if name in _PROFILES and name not in profiles:
                 profiles[name] = _raw_profile(chunk.kind, chunk.content)
-        elif not keyword.startswith((b"XML:com.adobe.xmp", b"Thumb::")):
+        elif keyword == _XMP_KEYWORD:
+            # Pillow reads it where it should stand, in iTXt.
+            xmp = xmp or (_text(chunk.kind, chunk.content) if chunk.kind != b"iTXt" else None)
+        elif not keyword.startswith(b"Thumb::"):
             texts.append((chunk.kind, chunk.content))
     return EmbeddedBlocks(
         kept_resources(profiles.get(b"iptc") or profiles.get(b"8bim") or b""),
         png_text=tuple(texts),
         exif=profiles.get(b"exif") or profiles.get(b"APP1"),
-        xmp=profiles.get(b"xmp"),
+        xmp=profiles.get(b"xmp") or xmp,
         has_manifest=has_manifest,
     )
 
@@ -204,15 +209,21 @@ def raw_profile(kind: bytes, content: bytes) -> bytes:
 
 def _raw_profile(kind: bytes, content: bytes) -> bytes | None:
     """The block in such a chunk; None if it is damaged."""
-    text = content.partition(b"\0")[2]
-    try:
-        if kind == b"zTXt":
-            text = zlib.decompressobj().decompress(text[1:], _MAX_BYTES)
-    except zlib.error:
+    text = _text(kind, content)
+    if text is None:
         return None
     found = _RAW_PROFILE.match(text)
     digits = b"" if found is None else b"".join(found[1].split())
     return bytes.fromhex(digits[: len(digits) // 2 * 2].decode()) or None
+
+
+def _text(kind: bytes, content: bytes) -> bytes | None:
+    """What a chunk tEXt or zTXt says behind its keyword; None if it is damaged."""
+    text = content.partition(b"\0")[2]
+    try:
+        return zlib.decompressobj().decompress(text[1:], _MAX_BYTES) if kind == b"zTXt" else text
+    except zlib.error:
+        return None
 
 
 def photoshop_segments(resources: bytes) -> bytes:

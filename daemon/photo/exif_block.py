@@ -54,6 +54,9 @@ _STORAGE_OF_TIFF = (0x0100, 0x0101, 0x0211, 0x0212, 0x0213, 0x0214)
 in its own unit, be that inches, centimetres or none, it stays exact."""
 
 _FIRST_DNG, _LAST_DNG = 50706, 51200
+_OF_THE_CAMERA = (50708, 50735, 50736, 50827)
+"""DNG's tags of the camera's name, its serial number, the lens, and the name of the raw file."""
+
 _FARTHEST = 60_000
 """Offset up to which maker notes keep their place: what a JPEG's segment holds."""
 
@@ -105,7 +108,8 @@ def tiff_parts(file: BinaryIO, layout: Layout, offset: int) -> ExifParts:
 
 
 def _is_dng(tag: int) -> bool:
-    return _FIRST_DNG <= tag <= _LAST_DNG
+    """Whether a tag tells how to develop a DNG; which camera and lens it was stays true."""
+    return _FIRST_DNG <= tag <= _LAST_DNG and tag not in _OF_THE_CAMERA
 
 
 def _parts(

@@ -136,6 +136,7 @@ class Metadata:
         turned: EXIF orientation that was applied to the stored pixels, 1 to 8.
         modified_ns: Modification time of the original, nanoseconds since the epoch, or None.
         scale: How many times larger than the original `super-resolve` has made the picture.
+        is_lossless: The file is of a lossy format, and its encoder lost nothing.
         untouched_by: Indices of the recipe's steps that left the pixels as they were.
     """
 
@@ -150,6 +151,7 @@ class Metadata:
     png_text: tuple[tuple[bytes, bytes], ...] = ()
     turned: int = 1
     scale: float = 1.0
+    is_lossless: bool = False
     untouched_by: frozenset[int] = frozenset()
     modified_ns: int | None = field(default=None, compare=False)
 

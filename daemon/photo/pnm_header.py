@@ -20,6 +20,7 @@ _HEAD = re.compile(
 _WHITE = re.compile(_SPACE + rb"(?P<white>\d{1,5})")
 _LINES = re.compile(rb"P7\s*\n(?P<lines>(?:[^\n]*\n)*?)ENDHDR[ \t\r]*\n")
 _LINE = re.compile(rb"^\s*(WIDTH|HEIGHT|DEPTH|MAXVAL)\s+(\d{1,9})\s*$", re.MULTILINE)
+_COMMENT = re.compile(rb"#([^\n\r]*)")
 _SCALE = re.compile(rb"\s+(?P<scale>[-+.0-9eE]{1,30})")
 
 
@@ -34,6 +35,7 @@ class PnmHead:
         little: Floats are little-endian.
         begin: Where the pixels begin.
         channels: Channels of a pixel.
+        comments: What stands behind each #.
     """
 
     kind: str
@@ -43,6 +45,7 @@ class PnmHead:
     little: bool
     begin: int
     channels: int
+    comments: tuple[bytes, ...] = ()
 
 
 def is_pnm(start: bytes, file: BinaryIO) -> bool:
@@ -100,7 +103,7 @@ def read_pnm_head(file: BinaryIO) -> PnmHead:
         raise ValueError("its head has no end")
     channels = 3 if kind in "36F" else 1
     size = int(found["width"]), int(found["height"])
-    return PnmHead(kind, *size, white, little, end + 1, channels)
+    return PnmHead(kind, *size, white, little, end + 1, channels, _comments(content[:end]))
 
 
 def _pam_head(content: bytes) -> PnmHead:
@@ -116,4 +119,10 @@ def _pam_head(content: bytes) -> PnmHead:
     )
     if not 1 <= white <= 65535 or not 1 <= channels <= _MAX_CHANNELS:
         raise ValueError("its head gives no white of 1 to 65535, or no channels")
-    return PnmHead("7", width, height, white, False, found.end(), channels)
+    said = _comments(found["lines"])
+    return PnmHead("7", width, height, white, False, found.end(), channels, said)
+
+
+def _comments(head: bytes) -> tuple[bytes, ...]:
+    found = (comment.strip() for comment in _COMMENT.findall(head))
+    return tuple(comment for comment in found if comment)

@@ -1,10 +1,29 @@
-"""The header of a WebP file, from its first bytes."""
+"""The header of a WebP file, and how its picture is coded."""
 
+import os
 import struct
 from typing import BinaryIO
 
 from daemon.photo.picture import Header
 from daemon.photo.pillow_files import read_pillow_header
+from daemon.system.files import read_at
+
+_MAX_CHUNKS = 1000
+
+
+def is_lossless_webp(file: BinaryIO) -> bool:
+    """Whether the picture, of an animation its first frame, is coded without loss."""
+    size = file.seek(0, os.SEEK_END)
+    place = 12
+    for _ in range(_MAX_CHUNKS):
+        if place + 8 > size:
+            return False
+        kind, length = struct.unpack("<4sI", read_at(file, place, 8))
+        if kind in (b"VP8 ", b"VP8L"):
+            return bool(kind == b"VP8L")
+        # The chunks of a frame follow its own 16 bytes.
+        place += 8 + (16 if kind == b"ANMF" else length + length % 2)
+    return False
 
 
 def read_webp_header(file: BinaryIO, label: str) -> Header:

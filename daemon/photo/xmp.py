@@ -1,7 +1,6 @@
 """XMP packets, inside a photograph or in a side file: what no longer holds of a result is changed.
 
-A packet is parsed within bounds and without entities. One that is not well-formed RDF, or in which
-nothing changes, stays as it is, byte for byte.
+One that is not well-formed RDF, or in which nothing changes, stays as it is, byte for byte.
 """
 
 from __future__ import annotations
@@ -9,24 +8,27 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from xml.dom import Node
 from xml.dom.minidom import Attr, Document, Element, Text, parseString
-from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import escape
+
+from daemon.photo.xmp_document import (
+    RDF,
+    XMLNS,
+    declarations,
+    descriptions,
+    first_element,
+    packed,
+    parsed,
+    properties,
+    remove,
+    root_of,
+)
 
 _ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>))[2-8]")
 
-_MAX_BYTES, _MAX_TAGS, _MAX_ATTRIBUTES = 1 << 24, 100_000, 200_000
-"""Longest packet that is parsed, and what it may hold; beyond it stays as it is."""
-
-_MAX_DEPTH = 100
-_BREAK = "\ue00a"
-"""A character of private use that stands for a line break while a packet is written."""
-
-_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-_XMLNS = "http://www.w3.org/2000/xmlns/"
 _TIFF, _EXIF = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/"
 _CAMERA = "http://ns.google.com/photos/1.0/camera/"
 _RAW = "http://ns.adobe.com/camera-raw-settings/1.0/"
@@ -78,10 +80,10 @@ _RENEWED = frozenset(
 """Properties of the file itself, which a result has of its own."""
 
 _EMPTY = (
-    f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"></rdf:RDF></x:xmpmeta>'
+    f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"></rdf:RDF></x:xmpmeta>'
 ).encode()
 _MADE = (
-    f'<rdf:Description xmlns:rdf="{_RDF}" xmlns:xmp="{_XMP}" xmlns:xmpMM="{_MEDIA}" '
+    f'<rdf:Description xmlns:rdf="{RDF}" xmlns:xmp="{_XMP}" xmlns:xmpMM="{_MEDIA}" '
     'xmlns:stRef="http://ns.adobe.com/xap/1.0/sType/ResourceRef#" '
     'xmlns:stEvt="http://ns.adobe.com/xap/1.0/sType/ResourceEvent#" '
     'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" rdf:about="" '
@@ -96,7 +98,7 @@ _MADE = (
 
 _DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"
 _DESCRIPTION = (
-    f'<rdf:Description xmlns:rdf="{_RDF}" xmlns:dc="{_DUBLIN_CORE}" rdf:about="">'
+    f'<rdf:Description xmlns:rdf="{RDF}" xmlns:dc="{_DUBLIN_CORE}" rdf:about="">'
     "{}</rdf:Description>"
 )
 _ALTERNATIVE = '<dc:{0}><rdf:Alt><rdf:li xml:lang="x-default">{{}}</rdf:li></rdf:Alt></dc:{0}>'
@@ -152,30 +154,30 @@ class XmpChanges:
 
 def changed_xmp(packet: bytes, changes: XmpChanges) -> bytes:
     """The packet of a result."""
-    document = _parsed(packet)
+    document = parsed(packet)
     if document is None:
         return packet
     changed = False
-    for description in _descriptions(document):
+    for description in descriptions(document):
         is_pending = _is_pending_raw(description)
-        for node in _properties(description):
+        for node in properties(description):
             changed |= _change(node, changes, is_pending=is_pending)
     changed |= _turn_regions(document, changes)
-    return _packed(document) if changed else packet
+    return packed(document) if changed else packet
 
 
 def without_location(packet: bytes) -> bytes | None:
     """A packet without what names the place; None if it cannot be searched."""
-    document = _parsed(packet)
+    document = parsed(packet)
     if document is None:
         return None
     for element in document.getElementsByTagName("*"):
-        for node in _properties(element):
+        for node in properties(element):
             namespace, name = node.namespaceURI or "", node.localName or ""
             is_gps = namespace == _EXIF and name.startswith("GPS")
             if is_gps or (namespace, name) in _LOCATIONS:
-                _remove(node)
-    return _packed(document)
+                remove(node)
+    return packed(document)
 
 
 def with_history(
@@ -195,40 +197,40 @@ def with_history(
 
     Source: XMP specification, part 2, xmpMM; IPTC Photo Metadata Standard 2023.2.
     """
-    document = _parsed(packet or _EMPTY)
-    root = None if document is None else _first(document, _RDF, "RDF")
+    document = parsed(packet or _EMPTY)
+    root = None if document is None else first_element(document, RDF, "RDF")
     if document is None or root is None:
         return None
     old: dict[str, str] = {}
     history: Element | None = None
-    for description in _descriptions(document):
-        for node in _properties(description):
+    for description in descriptions(document):
+        for node in properties(description):
             namespace, name = node.namespaceURI or "", node.localName or ""
             if namespace == _MEDIA and name == "History" and isinstance(node, Element):
                 history = node
             elif (namespace, name) in _RENEWED:
                 old[name] = _text(node)
-                _remove(node)
+                remove(node)
     values = {
         "software": software, "source": source, "identifier": identifier, "action": action,
         "parent": old.get("DocumentID", ""), "instance": old.get("InstanceID", ""),
     }  # fmt: skip
     values = {name: escape(value, {'"': "&quot;"}) for name, value in values.items()}
-    added = _root(parseString(_MADE.format(**values).encode()))
+    added = root_of(parseString(_MADE.format(**values).encode()))
     (derived,) = added.getElementsByTagNameNS(_MEDIA, "DerivedFrom")
     for attribute in list(derived.attributes.values()):
         if not attribute.value:
             derived.removeAttributeNode(attribute)
     if not derived.attributes.length:  # the original has no identifier
-        _remove(derived)
-    items = [] if history is None else list(history.getElementsByTagNameNS(_RDF, "li"))
-    target = added.getElementsByTagNameNS(_RDF, "Seq")[0]
+        remove(derived)
+    items = [] if history is None else list(history.getElementsByTagNameNS(RDF, "li"))
+    target = added.getElementsByTagNameNS(RDF, "Seq")[0]
     for item in items:
         target.insertBefore(item, target.lastChild)
     if history is not None:
-        _remove(history)
+        remove(history)
     root.appendChild(added)
-    return _packed(document)
+    return packed(document)
 
 
 def with_texts(
@@ -243,14 +245,14 @@ def with_texts(
     Returns:
         The packet, and the names of properties that could not be added.
     """
-    document = _parsed(packet or _EMPTY)
-    root = None if document is None else _first(document, _RDF, "RDF")
+    document = parsed(packet or _EMPTY)
+    root = None if document is None else first_element(document, RDF, "RDF")
     if document is None or root is None:
         return packet, tuple(texts)
     present = {
         (node.localName or ""): "".join(_all_text(node).split())
-        for description in _descriptions(document)
-        for node in _properties(description)
+        for description in descriptions(document)
+        for node in properties(description)
         if node.namespaceURI == _DUBLIN_CORE
     }
     missing = tuple(
@@ -262,8 +264,8 @@ def with_texts(
     if not added:
         return packet, missing
     lines = "".join(_TEXTS[name].format(escape(_printable(text))) for name, text in added.items())
-    root.appendChild(_root(parseString(_DESCRIPTION.format(lines).encode())))
-    return _packed(document), missing
+    root.appendChild(root_of(parseString(_DESCRIPTION.format(lines).encode())))
+    return packed(document), missing
 
 
 def _printable(text: str) -> str:
@@ -285,22 +287,22 @@ def _all_text(node: Attr | Element) -> str:
 
 def merged_xmp(packet: bytes, extended: bytes) -> bytes | None:
     """A packet with the second part that a JPEG keeps apart; None if either is damaged."""
-    document, other = _parsed(packet), _parsed(extended)
-    target = None if document is None else _first(document, _RDF, "RDF")
-    source = None if other is None else _first(other, _RDF, "RDF")
+    document, other = parsed(packet), parsed(extended)
+    target = None if document is None else first_element(document, RDF, "RDF")
+    source = None if other is None else first_element(other, RDF, "RDF")
     if document is None or target is None or source is None:
         return None
-    spaces = _declarations(source)
+    spaces = declarations(source)
     for child in [node for node in source.childNodes if isinstance(node, Element)]:
         for name, value in spaces.items():
             if not child.hasAttribute(name):
-                child.setAttributeNS(_XMLNS, name, value)
+                child.setAttributeNS(XMLNS, name, value)
         target.appendChild(child)
-    for description in _descriptions(document):
-        for node in _properties(description):
+    for description in descriptions(document):
+        for node in properties(description):
             if (node.namespaceURI, node.localName) == (_NOTE, "HasExtendedXMP"):
-                _remove(node)
-    return _packed(document)
+                remove(node)
+    return packed(document)
 
 
 def extended_segments(packet: bytes) -> bytes | None:
@@ -308,13 +310,13 @@ def extended_segments(packet: bytes) -> bytes | None:
 
     Source: XMP specification, part 3, 1.1.3.1.
     """
-    document = _parsed(packet)
-    if document is None or _first(document, _RDF, "RDF") is None:
+    document = parsed(packet)
+    if document is None or first_element(document, RDF, "RDF") is None:
         return None
-    content = _root(document).toxml().encode()
+    content = root_of(document).toxml().encode()
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest().upper()
     main = (
-        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="' + _RDF + '"><rdf:Description '
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="' + RDF + '"><rdf:Description '
         f'rdf:about="" xmlns:xmpNote="{_NOTE}" xmpNote:HasExtendedXMP="{digest}"/>'
         "</rdf:RDF></x:xmpmeta>"
     )
@@ -330,80 +332,11 @@ def _segment(content: bytes) -> bytes:
     return b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content
 
 
-def _parsed(packet: bytes) -> Document | None:
-    packet = packet.strip(b"\0 \t\r\n")
-    if len(packet) > _MAX_BYTES or packet.count(b"<") > _MAX_TAGS:
-        return None
-    # An entity could stand for gigabytes; UTF-16, in which none can be looked for, has zeros.
-    if packet.count(b"=") > _MAX_ATTRIBUTES or b"<!" in packet or b"\0" in packet:
-        return None
-    try:
-        document = parseString(packet)
-    except (ExpatError, ValueError, LookupError):
-        return None
-    return document if _depth(document) <= _MAX_DEPTH else None
-
-
-def _root(document: Document) -> Element:
-    root = document.documentElement
-    if root is None:
-        raise ValueError("XML without an element")
-    return root
-
-
-def _depth(document: Document) -> int:
-    """How deep elements are nested, without recursion."""
-    deepest, stack = 0, [(_root(document), 1)]
-    while stack:
-        element, depth = stack.pop()
-        deepest = max(deepest, depth)
-        stack += [(one, depth + 1) for one in element.childNodes if isinstance(one, Element)]
-    return deepest
-
-
-def _packed(document: Document) -> bytes:
-    """The packet of a document, with line breaks in attributes kept."""
-    for element in document.getElementsByTagName("*"):
-        for attribute in element.attributes.values():
-            attribute.value = attribute.value.replace("\n", _BREAK)
-    text = "\n".join(node.toxml() for node in document.childNodes)
-    return text.replace(_BREAK, "&#10;").encode()
-
-
-def _first(document: Document, namespace: str, name: str) -> Element | None:
-    found = document.getElementsByTagNameNS(namespace, name)
-    return found[0] if found else None
-
-
-def _descriptions(document: Document) -> list[Element]:
-    """The elements that hold properties of the photograph itself."""
-    found = _first(document, _RDF, "RDF")
-    nodes = [] if found is None else found.childNodes
-    return [node for node in nodes if isinstance(node, Element)]
-
-
-def _properties(element: Element) -> Iterator[Attr | Element]:
-    yield from list(element.attributes.values())
-    yield from [node for node in element.childNodes if isinstance(node, Element)]
-
-
-def _declarations(element: Element) -> dict[str, str]:
-    """Declarations of namespaces that hold for an element."""
-    found: dict[str, str] = {}
-    node: Node | None = element
-    while isinstance(node, Element):
-        for name, value in node.attributes.items():
-            if name.startswith("xmlns"):
-                found.setdefault(name, value)
-        node = node.parentNode
-    return found
-
-
 def _is_pending_raw(description: Element) -> bool:
     """Whether settings of a raw converter would be applied to the result once more."""
     done = [
         _text(node)
-        for node in _properties(description)
+        for node in properties(description)
         if (node.namespaceURI, node.localName) == (_RAW, "AlreadyApplied")
     ]
     return "True" not in done
@@ -413,7 +346,7 @@ def _change(node: Attr | Element, changes: XmpChanges, *, is_pending: bool) -> b
     """Change or remove a property; whether it was."""
     key = (node.namespaceURI or "", node.localName or "")
     if key[0] in _GONE_NAMESPACES or key in _GONE or (key[0] == _RAW and is_pending):
-        _remove(node)
+        remove(node)
         return True
     value = _text(node)
     if key == (_EXIF, "ColorSpace") and changes.is_srgb is not None:
@@ -435,14 +368,6 @@ def _scaled(value: str, scale: float) -> str:
         return f"{round(int(above) * scale)}/{int(below or 1)}"
     except (ValueError, OverflowError):
         return value
-
-
-def _remove(node: Attr | Element) -> None:
-    if isinstance(node, Element):
-        if node.parentNode is not None:
-            node.parentNode.removeChild(node)
-    elif node.ownerElement is not None:
-        node.ownerElement.removeAttributeNode(node)
 
 
 def _text(node: Attr | Element) -> str:
@@ -485,7 +410,7 @@ def _turn_regions(document: Document, changes: XmpChanges) -> bool:
     turn = _TURNS.get(changes.turned)
     changed = False
     for element in document.getElementsByTagName("*"):
-        named = {(node.namespaceURI, node.localName): node for node in _properties(element)}
+        named = {(node.namespaceURI, node.localName): node for node in properties(element)}
         area = [named.get((_AREA, name)) for name in ("x", "y", "w", "h")]
         if turn is not None and area[0] is not None and area[1] is not None:
             changed |= _turn_area(area, turn, is_swapped=changes.turned >= 5)

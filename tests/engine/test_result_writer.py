@@ -13,8 +13,11 @@ from daemon.config.recipe import Recipe
 from daemon.engine.result_writer import stage
 from daemon.messages.tasks import Job
 from daemon.photo import Metadata, Picture
+from daemon.photo.output_formats import EncoderOptions
+from daemon.photo.writing import write_picture
 from daemon.system.errors import CannotWriteError, PassingError
 from daemon.system.files import sha256_of
+from tests.support.photos import read
 
 RECIPE = Recipe.model_validate({"name": "r", "steps": [{"kind": "denoise"}]})
 
@@ -36,6 +39,25 @@ def test_one_picture_becomes_one_file_whose_digest_is_right(tmp_path: Path) -> N
     assert staged.digest == sha256_of(staged.path)
     with Image.open(staged.path) as image:
         assert image.getpixel((0, 0)) == (7, 7, 7)
+
+
+@pytest.mark.parametrize("format", ["webp", "jxl"])
+@pytest.mark.parametrize("is_lossless", [True, False])
+def test_same_keeps_a_lossless_file_lossless(
+    tmp_path: Path, format: str, is_lossless: bool
+) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    original = Picture(levels, grey=False, metadata=Metadata("PNG", "RGB"))
+    path = tmp_path / f"a.{format}"
+    write_picture(original, path, format=format, options=EncoderOptions(90, lossless=is_lossless))
+    source = read(path)
+    assert source.metadata.is_lossless == is_lossless
+    for output, stays in (({}, is_lossless), ({"quality": 90}, False)):
+        how = RECIPE.model_copy(update={"output": Output(format="same", **output)})
+        folder = tmp_path / str(len(output))
+        folder.mkdir()
+        (staged,), _ = stage([source], job(how), folder)
+        assert np.array_equal(read(staged.path).pixels, source.pixels) == stays
 
 
 def test_several_pictures_become_a_film_and_its_frames(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from daemon.photo import Limits, read_header
-from daemon.photo.profiles import DISPLAY_P3_ICC
+from daemon.photo.colour import ColourSpace
+from daemon.photo.profiles import DISPLAY_P3_ICC, Curve, Primaries, rgb_profile
 from daemon.system.errors import TruncatedError
 from tests.support.photos import cat, read
 
@@ -109,3 +110,37 @@ def test_a_profile_in_another_file_is_said_to_be_left_out(tmp_path: Path) -> Non
     picture = read(tmp_path / "a.bmp")
     assert np.array_equal(picture.pixels, CAT)
     assert picture.notes == ("its colour profile is in another file: left out",)
+
+
+def calibrated(gamma: float, blue_gamma: float | None = None) -> bytes:
+    """A BMP of version 4 with the primaries of Display P3 under D65, and a gamma."""
+    pixels = np.pad(CAT[::-1, :, ::-1], ((0, 0), (0, 1), (0, 0))).reshape(16, -1)[:, :72]
+    points = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
+    luminances = (0.22897, 0.69174, 0.07929)
+    ends = b"".join(
+        struct.pack("<3i", *(round(v * (1 << 30)) for v in (x / y * Y, Y, (1 - x - y) / y * Y)))
+        for (x, y), Y in zip(points, luminances, strict=True)
+    )
+    gammas = (gamma, gamma, blue_gamma or gamma)
+    head = struct.pack("<IiiHHIIiiII", 108, 23, 16, 1, 24, 0, 0, 2835, 2835, 0, 0)
+    head += bytes(16) + bytes(4) + ends + struct.pack("<3I", *(round(g * 65536) for g in gammas))
+    whole = struct.pack("<2sIII", b"BM", 14 + len(head) + pixels.size, 0, 14 + len(head))
+    return whole + head + pixels.tobytes()
+
+
+@pytest.mark.parametrize("gamma", [1.8, 1 / 1.8])
+def test_end_points_and_gamma_of_a_calibrated_bmp_count(tmp_path: Path, gamma: float) -> None:
+    (tmp_path / "a.bmp").write_bytes(calibrated(gamma))
+    picture = read(tmp_path / "a.bmp")
+    assert picture.original is not None
+    assert np.array_equal(picture.original.codes, CAT)
+    primaries = Primaries((0.3127, 0.3290), (0.68, 0.32), (0.265, 0.69), (0.15, 0.06))
+    space = ColourSpace("rgb", rgb_profile("wanted", primaries, Curve((1.8,))))
+    assert np.abs(picture.pixels.astype(int) - space.to_levels(CAT, np.uint8)).max() <= 1
+
+
+def test_a_calibration_that_makes_no_sense_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.bmp").write_bytes(calibrated(1.8, blue_gamma=2.4))
+    picture = read(tmp_path / "a.bmp")
+    assert np.array_equal(picture.pixels, CAT)
+    assert picture.original is None

@@ -74,6 +74,9 @@ def test_what_follows_a_picture_is_noted_but_no_filling(tmp_path: Path) -> None:
     (tmp_path / "c.jpg").write_bytes(content + b"\0\0\0\x18ftypmp42" * 512)
     (note,) = read(tmp_path / "c.jpg").notes
     assert note.startswith("6 KB behind the picture (a film")
+    (tmp_path / "d.jpg").write_bytes(content + b"IPTC of a program, AXS!" * 4)
+    (note,) = read(tmp_path / "d.jpg").notes
+    assert note.startswith("92 bytes behind the picture")
 
 
 def test_parts_of_extended_xmp_are_put_together_in_their_order(tmp_path: Path) -> None:

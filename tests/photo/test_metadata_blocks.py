@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,6 +144,32 @@ def iptc_of_file(image: Image.Image, path: Path) -> bytes | None:
             return exif_parts(image.info["exif"]).iptc
     resources = read(path).metadata.photoshop
     return None if resources is None else iptc_of(resources)
+
+
+@pytest.mark.parametrize("kind", [b"iTXt", b"tEXt", b"zTXt"])
+def test_xmp_of_a_png_is_found_in_every_kind_of_text(tmp_path: Path, kind: bytes) -> None:
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf='
+        b'"http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+        b'xmlns:dc="http://purl.org/dc/elements/1.1/" dc:source="Grandma"/></rdf:RDF></x:xmpmeta>'
+    )
+    between = {b"iTXt": b"\0\0\0\0\0", b"tEXt": b"\0", b"zTXt": b"\0\0"}[kind]
+    chunks = PngInfo()
+    chunks.add(
+        kind, b"XML:com.adobe.xmp" + between + (zlib.compress(xmp) if kind == b"zTXt" else xmp)
+    )
+    path = tmp_path / "a.png"
+    Image.fromarray(cat()).save(path, pnginfo=chunks)
+    assert b"Grandma" in (read(path).metadata.xmp or b"")
+    assert read(path).metadata.png_text == ()
+
+
+def test_a_tiff_keeps_dngs_tags_of_the_camera_and_no_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    Image.fromarray(cat()).save(path, tiffinfo={50735: "278290", 50778: 21})
+    fields = {field.tag for field in parse_block(read(path).metadata.exif or b"")[1]}
+    assert 50735 in fields
+    assert 50778 not in fields
 
 
 @pytest.mark.parametrize("format", FORMATS)

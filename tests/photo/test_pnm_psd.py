@@ -72,6 +72,18 @@ def test_a_second_map_is_left_out_with_a_note(tmp_path: Path) -> None:
     assert read(tmp_path / "a.ppm").notes == ("further pictures in the file were left out",)
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"P6\n# Grandma, 1911\n24 16\n#  on the stairs\n255\n",
+        b"P7\n# Grandma, 1911\nWIDTH 24\nHEIGHT 16\n# on the stairs\nDEPTH 3\nMAXVAL 255\nENDHDR\n",
+    ],
+)
+def test_comments_of_a_map_are_carried(tmp_path: Path, start: bytes) -> None:
+    (tmp_path / "a.ppm").write_bytes(start + CAT.tobytes())
+    assert read(tmp_path / "a.ppm").metadata.comments == (b"Grandma, 1911", b"on the stairs")
+
+
 def resource(number: int, content: bytes) -> bytes:
     return (
         struct.pack(">4sHHI", b"8BIM", number, 0, len(content)) + content + bytes(len(content) % 2)

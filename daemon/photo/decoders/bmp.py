@@ -8,7 +8,13 @@ from typing import BinaryIO
 import numpy as np
 
 from daemon.photo.bit_depth import slabs
-from daemon.photo.bmp_header import BitFields, bit_fields_mode, read_bit_fields, read_bmp_profile
+from daemon.photo.bmp_header import (
+    BitFields,
+    bit_fields_mode,
+    read_bit_fields,
+    read_bmp_calibration,
+    read_bmp_profile,
+)
 from daemon.photo.decoded import Codes, ColourTags, Decoded
 from daemon.photo.decoders.pillow import decode as decode_by_pillow
 from daemon.photo.notes import Note, NoteKind
@@ -28,7 +34,10 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     decoded = _bit_fields(file, fields, label) if fields else decode_by_pillow(file, label)
     icc, is_linked = read_bmp_profile(file)
     notes = (*decoded.notes, _LINKED_PROFILE) if is_linked else decoded.notes
-    return replace(decoded, tags=ColourTags(icc=icc), notes=notes)
+    calibration = None if icc else read_bmp_calibration(file)
+    gamma, primaries = calibration or (None, None)
+    tags = ColourTags(icc=icc, gamma=gamma, primaries=primaries)
+    return replace(decoded, tags=tags, notes=notes)
 
 
 def _bit_fields(file: BinaryIO, fields: BitFields, label: str) -> Decoded:

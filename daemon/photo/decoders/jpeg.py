@@ -24,7 +24,7 @@ _MODELS: dict[str, tuple[Model, str]] = {"L": ("grey", "GRAY"), "RGB": ("rgb", "
 """What the channels are, and what libjpeg-turbo calls them, by Pillow's mode. It does not turn
 Adobe's inverted CMYK round, which Pillow does."""
 
-_LEAST_TRAILER, _LOOKED_AT = 4096, 1 << 16
+_LEAST_TRAILER, _LOOKED_AT = 64, 1 << 16
 """Bytes behind a picture that are worth a note, and those that tell whether they are anything."""
 
 
@@ -74,7 +74,8 @@ def _trailer_notes(file: BinaryIO, scan: Scan) -> tuple[Note, ...]:
     if length < _LEAST_TRAILER or not file.read(_LOOKED_AT).strip(b"\0\xff"):
         return ()
     what = "a film, further pictures or a program's own data"
-    said = f"{length / 1024:.0f} KB behind the picture ({what}) were left out"
+    size = f"{length / 1024:.0f} KB" if length >= 1024 else f"{length} bytes"
+    said = f"{size} behind the picture ({what}) were left out"
     return (Note(NoteKind.PAGES, said),)
 
 

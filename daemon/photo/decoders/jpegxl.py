@@ -51,7 +51,9 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     codes = imagecodecs.jpegxl_decode(content, 0, keeporientation=True)
     codes = codes.reshape(*codes.shape[:2], -1)
     said = _said(file, boxes, read_jpegxl_header(file, label).mode)
-    decoded = _decoded(codes, info, said)
+    # Pictures that are not in XYB are coded without loss by all encoders that are in use.
+    lossless = replace(said.metadata, is_lossless=not info.is_xyb)
+    decoded = _decoded(codes, info, replace(said, metadata=lossless))
     if icc is None:
         return decoded
     return replace(decoded, tags=ColourTags(icc=icc), metadata=replace(decoded.metadata, icc=icc))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
@@ -13,6 +13,7 @@ from daemon.photo.decoded import CHANNELS, Codes, ColourTags, Decoded, Model
 from daemon.photo.metadata import read_metadata
 from daemon.photo.notes import Note, NoteKind
 from daemon.photo.pillow_files import format_name, open_image
+from daemon.photo.webp_header import is_lossless_webp
 
 DAMAGED_PAGES = Note(NoteKind.DAMAGE, "its later pages are damaged; the first was restored")
 
@@ -40,7 +41,10 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     if page:
         image.seek(page)
     image.load()
-    return decoded_image(image, pages=pages, notes=notes, file=file)
+    decoded = decoded_image(image, pages=pages, notes=notes, file=file)
+    if decoded.metadata.format == "WEBP" and is_lossless_webp(file):
+        return replace(decoded, metadata=replace(decoded.metadata, is_lossless=True))
+    return decoded
 
 
 def count_pages(image: Image.Image) -> tuple[int, tuple[str, ...]]:

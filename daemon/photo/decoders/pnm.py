@@ -42,7 +42,7 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
     return Decoded(
         codes[..., :colours],
         "grey" if colours == 1 else "rgb",
-        Metadata("PPM", mode),
+        Metadata("PPM", mode, comments=head.comments),
         ColourTags(),
         white=None if head.kind in "Ff" else float(head.white),
         alpha=codes[..., colours] if extra else None,
