@@ -9,6 +9,7 @@ import typer
 
 from daemon.cli.context import SOME_FAILED, out, say, station_of
 from daemon.cli.text_layout import FileMatter, matter_lines
+from daemon.system import logging as log
 from daemon.system.errors import BusyError, ConfigError
 from daemon.system.files import as_text, shown
 
@@ -24,6 +25,7 @@ def run(context: typer.Context) -> None:
     from daemon.service.monitoring.systemd import systemd_notifier
 
     station, settings = open_station(station_of(context, for_daemon=True).root, for_daemon=True)
+    log.set_level(settings.log_level)
     systemd = systemd_notifier(os.environ, settings.stall_s, settings.alive_file)
     with (
         show_progress() as progress,
@@ -45,6 +47,7 @@ def once(context: typer.Context) -> int:
     from daemon.service.monitoring.systemd import systemd_notifier
 
     station, settings = open_station(station_of(context, for_daemon=True).root, for_daemon=True)
+    log.set_level(settings.log_level)
     systemd = systemd_notifier(os.environ, settings.stall_s, settings.alive_file)
     with (
         show_progress() as progress,

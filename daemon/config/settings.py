@@ -393,6 +393,12 @@ class Settings(BaseSettings):
     )
 
     # Monitoring
+    log_level: Literal["info", "warning", "error"] = Field(
+        "info",
+        description="Least serious events that the log of `run` and `once` has. `warning` leaves "
+        "out the lines about photographs that went well, which the job log has as well.",
+        examples=["warning"],
+    )
     metrics_port: int | None = Field(
         None,
         ge=0,

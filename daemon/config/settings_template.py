@@ -58,7 +58,7 @@ SETTING_GROUPS: dict[str, tuple[str, ...]] = {
         "web_user_header",
         "web_roots",
     ),
-    "Watch the daemon": ("metrics_port", "metrics_address"),
+    "Watch the daemon": ("log_level", "metrics_port", "metrics_address"),
     "Be told of trouble": (
         "notify",
         "notify_file",

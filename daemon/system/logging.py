@@ -19,8 +19,15 @@ from daemon.system.text import json_text, paragraph, printable
 
 _log = structlog.get_logger()
 _stream: LogStream | None = None
+_level = "info"
 
 Event = MutableMapping[str, Any]
+
+
+def set_level(name: str) -> None:
+    """Set the least serious events, such as "warning", of what is configured from now on."""
+    global _level  # as the stream, one for the process
+    _level = name
 
 
 def configure(stream: TextIO | None = None, *, console: bool | None = None) -> None:
@@ -47,7 +54,7 @@ def configure(stream: TextIO | None = None, *, console: bool | None = None) -> N
             _printable,
             end,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        wrapper_class=structlog.make_filtering_bound_logger(_level),
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _stream)),
         # A cached logger would keep writing to the stream of an earlier configuration.
         cache_logger_on_first_use=False,

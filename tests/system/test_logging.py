@@ -6,7 +6,7 @@ import re
 import pytest
 import structlog
 
-from daemon.system.logging import configure
+from daemon.system.logging import configure, set_level
 
 
 def test_a_line_is_json_with_event_fields_and_utc_time() -> None:
@@ -62,3 +62,16 @@ def test_a_reader_of_the_log_gets_names_as_status_shows_them() -> None:
     configure(stream)
     structlog.get_logger().info("settled", photo=HOSTILE)
     assert json.loads(stream.getvalue())["photo"] == SHOWN
+
+
+def test_a_level_leaves_out_what_is_less_serious() -> None:
+    stream = io.StringIO()
+    try:
+        set_level("warning")
+        configure(stream, console=False)
+        structlog.get_logger().info("restored")
+        structlog.get_logger().warning("failed")
+    finally:
+        set_level("info")
+        configure()
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["failed"]
