@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 import daemon.checkpoints
-from benchmarks.restoring import Pixels, restore
-from benchmarks.scratches import lost_pixels
 from daemon.config.steps import Colorize, Denoise, Inpaint, Step, SuperResolve, Unfade
 
 WEIGHTS = Path(daemon.checkpoints.__file__).with_name("weights")
+
+Pixels = NDArray[np.uint8]
+"""(H, W, 3), RGB."""
 
 Contender = Callable[[Pixels], Pixels]
 """Restores a damaged picture."""
@@ -147,6 +148,13 @@ def colorizers() -> dict[str, Contender]:
     return {name: partial(_restored, step) for name, step in steps.items()}
 
 
+def restore(step: Step, given: Pixels, mask: Pixels | None = None) -> list[Pixels]:
+    """Restore by restored itself, which imports torch only now: others need not wait for it."""
+    from benchmarks.restoring import restore as restore_here
+
+    return restore_here(step, given, mask=mask)
+
+
 def _restored(step: Step, given: Pixels) -> Pixels:
     return restore(step, given)[0]
 
@@ -229,6 +237,8 @@ def _clahe(given: Pixels) -> Pixels:
 
 
 def _mask(given: Pixels) -> Pixels:
+    from benchmarks.scratches import lost_pixels
+
     return lost_pixels(*given.shape[:2]).astype(np.uint8) * np.uint8(255)
 
 
