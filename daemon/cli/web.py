@@ -5,10 +5,8 @@ from typing import Annotated
 import typer
 
 from daemon.cli.context import say, station_of
-from daemon.config.station_setup import open_station
 from daemon.system.errors import ConfigError
 from daemon.system.files import shown
-from daemon.system.processes import end_with_parent
 
 _DEFAULT_PORT = 8080
 
@@ -35,6 +33,9 @@ def web(
 
     Example: `restored --station photos web --port 8080`
     """
+    from daemon.config.station_setup import open_station
+    from daemon.system.processes import end_with_parent
+
     try:
         from daemon.web.server import listen, serve
     except ModuleNotFoundError as error:
