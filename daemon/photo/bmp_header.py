@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from daemon.photo.picture import Header
 from daemon.photo.pillow_files import read_pillow_header
-from daemon.photo.profiles import Primaries
 from daemon.system.files import read_at
+
+if TYPE_CHECKING:
+    from daemon.photo.profiles import Primaries
 
 _FILE_HEADER = 14
 _PLAIN_HEADER, _WITH_ALPHA, _WITH_PROFILE = 40, 56, 124
@@ -118,6 +120,8 @@ def read_bmp_calibration(file: BinaryIO) -> tuple[float, Primaries] | None:
     gamma = sum(gammas) / 3
     white, red, green, blue = ((x / (x + y + z), y / (x + y + z)) for x, y, z in [whole, *points])
     # Some write what codes are raised to, some its inverse.
+    from daemon.photo.profiles import Primaries  # imports numpy, which headers need not
+
     return 1 / gamma if gamma > 1 else gamma, Primaries(white, red, green, blue)
 
 
