@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
-
 from daemon.photo.picture import Header
 from daemon.photo.tiff_directory import MAX_PAGES
 from daemon.system.errors import PhotoError
@@ -292,6 +290,8 @@ def _covers(page: PdfPage, matrix: Matrix) -> bool:
 def _coverage(page: PdfPage, matrices: Sequence[Matrix]) -> float:
     """Share of a page that lies under images."""
     left, bottom, right, top = page.get_cropbox()
+    import numpy as np  # headers are read without it, but for pages of several pictures
+
     middles = (np.arange(_COVERAGE_GRID) + 0.5) / _COVERAGE_GRID
     across, down = left + middles * (right - left), bottom + middles * (top - bottom)
     covered = np.zeros((_COVERAGE_GRID, _COVERAGE_GRID), bool)
