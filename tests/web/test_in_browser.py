@@ -243,6 +243,6 @@ def test_scripts_are_small_and_pages_work_without_them(chromium: Browser, url: s
     page = context.new_page()
     page.goto("/")
     page.get_by_role("link", name="a.png").first.click()
-    assert page.locator("#compare img.before").is_visible()
-    assert page.locator("#compare img.after").is_visible()
+    page.locator("#compare img.before").wait_for()
+    page.locator("#compare img.after").wait_for()
     context.close()
