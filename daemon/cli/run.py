@@ -89,4 +89,5 @@ def demo(
         found = demos.demo(station, open_station(folder, for_daemon=True)[1], progress)
     demos.print_table(found, out)
     say(shown(station.root / demos.SHEET))
+    say(f"see each before and after in the browser: restored --station {shown(folder)} web")
     return SOME_FAILED if any(one.result is None for one in found) else 0

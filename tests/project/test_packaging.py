@@ -35,7 +35,7 @@ def test_ci_runs_the_test_command_that_the_readme_gives() -> None:
 
 def test_the_readme_begins_with_the_command_that_runs_the_demo() -> None:
     assert commands()[0].endswith(
-        "pip install -c constraints.txt . && .venv/bin/restored demo demo-station"
+        "pip install -c constraints.txt '.[web]' && .venv/bin/restored demo demo-station"
     )
 
 
