@@ -9,10 +9,12 @@ Whole numbers are converted as such, which is fast; floats only where a colour l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 
 import imagecodecs
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+from PIL import ImageCms
 
 from daemon.photo.bit_depth import highest_level, to_depth, to_unit
 from daemon.photo.decoded import Codes, ColourTags, Model
@@ -26,6 +28,7 @@ from daemon.photo.profiles import (
     grey_profile,
     rgb_profile,
 )
+from daemon.system.text import printable
 
 Floats = NDArray[np.float32]
 
@@ -60,6 +63,9 @@ _MOST_FALL, _LEAST_RISE = 16, 64
 apart at least, in a profile that means anything."""
 
 _DARK_LEVEL = 50
+
+_LONGEST_NAME = 60
+"""Characters of a profile's name that a note gives."""
 
 _PROFILE_ERRORS = (imagecodecs.CmsError, ValueError, TypeError, IndexError)
 
@@ -214,6 +220,15 @@ def is_too_dark(space: ColourSpace) -> bool:
 def profile_space(icc: bytes) -> str:
     """The colour space of a profile: "GRAY", "RGB", "CMYK" or another; "" where it is broken."""
     return icc[16:20].decode("latin-1").strip() if icc[36:40] == b"acsp" else ""
+
+
+def profile_name(icc: bytes) -> str:
+    """The name that a profile gives itself, in one line; "" where it has none."""
+    try:
+        description = ImageCms.ImageCmsProfile(BytesIO(icc)).profile.profile_description
+    except (OSError, ValueError):
+        return ""
+    return printable(" ".join((description or "").split())[:_LONGEST_NAME])
 
 
 def _profile_space(icc: bytes, model: Model) -> tuple[ColourSpace | None, str]:

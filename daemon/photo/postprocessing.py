@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from daemon.photo.bit_depth import highest_level, slabs, to_depth, to_unit
 from daemon.photo.carried_text import carried_text
-from daemon.photo.colour import ColourSpace, Floats, is_too_dark, output_space
+from daemon.photo.colour import ColourSpace, Floats, is_too_dark, output_space, profile_name
 from daemon.photo.decoded import CHANNELS, Codes
 from daemon.photo.jpegxl_codestream import name_holding, named_colours
 from daemon.photo.notes import Note, NoteKind
@@ -187,7 +187,8 @@ def _asked_space(
         case "adobe-rgb":
             return output_space(ADOBE_RGB_ICC, grey=grey, has_grey=has_grey)
         case "keep":
-            return output_space(_kept_profile(picture), grey=grey, has_grey=has_grey)
+            space, note = output_space(_kept_profile(picture), grey=grey, has_grey=has_grey)
+            return space, note or _replaced_colours(picture, space)
 
 
 def _kept_profile(picture: Picture) -> bytes | None:
@@ -197,6 +198,20 @@ def _kept_profile(picture: Picture) -> bytes | None:
         plain = original.space.model == "cmyk" and original.space.icc is None
         return None if plain or picture.grey else ADOBE_RGB_ICC
     return picture.metadata.icc
+
+
+def _replaced_colours(picture: Picture, space: ColourSpace) -> str:
+    """What CMYK with a profile and Lab became, as neither is written; "" for other colours."""
+    original = picture.original
+    if original is None or original.space.model not in ("cmyk", "lab"):
+        return ""
+    became = "Adobe RGB" if space.icc == ADOBE_RGB_ICC else "grey" if picture.grey else "sRGB"
+    if original.space.model == "lab":
+        return f"Lab became {became}"
+    if original.space.icc is None:
+        return ""  # a note of the reader says that it was converted by rule
+    name = profile_name(original.space.icc)
+    return f"CMYK of {name} became {became}" if name else f"CMYK became {became}"
 
 
 def _same_size(picture: Picture) -> bool:

@@ -10,6 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from daemon.photo.notes import NoteKind, note_of
 from daemon.photo.profiles import ADOBE_RGB, ADOBE_RGB_ICC
 from daemon.photo.writing import write_picture
 from tests.support.photos import opened, read
@@ -81,12 +82,27 @@ def test_printed_cyan_keeps_its_colour(
     picture = read(tmp_path / "a.tif")
     assert picture.notes == ()
     assert (picture.pixels[6, 2, 0], picture.pixels[6, 12, 1]) == (0, np.iinfo(dtype).max)
-    write_picture(picture, tmp_path / "b.png", format="png", quality=95, depth=8)
+    notes = write_picture(picture, tmp_path / "b.png", format="png", quality=95, depth=8)
+    assert notes == ("CMYK of inks became Adobe RGB",)
+    assert [note_of(note).kind for note in notes] == [NoteKind.COLOUR]
     image = opened(tmp_path / "b.png")
     assert image.info["icc_profile"] == ADOBE_RGB_ICC
     found = np.asarray(image)[6, 2]
     assert np.abs(found - adobe_levels(CYAN_LAB)).max() <= 2
     assert (np.asarray(image)[6, 12] >= 254).all()
+
+
+def test_a_profile_that_is_asked_for_needs_no_note(tmp_path: Path) -> None:
+    inks = np.full((12, 16, 4), (255, 0, 0, 0), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", inks, photometric="separated", iccprofile=ink_profile())
+    picture = read(tmp_path / "a.tif")
+    assert write_picture(picture, tmp_path / "b.png", format="png", profile="srgb") == ()
+
+
+def test_lab_says_what_it_became(tmp_path: Path) -> None:
+    Image.new("LAB", (16, 12), (140, 90, 100)).save(tmp_path / "a.tif")
+    notes = write_picture(read(tmp_path / "a.tif"), tmp_path / "b.png", format="png")
+    assert notes == ("Lab became Adobe RGB",)
 
 
 def test_a_jpeg_of_inks_is_converted_by_its_profile(tmp_path: Path) -> None:
