@@ -62,7 +62,7 @@ class Turn:
     ships_as: str
 
 
-_ENLARGEMENT, _REPAIR = (("--tasks", tasks) for tasks in ("x2,x3,x4", "noise,blind"))
+_ENLARGEMENT, _REPAIR = (("--tasks", tasks) for tasks in ("x2,x3,x4", "noise,blind,deblur"))
 _SMALL_BATCH = ("--batch", "2", "--validate", "1")
 _LARGE_BATCH = ("--batch", "64", "--validate", "12", "--workers", "14", "--threads", "1")
 
@@ -71,7 +71,7 @@ TURNS = (
         "enlargement",
         "training.restoration",
         0.35,
-        (*_ENLARGEMENT, "--crops", "12", "--blurred", "0.05"),
+        (*_ENLARGEMENT, "--crops", "12", "--blurred", "0"),
         (*_ENLARGEMENT, "--crops", "0.1"),
         many_folders=False,
         weights="average.safetensors",

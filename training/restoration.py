@@ -1,8 +1,8 @@
 """Trains a restoration network: `python -m training.restoration --photos DIR --out RUN`.
 
     python -m training.restoration --photos DIR --out RUN --tasks x2,x3,x4 --minutes 60
-    python -m training.restoration --photos DIR --out RUN --tasks noise,blind --minutes 60 --resume
     python -m training.restoration --photos DIR --out RUN --tasks noise,blind,deblur --minutes 60
+    python -m training.restoration ... --minutes 90 --resume
 
 It goes on from the weights that ship, unless `--init` names others or is `none`. RUN holds
 checkpoint.safetensors (`--resume` goes on from it), log.jsonl, curves.png, and
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from daemon.checkpoints.library import WEIGHTS
 from daemon.config.model_reference import RESTORATION
 from daemon.models.restoration import write_network
-from daemon.models.restoration_network import RestorationNetwork, RestorationTask
+from daemon.models.restoration_network import TASKS, RestorationNetwork, RestorationTask
 from training.checkpoint import FILE, Progress, load_checkpoint, save_checkpoint, update_average
 from training.command_line import begin, run_parser
 from training.crop_store import CropStore
@@ -257,14 +257,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def beginning(
     tasks: tuple[RestorationTask, ...], init: str, channels: int, blocks: int
 ) -> RestorationNetwork:
-    """The network to begin with: fresh, from a file, or that which ships for these tasks."""
+    """The network to begin with: fresh, from a file, or that which ships for these tasks.
+
+    Tasks that the weights know and the network does not are left out.
+    """
     network = RestorationNetwork(tasks, channels, blocks)
     if init == "none":
         return network
-    name = NETWORKS.get(tuple(task for task in tasks if task != "deblur"), "")
-    shipped = WEIGHTS / RESTORATION / f"{name}.safetensors"
-    weights = load_file(init or shipped)
-    network.load_state_dict(weights if "deblur" not in tasks else _with_deblur(weights))
+    told_of = set(tasks) - {"deblur"}  # which the weights may lack
+    name = next((name for served, name in NETWORKS.items() if told_of <= set(served)), "")
+    weights = load_file(init or WEIGHTS / RESTORATION / f"{name}.safetensors")
+    if "deblur" in tasks:
+        weights = _with_deblur(weights)
+    left_out = [
+        f"{part}.{task}." for part in ("stems", "heads") for task in TASKS if task not in tasks
+    ]
+    network.load_state_dict(
+        {key: weight for key, weight in weights.items() if not key.startswith(tuple(left_out))}
+    )
     return network
 
 
@@ -297,13 +307,13 @@ def _parser() -> argparse.ArgumentParser:
         "--tasks",
         type=_tasks,
         default="x2,x3,x4",
-        help="x2,x3,x4, or noise,blind, or noise,blind,deblur",
+        help="x2,x3,x4, or noise,blind,deblur",
     )
     add("--init", default="", help="weights to begin with; none: from nothing")
     add("--channels", type=int, default=64, help="features of the trunk")
     add("--blocks", type=int, default=5, help="blocks of the trunk")
-    add("--blurred", type=float, default=0.3, help="share of small pictures from blurred ones")
-    add("--compressed", type=float, default=0.3, help="share of small pictures that are JPEG")
+    add("--blurred", type=float, default=0.0, help="share of small pictures from blurred ones")
+    add("--compressed", type=float, default=0.17, help="share of small pictures that are JPEG")
     add("--squared-from", type=float, default=Plan.squared_from)
     add("--muon-lr", type=float, default=Plan.muon_lr)
     add("--adamw-lr", type=float, default=Plan.adamw_lr)

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from daemon.models.restoration_network import BLUR_UNIT, TASKS, RestorationBatch, RestorationTask
+from daemon.models.restoration_network import (
+    BLUR_UNIT,
+    JPEG_LEVEL,
+    TASKS,
+    RestorationBatch,
+    RestorationTask,
+)
 from training.crop_store import CropStore
 from training.torch_damage import Damager
 from training.torch_jpeg import round_to_levels
@@ -22,8 +28,8 @@ CROPS: Mapping[RestorationTask, int] = {
     "x3": 1,
     "x4": 3,
     "noise": 5,
-    "blind": 6,
-    "deblur": 4,
+    "blind": 9,
+    "deblur": 3,
 }
 """Crops of each task in a step."""
 
@@ -42,6 +48,13 @@ is blurred, so that no mirrored edge is learned."""
 BLURS_PX = (0.3, 2.2)
 """Least and most deviation of the Gaussian blur that is to be undone, in pixels."""
 
+_LOWEST_SMALL = 40
+"""Least JPEG quality of small pictures."""
+
+_JPEG_KNOWN = 0.85
+_JPEG_MISJUDGED = (0.85, 1.2)
+"""Factors, least and most, by which the level that is told of a JPEG is wrong."""
+
 _BLUR_KNOWN = 0.7
 _BLUR_NOISY = 0.5
 _BLUR_COMPRESSED = 0.3
@@ -53,7 +66,8 @@ class SmallPictures:
 
     Attributes:
         blurred: Share that was blurred by 0.4 to 1.4 px of the result before the reduction.
-        compressed: Share that was compressed as JPEG of quality 40 to 95.
+        compressed: Share that was compressed as JPEG of quality 40 to 95, of which the network is
+            told as if it were noise: what is clean need not be suspected of it.
         noisy: Share with noise of up to 20 levels, of which the network is told.
     """
 
@@ -101,8 +115,7 @@ def draw_examples(
         pictures = damager.some_grey(pictures)
         match task:
             case "blind":
-                given, pictures, kinds = _blind(pictures, side, damager)
-                sigma = torch.zeros(count, device=store.device)
+                given, pictures, sigma, kinds = _blind(pictures, side, damager)
             case "noise":
                 given, sigma = _noisy(pictures, damager)
                 kinds = (sigma / 10).long().clamp(max=7)
@@ -117,13 +130,25 @@ def draw_examples(
     return Examples(batches, clean, torch.cat(bins))
 
 
-def _blind(pictures: Tensor, side: int, damager: Damager) -> tuple[Tensor, Tensor, Tensor]:
-    """Damaged and clean crops, a quarter of the steps off JPEG's grid, and the kind of damage."""
-    damaged, kinds = damager.damaged(pictures)
+def jpeg_level(quality: Tensor) -> Tensor:
+    """The noise, in levels of 0 to 255, that JPEG of a quality counts as where it is enlarged."""
+    coarseness = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)
+    return JPEG_LEVEL * coarseness.sqrt()
+
+
+def _blind(pictures: Tensor, side: int, damager: Damager) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Damaged and clean crops, the level of JPEG that is told, and the kind of damage.
+
+    A quarter of the steps are off JPEG's grid. Where JPEG came last it is mostly told, as it is
+    mostly seen from the pixels.
+    """
+    damaged, kinds, quality = damager.damaged(pictures)
+    told = damager.chosen(_JPEG_KNOWN, len(pictures)).flatten() * jpeg_level(quality)
+    told = told * damager.log_uniform(*_JPEG_MISJUDGED, len(pictures)).flatten()
     off = damager.dice.random() < 0.25
     top, left = (damager.dice.randrange(8) if off else 0 for _ in range(2))
     part = (slice(None), slice(None), slice(top, top + side), slice(left, left + side))
-    return damaged[part], pictures[part], kinds
+    return damaged[part], pictures[part], told, kinds
 
 
 def _noisy(pictures: Tensor, damager: Damager) -> tuple[Tensor, Tensor]:
@@ -169,8 +194,10 @@ def _reduced(
     given = round_to_levels(given + sigma[:, None, None, None] * damager.normal(*given.shape))
     compressed = damager.chosen(small.compressed, count)
     if small.compressed:
-        squeezed = damager.compressed(given, lowest=40)
-        given = torch.where(compressed, squeezed, given)
+        quality = damager.qualities(_LOWEST_SMALL, count)
+        given = torch.where(compressed, damager.as_jpeg(given, quality), given)
+        told = jpeg_level(quality) * damager.log_uniform(*_JPEG_MISJUDGED, count).flatten()
+        sigma = torch.hypot(sigma, compressed.flatten() * told)
     kinds = noisy.long() + 2 * blurred.long() + 4 * compressed.long()
     return given, sigma, kinds.flatten()
 

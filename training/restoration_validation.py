@@ -16,6 +16,7 @@ from daemon.models.restoration_network import (
 )
 from training.damage import camera_noise, jpeg, old_print, reduce
 from training.photos import Pixels, is_grey, to_tensor
+from training.restoration_examples import jpeg_level
 from training.validation import own_rng, psnr
 
 _BICUBIC = Image.Resampling.BICUBIC
@@ -23,6 +24,8 @@ _BICUBIC = Image.Resampling.BICUBIC
 _SCALES: tuple[tuple[RestorationTask, int], ...] = (("x2", 2), ("x4", 4))
 _SIGMAS = (15, 25, 50)
 _BLURS_PX = (0.8, 1.3)
+_JPEG = 75
+_LEVEL_20 = float(jpeg_level(torch.tensor(20)))
 _MULTIPLE_PX = 8
 
 
@@ -52,6 +55,8 @@ def _results(network: RestorationNetwork, truth: Pixels) -> list[tuple[str, Pixe
         if task in network.tasks:
             small = reduce(truth, scale, _BICUBIC)
             results.append((task, restored(network, task, small)))
+            squeezed, level = jpeg(small, _JPEG), float(jpeg_level(torch.tensor(_JPEG)))
+            results.append((f"{task} jpeg", restored(network, task, squeezed, level)))
     if "noise" in network.tasks:
         for sigma in _SIGMAS:
             noisy = truth + sigma * np.random.default_rng(0).standard_normal(truth.shape)
@@ -59,11 +64,12 @@ def _results(network: RestorationNetwork, truth: Pixels) -> list[tuple[str, Pixe
             results.append((f"noise{sigma}", restored(network, "noise", given, sigma)))
     if "blind" in network.tasks:
         harmed = (
-            ("jpeg20", jpeg(truth, 20)),
-            ("camera", camera_noise(truth, own_rng(truth))),
-            ("print", old_print(truth, own_rng(truth))),
+            ("jpeg20", jpeg(truth, 20), _LEVEL_20),
+            ("jpeg20 untold", jpeg(truth, 20), 0.0),
+            ("camera", camera_noise(truth, own_rng(truth)), 0.0),
+            ("print", old_print(truth, own_rng(truth)), 0.0),
         )
-        results += [(name, restored(network, "blind", given)) for name, given in harmed]
+        results += [(name, restored(network, "blind", given, told)) for name, given, told in harmed]
     if "deblur" in network.tasks:
         for blur_px in _BLURS_PX:
             given = np.asarray(Image.fromarray(truth).filter(ImageFilter.GaussianBlur(blur_px)))

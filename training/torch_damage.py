@@ -14,8 +14,11 @@ from torch.nn import functional
 from training.torch_jpeg import jpeg, round_to_levels
 
 BLIND_KINDS = ("jpeg", "noise", "camera", "print")
-_BLIND_ODDS = (0.44, 0.16, 0.16, 0.24)
+_BLIND_ODDS = (0.6, 0.04, 0.14, 0.22)
 _JPEG_ON_TOP = 0.25
+_LOWEST = 10
+"""Least JPEG quality of what is to be repaired."""
+
 _NOISY_PRINTS = 0.35
 """Share of prints under camera noise; from the others the network learns to leave texture alone."""
 
@@ -91,9 +94,16 @@ class Damager:
         columns = functional.conv2d(rows, kernel[:, None, :, None], groups=groups)
         return columns.reshape(pictures.shape)
 
-    def compressed(self, pictures: Tensor, lowest: float = 10) -> Tensor:
+    def compressed(self, pictures: Tensor, lowest: float = _LOWEST) -> Tensor:
         """JPEG of quality `lowest` to 95, log-uniform, mostly 4:2:0; sides multiples of 16."""
-        quality = self.log_uniform(lowest, 96, len(pictures)).flatten().floor().clamp(max=95)
+        return self.as_jpeg(pictures, self.qualities(lowest, len(pictures)))
+
+    def qualities(self, lowest: float, count: int) -> Tensor:
+        """Whole JPEG qualities of `lowest` to 95, log-uniform, (count,)."""
+        return self.log_uniform(lowest, 96, count).flatten().floor().clamp(max=95)
+
+    def as_jpeg(self, pictures: Tensor, quality: Tensor) -> Tensor:
+        """The pictures as JPEG of these qualities, (B,), mostly 4:2:0; sides multiples of 16."""
         return jpeg(pictures, quality, self.uniform(0, 1, len(pictures)) < 0.25)
 
     def noisy(self, pictures: Tensor) -> Tensor:
@@ -124,25 +134,33 @@ class Damager:
         marked = round_to_levels((1 - cover) * pictures + cover * tint)
         return torch.where(self.chosen(_NOISY_PRINTS, count), self.camera(marked), marked)
 
-    def damaged(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def damaged(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One draw of what the blind task covers for each picture.
 
         Returns:
-            The damaged pictures, and the index in `BLIND_KINDS` of each, (B,).
+            The damaged pictures, the index in `BLIND_KINDS` of each, (B,), and the quality of the
+            JPEG that it went through last, (B,), 100 for none.
         """
         wanted = [len(pictures) * share for share in _BLIND_ODDS]
         counts = [int(share) for share in wanted]
         left = [share - count for share, count in zip(wanted, counts, strict=True)]
         for kind in self.dice.choices(range(len(counts)), left, k=len(pictures) - sum(counts)):
             counts[kind] += 1
-        harms = (self.compressed, self.noisy, self.camera, self.old_print)
-        parts = torch.split(pictures, counts)
-        pairs = zip(harms, parts, strict=True)
-        result = torch.cat([harm(part) for harm, part in pairs if len(part)])
-        again = self.chosen(_JPEG_ON_TOP, len(pictures))
-        result = torch.where(again, self.compressed(result), result)
         kinds = [kind for kind, count in enumerate(counts) for _ in range(count)]
-        return result, torch.tensor(kinds, device=self.device)
+        drawn = torch.tensor(kinds, device=self.device)
+        quality = self.qualities(_LOWEST, len(pictures))
+        jpeg_part, *other_parts = torch.split(pictures, counts)
+        harms = (self.noisy, self.camera, self.old_print)
+        pairs = zip(harms, other_parts, strict=True)
+        harmed = [harm(part) for harm, part in pairs if len(part)]
+        if len(jpeg_part):
+            harmed.insert(0, self.as_jpeg(jpeg_part, quality[: len(jpeg_part)]))
+        result = torch.cat(harmed)
+        again = self.chosen(_JPEG_ON_TOP, len(pictures))
+        last = self.qualities(_LOWEST, len(pictures))
+        result = torch.where(again, self.as_jpeg(result, last), result)
+        quality = torch.where(drawn == BLIND_KINDS.index("jpeg"), quality, 100.0)
+        return result, drawn, torch.where(again.flatten(), last, quality)
 
     def _blotches(self, like: Tensor, channels: int, widths: tuple[float, float]) -> Tensor:
         """Noise of unit deviation, some pixels wide; one width for the batch."""

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from daemon.config.content_features import (
     BLOCKS,
+    BLUR,
     COLOUR,
     FADED,
     NOISE,
@@ -47,6 +48,14 @@ class Condition(BaseModel):
         "set: fading does not matter.",
         examples=[0.4],
     )
+    blur_above: Annotated[float, Field(ge=0, le=20)] | None = Field(
+        None,
+        description="Its sharpest edges are blurred by more than this: the deviation of a Gaussian "
+        "blur in pixels. A background out of focus does not count if something is sharp. Sharp "
+        "photographs have up to 0.5, fully enlarged camera pictures and scans often 1. Not set: "
+        "sharpness does not matter.",
+        examples=[0.6],
+    )
     megapixels_below: Annotated[float, Field(gt=0)] | None = Field(
         None,
         description="It is smaller than this, in millions of pixels. Not set: its size does not "
@@ -69,6 +78,7 @@ class Condition(BaseModel):
             (NOISE, self.noise_above),
             (BLOCKS, self.blocks_above),
             (FADED, self.faded_above),
+            (BLUR, self.blur_above),
         )
         return tuple(feature for feature, value in asked if value is not None)
 
@@ -91,4 +101,6 @@ class Condition(BaseModel):
             )
         if self.faded_above is not None and answers[FADED] <= self.faded_above:
             return f"{answers[FADED]:.0%} of its contrast lost, not above {self.faded_above:.0%}"
+        if self.blur_above is not None and answers[BLUR] <= self.blur_above:
+            return f"edges blurred by {answers[BLUR]:.1f} px, not above {self.blur_above:g}"
         return None

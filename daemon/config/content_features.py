@@ -26,12 +26,12 @@ class Feature:
         name: "colour": how far its colours stray from one tone curve, in levels of 0 to 255.
             "noise": the deviation of its noise, in the same levels. "blocks": how much more it
             jumps at the edges of JPEG's blocks than elsewhere, in the same levels. "faded": the
-            share of contrast that it has lost. "likeness": the logit that a CLIP model gives it
-            for the phrase.
+            share of contrast that it has lost. "blur": the blur of its sharpest edges, in pixels.
+            "likeness": the logit that a CLIP model gives it for the phrase.
         phrase: For "likeness": what the photograph may look like.
     """
 
-    name: Literal["colour", "noise", "blocks", "faded", "likeness"]
+    name: Literal["colour", "noise", "blocks", "faded", "blur", "likeness"]
     phrase: str = ""
 
     @classmethod
@@ -45,7 +45,7 @@ class Feature:
 
 
 COLOUR, NOISE = Feature("colour"), Feature("noise")
-BLOCKS, FADED = Feature("blocks"), Feature("faded")
+BLOCKS, FADED, BLUR = Feature("blocks"), Feature("faded"), Feature("blur")
 
 
 def grey_mismatch(colour: float, *, grey: bool) -> str | None:

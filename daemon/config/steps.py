@@ -277,15 +277,19 @@ class BaseStep(BaseModel):
 
 
 class Denoise(BaseStep):
-    """Remove noise, JPEG blocks and the dirt of a scan."""
+    """Remove noise, JPEG blocks and the dirt of a scan, or undo a slight blur."""
 
-    added: ClassVar[tuple[str, ...]] = ("work_px",)
+    added: ClassVar[tuple[str, ...]] = ("blur_px", "work_px")
 
     kind: Literal["denoise"] = "denoise"
-    mode: Literal["blind", "gaussian"] = Field(
+    mode: Literal["blind", "gaussian", "deblur"] = Field(
         "blind",
-        description="What the network is told. `blind`: nothing; it finds out what is wrong. "
-        "`gaussian`: the photograph has pure sensor noise of the level `sigma`.",
+        description="What the network is told. `blind`: what the photograph shows "
+        "of its noise, if that is all that is wrong; else nothing, and it finds out. "
+        "`gaussian`: the photograph has pure sensor noise of the level `sigma`. `deblur`: it is "
+        "slightly out of focus, by `blur_px`, with little noise; strong noise is to be removed by "
+        'a step before. `deblur` works with `model = "prior"` only, and gives the mean; the '
+        "weights that ship do not know it yet and refuse it.",
         examples=["gaussian"],
     )
     sigma: Levels | Literal["auto"] = Field(
@@ -293,6 +297,14 @@ class Denoise(BaseStep):
         description='With `mode = "gaussian"`: deviation of the noise, in levels of 0 to 255. '
         "`auto` estimates it from the photograph.",
         examples=[25],
+    )
+    blur_px: Annotated[float, Field(ge=0.3, le=2.2)] | Literal["auto"] = Field(
+        "auto",
+        description='With `mode = "deblur"`: deviation of the Gaussian blur, in pixels; a circle '
+        "of confusion is some four times as wide. Too much draws double lines along edges. `auto` "
+        "estimates it where the photograph is sharpest, so that what is sharp stays as it is, and "
+        "what is soft on purpose, such as a blurred background, is taken for no fault.",
+        examples=[1.2],
     )
     realism: Fraction = Field(
         0.0,
@@ -304,6 +316,19 @@ class Denoise(BaseStep):
     self_ensemble: SelfEnsemble = 1
     work_px: WorkPx = None
 
+    @model_validator(mode="after")
+    def _deblur_stands_alone(self) -> "Denoise":
+        if self.mode != "deblur":
+            if "blur_px" in self.model_fields_set:
+                raise ValueError('blur_px needs mode = "deblur"; set it, or leave blur_px out')
+            return self
+        if self.model != PRIOR:
+            raise ValueError('mode = "deblur" needs model = "prior"; leave model out')
+        for key in ("sigma", "realism", "steps", "seed", "sampler", "spacing"):
+            if key in self.model_fields_set:
+                raise ValueError(f'mode = "deblur" knows no {key}; leave {key} out')
+        return self
+
     @property
     def shipped(self) -> tuple[str, ...]:
         """The restoration networks for the mean, the prior for a sample."""
@@ -313,7 +338,7 @@ class Denoise(BaseStep):
 class SuperResolve(BaseStep):
     """Enlarge a photograph two, three or four times."""
 
-    added: ClassVar[tuple[str, ...]] = ("consistent",)
+    added: ClassVar[tuple[str, ...]] = ("consistent", "deblock")
 
     kind: Literal["super-resolve"] = "super-resolve"
     scale: Literal[2, 3, 4] = Field(
@@ -329,8 +354,17 @@ class SuperResolve(BaseStep):
     sigma: Levels = Field(
         0.0,
         description="Deviation of the noise in the photograph, in levels of 0 to 255, so that "
-        "noise and JPEG blocks are not enlarged with it.",
+        "noise is not enlarged with it.",
         examples=[5],
+    )
+    deblock: bool = Field(
+        True,
+        description="Whether what JPEG did to the photograph, its blocks and the rings around "
+        "edges, is left out of the result. How strong it is, is found in the pixels; a photograph "
+        "that was resized or repaired since it was compressed shows no trace of it, so run "
+        '`denoise` first there. Works with `model = "prior"` only, and neither with `sigma` nor '
+        "with `consistent`, which say what is to be kept.",
+        examples=[False],
     )
     consistent: bool = Field(
         False,

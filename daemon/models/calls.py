@@ -66,14 +66,18 @@ class Degradation:
     Attributes:
         grey: The condition is the grey picture of a colour one.
         scale: How many times the condition was enlarged, 1 to 4.
-        sigma: Standard deviation of the condition's noise, in units of [-1, 1].
+        sigma: Standard deviation of the condition's noise, or of what JPEG changed where it is
+            blind or to be enlarged, in units of [-1, 1].
         blind: The condition is damaged in an unknown way.
+        blur_px: Deviation of the Gaussian blur that is to be undone, in pixels, 0 where it is not
+            known; None leaves the sharpness alone.
     """
 
     grey: bool = False
     scale: int = 1
     sigma: float = 0.0
     blind: bool = False
+    blur_px: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,7 +178,7 @@ class RestoreCall:
         shape, degradation = tuple(self.picture.shape), self.degradation
         # An enlargement works at each small pixel, the other tasks at each 2x2 block.
         pixels = _area(shape) * (4 if degradation.scale > 1 else 1)
-        task = (degradation.scale, degradation.blind)
+        task = (degradation.scale, degradation.blind, degradation.blur_px is not None)
         return BatchKey(self.model, "restore", shape, task, pixels)
 
 

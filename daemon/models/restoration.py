@@ -15,6 +15,7 @@ from daemon.models.calls import Degradation, RestoreCall
 from daemon.models.memory import run_precision
 from daemon.models.registry import Placement
 from daemon.models.restoration_network import (
+    BLUR_UNIT,
     RestorationBatch,
     RestorationNetwork,
     RestorationTask,
@@ -67,20 +68,28 @@ class RestorationModel:
         """Posterior means of a batch of calls that share a key, in one forward pass.
 
         Args:
-            calls: Tiles of one size and task, sides even; noise levels may differ.
+            calls: Tiles of one size and task, sides even; noise levels and blurs may differ.
 
         Returns:
             Each (3, H scale, W scale), float32, on the CPU, in the order of the calls.
+
+        Raises:
+            ConfigError: The weights know no such task.
         """
         task = task_of(calls[0].degradation)
         given = move(torch.stack([call.picture for call in calls]), self._device)
-        sigma = scalars([call.degradation.sigma for call in calls], self._device)
+        sigma = scalars([_level(call.degradation) for call in calls], self._device)
         with torch.inference_mode(), run_precision(self._placement, exact=False):
             (means,) = self._network_for(task)([RestorationBatch(task, given, sigma)])
         return list(move(means.contiguous(), calls[0].picture.device).unbind(0))
 
     def _network_for(self, task: RestorationTask) -> RestorationNetwork:
-        found: RestorationNetwork = next(one for one in self._networks if task in one.tasks)
+        found: RestorationNetwork | None = next(
+            (one for one in self._networks if task in one.tasks), None
+        )
+        if found is None:
+            reference = self._placement.checkpoint.reference
+            raise ConfigError(f"model {reference}: its weights know no {task}")
         return found
 
 
@@ -95,7 +104,16 @@ def task_of(degradation: Degradation) -> RestorationTask:
     """The task that undoes a degradation."""
     if degradation.blind:
         return "blind"
+    if degradation.blur_px is not None:
+        return "deblur"
     return "noise" if degradation.scale == 1 else cast(RestorationTask, f"x{degradation.scale}")
+
+
+def _level(degradation: Degradation) -> float:
+    """What the network is told of noise or blur, as `RestorationBatch.sigma`."""
+    if degradation.blur_px is not None:
+        return BLUR_UNIT * degradation.blur_px
+    return degradation.sigma
 
 
 def read_network(folder: Path, name: str) -> RestorationNetwork:

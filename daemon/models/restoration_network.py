@@ -28,6 +28,11 @@ and its head are its own, and weights from before it still fit."""
 BLUR_UNIT = 0.1
 """What a blur of 1 px counts in `RestorationBatch.sigma`, which noise shares."""
 
+JPEG_LEVEL = 0.7
+"""Noise, in levels of 0 to 255, that JPEG counts as where a network is told of it: this times the
+root of its coarseness in per cent of the example table. That is about the root mean square of what
+compression changes: 2 at quality 95, 5 at 75, 7 at 50."""
+
 _CELL: dict[RestorationTask, int] = {
     "x2": 2,
     "x3": 3,
@@ -59,8 +64,8 @@ class RestorationBatch:
         task: What is asked for.
         given: The small or damaged pictures, (B, 3, H, W) in [-1, 1]; H and W even but for
             enlargement.
-        sigma: Deviation of their noise in units of [-1, 1], or of their blur in pixels times
-            `BLUR_UNIT`, (B,); 0 where it is not known.
+        sigma: Deviation of their noise in units of [-1, 1], of their blur in pixels times
+            `BLUR_UNIT`, or what JPEG counts as (`JPEG_LEVEL`), (B,); 0 where it is not known.
     """
 
     task: RestorationTask

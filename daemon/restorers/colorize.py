@@ -44,9 +44,16 @@ the shorter one would have fewer than 128, up to 1024."""
 MULTIPLE_PX = 32
 """Sides of what the network sees are multiples of this many pixels."""
 
-GAIN = 1.54
+GAIN = 1.6
 """Factor on the mean chroma that `saturation = 1` stands for: a mean of many colours is paler than
 any of them. See docs/design.md for what was measured."""
+
+SURE_GAIN = 1.0
+"""The same where the network is sure: the mean is hardly paler than what is meant there, and
+faces would turn salmon."""
+
+GAIN_FALLS = (0.3, 0.6)
+"""Shares of the mean in the second moment between which the factor falls; in faces it is 0.6."""
 
 SURE = 0.2
 """Share of the mean in the second moment of the chroma from which the network's colour is painted
@@ -200,7 +207,9 @@ def _on_grid(answer: Tensor, chosen: Tensor, guide: Floats) -> _Found:
     share = square / (square + deviation.square()).clamp(min=1e-12)
     trust = (share / SURE).clamp(max=1)
     unsure = (trust < 0.5) & (deviation > SURELY_GREY)
-    planes = torch.cat((GAIN * chosen, trust[None], unsure[None].float()))[None]
+    low, high = GAIN_FALLS
+    gain = GAIN + (SURE_GAIN - GAIN) * ((share - low) / (high - low)).clamp(0, 1)
+    planes = torch.cat((gain * chosen, trust[None], unsure[None].float()))[None]
     size = (guide.shape[0], guide.shape[1])
     enlarged: Floats = download(functional.interpolate(planes, size, mode="bilinear")[0]).numpy()
     return _Found(enlarged[:2].transpose(1, 2, 0), enlarged[2], enlarged[3])

@@ -1,4 +1,4 @@
-"""Measure a photograph's content: its colour, noise, blocks and fading, and what it looks like.
+"""Measure a photograph's content: its colour, damage, fading and blur, and what it looks like.
 
 Recipes are chosen by these features elsewhere; the conditions of steps are checked here.
 """
@@ -14,7 +14,7 @@ from daemon.config.content_features import Feature
 from daemon.models.calls import ClipCall, ModelCalls, ask
 from daemon.photo import Picture
 from daemon.restorers.chroma import box_means
-from daemon.restorers.damage_measures import block_edges, quiet_noise
+from daemon.restorers.damage_measures import block_edges, blur_px, quiet_noise
 from daemon.restorers.print_tone import tone_curve
 from daemon.restorers.unfade import fading_of
 
@@ -52,7 +52,9 @@ def measure_features(
     return tuple(answers[feature] for feature in features)
 
 
-def measure_feature(picture: Picture, name: Literal["colour", "noise", "blocks", "faded"]) -> float:
+def measure_feature(
+    picture: Picture, name: Literal["colour", "noise", "blocks", "faded", "blur"]
+) -> float:
     """Measure a feature that needs no network; its unit is with `Feature`."""
     match name:
         case "colour":
@@ -64,6 +66,8 @@ def measure_feature(picture: Picture, name: Literal["colour", "noise", "blocks",
         case "faded":
             fading = fading_of(picture)
             return 0.0 if fading is None else 1.0 - float(fading.contrast.mean())
+        case "blur":
+            return blur_px(picture.pixels)
         case _:
             assert_never(name)
 

@@ -1,4 +1,4 @@
-"""Denoise: the posterior mean of a damaged photograph, or a sample of its posterior.
+"""Denoise: the posterior mean of a damaged or blurred photograph, or a sample of its posterior.
 
 The result has the size and type of the photograph; a grey one stays grey.
 
@@ -31,9 +31,10 @@ from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import Degradation, ModelCalls
 from daemon.photo import Picture
 from daemon.photo.notes import Note, NoteKind
-from daemon.restorers.damage_measures import quiet_noise
+from daemon.restorers.damage_measures import blur_px, coarse_noise, quiet_noise
 from daemon.restorers.ddnm import DDNM_SAMPLER, Measurement, ddnm_sample
 from daemon.restorers.interface import Restoration
+from daemon.restorers.jpeg_traces import jpeg_coarseness
 from daemon.restorers.sampling_plan import SamplingPlan
 from daemon.restorers.working_space import WorkingSpace, working_space
 
@@ -63,6 +64,27 @@ MOST_NOISE = 75.0
 """Noise, in levels of 0 to 255, up to which the restoration networks were trained; with more the
 prior gives the mean."""
 
+BLURS_PX = (0.3, 2.2)
+"""Least and most blur that the restoration network was trained to undo, as the deviation of a
+Gaussian in pixels."""
+
+LEAST_NOISE = 2.0
+"""Noise, in levels of 0 to 255, below which blind repair is told of none."""
+
+WHITE = 1.3
+"""Coarse noise by fine noise below which noise counts as independent in each pixel."""
+
+LEFT_UNDER_JPEG, LEFT = 1.5, 3.0
+"""Noise in the result of a blind repair, in levels of 0 to 255, from which it has taken noise for
+texture: in a JPEG, and elsewhere."""
+
+TEXTURED = 2.2
+"""Coarse noise by fine noise from which it is texture: small sharp pictures have 3 and more."""
+
+JPEG_NOISE = 1.5
+"""Noise under JPEG that is told, by what is measured at half the size: half of the chroma's is gone
+there, and what is left hangs together."""
+
 _BLIND = Degradation(blind=True)
 _LEVELS_PER_UNIT = 127.5
 _CHROMA_DRAW = 2**20
@@ -81,24 +103,31 @@ def denoise(
         traits: Traits of the step's model; only the prior was trained for blind repair.
 
     Returns:
-        The picture, with measure "sigma" (levels of 0 to 255) where noise of a level is removed.
+        The picture, with measure "sigma" (levels of 0 to 255) where noise of a level is removed,
+        or "blur" (pixels) where blur is undone.
     """
     (picture,) = pictures
+    if params.mode == "deblur":
+        return (yield from _sharpened(picture, params))
     space = yield from working_space(params, traits)
     blind = params.mode == "blind"
     if blind and traits.family == "prior":
-        pixels = yield from by_windows(
-            picture.pixels, lambda window: _repair_blindly(picture, window, params, noise)
-        )
-        return Restoration((replace(picture, pixels=pixels),))
-    sigma = quiet_noise(picture.pixels) if blind or params.sigma == "auto" else params.sigma
+        repaired = yield from _repaired(picture, params, noise)
+        if isinstance(repaired, Restoration):
+            return repaired
+        sigma = repaired
+    elif blind or params.sigma == "auto":
+        sigma = quiet_noise(picture.pixels)
+    else:
+        sigma = params.sigma
     removal = _NoiseRemoval(picture, space, sigma / _LEVELS_PER_UNIT, params, noise)
     restore_window = removal.through_latents if space.latent else removal.in_pixels
     pixels = picture.pixels
     if sigma > 0:
         pixels = yield from by_windows(picture.pixels, restore_window)
     said = f"{traits.description} knows no blind repair: noise was estimated"
-    notes = (Note(NoteKind.MODEL, said),) if blind else ()
+    estimated = blind and traits.family != "prior"
+    notes = (Note(NoteKind.MODEL, said),) if estimated else ()
     return Restoration((replace(picture, pixels=pixels),), (("sigma", sigma),), notes)
 
 
@@ -181,6 +210,43 @@ class _NoiseRemoval:
         measurement = Measurement(y, project, project_every=0)
         repaired = yield from ddnm_sample(self.space, measurement, trajectory, draw, params.realism)
         return to_grey(repaired) if picture.grey else repaired
+
+
+def _repaired(picture: Picture, params: Denoise, noise: Noise) -> ModelCalls[Restoration | float]:
+    """The blind repair; or the level of the noise, in levels of 0 to 255, if it is better told.
+
+    Of noise alone, and of noise under JPEG, the network makes more when it is told the level; see
+    docs/design.md.
+    """
+    fine, coarse = quiet_noise(picture.pixels), coarse_noise(picture.pixels)
+    compressed = jpeg_coarseness(picture.pixels) > 0
+    if fine >= LEAST_NOISE and 0 < coarse < WHITE * fine and not compressed:
+        return fine
+    pixels = yield from by_windows(
+        picture.pixels, lambda window: _repair_blindly(picture, window, params, noise)
+    )
+    left = quiet_noise(pixels)
+    taken = left > (LEFT_UNDER_JPEG if compressed else LEFT)  # for texture
+    if taken and coarse < TEXTURED * fine:
+        return JPEG_NOISE * coarse if compressed else coarse
+    return Restoration((replace(picture, pixels=pixels),))
+
+
+def _sharpened(picture: Picture, params: Denoise) -> ModelCalls[Restoration]:
+    """Undo the blur that the step says, or that the picture shows where it is sharpest."""
+    blur = blur_px(picture.pixels) if params.blur_px == "auto" else params.blur_px
+    measures = (("blur", blur),)
+    if blur < BLURS_PX[0]:
+        return Restoration((picture,), measures, (Note(NoteKind.NOTHING_FOUND, "no blur found"),))
+    restore = partial(restore_tiles, degradation=Degradation(blur_px=min(blur, BLURS_PX[1])))
+
+    def restore_window(window: Window) -> ModelCalls[Tensor]:
+        y = to_tensor(window.crop(picture.pixels))
+        mean = yield from ensemble_mean(params.self_ensemble, y, restore)
+        return to_grey(mean) if picture.grey else mean
+
+    pixels = yield from by_windows(picture.pixels, restore_window)
+    return Restoration((replace(picture, pixels=pixels),), measures)
 
 
 def _repair_blindly(

@@ -80,7 +80,7 @@ STEP_KINDS = {
                 "prior": ("work_px",),
                 "pixel": ("work_px",),
                 "latent": ("self_ensemble", "work_px"),
-                "edit": ("mode", "sigma", "realism", "self_ensemble"),
+                "edit": ("mode", "sigma", "blur_px", "realism", "self_ensemble"),
             },
         ),
         StepKind("generate", {"text": "generate:generate"}, source=DigitalSource.GENERATED),
@@ -118,9 +118,9 @@ STEP_KINDS = {
             _step_by_step("super_resolve:super_resolve")
             | {"upscale": "pipeline_repair:super_resolve"},
             meaningless={
-                "pixel": ("self_ensemble", "consistent"),
-                "latent": ("self_ensemble", "consistent"),
-                "upscale": ("realism", "self_ensemble", "consistent"),
+                "pixel": ("self_ensemble", "consistent", "deblock"),
+                "latent": ("self_ensemble", "consistent", "deblock"),
+                "upscale": ("realism", "self_ensemble", "consistent", "deblock"),
             },
         ),
         StepKind(

@@ -28,9 +28,11 @@ from daemon.diffusion.self_ensemble import ensemble_mean
 from daemon.diffusion.tiling import denoise_tiles, regress, restore_tiles
 from daemon.diffusion.windows import Window, by_windows
 from daemon.models.calls import Degradation, ModelCalls
+from daemon.models.restoration_network import JPEG_LEVEL
 from daemon.photo import Picture
 from daemon.restorers.ddnm import DDNM_SAMPLER, Measurement, Project, ddnm_sample
 from daemon.restorers.interface import Restoration
+from daemon.restorers.jpeg_traces import jpeg_coarseness
 from daemon.restorers.sampling_plan import SamplingPlan
 from daemon.restorers.working_space import WorkingSpace, working_space
 
@@ -85,14 +87,23 @@ def super_resolve(
         traits: Traits of the step's model; only the prior was trained to enlarge.
 
     Returns:
-        The enlarged picture, with measure "residual": RMS of A x - y in levels of 0 to 255.
+        The enlarged picture, with measures "residual": RMS of A x - y in levels of 0 to 255; and
+        "jpeg": how coarsely it was compressed, in per cent of JPEG's example table, if it was.
     """
     (picture,) = pictures
+    coarseness = 0.0
+    bound = params.consistent or params.sigma > 0
+    if params.deblock and not bound and traits.family == "prior":
+        coarseness = jpeg_coarseness(picture.pixels)
+        level = JPEG_LEVEL * math.sqrt(coarseness)
+        params = params.model_copy(update={"sigma": level})
     space = yield from working_space(params, traits)
     pixels = yield from by_windows(
         picture.pixels, lambda window: _window(picture, window, params, noise, space), params.scale
     )
-    return enlarged_restoration(picture, pixels, params.scale)
+    restoration = enlarged_restoration(picture, pixels, params.scale)
+    measures = (("jpeg", coarseness),) if coarseness else ()
+    return replace(restoration, measures=restoration.measures + measures)
 
 
 def enlarged_restoration(picture: Picture, pixels: NDArray[np.generic], scale: int) -> Restoration:

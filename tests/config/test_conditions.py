@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from daemon.config.conditions import Condition
-from daemon.config.content_features import BLOCKS, COLOUR, FADED, NOISE
+from daemon.config.content_features import BLOCKS, BLUR, COLOUR, FADED, NOISE
 from daemon.config.recipe import read_recipe
 from daemon.system.errors import ConfigError
 
-ANSWERS = {COLOUR: 3.0, NOISE: 5.0, BLOCKS: 0.3, FADED: 0.5}
+ANSWERS = {COLOUR: 3.0, NOISE: 5.0, BLOCKS: 0.3, FADED: 0.5, BLUR: 0.8}
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,8 @@ ANSWERS = {COLOUR: 3.0, NOISE: 5.0, BLOCKS: 0.3, FADED: 0.5}
         ({"blocks_above": 0.6}, "edges of blocks of 0.30 levels, not above 0.6"),
         ({"faded_above": 0.4}, None),
         ({"faded_above": 0.5}, "50% of its contrast lost, not above 50%"),
+        ({"blur_above": 0.7}, None),
+        ({"blur_above": 0.8}, "edges blurred by 0.8 px, not above 0.8"),
         ({"megapixels_below": 2}, None),
         ({"megapixels_below": 1.5}, "1.50 megapixels, not below 1.5"),
         ({"grey": True, "noise_above": 8}, "5.0 levels of noise, not above 8"),

@@ -72,6 +72,8 @@ def test_every_key_says_its_meaning_what_is_allowed_and_gives_another_value(mode
 
 def needed_by(kind: str, key: str) -> str:
     """What an example of a key needs beside it."""
+    if kind == "denoise" and key == "blur_px":
+        return 'mode = "deblur"\n'
     if kind == "inpaint" and key in ("sensitivity", "tone", "mask_only"):
         return "find = true\n"
     if key in ("quality", "lossless", "chroma", "progressive", "compression"):

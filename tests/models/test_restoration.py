@@ -58,6 +58,12 @@ def test_a_batch_of_several_noise_levels_is_answered_as_each_call_alone(
         assert float((alone - together).abs().max()) < 1e-4
 
 
+def test_weights_that_know_no_deblur_refuse_it(exact: RestorationModel) -> None:
+    call = RestoreCall("restoration", photograph(), Degradation(blur_px=1.2))
+    with pytest.raises(ConfigError, match="model restoration: its weights know no deblur"):
+        exact.predict([call])
+
+
 @pytest.mark.parametrize("degradation", DEGRADATIONS, ids=task_of)
 def test_half_precision_stays_within_half_a_level_of_the_exact_answer(
     exact: RestorationModel, degradation: Degradation

@@ -79,9 +79,23 @@ def test_every_harm_changes_pictures_and_repeats_for_a_seed(kind: str) -> None:
 
 def test_a_blind_batch_holds_every_kind_of_damage_by_its_odds() -> None:
     x = batch()
-    kinds = torch.cat([Damager(seed, CPU).damaged(x)[1] for seed in range(60)])
+    drawn = [Damager(seed, CPU).damaged(x) for seed in range(60)]
+    kinds, quality = (torch.cat([one[part] for one in drawn]) for part in (1, 2))
     shares = torch.bincount(kinds, minlength=len(BLIND_KINDS)) / len(kinds)
-    assert shares.tolist() == pytest.approx([0.44, 0.16, 0.16, 0.24], abs=0.06)
+    assert shares.tolist() == pytest.approx([0.6, 0.04, 0.14, 0.22], abs=0.06)
+    assert bool((quality[kinds == 0] <= 95).all()), "every JPEG says its quality"
+    others = quality[kinds != 0]
+    assert float((others < 100).float().mean()) == pytest.approx(0.25, abs=0.08)
+
+
+def test_blind_examples_are_mostly_told_of_jpeg_and_of_nothing_else(store: CropStore) -> None:
+    told = [
+        draw_examples(store, {"blind": 9}, Damager(seed, CPU)).batches[0].sigma
+        for seed in range(20)
+    ]
+    level = 127.5 * torch.cat(told)
+    assert float((level > 0).float().mean()) == pytest.approx(0.6, abs=0.1)
+    assert float(level.max()) < 0.7 * 500**0.5 * 1.3
 
 
 def test_a_blur_keeps_the_mean_and_takes_edges() -> None:

@@ -217,6 +217,21 @@ def test_where_the_network_is_sure_a_sepia_print_takes_its_colours() -> None:
     assert restoration.notes == ("the colours are a guess",)
 
 
+@pytest.mark.parametrize(("deviation", "factor"), [(0.01, 1.0), (0.19, 1.6), (0.147, 1.29)])
+def test_what_the_network_is_sure_of_is_painted_no_stronger_than_it_says(
+    deviation: float, factor: float
+) -> None:
+    flat = np.full((64, 64, 3), 128, np.uint8)
+
+    def says(calls: Sequence[ColourCall]) -> list[Tensor]:
+        shape = (calls[0].grey.shape[1] // 4, calls[0].grey.shape[2] // 4)
+        return [torch.tensor([0.12, -0.06, deviation])[:, None, None].expand(3, *shape)]
+
+    pixels = levels(colorized(picture(flat, grey=True), says, keep_tone=False)).astype(int)
+    assert pixels[..., 0].mean() - 128 == pytest.approx(255 * 0.12 * factor, abs=2)
+    assert pixels[..., 2].mean() - 128 == pytest.approx(-255 * 0.06 * factor, abs=2)
+
+
 def test_surfaces_that_are_surely_grey_do_not_count_as_unsure() -> None:
     def sure(calls: Sequence[ColourCall]) -> list[Tensor]:
         return [proposal((0.002, 0.001), 0.05, call) for call in calls]

@@ -1,6 +1,4 @@
-"""Noise where a photograph is quietest, and the edges of JPEG's blocks."""
-
-import io
+"""Noise where a photograph is quietest, the edges of JPEG's blocks, and blur."""
 
 import numpy as np
 import pytest
@@ -8,7 +6,8 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image
 
-from daemon.restorers.damage_measures import block_edges, quiet_noise
+from daemon.restorers.damage_measures import block_edges, blur_px, coarse_noise, quiet_noise
+from tests.support.photographs import blurred, compressed
 
 Levels = NDArray[np.uint8]
 NAMES = ("astronaut", "chelsea", "coffee")
@@ -24,12 +23,6 @@ def noisy(levels: Levels, sigma: float) -> Levels:
     return (levels + noise).round().clip(0, 255).astype(np.uint8)
 
 
-def compressed(levels: Levels, quality: int) -> Levels:
-    file = io.BytesIO()
-    Image.fromarray(levels).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file))
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_fur_cloth_and_wood_do_not_count_as_noise(name: str) -> None:
     levels = small(name)
@@ -42,6 +35,42 @@ def test_grey_noise_and_sixteen_bits_are_measured_in_the_same_levels() -> None:
     grey = noisy(np.full((128, 128), 120, np.uint8), 10)[..., None].repeat(3, 2)
     assert quiet_noise(grey) == pytest.approx(10, abs=0.6)
     assert quiet_noise(grey.astype(np.uint16) * 257) == pytest.approx(quiet_noise(grey))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_noise_of_each_pixel_is_as_strong_at_half_the_size(name: str) -> None:
+    white = noisy(small(name), 15)
+    assert coarse_noise(white) == pytest.approx(quiet_noise(white), rel=0.3)
+    grain = noisy(np.full((128, 128, 3), 120, np.uint8), 15)
+    for harmed in (compressed(grain, 40), blurred(grain, 0.7)):
+        assert coarse_noise(harmed) > 1.5 * quiet_noise(harmed)
+    assert coarse_noise(grain[:47]) == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_blur_is_told_through_noise_and_blocks(name: str) -> None:
+    levels = small(name)
+    assert blur_px(levels) < 0.6
+    for deviation in (1.3, 2.0):
+        soft = blurred(levels, deviation)
+        assert blur_px(soft) == pytest.approx(deviation, rel=0.25)
+        assert blur_px(compressed(soft, 85)) == pytest.approx(blur_px(soft), rel=0.1)
+        assert blur_px(noisy(soft, 3)) == pytest.approx(blur_px(soft), rel=0.1)
+
+
+def test_a_soft_background_is_no_blur_where_something_is_sharp() -> None:
+    levels = small("astronaut")
+    soft = blurred(levels, 4).copy()
+    soft[64:192, 64:192] = levels[64:192, 64:192]
+    assert blur_px(soft) < 0.6
+    assert blur_px(blurred(levels, 4)) > 2.2
+
+
+def test_what_has_no_edges_has_no_blur() -> None:
+    for height, width in ((1, 40), (40, 1), (64, 64)):
+        assert blur_px(np.full((height, width, 3), 90, np.uint8)) == 0
+    deep = blurred(small("coffee"), 1.3).astype(np.uint16) * 257
+    assert blur_px(deep) == pytest.approx(blur_px(blurred(small("coffee"), 1.3)), abs=1e-3)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 from skimage import data
 
 from daemon.config.steps import Denoise
@@ -25,7 +27,7 @@ from tests.support.answering import (
     run,
     seeded,
 )
-from tests.support.photographs import noisy, photograph
+from tests.support.photographs import blurred, compressed, noisy, photograph
 
 
 def denoised(pixels: NDArray[np.generic], **params: object) -> NDArray[np.generic]:
@@ -62,6 +64,56 @@ def test_the_restoration_network_is_asked_as_it_was_trained() -> None:
         assert call.degradation == Degradation(sigma=sigma, blind=blind)
         assert torch.equal(call.picture[:, :21], to_tensor(pixels))
         assert call.picture.shape == (3, 22, 40), "sides are even"
+
+
+@pytest.mark.parametrize(("sigma", "quality"), [(15, 0), (40, 0), (25, 75)])
+def test_blind_repair_is_told_of_noise_that_it_would_take_for_texture(
+    sigma: float, quality: int
+) -> None:
+    truth = photograph(192)
+    given = noisy(truth, sigma)
+    given = compressed(given, quality) if quality else given
+    step = Denoise()
+    result = run(step, picture(given))
+    assert dict(result.measures)["sigma"] == pytest.approx(sigma, rel=0.25)
+    told = restored(Denoise(mode="gaussian", sigma=sigma), given)
+    assert psnr(pixels_of(result), truth) > psnr(told, truth) - 1
+
+
+def test_blind_repair_is_told_nothing_of_texture_blotches_and_blocks() -> None:
+    truth = photograph(192)
+    rng = np.random.default_rng(3)
+    blotches = np.kron(rng.normal(0, 12, (64, 64, 3)), np.ones((3, 3, 1)))
+    blotchy = (truth + blotches).round().clip(0, 255).astype(np.uint8)
+    small = np.asarray(Image.fromarray(data.coins()).convert("RGB").reduce(3))
+    for given in (truth, compressed(truth, 40), blotchy, small, compressed(small, 75)):
+        turns: Turns = []
+        result = run(Denoise(), picture(given), turns=turns)
+        assert result.measures == ()
+        ((call,),) = turns
+        assert call.degradation == Degradation(blind=True)
+
+
+@pytest.mark.parametrize(("blur_px", "told"), [(1.5, 1.5), ("auto", 1.32)])
+def test_blur_is_told_to_the_network(blur_px: float | str, told: float) -> None:
+    soft = blurred(photograph(192), 1.3)
+    turns: Turns = []
+    step = Denoise.model_validate({"mode": "deblur", "blur_px": blur_px})
+    result = run(step, picture(soft), model=echo, turns=turns)
+    ((call,),) = turns
+    assert isinstance(call, RestoreCall)
+    assert call.degradation == Degradation(blur_px=call.degradation.blur_px)
+    assert call.degradation.blur_px == pytest.approx(told, abs=0.15)
+    assert dict(result.measures) == {"blur": call.degradation.blur_px}
+
+
+def test_what_is_sharp_is_not_sharpened_unasked() -> None:
+    turns: Turns = []
+    sharp = random_pixels(96, 128)
+    result = run(Denoise(mode="deblur"), picture(sharp), model=echo, turns=turns)
+    assert np.array_equal(result.pictures[0].pixels, sharp)
+    assert turns == []
+    assert [str(note) for note in result.notes] == ["no blur found"]
 
 
 @pytest.mark.parametrize(
@@ -235,6 +287,8 @@ def test_the_mean_of_eight_orientations_is_nearer_to_a_real_photograph(
 ) -> None:
     truth = data.astronaut()[20:180, 150:310]
     noise = 25 * seeded(160, 160, 3).numpy()
+    if mode == "blind":  # noise of each pixel alone would be told to the other network
+        noise = 2 * gaussian_filter(noise, (0.6, 0.6, 0))
     given = (truth + noise).round().clip(0, 255).astype("uint8")
     plain, ensemble = (
         denoised(given, mode=mode, sigma=25.0, self_ensemble=count) for count in (1, 8)

@@ -25,7 +25,7 @@ from tests.support.answering import (
     restored,
     run,
 )
-from tests.support.photographs import bicubic, noisy, photograph, reduced
+from tests.support.photographs import bicubic, compressed, noisy, photograph, reduced
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -68,6 +68,32 @@ def test_the_network_is_asked_as_it_was_trained() -> None:
         False,
     )
     assert call.degradation.sigma == pytest.approx(5 / 127.5)
+
+
+def test_the_network_is_told_of_jpeg_unless_the_step_says_what_to_keep() -> None:
+    clean = reduced(data.coffee(), 2)
+    squeezed = compressed(clean, 75)
+    told = 0.7 * 50**0.5 / 127.5
+    for pixels, keys, sigma in (
+        (squeezed, {}, told),
+        (clean, {}, 0.0),
+        (squeezed, {"deblock": False}, 0.0),
+        (squeezed, {"consistent": True}, 0.0),
+        (squeezed, {"sigma": 2.55}, 0.02),
+    ):
+        turns: Turns = []
+        result = run(SuperResolve.model_validate(keys), picture(pixels), model=echo, turns=turns)
+        assert turns[0][0].degradation.sigma == pytest.approx(sigma, rel=0.03)
+        assert dict(result.measures).get("jpeg") == (
+            pytest.approx(50, 2) if sigma == told else None
+        )
+
+
+def test_blocks_are_not_enlarged() -> None:
+    truth = photograph(256)
+    given = compressed(reduced(truth, 2), 60)
+    plain, mended = (restored(SuperResolve(deblock=on), given) for on in (False, True))
+    assert psnr(mended, truth) > psnr(plain, truth) + 0.2
 
 
 def test_the_mean_is_what_the_network_says_and_no_projection_of_it() -> None:

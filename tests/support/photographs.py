@@ -1,8 +1,10 @@
 """Photographs for tests, and ways to damage them."""
 
+import io
+
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 from skimage import data
 
 from daemon.restorers.dye_fading import Fading
@@ -24,6 +26,18 @@ def noisy(pixels: NDArray[np.generic], sigma: float, seed: int = 0) -> Levels:
     noise = np.random.default_rng(seed).standard_normal(pixels.shape) * sigma
     levels: Levels = (pixels.astype(float) + noise).round().clip(0, 255).astype(np.uint8)
     return levels
+
+
+def blurred(pixels: NDArray[np.generic], deviation_px: float) -> Levels:
+    """Pixels out of focus: blurred by a Gaussian."""
+    return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(deviation_px)))
+
+
+def compressed(pixels: NDArray[np.generic], quality: int) -> Levels:
+    """Pixels as Pillow's JPEG of a quality."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file).convert("RGB"))
 
 
 def reduced(pixels: NDArray[np.generic], scale: int) -> Levels:
