@@ -16,7 +16,19 @@ from typing import Annotated, Any
 import typer
 
 from daemon import __version__
-from daemon.cli import apply, backup, bulk, estimate, models, queue, run, settings, station, web
+from daemon.cli import (
+    apply,
+    backup,
+    bulk,
+    estimate,
+    models,
+    queue,
+    report,
+    run,
+    settings,
+    station,
+    web,
+)
 from daemon.cli.context import complain, print_error, say
 from daemon.cli.os_errors import fault_code, flushed, let_go_of_output, watch_output
 from daemon.config.station import STATION_VARIABLE
@@ -39,7 +51,14 @@ _COMMANDS = {
         backup.backup,
         backup.restore_backup,
     ),
-    _PHOTOS: (estimate.estimate, estimate.bench, bulk.submit, queue.retry, queue.redo),
+    _PHOTOS: (
+        estimate.estimate,
+        estimate.bench,
+        bulk.submit,
+        queue.retry,
+        queue.redo,
+        report.report,
+    ),
     _MODELS: (station.recipes,),
 }
 """Commands by the heading under which `restored --help` lists them, in that order."""

@@ -52,7 +52,7 @@ def write_comparison(
 
 def _draw(files: Sequence[tuple[str, Path]], label: str, limits: Limits) -> Image.Image:
     """All pictures in one row; below it, if they are large, the part that has changed most."""
-    pictures = [(caption, _opened(path, limits)) for caption, path in files]
+    pictures = [(caption, read_as_rgb(path, limits)) for caption, path in files]
     rows = [Row(label, tuple(pictures))]
     before, afters = pictures[0][1], [picture for _, picture in pictures[1:]]
     largest = max(afters, key=lambda picture: picture.width)
@@ -67,13 +67,24 @@ def _draw(files: Sequence[tuple[str, Path]], label: str, limits: Limits) -> Imag
     return draw_sheet(rows, _PANEL_PX)
 
 
-def _opened(path: Path, limits: Limits) -> Image.Image:
+def read_as_rgb(path: Path, limits: Limits) -> Image.Image:
+    """A photograph or result as RGB of eight bits, its first page; transparent parts on white.
+
+    Raises:
+        PhotoError: It cannot be read.
+        OSError: The file cannot be opened.
+    """
     # A result may be larger than what is taken as a photograph.
     most = max(limits.max_input_megapixels, limits.max_output_megapixels)
     limits = replace(limits, max_input_megapixels=most)
     header = read_header(path, limits)
-    pixels = read_picture(Photo(path, path.name, "", header), limits).pixels
-    return Image.fromarray(to_eight_bits(pixels)).convert("RGB")
+    picture = read_picture(Photo(path, path.name, "", header), limits)
+    image = Image.fromarray(to_eight_bits(picture.pixels)).convert("RGB")
+    if picture.alpha is None:
+        return image
+    paper = Image.new("RGB", image.size, "white")
+    paper.paste(image, mask=Image.fromarray(to_eight_bits(picture.alpha)))
+    return paper
 
 
 def _most_changed(

@@ -28,10 +28,10 @@ from daemon.jobs.ledger.listing import (
 )
 from daemon.jobs.ledger.reader import LedgerReader
 from daemon.jobs.publication import read_record, record_path
+from daemon.service.record_words import record_in_words
 from daemon.system.errors import ConfigError, LedgerError
 from daemon.system.files import shown
 from daemon.web.language import Language
-from daemon.web.record_words import record_in_words
 
 JobState = Literal["waiting", "held", "working", "done", "failed"]
 
@@ -251,7 +251,7 @@ class JobReader:
         versions = [self.view(one) for one in others if one.entry.row != row]
         return JobDetails(
             **dict(self.view(job, record)),
-            words=tuple(record_in_words(record, language)) if record else (),
+            words=tuple(record_in_words(record, language.gettext)) if record else (),
             record=dict(record),
             versions=tuple(one for one in versions if one.results),
         )

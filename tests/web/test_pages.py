@@ -13,8 +13,8 @@ from daemon.config.station import Station
 from daemon.config.station_setup import find_station, make_station
 from daemon.executors import EXECUTORS
 from daemon.intake.requests import AgainRequest, ChooseRequest, ReloadRequest, waiting_requests
+from daemon.service.record_words import record_in_words
 from daemon.web.language import chosen_language, languages, read_catalogue
-from daemon.web.record_words import record_in_words
 from tests.support.copiers import CopierThread
 from tests.support.file_reads import ReaderThread
 from tests.support.station_runs import drop_photo, run_once, write_settings
@@ -347,4 +347,4 @@ def test_a_catalogue_reads_text_over_lines_and_counts() -> None:
 )
 def test_a_record_is_told_in_words(record: dict[str, object], words: list[str]) -> None:
     read = json.loads(json.dumps(record))
-    assert record_in_words(read, languages()["en"]) == words
+    assert record_in_words(read) == words

@@ -4,23 +4,22 @@ Numbers come from the record's measures; what has no measure is said by the step
 no sentence here replaces follow as the daemon wrote them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from daemon.jobs.record import notes_of
 from daemon.photo.notes import NoteKind
-from daemon.web.language import Language
 
 _MAX_STEPS = 16
 _MAX_NOTES = 20
 
 
-def record_in_words(record: Mapping[str, Any], language: Language) -> list[str]:
+def record_in_words(record: Mapping[str, Any], gettext: Callable[[str], str] = str) -> list[str]:
     """Sentences about a result.
 
     Args:
         record: Its record, of any version, or what somebody put in its place.
-        language: Whose words.
+        gettext: Translates a sentence; English as it is without it.
     """
     measures: dict[int, dict[str, float]] = {}
     for one in _dicts(record.get("measures")):
@@ -34,9 +33,9 @@ def record_in_words(record: Mapping[str, Any], language: Language) -> list[str]:
     for index, step in enumerate(_dicts(record.get("steps"))[:_MAX_STEPS]):
         kind = str(step.get("kind"))
         if any(note.startswith(f"{kind} was not needed") for note in not_needed):
-            said.append(language.gettext("%(step)s was not needed") % {"step": kind})
+            said.append(gettext("%(step)s was not needed") % {"step": kind})
             continue
-        sentence = _sentence(kind, step, measures.get(index, {}), language)
+        sentence = _sentence(kind, step, measures.get(index, {}), gettext)
         guessed |= kind == "colorize"
         said.append(sentence)
     told = {NoteKind.NOT_NEEDED, NoteKind.NOTHING_FOUND} | ({NoteKind.GUESS} if guessed else set())
@@ -45,16 +44,16 @@ def record_in_words(record: Mapping[str, Any], language: Language) -> list[str]:
 
 
 def _sentence(
-    kind: str, step: Mapping[str, Any], measured: Mapping[str, float], language: Language
+    kind: str, step: Mapping[str, Any], measured: Mapping[str, float], gettext: Callable[[str], str]
 ) -> str:
-    _ = language.gettext
+    _ = gettext
     match kind:
         case "denoise":
             if "noise" in measured:
                 return _("noise of %(levels).0f levels removed") % {"levels": measured["noise"]}
             return _("noise and compression removed")
         case "inpaint":
-            return _filled(step, measured, language)
+            return _filled(step, measured, gettext)
         case "colorize":
             if "unsure" in measured:
                 unsure = measured["unsure"] * 100
@@ -83,8 +82,10 @@ def _sentence(
     return kind
 
 
-def _filled(step: Mapping[str, Any], measured: Mapping[str, float], language: Language) -> str:
-    _ = language.gettext
+def _filled(
+    step: Mapping[str, Any], measured: Mapping[str, float], gettext: Callable[[str], str]
+) -> str:
+    _ = gettext
     found = bool(step.get("find"))
     filled = measured.get("filled")
     if filled is None:
