@@ -84,6 +84,31 @@ def test_a_page_that_stayed_is_started_again_at_once(
     assert page._wait_s == 2.0
 
 
+def test_a_page_that_stays_stopped_is_killed_and_one_that_goes_on_is_not(
+    started: list[Process],
+) -> None:
+    def start(command: Sequence[str]) -> Process:
+        started.append(Process())
+        return started[-1]
+
+    stopped = True
+    page = PageProcess(["page"], start, lambda pid: stopped and pid == started[-1].pid)
+    for now in (0.0, 10.0, 39.0):
+        page.turn(now)
+    stopped = False
+    page.turn(39.5)
+    stopped = True
+    for now in (40.0, 69.9):
+        page.turn(now)
+    assert started[0].ends == []
+    page.turn(70.0)
+    assert started[0].ends == ["kill"]
+    started[0].code = -9
+    page.turn(71.0)
+    page.turn(72.0)
+    assert len(started) == 2
+
+
 def test_a_page_that_cannot_be_started_ends_nothing() -> None:
     def start(command: Sequence[str]) -> Process:
         raise OSError(11, "no room for a process")
