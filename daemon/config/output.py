@@ -57,8 +57,8 @@ class Output(BaseModel):
     )
     lossless: bool = Field(
         False,
-        description="Whether WebP, JPEG XL and AVIF lose nothing. With `same` a WebP or JPEG XL "
-        "that is lossless stays so unless `quality` is set.",
+        description="Whether WebP, JPEG XL and AVIF lose nothing. With `same` a WebP, JPEG XL or "
+        "JPEG 2000 that is lossless stays so unless `quality` is set.",
         examples=[True],
     )
     chroma: Literal["4:4:4", "4:2:0"] | None = Field(

@@ -22,6 +22,12 @@ _OPACITY, _PREMULTIPLIED = 1, 2
 _CODING_STYLE, _TILE_PART = b"\xff\x52", b"\xff\x90"
 """Markers of a codestream."""
 
+_REVERSIBLE = 1
+"""Transformation of the wavelet 5/3; that of 9/7 is 0."""
+
+_MAIN_HEADER_BYTES = 1 << 17
+"""Bytes that the sizes of 16384 components, a comment and the coding style fit into."""
+
 _LARGEST_PRECINCT = 0xFF
 """Exponents of the sides of a precinct, 4 bits each, where the codestream tells none."""
 
@@ -121,11 +127,7 @@ def most_packets_of_a_tile(head: bytes) -> int:
     components = _codestream(head).components
     right, bottom, left, top, tile_width, tile_height = struct.unpack_from(">6I", head, 8)
     sides = (min(tile_width, right - left), min(tile_height, bottom - top))
-    place = 2
-    while head[place : place + 2] != _CODING_STYLE:
-        if head[place : place + 2] == _TILE_PART or place + 4 > len(head):
-            raise ValueError("it does not say how it is coded")
-        place += 2 + int.from_bytes(head[place + 2 : place + 4])
+    place = _coding_style(head)
     layers, levels = int.from_bytes(head[place + 6 : place + 8]), head[place + 9]
     precincts = 0
     for level in range(levels + 1):
@@ -136,6 +138,41 @@ def most_packets_of_a_tile(head: bytes) -> int:
         )
         precincts += across * down
     return layers * components * precincts
+
+
+def is_jpeg2000_lossless(file: BinaryIO) -> bool:
+    """Whether a file is coded by the reversible wavelet (5/3), which alone can lose nothing.
+
+    An encoder may have thrown away what is finest of it all the same; no header tells.
+
+    Raises:
+        ValueError: It has no codestream.
+
+    Source: ITU-T T.800, A.6.1.
+    """
+    stream = next((box for box in jpeg2000_boxes(file) if box.kind == b"jp2c"), None)
+    if stream is None:
+        raise ValueError("it has no codestream")
+    file.seek(stream.begin)
+    head = file.read(_MAIN_HEADER_BYTES)
+    try:
+        return head[_coding_style(head) + 13] == _REVERSIBLE
+    except (ValueError, IndexError):
+        return False
+
+
+def _coding_style(head: bytes) -> int:
+    """Where a main header says how the picture is coded.
+
+    Raises:
+        ValueError: It does not.
+    """
+    place = 2
+    while head[place : place + 2] != _CODING_STYLE:
+        if head[place : place + 2] == _TILE_PART or place + 4 > len(head):
+            raise ValueError("it does not say how it is coded")
+        place += 2 + int.from_bytes(head[place + 2 : place + 4])
+    return place
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -58,6 +59,20 @@ def test_same_keeps_a_lossless_file_lossless(
         folder.mkdir()
         (staged,), _ = stage([source], job(how), folder)
         assert np.array_equal(read(staged.path).pixels, source.pixels) == stays
+
+
+@pytest.mark.parametrize("is_reversible", [True, False])
+def test_same_loses_nothing_of_a_lossless_jpeg_2000(tmp_path: Path, is_reversible: bool) -> None:
+    levels = np.random.default_rng(0).integers(0, 65536, (24, 32, 3), np.uint16)
+    encoded = imagecodecs.jpeg2k_encode(
+        levels, level=0, codecformat="jp2", reversible=is_reversible
+    )
+    (tmp_path / "a.jp2").write_bytes(encoded)
+    source = read(tmp_path / "a.jp2")
+    how = RECIPE.model_copy(update={"output": Output(format="same")})
+    (staged,), _ = stage([source], job(how), tmp_path)
+    assert staged.name == "{stem}.jxl"
+    assert np.array_equal(read(staged.path).pixels, source.pixels) == is_reversible
 
 
 def test_several_pictures_become_a_film_and_its_frames(tmp_path: Path) -> None:

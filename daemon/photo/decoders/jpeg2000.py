@@ -13,6 +13,7 @@ from daemon.photo.decoders.pillow import pillow_codes
 from daemon.photo.isobmff import has_manifest
 from daemon.photo.jpeg2000_header import (
     Jpeg2000Info,
+    is_jpeg2000_lossless,
     is_jpeg2000_truncated,
     read_jpeg2000_blocks,
     read_jpeg2000_header,
@@ -52,7 +53,8 @@ def decode(file: BinaryIO, label: str, page: int = 0) -> Decoded:
         mode,
         FileBlocks(info.icc, found.exif, found.xmp, found.iptc, has_manifest(file)),
     )
-    said = replace(said, notes=(*said.notes, *found.notes))
+    metadata = replace(said.metadata, is_lossless=is_jpeg2000_lossless(file))
+    said = replace(said, metadata=metadata, notes=(*said.notes, *found.notes))
     if info.is_subsampled or info.colours == _SYCC:
         return _by_pillow(file, info, said)
     codes = imagecodecs.jpeg2k_decode(_as_plain(file, info))
