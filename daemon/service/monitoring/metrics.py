@@ -24,6 +24,7 @@ from daemon import __version__
 from daemon.jobs.accounting import JobEnded, StageDuration
 from daemon.jobs.ledger.entries import Waiting
 from daemon.messages.reports import BATCH_SIZE_BOUNDS, ONLY_WORKER, BatchCounts, LoadedModel
+from daemon.service.monitoring.station_sizes import SIZES
 from daemon.system.text import printable
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -47,6 +48,9 @@ class StationState(Protocol):
 
     def workers_ready(self) -> dict[str, bool]:
         """Whether each worker accepts tasks, by name."""
+
+    def sizes(self) -> dict[str, float]:
+        """Gauges of `SIZES`, by metric name without `restored_`."""
 
     def held_recipes(self) -> Collection[str]:
         """Recipes that are held back, as their models are at fault."""
@@ -290,6 +294,8 @@ class _ScrapedState:
         yield ready
         for flag, holds in self._state.flags().items():
             yield GaugeMetricFamily(f"restored_{flag}", _FLAGS[flag], float(holds))
+        for name, size in self._state.sizes().items():
+            yield GaugeMetricFamily(f"restored_{name}", SIZES[name], size)
 
 
 _FLAGS = {

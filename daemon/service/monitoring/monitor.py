@@ -32,6 +32,7 @@ from daemon.service.monitoring.health import Health
 from daemon.service.monitoring.http_server import HttpAnswer, MonitoringServer
 from daemon.service.monitoring.metrics import CONTENT_TYPE, Metrics
 from daemon.service.monitoring.notifier import Address, Notifier
+from daemon.service.monitoring.station_sizes import StationSizes
 from daemon.system.errors import ConfigError, LedgerError
 from daemon.system.text import printable
 
@@ -104,6 +105,7 @@ class Monitor:
         self._monitor_settings = monitor_settings
         self._full = full
         self._clock = clock
+        self._sizes = StationSizes(station)
         self._metrics = Metrics(self, clock)
         self._notifier = Notifier(monitor_settings.addresses, monitor_settings.quiet_s, clock=clock)
         self._alarms = Alarms(self.notify, station.root.name, monitor_settings.failures_per_hour)
@@ -212,6 +214,10 @@ class Monitor:
             "disk_full": self._full(),
             "paused": self._station.paused.exists(),
         }
+
+    def sizes(self) -> dict[str, float]:
+        """Sizes of the station; any thread may call it."""
+        return self._sizes.read()
 
     def workers_ready(self) -> dict[str, bool]:
         """Whether each worker accepts tasks, by name; any thread may call it."""

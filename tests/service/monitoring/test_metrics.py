@@ -1,22 +1,28 @@
 """Metrics: of a real run in this process, of the real daemon over HTTP, and in the dashboard."""
 
+import contextlib
 import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from daemon.config.station_setup import make_station
+from daemon.config.station_setup import find_station, make_station
 from daemon.jobs.accounting import JobEnded, Stage, StageDuration
+from daemon.jobs.ledger import bulk as bulk_rows
 from daemon.jobs.ledger.entries import Waiting
+from daemon.jobs.ledger.writer import Ledger
 from daemon.messages.reports import BatchCounts, LoadedModel
 from daemon.service.monitoring.metrics import Metrics
+from daemon.service.monitoring.station_sizes import SIZES, StationSizes
 from tests.support.daemon_process import (
     DEADLINE_S,
     RESTORED,
@@ -26,10 +32,11 @@ from tests.support.daemon_process import (
     worker_of,
 )
 from tests.support.metrics_page import Sample, get, read, value
-from tests.support.station_runs import open_daemon
+from tests.support.station_runs import drop_photo, open_daemon, run_once, write_settings
 from tests.support.waiting import wait_for
 
 DASHBOARD = Path(__file__).parents[3] / "docs" / "grafana.json"
+ALERTS = DASHBOARD.with_name("alerts.yml")
 
 
 class Still:
@@ -46,6 +53,9 @@ class Still:
 
     def workers_ready(self) -> dict[str, bool]:
         return {"1": True}
+
+    def sizes(self) -> dict[str, float]:
+        return {"archive_bytes": 7}
 
     def held_recipes(self) -> tuple[str, ...]:
         return ()
@@ -276,6 +286,41 @@ def test_every_expression_of_the_dashboard_uses_existing_metrics(
         and not any(re.sub(r"_(total|bucket|sum|count)$", "", name) == family for name in shown)
     }
     assert missing == set(), "every metric has its place in the dashboard"
+
+
+def test_every_alert_uses_existing_metrics(
+    run: tuple[dict[Sample, float], str, list[Path]],
+) -> None:
+    known = {name for name, _ in run[0]}
+    text = ALERTS.read_text("utf-8")
+    names = set(re.findall(r"\b(?:restored|process)_\w+", text))
+    assert len(names) > 8
+    assert names - known == set()
+    jobs = re.findall(r'job="([^"]*)"', text)
+    assert set(jobs) == {"restored"}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+def test_promtool_finds_nothing_wrong_with_the_alerts() -> None:
+    command = ["promtool", "check", "rules", str(ALERTS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_sizes_are_of_the_ledger_and_of_the_disk(tmp_path: Path, fake_executor: None) -> None:
+    root = make_station(tmp_path / "s").root
+    write_settings(root)
+    size = len(drop_photo(root, "denoise/a.png"))
+    assert run_once(root).done == 1
+    with contextlib.closing(Ledger(find_station(root).ledger)) as ledger:
+        bulk_rows.save(ledger, bulk_rows.BulkJob("a", "1", "denoise", (tmp_path,), 1.0, 0.0))
+        summary = bulk_rows.BulkCounts(done=1)
+        ended = bulk_rows.BulkJob("b", "2", "denoise", (tmp_path,), 1.0, 0.0, "ended")
+        bulk_rows.save(ledger, replace(ended, summary=summary))
+    sizes = StationSizes(find_station(root)).read()
+    assert set(sizes) == set(SIZES)
+    assert (sizes["archive_bytes"], sizes["bulk_jobs"]) == (size, 1)
+    assert sizes["disk_free_bytes"] > 0
 
 
 def test_the_daemon_serves_what_its_worker_process_did(tmp_path: Path) -> None:
