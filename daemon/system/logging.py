@@ -6,7 +6,9 @@ in `_log.info("restored", row=..., recipe=..., photo=..., seconds=...)`. The com
 """
 
 import logging
+import math
 import sys
+import time
 import warnings
 from collections.abc import Callable, MutableMapping
 from typing import Any, TextIO, cast
@@ -16,6 +18,11 @@ from structlog.typing import Processor
 
 from daemon.system.log_stream import LogStream, LostLines
 from daemon.system.text import json_text, paragraph, printable
+
+_REPEAT_S = 60.0
+"""Seconds for which what a library has said is not said again."""
+
+_MAX_REMEMBERED = 256
 
 _log = structlog.get_logger()
 _stream: LogStream | None = None
@@ -60,8 +67,8 @@ def configure(stream: TextIO | None = None, *, console: bool | None = None) -> N
         cache_logger_on_first_use=False,
     )
     tell_warnings(lambda what, where: _log.warning("library_warning", what=what, where=where))
-    if not any(isinstance(handler, _LibraryHandler) for handler in logging.root.handlers):
-        logging.root.addHandler(_LibraryHandler(logging.WARNING))
+    if not any(isinstance(handler, LibraryHandler) for handler in logging.root.handlers):
+        logging.root.addHandler(LibraryHandler(logging.WARNING))
 
 
 def lost_lines() -> LostLines | None:
@@ -97,8 +104,18 @@ def tell_warnings(tell: Callable[[str, str], None]) -> None:
     warnings.showwarning = show
 
 
-class _LibraryHandler(logging.Handler):
-    """Logs what libraries tell Python's own `logging`."""
+class LibraryHandler(logging.Handler):
+    """Logs what libraries tell Python's own `logging`.
+
+    What is repeated is counted, and told at the first time after a minute: whoever opens
+    connections to a web server must not fill the log.
+    """
+
+    def __init__(self, level: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin without having said anything; `clock` gives seconds."""
+        super().__init__(level)
+        self._clock = clock
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log one record."""
@@ -106,7 +123,16 @@ class _LibraryHandler(logging.Handler):
             what = record.getMessage()
         except Exception:  # its arguments do not fit its text
             what = str(record.msg)
-        _log.warning("library_warning", what=what, where=record.name)
+        now, key = self._clock(), (record.name, what)
+        said_at, repeated = self._said.get(key, (-math.inf, 0))
+        if now - said_at < _REPEAT_S:
+            self._said[key] = (said_at, repeated + 1)
+            return
+        if len(self._said) >= _MAX_REMEMBERED:
+            self._said.clear()
+        self._said[key] = (now, 0)
+        more = {"repeated": repeated} if repeated else {}
+        _log.warning("library_warning", what=what, where=record.name, **more)
 
 
 def _printable(_logger: object, _method: str, event: Event) -> Event:

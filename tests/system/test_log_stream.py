@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from daemon.system import log_stream
-from daemon.system.logging import configure, lost_lines
+from daemon.system.logging import LibraryHandler, configure, lost_lines
 
 
 def test_a_line_for_a_full_disk_is_counted_and_the_work_goes_on() -> None:
@@ -93,3 +93,36 @@ def test_warnings_of_libraries_are_events() -> None:
         ("library_warning", "UserWarning: Corrupt EXIF data", "PIL/TiffImagePlugin.py:935"),
         ("library_warning", "odd chunk", "PIL.Image"),
     ]
+
+
+def test_what_a_library_repeats_is_counted_and_told_after_a_minute() -> None:
+    stream = io.StringIO()
+    configure(stream)
+    now = 0.0
+    handler = LibraryHandler(logging.WARNING, lambda: now)
+
+    def say(what: str) -> None:
+        handler.handle(logging.LogRecord("web", logging.WARNING, "", 0, what, (), None))
+
+    for now in (0.0, 1.0, 59.0):  # noqa: B007  # the clock reads it
+        say("too many connections")
+    say("something else")
+    for now in (60.0, 120.0):  # noqa: B007
+        say("too many connections")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["what"], line.get("repeated")) for line in lines] == [
+        ("too many connections", None),
+        ("something else", None),
+        ("too many connections", 2),
+        ("too many connections", None),
+    ]
+
+
+def test_a_library_that_never_repeats_itself_fills_no_memory() -> None:
+    stream = io.StringIO()
+    configure(stream)
+    handler = LibraryHandler(logging.WARNING, lambda: 0.0)
+    for number in range(1000):
+        handler.handle(logging.LogRecord("web", logging.WARNING, "", 0, str(number), (), None))
+    assert len(handler._said) <= 256
+    assert len(stream.getvalue().splitlines()) == 1000
