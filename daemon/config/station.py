@@ -103,11 +103,6 @@ class Station:
         return self.state / "trouble.json"
 
     @property
-    def progress(self) -> Path:
-        """File that says how far the jobs at work have come, while a daemon is at work."""
-        return self.state / "progress.json"
-
-    @property
     def mounts(self) -> Path:
         """File that says on which disks folders lay; whoever removes it says they are gone."""
         return self.state / "mounts.json"

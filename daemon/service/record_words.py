@@ -13,6 +13,9 @@ from daemon.photo.notes import NoteKind
 _MAX_STEPS = 16
 _MAX_NOTES = 20
 
+_NOTICED = 0.5
+"""Levels of 255 below which noise would be told as 0."""
+
 
 def record_in_words(record: Mapping[str, Any], gettext: Callable[[str], str] = str) -> list[str]:
     """Sentences about a result.
@@ -49,7 +52,7 @@ def _sentence(
     _ = gettext
     match kind:
         case "denoise":
-            if "noise" in measured:
+            if measured.get("noise", 0.0) >= _NOTICED:
                 return _("noise of %(levels).0f levels removed") % {"levels": measured["noise"]}
             return _("noise and compression removed")
         case "inpaint":

@@ -12,7 +12,6 @@ from starlette.responses import Response
 from daemon import __version__
 from daemon.bulk.status import read_bulk
 from daemon.config.recipe import recipe_named, schema
-from daemon.config.station import Station
 from daemon.config.station_setup import known_recipes
 from daemon.intake.requests import (
     AgainRequest,
@@ -23,7 +22,6 @@ from daemon.intake.requests import (
 from daemon.service.startup import is_daemon_running
 from daemon.service.status import read_status
 from daemon.system.errors import UsageError
-from daemon.system.json_files import read_json
 from daemon.web import actions, recipe_files
 from daemon.web.api_models import (
     Accepted,
@@ -40,7 +38,6 @@ from daemon.web.api_models import (
     PageQuery,
     PartQuery,
     PictureQuery,
-    Progress,
     RecipeCheck,
     Recipes,
     RecipeSource,
@@ -105,19 +102,6 @@ def job(call: Call) -> JobDetails:
     """One job."""
     with reading_jobs(call.site.station) as jobs:
         return jobs.details(call.path["row"], call.language)
-
-
-def progress(call: Call) -> Progress:
-    """How far the jobs in work have come."""
-    return progress_of(call.site.station)
-
-
-def progress_of(station: Station) -> Progress:
-    """How far the jobs in work of a station have come."""
-    try:
-        return Progress.model_validate(read_json(station.progress))
-    except Exception:  # there is none while nothing is in work
-        return Progress()
 
 
 def picture(call: Call) -> Response:
@@ -374,9 +358,6 @@ API = (
     ),
     ApiRoute(
         "GET", "/api/jobs", "Jobs that have not ended", open_page, JobPage, OpenQuery, tag="jobs"
-    ),
-    ApiRoute(
-        "GET", "/api/progress", "How far the jobs in work have come", progress, Progress, tag="jobs"
     ),
     ApiRoute(
         "GET",

@@ -221,28 +221,6 @@ class ChooseBody(_Sent):
     ) = None
 
 
-class JobProgress(_Frozen):
-    """How far a job in work has come.
-
-    Attributes:
-        row: Its number.
-        step: Index of the recipe's step that is done now, from 0.
-        steps: How many steps the recipe has.
-        share: Share of the whole that is done, as far as that can be told, from 0 to 1.
-    """
-
-    row: int
-    step: int
-    steps: int
-    share: float | None = None
-
-
-class Progress(_Frozen):
-    """The jobs in work; empty while nothing is."""
-
-    jobs: tuple[JobProgress, ...] = ()
-
-
 class BulkJobs(_Frozen):
     """Bulk jobs, the oldest first."""
 

@@ -28,7 +28,7 @@ def look(station: Station) -> Mark:
     """What there is now: each commit of the ledger changes the file of its log."""
     log = station.ledger.with_name(f"{station.ledger.name}-wal")
     paths = (station.ledger, log, station.lock, station.paused)
-    return tuple(map(_state_of, (*paths, station.loaded_models, station.trouble, station.progress)))
+    return tuple(map(_state_of, (*paths, station.loaded_models, station.trouble)))
 
 
 def _state_of(path: Path) -> tuple[int, int, int]:

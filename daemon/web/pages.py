@@ -14,7 +14,6 @@ from daemon.config.station_setup import known_recipes
 from daemon.service.status import StationStatus, read_status
 from daemon.system.errors import ConfigError
 from daemon.web import recipe_files
-from daemon.web.api import progress_of
 from daemon.web.forms import FORMS
 from daemon.web.jobs import JobPage, JobReader, NotFoundError, reading_jobs
 from daemon.web.openapi import openapi
@@ -65,8 +64,7 @@ def _results(request: Request) -> tuple[str, Mapping[str, object]]:
 def _queue(request: Request) -> tuple[str, Mapping[str, object]]:
     site = site_of(request)
     found = _read(site, lambda jobs: jobs.open_page(_QUEUE))
-    done = {one.row: one for one in progress_of(site.station).jobs}
-    return "queue.html", {"jobs": found.jobs, "status": _status(site), "progress": done}
+    return "queue.html", {"jobs": found.jobs, "status": _status(site)}
 
 
 def _job(request: Request) -> tuple[str, Mapping[str, object]]:

@@ -41,6 +41,7 @@ _SCRIPT_WORDS = (
     "After",
     "Lost the connection; trying again",
     "Loading",
+    "This picture cannot be shown.",
 )
 """Messages of scripts, which get them with the page."""
 

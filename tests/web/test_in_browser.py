@@ -190,6 +190,12 @@ def test_a_failure_is_tried_again_and_both_tabs_show_it(
     other.context.close()
 
 
+def test_a_picture_that_cannot_be_drawn_leaves_no_broken_image(page: Page) -> None:
+    page.route("**/pictures/*", lambda route: route.abort())
+    page.goto("/")
+    page.get_by_text("This picture cannot be shown.").first.wait_for()
+
+
 def test_a_recipe_is_judged_while_it_is_written(page: Page) -> None:
     page.goto("/recipes/denoise")
     page.locator("#verdict.good").wait_for()

@@ -318,6 +318,16 @@ def test_a_catalogue_reads_text_over_lines_and_counts() -> None:
         ),
         (
             {
+                "steps": [{"kind": "denoise"}],
+                "measures": [
+                    {"step": 0, "name": "noise", "value": 0.4},
+                    {"step": 0, "name": "blocks", "value": 1.8},
+                ],
+            },
+            ["noise and compression removed"],
+        ),
+        (
+            {
                 "steps": [{"kind": "inpaint", "find": True}],
                 "measures": [{"step": 0, "name": "filled", "value": 0.0}],
                 "notes": ["no scratches were found"],

@@ -54,6 +54,33 @@ function prepare(root) {
   }
 }
 
+/** What stands in the place of a picture that cannot be drawn, as that of a damaged file. */
+function replaceBroken(picture) {
+  const instead = document.createElement(picture.matches(".single") ? "p" : "span");
+  const small = picture.matches(".rows img");
+  instead.className = small ? "blank" : picture.matches(".single") ? "empty" : "gone";
+  if (small) instead.ariaHidden = "true";
+  else instead.textContent = word("This picture cannot be shown.");
+  picture.replaceWith(instead);
+}
+
+const SHOWN = ".rows img, .frame img:not(.before), img.single";
+
+function watchPictures() {
+  const at = { capture: true };
+  document.addEventListener("error", (event) => event.target.matches?.(SHOWN) && replaceBroken(event.target), at);
+  // Those that failed before this script ran.
+  for (const picture of document.querySelectorAll(SHOWN)) {
+    if (picture.complete && picture.getAttribute("src") && !picture.naturalWidth) replaceBroken(picture);
+  }
+}
+
+/** On a narrow screen the name of this page may lie beyond the edge. */
+function showWhere() {
+  const here = document.querySelector(".top nav [aria-current]");
+  if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft - 16;
+}
+
 async function fetchPage(address) {
   const answer = await fetch(address, { headers: { accept: "text/html" } });
   if (!answer.ok) throw new Error(`${answer.status}`);
@@ -192,6 +219,8 @@ function arrows() {
 }
 
 prepare(document);
+watchPictures();
+showWhere();
 listen();
 scrollOn();
 arrows();

@@ -51,10 +51,19 @@ function paint(to, stroke) {
   to.globalCompositeOperation = "source-over";
 }
 
+/** A mask as it is shown: in a colour that few photographs have. */
+function tinted(mask) {
+  const to = mask.getContext("2d");
+  to.globalCompositeOperation = "source-in";
+  to.fillStyle = "#ff2fd0";
+  to.fillRect(0, 0, mask.width, mask.height);
+  return mask;
+}
+
 let cached = null;
 
 function draw({ changed = true } = {}) {
-  if (changed || !cached) cached = render(state.mode);
+  if (changed || !cached) cached = state.mode === "mask" ? tinted(render("mask")) : render("hints");
   const ratio = devicePixelRatio;
   const box = canvas.getBoundingClientRect();
   canvas.width = Math.round(box.width * ratio);
