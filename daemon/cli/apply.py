@@ -162,10 +162,18 @@ def _references(text: str) -> list[str]:
     Raises:
         UsageError: One is named twice.
     """
-    found = [text] if "," not in text or Path(text).exists() else text.split(",")
+    found = [text] if "," not in text or _exists(text) else text.split(",")
     if len(set(found)) < len(found):
         raise UsageError(f"{text}: a recipe is named twice")
     return found
+
+
+def _exists(text: str) -> bool:
+    """Whether text is the path of a file; it may be longer than names of files can be."""
+    try:
+        return Path(text).exists()
+    except OSError:
+        return False
 
 
 def _restore_and_tell(

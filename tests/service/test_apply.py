@@ -380,6 +380,7 @@ def test_a_sheet_replaces_no_original(
         (["denoise,denoise", "-o", "out"], "a recipe is named twice"),
         (["denoise,restore", "-o", "out.png"], "several recipes need a folder"),
         (["denoise,shrpen", "-o", "out"], "no recipe is named 'shrpen'"),
+        ([",".join(f"shrpen{n}" for n in range(40)), "-o", "out"], "no recipe is named 'shrpen0'"),
     ],
 )
 def test_recipes_that_do_not_go_together_are_refused(
