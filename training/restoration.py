@@ -45,7 +45,7 @@ AVERAGE = "average.safetensors"
 
 NETWORKS: Mapping[tuple[RestorationTask, ...], str] = {
     ("x2", "x3", "x4"): "enlargement",
-    ("noise", "blind"): "repair",
+    ("noise", "blind", "deblur"): "repair",
 }
 """Names of the networks that ship, by their tasks; a network for each group learns faster."""
 
@@ -264,8 +264,7 @@ def beginning(
     network = RestorationNetwork(tasks, channels, blocks)
     if init == "none":
         return network
-    told_of = set(tasks) - {"deblur"}  # which the weights may lack
-    name = next((name for served, name in NETWORKS.items() if told_of <= set(served)), "")
+    name = next((name for served, name in NETWORKS.items() if set(tasks) <= set(served)), "")
     weights = load_file(init or WEIGHTS / RESTORATION / f"{name}.safetensors")
     if "deblur" in tasks:
         weights = _with_deblur(weights)

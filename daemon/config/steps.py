@@ -288,8 +288,7 @@ class Denoise(BaseStep):
         "of its noise, if that is all that is wrong; else nothing, and it finds out. "
         "`gaussian`: the photograph has pure sensor noise of the level `sigma`. `deblur`: it is "
         "slightly out of focus, by `blur_px`, with little noise; strong noise is to be removed by "
-        'a step before. `deblur` works with `model = "prior"` only, and gives the mean; the '
-        "weights that ship do not know it yet and refuse it.",
+        'a step before. `deblur` works with `model = "prior"` only, and gives the mean.',
         examples=["gaussian"],
     )
     sigma: Levels | Literal["auto"] = Field(

@@ -25,6 +25,7 @@ DEGRADATIONS = [
     *(Degradation(scale=scale, sigma=0.05) for scale in (2, 3, 4)),
     Degradation(sigma=0.2),
     Degradation(blind=True),
+    Degradation(blur_px=1.2),
 ]
 
 
@@ -58,10 +59,15 @@ def test_a_batch_of_several_noise_levels_is_answered_as_each_call_alone(
         assert float((alone - together).abs().max()) < 1e-4
 
 
-def test_weights_that_know_no_deblur_refuse_it(exact: RestorationModel) -> None:
-    call = RestoreCall("restoration", photograph(), Degradation(blur_px=1.2))
-    with pytest.raises(ConfigError, match="model restoration: its weights know no deblur"):
-        exact.predict([call])
+def test_blurs_of_a_batch_are_each_its_own(exact: RestorationModel) -> None:
+    calls = [
+        RestoreCall("restoration", photograph(), Degradation(blur_px=blur)) for blur in (0.5, 2.0)
+    ]
+    assert calls[0].key == calls[1].key
+    together = exact.predict(calls)
+    assert float((together[0] - together[1]).abs().max()) > 0.1
+    for call, one in zip(calls, together, strict=True):
+        torch.testing.assert_close(exact.predict([call])[0], one, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("degradation", DEGRADATIONS, ids=task_of)

@@ -80,18 +80,24 @@ def test_blind_repair_is_told_of_noise_that_it_would_take_for_texture(
     assert psnr(pixels_of(result), truth) > psnr(told, truth) - 1
 
 
-def test_blind_repair_is_told_nothing_of_texture_blotches_and_blocks() -> None:
+def test_blind_repair_is_told_of_blocks_and_not_of_texture_and_blotches() -> None:
     truth = photograph(192)
     rng = np.random.default_rng(3)
     blotches = np.kron(rng.normal(0, 12, (64, 64, 3)), np.ones((3, 3, 1)))
     blotchy = (truth + blotches).round().clip(0, 255).astype(np.uint8)
     small = np.asarray(Image.fromarray(data.coins()).convert("RGB").reduce(3))
-    for given in (truth, compressed(truth, 40), blotchy, small, compressed(small, 75)):
+    untouched, squeezed = (truth, blotchy, small), ((truth, 40, 125), (small, 75, 50))
+    given = [(one, 0.0) for one in untouched]
+    given += [(compressed(one, quality), coarse) for one, quality, coarse in squeezed]
+    for pixels, coarseness in given:
         turns: Turns = []
-        result = run(Denoise(), picture(given), turns=turns)
+        result = run(Denoise(), picture(pixels), turns=turns)
         assert result.measures == ()
         ((call,),) = turns
-        assert call.degradation == Degradation(blind=True)
+        assert isinstance(call, RestoreCall)
+        told = call.degradation.sigma
+        assert call.degradation == Degradation(blind=True, sigma=told)
+        assert told == pytest.approx(0.7 * coarseness**0.5 / 127.5, rel=0.03)
 
 
 @pytest.mark.parametrize(("blur_px", "told"), [(1.5, 1.5), ("auto", 1.32)])
@@ -105,6 +111,14 @@ def test_blur_is_told_to_the_network(blur_px: float | str, told: float) -> None:
     assert call.degradation == Degradation(blur_px=call.degradation.blur_px)
     assert call.degradation.blur_px == pytest.approx(told, abs=0.15)
     assert dict(result.measures) == {"blur": call.degradation.blur_px}
+
+
+@pytest.mark.parametrize("blur_px", [1.3, "auto"])
+def test_a_slight_blur_is_undone(blur_px: float | str) -> None:
+    truth = photograph(128)
+    soft = blurred(truth, 1.3)
+    sharpened = restored(Denoise.model_validate({"mode": "deblur", "blur_px": blur_px}), soft)
+    assert psnr(sharpened, truth) > psnr(soft, truth) + 2
 
 
 def test_what_is_sharp_is_not_sharpened_unasked() -> None:
