@@ -9,7 +9,7 @@ import contextlib
 import errno
 import secrets
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -356,9 +356,7 @@ class Claimer:
         for one in group:
             if one.entry.row in queued:
                 del self._unread[one.entry.row]
-                photo = one.entry.photo_name
-                recipe = one.entry.recipe or None
-                _log.info("claimed", row=one.entry.row, recipe=recipe, photo=photo)
+        _log_claimed([one.entry for one in group if one.entry.row in queued])
         if no_space is not None:
             raise no_space
 
@@ -452,3 +450,15 @@ def _claimed(claim: Claim, group: Path, number: int) -> ClaimedFiles:
     roles = [(a, "photo") for a in claim.arrivals] + sides + companions
     files = tuple(file(a, role, position) for position, (a, role) in enumerate(roles))
     return ClaimedFiles(claim.arrivals[0].folder, claim.stem, files, claim.changes)
+
+
+def _log_claimed(entries: Sequence[Entry]) -> None:
+    """Log a line for each job, but one for all of a bulk job, which may have 100,000."""
+    of_bulk = Counter(entry.claim.folder.bulk for entry in entries)
+    for entry in entries:
+        if not entry.claim.folder.bulk:
+            recipe = entry.recipe or None
+            _log.info("claimed", row=entry.row, recipe=recipe, photo=entry.photo_name)
+    for bulk, jobs in of_bulk.items():
+        if bulk:
+            _log.info("bulk_claimed", bulk=bulk, jobs=jobs)

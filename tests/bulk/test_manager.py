@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from daemon.bulk import manager
 from daemon.bulk import walk as bulk_walk
@@ -44,6 +45,19 @@ from tests.support.station_runs import (
     published_results,
     run_once,
 )
+
+
+def test_photographs_that_are_read_at_once_have_one_line_in_the_log(
+    root: Path, scans: Path
+) -> None:
+    for number in range(5):
+        save_photo(scans / f"{number}.png", 8 + number)
+    drop_photo(root, "denoise/own.png")
+    with structlog.testing.capture_logs() as lines:
+        submit_and_run(root, scans)
+    assert [line["photo"] for line in lines if line["event"] == "claimed"] == ["denoise/own.png"]
+    told = [line for line in lines if line["event"] == "bulk_claimed"]
+    assert [(line["bulk"], line["jobs"]) for line in told] == [("job", 5)]
 
 
 def test_a_tree_is_restored_where_it_lies(root: Path, scans: Path) -> None:
