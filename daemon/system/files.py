@@ -50,6 +50,7 @@ NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EN
 
 
 FILE_IN_THE_WAY = "a file is where a folder must be"
+LINK_IN_THE_WAY = "a link that leads nowhere is where a folder must be"
 
 
 def fit_name(name: str, room: int = RECORD_ROOM) -> str:
@@ -152,7 +153,9 @@ def make_folder(folder: Path, group: int | None = None) -> None:
         except (FileExistsError, NotADirectoryError) as error:
             if not new.is_dir():
                 # The system's words are of a file that exists, or of something that is no folder.
-                raise type(error)(error.errno, FILE_IN_THE_WAY, str(new)) from error
+                leads_nowhere = new.is_symlink() and not new.exists()
+                why = LINK_IN_THE_WAY if leads_nowhere else FILE_IN_THE_WAY
+                raise type(error)(error.errno, why, str(new)) from error
             continue
         if group is not None:
             os.chown(new, -1, group)

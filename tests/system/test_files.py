@@ -200,3 +200,20 @@ def test_the_digest_is_the_sha256_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_of(tmp_path / "abc") == wanted
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("nowhere", "a link that leads nowhere is where a folder must be"),
+        ("file", "a file is where a folder must be"),
+    ],
+)
+def test_what_is_in_the_way_of_a_folder_is_called_by_its_name(
+    tmp_path: Path, target: str, said: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(target)
+    with pytest.raises(FileExistsError) as refused:
+        make_folder(tmp_path / "link")
+    assert refused.value.strerror == said
