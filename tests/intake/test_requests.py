@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from daemon.bulk.manager import BulkManager
 from daemon.bulk.status import read_bulk
-from daemon.cli import bulk as bulk_command
+from daemon.cli import bulk_jobs as bulk_command
 from daemon.cli.main import exit_code
 from daemon.config.station import Station
 from daemon.config.station_setup import find_station

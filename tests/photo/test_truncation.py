@@ -73,9 +73,11 @@ def test_a_whole_jpeg_has_no_note_and_without_its_end_marker_is_restored_with_on
     tmp_path: Path, options: dict[str, Any]
 ) -> None:
     path, content = tmp_path / "a.jpg", jpeg(**options)
-    for rest in (b"", b"\0" * 99, b"a film that the telephone appended" * 99):
+    for rest, kilobytes in ((b"", 0), (b"\0" * 99, 0), (b"a film that was appended" * 99, 2)):
         path.write_bytes(content + rest)
-        assert read(path).notes == ()
+        assert [note.split(" behind")[0] for note in read(path).notes] == (
+            [f"{kilobytes} KB"] if kilobytes else []
+        )
     wanted = read(path).pixels
     path.write_bytes(content[:-2])
     assert read(path).notes == (NO_END,)

@@ -56,4 +56,4 @@ def test_every_sampler_works_in_every_step_that_samples(sampler: str, pixel: Kno
     for step in (Denoise(realism=1), SuperResolve(realism=1), Restyle(), Colorize()):
         asked = step.model_copy(update={"sampler": sampler, "steps": 3, "spacing": "late"})
         result = pixel.restore(asked, flat(120, 32)).pictures[0].pixels
-        assert np.ptp(result.astype(float)) < 250
+        assert float(np.mean((result == 0) | (result == 255))) < 1e-3
