@@ -1,7 +1,7 @@
 """Conditions of a step: what a photograph must be like, at that point, for the step to run."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -21,6 +21,9 @@ class Condition(BaseModel):
     """What must hold of a photograph, all of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    added: ClassVar[tuple[str, ...]] = ("blur_above",)
+    """Keys that a recipe's digest leaves out where they are not set, as `BaseStep.added` says."""
 
     grey: bool | None = Field(
         None,
@@ -81,6 +84,15 @@ class Condition(BaseModel):
             (BLUR, self.blur_above),
         )
         return tuple(feature for feature, value in asked if value is not None)
+
+    @property
+    def meaning(self) -> dict[str, object]:
+        """Its keys as the digest of a recipe counts them."""
+        return {
+            key: value
+            for key, value in self.model_dump(mode="json").items()
+            if key not in self.added or value is not None
+        }
 
     def mismatch(self, answers: Mapping[Feature, float], megapixels: float) -> str | None:
         """Why it does not hold, such as "1.2 levels of noise, not above 3"; None if it does.

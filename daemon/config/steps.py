@@ -262,9 +262,10 @@ class BaseStep(BaseModel):
     def meaning(self) -> dict[str, object]:
         """Its keys as the digest of a recipe counts them."""
         fields = type(self).model_fields
+        dumped = self.model_dump(mode="json") | {"when": [one.meaning for one in self.when]}
         return {
             key: value
-            for key, value in self.model_dump(mode="json").items()
+            for key, value in dumped.items()
             if key not in {*BaseStep.added, *self.added}
             or getattr(self, key) != fields[key].default
         }
@@ -323,8 +324,9 @@ class Denoise(BaseStep):
             return self
         if self.model != PRIOR:
             raise ValueError('mode = "deblur" needs model = "prior"; leave model out')
+        fields = type(self).model_fields
         for key in ("sigma", "realism", "steps", "seed", "sampler", "spacing"):
-            if key in self.model_fields_set:
+            if getattr(self, key) != fields[key].default:
                 raise ValueError(f'mode = "deblur" knows no {key}; leave {key} out')
         return self
 

@@ -6,6 +6,7 @@
 import shutil
 from pathlib import Path
 
+from daemon.config.conditions import Condition
 from daemon.config.recipe import SHIPPED_RECIPES, Recipe, load_recipes
 from daemon.config.settings import Settings, load_settings
 from daemon.config.station_setup import known_recipes, make_station, open_station
@@ -106,6 +107,18 @@ def test_a_key_that_came_later_changes_a_digest_only_where_it_is_set() -> None:
         for step in (SuperResolve(), SuperResolve(consistent=False), SuperResolve(consistent=True))
     )
     assert given == default != other
+
+
+def test_a_condition_that_came_later_changes_a_digest_only_where_it_is_set() -> None:
+    given, unset, other = (
+        Recipe(name="larger", steps=(SuperResolve(when=(condition,)),)).digest
+        for condition in (
+            Condition(grey=True),
+            Condition(grey=True, blur_above=None),
+            Condition(grey=True, blur_above=0.6),
+        )
+    )
+    assert given == unset != other
 
 
 def test_the_examples_that_a_previous_settings_file_gave_still_load(tmp_path: Path) -> None:

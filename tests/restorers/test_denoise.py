@@ -121,6 +121,13 @@ def test_a_slight_blur_is_undone(blur_px: float | str) -> None:
     assert psnr(sharpened, truth) > psnr(soft, truth) + 2
 
 
+def test_deblur_refuses_keys_that_it_would_pass_over_and_takes_their_defaults() -> None:
+    shipped_recipe_with_its_mode_changed = Denoise(mode="deblur", realism=0.0)
+    assert shipped_recipe_with_its_mode_changed.mode == "deblur"
+    with pytest.raises(ValueError, match='mode = "deblur" knows no realism; leave realism out'):
+        Denoise(mode="deblur", realism=0.5)
+
+
 def test_what_is_sharp_is_not_sharpened_unasked() -> None:
     turns: Turns = []
     sharp = random_pixels(96, 128)
