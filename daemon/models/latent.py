@@ -19,6 +19,7 @@ from daemon.models.calls import (
     EncodeCall,
     Reply,
 )
+from daemon.models.constant_output import refuse_constant_output
 from daemon.models.loading import load_noise_schedule, load_pipeline
 from daemon.models.memory import UNUSED_COMPONENTS, mixed_precision, weights_dtype
 from daemon.models.noise_schedule import Clipping
@@ -61,6 +62,7 @@ class Latent:
         encoders = (getattr(self._pipe, name, None) for name in ("text_encoder", "text_encoder_2"))
         present = [encoder for encoder in encoders if encoder is not None]
         place([self._pipe.unet, self._pipe.vae, *present], placement)
+        refuse_constant_output(self._pipe.unet, checkpoint.reference)
         self._switch = AdapterSwitch(self._pipe, placement)
         self._adapters: tuple[Adapter, ...] = ()
         self._embeddings: dict[tuple[str, tuple[Adapter, ...]], Embedding] = {}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from daemon.models.calls import DenoiseCall
+from daemon.models.constant_output import refuse_constant_output
 from daemon.models.loading import load_network, load_noise_schedule
 from daemon.models.memory import mixed_precision
 from daemon.models.placing import place
@@ -31,6 +32,7 @@ class Pixel:
         self._device = torch.device(placement.device)
         self._network = load_network(checkpoint, "unet", "UNet2DModel")
         place([self._network], placement)
+        refuse_constant_output(self._network, placement.checkpoint.reference)
         self._placement = placement
 
     def predict(self, calls: Sequence[DenoiseCall]) -> list[Tensor]:

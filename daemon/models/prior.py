@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from daemon.models.calls import Degradation, DenoiseCall
+from daemon.models.constant_output import refuse_constant_output
 from daemon.models.memory import run_precision
 from daemon.models.prior_network import read_prior
 from daemon.models.registry import Placement
@@ -40,6 +41,7 @@ class Prior:
                 "package again"
             ) from error
         self._network = network.eval().to(self._device, memory_format=torch.channels_last)
+        refuse_constant_output(self._network, placement.checkpoint.reference)
         self._placement = placement
 
     def predict(self, calls: Sequence[DenoiseCall]) -> list[Tensor]:

@@ -8,10 +8,14 @@ import torch
 from skimage import data
 from torch import Tensor
 
+from daemon.checkpoints.library import Library
 from daemon.diffusion.pixels import to_tensor
 from daemon.diffusion.process import add_noise, ddim_step
 from daemon.diffusion.tiling import Denoiser, denoise_tiles
 from daemon.models.calls import Degradation, DenoiseCall
+from daemon.models.prior import Prior
+from daemon.models.registry import Placement, load_model
+from daemon.system.errors import ModelError
 from tests.support.answering import StockDdim, answer, prior, real, seeded
 
 EXACT, BF16 = 1e-4, 0.06
@@ -51,6 +55,15 @@ def test_a_batch_is_answered_as_each_call_alone(exact: bool, tolerance: float) -
         assert together.shape == (3, 96, 96)
         assert together.dtype == torch.float32
         assert float((alone - together).abs().max()) < tolerance
+
+
+def test_weights_of_zeros_are_a_fault_of_the_model_and_not_noise_to_publish() -> None:
+    prior = load_model(Placement(Library().checkpoint("prior"), "cpu"))
+    assert isinstance(prior, Prior)
+    for weight in prior._network.parameters():
+        weight.data.zero_()
+    with pytest.raises(ModelError, match="prior: its answer is the same number everywhere"):
+        prior.predict([DenoiseCall("prior", torch.randn(3, 32, 32), 0.5)])
 
 
 def test_bf16_stays_near_the_exact_answer() -> None:

@@ -1,0 +1,29 @@
+"""Refuses a network whose every output is one number: its weights are damaged, or zeros.
+
+Sampling with it would publish noise, which is neither NaN nor of one colour.
+"""
+
+from torch import Tensor, nn
+
+from daemon.system.errors import ModelError
+
+
+def refuse_constant_output(network: nn.Module, model: str) -> None:
+    """Let a network that predicts noise fail where it predicts the same everywhere.
+
+    On a device of its own the output is not looked at, which would stop it at every pass.
+
+    Args:
+        network: The network; its output is a tensor, or a tuple that begins with one.
+        model: Reference of the model, for the error.
+
+    Raises:
+        ModelError: By the network's own calls, on a processor.
+    """
+
+    def check(_: nn.Module, __: object, output: Tensor | tuple[Tensor, ...]) -> None:
+        first = output[0] if isinstance(output, tuple) else output
+        if first.device.type == "cpu" and bool(first.amin() == first.amax()):
+            raise ModelError(model, "its answer is the same number everywhere")
+
+    network.register_forward_hook(check)
