@@ -43,13 +43,15 @@ SHIPPED_RECIPES = Path(__file__).parents[1] / "shipped_recipes"
 """Folder of the recipes inside the package."""
 
 _NAMED_SUFFIXES = 8
-"""Suffixes that the refusal of a file names, of more than 30."""
+"""Suffixes that the refusal of a file names, of more than 50."""
 
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".psd", ".psb", ".hdr"),
+    *(".jpe", ".jfif", ".mpo", ".apng", ".pdf"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".psd", ".psb", ".hdr", ".exr"),
     *(".tga", ".sgi", ".rgb", ".rgba", ".bw", ".pam", ".pcx", ".dib"),
-    *(".dng", ".nef", ".nrw", ".cr2", ".arw", ".sr2", ".pef"),
+    *(".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".sr2", ".pef"),
+    *(".raf", ".orf", ".rw2", ".mrw", ".x3f"),
     *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".jpx", ".jpf", ".j2k", ".j2c"),
 )
 

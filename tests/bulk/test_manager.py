@@ -75,7 +75,7 @@ def test_a_tree_is_restored_where_it_lies(root: Path, scans: Path) -> None:
         {
             "path": str(scans / "notes.txt"),
             "why": "its name ends with none of .jpg, .jpeg, .png, .webp, .tif, .tiff, .bmp, .gif "
-            "and 33 others",
+            "and 46 others",
         }
     ]
     assert "| 4 | 4 | 0 | 0 | 0 | 1 |" in (root / "reports/job/report.md").read_text()

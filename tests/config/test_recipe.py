@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.recipe import SHIPPED_RECIPES, load_recipes, read_recipe
+from daemon.config.recipe import PHOTO_SUFFIXES, SHIPPED_RECIPES, load_recipes, read_recipe
+from daemon.photo.file_names import is_photo_name
 from daemon.system.errors import ConfigError
 
 
@@ -176,3 +177,14 @@ def test_keys_of_the_output_that_came_later_count_only_where_they_are_set(tmp_pa
         digests.append(read_recipe(file).digest)
     assert digests[0] == digests[1]
     assert len(set(digests)) == 3
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [".pdf", ".exr", ".cr3", ".crw", ".raf", ".orf", ".rw2", ".mrw", ".x3f", ".mpo", ".jpe"],
+)
+def test_a_recipe_takes_photographs_of_each_format_that_is_read(suffix: str) -> None:
+    recipe = read_recipe(SHIPPED_RECIPES / "denoise.toml")
+    assert recipe.suffixes == PHOTO_SUFFIXES
+    assert suffix in PHOTO_SUFFIXES
+    assert all(is_photo_name(f"a{one}") for one in PHOTO_SUFFIXES)
