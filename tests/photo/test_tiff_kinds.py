@@ -274,3 +274,8 @@ def test_a_result_is_compressed_and_carries_what_it_must(tmp_path: Path) -> None
         assert tags[271].value == "Plate camera"
         assert tags[0x8769].value["DateTimeOriginal"] == "1926:11:23 10:00:00"
         assert (tags[282].value, tags[296].value, tags[700].value) == ((300, 1), 2, b"<x/>")
+
+
+def test_complex_numbers_are_refused_by_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError, match="its samples are complex numbers, which are no picture"):
+        saved(tmp_path, GREY.astype(np.complex64), photometric="minisblack")

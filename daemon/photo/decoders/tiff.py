@@ -135,7 +135,7 @@ def _check_sizes(page: TiffPage) -> None:
     """Refuse what would take memory out of proportion to the picture.
 
     Raises:
-        ValueError: Its tiles or its samples are too many.
+        ValueError: Its tiles or its samples are too many, or no levels of a picture.
     """
     if page.is_tiled and page.tilewidth * page.tilelength > _MAX_TILE_PIXELS:
         raise ValueError(f"its tiles have {page.tilewidth}x{page.tilelength} pixels")
@@ -143,6 +143,8 @@ def _check_sizes(page: TiffPage) -> None:
         raise ValueError(f"its pixels have {page.samplesperpixel} samples")
     if page.imagedepth != 1 or page.tiledepth != 1:
         raise ValueError("it is a volume, no picture")
+    if page.dtype is not None and page.dtype.kind == "c":
+        raise ValueError("its samples are complex numbers, which are no picture")
 
 
 def _metadata(file: BinaryIO, page: TiffPage, mode: str) -> FileMetadata:
