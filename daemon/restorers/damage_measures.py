@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 Floats = NDArray[np.float32]
 
@@ -144,6 +143,9 @@ def blur_px(pixels: NDArray[np.generic]) -> float:
 
 def _edges(grey: Floats) -> tuple[Floats, Floats]:
     """Slopes of a picture's edges, in levels a pixel, and the variance of the blur of each."""
+    # Only blur needs it, and importing it takes longer than most recipes that measure nothing else.
+    from scipy.ndimage import gaussian_filter
+
     steady = gaussian_filter(grey, _STEADY_PX)
     again = gaussian_filter(grey, float(np.hypot(_STEADY_PX, _AGAIN_PX)))
     down, across = np.gradient(steady)

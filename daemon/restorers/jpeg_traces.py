@@ -9,11 +9,17 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dctn
 
 from daemon.restorers.chroma import eight_bits, luminance
 
 _BLOCK_PX = 8
+
+_COSINES = np.float32(np.sqrt(2 / _BLOCK_PX)) * np.cos(
+    np.pi * np.outer(np.arange(_BLOCK_PX), np.arange(_BLOCK_PX) + 0.5) / _BLOCK_PX
+).astype(np.float32)
+_COSINES[0] *= np.float32(np.sqrt(0.5))
+"""Orthonormal cosine transform (DCT-II) of eight pixels; importing scipy's takes a third of a
+second."""
 
 _PART_PX = 768
 """Side of the middle part that is looked at."""
@@ -94,7 +100,7 @@ def _shares_of(grey: NDArray[np.float32]) -> list[float]:
     if high * wide < _FEWEST:
         return []
     blocks = grey[: high * _BLOCK_PX, : wide * _BLOCK_PX].reshape(high, _BLOCK_PX, wide, _BLOCK_PX)
-    spectrum = dctn(blocks, axes=(1, 3), norm="ortho")
+    spectrum = np.einsum("ui,hiwj,vj->huwv", _COSINES, blocks, _COSINES, optimize=True)
     found = (
         (_step(spectrum[:, row, :, column].ravel()), usual)
         for (row, column), usual in _USUAL_STEPS.items()
