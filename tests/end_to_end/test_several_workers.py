@@ -76,7 +76,8 @@ def test_a_worker_that_cannot_start_is_told_and_the_other_does_all(
         summary = daemon.once()
         status = read_status(daemon._parts.station)
     assert (summary.done, summary.failed, summary.held_up) == (5, 0, "")
-    assert [one.hopeless for one in status.workers if one.name == "1"] == [""]
+    # The status may have been written before the first was ready, which then stands in none.
+    assert not any(one.hopeless for one in status.workers if one.name == "1")
     (missing,) = [one for one in status.workers if one.name == "2"]
     assert missing.hopeless.endswith(f"could not start (once): device {NO_DEVICE} is not there")
 
