@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 
 from benchmarks.survival.stepped_clock import LIGHT
 from daemon.executors.process import ProcessExecutor
-from daemon.executors.worker import FromWorker, Stop, TaskStarted, ToWorker
+from daemon.executors.worker import FromWorker, Replace, Stop, TaskStarted, ToWorker
 from daemon.messages.reports import (
     Failed,
     HandedBack,
@@ -54,7 +54,7 @@ def light_worker(pipe: Connection, compute: Compute, parent: int) -> None:
     send(WorkerReady("light"))
     threading.Thread(target=_beat, args=(send,), daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
-        while not isinstance(message := _next(pipe), Stop):
+        while not isinstance(message := _next(pipe), Stop | Replace):
             send(TaskStarted(message.fence))
             send(_outcome(message, compute))
         send(HandedBack(tuple(_left(pipe))))
@@ -84,7 +84,7 @@ def _left(pipe: Connection) -> list[int]:
     fences = []
     while pipe.poll():
         message = _next(pipe)
-        if not isinstance(message, Stop):
+        if not isinstance(message, Stop | Replace):
             fences.append(message.fence)
     return fences
 
