@@ -14,6 +14,7 @@ from typing import Protocol
 from daemon.executors.process import ProcessExecutor
 from daemon.executors.routing import Router
 from daemon.executors.shares import shares_of
+from daemon.executors.worker import Replace, Stop
 from daemon.messages.reports import (
     Failed,
     HandedBack,
@@ -70,22 +71,11 @@ class _Reported:
 
 
 @dataclass(frozen=True)
-class _Replace:
-    why: str
-    worker: str
-
-
-@dataclass(frozen=True)
-class _Stop:
-    drain_s: float
-
-
-@dataclass(frozen=True)
 class _Stopped:
     """All workers have ended, and all that they told is in the queue."""
 
 
-_Event = Task | _Started | _Reported | _Replace | _Stop | _Stopped
+_Event = Task | _Started | _Reported | Replace | Stop | _Stopped
 
 
 class PoolExecutor:
@@ -133,13 +123,13 @@ class PoolExecutor:
 
     def replace_worker(self, why: str, worker: str) -> None:
         """Kill a worker; another is started in its place."""
-        self._events.put(_Replace(why, worker))
+        self._events.put(Replace(why, worker))
 
     def stop(self, drain_s: float) -> None:
         """Finish what is in flight within `drain_s`, hand back the rest, end the processes."""
         if self._thread.ident is None:
             return
-        self._events.put(_Stop(drain_s))
+        self._events.put(Stop(drain_s))
         self._thread.join()
 
     def _run(self) -> None:
@@ -171,10 +161,10 @@ class PoolExecutor:
                 self._router.started(worker, fence)
             case _Reported(worker, report):
                 self._hear(worker, report)
-            case _Replace(why, worker):
+            case Replace(why, worker):
                 if (found := self._workers.get(worker)) is not None:
                     found.replace_worker(why)
-            case _Stop(drain_s):
+            case Stop(drain_s):
                 self._begin_to_stop(drain_s)
             case _Stopped():
                 with self._lock:

@@ -32,14 +32,14 @@ _EXIT_BUG = 70
 
 @dataclass(frozen=True)
 class Stop:
-    """To the worker: finish within `drain_s` seconds."""
+    """To a worker, or to all of a pool: finish within `drain_s` seconds."""
 
     drain_s: float
 
 
 @dataclass(frozen=True)
 class Replace:
-    """To a gateway, which has workers of its own: replace one of them."""
+    """To a pool or a gateway, which have workers of their own: replace one of them."""
 
     why: str
     worker: str

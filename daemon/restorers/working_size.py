@@ -94,7 +94,13 @@ def at_working_size(
     before = to_tensor(small.pixels, on_host=True)
     change = to_tensor((yield from restore(small)), on_host=True) - before
     enlarged = height * width > picture.pixels[..., 0].size
-    gain, offset = (torch.zeros_like(change), change) if enlarged else _fitted(before, change)
+    if enlarged:  # averaged once, not picked
+        whole = functional.interpolate(
+            change[None], picture.pixels.shape[:2], mode="bilinear", antialias=True
+        )
+        gain, offset = torch.zeros_like(change), whole[0]
+    else:
+        gain, offset = _fitted(before, change)
     result = np.empty_like(picture.pixels)
     for top in range(0, len(result), _BAND_ROWS):
         rows = slice(top, top + _BAND_ROWS)
@@ -144,11 +150,6 @@ def _part(plane: Tensor, place: tuple[int, int, int], height: int) -> Tensor:
     y = (torch.arange(top, top + rows) + 0.5) * (2 / height) - 1
     x = (torch.arange(width) + 0.5) * (2 / width) - 1
     grid = torch.stack((x.expand(rows, width), y[:, None].expand(rows, width)), 2)[None]
-    if plane.shape[2] > width:  # smaller than what was worked on: averaged, not picked
-        whole = functional.interpolate(
-            plane[None], (height, width), mode="bilinear", antialias=True
-        )
-        return whole[0, :, top : top + rows]
     return functional.grid_sample(
         plane[None], grid, mode="bilinear", padding_mode="border", align_corners=False
     )[0]
